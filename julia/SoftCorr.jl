@@ -1,0 +1,19 @@
+"""
+Correlation functions of objects on the sphere and in a box: fuzzy clustering, pair sums,
+their derivatives, and the gravity simulation they are differentiated through.
+
+Files are included in the order in which they depend on one another. All numerics are
+generic in the number type. `entry.jl` holds the only functions that Python calls.
+"""
+module SoftCorr
+
+const SOURCE_VERSION = "0.1.0"
+
+include("control.jl")      # cancellation, progress, deterministic threading
+include("sphere.jl")       # unit vectors, tangent frames, separations
+include("fuzzy.jl")        # fuzzy c-means
+include("assign.jl")       # memberships -> clusters
+include("pairs.jl")        # hard-binned pair sums
+include("entry.jl")        # the C entry points
+
+end
