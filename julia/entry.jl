@@ -76,6 +76,18 @@ control_addresses() = join(string.(UInt.((Base.unsafe_convert(Ptr{Int64}, JOB),
                                           Base.unsafe_convert(Ptr{Int64}, CANCEL),
                                           pointer(PROGRESS)))), "\n")
 
+"What runs here, one `key=value` a line."
+function runtime_info()
+    forwarddiff = Base.find_package("ForwardDiff")
+    options = Base.JLOptions()
+    word(p) = p == C_NULL ? "" : unsafe_string(p)
+    return join(("version=$VERSION", "threads=$(Threads.nthreads())", "cpu=$(Sys.CPU_NAME)",
+                 "cpu_target=$(word(options.cpu_target))",
+                 "forwarddiff=$(forwarddiff === nothing ? "" : forwarddiff)",
+                 "path=$(joinpath(Sys.BINDIR, Base.julia_exename()))",
+                 "image=$(word(options.image_file))"), "\n")
+end
+
 # ---- of the runtime itself -------------------------------------------------------------------
 
 @entry function last_error(buffer::Ptr{UInt8}, size::Int64)

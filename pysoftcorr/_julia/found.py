@@ -1,0 +1,239 @@
+"""Julia runtimes on this machine: asked about themselves once, tested once, remembered."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pysoftcorr._julia import settings
+from pysoftcorr._julia.errors import JuliaUnavailable
+
+__all__ = ["Found", "choose", "executable_in", "inspect"]
+
+PROBE = """
+import Libdl
+names = filter(p -> startswith(basename(p), "libjulia."), Libdl.dllist())
+println("version=", VERSION)
+println("bindir=", Sys.BINDIR)
+println("image=", unsafe_string(Base.JLOptions().image_file))
+println("libjulia=", isempty(names) ? Libdl.dlpath("libjulia") : first(names))
+"""
+PROBE_SECONDS = 60
+SELF_TEST_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Found:
+    """A Julia runtime: its executable, and what it says of itself."""
+
+    executable: str
+    version: str
+    bindir: str
+    image: str
+    libjulia: str
+    libdir: str | None = None  # library folder of a private prefix, needed to run it
+
+    def start_image(self) -> str:
+        """The system image to start with."""
+        return self.image
+
+    def environment(self) -> dict[str, str]:
+        """Environment in which the executable runs."""
+        return environment_for(self.libdir)
+
+
+def environment_for(libdir: str | None) -> dict[str, str]:
+    """Environment in which an executable with its libraries in ``libdir`` runs."""
+    env = dict(os.environ)
+    if libdir is not None:
+        parts = [libdir, os.path.join(libdir, "julia"), env.get("LD_LIBRARY_PATH", "")]
+        env["LD_LIBRARY_PATH"] = os.pathsep.join(part for part in parts if part)
+    return env
+
+
+def executable_in(place: str) -> tuple[str, str | None]:
+    """Executable, and library folder of a private prefix, from an executable or a prefix.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no Julia executable at that place.
+    """
+    path = Path(place).expanduser()
+    if path.is_dir():
+        inside = [path / "bin" / "julia", path / "usr" / "bin" / "julia"]
+        executable = next((p for p in inside if p.is_file()), None)
+    else:
+        which = shutil.which(str(path))
+        executable = Path(which) if which else None
+    if executable is None:
+        raise FileNotFoundError(f"no Julia executable at {place}")
+    executable = Path(os.path.abspath(executable))
+    # Debian's packages unpacked by hand: <prefix>/usr/lib/<machine>/libjulia.so.1
+    root = executable.parent.parent
+    if root.name == "usr" and str(root) != "/usr":
+        for lib in sorted(root.glob("lib/*/libjulia.so.1")):
+            return str(executable), str(lib.parent)
+    return str(executable), None
+
+
+def _stamp(executable: str) -> list[float]:
+    info = os.stat(executable)
+    return [info.st_mtime, info.st_size]
+
+
+def _memory_path() -> Path:
+    return settings.cache_dir() / "runtimes.json"
+
+
+def _recall(executable: str) -> dict[str, Any]:
+    try:
+        memory = json.loads(_memory_path().read_text())[executable]
+        if memory["stamp"] == _stamp(executable) and os.path.exists(memory["found"]["libjulia"]):
+            return dict(memory)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return {}
+
+
+def _remember(executable: str, memory: dict[str, Any]) -> None:
+    # A folder that cannot be written only means asking again next time.
+    with contextlib.suppress(OSError):
+        path = _memory_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            everything = json.loads(path.read_text())
+        except (OSError, ValueError):
+            everything = {}
+        everything[executable] = memory
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".runtimes-")
+        with os.fdopen(handle, "w") as file:
+            json.dump(everything, file, indent=1)
+        os.replace(name, path)
+
+
+def inspect(place: str) -> Found:
+    """Ask a Julia runtime where its parts are; the answer is remembered.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no executable.
+    JuliaUnavailable
+        It does not run, or does not answer.
+    """
+    executable, libdir = executable_in(place)
+    memory = _recall(executable)
+    if memory:
+        return Found(**memory["found"])
+    command = [executable, "--startup-file=no", "--history-file=no", "-O0", "-e", PROBE]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment_for(libdir),
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise JuliaUnavailable(f"{executable} does not run: {error}") from error
+    says = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    try:
+        found = Found(
+            executable=executable,
+            version=says["version"],
+            bindir=says["bindir"],
+            image=says["image"],
+            libjulia=os.path.realpath(says["libjulia"]),
+            libdir=libdir,
+        )
+    except KeyError:
+        last = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise JuliaUnavailable(f"{executable} does not work: {last}") from None
+    _remember(executable, {"stamp": _stamp(executable), "found": asdict(found), "tested": None})
+    return found
+
+
+def self_test(found: Found, *, again: bool = False) -> str:
+    """Start this runtime in a process of its own, with exceptions on two threads.
+
+    Returns
+    -------
+    str
+        Empty when all is well, else what went wrong. Remembered until the runtime changes.
+    """
+    memory = _recall(found.executable)
+    if memory and memory.get("tested") is not None and not again:
+        return str(memory["tested"])
+    command = [sys.executable, "-m", "pysoftcorr._julia.selftest"]
+    env = dict(os.environ)
+    env.update(PYSOFTCORR_JULIA_SELFTEST=json.dumps(asdict(found)), PYSOFTCORR_THREADS="2")
+    env["PYTHONPATH"] = os.pathsep.join(
+        p for p in (str(Path(__file__).resolve().parents[2]), env.get("PYTHONPATH", "")) if p
+    )
+    try:
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=SELF_TEST_SECONDS, check=False
+        )
+        if done.returncode == 0 and done.stdout.strip() == "ok":
+            problem = ""
+        elif done.returncode < 0:
+            problem = f"the self-test died of signal {-done.returncode}"
+        else:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            problem = f"the self-test failed: {lines[-1]}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = f"the self-test did not end: {error}"
+    memory = {"stamp": _stamp(found.executable), "found": asdict(found), "tested": problem}
+    _remember(found.executable, memory)
+    return problem
+
+
+def _tested(place: str) -> Found:
+    found = inspect(place)
+    problem = self_test(found)
+    if problem:
+        raise JuliaUnavailable(f"{found.executable} (Julia {found.version}) is no use: {problem}")
+    return found
+
+
+def choose() -> Found:
+    """The runtime for the libjulia host.
+
+    ``PYSOFTCORR_JULIA`` if it is set, else ``julia`` on PATH where it passes the self-test, else
+    the private prefix.
+
+    Raises
+    ------
+    JuliaUnavailable
+        There is none; the message names the command that installs one.
+    """
+    named = settings.julia_choice()
+    if named is not None:
+        try:
+            return _tested(named)
+        except FileNotFoundError as error:
+            raise JuliaUnavailable(f"PYSOFTCORR_JULIA: {error}") from None
+    tried = []
+    on_path = shutil.which("julia")
+    if on_path is not None:
+        try:
+            return _tested(on_path)
+        except (FileNotFoundError, JuliaUnavailable) as error:
+            tried.append(str(error).split(". Mend it with")[0])
+    prefix = settings.default_prefix()
+    if prefix.is_dir():
+        from pysoftcorr._julia.prefix import check
+
+        check(prefix)
+        return _tested(str(prefix))
+    raise JuliaUnavailable("; ".join(["no Julia runtime is installed for pysoftcorr", *tried]))

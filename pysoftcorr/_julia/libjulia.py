@@ -1,0 +1,144 @@
+"""The host that loads ``libjulia`` itself: only Julia's standard library is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pysoftcorr._julia import settings, signals
+from pysoftcorr._julia.errors import JuliaError, JuliaUnavailable
+from pysoftcorr._julia.found import Found
+
+__all__ = ["LibjuliaHost"]
+
+# Libraries a private prefix brings along, in the order in which they must be loaded. libunwind
+# matters most: with one that is newer than the runtime expects, any Julia exception is fatal.
+PRELOAD = (
+    "libquadmath.so.0",
+    "libgfortran.so.5",
+    "libunwind.so.8",
+    "libutf8proc.so.2",
+    "libffi.so.7",
+    "libLLVM-9.so.1",
+    "libopenlibm.so.3",
+)
+INIT_NAMES = (
+    "jl_init_with_image__threading",
+    "jl_init_with_image",
+    "jl_init_with_image_file",
+)
+
+
+class LibjuliaHost:
+    """Julia through ctypes. Every method but the constructor runs in the owner thread."""
+
+    name = "libjulia"
+
+    def __init__(self, found: Found, threads: int) -> None:
+        self.found = found
+        self.threads = threads
+        self._lib: Any = None
+
+    def idle(self) -> contextlib.AbstractContextManager[None]:
+        """Around the owner thread's waiting."""
+        return contextlib.nullcontext()
+
+    def start(self) -> None:
+        """Load and initialise Julia, and load the sources.
+
+        Raises
+        ------
+        JuliaUnavailable
+            A library cannot be loaded, or the sources fail to load.
+        """
+        found = self.found
+        with signals.kept(), _environment(self.threads):
+            try:
+                if found.libdir is not None:
+                    for name in PRELOAD:
+                        path = Path(found.libdir) / name
+                        if path.exists():
+                            ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+                lib = ctypes.CDLL(found.libjulia, mode=ctypes.RTLD_GLOBAL)
+            except OSError as error:
+                raise JuliaUnavailable(f"libjulia cannot be loaded: {error}") from error
+            initialise = next((getattr(lib, n) for n in INIT_NAMES if hasattr(lib, n)), None)
+            if initialise is None:
+                raise JuliaUnavailable(
+                    f"{found.libjulia} has none of the functions {', '.join(INIT_NAMES)}"
+                )
+            lib.jl_eval_string.restype = ctypes.c_void_p
+            lib.jl_eval_string.argtypes = [ctypes.c_char_p]
+            lib.jl_string_ptr.restype = ctypes.c_char_p
+            lib.jl_string_ptr.argtypes = [ctypes.c_void_p]
+            initialise.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+            initialise.restype = None
+            initialise(os.fsencode(found.bindir), os.fsencode(found.start_image()))
+            self._lib = lib
+            source = settings.source_dir() / "SoftCorr.jl"
+            try:
+                # A system image may hold the module already.
+                self.text(
+                    f'isdefined(Main, :SoftCorr) || Base.include(Main, raw"{source}"); "loaded"'
+                )
+            except JuliaError as error:
+                raise JuliaUnavailable(f"the Julia sources in {source} fail: {error}") from error
+
+    def text(self, code: str) -> str:
+        """Value of a Julia expression that gives a string."""
+        guarded = (
+            f'try\n string("+", begin {code}\n end)\n'
+            'catch err\n string("-", sprint(showerror, err))\nend'
+        )
+        value = self._lib.jl_eval_string(guarded.encode())
+        if not value:
+            raise JuliaError(f"Julia cannot evaluate: {code}")
+        answer: str = self._lib.jl_string_ptr(value).decode(errors="replace")
+        if answer[0] == "-":
+            raise JuliaError(answer[1:])
+        return answer[1:]
+
+    def entry_table(self) -> str:
+        """Version of the sources and the table of entry points."""
+        return self.text("SoftCorr.entry_table()")
+
+    def entry_pointer(self, name: str) -> int:
+        """Address of an entry point; compiles it."""
+        return int(self.text(f'SoftCorr.entry_pointer("{name}")'))
+
+    def control_addresses(self) -> list[int]:
+        """Addresses of the control words."""
+        return [int(line) for line in self.text("SoftCorr.control_addresses()").split()]
+
+    def runtime_info(self) -> str:
+        """What Julia says of itself, ``key=value`` lines."""
+        return self.text("SoftCorr.runtime_info()")
+
+    def module(self) -> Any:
+        """There is no live module without juliacall."""
+        raise JuliaUnavailable(
+            "julia_module() needs the juliacall host and Julia runs through libjulia: start "
+            "Python with PYSOFTCORR_JULIA_HOST=juliacall where juliacall can get its Julia"
+        )
+
+
+@contextlib.contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    # Read by Julia once, at start; afterwards the caller's own values are put back.
+    wanted = {"JULIA_NUM_THREADS": str(threads)}
+    if "OPENBLAS_NUM_THREADS" not in os.environ:
+        wanted["OPENBLAS_NUM_THREADS"] = "1"
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,263 @@
+"""The one Julia of this process: which host, its start, its state."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from pysoftcorr._julia import settings, signatures
+from pysoftcorr._julia.errors import JuliaError, JuliaUnavailable
+from pysoftcorr._julia.owner import CallerOwner, Control, Job, Owner, ThreadOwner, Watch
+from pysoftcorr._version import __version__
+
+__all__ = ["call", "julia_module", "self_test", "start", "start_with", "status"]
+
+DONE, FAILED, BAD_ARGUMENT, CANCELLED, OUT_OF_MEMORY = range(5)
+TEXT_BYTES = 1 << 16
+
+
+class Host(Protocol):
+    """How Julia runs in this process. All but the constructor and `idle` run in its thread."""
+
+    name: str
+    threads: int
+
+    def idle(self) -> contextlib.AbstractContextManager[None]: ...
+    def start(self) -> None: ...
+    def entry_table(self) -> str: ...
+    def entry_pointer(self, name: str) -> int: ...
+    def control_addresses(self) -> list[int]: ...
+    def runtime_info(self) -> str: ...
+    def module(self) -> Any: ...
+
+
+class Runtime:
+    """A host, the thread it belongs to and the entry points fetched from it so far."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.start_seconds = float("nan")
+        self.owner: Owner
+        if getattr(host, "caller_owned", False):
+            self.owner = CallerOwner()
+        else:
+            owner = ThreadOwner(host.idle)
+            atexit.register(owner.close)
+            self.owner = owner
+        self._functions: dict[str, Callable[..., int]] = {}
+        self._starting: Job = self.owner.submit(self._start)
+
+    def _start(self) -> None:
+        begin = time.perf_counter()
+        self.host.start()
+        signatures.check_table(
+            self.host.entry_table(), version=__version__, wanted=signatures.expected()
+        )
+        self.owner.control = Control(self.host.control_addresses())
+        self.start_seconds = time.perf_counter() - begin
+
+    def wait_started(self) -> None:
+        """Wait for the start; a failed one fails again."""
+        self._starting.done.wait()
+        self.owner.wait(self._starting)
+
+    def function(self, name: str) -> Callable[..., int]:
+        """The C entry point (in the owner thread)."""
+        if name not in self._functions:
+            prototype = signatures.prototype(signatures.expected()[name])
+            self._functions[name] = prototype(self.host.entry_pointer(name))
+        return self._functions[name]
+
+    def last_error(self) -> str:
+        """Text of the last failure (in the owner thread)."""
+        buffer = np.zeros(TEXT_BYTES, dtype=np.uint8)
+        self.function("last_error")(buffer.ctypes.data, buffer.size)
+        return buffer.tobytes().split(b"\0", 1)[0].decode(errors="replace")
+
+    def call(self, name: str, args: tuple[Any, ...], watch: Watch | None = None) -> None:
+        """Run an entry point; see `call`."""
+        converted = signatures.convert(name, signatures.expected()[name], args)
+
+        # `kept`: the arrays stay alive as long as Julia may write to them, also when the caller
+        # has been interrupted and is gone.
+        def work(kept: tuple[Any, ...] = args) -> tuple[int, str]:
+            status = self.function(name)(*converted)
+            return status, "" if status in (DONE, CANCELLED) else self.last_error()
+
+        status, text = self.owner.wait(self.owner.submit(work), watch)
+        if status == BAD_ARGUMENT:
+            raise ValueError(text)
+        if status == CANCELLED:
+            raise KeyboardInterrupt
+        if status == OUT_OF_MEMORY:
+            raise MemoryError(f"{name}: {text}")
+        if status != DONE:
+            raise JuliaError(f"{name}: {text}")
+
+
+_lock = threading.Lock()
+_runtime: Runtime | None = None
+_pid = 0
+
+
+def _check_process() -> None:
+    if _runtime is not None and _pid != os.getpid():
+        raise RuntimeError(
+            "this process was forked after Julia had started and cannot use it: start workers "
+            "with multiprocessing.get_context('spawn')"
+        )
+
+
+def _choose_host() -> Host:
+    from pysoftcorr._julia import juliacall_host
+
+    wanted, threads = settings.host_choice(), settings.threads()
+    if wanted == "juliacall" or (wanted == "auto" and juliacall_host.ready()):
+        return juliacall_host.JuliacallHost(threads)
+    from pysoftcorr._julia.found import choose
+    from pysoftcorr._julia.libjulia import LibjuliaHost
+
+    return LibjuliaHost(choose(), threads)
+
+
+def start_with(host: Host) -> Runtime:
+    """Start a given host; only the first of a process counts."""
+    global _runtime, _pid
+    _check_process()
+    with _lock:
+        if _runtime is None:
+            _pid = os.getpid()
+            _runtime = Runtime(host)
+    _runtime.wait_started()
+    return _runtime
+
+
+def start() -> Runtime:
+    """Start Julia unless it runs.
+
+    Raises
+    ------
+    JuliaUnavailable
+        No runtime can be used; the message says how to get one.
+    RuntimeError
+        This process was forked from one in which Julia runs.
+    """
+    _check_process()
+    runtime = _runtime
+    if runtime is not None:
+        runtime.wait_started()
+        return runtime
+    return start_with(_choose_host())
+
+
+def call(name: str, *args: Any, progress: str | None = None) -> None:
+    """Call a C entry point of the Julia sources.
+
+    The arrays are handed over as they are: Julia reads and writes their memory, and sees a
+    C-order (N, 3) array as (3, N).
+
+    Parameters
+    ----------
+    name : str
+        Name of the entry point.
+    *args : int, float or numpy.ndarray
+        As its signature says: arrays must be C-contiguous and of dtype float64, int64 or uint8.
+    progress : str, optional
+        Title of a progress bar, shown when standard error is a terminal.
+
+    Raises
+    ------
+    ValueError
+        A bad argument found by Julia, or an unknown name.
+    TypeError
+        An argument of the wrong kind, dtype or memory order, or the wrong number of them.
+    JuliaError
+        Anything else that failed in Julia.
+    KeyboardInterrupt
+        Ctrl-C; the call is told to stop.
+    MemoryError
+        Julia ran out of memory.
+    JuliaUnavailable
+        No Julia runtime can be used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr._julia import call
+    >>> caught = np.zeros(1, dtype=np.int64)
+    >>> call("self_test", 10, caught)
+    >>> int(caught[0])
+    160
+    """
+    if name not in signatures.expected():
+        raise ValueError(f"no entry point named {name!r}")
+    runtime = start()
+    if progress is None:
+        runtime.call(name, args)
+        return
+    from pysoftcorr._julia.progress import bar
+
+    with bar(progress) as watch:
+        runtime.call(name, args, watch)
+
+
+def self_test(rounds: int = 100) -> bool:
+    """Are exceptions caught on every thread, and is garbage collected, without harm?"""
+    caught = np.zeros(1, dtype=np.int64)
+    call("self_test", rounds, caught)
+    return int(caught[0]) == 16 * rounds
+
+
+def julia_module() -> Any:
+    """The live Julia module ``SoftCorr``, for scripts that mix both languages.
+
+    Raises
+    ------
+    JuliaUnavailable
+        Julia does not run through juliacall.
+    """
+    runtime = start()
+    return runtime.owner.wait(runtime.owner.submit(runtime.host.module))
+
+
+def status() -> dict[str, Any]:
+    """Start Julia and describe it; every value can be written as JSON.
+
+    Returns
+    -------
+    dict
+        ``host``, ``version``, ``threads``, ``cpu``, ``cpu_target``, ``forwarddiff`` (path or
+        None), ``self_test`` (bool), ``start_seconds``, ``path`` of the executable or library,
+        ``image``, ``sources``.
+
+    Raises
+    ------
+    JuliaUnavailable
+        No Julia runtime can be used.
+    """
+    begin = time.perf_counter()
+    runtime = start()
+    seconds = time.perf_counter() - begin
+    text = runtime.owner.wait(runtime.owner.submit(runtime.host.runtime_info))
+    says = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {
+        "host": runtime.host.name,
+        "version": says["version"],
+        "threads": int(says["threads"]),
+        "cpu": says["cpu"],
+        "cpu_target": says["cpu_target"],
+        "forwarddiff": says["forwarddiff"] or None,
+        "self_test": self_test(),
+        "start_seconds": round(runtime.start_seconds, 3),
+        "ready_seconds": round(seconds, 3),
+        "path": says["path"],
+        "image": says["image"],
+        "sources": str(settings.source_dir()),
+    }
