@@ -10,10 +10,14 @@ module SoftCorr
 const SOURCE_VERSION = "0.1.0"
 
 include("control.jl")      # cancellation, progress, deterministic threading
+include("dual.jl")         # forward-mode numbers: ForwardDiff's or our own
 include("sphere.jl")       # unit vectors, tangent frames, separations
 include("fuzzy.jl")        # fuzzy c-means
 include("assign.jl")       # memberships -> clusters
 include("pairs.jl")        # hard-binned pair sums
+include("dop853.jl")       # the Runge-Kutta pair of the simulation
+include("gravity.jl")      # test particles in the field of a point mass
 include("entry.jl")        # the C entry points
+include("entry_gravity.jl")
 
 end
