@@ -17,8 +17,8 @@ class JuliaUnavailable(RuntimeError):
     True
     """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"{reason.rstrip('.')}. Mend it with: {INSTALL_COMMAND}")
+    def __init__(self, reason: str, *, command: str = INSTALL_COMMAND) -> None:
+        super().__init__(f"{reason.rstrip('.')}. Mend it with: {command}")
 
 
 class JuliaError(RuntimeError):

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pysoftcorr._julia import settings
+from pysoftcorr._julia import prefix, settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 
-__all__ = ["Found", "choose", "executable_in", "inspect"]
+__all__ = ["Found", "choose", "executable_in", "inspect", "self_test", "tested"]
 
 PROBE = """
 import Libdl
@@ -169,12 +169,14 @@ def self_test(found: Found, *, again: bool = False) -> str:
     Returns
     -------
     str
-        Empty when all is well, else what went wrong. Remembered until the runtime changes.
+        Empty when all is well, else what went wrong. Success and a crash are remembered until
+        the runtime changes.
     """
     memory = _recall(found.executable)
     if memory and memory.get("tested") is not None and not again:
         return str(memory["tested"])
     command = [sys.executable, "-m", "pysoftcorr._julia.selftest"]
+    final = True
     env = dict(os.environ)
     env.update(PYSOFTCORR_JULIA_SELFTEST=json.dumps(asdict(found)), PYSOFTCORR_THREADS="2")
     env["PYTHONPATH"] = os.pathsep.join(
@@ -190,15 +192,28 @@ def self_test(found: Found, *, again: bool = False) -> str:
             problem = f"the self-test died of signal {-done.returncode}"
         else:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            problem = f"the self-test failed: {lines[-1]}"
+            problem, final = f"the self-test failed: {lines[-1]}", False
     except (OSError, subprocess.TimeoutExpired) as error:
-        problem = f"the self-test did not end: {error}"
-    memory = {"stamp": _stamp(found.executable), "found": asdict(found), "tested": problem}
-    _remember(found.executable, memory)
+        problem, final = f"the self-test did not end: {error}", False
+    if final:  # other failures may not be the runtime's own
+        memory = {"stamp": _stamp(found.executable), "found": asdict(found), "tested": problem}
+        _remember(found.executable, memory)
     return problem
 
 
-def _tested(place: str) -> Found:
+def tested(place: str) -> Found:
+    """A runtime that is whole and passes the self-test.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no executable.
+    JuliaUnavailable
+        It is damaged, does not run, or fails the self-test.
+    """
+    folder = Path(place).expanduser()
+    if (folder / prefix.MANIFEST).exists():
+        prefix.check(folder)
     found = inspect(place)
     problem = self_test(found)
     if problem:
@@ -220,20 +235,18 @@ def choose() -> Found:
     named = settings.julia_choice()
     if named is not None:
         try:
-            return _tested(named)
+            return tested(named)
         except FileNotFoundError as error:
             raise JuliaUnavailable(f"PYSOFTCORR_JULIA: {error}") from None
     tried = []
     on_path = shutil.which("julia")
     if on_path is not None:
         try:
-            return _tested(on_path)
+            return tested(on_path)
         except (FileNotFoundError, JuliaUnavailable) as error:
             tried.append(str(error).split(". Mend it with")[0])
-    prefix = settings.default_prefix()
-    if prefix.is_dir():
-        from pysoftcorr._julia.prefix import check
-
-        check(prefix)
-        return _tested(str(prefix))
+    private = settings.default_prefix()
+    if private.is_dir():
+        prefix.check(private)
+        return tested(str(private))
     raise JuliaUnavailable("; ".join(["no Julia runtime is installed for pysoftcorr", *tried]))

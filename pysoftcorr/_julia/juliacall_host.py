@@ -38,11 +38,22 @@ def ready() -> bool:
         return False
     try:
         import juliapkg
+        from juliapkg.state import STATE
 
-        # Compares what was resolved with what is asked for; installs nothing.
-        return bool(juliapkg.resolve(dry_run=True))
+        # Compares what was resolved, if anything, with what is asked for; installs nothing.
+        return os.path.isfile(STATE["meta"]) and bool(juliapkg.resolve(dry_run=True))
     except Exception:
         return False
+
+
+def executable() -> str:
+    """The Julia executable that juliacall uses, where `ready`."""
+    named = os.environ.get(EXE)
+    if named:
+        return named
+    import juliapkg
+
+    return str(juliapkg.executable())
 
 
 class JuliacallHost:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
+import os
 import queue
 import signal
 import socket
@@ -92,9 +93,9 @@ class Owner(Protocol):
 
     control: Control | None
 
-    def submit(self, work: Callable[[], Any]) -> Job: ...
+    def submit(self, job: Job) -> None: ...
 
-    def wait(self, job: Job, watch: Watch | None = None) -> Any: ...
+    def run(self, work: Callable[[], Any], watch: Watch | None = None) -> Any: ...
 
 
 class ThreadOwner:
@@ -105,6 +106,7 @@ class ThreadOwner:
         self._idle = idle
         self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._running: Job | None = None
+        self._pid = os.getpid()
         before = threading.stack_size(STACK_BYTES)
         try:
             self._thread = threading.Thread(target=self._loop, name="julia", daemon=True)
@@ -121,24 +123,24 @@ class ThreadOwner:
             self._running = None
             del job
 
-    def submit(self, work: Callable[[], Any]) -> Job:
-        """Put work in the queue."""
-        job = Job(work)
+    def submit(self, job: Job) -> None:
+        """Put a job in the queue."""
         if threading.current_thread() is self._thread:
             job.run(None)  # asked for by work that is itself running: the queue would never move
         else:
             self._queue.put(job)
-        return job
 
-    def wait(self, job: Job, watch: Watch | None = None) -> Any:
-        """Wait for a job; Ctrl-C stops it.
+    def run(self, work: Callable[[], Any], watch: Watch | None = None) -> Any:
+        """Have work done and wait for it; Ctrl-C stops it.
 
         Raises
         ------
         KeyboardInterrupt
-            Within about a second of Ctrl-C, whether the job has ended by then or not.
+            Within about a second of Ctrl-C, whether the work has ended by then or not.
         """
+        job = Job(work)
         try:
+            self.submit(job)
             if watch is None:
                 job.done.wait()
             else:
@@ -160,7 +162,7 @@ class ThreadOwner:
     def close(self) -> None:
         """Stop the running job at interpreter exit: Julia must not run while it is torn down."""
         job = self._running
-        if job is not None:
+        if job is not None and os.getpid() == self._pid:
             self.cancel(job)
             job.done.wait(CANCEL_SECONDS)
 
@@ -172,8 +174,8 @@ class CallerOwner:
         self.control: Control | None = None
         self._thread = threading.main_thread()
 
-    def submit(self, work: Callable[[], Any]) -> Job:
-        """Do the work now.
+    def submit(self, job: Job) -> None:
+        """Do a job now.
 
         Raises
         ------
@@ -183,16 +185,16 @@ class CallerOwner:
         if threading.current_thread() is not self._thread:
             raise JuliaUnavailable(
                 "juliacall was imported before pysoftcorr's first call, so Julia belongs to the "
-                "main thread and other threads cannot call it: call pysoftcorr first, or call "
-                "it from the main thread only"
+                "main thread and no other thread can call it",
+                command="call pysoftcorr before importing juliacall, or from the main thread",
             )
-        job = Job(work)
         with self._watched(job):
             job.run(self.control)
-        return job
 
-    def wait(self, job: Job, watch: Watch | None = None) -> Any:
-        """The outcome of a job that has already run."""
+    def run(self, work: Callable[[], Any], watch: Watch | None = None) -> Any:
+        """Do work now; Ctrl-C stops it. Its progress is not shown: this thread is busy."""
+        job = Job(work)
+        self.submit(job)
         return job.outcome()
 
     @contextlib.contextmanager
@@ -211,9 +213,9 @@ class CallerOwner:
             while data := reader.recv(64):
                 if signal.SIGINT in data:
                     control.cancel(job.number)
-                if before >= 0:
+                if before >= 0:  # an event loop's own wake-up, which still has to hear of it
                     with contextlib.suppress(OSError):
-                        socket.socket(fileno=socket.dup(before)).send(data)
+                        os.write(before, data)
 
         helper = threading.Thread(target=listen, name="julia-interrupt", daemon=True)
         helper.start()

@@ -52,6 +52,6 @@ def check(prefix: Path) -> None:
     what = problem(prefix)
     if what:
         raise JuliaUnavailable(
-            f"the Julia runtime in {prefix} is damaged: {what} "
-            f"(`{INSTALL_COMMAND} --force` installs it anew)"
+            f"the Julia runtime in {prefix} is damaged: {what}",
+            command=f"{INSTALL_COMMAND} --force",
         )

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pysoftcorr._julia import settings, signatures
-from pysoftcorr._julia.errors import JuliaError, JuliaUnavailable
+from pysoftcorr._julia.errors import JuliaError
 from pysoftcorr._julia.owner import CallerOwner, Control, Job, Owner, ThreadOwner, Watch
 from pysoftcorr._version import __version__
 
@@ -52,7 +52,8 @@ class Runtime:
             atexit.register(owner.close)
             self.owner = owner
         self._functions: dict[str, Callable[..., int]] = {}
-        self._starting: Job = self.owner.submit(self._start)
+        self._starting = Job(self._start)
+        self.owner.submit(self._starting)
 
     def _start(self) -> None:
         begin = time.perf_counter()
@@ -66,7 +67,7 @@ class Runtime:
     def wait_started(self) -> None:
         """Wait for the start; a failed one fails again."""
         self._starting.done.wait()
-        self.owner.wait(self._starting)
+        self._starting.outcome()
 
     def function(self, name: str) -> Callable[..., int]:
         """The C entry point (in the owner thread)."""
@@ -91,7 +92,7 @@ class Runtime:
             status = self.function(name)(*converted)
             return status, "" if status in (DONE, CANCELLED) else self.last_error()
 
-        status, text = self.owner.wait(self.owner.submit(work), watch)
+        status, text = self.owner.run(work, watch)
         if status == BAD_ARGUMENT:
             raise ValueError(text)
         if status == CANCELLED:
@@ -224,7 +225,7 @@ def julia_module() -> Any:
         Julia does not run through juliacall.
     """
     runtime = start()
-    return runtime.owner.wait(runtime.owner.submit(runtime.host.module))
+    return runtime.owner.run(runtime.host.module)
 
 
 def status() -> dict[str, Any]:
@@ -245,7 +246,7 @@ def status() -> dict[str, Any]:
     begin = time.perf_counter()
     runtime = start()
     seconds = time.perf_counter() - begin
-    text = runtime.owner.wait(runtime.owner.submit(runtime.host.runtime_info))
+    text = runtime.owner.run(runtime.host.runtime_info)
     says = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {
         "host": runtime.host.name,

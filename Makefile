@@ -1,0 +1,40 @@
+# Needs make and python3 >= 3.10 alone; everything else is fetched into .venv and the user's cache.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+BENCH_INSTALLED = $(VENV)/.installed-bench
+export VENV PYTHON
+
+.PHONY: demo test bench lint setup julia clean
+.DELETE_ON_ERROR:
+
+demo: julia
+	$(BIN)/softcorr demo --out demo-output
+
+test: julia
+	$(BIN)/python -m pysoftcorr._julia exec --color=no julia/test/runtests.jl
+	$(BIN)/python -m pytest
+
+bench: julia $(BENCH_INSTALLED)
+	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+setup: julia
+
+# Not a stamp: looking costs a third of a second and notices a runtime that has gone.
+julia: $(INSTALLED)
+	@$(BIN)/python -m pysoftcorr._julia install
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@sh tools/setup.sh 'torch,dev,parquet,treecorr' $@
+
+$(BENCH_INSTALLED): $(INSTALLED)
+	@sh tools/setup.sh 'bench' $@
+
+clean:
+	rm -rf $(VENV) demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache

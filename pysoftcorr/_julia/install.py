@@ -1,0 +1,231 @@
+"""`softcorr julia install`: one explicit step that gets a Julia runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pysoftcorr._julia import apt, found, juliacall_host, prefix, settings
+from pysoftcorr._julia.errors import JuliaUnavailable
+
+__all__ = ["SUITE", "install"]
+
+METHODS = ("auto", "juliacall", "debian")
+Log = Callable[[str], None]
+
+# The last suite of Debian with Julia in it (1.5.3), still in the ordinary archive.
+SUITE = "bullseye"
+PACKAGES = [
+    "julia",
+    "julia-common",
+    "libjulia1",
+    "libllvm9",
+    "libopenlibm3",
+    "libmbedtls12",
+    "libmbedcrypto3",
+    "libmbedx509-0",
+    "libgit2-1.1",
+    "libdsfmt-19937-1",
+    "libutf8proc2",
+    "libffi7",
+    "libhttp-parser2.9",
+    "libunwind8",
+    "libgfortran5",
+    "libquadmath0",
+    "libpcre2-8-0",
+    "libgmp10",
+    "libmpfr6",
+    "libssh2-1",
+    "libcurl3-gnutls",
+    "libedit2",
+    "libz3-4",
+    "libbsd0",
+    "libmd0",
+]
+
+ANSWER_SECONDS = 5
+RESOLVE_SECONDS = 1800
+ANSWERS = """
+import sys, urllib.request
+from juliapkg import install_julia
+request = urllib.request.Request(install_julia._julia_versions_url, method="HEAD")
+urllib.request.urlopen(request, timeout=3)
+"""
+
+
+def install(
+    *,
+    prefix: str | os.PathLike[str] | None = None,
+    method: str = "auto",
+    force: bool = False,
+    log: Log = print,
+) -> dict[str, Any]:
+    """Get a Julia runtime, unless a good one is there.
+
+    An interrupted installation can be started again; it is never taken for a whole one.
+
+    Parameters
+    ----------
+    prefix : path, optional
+        Where to put a private runtime; by default a folder in the user's cache.
+    method : {"auto", "juliacall", "debian"}
+        juliacall's own resolver, Debian packages, or whichever works, in this order.
+    force : bool
+        Install anew even where a good runtime is found.
+    log : callable
+        Takes lines of progress.
+
+    Returns
+    -------
+    dict
+        ``method`` ("juliacall", "debian" or "present"), ``version`` and ``path``.
+
+    Raises
+    ------
+    ValueError
+        An unknown method.
+    JuliaUnavailable
+        Nothing worked; the message says why and what to do.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method={method!r}: expected one of {', '.join(METHODS)}")
+    target = Path(prefix).expanduser().absolute() if prefix is not None else None
+    if not force:
+        present = _present(target, method)
+        if present is not None:
+            log(f"Julia {present['version']} is there: {present['path']}")
+            return present
+    reasons = []
+    if method == "juliacall" or (
+        method == "auto" and target is None and settings.host_choice() != "libjulia"
+    ):
+        reason = _resolve(log)
+        if not reason:
+            present = _present(None, "juliacall")
+            if present is not None:
+                return {**present, "method": "juliacall"}
+            reason = "juliacall's resolver ended, but found no Julia"
+        reasons.append(reason)
+    if method in ("auto", "debian"):
+        try:
+            return _install_debian(target or settings.default_prefix(), log)
+        except (apt.AptError, OSError) as error:
+            reasons.append(str(error))
+    raise JuliaUnavailable(
+        f"no Julia could be installed ({'; '.join(reasons)}): install Julia by hand and set "
+        "PYSOFTCORR_JULIA to its executable or folder, or try again later"
+    )
+
+
+def _present(target: Path | None, method: str) -> dict[str, Any] | None:
+    """What need not be installed, if anything."""
+    if method != "debian" and target is None and settings.host_choice() != "libjulia":
+        with contextlib.suppress(Exception):
+            if juliacall_host.ready():
+                executable = juliacall_host.executable()
+                return {
+                    "method": "present",
+                    "version": found.inspect(executable).version,
+                    "path": executable,
+                }
+    if method == "juliacall":
+        return None
+    try:
+        if target is not None or method == "debian":
+            runtime = found.tested(str(target or settings.default_prefix()))
+        else:
+            runtime = found.choose()
+    except (FileNotFoundError, JuliaUnavailable):
+        return None
+    return {"method": "present", "version": runtime.version, "path": runtime.executable}
+
+
+# ---- juliacall -------------------------------------------------------------------------------
+
+
+def _resolve(log: Log) -> str:
+    """Let juliacall get its Julia; the reason why not, or empty."""
+    for package in ("juliacall", "juliapkg"):
+        if importlib.util.find_spec(package) is None:
+            return f"the Python package {package} is not installed"
+    # In a process of its own: looking up a host's name has no time limit.
+    try:
+        subprocess.run(
+            [sys.executable, "-c", ANSWERS],
+            timeout=ANSWER_SECONDS,
+            check=True,
+            capture_output=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "Julia's download server does not answer"
+    log("Julia's download server answers: juliacall gets its own Julia (some minutes)")
+    try:
+        subprocess.run(
+            [sys.executable, "-c", "import juliapkg; juliapkg.resolve()"],
+            timeout=RESOLVE_SECONDS,
+            check=True,
+            stdout=sys.stderr.fileno(),
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"juliacall's resolver failed: {error}"
+    return ""
+
+
+# ---- Debian ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _locked(path: Path, log: Log) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log("another installation is running: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _install_debian(target: Path, log: Log) -> dict[str, Any]:
+    sources = apt.mirrors()
+    if not sources:
+        raise apt.AptError("the apt sources of this system name no Debian mirror")
+    work = target.with_name(target.name + ".download")
+    partial = target.with_name(target.name + ".partial")
+    with _locked(target.with_name(target.name + ".lock"), log):
+        log(f"fetching Julia from Debian's suite {SUITE} (63 MB)")
+        for number, source in enumerate(sources):
+            try:
+                files = apt.download(PACKAGES, SUITE, source, work)
+                break
+            except apt.AptError:
+                if number == len(sources) - 1:
+                    raise
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        log(f"unpacking into {target} (335 MB)")
+        apt.unpack(files, partial)
+        prefix.write_manifest(partial, suite=SUITE, packages=[file.name for file in files])
+        old = target.with_name(target.name + ".old")
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+        log("testing it")
+        runtime = found.inspect(str(target))
+        reason = found.self_test(runtime, again=True)
+        if reason:
+            shutil.rmtree(target)
+            raise apt.AptError(f"Julia {runtime.version} was unpacked, but {reason}")
+    log(f"Julia {runtime.version} is ready: {runtime.executable}")
+    return {"method": "debian", "version": runtime.version, "path": runtime.executable}
