@@ -1,0 +1,263 @@
+"""What a catalogue's columns must be, and the errors that name the column and the rows."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: How many offending rows a message shows.
+SHOWN = 5
+
+_UNIT_ALIASES = {
+    "degree": "deg",
+    "degrees": "deg",
+    "radian": "rad",
+    "radians": "rad",
+    "hour": "hourangle",
+    "hours": "hourangle",
+    "hr": "hourangle",
+    "h": "hourangle",
+    "arcminute": "arcmin",
+    "arcminutes": "arcmin",
+    "arcsecond": "arcsec",
+    "arcseconds": "arcsec",
+}
+_SEXAGESIMAL = "text such as '10:00:28.6' must be made into numbers, by astropy.coordinates.Angle"
+
+
+@dataclass
+class Origin:
+    """Where columns came from, for messages: the source, its column texts, its row numbers."""
+
+    source: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    rows: IntArray | None = None
+
+    def column(self, name: str) -> str:
+        """``g1`` or, with a source, ``g1 (column 'e1' of stars.fits)``."""
+        label = self.labels.get(name)
+        if label is None:
+            return name
+        return f"{name} (column {label!r} of {self.source})"
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> Origin:
+        """The origin of the kept rows alone."""
+        rows = np.arange(mask.size) if self.rows is None else self.rows
+        return Origin(self.source, self.labels, rows[mask])
+
+    def show(self, index: IntArray, values: FloatArray) -> str:
+        """``rows 3 (nan), 7 (inf), ... and 12 more`` for offending rows and their values."""
+        rows = index if self.rows is None else self.rows[index]
+        shown = ", ".join(
+            f"{row} ({float(values[i]):.6g})"
+            for row, i in zip(rows[:SHOWN], index[:SHOWN], strict=True)
+        )
+        more = f" and {index.size - SHOWN} more" if index.size > SHOWN else ""
+        return f"row{'s' if index.size > 1 else ''} {shown}{more} (counted from 0)"
+
+
+def angle_unit(unit: Any, argument: str) -> u.UnitBase:
+    """The astropy unit of an angle; ValueError where it is none."""
+    if isinstance(unit, str):
+        name = _UNIT_ALIASES.get(unit.strip().lower(), unit.strip())
+        try:
+            unit = u.Unit(name)
+        except ValueError:
+            unit = u.UnrecognizedUnit(name)
+    if not isinstance(unit, u.UnitBase) or not unit.is_equivalent(u.rad):
+        raise ValueError(
+            f"{argument} = {str(unit)!r} is no unit of an angle; "
+            "use 'deg', 'rad', 'hourangle', 'arcmin' or 'arcsec'"
+        )
+    return unit
+
+
+def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.UnitBase | None]:
+    """A fresh float64 column, masked values as NaN, and its unit where it has one."""
+    unit = None
+    if isinstance(values, u.Quantity):
+        values, unit = values.value, values.unit
+    elif isinstance(getattr(values, "unit", None), u.UnitBase):
+        unit = values.unit
+    what = origin.column(name)
+    masked = np.ma.is_masked(values)
+    mask = np.ma.getmaskarray(values) if masked else None
+    try:
+        array = np.asarray(np.ma.getdata(values) if masked else values)
+    except ValueError as error:
+        raise ValueError(f"{what} is not a column of numbers: {error}") from None
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"{what} must be real numbers; it holds other objects") from None
+    if array.dtype.kind not in "biuf":
+        kind = {"S": "text", "U": "text", "c": "complex numbers"}.get(
+            array.dtype.kind, f"values of type {array.dtype}"
+        )
+        hint = f"; {_SEXAGESIMAL}" if kind == "text" and name in ("ra", "dec") else ""
+        raise TypeError(f"{what} must be real numbers; it holds {kind}{hint}")
+    if array.ndim != 1:
+        raise ValueError(f"{what} must have one dimension, not shape {array.shape}")
+    column = np.array(array, dtype=np.float64)
+    if mask is not None:
+        column[mask] = np.nan
+    return column, unit
+
+
+def equal_lengths(columns: Mapping[str, FloatArray]) -> int:
+    """The common length; ValueError where lengths differ or are 0."""
+    lengths = {name: values.size for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise ValueError(f"columns differ in length: {listed}")
+    n = next(iter(lengths.values()))
+    if n == 0:
+        raise ValueError("the catalogue is empty: it has no rows")
+    return n
+
+
+def finite_rows(
+    columns: Mapping[str, FloatArray], origin: Origin, on_bad: str
+) -> npt.NDArray[np.bool_]:
+    """Which rows are finite in every column; an error or a warning where some are not."""
+    if on_bad not in ("error", "drop"):
+        raise ValueError(f"on_bad = {on_bad!r}: must be 'error' or 'drop'")
+    good = np.ones(next(iter(columns.values())).size, dtype=bool)
+    bad: dict[str, IntArray] = {}
+    for name, values in columns.items():
+        finite = np.isfinite(values)
+        if not finite.all():
+            bad[name] = np.flatnonzero(~finite)
+            good &= finite
+    if not bad:
+        return good
+    if on_bad == "error":
+        listed = "; ".join(
+            f"{origin.column(name)}: {origin.show(index, columns[name])}"
+            for name, index in bad.items()
+        )
+        raise ValueError(
+            f"NaN, infinite or masked values in {listed}. "
+            "Pass on_bad='drop' to leave such rows out, or mend them"
+        )
+    if not good.any():
+        raise ValueError(
+            "the catalogue is empty: every row has a NaN, infinite or masked value in "
+            + ", ".join(origin.column(name) for name in bad)
+        )
+    listed = ", ".join(f"{name} {index.size}" for name, index in bad.items())
+    warnings.warn(
+        f"dropped {np.count_nonzero(~good)} of {good.size} rows with NaN, infinite or masked "
+        f"values ({listed})",
+        stacklevel=4,
+    )
+    return good
+
+
+def positions(
+    ra: FloatArray, dec: FloatArray, units: Mapping[str, u.UnitBase], origin: Origin
+) -> tuple[FloatArray, FloatArray]:
+    """Right ascension and declination in degrees, refused where no unit mix-up is harmless."""
+    ra_unit, dec_unit = units["ra"], units["dec"]
+    # A survey may run from -60 to 60 or on past 360 deg; in radians or hours no such custom
+    # exists, and a value past one turn there is a column of degrees.
+    low, high = (-360.0, 360.0) if ra_unit in (u.rad, u.hourangle) else (-360.0, 720.0)
+    ra_deg, dec_deg = _degrees(ra, ra_unit), _degrees(dec, dec_unit)
+    beyond = np.flatnonzero(np.abs(dec_deg) > 90.0)
+    if beyond.size:
+        raise ValueError(
+            f"{origin.column('dec')} is beyond 90 degrees in {origin.show(beyond, dec)}, read as "
+            f"{dec_unit}; {_dec_hint(ra_deg, dec, dec_unit)}"
+        )
+    beyond = np.flatnonzero((ra_deg < low) | (ra_deg > high))
+    if beyond.size:
+        peak = float(np.abs(ra).max())
+        guess = (
+            "'deg'" if ra_unit in (u.rad, u.hourangle) and peak <= 360 else ("'arcsec' or 'arcmin'")
+        )
+        raise ValueError(
+            f"{origin.column('ra')} is outside {low:g} to {high:g} degrees in "
+            f"{origin.show(beyond, ra)}, read as {ra_unit}; is ra_unit wrong ({guess}?)"
+        )
+    if ra_unit == u.deg and dec_unit == u.deg:
+        _warn_if_radians(ra_deg, dec_deg)
+    return ra_deg, dec_deg
+
+
+def _degrees(values: FloatArray, unit: u.UnitBase) -> FloatArray:
+    if unit == u.deg:
+        return values
+    if unit == u.rad:
+        return np.rad2deg(values)
+    return values * unit.to(u.deg)
+
+
+def _dec_hint(ra_deg: FloatArray, dec: FloatArray, unit: u.UnitBase) -> str:
+    peak = float(np.abs(dec).max())
+    if np.abs(ra_deg).max() <= 90 and dec.min() >= -360 and peak <= 360 and unit == u.deg:
+        return "are ra and dec swapped?"
+    if unit != u.deg and peak <= 90:
+        return "dec_unit looks wrong: these values would fit 'deg'"
+    if peak <= 90 * 60:
+        return "dec_unit looks wrong: these values would fit 'arcmin'"
+    if peak <= 90 * 3600:
+        return "dec_unit looks wrong: these values would fit 'arcsec'"
+    return "no unit of an angle makes a declination of them; is this the right column?"
+
+
+def _warn_if_radians(ra: FloatArray, dec: FloatArray) -> None:
+    """Degrees that fill just the box an all-sky catalogue in radians would fill."""
+    span = float(ra.max() - ra.min())
+    inside = ra.min() >= -math.pi and ra.max() <= 2 * math.pi and np.abs(dec).max() <= math.pi / 2
+    if inside and span > 0.95 * 2 * math.pi and dec.max() - dec.min() > 0.4 * math.pi:
+        warnings.warn(
+            "ra and dec fill the range that an all-sky catalogue has in radians; if they are "
+            "radians, pass ra_unit='rad', dec_unit='rad'",
+            stacklevel=5,
+        )
+
+
+def weights(w: FloatArray, origin: Origin) -> None:
+    """ValueError where weights are negative or all zero."""
+    bad = np.flatnonzero(w < 0)
+    if bad.size:
+        raise ValueError(
+            f"{origin.column('w')} must not be negative; it is in {origin.show(bad, w)}"
+        )
+    if not w.any():
+        raise ValueError(f"{origin.column('w')} is zero in every row; at least one must not be")
+
+
+def ellipticities(
+    columns: Mapping[str, FloatArray], first: str, second: str, origin: Origin
+) -> None:
+    """A warning where an ellipticity exceeds 1: most often a code for 'not measured'."""
+    size = np.hypot(columns[first], columns[second])
+    bad = np.flatnonzero(size > 1)
+    if bad.size:
+        warnings.warn(
+            f"|{first} + i {second}| exceeds 1 in {origin.show(bad, size)}; if these are codes "
+            "for missing values, leave the rows out",
+            stacklevel=4,
+        )
+
+
+def positive(name: str, values: FloatArray, origin: Origin) -> None:
+    """ValueError where a size is not above 0."""
+    bad = np.flatnonzero(values <= 0)
+    if bad.size:
+        raise ValueError(
+            f"{origin.column(name)} must be above 0; it is not in {origin.show(bad, values)}. "
+            f"Leave such rows out, with select= when reading a file"
+        )
