@@ -117,7 +117,10 @@ Base.show(io::IO, x::Dual) = print(io, "Dual(", join((x.value, x.partials...), "
 # ---- arithmetic ------------------------------------------------------------------------------
 
 @inline scaled(s, p::Tuple) = map(q -> s * q, p)
-@inline combined(s, p::Tuple, t, q::Tuple) = map((a, b) -> s * a + t * b, p, q)
+@inline combined(s, p::NTuple{N,Any}, t, q::NTuple{N,Any}) where {N} =
+    map((a, b) -> s * a + t * b, p, q)
+combined(s, p::Tuple, t, q::Tuple) = throw(ArgumentError(
+    "Duals of one derivative with $(length(p)) and $(length(q)) partials meet"))
 
 # Functions of one number and their slopes; x is the argument's value, y the function's.
 const UNARY = (
@@ -259,8 +262,8 @@ end # module OwnDual
 # ---- which one -------------------------------------------------------------------------------
 
 # ForwardDiff is looked for by its identity and not named as a dependency: SoftCorr loads and
-# precompiles without it. A precompiled SoftCorr remembers which one it found, so it is made
-# dependent on the manifest, where ForwardDiff comes and goes.
+# precompiles without it. A precompiled SoftCorr remembers what it found, so it is made dependent
+# on the manifest, where ForwardDiff comes and goes.
 function find_forwarddiff()
     id = try
         Base.identify_package("ForwardDiff")
@@ -285,35 +288,31 @@ end
 const FORWARDDIFF = find_forwarddiff()
 const HAS_FORWARDDIFF = FORWARDDIFF !== nothing
 
-@static if HAS_FORWARDDIFF
-    const Dual = FORWARDDIFF.Dual
-    const derivative = FORWARDDIFF.derivative
-    const gradient = FORWARDDIFF.gradient
-    @inline value(x::Real) = FORWARDDIFF.value(x)
-    @inline partials(x::Real) = ()
-    @inline partials(x::FORWARDDIFF.Dual) = FORWARDDIFF.partials(x).values
-else
-    const Dual = OwnDual.Dual
-    const derivative = OwnDual.derivative
-    const gradient = OwnDual.gradient
-    @inline value(x::Real) = x
-    @inline partials(x::Real) = ()
-end
-# Our own numbers are understood in either case.
-@inline value(x::OwnDual.Dual) = x.value
-@inline partials(x::OwnDual.Dual) = x.partials
+const Dual = HAS_FORWARDDIFF ? FORWARDDIFF.Dual : OwnDual.Dual
+const derivative = HAS_FORWARDDIFF ? FORWARDDIFF.derivative : OwnDual.derivative
+const gradient = HAS_FORWARDDIFF ? FORWARDDIFF.gradient : OwnDual.gradient
+
+# Known by its fields and not by its name: a ForwardDiff that is loaded after SoftCorr brings
+# numbers that must be understood too.
+is_dual(T::DataType) = :value in fieldnames(T) && :partials in fieldnames(T)
 
 """
     value(x)
 
 The value of a number that may carry derivatives, one layer of them taken off.
-""" value
+"""
+@generated value(x::Real) = is_dual(x) ? :(getfield(x, :value)) : :x
 
 """
     partials(x)
 
 The partial derivatives that `x` carries, a tuple; empty for a plain number.
-""" partials
+"""
+@generated function partials(x::Real)
+    is_dual(x) || return :(())
+    return fieldtype(x, :partials) <: Tuple ? :(getfield(x, :partials)) :
+           :(getfield(x, :partials).values)
+end
 
 """
     primal(x)
