@@ -116,9 +116,16 @@ def install(
         reasons.append(reason)
     if method in ("auto", "debian"):
         try:
-            return _install_debian(target or settings.default_prefix(), log)
+            done = _install_debian(target or settings.default_prefix(), log)
         except (apt.AptError, OSError) as error:
             reasons.append(str(error))
+        else:
+            named = settings.julia_choice()
+            if target is not None:
+                log(f"to use it, set PYSOFTCORR_JULIA={target}")
+            elif named is not None:
+                log(f"to use it, unset PYSOFTCORR_JULIA (it names {named})")
+            return done
     raise JuliaUnavailable(
         f"no Julia could be installed ({'; '.join(reasons)}): install Julia by hand and set "
         "PYSOFTCORR_JULIA to its executable or folder, or try again later"
@@ -219,13 +226,22 @@ def _install_debian(target: Path, log: Log) -> dict[str, Any]:
         if target.exists():
             target.rename(old)
         partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-        shutil.rmtree(work, ignore_errors=True)
         log("testing it")
-        runtime = found.inspect(str(target))
-        reason = found.self_test(runtime, again=True)
+        reason = _test(target)
         if reason:
             shutil.rmtree(target)
-            raise apt.AptError(f"Julia {runtime.version} was unpacked, but {reason}")
+            if old.exists():
+                old.rename(target)
+            raise apt.AptError(f"Julia was unpacked, but {reason}")
+        for folder in (old, work):
+            shutil.rmtree(folder, ignore_errors=True)
+    runtime = found.inspect(str(target))
     log(f"Julia {runtime.version} is ready: {runtime.executable}")
     return {"method": "debian", "version": runtime.version, "path": runtime.executable}
+
+
+def _test(target: Path) -> str:
+    try:
+        return found.self_test(found.inspect(str(target)), again=True)
+    except JuliaUnavailable as error:
+        return str(error)

@@ -1,0 +1,83 @@
+"""Calls through the door, in this process."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pysoftcorr._julia import JuliaError, call, runtime, signatures, status
+
+
+def test_tables_of_both_languages_are_equal() -> None:
+    text = runtime.start().owner.run(runtime.start().host.entry_table)
+    version, found = signatures.parse_table(text)
+    assert found == signatures.expected()
+    assert version == runtime.__version__
+
+
+def test_every_entry_point_can_be_fetched() -> None:
+    started = runtime.start()
+    for name in signatures.expected():
+        started.owner.run(lambda name=name: started.function(name))
+
+
+def test_self_test_counts_every_exception() -> None:
+    caught = np.zeros(1, dtype=np.int64)
+    call("self_test", 25, caught)
+    assert caught[0] == 16 * 25
+
+
+def test_exception_in_a_threaded_loop_arrives_with_its_text() -> None:
+    for n in (1, 16, 100_000):
+        with pytest.raises(JuliaError, match=f"element {n} of a threaded loop failed"):
+            call("throw_in_loop", n)
+    call("throw_in_loop", 0)  # an empty loop has nothing to throw
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "text"),
+    [
+        ((1,), TypeError, r"self_test takes 2 arguments \(i64,i64\*\), 1 were given"),
+        ((1.5, np.zeros(1, dtype=np.int64)), TypeError, "argument 0 must be an int, got float"),
+        ((True, np.zeros(1, dtype=np.int64)), TypeError, "argument 0 must be an int, got bool"),
+        ((2**63, np.zeros(1, dtype=np.int64)), ValueError, "argument 0 must fit in 64 bits"),
+        ((1, np.zeros(1)), TypeError, "argument 1 .* of int64, got one of float64"),
+        ((1, [0]), TypeError, "argument 1 must be a NumPy array of int64, got list"),
+        ((1, np.zeros(4, dtype=np.int64)[::2]), TypeError, "argument 1 must be C-contiguous"),
+        ((1, np.zeros((2, 3), dtype=np.int64).T), TypeError, "argument 1 must be C-contiguous"),
+    ],
+)
+def test_wrong_arguments_are_named(args: tuple, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        call("self_test", *args)
+
+
+def test_a_number_must_be_a_number() -> None:
+    with pytest.raises(TypeError, match="busy: argument 0 must be a float, got str"):
+        call("busy", "1")
+
+
+def test_unknown_entry_point() -> None:
+    with pytest.raises(ValueError, match="no entry point named 'no_such_entry'"):
+        call("no_such_entry")
+
+
+def test_status_describes_the_runtime() -> None:
+    says = status()
+    assert says["self_test"] is True
+    assert says["threads"] >= 1
+    assert says["start_seconds"] > 0
+    assert set(says) >= {"host", "version", "cpu", "cpu_target", "forwarddiff", "path", "image"}
+
+
+def test_signature_mismatch_names_the_first_difference() -> None:
+    def check(text: str) -> None:
+        signatures.check_table(text, version="1.2", wanted={"a": "i64", "b": "f64*,i64"})
+
+    check("1.2\na i64\nb f64*,i64\nonly_julia_has_it f64")
+    with pytest.raises(RuntimeError, match=r"Julia sources are of version 1\.1, .* of 1\.2"):
+        check("1.1\na i64\nb f64*,i64")
+    with pytest.raises(RuntimeError, match=r"no entry point b\(f64\*,i64\)"):
+        check("1.2\na i64")
+    with pytest.raises(RuntimeError, match=r"b takes \(f64\*\) in Julia and \(f64\*,i64\)"):
+        check("1.2\na i64\nb f64*")
