@@ -1,0 +1,180 @@
+"""The three file forms of a result: each a writer, and a reader that checks whose file it is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import h5py
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+PER_BIN = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
+RESAMPLES = ("epistemic", "aleatoric")
+COVARIANCES = ("cov_epistemic", "cov_aleatoric")
+
+Members = Mapping[str, Mapping[str, np.ndarray]]
+#: Gives the arrays of a member, by its name and the number of bins.
+Load = Callable[[str, int], dict[str, np.ndarray]]
+
+_MARK = "SOFTCORR"
+
+
+class Foreign(Exception):
+    """The file is not one of ours, or not in the form its suffix says."""
+
+
+# ---------------------------------------------------------------------- FITS
+def _write_fits(path: Path, header: str, members: Members) -> None:
+    primary = fits.PrimaryHDU()
+    primary.header[_MARK] = (1, "result of pysoftcorr; see HDU HEADER")
+    # Lines of JSON, each its own row: they hold no line breaks and end in no space.
+    lines = header.splitlines()
+    width = max(map(len, lines))
+    text = fits.Column(name="json", format=f"{width}A", array=np.array(lines, dtype=f"S{width}"))
+    hdus = [primary, fits.BinTableHDU.from_columns([text], name="HEADER")]
+    for name, arrays in members.items():
+        columns = [
+            fits.Column(name=key, format="D", array=arrays[key])
+            for key in ("theta_lo", "theta_hi", *PER_BIN)
+        ]
+        hdus.append(fits.BinTableHDU.from_columns(columns, name=name))
+        for key in RESAMPLES:
+            if key in arrays:
+                values = arrays[key]
+                column = fits.Column(name=key, format=f"{values.shape[1]}M", array=values)
+                hdus.append(fits.BinTableHDU.from_columns([column], name=f"{name}_{key}"))
+        for key in COVARIANCES:
+            if key in arrays:
+                hdus.append(fits.ImageHDU(arrays[key], name=f"{name}_{key}"))
+    fits.HDUList(hdus).writeto(path)
+
+
+def _read_fits(path: Path) -> tuple[str, Load]:
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            if _MARK not in hdus[0].header:
+                raise Foreign(f"its first header has no {_MARK}")
+            text = "\n".join(str(line) for line in hdus["HEADER"].data["json"])
+            tables = {
+                h.name: {n: np.array(h.data[n]) for n in h.columns.names}
+                for h in hdus
+                if isinstance(h, fits.BinTableHDU)
+            }
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise Foreign(f"it cannot be read as FITS ({error})") from None
+
+    def load(name: str, nbins: int) -> dict[str, np.ndarray]:
+        table = tables[name.upper()]
+        arrays = {key: _native(table[key]) for key in PER_BIN}
+        for key in RESAMPLES:
+            extension = f"{name}_{key}".upper()
+            if extension in tables:
+                arrays[key] = _native(tables[extension][key]).reshape(-1, nbins)
+        return arrays
+
+    return text, load
+
+
+def _native(values: np.ndarray) -> np.ndarray:
+    """FITS is big-endian whatever the machine."""
+    return values.astype(values.dtype.newbyteorder("="))
+
+
+# ---------------------------------------------------------------------- HDF5
+def _write_hdf5(path: Path, header: str, members: Members) -> None:
+    with h5py.File(path, "x") as root:
+        root.attrs[_MARK] = 1
+        # A dataset, not an attribute: attributes end at 64 kB.
+        root.create_dataset("header", data=header)
+        for name, arrays in members.items():
+            group = root.create_group(name)
+            for key, values in arrays.items():
+                group.create_dataset(key, data=values)
+
+
+def _read_hdf5(path: Path) -> tuple[str, Load]:
+    try:
+        with h5py.File(path, "r") as root:
+            if _MARK not in root.attrs:
+                raise Foreign(f"it has no attribute {_MARK}")
+            text = root["header"][()].decode()
+            groups = {
+                name: {key: item[...] for key, item in group.items()}
+                for name, group in root.items()
+                if isinstance(group, h5py.Group)
+            }
+    except (OSError, KeyError) as error:
+        raise Foreign(f"it cannot be read as HDF5 ({error})") from None
+
+    def load(name: str, nbins: int) -> dict[str, np.ndarray]:
+        group = groups[name]
+        there = [key for key in RESAMPLES if key in group]
+        return {key: group[key] for key in (*PER_BIN, *there)}
+
+    return text, load
+
+
+# ---------------------------------------------------------------------- ECSV
+def _write_ecsv(path: Path, header: str, members: Members) -> None:
+    """One row a bin; resamples and covariances are columns of several numbers a row."""
+    table = Table()
+    for name, arrays in members.items():
+        for key, values in arrays.items():
+            if key in RESAMPLES:
+                # ECSV has no complex numbers.
+                table[f"{name}.{key}_real"] = np.ascontiguousarray(values.real.T)
+                table[f"{name}.{key}_imag"] = np.ascontiguousarray(values.imag.T)
+            else:
+                table[f"{name}.{key}"] = values
+    table.meta[_MARK] = header
+    table.write(path, format="ascii.ecsv")
+
+
+def _read_ecsv(path: Path) -> tuple[str, Load]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", u.UnitsWarning)
+            table = Table.read(path, format="ascii.ecsv")
+    except Exception as error:  # astropy's readers raise of every kind, for one reason
+        raise Foreign(f"it cannot be read as ECSV ({_first_line(error)})") from None
+    if _MARK not in table.meta:
+        raise Foreign(f"its header has no {_MARK}")
+
+    def load(name: str, nbins: int) -> dict[str, np.ndarray]:
+        arrays = {key: _numbers(table[f"{name}.{key}"]) for key in PER_BIN}
+        for key in RESAMPLES:
+            if f"{name}.{key}_real" in table.colnames:
+                real = _numbers(table[f"{name}.{key}_real"]).reshape(nbins, -1)
+                imag = _numbers(table[f"{name}.{key}_imag"]).reshape(nbins, -1)
+                resamples = np.empty(real.T.shape, dtype=np.complex128)
+                # By parts: NaN in one would spread to the other in real + 1j imag.
+                resamples.real, resamples.imag = real.T, imag.T
+                arrays[key] = resamples
+        return arrays
+
+    return str(table.meta[_MARK]), load
+
+
+def _numbers(column: Any) -> np.ndarray:
+    return np.ma.filled(np.ma.asarray(column, dtype=np.float64), np.nan)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+WRITERS: dict[str, Callable[[Path, str, Members], None]] = {
+    "fits": _write_fits,
+    "hdf5": _write_hdf5,
+    "ecsv": _write_ecsv,
+}
+READERS: dict[str, Callable[[Path], tuple[str, Load]]] = {
+    "fits": _read_fits,
+    "hdf5": _read_hdf5,
+    "ecsv": _read_ecsv,
+}
