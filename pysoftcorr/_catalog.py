@@ -291,7 +291,9 @@ class Catalog:
     def xyz(self) -> FloatArray:
         """Unit vectors towards the objects, shape (N, 3), C-order, computed once."""
         if self._xyz is None:
-            ra, dec = np.deg2rad(self.ra), np.deg2rad(self.dec)
+            # Whole turns are taken off in degrees, where that is exact.
+            ra = np.deg2rad(self.ra - 360.0 * np.round(self.ra / 360.0))
+            dec = np.deg2rad(self.dec)
             xyz = np.empty((len(self), 3))
             xyz[:, 0] = np.cos(dec) * np.cos(ra)
             xyz[:, 1] = np.cos(dec) * np.sin(ra)
