@@ -76,6 +76,19 @@ control_addresses() = join(string.(UInt.((Base.unsafe_convert(Ptr{Int64}, JOB),
                                           Base.unsafe_convert(Ptr{Int64}, CANCEL),
                                           pointer(PROGRESS)))), "\n")
 
+"""
+Addresses of the functions with which a thread says that others may collect garbage without it,
+one per line; empty where this Julia has none. Asked here since they are not exported by
+`libjulia` itself.
+"""
+function gc_safe_addresses()
+    try
+        join(string.(UInt.((cglobal(:jl_gc_safe_enter), cglobal(:jl_gc_safe_leave)))), "\n")
+    catch
+        ""
+    end
+end
+
 "What runs here, one `key=value` a line."
 function runtime_info()
     forwarddiff = Base.find_package("ForwardDiff")

@@ -123,7 +123,7 @@ def download(packages: Sequence[str], suite: str, source: Source, work: Path) ->
     (work / "sources.list").write_text(f"deb {options}{source.uri} {suite} main\n")
     # Without a status file of our own, apt insists on the versions installed on the system.
     (work / "status").write_text("")
-    settings = {
+    folders = {
         "Dir::Etc::sourcelist": work / "sources.list",
         "Dir::Etc::sourceparts": "/dev/null",
         "Dir::Etc::preferences": "/dev/null",
@@ -135,8 +135,12 @@ def download(packages: Sequence[str], suite: str, source: Source, work: Path) ->
         "Acquire::Retries": "3",
     }
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        settings["APT::Sandbox::User"] = "root"
-    apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in settings.items())]
+        folders["APT::Sandbox::User"] = "root"
+    # Read after the system's own settings, of which the proxy is wanted and the hooks are not.
+    lines = ["#clear APT::Update::Post-Invoke;", "#clear APT::Update::Post-Invoke-Success;"]
+    lines += [f'{name} "{value}";' for name, value in folders.items()]
+    (work / "apt.conf").write_text("\n".join(lines) + "\n")
+    apt = ["apt-get", "-q", f"-c={work / 'apt.conf'}"]
     run([*apt, "update", "--error-on=any"])
     for old in (work / "debs").glob("*.FAILED"):
         old.unlink()

@@ -109,7 +109,7 @@ class JuliacallHost:
             except Exception as error:
                 raise JuliaUnavailable(f"the Julia sources in {source} fail: {error}") from error
         if not self.caller_owned:
-            self._gc_safe = _gc_safe_functions()
+            self._gc_safe = _gc_safe_functions(str(self._module.gc_safe_addresses()))
 
     @property
     def _module(self) -> Any:
@@ -136,13 +136,10 @@ class JuliacallHost:
         return self._module
 
 
-def _gc_safe_functions() -> tuple[Any, Any] | None:
-    # juliacall loads libjulia with its symbols open to the whole process.
-    program = ctypes.CDLL(None)
-    try:
-        enter, leave = program.jl_gc_safe_enter, program.jl_gc_safe_leave
-    except AttributeError:
+def _gc_safe_functions(text: str) -> tuple[Any, Any] | None:
+    addresses = [int(line) for line in text.split()]
+    if len(addresses) != 2:
         return None
-    enter.restype, enter.argtypes = ctypes.c_int8, []
-    leave.restype, leave.argtypes = None, [ctypes.c_int8]
+    enter = ctypes.CFUNCTYPE(ctypes.c_int8)(addresses[0])
+    leave = ctypes.CFUNCTYPE(None, ctypes.c_int8)(addresses[1])
     return enter, leave

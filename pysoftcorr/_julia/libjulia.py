@@ -26,10 +26,11 @@ PRELOAD = (
     "libLLVM-9.so.1",
     "libopenlibm.so.3",
 )
+# From the newest name to the oldest; all take the folder of the executable and the image.
 INIT_NAMES = (
-    "jl_init_with_image__threading",
-    "jl_init_with_image",
     "jl_init_with_image_file",
+    "jl_init_with_image",
+    "jl_init_with_image__threading",
 )
 
 
