@@ -14,10 +14,15 @@ include("dual.jl")         # forward-mode numbers: ForwardDiff's or our own
 include("sphere.jl")       # unit vectors, tangent frames, separations
 include("fuzzy.jl")        # fuzzy c-means
 include("assign.jl")       # memberships -> clusters
-include("pairs.jl")        # hard-binned pair sums
+include("simd.jl")         # eight numbers at a time
+include("tree.jl")         # a k-d tree on the sphere
+include("pairs.jl")        # hard-binned pair sums: the definition
+include("pairtree.jl")     # and through trees
 include("dop853.jl")       # the Runge-Kutta pair of the simulation
 include("gravity.jl")      # test particles in the field of a point mass
 include("entry.jl")        # the C entry points
+include("entry_clustering.jl")
+include("entry_pairs.jl")
 include("entry_gravity.jl")
 
 end

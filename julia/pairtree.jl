@@ -1,0 +1,506 @@
+# The pair sums of `pairs.jl` through a tree: leaves out of range are skipped, eight pairs are
+# taken at a time, and where two leaves meet in three bins at most (most pairs of a large
+# catalogue do) the sums of each bin stay in registers.
+
+"Weights and weighted shears of a tree's slots."
+struct Load
+    w::Vector{Float64}
+    g::Vector{Vector{Float64}}      # w g1, w g2 of field 1, of field 2, ...
+end
+
+function Load(t::Tree, w, g)
+    weight = [t.real[s] * w[t.order[s]] for s in eachindex(t.order)]
+    return Load(weight, [[weight[s] * g[f, t.order[s]] for s in eachindex(t.order)]
+                         for f in axes(g, 1)])
+end
+
+"Two trees (the same one where `auto`) and the squared-chord bins of their pairs."
+struct Pairing
+    first::Tree
+    second::Tree
+    auto::Bool
+    edges::Vector{Float64}
+end
+
+const DEGREE = 17
+
+"Theta and ln(theta) as power series about the middle of a range of squared chords."
+mutable struct Series
+    middle::Float64
+    inverse::Float64        # of half the range
+    degree::Int
+    theta::Vector{Float64}
+    logtheta::Vector{Float64}
+end
+Series() = Series(0.0, 0.0, 0, zeros(DEGREE + 1), zeros(DEGREE + 1))
+
+"""
+Expand about the middle of [low, high] to eleven digits; false where the range comes too near
+theta = 0 or pi for that.
+
+theta = 2 asin(sqrt(t)/2), so theta' = y = (t (4 - t))^(-1/2), and q y' = -q' y / 2 with
+q = t (4 - t) gives the coefficients of y one from another; those of ln(theta) follow from
+(ln theta)' = theta'/theta. Chebyshev's economisation then drops the terms that are not needed.
+"""
+function expand!(s::Series, low, high)
+    middle = (low + high) / 2
+    half = max((high - low) / 2, 1e-12 * middle)
+    ratio = half / min(middle, 4 - middle)
+    ratio < 0.22 || return false
+    s.middle = middle
+    s.inverse = 1 / half
+    q0, q1, q2 = middle * (4 - middle), (4 - 2middle) * half, -half^2
+    previous, y = 0.0, 1 / sqrt(q0)
+    @inbounds begin
+        s.theta[1] = 2 * asin(sqrt(middle) / 2)
+        for k in 0:(DEGREE - 1)
+            s.theta[k + 2] = half * y / (k + 1)
+            y, previous = -((k + 0.5) * q1 * y + k * q2 * previous) / (q0 * (k + 1)), y
+        end
+        s.logtheta[1] = log(s.theta[1])
+        inverse = 1 / s.theta[1]
+        for k in 1:DEGREE
+            rest = k * s.theta[k + 1]
+            for j in 1:(k - 1)
+                rest -= j * s.logtheta[j + 1] * s.theta[k - j + 1]
+            end
+            s.logtheta[k + 1] = rest * inverse / k
+        end
+    end
+    s.degree = clamp(ceil(Int, -24.0 / log(ratio / 2)), 2, DEGREE)
+    economise!(s.theta, s.degree)
+    economise!(s.logtheta, s.degree)
+    return true
+end
+
+# T_k(x) 2^(1-k) without its leading x^k, from the constant on.
+const CHEBYSHEV = let T = [[1.0], [0.0, 1.0]]
+    for k in 2:DEGREE
+        push!(T, [0.0; 2 .* T[k]] .- [T[k - 1]; 0.0; 0.0])
+    end
+    [t[1:(end - 1)] ./ t[end] for t in T]
+end
+
+"Take the terms above `degree` off a power series on [-1, 1], with the least change to its values."
+function economise!(a, degree)
+    @inbounds for k in DEGREE:-1:(degree + 1)
+        t, top = CHEBYSHEV[k + 1], a[k + 1]
+        for j in (k - 1):-2:1
+            a[j] -= top * t[j]
+        end
+    end
+end
+
+"How theta and ln(theta) of eight pairs are found: by the series, near zero, or one by one later."
+abstract type Angles end
+struct BySeries <: Angles end
+struct NearZero <: Angles end
+struct OneByOne <: Angles end
+
+@inline function angles(::BySeries, s::Series, t::Vec)
+    x = vmul(vsub(t, splat8(s.middle)), splat8(s.inverse))
+    k = s.degree
+    @inbounds a, b = splat8(s.theta[k + 1]), splat8(s.logtheta[k + 1])
+    @inbounds while k > 0
+        a = vfma(a, x, splat8(s.theta[k]))
+        b = vfma(b, x, splat8(s.logtheta[k]))
+        k -= 1
+    end
+    return a, b
+end
+
+# theta/sqrt(t) = 1 + t/24 + 3 t^2/640 + ..., and its logarithm, to the last digit for t < NEAR
+const NEAR = 0.01
+const NEAR_THETA = (1.0, 1 / 24, 3 / 640, 5 / 7168, 35 / 294912, 63 / 2883584)
+const NEAR_LOG = (0.0, 1 / 24, 11 / 2880, 191 / 362880, 2497 / 29030400, 14797 / 958003200)
+
+@inline function angles(::NearZero, s::Series, t::Vec)
+    a, b = splat8(NEAR_THETA[6]), splat8(NEAR_LOG[6])
+    k = 5
+    while k > 0
+        a = vfma(a, t, splat8(NEAR_THETA[k]))
+        b = vfma(b, t, splat8(NEAR_LOG[k]))
+        k -= 1
+    end
+    return vmul(a, vsqrt(t)), vifzero(t, splat8(0.0), vfma(splat8(0.5), vlog(t), b))
+end
+
+@inline angles(::OneByOne, s::Series, t::Vec) = (t, t)
+
+"Work space of one thread's share: eight lanes per sum and bin."
+struct Bench
+    sums::Vector{Float64}       # of all objects: nsums x nbins
+    row::Vector{Float64}        # of one object and one leaf: nvalues x nbins
+    lanes::Vector{Float64}      # of eight pairs: nvalues, and the squared chord
+    series::Series
+end
+
+# Values of a pair that are summed before they meet the first object: real, w, w theta,
+# w ln(theta), then two (count-shear) or four (shear-shear) numbers per field.
+nvalues(::NN) = 4
+nvalues(::NG{K}) where {K} = 4 + 2K
+nvalues(::GG{K}) where {K} = 4 + 4K
+
+Bench(kind::Kind, nbins) = Bench(zeros(8 * nsums(kind) * nbins), zeros(8 * nvalues(kind) * nbins),
+                                 zeros(8 * (nvalues(kind) + 1)), Series())
+
+@inline function differences(u::NTuple{3,Vec}, v::NTuple{3,Vec})
+    dx, dy, dz = vsub(v[1], u[1]), vsub(v[2], u[2]), vsub(v[3], u[3])
+    t = vfma(dz, dz, vfma(dy, dy, vmul(dx, dx)))
+    return dx, dy, dz, t
+end
+
+@inline function unit_square(a::Vec, b::Vec, zero8::Vec, one8::Vec)
+    aa, bb = vmul(a, a), vmul(b, b)
+    n = vadd(aa, bb)
+    inverse = vdiv(one8, n)
+    ab = vmul(a, b)
+    return n, vifzero(n, one8, vmul(vsub(aa, bb), inverse)), vifzero(n, zero8, vmul(vadd(ab, ab), inverse))
+end
+
+@inline geometry(::NN, u, v) = (differences(u, v)[4], ())
+
+@inline function geometry(::NG, u, v)
+    dx, dy, dz, t = differences(u, v)
+    h = vmul(t, splat8(0.5))
+    c = vfnma(u[2], dx, vmul(u[1], dy))
+    q = vsub(vmul(v[3], h), dz)
+    _, re, im = unit_square(vsub(splat8(0.0), c), q, splat8(0.0), splat8(1.0))
+    return t, (re, im)
+end
+
+@inline function geometry(::GG, u, v)
+    zero8, one8 = splat8(0.0), splat8(1.0)
+    dx, dy, dz, t = differences(u, v)
+    h = vmul(t, splat8(0.5))
+    c = vfnma(u[2], dx, vmul(u[1], dy))
+    p = vfma(u[3], h, dz)
+    q = vsub(vmul(v[3], h), dz)
+    cc, pq = vmul(c, c), vmul(p, q)
+    # (c + ip) conj(-c + iq) and (c + ip)(-c + iq): equal in modulus, so one division does
+    ar, ai = vsub(pq, cc), vmul(vsub(zero8, c), vadd(p, q))
+    br, bi = vadd(pq, cc), vmul(c, vsub(p, q))
+    arr, aii = vmul(ar, ar), vmul(ai, ai)
+    n = vadd(arr, aii)
+    inverse = vdiv(one8, n)
+    twice = vadd(inverse, inverse)
+    plus_re = vifzero(n, one8, vmul(vsub(arr, aii), inverse))
+    plus_im = vifzero(n, zero8, vmul(vmul(ar, ai), twice))
+    minus_re = vifzero(n, one8, vmul(vfnma(bi, bi, vmul(br, br)), inverse))
+    minus_im = vifzero(n, zero8, vmul(vmul(br, bi), twice))
+    return t, (plus_re, plus_im, minus_re, minus_im)
+end
+
+@inline function field_values(::NG, phases, g1, g2)
+    re, im = phases
+    return (vfnma(im, g2, vmul(re, g1)), vfma(im, g1, vmul(re, g2)))
+end
+
+@inline function field_values(::GG, phases, g1, g2)
+    pr, pi, mr, mi = phases
+    return (vfma(pi, g2, vmul(pr, g1)), vfnma(pr, g2, vmul(pi, g1)),       # F+ conj(g)
+            vfnma(mi, g2, vmul(mr, g1)), vfma(mi, g1, vmul(mr, g2)))       # F- g
+end
+
+# Written out field by field: a closure here would be boxed for every eight pairs.
+@generated function values_of(kind::K, phases, load, s) where {K<:Kind}
+    fields = [:(field_values(kind, phases, vload(load.g[$(2f - 1)], s), vload(load.g[$(2f)], s))...)
+              for f in 1:nfields(K())]
+    return :(Base.@_inline_meta; @inbounds ($(fields...),))
+end
+
+@inline function eight_pairs(kind, how, u, tree, load, s, series)
+    v = (vload(tree.x, s), vload(tree.y, s), vload(tree.z, s))
+    t, phases = geometry(kind, u, v)
+    w = vload(load.w, s)
+    theta, logtheta = angles(how, series, t)
+    return t, (vload(tree.real, s), w, vmul(w, theta), vmul(w, logtheta),
+               values_of(kind, phases, load, s)...)
+end
+
+# ---- few bins: sums in registers ---------------------------------------------------------------
+
+@inline cumulate(acc::NTuple{1}, t, values::NTuple{M}, cuts) where {M} =
+    (ntuple(k -> vadd(acc[1][k], values[k]), Val(M)),)
+@inline cumulate(acc::NTuple{2}, t, values::NTuple{M}, cuts) where {M} =
+    (ntuple(k -> vadd(acc[1][k], values[k]), Val(M)),
+     ntuple(k -> vaddless(acc[2][k], values[k], t, cuts[1]), Val(M)))
+@inline cumulate(acc::NTuple{3}, t, values::NTuple{M}, cuts) where {M} =
+    (ntuple(k -> vadd(acc[1][k], values[k]), Val(M)),
+     ntuple(k -> vaddless(acc[2][k], values[k], t, cuts[1]), Val(M)),
+     ntuple(k -> vaddless(acc[3][k], values[k], t, cuts[2]), Val(M)))
+
+"""
+The object in slot `s` with `nblocks` blocks of the second tree from slot `start` on, which meet
+in the `B` bins from `low` on (0 and nbins + 1: outside).
+"""
+@noinline function few_bins!(bench, kind, how, ::Val{B}, pairing, load1, load2, s, start, nblocks,
+                           low) where {B}
+    a, b = pairing.first, pairing.second
+    edges = pairing.edges
+    nbins = length(edges) - 1
+    nothing8 = ntuple(_ -> splat8(0.0), Val(nvalues(kind)))
+    # the cut between the first and second bin, and that between the second and third
+    @inbounds cuts = (splat8(B > 1 ? edges[low + 1] : 0.0), splat8(B > 2 ? edges[low + 2] : 0.0))
+    @inbounds u = (splat8(a.x[s]), splat8(a.y[s]), splat8(a.z[s]))
+    acc = ntuple(_ -> nothing8, Val(B))
+    for block in 0:(nblocks - 1)
+        t, values = eight_pairs(kind, how, u, b, load2, start + 8block, bench.series)
+        acc = cumulate(acc, t, values, cuts)
+    end
+    for (bin, sums) in apart(acc, low)
+        1 <= bin <= nbins && flush!(bench.sums, kind, bin, sums, load1, s, pairing.auto)
+    end
+end
+
+"Each object of the leaf `I` likewise."
+function leaf_few_bins!(bench, kind, bins, pairing, load1, load2, I, start, nblocks, low)
+    a = pairing.first
+    for s in a.first[I]:(a.first[I] + a.count[I] - 1)
+        @inbounds iszero(load1.w[s]) && continue
+        few_bins!(bench, kind, BySeries(), bins, pairing, load1, load2, s, start, nblocks, low)
+    end
+end
+
+"Sums of each bin from the sums below each cut."
+@inline apart(acc::NTuple{1}, low) = ((low, acc[1]),)
+@inline apart(acc::NTuple{2}, low) = ((low, acc[2]), (low + 1, less(acc[1], acc[2])))
+@inline apart(acc::NTuple{3}, low) =
+    ((low, acc[2]), (low + 1, less(acc[3], acc[2])), (low + 2, less(acc[1], acc[3])))
+@inline less(a::NTuple{M}, b::NTuple{M}) where {M} = ntuple(k -> vsub(a[k], b[k]), Val(M))
+
+@inline function add_at!(sums, i, v::Vec)
+    p = Ptr{Vec}(pointer(sums, i))
+    unsafe_store!(p, vadd(unsafe_load(p), v))
+end
+
+"Join the sums over the second objects of one bin with the first object."
+@generated function flush!(sums, kind::K, bin, values, load, s, auto) where {K<:Kind}
+    k = K()
+    out = quote
+        base = 8 * $(nsums(k)) * (bin - 1) + 1
+        @inbounds w = splat8(load.w[s])
+        add_at!(sums, base, values[1])
+        add_at!(sums, base + 8, vmul(w, values[2]))
+        add_at!(sums, base + 16, vmul(w, values[3]))
+        add_at!(sums, base + 24, vmul(w, values[4]))
+    end
+    if k isa NG
+        for n in 1:nproducts(k)
+            push!(out.args, :(add_at!(sums, base + $(8 * (3 + n)), vsub(splat8(0.0), vmul(w, values[$(4 + n)])))))
+        end
+    elseif k isa GG
+        for (n, (e, f)) in enumerate(combos(k))
+            push!(out.args, :(join!(sums, base + $(32n), load, s, $e, $f, values[$(4f + 1)], values[$(4f + 2)],
+                                    values[$(4f + 3)], values[$(4f + 4)], values[$(4e + 1)], values[$(4e + 2)],
+                                    values[$(4e + 3)], values[$(4e + 4)], auto)))
+        end
+    end
+    push!(out.args, :(return nothing))
+    return out
+end
+
+# Fields e of the first with f of the second object; for one set also f of the first with e of the
+# second, the mean of the two orders. (fr, fi) is the sum of F+ conj(g_f), (fR, fI) that of F- g_f.
+@inline function join!(sums, at, load, s, e, f, fr, fi, fR, fI, er, ei, eR, eI, auto)
+    @inbounds a, b = splat8(load.g[2e - 1][s]), splat8(load.g[2e][s])
+    plus_re, plus_im = vfnma(b, fi, vmul(a, fr)), vfma(b, fr, vmul(a, fi))
+    minus_re, minus_im = vfnma(b, fI, vmul(a, fR)), vfma(b, fR, vmul(a, fI))
+    if auto
+        half = splat8(0.5)
+        @inbounds c, d = splat8(load.g[2f - 1][s]), splat8(load.g[2f][s])
+        plus_re = vmul(half, vadd(plus_re, vfnma(d, ei, vmul(c, er))))
+        plus_im = vmul(half, vsub(plus_im, vfma(d, er, vmul(c, ei))))
+        minus_re = vmul(half, vadd(minus_re, vfnma(d, eI, vmul(c, eR))))
+        minus_im = vmul(half, vadd(minus_im, vfma(d, eR, vmul(c, eI))))
+    end
+    add_at!(sums, at, plus_re)
+    add_at!(sums, at + 8, plus_im)
+    add_at!(sums, at + 16, minus_re)
+    add_at!(sums, at + 24, minus_im)
+end
+
+# ---- many bins, close pairs, a leaf with itself --------------------------------------------------
+
+"""
+All pairs of two leaves that meet in many bins; of one leaf with itself, each pair once. Seen from
+one object the other leaf spans fewer bins than from all, often few enough.
+"""
+function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
+    a, b = pairing.first, pairing.second
+    own = pairing.auto && I == J
+    centre, reach = b.centre[node], b.radius[node]
+    start, nblocks = b.first[J], blocks(b, J)
+    for s in a.first[I]:(a.first[I] + a.count[I] - 1)
+        @inbounds iszero(load1.w[s]) && continue
+        @inbounds middle = sqrt(chord2((a.x[s], a.y[s], a.z[s]), centre))
+        low = outer_bin(pairing.edges, max(middle - reach, 0.0)^2)
+        high = outer_bin(pairing.edges, (middle + reach)^2)
+        few = own || how isa OneByOne ? 0 : high - low + 1
+        if few == 1
+            few_bins!(bench, kind, how, Val(1), pairing, load1, load2, s, start, nblocks, low)
+        elseif few == 2
+            few_bins!(bench, kind, how, Val(2), pairing, load1, load2, s, start, nblocks, low)
+        elseif few == 3
+            few_bins!(bench, kind, how, Val(3), pairing, load1, load2, s, start, nblocks, low)
+        else
+            each_bin!(bench, kind, how, pairing, load1, load2, s, own ? s : 0, start, nblocks)
+        end
+    end
+end
+
+"The object in slot `s` with those behind slot `after` of a leaf, each pair into its bin."
+function each_bin!(bench, kind, how, pairing, load1, load2, s, after, start, nblocks)
+    a, b = pairing.first, pairing.second
+    @inbounds u = (splat8(a.x[s]), splat8(a.y[s]), splat8(a.z[s]))
+    low, high = typemax(Int), 0
+    for block in (after > start ? (after - start) >> 3 : 0):(nblocks - 1)
+        at = start + 8block
+        t, values = eight_pairs(kind, how, u, b, load2, at, bench.series)
+        store_lanes!(bench.lanes, t, values)
+        low, high = scatter!(bench, how, Val(nvalues(kind)), pairing.edges, b, load2, at, after,
+                             low, high)
+    end
+    for bin in low:high
+        sums = take_row!(bench.row, bin, Val(nvalues(kind)))
+        flush!(bench.sums, kind, bin, sums, load1, s, pairing.auto)
+    end
+end
+
+@inline function store_lanes!(lanes, t::Vec, values::NTuple{M,Vec}) where {M}
+    for k in 1:M
+        unsafe_store!(Ptr{Vec}(pointer(lanes, 8k - 7)), values[k])
+    end
+    unsafe_store!(Ptr{Vec}(pointer(lanes, 8M + 1)), t)
+end
+
+@inline function scatter!(bench, how, ::Val{M}, edges, tree, load, at, after, low, high) where {M}
+    lanes, row = bench.lanes, bench.row
+    @inbounds for lane in 1:8
+        slot = at + lane - 1
+        (slot <= after || iszero(tree.real[slot])) && continue
+        t = lanes[8M + lane]
+        bin = find_bin(edges, t)
+        bin == 0 && continue
+        low, high = min(low, bin), max(high, bin)
+        if how isa OneByOne
+            theta = arc(t)
+            lanes[16 + lane] = load.w[slot] * theta
+            lanes[24 + lane] = load.w[slot] * log_or_zero(theta)
+        end
+        base = 8M * (bin - 1) + lane
+        @simd for k in 0:(M - 1)
+            row[base + 8k] += lanes[8k + lane]
+        end
+    end
+    return low, high
+end
+
+@inline function take_row!(row, bin, ::Val{M}) where {M}
+    base = 8M * (bin - 1)
+    values = ntuple(k -> vload(row, base + 8k - 7), Val(M))
+    for k in 1:M
+        unsafe_store!(Ptr{Vec}(pointer(row, base + 8k - 7)), splat8(0.0))
+    end
+    return values
+end
+
+# ---- the walk ------------------------------------------------------------------------------------
+
+"Last bin whose lower edge is at or below `t`: 0 below all bins, nbins + 1 above."
+@inline outer_bin(edges, t) = searchsortedlast(edges, t)
+
+"Leaf `I` of the first tree with every leaf of the second (of one tree: from itself on)."
+function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
+    a, b, edges = pairing.first, pairing.second, pairing.edges
+    rmin, rmax = sqrt(edges[1]), sqrt(edges[end])
+    centre, radius = a.centre[leafnode[I]], a.radius[leafnode[I]]
+    empty!(stack)
+    push!(stack, 1)
+    while !isempty(stack)
+        node = pop!(stack)
+        pairing.auto && b.hi[node] < I && continue
+        middle = sqrt(chord2(centre, b.centre[node]))
+        reach = radius + b.radius[node]
+        (middle - reach > rmax || middle + reach < rmin) && continue
+        near, far = max(middle - reach, 0.0)^2, min(middle + reach, 2.0)^2
+        low, high = outer_bin(edges, near), outer_bin(edges, far)
+        own = pairing.auto && b.lo[node] <= I
+        if !own && high - low < registers(b, node) && near > 0 && expand!(bench.series, near, far)
+            start, nblocks = b.first[b.lo[node]], node_blocks(b, node)
+            if high == low
+                leaf_few_bins!(bench, kind, Val(1), pairing, load1, load2, I, start, nblocks, low)
+            elseif high == low + 1
+                leaf_few_bins!(bench, kind, Val(2), pairing, load1, load2, I, start, nblocks, low)
+            else
+                leaf_few_bins!(bench, kind, Val(3), pairing, load1, load2, I, start, nblocks, low)
+            end
+        elseif b.left[node] == 0
+            J = b.lo[node]
+            if near > 0 && expand!(bench.series, near, far)
+                many_bins!(bench, kind, BySeries(), pairing, load1, load2, I, J, node)
+            elseif far < NEAR
+                many_bins!(bench, kind, NearZero(), pairing, load1, load2, I, J, node)
+            else
+                many_bins!(bench, kind, OneByOne(), pairing, load1, load2, I, J, node)
+            end
+        else
+            push!(stack, b.right[node])
+            push!(stack, b.left[node])
+        end
+    end
+end
+
+node_blocks(t::Tree, node) = (t.first[t.hi[node]] - t.first[t.lo[node]]) >> 3 + blocks(t, t.hi[node])
+
+"How many bins a node may meet a leaf in to be taken whole: splitting it is worth one bin less."
+function registers(t::Tree, node)
+    leaves = t.hi[node] - t.lo[node] + 1
+    return leaves == 1 ? 3 : leaves == 2 ? 2 : leaves <= 16 ? 1 : 0
+end
+
+"Node of each leaf."
+function leaf_nodes(t::Tree)
+    nodes = zeros(Int, nleaves(t))
+    for node in eachindex(t.lo)
+        t.left[node] == 0 && (nodes[t.lo[node]] = node)
+    end
+    return nodes
+end
+
+"Sums (nsums, nbins) of the leaves `range` of the first tree with the second."
+function leaf_sums(kind::Kind, pairing::Pairing, load1, load2, range, nodes)
+    bench = Bench(kind, length(pairing.edges) - 1)
+    stack = Int[]
+    for I in range
+        cancelled() && break
+        walk!(bench, stack, kind, pairing, load1, load2, I, nodes)
+    end
+    lanes = reshape(bench.sums, 8, nsums(kind), :)
+    return dropdims(sum(lanes, dims = 1), dims = 1)
+end
+
+"The sums of `pair_sums_brute`, through trees."
+function pair_sums(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool, leafsize = 32)
+    first = Tree(xyz1, findall(!iszero, w1); leafsize = leafsize)
+    second = auto ? first : Tree(xyz2, findall(!iszero, w2); leafsize = leafsize)
+    pairing = Pairing(first, second, auto, edges)
+    load1 = Load(first, w1, g1)
+    load2 = auto ? load1 : Load(second, w2, g2)
+    return pair_sums(kind, pairing, load1, load2)
+end
+
+function pair_sums(kind::Kind, pairing::Pairing, load1, load2)
+    total = zeros(nsums(kind), length(pairing.edges) - 1)
+    (nleaves(pairing.first) == 0 || nleaves(pairing.second) == 0) && return total
+    nodes = leaf_nodes(pairing.first)
+    parts = clamp(nleaves(pairing.first), 1, 128)
+    partial = [zeros(0, 0) for _ in 1:parts]
+    chunked(nleaves(pairing.first), parts) do part, range
+        partial[part] = leaf_sums(kind, pairing, load1, load2, range, nodes)
+    end
+    for p in partial
+        total .+= p
+    end
+    return total
+end
