@@ -77,17 +77,11 @@ control_addresses() = join(string.(UInt.((Base.unsafe_convert(Ptr{Int64}, JOB),
                                           pointer(PROGRESS)))), "\n")
 
 """
-Addresses of the functions with which a thread says that others may collect garbage without it,
-one per line; empty where this Julia has none. Asked here since they are not exported by
-`libjulia` itself.
+Address of the function with which a thread says that others may collect garbage without it; 0
+before Julia 1.9, where `@cfunction` pointers do not say so themselves while they run. Asked
+here since `libjulia` does not export it.
 """
-function gc_safe_addresses()
-    try
-        join(string.(UInt.((cglobal(:jl_gc_safe_enter), cglobal(:jl_gc_safe_leave)))), "\n")
-    catch
-        ""
-    end
-end
+gc_safe_address() = VERSION < v"1.9" ? UInt(0) : UInt(cglobal(:jl_gc_safe_enter))
 
 "What runs here, one `key=value` a line."
 function runtime_info()

@@ -7,7 +7,6 @@ import ctypes
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from pysoftcorr._julia import settings, signals
@@ -57,7 +56,7 @@ def executable() -> str:
 
 
 class JuliacallHost:
-    """Julia through juliacall. All but the constructor and `ready` run in its thread."""
+    """Julia through juliacall. All but the constructor run in its thread."""
 
     name = "juliacall"
 
@@ -65,24 +64,6 @@ class JuliacallHost:
         self.threads = threads
         self.caller_owned = imported()
         self._main: Any = None
-        self._gc_safe: tuple[Any, Any] | None = None
-
-    @contextlib.contextmanager
-    def idle(self) -> Iterator[None]:
-        """Around the owner thread's waiting: other threads may collect garbage meanwhile.
-
-        The main thread may use the live module while this thread waits for work; its garbage
-        collection would wait for this thread for ever.
-        """
-        if self._gc_safe is None:
-            yield
-            return
-        enter, leave = self._gc_safe
-        state = enter()
-        try:
-            yield
-        finally:
-            leave(state)
 
     def start(self) -> None:
         """Import juliacall (which starts Julia) and load the sources.
@@ -108,8 +89,13 @@ class JuliacallHost:
                 self._main.include(str(source))
             except Exception as error:
                 raise JuliaUnavailable(f"the Julia sources in {source} fail: {error}") from error
-        if not self.caller_owned:
-            self._gc_safe = _gc_safe_functions(str(self._module.gc_safe_addresses()))
+        address = int(self._module.gc_safe_address())
+        if address and not self.caller_owned:
+            # Other threads may use the live module. Their garbage collection would wait for
+            # ever for this thread while it waits for work or for the interpreter lock, so it
+            # stays in the state that needs no waiting; entry points leave that state on their
+            # way in and take it up on their way out.
+            ctypes.CFUNCTYPE(ctypes.c_int8)(address)()
 
     @property
     def _module(self) -> Any:
@@ -134,12 +120,3 @@ class JuliacallHost:
     def module(self) -> Any:
         """The live module."""
         return self._module
-
-
-def _gc_safe_functions(text: str) -> tuple[Any, Any] | None:
-    addresses = [int(line) for line in text.split()]
-    if len(addresses) != 2:
-        return None
-    enter = ctypes.CFUNCTYPE(ctypes.c_int8)(addresses[0])
-    leave = ctypes.CFUNCTYPE(None, ctypes.c_int8)(addresses[1])
-    return enter, leave

@@ -44,10 +44,6 @@ class LibjuliaHost:
         self.threads = threads
         self._lib: Any = None
 
-    def idle(self) -> contextlib.AbstractContextManager[None]:
-        """Around the owner thread's waiting."""
-        return contextlib.nullcontext()
-
     def start(self) -> None:
         """Load and initialise Julia, and load the sources.
 

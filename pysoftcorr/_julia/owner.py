@@ -101,9 +101,8 @@ class Owner(Protocol):
 class ThreadOwner:
     """A daemon thread that owns Julia and does one job at a time, in the order of asking."""
 
-    def __init__(self, idle: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+    def __init__(self) -> None:
         self.control: Control | None = None
-        self._idle = idle
         self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._running: Job | None = None
         self._pid = os.getpid()
@@ -116,8 +115,7 @@ class ThreadOwner:
 
     def _loop(self) -> None:
         while True:
-            with self._idle():
-                job = self._queue.get()
+            job = self._queue.get()
             self._running = job
             job.run(self.control)
             self._running = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import threading
 import time
@@ -24,12 +23,11 @@ TEXT_BYTES = 1 << 16
 
 
 class Host(Protocol):
-    """How Julia runs in this process. All but the constructor and `idle` run in its thread."""
+    """How Julia runs in this process. All but the constructor runs in its thread."""
 
     name: str
     threads: int
 
-    def idle(self) -> contextlib.AbstractContextManager[None]: ...
     def start(self) -> None: ...
     def entry_table(self) -> str: ...
     def entry_pointer(self, name: str) -> int: ...
@@ -48,7 +46,7 @@ class Runtime:
         if getattr(host, "caller_owned", False):
             self.owner = CallerOwner()
         else:
-            owner = ThreadOwner(host.idle)
+            owner = ThreadOwner()
             atexit.register(owner.close)
             self.owner = owner
         self._functions: dict[str, Callable[..., int]] = {}
