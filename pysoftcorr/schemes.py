@@ -161,11 +161,13 @@ def plain_columns(
     """
     columns = dict(given)
     _positions(columns, names, source)
-    if "g1" not in columns and "g2" not in columns:
+    unwanted = None in (columns.get("g1", ""), columns.get("g2", ""))
+    if not unwanted and not {"g1", "g2"} <= set(columns):
         for first, second in SHAPE_NAMES:
             pair = find(first, names), find(second, names)
             if None not in pair:
-                columns["g1"], columns["g2"] = pair
+                columns.setdefault("g1", pair[0])
+                columns.setdefault("g2", pair[1])
                 break
     _weight(columns, names)
     return {key: text for key, text in columns.items() if text is not None}
