@@ -237,3 +237,17 @@ def test_real_juliacall(fresh) -> None:
     import pysoftcorr
 
     assert out.stdout == f"juliacall True {pysoftcorr.__version__} 1.0 True\n"
+
+
+def test_example_of_a_mixed_script(fresh) -> None:
+    path = Path(__file__).resolve().parents[1] / "examples" / "mixed_julia_python.py"
+    run = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
+    if juliacall_host.ready():
+        out = fresh(run, PYSOFTCORR_JULIA_HOST="juliacall", timeout=600)
+        assert "norms: [1. 1. 1.]" in out.stdout
+        assert "sum of squares: 3.0" in out.stdout
+    else:
+        out = fresh(run, ok=False, PYSOFTCORR_JULIA_HOST="libjulia")
+        assert out.returncode == 2
+        assert out.stderr.count("\n") == 1
+        assert "PYSOFTCORR_JULIA_HOST=juliacall" in out.stderr

@@ -118,8 +118,9 @@ class LibjuliaHost:
     def module(self) -> Any:
         """There is no live module without juliacall."""
         raise JuliaUnavailable(
-            "julia_module() needs the juliacall host and Julia runs through libjulia: start "
-            "Python with PYSOFTCORR_JULIA_HOST=juliacall where juliacall can get its Julia"
+            "julia_module() needs the juliacall host, and Julia runs through libjulia here",
+            command="softcorr julia install --method juliacall, then start Python with "
+            "PYSOFTCORR_JULIA_HOST=juliacall",
         )
 
 
