@@ -65,6 +65,9 @@ def covariance(resamples: npt.NDArray[np.floating], scale: float) -> FloatArray:
         about = centred.T @ centred - sums * sums.T / shared
         result = scale * (n - 1) / (shared - 1) * about
     result[shared < 2] = np.nan
+    # Draws that are all alike must not get a variance of minus one rounding.
+    variances = np.diag(result)
+    np.fill_diagonal(result, np.where(variances < 0, 0.0, variances))
     return result
 
 
