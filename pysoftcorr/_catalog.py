@@ -179,17 +179,15 @@ class Catalog:
         given = dict(columns or {})
         schemes.check_keys(given, cls._keys)
         with open_table(source, hdu=hdu, key=key) as table:
-            n = len(table)
-            if n == 0:
-                raise ValueError(f"the catalogue is empty: {table.label} has no rows")
             chosen, scheme = cls._recognise(given, table)
+            n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)
             values = _reading.fields(table, chosen, n, keep)
             units = _reading.units(table, chosen, {"ra": ra_unit, "dec": dec_unit})
             wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
             kept = _reading.fields(table, wanted, n, keep)
             if scheme is not None and flag is None and select is None:
-                _reading.warn_of_flags(table, scheme)
+                _reading.warn_of_flags(table, scheme, n)
         origin = Origin(table.label, chosen, np.flatnonzero(keep))
         catalog = cls.__new__(cls)
         if name is None and isinstance(source, (str, PathLike)):

@@ -86,6 +86,8 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
     """A fresh float64 column, masked values as NaN, and its unit where it has one."""
     unit = None
     if isinstance(values, u.Quantity):
+        if values.unit.is_equivalent(u.one):
+            values = values.to(u.one)  # per cent and the like
         values, unit = values.value, values.unit
     elif isinstance(getattr(values, "unit", None), u.UnitBase):
         unit = values.unit

@@ -22,6 +22,7 @@ Members = Mapping[str, Mapping[str, np.ndarray]]
 Load = Callable[[str, int], dict[str, np.ndarray]]
 
 _MARK = "SOFTCORR"
+# The names below part words by a dot, which no statistic has in its name.
 
 
 class Foreign(Exception):
@@ -31,12 +32,12 @@ class Foreign(Exception):
 # ---------------------------------------------------------------------- FITS
 def _write_fits(path: Path, header: str, members: Members) -> None:
     primary = fits.PrimaryHDU()
-    primary.header[_MARK] = (1, "result of pysoftcorr; see HDU HEADER")
+    primary.header[_MARK] = (1, "result of pysoftcorr; see HDU HEADER.JSON")
     # Lines of JSON, each its own row: they hold no line breaks and end in no space.
     lines = header.splitlines()
     width = max(map(len, lines))
     text = fits.Column(name="json", format=f"{width}A", array=np.array(lines, dtype=f"S{width}"))
-    hdus = [primary, fits.BinTableHDU.from_columns([text], name="HEADER")]
+    hdus = [primary, fits.BinTableHDU.from_columns([text], name="HEADER.JSON")]
     for name, arrays in members.items():
         columns = [
             fits.Column(name=key, format="D", array=arrays[key])
@@ -47,10 +48,10 @@ def _write_fits(path: Path, header: str, members: Members) -> None:
             if key in arrays:
                 values = arrays[key]
                 column = fits.Column(name=key, format=f"{values.shape[1]}M", array=values)
-                hdus.append(fits.BinTableHDU.from_columns([column], name=f"{name}_{key}"))
+                hdus.append(fits.BinTableHDU.from_columns([column], name=f"{name}.{key}"))
         for key in COVARIANCES:
             if key in arrays:
-                hdus.append(fits.ImageHDU(arrays[key], name=f"{name}_{key}"))
+                hdus.append(fits.ImageHDU(arrays[key], name=f"{name}.{key}"))
     fits.HDUList(hdus).writeto(path)
 
 
@@ -59,7 +60,7 @@ def _read_fits(path: Path) -> tuple[str, Load]:
         with fits.open(path, memmap=False) as hdus:
             if _MARK not in hdus[0].header:
                 raise Foreign(f"its first header has no {_MARK}")
-            text = "\n".join(str(line) for line in hdus["HEADER"].data["json"])
+            text = "\n".join(str(line) for line in hdus["HEADER.JSON"].data["json"])
             tables = {
                 h.name: {n: np.array(h.data[n]) for n in h.columns.names}
                 for h in hdus
@@ -72,7 +73,7 @@ def _read_fits(path: Path) -> tuple[str, Load]:
         table = tables[name.upper()]
         arrays = {key: _native(table[key]) for key in PER_BIN}
         for key in RESAMPLES:
-            extension = f"{name}_{key}".upper()
+            extension = f"{name}.{key}".upper()
             if extension in tables:
                 arrays[key] = _native(tables[extension][key]).reshape(-1, nbins)
         return arrays
@@ -90,7 +91,7 @@ def _write_hdf5(path: Path, header: str, members: Members) -> None:
     with h5py.File(path, "x") as root:
         root.attrs[_MARK] = 1
         # A dataset, not an attribute: attributes end at 64 kB.
-        root.create_dataset("header", data=header)
+        root.create_dataset("header.json", data=header)
         for name, arrays in members.items():
             group = root.create_group(name)
             for key, values in arrays.items():
@@ -102,7 +103,7 @@ def _read_hdf5(path: Path) -> tuple[str, Load]:
         with h5py.File(path, "r") as root:
             if _MARK not in root.attrs:
                 raise Foreign(f"it has no attribute {_MARK}")
-            text = root["header"][()].decode()
+            text = root["header.json"][()].decode()
             groups = {
                 name: {key: item[...] for key, item in group.items()}
                 for name, group in root.items()

@@ -17,6 +17,19 @@ from pysoftcorr.tables import TableSource
 BoolArray = npt.NDArray[np.bool_]
 
 
+def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
+    """Number of rows, by the column that holds ra; ValueError where it is 0."""
+    if "ra" not in chosen:
+        raise ValueError("ra is needed: a catalogue has positions")
+    try:
+        n = table.rows(chosen["ra"])
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"ra: {error}") from None
+    if n == 0:
+        raise ValueError(f"the catalogue is empty: {table.label} has no rows")
+    return n
+
+
 def full(value: Any, n: int, field: str, text: str) -> np.ndarray:
     """The value as a column of `n` rows; a constant is repeated."""
     array = np.asarray(value)
@@ -129,16 +142,16 @@ def _evaluate(table: TableSource, text: str, argument: str) -> Any:
         raise type(error)(f"{argument}: {error}") from None
 
 
-def warn_of_flags(table: TableSource, scheme: Scheme) -> None:
+def warn_of_flags(table: TableSource, scheme: Scheme, n: int) -> None:
     """A warning where the scheme's own flags mark rows and no one asked to leave them out."""
     names = [name for name in (find(flag, table.names) for flag in scheme.flags) if name]
-    marked = np.zeros(len(table), dtype=bool)
+    marked = np.zeros(n, dtype=bool)
     for name in names:
-        marked |= table.column(name) != 0
+        marked |= full(table.column(name), n, "flag", name) != 0
     count = int(np.count_nonzero(marked))
     if count:
         warnings.warn(
-            f"{count} of {len(table)} rows of {table.label} are flagged by "
+            f"{count} of {n} rows of {table.label} are flagged by "
             f"{' or '.join(names)}; pass flag={' | '.join(names)!r} to leave them out, or "
             "flag='0' to keep them",
             stacklevel=3,

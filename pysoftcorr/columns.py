@@ -350,8 +350,12 @@ def _kind(array: np.ndarray) -> str:
 
 
 def _native(values: Any) -> np.ndarray:
-    """The values in this machine's byte order, byte strings as text."""
+    """The values in this machine's byte order, byte strings and objects that are text as text."""
     array = np.asarray(values)
+    if array.dtype.kind == "O" and all(x is None or isinstance(x, (str, bytes)) for x in array):
+        # Parquet, HDF5 and pandas hand out text so, None where it is missing.
+        parts = [x.decode() if isinstance(x, bytes) else x or "" for x in array]
+        return np.array(parts, dtype=np.str_)
     if array.dtype.kind == "S":
         return np.char.decode(array, "utf-8", "replace")
     if not array.dtype.isnative:
@@ -359,11 +363,16 @@ def _native(values: Any) -> np.ndarray:
     return array
 
 
+def suggestion(name: str, available: Iterable[str]) -> str:
+    """``; did you mean x or y?``, or nothing where no available name is near."""
+    folded = {n.lower(): n for n in reversed(list(available))}
+    close = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(folded[c] for c in close)}?" if close else ""
+
+
 def nearest(name: str, available: Iterable[str], *, limit: int = 40) -> str:
     """The nearest of the available names, then all of them, as the end of a message."""
     names = [str(n) for n in available]
-    folded = {n.lower(): n for n in reversed(names)}
-    close = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)
-    text = f"; did you mean {' or '.join(folded[c] for c in close)}?" if close else "."
+    text = suggestion(name, names) or "."
     shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
     return f"{text} Available: {shown or 'none'}"

@@ -15,7 +15,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from pysoftcorr.columns import Expression, nearest
+from pysoftcorr.columns import Expression, nearest, suggestion
 
 _FORMATS = {
     ".fits": "fits",
@@ -85,10 +85,10 @@ class TableSource:
                 )
         return expression.evaluate(self.column), expression.names
 
-    def __len__(self) -> int:
-        if not self.names:
-            return 0
-        return len(self.column(self.names[0]))
+    def rows(self, text: str) -> int:
+        """Number of rows of the columns that an expression uses."""
+        used = (text,) if text in self.names else Expression(text).names or self.names[:1]
+        return len(self.column(used[0])) if used else 0
 
 
 @contextmanager
@@ -158,9 +158,7 @@ def _format(path: Path) -> str:
 def _similar_file(path: Path) -> str:
     if not path.parent.is_dir():
         return f" (nor is there a folder {path.parent})"
-    names = [p.name for p in path.parent.iterdir() if p.suffix == path.suffix]
-    hint = nearest(path.name, names).partition(".  Available")[0]
-    return hint.partition(" Available")[0] if hint.startswith(";") else ""
+    return suggestion(path.name, (p.name for p in path.parent.iterdir() if p.is_file()))
 
 
 def _plain(values: Any) -> np.ndarray:
@@ -183,7 +181,7 @@ def _in_memory(source: Any) -> TableSource:
     if hasattr(source, "columns") and hasattr(source, "to_numpy"):
         names = [str(c) for c in source.columns]
         original = dict(zip(names, source.columns, strict=True))
-        return TableSource("the data frame", names, lambda n: source[original[n]].to_numpy())
+        return TableSource("the data frame", names, lambda n: _series(source[original[n]]))
     if isinstance(source, Mapping):
         units = {str(n): str(v.unit) for n, v in source.items() if _has_unit(v)}
         return TableSource("the mapping", [str(n) for n in source], source.__getitem__, units)
@@ -191,6 +189,15 @@ def _in_memory(source: Any) -> TableSource:
         "a catalogue is read from a path, an astropy Table, a pandas DataFrame, a mapping of "
         f"columns or a structured array, not from {type(source).__name__}"
     )
+
+
+def _series(series: Any) -> np.ndarray:
+    """A column of a data frame; missing numbers of its nullable types as NaN."""
+    if getattr(series.dtype, "kind", "O") in "biuf":
+        if series.isna().any():
+            return series.to_numpy(dtype=np.float64, na_value=np.nan)
+        return series.to_numpy(dtype=getattr(series.dtype, "numpy_dtype", None))
+    return series.to_numpy()
 
 
 def _has_unit(values: Any) -> bool:

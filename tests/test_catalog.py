@@ -95,6 +95,11 @@ def test_hour_angle_and_quantities_whose_unit_wins():
     np.testing.assert_allclose([quantity.ra[0], quantity.dec[0]], [22.5, 0.5], rtol=1e-15)
 
 
+def test_per_cent_is_a_number():
+    catalog = Catalog(ra=[1], dec=[2], g1=[10] * u.percent, g2=[0.1] * u.one)
+    assert catalog.e[0] == pytest.approx(0.1 + 0.1j)
+
+
 def test_flipped_signs(rng):
     g1, g2 = rng.normal(0, 0.1, (2, 50))
     catalog = Catalog(**field(rng), g1=g1, g2=g2, flip_g2=True)

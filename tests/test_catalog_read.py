@@ -118,6 +118,40 @@ def test_tables_in_memory(kind):
     assert catalog.name is None
 
 
+def test_data_frames_with_nullable_numbers_and_text():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    frame = pandas.DataFrame({"ra": [1.0, 2.0, 3.0], "dec": [0.0, 1.0, 2.0]})
+    frame["flag"] = pandas.array([0, 1, None], dtype="Int64")
+    frame["bits"] = pandas.array([0, 1, 2], dtype="Int64")
+    frame["band"] = ["r", "r", "i"]
+    assert len(Catalog.read(frame, flag="flag")) == 1
+    assert len(Catalog.read(frame, flag="bits & 2", select="band == 'r'")) == 2
+    with pytest.raises(ValueError, match=r"w \(column 'flag' of the data frame\): row 2 \(nan\)"):
+        Catalog.read(frame, columns={"w": "flag"})
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.h5", "a.parquet", "a.csv"])
+def test_text_columns_select_rows(tmp_path, name):
+    data = {"ra": np.arange(3.0), "dec": np.zeros(3)}
+    path = tmp_path / name
+    if name == "a.h5":
+        write(tmp_path / "root.h5", data).rename(path)
+        with h5py.File(path, "a") as root:
+            root["band"] = ["r", "i", "r"]
+    else:
+        write(path, data | {"band": np.array(["r", "i", "r"])})
+    np.testing.assert_array_equal(Catalog.read(path, select="band == 'r'").ra, [0, 2])
+
+
+def test_hdf5_columns_beside_shorter_ones(tmp_path):
+    path = write(tmp_path / "root.h5", columns())
+    with h5py.File(path, "a") as root:
+        root["a_version"] = [1]
+    assert len(Catalog.read(path)) == N
+    with pytest.raises(ValueError, match="w: 'a_version' has 1 rows, the table 6"):
+        Catalog.read(path, columns={"w": "a_version"})
+
+
 # ---------------------------------------------------------------------- names and units
 @pytest.mark.parametrize(
     ("ra", "dec", "g1", "g2", "w"),

@@ -81,7 +81,7 @@ def test_what_is_read_is_what_was_written(tmp_path, suffix, seed):
     assert again == single
     assert again.value.dtype.isnative
     bins = Binning.linear(0, 45, 4)
-    names = ("rho1", "xi+", "w-1_a")
+    names = ("rho1", "xi+", "w-1_a", "header", "rho1_epistemic")
     several = CorrelationSet([random_correlation(rng, n, bins) for n in names], name="set")
     several.write(path, overwrite=True)
     assert CorrelationSet.read(path) == several
@@ -99,12 +99,12 @@ def test_files_can_be_read_without_this_package(tmp_path):
         result.write(tmp_path / f"r{suffix}")
     with fits.open(tmp_path / "r.fits") as hdus:
         assert [h.name for h in hdus] == [
-            *("PRIMARY", "HEADER", "RHO1", "RHO1_EPISTEMIC", "RHO1_COV_EPISTEMIC")
+            *("PRIMARY", "HEADER.JSON", "RHO1", "RHO1.EPISTEMIC", "RHO1.COV_EPISTEMIC")
         ]
         np.testing.assert_array_equal(hdus["RHO1"].data["theta_hi"], bins.edges[1:])
-        np.testing.assert_array_equal(hdus["RHO1_EPISTEMIC"].data["epistemic"], values)
-        np.testing.assert_array_equal(hdus["RHO1_COV_EPISTEMIC"].data, result.cov_epistemic)
-        assert json.loads("\n".join(hdus["HEADER"].data["json"]))["name"] == "rho1"
+        np.testing.assert_array_equal(hdus["RHO1.EPISTEMIC"].data["epistemic"], values)
+        np.testing.assert_array_equal(hdus["RHO1.COV_EPISTEMIC"].data, result.cov_epistemic)
+        assert json.loads("\n".join(hdus["HEADER.JSON"].data["json"]))["name"] == "rho1"
     with h5py.File(tmp_path / "r.h5") as root:
         np.testing.assert_array_equal(root["rho1/cov_epistemic"], result.cov_epistemic)
         np.testing.assert_array_equal(root["rho1/epistemic"], values)
@@ -257,10 +257,10 @@ def test_damaged_and_newer_files(tmp_path, result):
         read_result(path)
     result.write(path, overwrite=True)
     with h5py.File(path, "a") as root:
-        header = json.loads(root["header"][()])
+        header = json.loads(root["header.json"][()])
         header["format_version"] = files.FORMAT_VERSION + 1
-        del root["header"]
-        root["header"] = json.dumps(header)
+        del root["header.json"]
+        root["header.json"] = json.dumps(header)
     with pytest.raises(ValueError, match=r"its format, 2, is newer than .* upgrade pysoftcorr"):
         read_result(path)
 
