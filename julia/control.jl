@@ -13,6 +13,9 @@ const CANCEL = Threads.Atomic{Int64}(-1)
 # Work done and work in all of the running call, for a progress bar.
 const PROGRESS = Int64[0, 0]
 
+"Say how much of the running call is done; shown where the caller asks for a progress bar."
+progress(done, total) = (PROGRESS[2] = total; PROGRESS[1] = done; nothing)
+
 cancelled() = CANCEL[] == JOB[]
 checkpoint() = (cancelled() && throw(Cancelled()); nothing)
 

@@ -134,10 +134,11 @@ end
 
 # For tests: works until the given number of seconds has passed or the call is cancelled.
 @entry function busy(seconds::Float64)
-    stop = time() + seconds
-    chunked(16, 16) do _, _
-        while time() < stop && !cancelled()
+    start = time()
+    chunked(16, 16) do chunk, _
+        while (elapsed = time() - start) < seconds && !cancelled()
             sum(sin, 1:2000)
+            chunk == 1 && progress(floor(Int64, 100 * elapsed / seconds), 100)
         end
     end
 end

@@ -21,7 +21,13 @@ def fresh() -> Fresh:
     """Run Python code in a process of its own: ``fresh(code, NAME="value", ok=True)``."""
 
     def run(
-        code: str, *, ok: bool = True, timeout: float = 120, folder: Path | None = None, **env: str
+        code: str,
+        *,
+        ok: bool = True,
+        timeout: float = 120,
+        folder: Path | None = None,
+        stderr: int = subprocess.PIPE,
+        **env: str,
     ) -> subprocess.CompletedProcess[str]:
         package = str(Path(pysoftcorr.__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, [env.pop("PYTHONPATH", ""), package]))
@@ -33,7 +39,8 @@ def fresh() -> Fresh:
         done = subprocess.run(
             command,
             env={**os.environ, "PYTHONPATH": path, **env},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             timeout=timeout,
             check=False,

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import re
 import signal
+import struct
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -283,3 +289,30 @@ def test_command_line_without_julia(fresh, tmp_path: Path) -> None:
     assert out.stderr.count("\n") == 1
     assert "no Julia executable at" in out.stderr
     assert "softcorr julia install" in out.stderr
+
+
+PROGRESS = """
+    from pysoftcorr._julia import call
+    call("busy", 1.0, progress="counting pairs")
+"""
+
+
+def test_progress_bar_on_a_terminal(fresh) -> None:
+    main, terminal = pty.openpty()
+    # A terminal without a width shows nothing.
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    try:
+        fresh(PROGRESS, stderr=terminal)
+        os.set_blocking(main, False)
+        shown = os.read(main, 1 << 20).decode()
+    finally:
+        os.close(main)
+        os.close(terminal)
+    percents = [int(p) for p in re.findall(r"counting pairs: +(\d+)%", shown)]
+    assert len(percents) > 3
+    assert percents == sorted(percents)
+    assert max(percents) <= 100
+
+
+def test_no_progress_bar_elsewhere(fresh) -> None:
+    assert fresh(PROGRESS).stderr == ""

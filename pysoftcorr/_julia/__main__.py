@@ -53,6 +53,9 @@ def main(argv: list[str] | None = None) -> int:
     except (JuliaUnavailable, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: run it again to go on", file=sys.stderr)
+        return 130
     return 0
 
 
