@@ -122,6 +122,8 @@ def test_missing_apt_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     source = apt.Source("http://mirror.example/debian", ("x",), ("main",))
     with pytest.raises(apt.AptError, match="apt-get is not on this system"):
         apt.download(["julia"], "bullseye", source, tmp_path / "work")
+    with pytest.raises(JuliaUnavailable, match=r"apt-get is not on this system.*PYSOFTCORR_JULIA"):
+        install.install(log=lambda line: None)
 
 
 # ---- a private prefix ------------------------------------------------------------------------

@@ -104,6 +104,13 @@ def run(command: Sequence[str], *, cwd: Path | None = None) -> str:
     return done.stdout
 
 
+def require_tools() -> None:
+    """Raise `AptError` where apt-get or dpkg is missing."""
+    for tool in ("apt-get", "dpkg"):
+        if shutil.which(tool) is None:
+            raise AptError(f"{tool} is not on this system")
+
+
 def download(packages: Sequence[str], suite: str, source: Source, work: Path) -> list[Path]:
     """Fetch packages of a suite from a mirror, checked by apt, and return the files.
 
@@ -114,9 +121,7 @@ def download(packages: Sequence[str], suite: str, source: Source, work: Path) ->
     AptError
         apt-get is missing, or the mirror, the suite or a package is.
     """
-    for tool in ("apt-get", "dpkg"):
-        if shutil.which(tool) is None:
-            raise AptError(f"{tool} is not on this system")
+    require_tools()
     for folder in ("lists/partial", "cache/archives/partial", "debs"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     options = f"[signed-by={source.signed_by}] " if source.signed_by else ""

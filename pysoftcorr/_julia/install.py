@@ -202,6 +202,7 @@ def _locked(path: Path, log: Log) -> Iterator[None]:
 
 
 def _install_debian(target: Path, log: Log) -> dict[str, Any]:
+    apt.require_tools()
     sources = apt.mirrors()
     if not sources:
         raise apt.AptError("the apt sources of this system name no Debian mirror")
