@@ -174,8 +174,9 @@ class Expression:
             self._fail("is nested too deeply", 0)
 
     def _fail(self, reason: str, at: int, kind: type[Exception] = ValueError) -> NoReturn:
-        pointer = " " * (at + 2) + "^"
-        raise kind(f"column expression {reason}, at character {at + 1}:\n  {self.text}\n{pointer}")
+        rest = self.text[at:].rstrip()
+        shown = f", before {rest[:20]!r}" if at and rest else ""
+        raise kind(f"column expression {self.text!r}, at character {at + 1}{shown}: {reason}")
 
     def _at(self, node: ast.AST) -> int:
         """Place of a node in the text; Python counts the bytes of its UTF-8 form."""

@@ -10,7 +10,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import MaskedColumn
 
-from pysoftcorr.catalog import Catalog, StarCatalog
+from pysoftcorr.catalog import Catalog
 
 
 @pytest.fixture
@@ -20,20 +20,6 @@ def rng():
 
 def field(rng, n=50):
     return {"ra": rng.uniform(149, 151, n), "dec": rng.uniform(1, 3, n)}
-
-
-def stars(n=4, **changes):
-    columns = {
-        "ra": np.linspace(10, 11, n),
-        "dec": np.linspace(0, 1, n),
-        "g1": np.full(n, 0.02),
-        "g2": np.full(n, -0.01),
-        "T": np.full(n, 2.0),
-        "g1_model": np.full(n, 0.01),
-        "g2_model": np.full(n, 0.01),
-        "T_model": np.full(n, 2.2),
-    }
-    return columns | changes
 
 
 # ---------------------------------------------------------------------- what it holds
@@ -106,10 +92,6 @@ def test_flipped_signs(rng):
     np.testing.assert_array_equal(catalog.g1, g1)
     np.testing.assert_array_equal(catalog.g2, -g2)
     np.testing.assert_array_equal(catalog.e, g1 - 1j * g2)
-    both = StarCatalog(**stars(), flip_g1=True)
-    assert both.g1[0] == -0.02
-    assert both.g1_model[0] == -0.01
-    assert both.g2_model[0] == 0.01
 
 
 @pytest.mark.parametrize(
@@ -139,12 +121,6 @@ def test_rows_by_mask_index_and_slice(rng, index):
     assert part.xyz.flags.c_contiguous
     np.testing.assert_array_equal(Catalog(ra=part.ra, dec=part.dec).xyz, part.xyz)
     assert isinstance(part, Catalog)
-
-
-def test_a_part_of_stars_is_stars():
-    part = StarCatalog(**stars())[:2]
-    assert isinstance(part, StarCatalog)
-    np.testing.assert_array_equal(part.T_model, [2.2, 2.2])
 
 
 def test_bad_row_selections(rng):
@@ -206,13 +182,10 @@ def test_summary_across_ra_zero(rng):
     )
 
 
-def test_summary_of_stars_and_of_one_object():
-    text = StarCatalog(**stars()).summary()
-    assert "star-model  mean +0.01000 -0.02000i" in text
-    assert "dT/T        mean -0.10000, rms 0.10000" in text
-    assert "none (all 1)" in text
+def test_summary_of_one_object():
     one = Catalog(ra=[5], dec=[6])
     assert "1 objects" in one.summary()
+    assert "none (all 1)" in one.summary()
     assert repr(one).startswith("<Catalog: 1 object, RA 5 to 5 deg")
 
 
@@ -352,55 +325,3 @@ def test_an_all_sky_catalogue_in_radians_called_degrees_is_doubted(rng):
 def test_sentinel_ellipticities_warn():
     with pytest.warns(UserWarning, match=r"\|g1 \+ i g2\| exceeds 1 in row 1"):
         Catalog(ra=[1, 2], dec=[1, 2], g1=[0, -9], g2=[0, 0])
-
-
-# ---------------------------------------------------------------------- stars
-def test_star_fields_for_rho():
-    catalog = StarCatalog(**stars(g1=[0.02, 0.0, 0.1, 0.3], T=[1.0, 2.0, 3.0, 4.0]))
-    e = np.array([0.02, 0.0, 0.1, 0.3]) - 0.01j
-    model = np.full(4, 0.01 + 0.01j)
-    size = np.array([1.0, 2.0, 3.0, 4.0])
-    for got, wanted in zip(catalog.fields(), (e, e - model, e * (size - 2.2) / size), strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-15)
-    for got, wanted in zip(
-        catalog.fields(reference="model"),
-        (model, e - model, model * (size - 2.2) / 2.2),
-        strict=True,
-    ):
-        np.testing.assert_allclose(got, wanted, rtol=1e-14)
-    np.testing.assert_array_equal(catalog.q, catalog.e * catalog.dT_over_T)
-    with pytest.raises(ValueError, match="reference = 'PSF': must be 'star' or 'model'"):
-        catalog.fields(reference="PSF")
-
-
-def test_sigma_instead_of_T():
-    sizes = {"T": None, "T_model": None, "sigma": np.full(4, 3.0), "sigma_model": np.full(4, 2.0)}
-    catalog = StarCatalog(**stars(**sizes))
-    np.testing.assert_array_equal(catalog.T, 18)
-    np.testing.assert_array_equal(catalog.T_model, 8)
-
-
-def test_units_of_sizes_are_brought_together():
-    mixed = stars(T=None, sigma=[60.0] * 4 * u.mas, T_model=[0.0072] * 4 * u.arcsec**2)
-    np.testing.assert_allclose(StarCatalog(**mixed).dT_over_T, 0, atol=1e-14)
-    clash = stars(T=[1.0] * 4 * u.pixel**2, T_model=[1.0] * 4 * u.arcsec**2)
-    with pytest.raises(ValueError, match="T is in pix2 and T_model in arcsec2"):
-        StarCatalog(**clash)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"T": [1, 0, 2, 2]}, r"T must be above 0; it is not in row 1 \(0\)"),
-        ({"T_model": [1, 1, 1, -3]}, r"T_model must be above 0; .* row 3 \(-3\)"),
-        ({"T": None, "sigma": [1, 1, -1, 1]}, r"sigma must be above 0; it is not in row 2 \(-1\)"),
-        ({"sigma": [1] * 4}, "both T and sigma are given"),
-        ({"T": None}, r"T \(or sigma\) is needed"),
-        ({"g1_model": None}, "g2_model is given without g1_model"),
-        ({"g1": None, "g2": None}, "g1 is needed for the rho statistics"),
-        ({"T": [1, np.nan, 2, 2]}, r"in T: row 1 \(nan\)"),
-    ],
-)
-def test_impossible_stars(changes, message):
-    with pytest.raises(ValueError, match=message):
-        StarCatalog(**stars(**changes))

@@ -183,9 +183,9 @@ def test_huge_powers_end_at_once(text):
     ],
 )
 def test_everything_else_is_refused(text):
-    with pytest.raises(ValueError, match=r"^column expression .*, at character \d+:") as caught:
+    with pytest.raises(ValueError, match=r"^column expression .*, at character \d+") as caught:
         Expression(text)
-    assert text in str(caught.value)
+    assert repr(text) in str(caught.value)
 
 
 def test_functions_cannot_be_reached_as_columns():
@@ -209,11 +209,10 @@ def test_functions_cannot_be_reached_as_columns():
 def test_messages_point_at_the_place(text, place, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         Expression(text)
-    message = str(caught.value)
-    assert f"at character {place}:" in message
-    line, pointer = message.splitlines()[-2:]
-    assert line == f"  {text}"
-    assert pointer.index("^") == place + 1
+    rest = text[place - 1 :]
+    before = f", before {rest!r}" if place > 1 else ""
+    assert f"{text!r}, at character {place}{before}: " in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
