@@ -17,6 +17,13 @@ from pysoftcorr.tables import TableSource
 BoolArray = npt.NDArray[np.bool_]
 
 
+def _named(error: Exception, argument: str) -> Exception:
+    """The same kind of error, its message beginning with the argument."""
+    # Some subclasses, such as of decoding, cannot be made from a message alone.
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{argument}: {error}")
+
+
 def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
     """Number of rows, by the column that holds ra; ValueError where it is 0."""
     if "ra" not in chosen:
@@ -24,7 +31,7 @@ def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
     try:
         n = table.rows(chosen["ra"])
     except (TypeError, ValueError) as error:
-        raise type(error)(f"ra: {error}") from None
+        raise _named(error, "ra") from None
     if n == 0:
         raise ValueError(f"the catalogue is empty: {table.label} has no rows")
     return n
@@ -54,7 +61,7 @@ def fields(
         try:
             value, _ = table.evaluate(text)
         except (TypeError, ValueError) as error:
-            raise type(error)(f"{field}: {error}") from None
+            raise _named(error, field) from None
         values[field] = full(value, n, field, text)[keep]
     return values
 
@@ -139,7 +146,7 @@ def _evaluate(table: TableSource, text: str, argument: str) -> Any:
     try:
         return table.evaluate(text)[0]
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{argument}: {error}") from None
+        raise _named(error, argument) from None
 
 
 def warn_of_flags(table: TableSource, scheme: Scheme, n: int) -> None:
