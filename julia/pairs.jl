@@ -28,7 +28,9 @@ nsums(kind::Kind) = 4 + nproducts(kind)
     return b
 end
 
-log_or_zero(theta) = iszero(theta) ? zero(theta) : log(theta)
+# Minus infinity would turn the padding's zero weights into NaN; sums this low read as -Inf.
+const LOG_ZERO = -1e300
+log_of(theta) = iszero(theta) ? oftype(theta, LOG_ZERO) : log(theta)
 
 """
     pair_sums_brute(kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto)
@@ -52,7 +54,7 @@ function pair_sums_brute(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bo
         sums[1, b] += 1
         sums[2, b] += ww
         sums[3, b] += ww * theta
-        sums[4, b] += ww * log_or_zero(theta)
+        sums[4, b] += ww * log_of(theta)
         products!(view(sums, :, b), kind, u, v, ww, g1, i, g2, j, auto)
     end
     return sums

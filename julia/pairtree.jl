@@ -122,7 +122,7 @@ const NEAR_LOG = (0.0, 1 / 24, 11 / 2880, 191 / 362880, 2497 / 29030400, 14797 /
         b = vfma(b, t, splat8(NEAR_LOG[k]))
         k -= 1
     end
-    return vmul(a, vsqrt(t)), vifzero(t, splat8(0.0), vfma(splat8(0.5), vlog(t), b))
+    return vmul(a, vsqrt(t)), vifzero(t, splat8(LOG_ZERO), vfma(splat8(0.5), vlog(t), b))
 end
 
 @inline angles(::OneByOne, s::Series, t::Vec) = (t, t)
@@ -386,7 +386,7 @@ end
         if how isa OneByOne
             theta = arc(t)
             lanes[16 + lane] = load.w[slot] * theta
-            lanes[24 + lane] = load.w[slot] * log_or_zero(theta)
+            lanes[24 + lane] = load.w[slot] * log_of(theta)
         end
         base = 8M * (bin - 1) + lane
         @simd for k in 0:(M - 1)

@@ -1,5 +1,47 @@
-"""Correlation functions that know how sure they are."""
+"""Correlation functions that know how sure they are, can be differentiated, and emulated.
+
+Importing the package starts nothing: Julia starts with the first call that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
 
 from pysoftcorr._version import __version__
 
-__all__ = ["__version__"]
+# Public name -> module; loaded when first used, so that the import stays light.
+_PUBLIC = {
+    "Binning": "binning",
+    "Catalog": "catalog",
+    "Clustering": "clustering",
+    "Correlation": "result",
+    "CorrelationSet": "result",
+    "GravitySimulation": "gravity",
+    "JuliaError": "_julia",
+    "JuliaUnavailable": "_julia",
+    "SoftClustering": "clustering",
+    "StarCatalog": "catalog",
+    "bootstrap": "errors",
+    "gamma_t": "correlation",
+    "jackknife": "errors",
+    "julia_module": "_julia",
+    "landy_szalay": "correlation",
+    "leave_out": "errors",
+    "rho_statistics": "correlation",
+    "xi_pm": "correlation",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
