@@ -1,0 +1,53 @@
+"""Timing of two ways of doing the same work, in turn, in one process."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass
+class Timed:
+    """Seconds of each run."""
+
+    name: str
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        """Median seconds."""
+        return statistics.median(self.seconds)
+
+
+def once(work: Callable[[], object]) -> float:
+    """Seconds of one run."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def in_turn(runs: int = 5, warmup: bool = True, **works: Callable[[], object]) -> dict[str, Timed]:
+    """Run the works in turn, A B A B ..., so that a machine that slows down slows all alike."""
+    if warmup:
+        for work in works.values():
+            work()
+    out = {name: Timed(name, []) for name in works}
+    for _ in range(runs):
+        for name, work in works.items():
+            out[name].seconds.append(once(work))
+    return out
+
+
+def ratio(peer: Timed, ours: Timed) -> str:
+    """How many times faster: median, least and most of the ratios run by run."""
+    ratios = [p / o for p, o in zip(peer.seconds, ours.seconds, strict=True)]
+    return f"{statistics.median(ratios):.1f}x ({min(ratios):.1f} to {max(ratios):.1f})"
+
+
+def heading(title: str) -> None:
+    """Title, with the cores that may be used."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    print(f"\n{title} ({cores} cores)")
