@@ -1,0 +1,171 @@
+"""The command line itself: its commands, their options made of the table of settings."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from pysoftcorr._version import __version__
+from pysoftcorr.cli import commands
+from pysoftcorr.cli.messages import one_line_errors, one_line_warnings, say
+from pysoftcorr.cli.settings import COMMANDS, Setting
+
+app = typer.Typer(
+    name="softcorr",
+    help="Correlation functions with both error bars, of soft clusters and of all pairs.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+julia = typer.Typer(help="The Julia runtime behind it.", rich_markup_mode=None)
+app.add_typer(julia, name="julia")
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Correlation functions with both error bars, of soft clusters and of all pairs."""
+    if version:
+        typer.echo(f"softcorr {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; gives the exit status."""
+    try:
+        status = typer.main.get_command(app)(arguments, prog_name="softcorr", standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 1
+    except BrokenPipeError:
+        # The reader has gone, as `head` does: nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        say("interrupted", "nothing was done")
+        return 130
+    except Exception as error:
+        # The parser's own errors; they are of one class or another by typer's version.
+        if type(error).__name__ == "Abort":
+            say("interrupted", "nothing was done")
+            return 130
+        if not hasattr(error, "format_message"):
+            raise
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else "softcorr"
+        message = " ".join(error.format_message().split())
+        say("error", f"{message.rstrip('.')}. Try '{where} --help'")
+        return 2
+    return status if isinstance(status, int) else 0
+
+
+def _option(setting: Setting) -> inspect.Parameter:
+    """A setting as a parameter that typer makes an option of; None where it is not given."""
+    kind: Any = list[str] if setting.kind is dict else setting.kind
+    help_ = setting.help
+    if setting.choices:
+        help_ += f" [{'|'.join(setting.choices)}]"
+    default = setting.default
+    if default not in (None, {}, False):  # 0 is equal to False
+        help_ += f" [default: {'yes' if default is True else default}]"
+    names = [setting.option]
+    if setting.kind is bool:
+        names = [f"{setting.option}/--no-{setting.option[2:]}"]
+    option = typer.Option(*names, help=help_, metavar=setting.metavar, show_default=False)
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[kind | None, option],
+        default=None,
+    )
+
+
+def _command(name: str, function: Callable[..., None], *catalogs: tuple[str, str]) -> None:
+    """Make a command of a function of its catalogues, its settings and the common options."""
+    common = {
+        "config": Annotated[
+            str | None,
+            typer.Option(metavar="FILE", help="Settings from a YAML file; options win over it."),
+        ],
+        "json": Json,
+        "debug": Debug,
+    }
+
+    def command(**values: Any) -> None:
+        paths = [values.pop(label) for label, _ in catalogs]
+        rest = {key: values.pop(key) for key in common}
+        with one_line_errors(debug=rest["debug"]), one_line_warnings():
+            function(paths, values, config=rest["config"], as_json=rest["json"])
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter(
+            label,
+            keyword,
+            annotation=Annotated[str, typer.Argument(metavar=label.upper(), help=text)],
+        )
+        for label, text in catalogs
+    ]
+    parameters += [_option(setting) for setting in COMMANDS[name]]
+    defaults = {"config": None, "json": False, "debug": False}
+    parameters += [
+        inspect.Parameter(key, keyword, annotation=annotation, default=defaults[key])
+        for key, annotation in common.items()
+    ]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    command.__doc__ = function.__doc__
+    command.__name__ = name
+    app.command(name)(command)
+
+
+_command("rho", commands.rho, ("catalog", "Stars and PSF model: FITS, HDF5, Parquet, text."))
+_command("xi", commands.xi, ("catalog", "Positions and shears."))
+_command("wtheta", commands.wtheta, ("data", "Positions."), ("randoms", "Random points."))
+_command("cluster", commands.cluster, ("catalog", "Positions."))
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder of the figures and of the result.")
+    ] = "demo-output",
+    threads: Annotated[int | None, typer.Option(help="Threads; every core by default.")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """The main job on a small simulated star catalogue: rho statistics with both errors."""
+    with one_line_errors(debug=debug), one_line_warnings():
+        commands.demo(out, threads=threads, as_json=json)
+
+
+@julia.command("install")
+def julia_install(
+    prefix: Annotated[str | None, typer.Option(metavar="DIR", help="Where to put it.")] = None,
+    method: Annotated[str, typer.Option(help="auto, juliacall or debian.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Install anew.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Get a Julia runtime; may be run again at any time."""
+    with one_line_errors(debug=debug):
+        commands.julia_install(prefix=prefix, method=method, force=force)
+
+
+@julia.command("status")
+def julia_status(json: Json = False, debug: Debug = False) -> None:
+    """Start Julia and describe it."""
+    with one_line_errors(debug=debug):
+        commands.julia_status(as_json=json)

@@ -1,0 +1,149 @@
+"""What the commands do; astropy, matplotlib and Julia are imported only once one runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pysoftcorr.cli import output
+from pysoftcorr.cli.settings import resolve
+
+if TYPE_CHECKING:
+    from pysoftcorr.cli.estimate import Outcome
+
+
+def rho(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool) -> None:
+    """Rho statistics of a PSF model, rho1 to rho5, with both errors."""
+    _statistics("rho", paths, given, config, as_json)
+
+
+def xi(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool) -> None:
+    """Shear-shear correlation functions xi+ and xi-, with both errors."""
+    _statistics("xi", paths, given, config, as_json)
+
+
+def wtheta(
+    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
+) -> None:
+    """Angular correlation function w(theta) of positions, with both errors."""
+    _statistics("wtheta", paths, given, config, as_json)
+
+
+def cluster(
+    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
+) -> None:
+    """Soft clusters of a catalogue: centres and memberships."""
+    settings, _ = resolve("cluster", given, config)
+    output.use_threads(settings["threads"])
+    with only_json(as_json):
+        from pysoftcorr.cli import memberships
+
+        output.check_out(settings, suffixes=memberships.SUFFIXES)
+        made = memberships.make(paths[0], settings)
+        files = []
+        if settings["out"] is not None:
+            files.append(made.write(settings["out"], overwrite=settings["overwrite"]))
+        if settings["plot"] is not None:
+            from pysoftcorr.cli.figures import draw_clusters
+
+            files += draw_clusters(made.catalog, made.fit, settings["plot"])
+        if not as_json:
+            print(made.catalog.summary(), made.text(), sep="\n\n")
+        wrote(files)
+    if as_json:
+        print(json.dumps(made.to_dict()))
+
+
+def demo(out: str, *, threads: int | None, as_json: bool) -> None:
+    """The main job on the shipped catalogue."""
+    folder = output.check_folder(out)
+    output.use_threads(threads)
+    with only_json(as_json):
+        from pysoftcorr.demo import run
+
+        outcome, files = run(folder)
+        document = report(outcome, as_json)
+        wrote(files)
+    if document is not None:
+        print(json.dumps(document))
+
+
+def julia_install(*, prefix: str | None, method: str, force: bool) -> None:
+    """Get a Julia runtime."""
+    from pysoftcorr._julia import install
+
+    if method not in install.METHODS:
+        raise ValueError(f"--method {method}: must be one of {', '.join(install.METHODS)}")
+    install.install(prefix=prefix, method=method, force=force)
+
+
+def julia_status(*, as_json: bool) -> None:
+    """Start Julia and describe it."""
+    from pysoftcorr._julia import status
+
+    says = status()
+    if as_json:
+        print(json.dumps(says))
+    else:
+        print("\n".join(f"{key}: {value}" for key, value in says.items()))
+
+
+def _statistics(
+    command: str,
+    paths: list[str],
+    given: Mapping[str, Any],
+    config: str | None,
+    as_json: bool,
+) -> None:
+    settings, explicit = resolve(command, given, config)
+    output.use_threads(settings["threads"])
+    with only_json(as_json):
+        output.check_out(settings)
+        from pysoftcorr.cli.estimate import measure
+
+        outcome = measure(command, paths, settings, explicit)
+        files: list[Any] = []
+        if settings["out"] is not None:
+            outcome.result.write(settings["out"], overwrite=settings["overwrite"])
+            files.append(settings["out"])
+        if settings["plot"] is not None:
+            from pysoftcorr.cli.figures import draw
+
+            files += draw(outcome, settings["plot"])
+        document = report(outcome, as_json)
+        wrote(files)
+    if document is not None:
+        print(json.dumps(document))
+
+
+def report(outcome: Outcome, as_json: bool) -> dict[str, Any] | None:
+    """Print the table and the finding; for JSON give what is to be printed last instead."""
+    if as_json:
+        from pysoftcorr.cli.estimate import document
+
+        return document(outcome)
+    for catalog in outcome.catalogs:
+        print(catalog.summary(), end="\n\n")
+    print(outcome.result.format_table())
+    if outcome.finding is not None:
+        print(f"\n{outcome.finding.text()}")
+    return None
+
+
+def wrote(files: Iterable[Any]) -> None:
+    """Say which files there are now."""
+    for file in files:
+        print(f"wrote {file}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def only_json(as_json: bool) -> Iterator[None]:
+    """Keep stdout for the JSON object: whatever else is printed goes to stderr."""
+    if not as_json:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

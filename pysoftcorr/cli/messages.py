@@ -1,0 +1,93 @@
+"""Errors and warnings in one line each, in the words of the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+#: How the Python API's words are said on the command line.
+_WORDS = (
+    (re.compile(r"\bcolumns=\{'(\w+)': \.\.\.\}"), r"--columns \1=..."),
+    (re.compile(r"\bcolumns=\{[^}]*\}"), "--columns FIELD=COLUMN"),
+    (re.compile(r"\bn_clusters = "), "--clusters "),
+    (re.compile(r"\boverwrite=True\b"), "--overwrite"),
+    (re.compile(r"\b(on_bad|ra_unit|dec_unit|method)='(\w+)'"), r"--\1 \2"),
+    (re.compile(r"\b(hdu|key|select|flag|on_bad|samples)=(?=\s|\d|$)"), r"--\1 "),
+    (
+        re.compile(
+            r"\b(fuzziness|samples|bootstrap|jackknife|max_iter|hdu|key|seed|geometry|unit|on_bad"
+            r"|reference|assignment|method) = "
+        ),
+        r"--\1 ",
+    ),
+)
+
+
+def spoken(error: BaseException) -> str:
+    """The message of an error in one line, with options instead of arguments."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    else:
+        text = str(error).strip() or type(error).__name__
+    # A pointer under an expression says nothing once the lines are joined.
+    lines = [line.strip() for line in text.splitlines()]
+    text = " ".join(line for line in lines if line and set(line) - set("^ "))
+    for pattern, words in _WORDS:
+        text = pattern.sub(words, text)
+    return re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
+
+
+def say(kind: str, text: str) -> None:
+    """One line on stderr."""
+    print(f"{kind}: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Warnings for the user as ``warning: ...``, once each; those for developers not at all."""
+    said: set[str] = set()
+
+    def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
+        text = spoken(message) if isinstance(message, BaseException) else str(message)
+        if text not in said:
+            said.add(text)
+            say("warning", text)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = show  # restored by catch_warnings
+        yield
+
+
+@contextlib.contextmanager
+def one_line_errors(*, debug: bool = False) -> Iterator[None]:
+    """Leave by SystemExit with one line instead of a traceback: 2, 130, or 1 for our own fault."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("interrupted", "nothing was written" if not debug else "see below")
+        if debug:
+            traceback.print_exc()
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        from pysoftcorr._julia.errors import JuliaUnavailable
+
+        if isinstance(error, (ValueError, TypeError, OSError, JuliaUnavailable)):
+            say("error", spoken(error))
+            raise SystemExit(2) from None
+        if isinstance(error, MemoryError):
+            say("error", f"not enough memory {spoken(error)}".rstrip())
+            raise SystemExit(2) from None
+        again = "" if debug else "; --debug shows where"
+        say("internal error", f"{type(error).__name__}: {spoken(error)}{again}")
+        raise SystemExit(1) from None

@@ -1,0 +1,51 @@
+"""Places for output, found before the work; and what is printed after it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+
+def check_folder(path: str | os.PathLike[str]) -> Path:
+    """Find out whether files could be written into a folder, which may not be there yet.
+
+    Raises
+    ------
+    NotADirectoryError, PermissionError, OSError
+        If not.
+    """
+    folder = Path(path).expanduser()
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise NotADirectoryError(f"cannot write in {folder}: {place} is not a folder")
+    probe = place / f".{secrets.token_hex(8)}"
+    try:
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"cannot write there ({error.strerror})", str(folder)
+        ) from None
+    return folder
+
+
+def check_out(settings: dict[str, Any], *, suffixes: tuple[str, ...] = ()) -> None:
+    """Check --out and --plot, as far as they are given, before anything else is done."""
+    if settings["out"] is not None:
+        if suffixes and not str(settings["out"]).lower().endswith(suffixes):
+            raise ValueError(f"{settings['out']}: unknown suffix; use {' or '.join(suffixes)}")
+        from pysoftcorr.files import check_output
+
+        check_output(settings["out"], overwrite=settings["overwrite"])
+    if settings["plot"] is not None:
+        check_folder(settings["plot"])
+
+
+def use_threads(number: int | None) -> None:
+    """Set the number of threads of Julia, which reads it when it starts."""
+    if number is not None:
+        os.environ["PYSOFTCORR_THREADS"] = str(number)

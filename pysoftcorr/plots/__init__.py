@@ -1,0 +1,19 @@
+"""Figures: correlations with both errors, clusterings, shapes on the sky (matplotlib)."""
+
+from pysoftcorr.plots.clusters import plot_centres, plot_membership_histograms, plot_memberships
+from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
+from pysoftcorr.plots.crossing import plot_pair_crossing
+from pysoftcorr.plots.files import save_figure
+from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
+
+__all__ = [
+    "plot_centres",
+    "plot_correlation",
+    "plot_correlation_set",
+    "plot_membership_histograms",
+    "plot_memberships",
+    "plot_pair_crossing",
+    "plot_shapes",
+    "plot_star_shapes",
+    "save_figure",
+]

@@ -1,0 +1,126 @@
+"""Soft clusterings: centres on the sky, the membership matrix, and how sure memberships are."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from pysoftcorr.catalog import Catalog
+from pysoftcorr.clustering import Clustering
+from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, SkyFrame, axes_of
+
+#: Memberships below this are drawn as this: they say no more than "hardly".
+FLOOR = 1e-3
+
+
+def plot_centres(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -> Axes:
+    """Cluster centres over the objects (Berman et al. 2025, fig. 5).
+
+    Parameters
+    ----------
+    catalog : Catalog
+        The clustered objects.
+    fit : Clustering
+    ax : Axes, optional
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = axes_of(ax, figsize=(6.0, 6.0))
+    frame = SkyFrame(catalog.ra, catalog.dec)
+    size = float(np.clip(3e4 / len(catalog), 1.0, 14.0))
+    ax.scatter(
+        frame.x(catalog.ra),
+        catalog.dec,
+        s=size,
+        color=ALEATORIC,
+        alpha=0.75,
+        lw=0,
+        label=f"{len(catalog)} objects",
+    )
+    ax.scatter(
+        frame.x(fit.ra),
+        fit.dec,
+        s=45,
+        marker="x",
+        lw=1.6,
+        color=CLUSTERS,
+        label=f"{len(fit.ra)} cluster centres",
+    )
+    frame.draw(ax)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    return ax
+
+
+def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
+    """The membership matrix (Berman et al. 2025, fig. 6), one row an object.
+
+    Clusters are put in the order of their declination, objects in that of their likeliest
+    cluster, so that the sharp part of the matrix is a diagonal band.
+
+    Parameters
+    ----------
+    fit : Clustering
+    ax : Axes, optional
+        Axes to draw on; a new figure by default.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = axes_of(ax, figsize=(6.0, 5.6))
+    order = np.argsort(fit.dec, kind="stable")
+    u = fit.memberships[:, order]
+    best = u.argmax(axis=1)
+    rows = np.lexsort((-u.max(axis=1), best))
+    image = ax.imshow(
+        np.clip(u[rows], FLOOR, 1.0),
+        norm=LogNorm(FLOOR, 1.0),
+        cmap="viridis",
+        aspect="auto",
+        interpolation="nearest",
+        origin="lower",
+    )
+    ax.figure.colorbar(image, ax=ax, label="membership", extend="min")
+    ax.set_xlabel("cluster, in order of declination")
+    ax.set_ylabel("object, in order of its likeliest cluster")
+    return ax
+
+
+def plot_membership_histograms(fit: Clustering) -> Figure:
+    """Histograms of the largest membership and of the entropy (Berman et al. 2025, fig. 9).
+
+    Parameters
+    ----------
+    fit : Clustering
+
+    Returns
+    -------
+    Figure
+        With two panels; the medians are marked, and the entropy of equal memberships.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.6), layout="constrained")
+    c = fit.memberships.shape[1]
+    limit = np.log(c) if c > 1 else 1.0
+    for ax, values, top, color, text in (
+        (left, fit.max_membership, 1.0, ALEATORIC, "largest membership"),
+        (right, fit.entropy, limit, EPISTEMIC, "entropy of the memberships [nats]"),
+    ):
+        ax.hist(values, bins=np.linspace(0.0, top, 26), color=color, alpha=0.8)
+        median = float(np.median(values))
+        ax.axvline(median, color="black", lw=1.2, ls="--", label=f"median {median:.2f}")
+        ax.set_xlabel(text)
+        ax.set_ylabel("objects")
+        ax.set_xlim(0.0, 1.04 * top)
+    if c > 1:
+        right.axvline(limit, color="0.5", lw=1.2, ls=":", label=f"{c} equal parts {limit:.2f}")
+    for ax in (left, right):
+        # Room above the bars, so that the legend lies on none of them.
+        ax.set_ylim(0.0, 1.3 * ax.get_ylim()[1])
+        ax.legend(loc="upper left", frameon=False, ncols=2, fontsize="small")
+    return figure

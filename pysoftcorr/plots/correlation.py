@@ -1,0 +1,201 @@
+"""Correlation functions with the aleatoric and the epistemic error side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import AutoMinorLocator, ScalarFormatter
+
+from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of
+from pysoftcorr.result import Correlation
+
+#: How the statistics are written in the literature.
+SYMBOLS = {
+    "xip": r"$\xi_+$",
+    "xim": r"$\xi_-$",
+    "w": r"$w$",
+    "gamma_t": r"$\gamma_t$",
+    **{f"rho{k}": rf"$\rho_{k}$" for k in range(1, 6)},
+}
+#: Colours of what comes upon axes with curves already.
+FURTHER = ("#56B4E9", "#CC79A7", "#009E73", "#E69F00", "#000000")
+
+
+def symbol(name: str) -> str:
+    """The statistic as it is written in the literature; its own name where that is not known."""
+    return SYMBOLS.get(name, name)
+
+
+def plot_correlation(
+    correlation: Correlation,
+    *,
+    ax: Axes | None = None,
+    naive: Correlation | None = None,
+    color: Any = None,
+    label: str | None = None,
+) -> Axes:
+    """Plot a correlation against separation, its two errors side by side.
+
+    Each bin has a filled point with the aleatoric error and, a little to the right, an open one
+    with the epistemic error (Berman et al. 2025, figs. 8 and 14 to 17); where there are no
+    resamples, one point with the shot noise. Bins without pairs are left out.
+
+    Parameters
+    ----------
+    correlation : Correlation
+    ax : Axes, optional
+        Axes to draw on; a new figure by default.
+    naive : Correlation, optional
+        The same statistic of all pairs, drawn as a line.
+    color : matplotlib colour, optional
+        One colour for both errors; by default one for each, or on axes with curves already the
+        next of the cycle.
+    label : str, optional
+        Name in the legend; the statistic's symbol by default.
+
+    Returns
+    -------
+    Axes
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import numpy as np
+    >>> from pysoftcorr.binning import Binning
+    >>> from pysoftcorr.result import Correlation
+    >>> columns = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
+    >>> xip = Correlation(name="xip", bins=Binning.linear(0, 2, 2),
+    ...                   **dict.fromkeys(columns, [0.5, 1.5]))
+    >>> xip.plot().get_xlabel()
+    'separation [arcmin]'
+    """
+    ax = axes_of(ax, figsize=(5.6, 4.0))
+    name = symbol(correlation.name) if label is None else label
+    before = len(ax.containers)
+    if color is None and before:
+        color = FURTHER[before % len(FURTHER)]
+    if naive is not None:
+        _line(ax, naive, f"{name}, all pairs")
+    theta = _abscissa(correlation)
+    good = np.isfinite(theta) & np.isfinite(correlation.value)
+    errors = [
+        (f"aleatoric ({correlation.aleatoric_method})", correlation.sigma_aleatoric, ALEATORIC),
+        ("epistemic", correlation.sigma_epistemic, EPISTEMIC),
+    ]
+    shown = [e for e in errors if e[1] is not None]
+    if not shown:
+        shown = [("shot noise", correlation.sigma_shot, ALEATORIC)]
+    for k, (kind, sigma, own) in enumerate(shown):
+        first = k == 0 and kind != "epistemic"
+        at = _beside(correlation, theta, 0.16 * (k - 0.5 * (len(shown) - 1) + before))
+        ax.errorbar(
+            at[good],
+            correlation.value[good],
+            yerr=None if sigma is None else np.nan_to_num(sigma[good]),
+            fmt="o" if first else "s",
+            mfc=None if first else "white",
+            ms=4.5,
+            lw=1.4,
+            capsize=3,
+            color=own if color is None else color,
+            label=f"{name}, {kind}",
+            zorder=3,
+        )
+    _dress(ax, correlation)
+    ax.legend(fontsize="small", frameon=False)
+    return ax
+
+
+def plot_correlation_set(
+    correlations: Mapping[str, Correlation],
+    *,
+    naive: Mapping[str, Correlation] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Plot every statistic in a panel of its own, both errors side by side.
+
+    Parameters
+    ----------
+    correlations : CorrelationSet or mapping of str to Correlation
+    naive : CorrelationSet or mapping, optional
+        The same statistics of all pairs, drawn as lines.
+    title : str, optional
+
+    Returns
+    -------
+    Figure
+        With a panel for each statistic and one legend for all of them.
+    """
+    n = len(correlations)
+    columns = min(n, 3)
+    # One panel is kept for the legend where a row would otherwise end in an empty place.
+    rows = math.ceil(n / columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(4.1 * columns, 3.3 * rows + (0.5 if rows * columns == n else 0.0)),
+        squeeze=False,
+        layout="constrained",
+    )
+    panels = list(grid.flat)
+    for ax, (name, item) in zip(panels, correlations.items(), strict=False):
+        beside = None if naive is None else naive[name]
+        plot_correlation(item, ax=ax, naive=beside, label="")
+        legend = ax.get_legend()
+        assert legend is not None
+        legend.remove()
+        ax.set_title(symbol(name))
+    handles, labels = panels[0].get_legend_handles_labels()
+    labels = [text.removeprefix(", ") for text in labels]
+    if n < len(panels):
+        for ax in panels[n:]:
+            ax.axis("off")
+        panels[n].legend(handles, labels, loc="center", frameon=False)
+    else:
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _abscissa(correlation: Correlation) -> np.ndarray:
+    """Mean separation of the pairs, the middle of the bin where that is not known."""
+    return np.where(np.isfinite(correlation.theta), correlation.theta, correlation.bins.centers)
+
+
+def _beside(correlation: Correlation, theta: np.ndarray, part: float) -> np.ndarray:
+    """The separations moved to the right by a part of the bin's width."""
+    if correlation.bins.kind == "log":
+        return theta * np.exp(part * np.diff(np.log(correlation.bins.edges)))
+    return theta + part * correlation.bins.widths
+
+
+def _line(ax: Axes, naive: Correlation, label: str) -> None:
+    theta = _abscissa(naive)
+    good = np.isfinite(naive.value)
+    ax.plot(theta[good], naive.value[good], color=NAIVE, lw=1.3, label=label, zorder=2)
+    if np.isfinite(naive.varshot[good]).all() and (naive.varshot[good] > 0).any():
+        low, high = naive.value - naive.sigma_shot, naive.value + naive.sigma_shot
+        ax.fill_between(theta[good], low[good], high[good], color=NAIVE, alpha=0.18, lw=0)
+
+
+def _dress(ax: Axes, correlation: Correlation) -> None:
+    bins = correlation.bins
+    if bins.kind == "log":
+        ax.set_xscale("log")
+    else:
+        ax.set_xlim(bins.edges[0] - 0.02 * (bins.edges[-1] - bins.edges[0]), bins.edges[-1])
+        ax.xaxis.set_minor_locator(AutoMinorLocator(2))
+    ax.axhline(0.0, color="0.6", lw=0.8, ls=":", zorder=1)
+    formatter = ScalarFormatter(useMathText=True)
+    formatter.set_powerlimits((-2, 3))
+    ax.yaxis.set_major_formatter(formatter)
+    ax.set_xlabel(f"separation [{bins.unit}]")
+    ax.set_ylabel(symbol(correlation.name) if not ax.get_ylabel() else "correlation")

@@ -1,0 +1,61 @@
+"""Axes of the sky: right ascension to the left, degrees that look as long either way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from pysoftcorr._summary import ra_range
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Colours that stay apart for the colour-blind (Okabe & Ito) and in grey.
+ALEATORIC, EPISTEMIC, NAIVE, CLUSTERS = "#0072B2", "#D55E00", "#555555", "#D55E00"
+
+
+def axes_of(ax: Axes | None, **kwargs: Any) -> Axes:
+    """The axes given, or those of a new figure."""
+    if ax is not None:
+        return ax
+    kwargs.setdefault("layout", "constrained")
+    return plt.subplots(**kwargs)[1]
+
+
+class SkyFrame:
+    """Where RA starts for a set of objects, so that a field across RA 0 is drawn in one piece."""
+
+    def __init__(self, ra: FloatArray, dec: FloatArray) -> None:
+        self.start, self.end = ra_range(ra)
+        self.dec = float(dec.min()), float(dec.max())
+
+    def x(self, ra: FloatArray) -> FloatArray:
+        """Right ascension in degrees within half a turn of the middle of the field."""
+        middle = 0.5 * (self.start + self.end)
+        return np.asarray(middle + np.mod(ra - middle + 180.0, 360.0) - 180.0)
+
+    def draw(self, ax: Axes, *, square: bool = False) -> None:
+        """Limits, labels and aspect of the axes; `square` widens the shorter side."""
+        middle = np.deg2rad(0.5 * sum(self.dec))
+        shrink = max(float(np.cos(middle)), 0.05)
+        # A single point still needs a field round it.
+        span = max((self.end - self.start) * shrink, self.dec[1] - self.dec[0], 1e-6)
+        wide, high = (
+            (span, span)
+            if square
+            else ((self.end - self.start) * shrink, self.dec[1] - self.dec[0])
+        )
+        reach = 0.5 * wide + 0.04 * span, 0.5 * high + 0.04 * span
+        x, y = 0.5 * (self.start + self.end), 0.5 * sum(self.dec)
+        ax.set_xlim(x + reach[0] / shrink, x - reach[0] / shrink)
+        ax.set_ylim(y - reach[1], y + reach[1])
+        ax.set_aspect(1.0 / shrink)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.yaxis.set_major_locator(MaxNLocator(6))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{np.mod(x, 360.0):.6g}"))
+        ax.set_xlabel("right ascension [deg]")
+        ax.set_ylabel("declination [deg]")
