@@ -2,16 +2,17 @@
 # taken at a time, and where two leaves meet in three bins at most (most pairs of a large
 # catalogue do) the sums of each bin stay in registers.
 
-"Weights and weighted shears of a tree's slots."
+"Weights and weighted shears of a tree's slots; `real` is 1 where the weight is not 0."
 struct Load
+    real::Vector{Float64}
     w::Vector{Float64}
     g::Vector{Vector{Float64}}      # w g1, w g2 of field 1, of field 2, ...
 end
 
 function Load(t::Tree, w, g)
     weight = [t.real[s] * w[t.order[s]] for s in eachindex(t.order)]
-    return Load(weight, [[weight[s] * g[f, t.order[s]] for s in eachindex(t.order)]
-                         for f in axes(g, 1)])
+    return Load(Float64.(.!iszero.(weight)), weight,
+                [[weight[s] * g[f, t.order[s]] for s in eachindex(t.order)] for f in axes(g, 1)])
 end
 
 "Two trees (the same one where `auto`) and the squared-chord bins of their pairs."
@@ -150,14 +151,15 @@ Bench(kind::Kind, nbins) = Bench(zeros(8 * nsums(kind) * nbins), zeros(8 * nvalu
     return dx, dy, dz, t
 end
 
-@inline function unit_square(a::Vec, b::Vec, zero8::Vec, one8::Vec)
-    aa, bb = vmul(a, a), vmul(b, b)
-    n = vadd(aa, bb)
-    inverse = vdiv(one8, n)
-    ab = vmul(a, b)
-    return n, vifzero(n, one8, vmul(vsub(aa, bb), inverse)), vifzero(n, zero8, vmul(vadd(ab, ab), inverse))
+# For a number over its squared modulus n: 1 where n is 0 and 0 elsewhere, so that nothing is
+# divided by 0 and the square comes out as 1; and 1/n.
+@inline function guarded(n::Vec)
+    one_if = vifzero(n, splat8(1.0), splat8(0.0))
+    return one_if, vdiv(splat8(1.0), vadd(n, one_if))
 end
 
+# Squared chord and the phases of the pair: none; (re, im) of the turn of the second shear; or
+# (re, -im) of F+ and of F-, the turns of g1 conj(g2) and g1 g2.
 @inline geometry(::NN, u, v) = (differences(u, v)[4], ())
 
 @inline function geometry(::NG, u, v)
@@ -165,63 +167,64 @@ end
     h = vmul(t, splat8(0.5))
     c = vfnma(u[2], dx, vmul(u[1], dy))
     q = vsub(vmul(v[3], h), dz)
-    _, re, im = unit_square(vsub(splat8(0.0), c), q, splat8(0.0), splat8(1.0))
-    return t, (re, im)
+    cc, qq = vmul(c, c), vmul(q, q)
+    one_if, inverse = guarded(vadd(cc, qq))
+    return t, (vfma(vsub(cc, qq), inverse, one_if), vmul(vmul(c, q), vmul(inverse, splat8(-2.0))))
 end
 
 @inline function geometry(::GG, u, v)
-    zero8, one8 = splat8(0.0), splat8(1.0)
     dx, dy, dz, t = differences(u, v)
     h = vmul(t, splat8(0.5))
     c = vfnma(u[2], dx, vmul(u[1], dy))
     p = vfma(u[3], h, dz)
     q = vsub(vmul(v[3], h), dz)
+    # (c + ip) conj(-c + iq) = a - ia' and -(c + ip)(-c + iq) = b - ib': equal in modulus, so that
+    # one division does
     cc, pq = vmul(c, c), vmul(p, q)
-    # (c + ip) conj(-c + iq) and (c + ip)(-c + iq): equal in modulus, so one division does
-    ar, ai = vsub(pq, cc), vmul(vsub(zero8, c), vadd(p, q))
-    br, bi = vadd(pq, cc), vmul(c, vsub(p, q))
-    arr, aii = vmul(ar, ar), vmul(ai, ai)
-    n = vadd(arr, aii)
-    inverse = vdiv(one8, n)
+    a, a_ = vsub(pq, cc), vmul(c, vadd(p, q))
+    b, b_ = vadd(pq, cc), vmul(c, vsub(q, p))
+    aa, aa_ = vmul(a, a), vmul(a_, a_)
+    one_if, inverse = guarded(vadd(aa, aa_))
     twice = vadd(inverse, inverse)
-    plus_re = vifzero(n, one8, vmul(vsub(arr, aii), inverse))
-    plus_im = vifzero(n, zero8, vmul(vmul(ar, ai), twice))
-    minus_re = vifzero(n, one8, vmul(vfnma(bi, bi, vmul(br, br)), inverse))
-    minus_im = vifzero(n, zero8, vmul(vmul(br, bi), twice))
-    return t, (plus_re, plus_im, minus_re, minus_im)
+    return t, (vfma(vsub(aa, aa_), inverse, one_if), vmul(vmul(a, a_), twice),
+               vfma(vfnma(b_, b_, vmul(b, b)), inverse, one_if), vmul(vmul(b, b_), twice))
 end
 
-@inline function field_values(::NG, phases, g1, g2)
-    re, im = phases
-    return (vfnma(im, g2, vmul(re, g1)), vfma(im, g1, vmul(re, g2)))
+# Running sums of one field of the second objects: turned shear, or F+ conj(g) and F- g.
+@inline function add_field(::NG, (re, im), (sr, si), g1, g2)
+    return vfnma(im, g2, vfma(re, g1, sr)), vfma(im, g1, vfma(re, g2, si))
 end
 
-@inline function field_values(::GG, phases, g1, g2)
-    pr, pi, mr, mi = phases
-    return (vfma(pi, g2, vmul(pr, g1)), vfnma(pr, g2, vmul(pi, g1)),       # F+ conj(g)
-            vfnma(mi, g2, vmul(mr, g1)), vfma(mi, g1, vmul(mr, g2)))       # F- g
+@inline function add_field(::GG, (pr, pi, mr, mi), (spr, spi, smr, smi), g1, g2)
+    return vfnma(pi, g2, vfma(pr, g1, spr)), vfnma(pi, g1, vfnma(pr, g2, spi)),
+           vfma(mi, g2, vfma(mr, g1, smr)), vfnma(mi, g1, vfma(mr, g2, smi))
 end
 
 # Written out field by field: a closure here would be boxed for every eight pairs.
-@generated function values_of(kind::K, phases, load, s) where {K<:Kind}
-    fields = [:(field_values(kind, phases, vload(load.g[$(2f - 1)], s), vload(load.g[$(2f)], s))...)
-              for f in 1:nfields(K())]
+@generated function add_fields(kind::K, phases, sums, load, s) where {K<:Kind}
+    fields = map(1:nfields(K())) do f
+        n = div(nvalues(K()) - 4, nfields(K()))
+        own = [:(sums[$(4 + n * (f - 1) + k)]) for k in 1:n]
+        :(add_field(kind, phases, ($(own...),), vload(load.g[$(2f - 1)], s), vload(load.g[$(2f)], s))...)
+    end
     return :(Base.@_inline_meta; @inbounds ($(fields...),))
 end
 
-@inline function eight_pairs(kind, how, u, tree, load, s, series)
+"Add the eight pairs of `u` with the slots from `s` on to the running sums; their squared chords."
+@inline function eight_pairs(sums, kind, how, u, tree, load, s, series)
     v = (vload(tree.x, s), vload(tree.y, s), vload(tree.z, s))
     t, phases = geometry(kind, u, v)
     w = vload(load.w, s)
     theta, logtheta = angles(how, series, t)
-    return t, (vload(tree.real, s), w, vmul(w, theta), vmul(w, logtheta),
-               values_of(kind, phases, load, s)...)
+    return t, (vadd(sums[1], vload(tree.real, s)), vadd(sums[2], w), vfma(w, theta, sums[3]),
+               vfma(w, logtheta, sums[4]), add_fields(kind, phases, sums, load, s)...)
 end
+
+@inline no_sums(kind) = ntuple(_ -> splat8(0.0), Val(nvalues(kind)))
 
 # ---- few bins: sums in registers ---------------------------------------------------------------
 
-@inline cumulate(acc::NTuple{1}, t, values::NTuple{M}, cuts) where {M} =
-    (ntuple(k -> vadd(acc[1][k], values[k]), Val(M)),)
+# The first sums are over all pairs, the next over those below each cut.
 @inline cumulate(acc::NTuple{2}, t, values::NTuple{M}, cuts) where {M} =
     (ntuple(k -> vadd(acc[1][k], values[k]), Val(M)),
      ntuple(k -> vaddless(acc[2][k], values[k], t, cuts[1]), Val(M)))
@@ -239,14 +242,18 @@ in the `B` bins from `low` on (0 and nbins + 1: outside).
     a, b = pairing.first, pairing.second
     edges = pairing.edges
     nbins = length(edges) - 1
-    nothing8 = ntuple(_ -> splat8(0.0), Val(nvalues(kind)))
     # the cut between the first and second bin, and that between the second and third
     @inbounds cuts = (splat8(B > 1 ? edges[low + 1] : 0.0), splat8(B > 2 ? edges[low + 2] : 0.0))
     @inbounds u = (splat8(a.x[s]), splat8(a.y[s]), splat8(a.z[s]))
-    acc = ntuple(_ -> nothing8, Val(B))
+    acc = ntuple(_ -> no_sums(kind), Val(B))
     for block in 0:(nblocks - 1)
-        t, values = eight_pairs(kind, how, u, b, load2, start + 8block, bench.series)
-        acc = cumulate(acc, t, values, cuts)
+        at = start + 8block
+        if B == 1
+            acc = (eight_pairs(acc[1], kind, how, u, b, load2, at, bench.series)[2],)
+        else
+            t, values = eight_pairs(no_sums(kind), kind, how, u, b, load2, at, bench.series)
+            acc = cumulate(acc, t, values, cuts)
+        end
     end
     for (bin, sums) in apart(acc, low)
         1 <= bin <= nbins && flush!(bench.sums, kind, bin, sums, load1, s, pairing.auto)
@@ -336,7 +343,8 @@ function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
         @inbounds middle = sqrt(chord2((a.x[s], a.y[s], a.z[s]), centre))
         low = outer_bin(pairing.edges, max(middle - reach, 0.0)^2)
         high = outer_bin(pairing.edges, (middle + reach)^2)
-        few = own || how isa OneByOne ? 0 : high - low + 1
+        # Where pairs may coincide, ln(theta) must not be had as a difference: it holds LOG_ZERO.
+        few = own || how isa OneByOne || middle <= reach ? 0 : high - low + 1
         if few == 1
             few_bins!(bench, kind, how, Val(1), pairing, load1, load2, s, start, nblocks, low)
         elseif few == 2
@@ -356,10 +364,9 @@ function each_bin!(bench, kind, how, pairing, load1, load2, s, after, start, nbl
     low, high = typemax(Int), 0
     for block in (after > start ? (after - start) >> 3 : 0):(nblocks - 1)
         at = start + 8block
-        t, values = eight_pairs(kind, how, u, b, load2, at, bench.series)
+        t, values = eight_pairs(no_sums(kind), kind, how, u, b, load2, at, bench.series)
         store_lanes!(bench.lanes, t, values)
-        low, high = scatter!(bench, how, Val(nvalues(kind)), pairing.edges, b, load2, at, after,
-                             low, high)
+        low, high = scatter!(bench, how, Val(nvalues(kind)), pairing, load2, s, at, after, low, high)
     end
     for bin in low:high
         sums = take_row!(bench.row, bin, Val(nvalues(kind)))
@@ -374,17 +381,19 @@ end
     unsafe_store!(Ptr{Vec}(pointer(lanes, 8M + 1)), t)
 end
 
-@inline function scatter!(bench, how, ::Val{M}, edges, tree, load, at, after, low, high) where {M}
-    lanes, row = bench.lanes, bench.row
+@inline function scatter!(bench, how, ::Val{M}, pairing, load, s, at, after, low, high) where {M}
+    lanes, row, edges = bench.lanes, bench.row, pairing.edges
+    a, b = pairing.first, pairing.second
     @inbounds for lane in 1:8
         slot = at + lane - 1
-        (slot <= after || iszero(tree.real[slot])) && continue
+        (slot <= after || iszero(load.real[slot])) && continue
         t = lanes[8M + lane]
         bin = find_bin(edges, t)
         bin == 0 && continue
         low, high = min(low, bin), max(high, bin)
         if how isa OneByOne
-            theta = arc(t)
+            # not arc(t): that loses half the digits near theta = pi
+            theta = separation((a.x[s], a.y[s], a.z[s]), (b.x[slot], b.y[slot], b.z[slot]))
             lanes[16 + lane] = load.w[slot] * theta
             lanes[24 + lane] = load.w[slot] * log_of(theta)
         end

@@ -24,7 +24,7 @@ end
 nleaves(t::Tree) = length(t.first)
 blocks(t::Tree, leaf) = cld(t.count[leaf], 8)
 
-"Tree over the objects `keep` of `xyz` (3, N), with at most `leafsize` objects in a leaf."
+"Tree over the objects `keep` of `xyz` (3, N), with at most `leafsize` >= 8 objects in a leaf."
 function Tree(xyz::AbstractMatrix{Float64}, keep::Vector{Int}; leafsize = 32)
     t = Tree(Int[], Float64[], Float64[], Float64[], Float64[], Int[], Int[], Int[], Int[], Int[],
              Int[], NTuple{3,Float64}[], Float64[])
