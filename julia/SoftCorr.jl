@@ -18,6 +18,9 @@ include("simd.jl")         # eight numbers at a time
 include("tree.jl")         # a k-d tree on the sphere
 include("pairs.jl")        # hard-binned pair sums: the definition
 include("pairtree.jl")     # and through trees
+include("softpairs.jl")    # soft-binned pair sums and their reverse derivative
+include("implicit.jl")     # the derivative of converged fuzzy c-means
+include("softcorrelation.jl")   # objects -> clusters -> soft bins, value and derivatives
 include("dop853.jl")       # the Runge-Kutta pair of the simulation
 include("gravity.jl")      # test particles in the field of a point mass
 include("entry.jl")        # the C entry points
