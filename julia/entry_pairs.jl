@@ -17,7 +17,7 @@ xyz(s::Sets, k) = s.xyz[:, :, min(k, size(s.xyz, 3))]
 weights(s::Sets, k) = s.w[:, min(k, size(s.w, 2))]
 fields(s::Sets, k) = s.g[:, :, min(k, size(s.g, 3))]
 
-leafsize(n) = n < 30_000 ? 32 : 48
+leafsize(n) = n < 30_000 ? 32 : 64
 
 function tree(s::Sets, k)
     w = moving(s) ? view(s.w, :, min(k, size(s.w, 2))) : s.w
@@ -43,12 +43,12 @@ function repeated_pair_sums!(out, kind::Kind, a::Sets, b::Sets, auto, edges)
         out[:, :, 1] = pair_sums(kind, p, loads(p, 1)...)
         return nothing
     end
-    PROGRESS[2] = R
+    done = Threads.Atomic{Int}(0)
     chunked(R, R) do k, _
         p = pairing(k)
         nleaves(p.first) == 0 || nleaves(p.second) == 0 ? out[:, :, k] .= 0 :
             (out[:, :, k] = leaf_sums(kind, p, loads(p, k)..., 1:nleaves(p.first), leaf_nodes(p.first)))
-        PROGRESS[1] += 1
+        progress(Threads.atomic_add!(done, 1) + 1, R)
     end
     return nothing
 end

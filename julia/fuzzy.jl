@@ -181,7 +181,7 @@ function fuzzy_cmeans!(v, u, x, w, m, tol, max_sweeps; accelerate = true)
         extrapolated = accelerate && extrapolate!(v, plain, history)
         extrapolated || copyto!(v, plain)
         extrapolated && size(v, 2) == 3 && normalise_rows!(v)
-        PROGRESS[1] = sweeps
+        progress(sweeps, max_sweeps)
     end
     return objectives, changes, false
 end
@@ -287,17 +287,16 @@ function seed_centres!(v, x, w, draws)
     n = size(x, 2)
     nearest = fill(typemax(eltype(x)), n)
     mass = float.(w)
-    taken = falses(n)
+    free = fill(one(eltype(x)), n)
     for k in axes(v, 1)
         i = draw(mass, draws[k])
-        if i == 0
-            i = draw(ifelse.(taken, zero(eltype(x)), one(eltype(x))), draws[k])
-        end
-        taken[i] = true
+        i == 0 && (i = draw(free, draws[k]))
+        free[i] = 0
         v[k, :] = x[:, i]
-        for j in 1:n
-            nearest[j] = min(nearest[j], distance2(x, j, v, k))
-            mass[j] = taken[j] ? zero(nearest[j]) : w[j] * nearest[j]
+        @inbounds @simd for j in 1:n
+            d2 = distance2(x, j, v, k)
+            nearest[j] = ifelse(d2 < nearest[j], d2, nearest[j])
+            mass[j] = free[j] * w[j] * nearest[j]
         end
         checkpoint()
     end
@@ -306,11 +305,12 @@ end
 
 "Index drawn in proportion to `mass` by one uniform number; 0 where there is no mass."
 function draw(mass, uniform)
-    target = uniform * sum(mass)
+    total = sum(mass)
+    target = uniform * total
     running = zero(target)
     last = 0
-    for i in eachindex(mass)
-        mass[i] > 0 || continue
+    @inbounds for i in eachindex(mass)
+        iszero(mass[i]) && continue
         running += mass[i]
         last = i
         running > target && return i
