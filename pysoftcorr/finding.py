@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -74,7 +75,7 @@ class Finding:
         ]
         if not all(self.detected.values()):
             lines.append("* not above the shot noise: its amplitude has no part in the verdict")
-        return "\n".join([*lines, "", f"Finding: {self.verdict}"])
+        return "\n".join([*lines, "", textwrap.fill(f"Finding: {self.verdict}", 100)])
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON; None for what is not a number."""
@@ -197,10 +198,8 @@ def _verdict(
         return None, "without both errors and without all pairs nothing can be said of clustering."
     skip = bool(overall > MOST_EPISTEMIC or abs(shift) > MOST_SHIFT)
     head = "skip the clustering" if skip else "the clustering does little harm"
-    tail = (
-        "All pairs have neither: use the naive estimator for these objects."
-        if skip
-        else "All pairs would still be free of both."
+    tail = "All pairs (the naive estimator) have no epistemic error" + (
+        ": take them for these objects." if skip else " at all."
     )
     return skip, f"{head}: {'; '.join(reasons)}. {tail}"
 

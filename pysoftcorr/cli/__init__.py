@@ -27,6 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ...
     SystemExit: 0
     """
-    from pysoftcorr.cli.app import run
+    try:
+        from pysoftcorr.cli.app import run
 
-    raise SystemExit(run(list(sys.argv[1:] if arguments is None else arguments)))
+        status = run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # while modules are being imported
+        print("interrupted: nothing was done", file=sys.stderr)
+        status = 130
+    raise SystemExit(status)

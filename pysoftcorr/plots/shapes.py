@@ -76,7 +76,7 @@ def plot_shapes(
     frame.draw(ax)
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + 0.09 * (high - low))  # so that the key lies on no whisker
-    ax.quiverkey(whiskers, 0.84, 0.955, scale, f"|e| = {scale:g}", labelpos="E", labelsep=0.08)
+    ax.quiverkey(whiskers, 0.79, 0.955, scale, f"|e| = {scale:g}", labelpos="E", labelsep=0.08)
     if title:
         ax.set_title(title, loc="left")
     return ax

@@ -1,0 +1,20 @@
+"""Is the PSF model good? Rho statistics of a star catalogue with both error bars.
+
+    python examples/rho_statistics.py [CATALOG]
+
+Without a catalogue, the simulated stars that travel with the package are taken.
+"""
+
+import sys
+
+from pysoftcorr.catalog import StarCatalog
+from pysoftcorr.correlation import rho_statistics
+from pysoftcorr.demo import demo_stars_path
+from pysoftcorr.finding import find
+
+stars = StarCatalog.read(sys.argv[1] if len(sys.argv) > 1 else demo_stars_path())
+bins = "linear:0:45:8"  # arcmin
+rho = rho_statistics(stars, bins, clusters=100, samples=100, bootstrap=100, seed=1)
+naive = rho_statistics(stars, bins)
+print(rho.format_table())
+print(find(rho, naive=naive).text())
