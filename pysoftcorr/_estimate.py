@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ import numpy.typing as npt
 
 from pysoftcorr import errors
 from pysoftcorr._pairs import Objects, Source
-from pysoftcorr._random import Seed, root_seed
+from pysoftcorr._random import Seed, root_seed, stream
 from pysoftcorr.binning import Binning
 from pysoftcorr.catalog import Catalog
 from pysoftcorr.clustering import ASSIGNMENTS, Clustering, SoftClustering
 from pysoftcorr.result import Correlation, CorrelationSet
 
 FloatArray = npt.NDArray[np.float64]
-Clusters = int | SoftClustering | Clustering | tuple[Clustering, ...] | None
+Clusters = int | SoftClustering | Clustering | Sequence[Clustering] | None
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,19 @@ class Options:
     samples: int = 0
     bootstrap: int = 0
     jackknife: Any = 0
-    leave_out: float | tuple[float, int] | None = None
+    leave_out: float | Sequence[float] | None = None
     seed: Seed = None
+
+    @classmethod
+    def of(cls, estimator: str, options: dict[str, Any]) -> Options:
+        """From the keywords of an estimator; TypeError naming one that is none."""
+        known = [f.name for f in fields(cls)]
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+                raise TypeError(f"{estimator}: unknown option {name!r}; {hint}")
+        return cls(**options)
 
     def __post_init__(self) -> None:
         for name in ("samples", "bootstrap"):
@@ -56,6 +68,12 @@ class Options:
                 raise TypeError(f"{name} = {value!r}: must be an integer")
             if value < 0 or value == 1:
                 raise ValueError(f"{name} = {value}: must be 0 (none) or at least 2")
+            object.__setattr__(self, name, int(value))
+        for name in ("clusters", "jackknife"):
+            if isinstance(getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(getattr(self, name)))
+        self._check_clusters()
+        self._check_resampling()
         kinds = [k for k in ASSIGNMENTS if k != "gumbel"]
         if self.assignment not in kinds:
             raise ValueError(f"assignment = {self.assignment!r}: must be one of {kinds}")
@@ -68,6 +86,43 @@ class Options:
                 "clusters; ask for clusters too, or for samples=0"
             )
         object.__setattr__(self, "seed", root_seed(self.seed))
+
+    def _check_clusters(self) -> None:
+        given = self.clusters
+        wanted = "must be an integer, a SoftClustering, or a Clustering per catalogue"
+        if isinstance(given, (list, tuple)):
+            wrong = [type(fit).__name__ for fit in given if not isinstance(fit, Clustering)]
+            if wrong:
+                raise TypeError(f"clusters {wanted}, not a {type(given).__name__} with {wrong[0]}")
+            object.__setattr__(self, "clusters", tuple(given))
+        elif given is not None and (
+            isinstance(given, bool) or not isinstance(given, (int, SoftClustering, Clustering))
+        ):
+            raise TypeError(f"clusters = {given!r}: {wanted}")
+
+    def _check_resampling(self) -> None:
+        given = self.jackknife
+        if given is None:
+            object.__setattr__(self, "jackknife", 0)
+        elif isinstance(given, (bool, float, str)):
+            raise TypeError(
+                f"jackknife = {given!r}: must be a number of patches (an integer) or the patch of "
+                "every object"
+            )
+        elif isinstance(given, int) and (given < 0 or given == 1):
+            raise ValueError(f"jackknife = {given}: must be 0 (none) or at least 2 patches")
+        part = self.leave_out
+        if isinstance(part, (list, tuple)):
+            if len(part) != 2:
+                raise ValueError(f"leave_out = {part!r}: must be a fraction, or fraction and count")
+            object.__setattr__(self, "leave_out", tuple(part))
+            part = part[0]
+        if part is not None and (
+            isinstance(part, bool) or not isinstance(part, (int, float, np.number))
+        ):
+            raise TypeError(
+                f"leave_out = {self.leave_out!r}: must be a fraction, or fraction and count"
+            )
 
     @property
     def resampling_asked(self) -> list[str]:
@@ -83,41 +138,44 @@ class Options:
         """All pairs of objects, no clusters."""
         return self.clusters is None or (isinstance(self.clusters, int) and self.clusters == 0)
 
-    def resampling(self, catalogs: Sequence[Catalog]) -> errors.Resampling | None:
-        """The resamples asked for."""
+    def resampling(
+        self, catalogs: Sequence[Catalog], fixed: Sequence[int] = ()
+    ) -> errors.Resampling | None:
+        """The resamples asked for; only the jackknife touches the catalogues numbered `fixed`."""
         seed = self.seed
-        if self._asks("bootstrap"):
-            return errors.bootstrap(*catalogs, n=self.bootstrap, seed=seed)
         if self._asks("jackknife"):
-            if isinstance(self.jackknife, (int, np.integer)):
-                return errors.jackknife(*catalogs, n=int(self.jackknife), seed=seed)
+            if isinstance(self.jackknife, int):
+                return errors.jackknife(*catalogs, n=self.jackknife, seed=seed)
             return errors.jackknife(*catalogs, labels=self.jackknife, seed=seed)
-        if self._asks("leave_out"):
-            part = self.leave_out if isinstance(self.leave_out, tuple) else (self.leave_out, 100)
-            return errors.leave_out(*catalogs, fraction=part[0], n=part[1], seed=seed)  # type: ignore[arg-type]
-        return None
+        drawn = [c for k, c in enumerate(catalogs) if k not in fixed]
+        if self._asks("bootstrap"):
+            done = errors.bootstrap(*drawn, n=self.bootstrap, seed=seed)
+        elif self._asks("leave_out"):
+            part: Any = (
+                self.leave_out if isinstance(self.leave_out, tuple) else (self.leave_out, 100)
+            )
+            done = errors.leave_out(*drawn, fraction=part[0], n=part[1], seed=seed)
+        else:
+            return None
+        rows = iter(done.multiplicity)
+        times = [np.ones((1, len(c))) if k in fixed else next(rows) for k, c in enumerate(catalogs)]
+        return replace(done, multiplicity=tuple(times))
 
     def clusterings(self, catalogs: Sequence[Catalog]) -> list[Clustering | None]:
         """One clustering per catalogue, or none."""
         given = self.clusters
-        if self.naive:
+        if given is None or self.naive:
             return [None] * len(catalogs)
-        if isinstance(given, (int, np.integer)) and not isinstance(given, bool):
-            given = SoftClustering(n_clusters=int(given), seed=self.seed)
+        if isinstance(given, int):
+            given = SoftClustering(n_clusters=given, seed=self.seed)
         if isinstance(given, SoftClustering):
             return [given.fit(catalog) for catalog in catalogs]
-        fits = [
-            fit
-            for fit in (given if isinstance(given, tuple) else (given,))
-            if isinstance(fit, Clustering)
-        ]
-        if not fits:
-            raise TypeError(
-                "clusters must be a number, a SoftClustering, or a Clustering per catalogue, "
-                f"not {type(given).__name__}"
-            )
+        fits = (given,) if isinstance(given, Clustering) else given
         if len(fits) != len(catalogs):
-            raise ValueError(f"clusters: {len(catalogs)} catalogues need as many Clusterings")
+            raise ValueError(
+                f"clusters: {len(fits)} given, one Clustering for each of the {len(catalogs)} "
+                "catalogues is needed"
+            )
         for fit, catalog in zip(fits, catalogs, strict=True):
             if len(fit.memberships) != len(catalog):
                 raise ValueError(
@@ -131,8 +189,10 @@ class Options:
         given = self.clusters
         if isinstance(given, tuple):
             clusters: Any = [fit.settings for fit in given]
+        elif isinstance(given, (SoftClustering, Clustering)):
+            clusters = given.settings
         else:
-            clusters = given if isinstance(given, (int, type(None))) else given.settings
+            clusters = given
         jackknife = self.jackknife if isinstance(self.jackknife, int) else "labels"
         leave = list(self.leave_out) if isinstance(self.leave_out, tuple) else self.leave_out
         return {
@@ -144,15 +204,22 @@ class Options:
 
 def as_binning(bins: Binning | str) -> Binning:
     """Bins, or what their text means."""
-    return Binning.parse(bins) if isinstance(bins, str) else bins
+    if isinstance(bins, str):
+        return Binning.parse(bins)
+    if not isinstance(bins, Binning):
+        raise TypeError(
+            f"bins must be a Binning or text such as 'linear:0:45:8', not {type(bins).__name__}; "
+            "Binning.explicit takes edges"
+        )
+    return bins
 
 
-def check_catalogs(name: str, **catalogs: Catalog) -> None:
-    """At least two objects each."""
+def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
+    """At least `least` objects each."""
     for argument, catalog in catalogs.items():
         if not isinstance(catalog, Catalog):
             raise TypeError(f"{name}: {argument} must be a Catalog, not {type(catalog).__name__}")
-        if len(catalog) < 2:
+        if len(catalog) < least:
             raise ValueError(
                 f"{name}: {argument} has one object; pairs need at least two "
                 "(was the catalogue cut too hard?)"
@@ -185,19 +252,23 @@ def run(
     seed = int(options.seed)  # type: ignore[arg-type]
     fits = options.clusterings(catalogs)
     sources = [replace(s, clustering=fit) for s, fit in zip(sources, fits, strict=True)]
-    base = measure([s.base(options.assignment, seed) for s in sources], bins, "pairs")
-    _warn_empty(name, bins, next(iter(base.values())))
+    base = measure(
+        [s.base(options.assignment, _own(seed, "value", k)) for k, s in enumerate(sources)],
+        bins, "pairs",
+    )  # fmt: skip
+    warn_empty(name, bins, *(m[0] for m in _counts(base)))
     drawn = resampled = resampling = None
     if options.samples:
-        draws = [s.drawn(options.samples, seed + k) for k, s in enumerate(sources)]
+        draws = [
+            s.drawn(options.samples, _own(seed, "epistemic", k)) for k, s in enumerate(sources)
+        ]
         drawn = measure(draws, bins, "epistemic samples")
-    resampling = options.resampling(catalogs)
+    resampling = options.resampling(catalogs, fixed)
     if resampling is not None:
-        versions = []
-        for k, (source, times) in enumerate(zip(sources, resampling.multiplicity, strict=True)):
-            if k in fixed and resampling.method != "jackknife":
-                times = np.ones((1, len(source.catalog)))
-            versions.append(source.resampled(times))
+        versions = [
+            source.resampled(times)
+            for source, times in zip(sources, resampling.multiplicity, strict=True)
+        ]
         resampled = measure(versions, bins, f"{resampling.method} resamples")
     record = {"estimator": name} | settings | options.record()
     record["catalogs"] = [{"name": c.name, "rows": len(c)} for c in catalogs]
@@ -219,14 +290,31 @@ def run(
     )  # fmt: skip
 
 
-def _warn_empty(name: str, bins: Binning, measured: Measured) -> None:
-    empty = np.flatnonzero(measured.npairs[0] == 0)
-    if len(empty) == 0:
-        return
-    shown = ", ".join(f"{bins.edges[b]:g}-{bins.edges[b + 1]:g}" for b in empty[:4])
-    more = ", ..." if len(empty) > 4 else ""
-    warnings.warn(
-        f"{name}: {len(empty)} of {bins.nbins} bins hold no pairs ({shown}{more} {bins.unit}); "
-        "their value is NaN and their count 0",
-        stacklevel=4,
-    )
+def _own(seed: int, purpose: str, number: int) -> int:
+    """A seed for the assignments of one catalogue for one purpose."""
+    return int(stream(seed, f"{purpose} {number}").integers(2**62))
+
+
+def _counts(measured: dict[str, Measured]) -> tuple[FloatArray, FloatArray]:
+    first = next(iter(measured.values()))
+    return first.npairs, first.value.real
+
+
+def warn_empty(name: str, bins: Binning, npairs: FloatArray, value: FloatArray) -> None:
+    """A warning about bins without pairs, and about those whose value is NaN all the same."""
+    without, undefined = npairs == 0, np.isnan(value)
+    said = [
+        (without & undefined, "no pairs", "their value is NaN and their count 0"),
+        (without & ~undefined, "no pairs of data", "their count is 0"),
+        (~without & undefined, "no pairs of randoms or no weight", "their value is NaN"),
+    ]
+    for chosen, what, so in said:
+        where = np.flatnonzero(chosen)
+        if where.size:
+            shown = ", ".join(f"{bins.edges[b]:g}-{bins.edges[b + 1]:g}" for b in where[:4])
+            more = ", ..." if where.size > 4 else ""
+            warnings.warn(
+                f"{name}: {where.size} of {bins.nbins} bins hold {what} "
+                f"({shown}{more} {bins.unit}); {so}",
+                stacklevel=4,
+            )

@@ -32,11 +32,14 @@ class Objects:
         Weights.
     fields : ndarray, shape (1 or R, n, 2K)
         g1 and g2 of each of K spin-2 fields, in turn.
+    members : ndarray, shape (R,)
+        Sum of the squared weights of the catalogue's objects, whether clustered or not.
     """
 
     xyz: FloatArray
     w: FloatArray
     fields: FloatArray
+    members: FloatArray
 
     @property
     def total(self) -> FloatArray:
@@ -45,8 +48,12 @@ class Objects:
 
     @property
     def norm_auto(self) -> FloatArray:
-        """Sum of the weights of all unordered pairs, shape (R,)."""
-        return 0.5 * (self.total**2 - (self.w**2).sum(axis=1))
+        """Half the squared sum of weights less the pairs hidden within clusters, shape (R,).
+
+        For objects by themselves this is what TreeCorr divides counts by: the sum of the weights
+        of all unordered pairs, and half of each object's own square.
+        """
+        return 0.5 * (self.total**2 - (self.w**2).sum(axis=1) + self.members)
 
     def variance(self) -> FloatArray:
         """Shape noise of each field per component, of the first version, shape (K,).
@@ -105,7 +112,7 @@ class Source:
         return self._labelled(w, self.clustering.assign("greedy")[None])
 
     def _plain(self, w: FloatArray) -> Objects:
-        return Objects(self.catalog.xyz[None], w, self.fields[None])
+        return Objects(self.catalog.xyz[None], w, self.fields[None], _squares(w))
 
     def _outputs(self, r: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         assert self.clustering is not None
@@ -121,7 +128,7 @@ class Source:
             np.ascontiguousarray(w), len(w), np.ascontiguousarray(labels + 1), len(labels),
             self.clustering.n_clusters, r, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g)
+        return Objects(x, cw, g, _squares(w))
 
     def _shared(self, w: FloatArray, share: FloatArray) -> Objects:
         assert self.clustering is not None
@@ -130,7 +137,11 @@ class Source:
             "share_means", self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
             np.ascontiguousarray(w), len(w), share, self.clustering.n_clusters, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g)
+        return Objects(x, cw, g, _squares(w))
+
+
+def _squares(w: FloatArray) -> FloatArray:
+    return np.asarray((w**2).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -170,14 +181,30 @@ def pair_sums(
             o.xyz.shape[1], len(o.xyz), len(o.w),
         ]  # fmt: skip
     call(
-        "pair_sums_of", number, int(second is None), r, *args, bins.edges_chord2, bins.nbins, out,
+        "pair_sums_of", number, int(second is None), r, *args, _edges(bins), bins.nbins, out,
         progress=progress,
     )  # fmt: skip
     scale = bins.edges_rad[-1] / bins.edges[-1]  # rad per unit
     weight, theta, logtheta = out[..., 1], out[..., 2] / scale, out[..., 3]
-    logtheta = np.where(logtheta < -1e200, -np.inf, logtheta - weight * np.log(scale))
+    coincident = logtheta < -1e200 * weight  # LOG_ZERO of julia/pairs.jl
+    logtheta = np.where(coincident, -np.inf, logtheta - weight * np.log(scale))
     products = out[..., 4::2] + 1j * out[..., 5::2]
     return PairSums(out[..., 0], weight, theta, logtheta, products)
+
+
+def _edges(bins: Binning) -> FloatArray:
+    """Squared chords of the edges, with room for the rounding of degrees and unit vectors.
+
+    A pair that lies on an edge but for the last digit of its coordinates (a lattice of mock
+    objects) belongs to the bin above, as [lo, hi) says. Half a turn, the largest separation there
+    is, belongs to the bin that ends there.
+    """
+    edges = bins.edges_chord2
+    chord = np.sqrt(edges)
+    edges = (chord - np.minimum(2e-15, 1e-9 * chord)) ** 2
+    if bins.edges_rad[-1] > np.pi * (1 - 1e-15):
+        edges[-1] = 5.0
+    return edges
 
 
 def mean(total: npt.NDArray[T], weight: FloatArray) -> npt.NDArray[T]:

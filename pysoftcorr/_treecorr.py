@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr._estimate import warn_empty
 from pysoftcorr._julia.settings import threads
 from pysoftcorr.binning import Binning
 from pysoftcorr.catalog import Catalog, StarCatalog
@@ -45,14 +45,19 @@ def _catalog(catalog: Catalog, field: npt.NDArray[np.complex128] | None = None) 
 
 
 def _correlation(
-    name: str, bins: Binning, done: Any, value: Any, imag: Any, varshot: Any, settings: Any
-) -> Correlation:
-    hollow = done.npairs == 0
-    blank = np.where(hollow, np.nan, 0.0)
+    name: str, bins: Binning, done: Any, value: Any, imag: Any, varshot: Any, settings: Any,
+    orders: int = 1,
+) -> Correlation:  # fmt: skip
+    """A result; NaN for all but the counts in bins without pairs.
+
+    A bin of w(theta) without pairs of data has a value all the same: it is set by `landy_szalay`.
+    """
+    blank = np.where(done.npairs == 0, np.nan, 0.0)
+    blank_value = 0.0 if name == "w" else blank
     return Correlation(
         name=name, bins=bins, theta=done.meanr + blank, logtheta=done.meanlogr + blank,
-        value=value + blank, imag=imag + blank, npairs=done.npairs, weight=done.weight,
-        varshot=varshot + blank, settings=settings,
+        value=value + blank_value, imag=imag + blank_value, npairs=orders * done.npairs,
+        weight=orders * done.weight, varshot=varshot + blank_value, settings=settings,
     )  # fmt: skip
 
 
@@ -70,8 +75,6 @@ def _settings(estimator: str, catalogs: Sequence[Catalog], **more: Any) -> dict[
 def _shear_shear(bins: Binning, *catalogs: Any) -> Any:
     done = _module().GGCorrelation(**_bins(bins))
     done.process(*catalogs)
-    if (done.npairs == 0).any():
-        warnings.warn(f"treecorr: {(done.npairs == 0).sum()} bins hold no pairs", stacklevel=4)
     return done
 
 
@@ -79,6 +82,7 @@ def xi_pm(catalogs: Sequence[Catalog], bins: Binning) -> CorrelationSet:
     """xi+ and xi- of one or two catalogues."""
     settings = _settings("xi_pm", catalogs)
     done = _shear_shear(bins, *(_catalog(c, c.e) for c in catalogs))
+    warn_empty("xi_pm", bins, *_hollow(done))
     return CorrelationSet(
         [
             _correlation(
@@ -96,14 +100,35 @@ def rho_statistics(
 ) -> CorrelationSet:
     """rho1 to rho5."""
     settings = _settings("rho_statistics", [stars], reference=reference)
-    e, de, q = (_catalog(stars, field) for field in fields)
-    pairs = {"rho1": (de,), "rho2": (de, e), "rho3": (q,), "rho4": (q, de), "rho5": (q, e)}
-    out = []
-    for name, both in pairs.items():
-        done = _shear_shear(bins, *both)
-        imag = done.xip_im if len(both) > 1 else np.zeros(bins.nbins)
-        out.append(_correlation(name, bins, done, done.xip, imag, done.varxip, settings))
+    e, de, q = fields
+
+    def auto(field: npt.NDArray[np.complex128]) -> Any:
+        return _shear_shear(bins, _catalog(stars, field))
+
+    # TreeCorr's correlation of two fields of one catalogue also counts each star with itself.
+    # <a* b> in both orders follows from the fields' own correlations, which do not:
+    # |a + b|^2 = |a|^2 + |b|^2 + 2 Re(a* b), and with i b the imaginary part.
+    own = {"e": auto(e), "de": auto(de), "q": auto(q)}
+    warn_empty("rho_statistics", bins, *(_hollow(own["e"])))
+    out = [_correlation("rho1", bins, own["de"], own["de"].xip, 0.0, own["de"].varxip, settings)]
+    fields_by_name = {"e": e, "de": de, "q": q}
+    for name, first, second in (
+        ("rho2", "e", "de"), ("rho3", "q", "q"), ("rho4", "de", "q"), ("rho5", "e", "q"),
+    ):  # fmt: skip
+        a, b = own[first], own[second]
+        if first == second:
+            out.append(_correlation(name, bins, a, a.xip, 0.0, a.varxip, settings))
+            continue
+        f, g = fields_by_name[second], fields_by_name[first]  # the order in which pairs.jl has them
+        real = (auto(f + g).xip - a.xip - b.xip) / 2
+        imag = (auto(f + 1j * g).xip - a.xip - b.xip) / 2
+        varshot = np.sqrt(a.varxip * b.varxip) / 2
+        out.append(_correlation(name, bins, a, real, imag, varshot, settings, orders=2))
     return CorrelationSet(out, name="rho_statistics")
+
+
+def _hollow(done: Any) -> tuple[Any, Any]:
+    return done.npairs, np.where(done.npairs == 0, np.nan, done.xip)
 
 
 def landy_szalay(data: Catalog, randoms: Catalog, bins: Binning) -> CorrelationSet:
@@ -116,7 +141,7 @@ def landy_szalay(data: Catalog, randoms: Catalog, bins: Binning) -> CorrelationS
     rr.process(second)
     value, varshot = dd.calculateXi(rr=rr, dr=dr)
     value = np.where(rr.npairs > 0, value, np.nan)
-    return CorrelationSet(
-        [_correlation("w", bins, dd, value, np.zeros(bins.nbins), varshot, settings)],
-        name="landy_szalay",
-    )
+    varshot = np.where(rr.npairs > 0, varshot, np.nan)
+    warn_empty("landy_szalay", bins, dd.npairs, value)
+    w = _correlation("w", bins, dd, value, np.zeros(bins.nbins), varshot, settings)
+    return CorrelationSet([w], name="landy_szalay")

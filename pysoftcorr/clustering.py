@@ -88,6 +88,12 @@ class SoftClustering:
                 raise TypeError(f"{name} = {value!r}: must be an integer")
             if value < 1:
                 raise ValueError(f"{name} = {value}: must be at least 1")
+            object.__setattr__(self, name, int(value))
+        for name in ("fuzziness", "tol"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+                raise TypeError(f"{name} = {value!r}: must be a number")
+            object.__setattr__(self, name, float(value))
         if not (np.isfinite(self.fuzziness) and self.fuzziness > 1):
             raise ValueError(
                 f"fuzziness = {self.fuzziness}: must be a number above 1 (2 is usual; "
@@ -128,6 +134,7 @@ class SoftClustering:
         UserWarning
             `max_iter` sweeps were not enough.
         """
+        _check_catalog(catalog)
         n, c = len(catalog), int(self.n_clusters)
         if c > n:
             raise ValueError(
@@ -230,6 +237,8 @@ class Clustering:
     @property
     def xyz(self) -> FloatArray:
         """Unit vectors of the centres, shape (c, 3)."""
+        if self.centres.shape[1] == 3:
+            return self.centres
         return Catalog(ra=self.ra, dec=self.dec).xyz
 
     @property
@@ -245,6 +254,7 @@ class Clustering:
 
     def predict(self, catalog: Catalog) -> FloatArray:
         """Memberships of other objects in these centres, shape (N, c)."""
+        _check_catalog(catalog)
         x = coordinates(catalog, self.options.geometry)
         u = np.empty((len(x), self.n_clusters))
         v = np.ascontiguousarray(self.centres.T)
@@ -299,6 +309,8 @@ class Clustering:
             return labels - 1
         if kind == "sampled":
             draws = 1 if n is None else n
+            if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)):
+                raise TypeError(f"n = {n!r}: must be an integer or None")
             if draws < 1:
                 raise ValueError(f"n = {n}: must be at least 1")
             uniform = stream(root_seed(seed), "assignment").random((draws, objects))
@@ -321,6 +333,11 @@ class Clustering:
             f"<Clustering: {len(self.memberships)} objects in {self.n_clusters} clusters, "
             f"{state} in {self.n_iter} sweeps>"
         )
+
+
+def _check_catalog(catalog: Catalog) -> None:
+    if not isinstance(catalog, Catalog):
+        raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
 
 
 def coordinates(catalog: Catalog, geometry: str) -> FloatArray:

@@ -30,7 +30,7 @@ __all__ = ["gamma_t", "landy_szalay", "rho_statistics", "xi_pm"]
 _OPTIONS = """\
 clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         None (or 0): all pairs of objects. A number or settings: each catalogue is clustered. A
-        Clustering made before is used as it is (a tuple of them for two catalogues).
+        Clustering made before is used as it is (a tuple of them, in order, for two catalogues).
     assignment : {"greedy", "sampled", "soft"}
         How objects fall into clusters for the value itself.
     samples : int
@@ -47,7 +47,7 @@ clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         The same seed gives the same result for any number of threads.
     method : {"pairs", "treecorr"}
         "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the
-        pairs of large catalogues."""
+        pairs of large catalogues; not for `gamma_t`."""
 
 
 def _documented(function: Any) -> Any:
@@ -89,7 +89,8 @@ def xi_pm(
     Raises
     ------
     ValueError, TypeError
-        A catalogue without shears or with one object, or an option that is not possible.
+        A catalogue without shears, a single catalogue of one object, or an option that is not
+        possible.
 
     Warns
     -----
@@ -107,9 +108,9 @@ def xi_pm(
     array([0.01, 0.01, 0.01])
     """
     catalogs = {"catalog": catalog} | ({} if catalog2 is None else {"catalog2": catalog2})
-    check_catalogs("xi_pm", **catalogs)
+    check_catalogs("xi_pm", least=3 - len(catalogs), **catalogs)
     check_shears("xi_pm", **catalogs)
-    edges, choices = as_binning(bins), Options(**options)
+    edges, choices = as_binning(bins), Options.of("xi_pm", options)
     if _through_treecorr(method, choices):
         from pysoftcorr import _treecorr
 
@@ -174,7 +175,7 @@ def rho_statistics(
     if not isinstance(stars, StarCatalog):
         raise TypeError(f"rho_statistics: stars must be a StarCatalog, not {type(stars).__name__}")
     check_catalogs("rho_statistics", stars=stars)
-    edges, choices = as_binning(bins), Options(**options)
+    edges, choices = as_binning(bins), Options.of("rho_statistics", options)
     fields = stars.fields(reference=reference)
     if _through_treecorr(method, choices):
         from pysoftcorr import _treecorr
@@ -190,9 +191,10 @@ def landy_szalay(
 ) -> CorrelationSet:
     """Angular correlation function of positions, w(theta), by Landy & Szalay (1993).
 
-    ``(DD/ndd - 2 DR/ndr + RR/nrr) / (RR/nrr)`` with weighted counts and the sums of weights of
-    all pairs for ndd, ndr and nrr. The jackknife cuts its patches out of both catalogues;
-    bootstrap and leave-out resample the data only.
+    ``(DD/ndd - 2 DR/ndr + RR/nrr) / (RR/nrr)`` with weighted counts; ndd and nrr are half the
+    squared sums of weights (so in TreeCorr; pairs of an object with itself make 1/N of that),
+    less the pairs that lie within a cluster, and ndr is the product of both sums. The jackknife
+    cuts its patches out of both catalogues; bootstrap and leave-out resample the data only.
 
     Parameters
     ----------
@@ -215,7 +217,7 @@ def landy_szalay(
     Warns
     -----
     UserWarning
-        Bins without pairs.
+        Bins without pairs of data; bins without pairs of randoms, where w is NaN.
 
     Examples
     --------
@@ -228,7 +230,7 @@ def landy_szalay(
     True
     """
     check_catalogs("landy_szalay", data=data, randoms=randoms)
-    edges, choices = as_binning(bins), Options(**options)
+    edges, choices = as_binning(bins), Options.of("landy_szalay", options)
     if _through_treecorr(method, choices):
         from pysoftcorr import _treecorr
 
@@ -262,7 +264,7 @@ def gamma_t(
     Raises
     ------
     ValueError, TypeError
-        Sources without shears, a catalogue with one object, or an option that is not possible.
+        Sources without shears, or an option that is not possible.
 
     Warns
     -----
@@ -274,17 +276,17 @@ def gamma_t(
     >>> import numpy as np
     >>> from pysoftcorr import Catalog, gamma_t
     >>> angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
-    >>> lens = Catalog(ra=[10.0, 10.0], dec=[0.0, 0.0])
+    >>> lens = Catalog(ra=[10.0], dec=[0.0])
     >>> ring = Catalog(ra=10 + 0.1 * np.cos(angle), dec=0.1 * np.sin(angle),
     ...                g1=-0.1 * np.cos(2 * angle), g2=0.1 * np.sin(2 * angle))
     >>> gamma_t(lens, ring, "linear:5:7:1").gamma_t.value.round(4)
     array([0.1])
     """
-    check_catalogs("gamma_t", lenses=lenses, sources=sources)
+    check_catalogs("gamma_t", least=1, lenses=lenses, sources=sources)
     check_shears("gamma_t", sources=sources)
     if options.pop("method", "pairs") != "pairs":
         raise ValueError("gamma_t: method must be 'pairs'")
-    edges, choices = as_binning(bins), Options(**options)
+    edges, choices = as_binning(bins), Options.of("gamma_t", options)
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
     return run("gamma_t", both, _count_shear, edges, choices, {})
 

@@ -151,7 +151,7 @@ def jackknife(
         first = patches(catalogs[0], int(n), seed=seed)  # type: ignore[arg-type]
         own = [first, *(_nearest(catalogs[0], first, other) for other in catalogs[1:])]
     else:
-        own = [np.asarray(part) for part in (labels if isinstance(labels, tuple) else (labels,))]
+        own = [_labels(part) for part in (labels if isinstance(labels, tuple) else (labels,))]
     if len(own) != len(catalogs):
         raise ValueError(f"jackknife: {len(catalogs)} catalogues need as many arrays of labels")
     for number, (part, catalog) in enumerate(zip(own, catalogs, strict=True)):
@@ -209,6 +209,13 @@ def leave_out(
         drawn.append(kept)
         factors.append((size - left) / (left * n))
     return Resampling(tuple(drawn), "leave-out", float(np.mean(factors)))
+
+
+def _labels(given: object) -> IntArray:
+    labels = np.asarray(given)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"jackknife: labels must be integers, one per object, not {labels.dtype}")
+    return labels.astype(np.int64)
 
 
 def _nearest(catalog: Catalog, labels: IntArray, other: Catalog) -> IntArray:
