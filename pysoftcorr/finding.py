@@ -14,14 +14,12 @@ import numpy.typing as npt
 
 from pysoftcorr.result import Correlation
 
-__all__ = ["MOST_EPISTEMIC", "MOST_SHIFT", "Finding", "find"]
+__all__ = ["TOLERANCE", "Finding", "find"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Above this ratio of epistemic to aleatoric error, clustering adds over 12 % to the total.
-MOST_EPISTEMIC = 0.5
-#: Largest change of a detected statistic's amplitude by clustering that is let pass.
-MOST_SHIFT = 0.1
+#: What clustering may add to the total error, and change in a detected amplitude: 10 %.
+TOLERANCE = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +101,11 @@ def find(
     The rule, after Berman et al. 2025 (sections 5 and 8), who compare the two errors bin by bin:
     clustering should be **skipped**
 
-    - if sigma_epistemic / sigma_aleatoric, median over the bins of a statistic and then over the
-      statistics, is above 0.5: the total error, both in quadrature, grows by more than 12 %; or
-    - if it changes the amplitude of a detected statistic by more than 10 % (median over the
-      detected ones): an error that no resampling of the clustered objects shows.
+    - if it adds more than 10 % to the total error, both in quadrature: that is if
+      sigma_epistemic / sigma_aleatoric, median over the bins of a statistic and then over the
+      statistics, is above ``sqrt(1.1^2 - 1) = 0.46``; or
+    - if it changes the amplitude of the detected statistics by more than 10 % (median over
+      them): an error that no resampling of the clustered objects shows.
 
     Otherwise it does **little harm**. Without both errors and without `naive` nothing is said.
 
@@ -146,7 +145,7 @@ def find(
     ...                    aleatoric=2 * draws, aleatoric_method="bootstrap", **zeros)
     >>> found = find({"rho1": rho1})
     >>> found.ratio["rho1"], found.skip
-    (array([0.5, 0.5]), False)
+    (array([0.5, 0.5]), True)
     """
     if not result:
         raise ValueError("result: at least one statistic is needed")
@@ -183,12 +182,12 @@ def _verdict(
 ) -> tuple[bool | None, str]:
     overall = _median(np.array(list(median.values())))
     shift = _median(np.array([a - 1.0 for name, a in amplitude.items() if detected[name]]))
-    reasons = []
+    reasons, grows = [], 0.0
     if np.isfinite(overall):
-        adds = 100.0 * (np.hypot(1.0, overall) - 1.0)
+        grows = float(np.hypot(1.0, overall)) - 1.0
         reasons.append(
             f"the epistemic error is {overall:.2f} of the aleatoric one (median over bins and "
-            f"statistics), which adds {adds:.0f} % to the total error"
+            f"statistics), which adds {100 * grows:.0f} % to the total error"
         )
     if np.isfinite(shift):
         reasons.append(
@@ -196,7 +195,7 @@ def _verdict(
         )
     if not reasons:
         return None, "without both errors and without all pairs nothing can be said of clustering."
-    skip = bool(overall > MOST_EPISTEMIC or abs(shift) > MOST_SHIFT)
+    skip = bool(grows > TOLERANCE or abs(shift) > TOLERANCE)
     head = "skip the clustering" if skip else "the clustering does little harm"
     tail = "All pairs (the naive estimator) have no epistemic error" + (
         ": take them for these objects." if skip else " at all."

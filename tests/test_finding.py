@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pysoftcorr.binning import Binning
-from pysoftcorr.finding import MOST_EPISTEMIC, find
+from pysoftcorr.finding import TOLERANCE, find
 from pysoftcorr.result import Correlation
 
+LIMIT = np.sqrt((1 + TOLERANCE) ** 2 - 1)  # of epistemic over aleatoric
 BINS = Binning.linear(0, 4, 4)
 DRAWS = np.array([-1.0, 1.0])[:, None] * np.ones(4)  # sigma = sqrt(2) in every bin
 
@@ -38,12 +39,12 @@ def test_ratio_per_bin_and_its_median():
     assert found.median["rho1"] == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("ratio", [0.9 * MOST_EPISTEMIC, 1.1 * MOST_EPISTEMIC])
+@pytest.mark.parametrize("ratio", [0.9 * LIMIT, 1.1 * LIMIT])
 def test_verdict_turns_at_the_epistemic_limit(ratio):
     found = find(
         {"rho1": statistic(np.zeros(4), epistemic=np.full(4, ratio), aleatoric=np.ones(4))}
     )
-    assert found.skip is (ratio > MOST_EPISTEMIC)
+    assert found.skip is bool(ratio > LIMIT)
     assert ("skip the clustering" in found.verdict) is found.skip
     assert f"{ratio:.2f}" in found.verdict
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import typer
 
 from pysoftcorr._version import __version__
 from pysoftcorr.cli import commands
-from pysoftcorr.cli.messages import one_line_errors, one_line_warnings, say
+from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
 
 app = typer.Typer(
@@ -51,8 +50,7 @@ def run(arguments: list[str]) -> int:
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1
     except BrokenPipeError:
-        # The reader has gone, as `head` does: nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_stdout()
         return 0
     except KeyboardInterrupt:
         say("interrupted", "nothing was done")
@@ -74,17 +72,19 @@ def run(arguments: list[str]) -> int:
 
 def _option(setting: Setting) -> inspect.Parameter:
     """A setting as a parameter that typer makes an option of; None where it is not given."""
-    kind: Any = list[str] if setting.kind is dict else setting.kind
+    # Numbers come as text: every version of typer refuses a wrong one in words of its own.
+    kind: Any = {dict: list[str], bool: bool}.get(setting.kind, str)
+    metavar = setting.metavar or {int: "N", float: "X", str: "TEXT"}.get(setting.kind)
     help_ = setting.help
     if setting.choices:
-        help_ += f" [{'|'.join(setting.choices)}]"
+        metavar = "|".join(setting.choices)
     default = setting.default
     if default not in (None, {}, False):  # 0 is equal to False
         help_ += f" [default: {'yes' if default is True else default}]"
     names = [setting.option]
     if setting.kind is bool:
         names = [f"{setting.option}/--no-{setting.option[2:]}"]
-    option = typer.Option(*names, help=help_, metavar=setting.metavar, show_default=False)
+    option = typer.Option(*names, help=help_, metavar=metavar, show_default=False)
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,

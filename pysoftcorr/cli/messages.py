@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import traceback
@@ -17,11 +18,12 @@ _WORDS = (
     (re.compile(r"\bn_clusters = "), "--clusters "),
     (re.compile(r"\boverwrite=True\b"), "--overwrite"),
     (re.compile(r"\b(on_bad|ra_unit|dec_unit|method)='(\w+)'"), r"--\1 \2"),
+    (re.compile(r"\b(ra_unit|dec_unit)(?= (looks )?wrong)"), r"--\1"),
     (re.compile(r"\b(hdu|key|select|flag|on_bad|samples)=(?=\s|\d|$)"), r"--\1 "),
     (
         re.compile(
             r"\b(fuzziness|samples|bootstrap|jackknife|max_iter|hdu|key|seed|geometry|unit|on_bad"
-            r"|reference|assignment|method) = "
+            r"|reference|assignment|method|ra_unit|dec_unit) = "
         ),
         r"--\1 ",
     ),
@@ -45,6 +47,13 @@ def spoken(error: BaseException) -> str:
 def say(kind: str, text: str) -> None:
     """One line on stderr."""
     print(f"{kind}: {text}", file=sys.stderr, flush=True)
+
+
+def forget_stdout() -> None:
+    """Write to nowhere from now on: the reader has gone, as ``head`` does, and nothing is wrong."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 @contextlib.contextmanager
@@ -76,7 +85,8 @@ def one_line_errors(*, debug: bool = False) -> Iterator[None]:
             traceback.print_exc()
         raise SystemExit(130) from None
     except BrokenPipeError:
-        raise
+        forget_stdout()
+        raise SystemExit(0) from None
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -35,6 +35,16 @@ class Setting:
         """The option's name."""
         return "--" + self.name.replace("_", "-")
 
+    def parsed(self, text: Any) -> Any:
+        """What was typed on the command line, as a number where a number is wanted."""
+        if self.kind in (int, float) and isinstance(text, str):
+            try:
+                text = self.kind(text)
+            except ValueError:
+                kind = _KINDS[self.kind]
+                raise ValueError(f"{self.option} {text!r}: must be {kind}") from None
+        return self.checked(text, "--")
+
     def checked(self, value: Any, source: str) -> Any:
         """The value in its own type; TypeError or ValueError that names the setting."""
         whole = isinstance(value, int) and not isinstance(value, bool)
@@ -175,7 +185,7 @@ def resolve(
             if not value:
                 continue
             value = {**values.get(name, {}), **pairs(value)}
-        values[name] = table[name].checked(value, "--")
+        values[name] = table[name].parsed(value)
     explicit = set(values)
     return {name: values.get(name, s.default) for name, s in table.items()}, explicit
 

@@ -1,0 +1,50 @@
+"""Every script in ``examples/`` runs, in a process and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pysoftcorr
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
+
+#: Figures and results a script leaves behind.
+WRITES = {
+    "clustering_diagnostics": {"centres.png", "memberships.png", "pair_crossing.png"},
+    "xi_both_errors": {"xi.png", "xi.h5"},
+}
+
+
+def test_there_are_examples():
+    assert {"rho_statistics", *WRITES} <= {path.stem for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path, tmp_path):
+    package = str(Path(pysoftcorr.__file__).resolve().parents[1])
+    done = subprocess.run(
+        [sys.executable, str(path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        # PYSOFTCORR_EXAMPLE_SMALL asks a long example for less work.
+        env={
+            **os.environ,
+            "PYTHONPATH": package,
+            "MPLBACKEND": "Agg",
+            "PYSOFTCORR_EXAMPLE_SMALL": "1",
+        },
+    )
+    if done.returncode == 2 and "julia" in done.stderr.lower() and "Mend it" in done.stderr:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip()
+    assert WRITES.get(path.stem, set()) <= {p.name for p in tmp_path.iterdir()}
