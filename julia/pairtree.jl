@@ -216,7 +216,7 @@ end
     t, phases = geometry(kind, u, v)
     w = vload(load.w, s)
     theta, logtheta = angles(how, series, t)
-    return t, (vadd(sums[1], vload(tree.real, s)), vadd(sums[2], w), vfma(w, theta, sums[3]),
+    return t, (vadd(sums[1], vload(load.real, s)), vadd(sums[2], w), vfma(w, theta, sums[3]),
                vfma(w, logtheta, sums[4]), add_fields(kind, phases, sums, load, s)...)
 end
 
