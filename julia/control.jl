@@ -16,6 +16,10 @@ const PROGRESS = Int64[0, 0]
 "Say how much of the running call is done; shown where the caller asks for a progress bar."
 progress(done, total) = (PROGRESS[2] = total; PROGRESS[1] = done; nothing)
 
+# Tasks that a loop is shared among; 0: one for each thread. The warm-up of a system image sets it,
+# since both ways through a loop must be compiled, on one thread.
+const WORKERS = Ref{Int}(0)
+
 cancelled() = CANCEL[] == JOB[]
 checkpoint() = (cancelled() && throw(Cancelled()); nothing)
 
@@ -31,7 +35,7 @@ function chunked(f::F, n::Integer, nchunks::Integer) where {F}
     n <= 0 && return nothing
     parts = min(Int(nchunks), Int(n))
     next = Threads.Atomic{Int}(1)
-    workers = min(Threads.nthreads(), parts)
+    workers = min(WORKERS[] == 0 ? Threads.nthreads() : WORKERS[], parts)
     function work()
         while true
             chunk = Threads.atomic_add!(next, 1)

@@ -233,6 +233,7 @@ class FakeApt:
         monkeypatch.setattr(apt, "download", self.download)
         monkeypatch.setattr(apt, "unpack", self.unpack)
         monkeypatch.setattr(found, "self_test", lambda runtime, again=False: self.verdict)
+        monkeypatch.setattr(install, "compile_image", lambda found, log: log("image"))
         self.verdict = ""
 
     def download(self, packages, suite, source, work: Path) -> list[Path]:

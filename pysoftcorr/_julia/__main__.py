@@ -1,4 +1,4 @@
-"""``python -m pysoftcorr._julia install|status|exec``: what the set-up needs before the CLI."""
+"""``python -m pysoftcorr._julia install|compile|status|exec``: what the set-up needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from pysoftcorr._julia import found, install, juliacall_host, runtime, settings
+from pysoftcorr._julia import found, image, install, juliacall_host, runtime, settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 
 
@@ -31,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     command.add_argument("--prefix")
     command.add_argument("--method", choices=install.METHODS, default="auto")
     command.add_argument("--force", action="store_true")
+    command.add_argument("--no-image", action="store_true", help="compile nothing ahead of time")
+    command = commands.add_parser("compile", help="compile a system image")
+    command.add_argument("--force", action="store_true")
     command = commands.add_parser("status", help="start Julia and describe it")
     command.add_argument("--json", action="store_true")
     commands.add_parser("exec", help="run the Julia executable with the rest of the arguments")
@@ -39,7 +42,14 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         if options.command == "install":
-            install.install(prefix=options.prefix, method=options.method, force=options.force)
+            install.install(
+                prefix=options.prefix,
+                method=options.method,
+                force=options.force,
+                image=not options.no_image,
+            )
+        elif options.command == "compile":
+            image.compile_image(force=options.force)
         elif options.command == "status":
             says = runtime.status()
             if options.json:

@@ -16,7 +16,7 @@ from typing import Any
 from pysoftcorr._julia import prefix, settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 
-__all__ = ["Found", "choose", "executable_in", "inspect", "self_test", "tested"]
+__all__ = ["Found", "choose", "executable_in", "inspect", "run_self_test", "self_test", "tested"]
 
 PROBE = """
 import Libdl
@@ -37,13 +37,9 @@ class Found:
     executable: str
     version: str
     bindir: str
-    image: str
+    image: str  # its own system image
     libjulia: str
     libdir: str | None = None  # library folder of a private prefix, needed to run it
-
-    def start_image(self) -> str:
-        """The system image to start with."""
-        return self.image
 
     def environment(self) -> dict[str, str]:
         """Environment in which the executable runs."""
@@ -175,10 +171,27 @@ def self_test(found: Found, *, again: bool = False) -> str:
     memory = _recall(found.executable)
     if memory and memory.get("tested") is not None and not again:
         return str(memory["tested"])
+    problem, final = run_self_test(found)
+    if final:  # other failures may not be the runtime's own
+        memory = {"stamp": _stamp(found.executable), "found": asdict(found), "tested": problem}
+        _remember(found.executable, memory)
+    return problem
+
+
+def run_self_test(found: Found, image: str | None = None) -> tuple[str, bool]:
+    """Start a runtime in a process of its own, with its own system image or with another.
+
+    Returns
+    -------
+    problem : str
+        Empty when all is well.
+    final : bool
+        Would it be the same the next time? Failures other than a crash may not be the runtime's.
+    """
     command = [sys.executable, "-m", "pysoftcorr._julia.selftest"]
-    final = True
     env = dict(os.environ)
-    env.update(PYSOFTCORR_JULIA_SELFTEST=json.dumps(asdict(found)), PYSOFTCORR_THREADS="2")
+    env["PYSOFTCORR_JULIA_SELFTEST"] = json.dumps({"found": asdict(found), "image": image})
+    env["PYSOFTCORR_THREADS"] = "2"
     env["PYTHONPATH"] = os.pathsep.join(
         p for p in (str(Path(__file__).resolve().parents[2]), env.get("PYTHONPATH", "")) if p
     )
@@ -186,19 +199,14 @@ def self_test(found: Found, *, again: bool = False) -> str:
         done = subprocess.run(
             command, env=env, capture_output=True, text=True, timeout=SELF_TEST_SECONDS, check=False
         )
-        if done.returncode == 0 and done.stdout.strip() == "ok":
-            problem = ""
-        elif done.returncode < 0:
-            problem = f"the self-test died of signal {-done.returncode}"
-        else:
-            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            problem, final = f"the self-test failed: {lines[-1]}", False
     except (OSError, subprocess.TimeoutExpired) as error:
-        problem, final = f"the self-test did not end: {error}", False
-    if final:  # other failures may not be the runtime's own
-        memory = {"stamp": _stamp(found.executable), "found": asdict(found), "tested": problem}
-        _remember(found.executable, memory)
-    return problem
+        return f"the self-test did not end: {error}", False
+    if done.returncode == 0 and done.stdout.strip() == "ok":
+        return "", True
+    if done.returncode < 0:
+        return f"the self-test died of signal {-done.returncode}", True
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    return f"the self-test failed: {lines[-1]}", False
 
 
 def tested(place: str) -> Found:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pysoftcorr._julia import apt, found, juliacall_host, prefix, settings
 from pysoftcorr._julia.errors import JuliaUnavailable
+from pysoftcorr._julia.image import compile_image, impossible
+from pysoftcorr._julia.locks import Log, locked
 
 __all__ = ["SUITE", "install"]
 
 METHODS = ("auto", "juliacall", "debian")
-Log = Callable[[str], None]
 
 # The last suite of Debian with Julia in it (1.5.3), still in the ordinary archive.
 SUITE = "bullseye"
@@ -66,9 +65,10 @@ def install(
     prefix: str | os.PathLike[str] | None = None,
     method: str = "auto",
     force: bool = False,
+    image: bool = True,
     log: Log = print,
 ) -> dict[str, Any]:
-    """Get a Julia runtime, unless a good one is there.
+    """Get a Julia runtime and compile a system image for it, unless good ones are there.
 
     An interrupted installation can be started again; it is never taken for a whole one.
 
@@ -80,6 +80,9 @@ def install(
         juliacall's own resolver, Debian packages, or whichever works, in this order.
     force : bool
         Install anew even where a good runtime is found.
+    image : bool
+        Compile our sources ahead of time, where that can be done: saves seconds of each start.
+        Julia works without, so that a failure is only logged.
     log : callable
         Takes lines of progress.
 
@@ -98,20 +101,40 @@ def install(
     if method not in METHODS:
         raise ValueError(f"method={method!r}: expected one of {', '.join(METHODS)}")
     target = Path(prefix).expanduser().absolute() if prefix is not None else None
+    done, host = _get(target, method, force, log)
+    if image and host == "libjulia":
+        _compile_ahead(done["path"], log)
+    return done
+
+
+def _compile_ahead(executable: str, log: Log) -> None:
+    try:
+        runtime = found.inspect(executable)
+        cannot = impossible(runtime)
+        if cannot:
+            log(f"nothing is compiled ahead of time: {cannot}")
+        else:
+            compile_image(found=runtime, log=log)
+    except (JuliaUnavailable, OSError) as error:
+        log(f"warning: {error}")
+
+
+def _get(target: Path | None, method: str, force: bool, log: Log) -> tuple[dict[str, Any], str]:
+    """What `install` gives back, and the host that it is for."""
     if not force:
-        present = _present(target, method)
-        if present is not None:
+        present, host = _present(target, method)
+        if present:
             log(f"Julia {present['version']} is there: {present['path']}")
-            return present
+            return present, host
     reasons = []
     if method == "juliacall" or (
         method == "auto" and target is None and settings.host_choice() != "libjulia"
     ):
         reason = _resolve(log)
         if not reason:
-            present = _present(None, "juliacall")
-            if present is not None:
-                return {**present, "method": "juliacall"}
+            present, host = _present(None, "juliacall")
+            if present:
+                return {**present, "method": "juliacall"}, host
             reason = "juliacall's resolver ended, but found no Julia"
         reasons.append(reason)
     if method in ("auto", "debian"):
@@ -125,34 +148,33 @@ def install(
                 log(f"to use it, set PYSOFTCORR_JULIA={target}")
             elif named is not None:
                 log(f"to use it, unset PYSOFTCORR_JULIA (it names {named})")
-            return done
+            return done, "libjulia"
     raise JuliaUnavailable(
         f"no Julia could be installed ({'; '.join(reasons)}): install Julia by hand and set "
         "PYSOFTCORR_JULIA to its executable or folder, or try again later"
     )
 
 
-def _present(target: Path | None, method: str) -> dict[str, Any] | None:
-    """What need not be installed, if anything."""
+def _present(target: Path | None, method: str) -> tuple[dict[str, Any], str]:
+    """What need not be installed, if anything, and its host."""
     if method != "debian" and target is None and settings.host_choice() != "libjulia":
         with contextlib.suppress(Exception):
             if juliacall_host.ready():
-                executable = juliacall_host.executable()
-                return {
-                    "method": "present",
-                    "version": found.inspect(executable).version,
-                    "path": executable,
-                }
+                return _facts(found.inspect(juliacall_host.executable())), "juliacall"
     if method == "juliacall":
-        return None
+        return {}, ""
     try:
         if target is not None or method == "debian":
             runtime = found.tested(str(target or settings.default_prefix()))
         else:
             runtime = found.choose()
     except (FileNotFoundError, JuliaUnavailable):
-        return None
-    return {"method": "present", "version": runtime.version, "path": runtime.executable}
+        return {}, ""
+    return _facts(runtime), "libjulia"
+
+
+def _facts(runtime: found.Found, method: str = "present") -> dict[str, Any]:
+    return {"method": method, "version": runtime.version, "path": runtime.executable}
 
 
 # ---- juliacall -------------------------------------------------------------------------------
@@ -189,18 +211,6 @@ def _resolve(log: Log) -> str:
 # ---- Debian ----------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _locked(path: Path, log: Log) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log("another installation is running: waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _install_debian(target: Path, log: Log) -> dict[str, Any]:
     apt.require_tools()
     sources = apt.mirrors()
@@ -208,7 +218,7 @@ def _install_debian(target: Path, log: Log) -> dict[str, Any]:
         raise apt.AptError("the apt sources of this system name no Debian mirror")
     work = target.with_name(target.name + ".download")
     partial = target.with_name(target.name + ".partial")
-    with _locked(target.with_name(target.name + ".lock"), log):
+    with locked(target.with_name(target.name + ".lock"), log, "installation"):
         log(f"fetching Julia from Debian's suite {SUITE} (63 MB)")
         for number, source in enumerate(sources):
             try:
@@ -238,7 +248,7 @@ def _install_debian(target: Path, log: Log) -> dict[str, Any]:
             shutil.rmtree(folder, ignore_errors=True)
     runtime = found.inspect(str(target))
     log(f"Julia {runtime.version} is ready: {runtime.executable}")
-    return {"method": "debian", "version": runtime.version, "path": runtime.executable}
+    return _facts(runtime, "debian")
 
 
 def _test(target: Path) -> str:

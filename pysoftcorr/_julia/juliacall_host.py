@@ -59,6 +59,8 @@ class JuliacallHost:
     """Julia through juliacall. All but the constructor run in its thread."""
 
     name = "juliacall"
+    image: str | None = None
+    image_reason = "Julia runs through juliacall"
 
     def __init__(self, threads: int) -> None:
         self.threads = threads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from pysoftcorr._julia import settings, signals
 from pysoftcorr._julia.errors import JuliaError, JuliaUnavailable
 from pysoftcorr._julia.found import Found
+from pysoftcorr._julia.image import COMPILE_COMMAND, Choice
 
 __all__ = ["LibjuliaHost"]
 
@@ -32,6 +34,7 @@ INIT_NAMES = (
     "jl_init_with_image",
     "jl_init_with_image__threading",
 )
+IMAGE_SYMBOLS = ("jl_sysimg_gvars_base", "jl_system_image_data")
 
 
 class LibjuliaHost:
@@ -39,9 +42,12 @@ class LibjuliaHost:
 
     name = "libjulia"
 
-    def __init__(self, found: Found, threads: int) -> None:
+    def __init__(self, found: Found, threads: int, image: Choice | None = None) -> None:
         self.found = found
         self.threads = threads
+        choice = image or Choice(None, "not asked for")
+        self.image, self.image_reason = choice.path, choice.reason
+        self.holds_sources = False
         self._lib: Any = None
 
     def start(self) -> None:
@@ -74,16 +80,36 @@ class LibjuliaHost:
             lib.jl_string_ptr.argtypes = [ctypes.c_void_p]
             initialise.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
             initialise.restype = None
-            initialise(os.fsencode(found.bindir), os.fsencode(found.start_image()))
+            image = found.image
+            if self.image is not None and self._loads(self.image):
+                image = self.image
+            initialise(os.fsencode(found.bindir), os.fsencode(image))
             self._lib = lib
             source = settings.source_dir() / "SoftCorr.jl"
             try:
-                # A system image may hold the module already.
-                self.text(
-                    f'isdefined(Main, :SoftCorr) || Base.include(Main, raw"{source}"); "loaded"'
-                )
+                # Our own image holds the module already.
+                self.holds_sources = self.text("isdefined(Main, :SoftCorr)") == "true"
+                if not self.holds_sources:
+                    self.text(f'Base.include(Main, raw"{source}"); "loaded"')
             except JuliaError as error:
                 raise JuliaUnavailable(f"the Julia sources in {source} fail: {error}") from error
+
+    def _loads(self, image: str) -> bool:
+        """Julia would end the process over an image that it cannot load, so it is tried before."""
+        try:
+            symbols = ctypes.CDLL(image)
+            missing = [name for name in IMAGE_SYMBOLS if not hasattr(symbols, name)]
+            problem = f"it has no {missing[0]}" if missing else ""
+        except OSError as error:
+            problem = str(error)
+        if problem:
+            warnings.warn(
+                f"the system image {image} cannot be loaded and is done without ({problem}); "
+                f"mend it with: {COMPILE_COMMAND} --force",
+                stacklevel=2,
+            )
+            self.image, self.image_reason = None, f"{image} cannot be loaded: {problem}"
+        return not problem
 
     def text(self, code: str) -> str:
         """Value of a Julia expression that gives a string."""

@@ -27,6 +27,8 @@ class Host(Protocol):
 
     name: str
     threads: int
+    image: str | None  # the system image with our sources in it
+    image_reason: str  # why there is none
 
     def start(self) -> None: ...
     def entry_table(self) -> str: ...
@@ -120,10 +122,12 @@ def _choose_host() -> Host:
     wanted, threads = settings.host_choice(), settings.threads()
     if wanted == "juliacall" or (wanted == "auto" and juliacall_host.ready()):
         return juliacall_host.JuliacallHost(threads)
+    from pysoftcorr._julia import image
     from pysoftcorr._julia.found import choose
     from pysoftcorr._julia.libjulia import LibjuliaHost
 
-    return LibjuliaHost(choose(), threads)
+    found = choose()
+    return LibjuliaHost(found, threads, image.find(found))
 
 
 def start_with(host: Host) -> Runtime:
@@ -234,7 +238,8 @@ def status() -> dict[str, Any]:
     dict
         ``host``, ``version``, ``threads``, ``cpu``, ``cpu_target``, ``forwarddiff`` (path or
         None), ``self_test`` (bool), ``start_seconds``, ``path`` of the executable or library,
-        ``image``, ``sources``.
+        ``image`` (path of the system image compiled from our sources, or None), ``image_reason``
+        (why there is none), ``sources``.
 
     Raises
     ------
@@ -257,6 +262,7 @@ def status() -> dict[str, Any]:
         "start_seconds": round(runtime.start_seconds, 3),
         "ready_seconds": round(seconds, 3),
         "path": says["path"],
-        "image": says["image"],
+        "image": runtime.host.image,
+        "image_reason": runtime.host.image_reason,
         "sources": str(settings.source_dir()),
     }

@@ -1,4 +1,8 @@
-"""Run in a process of its own: does this runtime survive exceptions on two threads?"""
+"""Run in a process of its own: does this runtime survive exceptions on two threads?
+
+With a system image also: are the entry points those that the Python package knows, and do they
+give right numbers?
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,67 @@ import json
 import os
 import sys
 
-from pysoftcorr._julia import runtime
+import numpy as np
+
+from pysoftcorr._julia import runtime, signatures
+from pysoftcorr._julia.errors import JuliaError
 from pysoftcorr._julia.found import Found
+from pysoftcorr._julia.image import Choice
 from pysoftcorr._julia.libjulia import LibjuliaHost
+
+
+def check_image(host: LibjuliaHost, path: str) -> None:
+    """What is asked of a system image besides the self-test."""
+    if host.image != path:
+        sys.exit("the image was not used")
+    if not host.holds_sources:
+        sys.exit("the image does not hold the sources")
+    started = runtime.start()
+    text = started.owner.run(lambda: host.text("unsafe_string(Base.JLOptions().image_file)"))
+    if text != path:
+        sys.exit(f"Julia has started with {text}")
+    if signatures.parse_table(started.owner.run(host.entry_table))[1] != signatures.expected():
+        sys.exit("the entry points differ")
+    try:
+        runtime.call("throw_in_loop", 100)
+    except JuliaError as error:
+        if "element 100 of a threaded loop" not in str(error):
+            sys.exit(f"a wrong error text: {error}")
+    else:
+        sys.exit("an error was lost")
+    check_kernel()
+
+
+def check_kernel() -> None:
+    """Greedy labels of random memberships."""
+    u = np.random.default_rng(1).random((50, 4))
+    labels = np.empty(len(u), dtype=np.int64)
+    runtime.call("assign_greedy", u, u.shape[1], len(u), labels)
+    if not np.array_equal(labels - 1, u.argmax(axis=1)):
+        sys.exit("a kernel gives wrong numbers")
+    # Pairs of four points on a great circle, one degree apart.
+    angle = np.radians(np.arange(4.0))
+    xyz = np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1)
+    edges = 4 * np.sin(np.radians([0.5, 1.5, 2.5, 3.5]) / 2) ** 2
+    objects = (xyz, np.ones(4), np.empty((4, 0)), 4, 1, 1)
+    out = np.empty((3, 4))
+    runtime.call("pair_sums_of", 1, 1, 1, *objects, *objects, edges, 3, out)
+    pairs = np.array([3.0, 2.0, 1.0])
+    theta = np.radians([1, 2, 3]) * pairs
+    if not np.allclose(out[:, :3], np.stack([pairs, pairs, theta], axis=1)):
+        sys.exit("the pair sums are wrong")
 
 
 def main() -> None:
     """Start the runtime described in the environment and test it."""
-    found = Found(**json.loads(os.environ["PYSOFTCORR_JULIA_SELFTEST"]))
-    runtime.start_with(LibjuliaHost(found, threads=2))
+    told = json.loads(os.environ["PYSOFTCORR_JULIA_SELFTEST"])
+    image = told["image"]
+    host = LibjuliaHost(Found(**told["found"]), 2, Choice(image))
+    runtime.start_with(host)
     if not runtime.self_test():
         sys.exit("exceptions were lost")
+    if image is not None:
+        check_image(host, image)
     print("ok", flush=True)
 
 

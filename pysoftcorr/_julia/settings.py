@@ -12,6 +12,7 @@ __all__ = [
     "julia_choice",
     "source_dir",
     "threads",
+    "use_image",
 ]
 
 HOSTS = ("auto", "juliacall", "libjulia")
@@ -28,6 +29,14 @@ def host_choice() -> str:
 def julia_choice() -> str | None:
     """The Julia executable or prefix named by ``PYSOFTCORR_JULIA``, if any."""
     return os.environ.get("PYSOFTCORR_JULIA", "").strip() or None
+
+
+def use_image() -> bool:
+    """May a system image be used? Not with ``PYSOFTCORR_IMAGE=0``."""
+    value = os.environ.get("PYSOFTCORR_IMAGE", "").strip() or "1"
+    if value not in ("0", "1"):
+        raise ValueError(f"PYSOFTCORR_IMAGE={value!r}: expected 0 or 1")
+    return value == "1"
 
 
 def threads() -> int:

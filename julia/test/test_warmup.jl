@@ -1,0 +1,17 @@
+# The warm-up that fills a system image: it must reach every entry point.
+
+include(joinpath(@__DIR__, "..", "warmup.jl"))
+
+@testset "warm-up" begin
+    SoftCorr.JOB[] = 3
+    Warmup.run()
+    # An entry point that is named here wants a call in a julia/warmup_<feature>.jl.
+    @test Warmup.missed() == String[]
+    @test SoftCorr.WORKERS[] == 0
+    @test SoftCorr.JOB[] == 0
+    @test SoftCorr.CANCEL[] == -1
+    @test SoftCorr.PROGRESS == [0, 0]
+    @test SoftCorr.LAST_ERROR[] == ""
+    @test_throws ErrorException Warmup.call("throw_in_loop", 1)
+    SoftCorr.LAST_ERROR[] = ""
+end
