@@ -47,10 +47,11 @@ end
 object_parts(n, numbers) = min(pieces(n), clamp(div(1 << 23, max(numbers, 1)), 2, 64))
 
 """
-    pulls(x, w, v, m) -> (T, A)
+    pulls(x, w, v, m) -> (T, A, J)
 
 T_k = sum_i w_i u_ik^m (x_i - v_k), (c, 3), and A_k = sum_i w_i u_ik^m; S_k = T_k + A_k v_k. Built
-from differences, so that a small field keeps its digits. Generic in the number type.
+from differences, so that a small field keeps its digits. And the objective. Generic in the number
+type.
 """
 function pulls(x, w, v, m)
     N = promote_type(eltype(x), eltype(w), eltype(v))
@@ -59,17 +60,17 @@ function pulls(x, w, v, m)
     parts = object_parts(n, 4c)
     found = [zeros(N, 0, 0) for _ in 1:parts]
     chunked(n, parts) do part, range
-        s = zeros(N, c, 4)
+        s = zeros(N, c, 5)
         u = Vector{N}(undef, c)
         for i in range
             cancelled() && return nothing
-            memberships!(u, x, i, v, power)
+            s[1, 5] += w[i] * memberships!(u, x, i, v, power)
             add_pulls!(s, u, x, i, w[i], v, power)
         end
         found[part] = s
     end
-    s = add_pieces(found)
-    return s[:, 1:3], s[:, 4]
+    total = add_pieces(found)
+    return total[:, 1:3], total[:, 4], total[1, 5]
 end
 
 function add_pulls!(s, u, x, i, weight, v, m)
@@ -267,14 +268,19 @@ function cholesky!(A)
                 eliminate!(A, k, q, n)
             end
         end
-        chunked(n - last, max(1, div(n - last, 32))) do _, range
-            for q in range, k in j:4:last
-                eliminate!(A, k, min(k + 3, last), last + q, n)
-            end
-        end
+        eliminate_panel!(A, j, last, n)
         j = last + 1
     end
     return low, high
+end
+
+function eliminate_panel!(A, from, to, n)
+    # Threads only where they have enough to do.
+    chunked(n - to, n - to < 256 ? 1 : div(n - to, 32)) do _, range
+        for q in range, k in from:4:to
+            eliminate!(A, k, min(k + 3, to), to + q, n)
+        end
+    end
 end
 
 function eliminate!(A, k, q, n)
@@ -382,15 +388,28 @@ end
 
 # ---- to the fixed point, and beyond ----------------------------------------------------------
 
-# ||dU|| at which sweeps hand over to Newton's method, and the share by which they go on where the
-# basin of its quadratic convergence is not reached.
-const HANDOVER, HANDOVER_STEP = 1e-3, 0.03
+# ||dU|| at which sweeps hand over to Newton's method, and how many there are before it in any case:
+# a step of it costs as much as about c/8 sweeps.
+const HANDOVER = 1e-3
+handover_sweeps(c) = clamp(c, 30, 200)
+const NEWTON_STEPS = 100
+# Motion in one more sweep, as a part of the field's extent, that counts as none.
+const SETTLED, CONVERGED = 1e-15, 1e-10
 
-"Largest |F_k(v) - v_k| along the sphere."
-function residual(frames, T, A, v)
-    q, c = flat(frames, T), size(v, 1)
-    norms = row_norms(T .+ A .* v)
-    return maximum(iszero(norms[k]) ? 0.0 : hypot(q[k], q[c + k]) / norms[k] for k in 1:c), q
+"Where the iteration stands: frames, tangent parts of S, largest |F_k(v) - v_k|, objective."
+struct Standing
+    frames::NTuple{2,Matrix{Float64}}
+    q::Vector{Float64}
+    residual::Float64
+    objective::Float64
+end
+
+function Standing(x, w, v, m)
+    frames, c = tangent_frames(v), size(v, 1)
+    T, A, J = pulls(x, w, v, m)
+    q, norms = flat(frames, T), row_norms(T .+ A .* v)
+    far = maximum(iszero(norms[k]) ? 0.0 : hypot(q[k], q[c + k]) / norms[k] for k in 1:c)
+    return Standing(frames, q, far, J)
 end
 
 function move(v, frames, q)
@@ -402,23 +421,23 @@ end
     converge_centres!(v, x, w, m, max_sweeps) -> (sweeps, residual, converged)
 
 Fuzzy c-means from the start `v` to the fixed point, to rounding: accelerated sweeps, then Newton's
-method with the Hessian kept for a few steps. `residual` is the largest motion (radians) of a
-centre in one more sweep, `converged` whether it is below 1e-10 of the extent of the field.
+method, then sweeps again where that did not get there. `residual` is the largest motion (radians)
+of a centre in one more sweep; it is below 1e-10 of the extent of the field when converged.
 """
 function converge_centres!(v, x, w, m, max_sweeps)
     u = zeros(size(v, 1), size(x, 2))
     extent = field_extent(x)
-    tol, sweeps = HANDOVER, 0
-    while true
-        objectives, changes, _ = fuzzy_cmeans!(v, u, x, w, m, tol, max(max_sweeps - sweeps, 1))
-        sweeps += length(objectives)
-        polish!(v, x, w, m)
-        T, A = pulls(x, w, v, m)
-        left = residual(tangent_frames(v), T, A, v)[1]
-        done = left <= 1e-13 * extent
-        (done || sweeps >= max_sweeps || tol < 1e-13) && return sweeps, left, left <= 1e-10 * extent
-        tol *= HANDOVER_STEP
+    first = min(handover_sweeps(size(v, 1)), max_sweeps)
+    objectives, = fuzzy_cmeans!(v, u, x, w, m, HANDOVER, first)
+    sweeps = length(objectives)
+    left, steps = newton!(v, x, w, m, extent)
+    sweeps += steps
+    if left > CONVERGED * extent && sweeps < max_sweeps
+        objectives, = fuzzy_cmeans!(v, u, x, w, m, 1e-13, max_sweeps - sweeps)
+        left, steps = newton!(v, x, w, m, extent)
+        sweeps += length(objectives) + steps
     end
+    return sweeps, left, left <= CONVERGED * extent
 end
 
 "Largest chord between the first object and another."
@@ -430,30 +449,56 @@ function field_extent(x)
     return iszero(far) ? 1.0 : sqrt(far)
 end
 
-"Newton's method while it works: each step must halve the residual; `v` keeps the best."
-function polish!(v, x, w, m)
-    frames = tangent_frames(v)
-    T, A = pulls(x, w, v, m)
-    left, q = residual(frames, T, A, v)
-    for _ in 1:8
-        f = factor(hessian(x, w, v, m)...)
-        f.kind == 0 || return nothing
-        start = left
-        for step in 1:6
-            next = move(v, frames, solve(f, q))
-            all(isfinite, next) || return nothing
-            frames_next = tangent_frames(next)
-            T, A = pulls(x, w, next, m)
-            left_next, q_next = residual(frames_next, T, A, next)
-            left_next < left || break
-            slow = left_next > left / 10
-            copyto!(v, next)
-            frames, left, q = frames_next, left_next, q_next
-            slow && break
+"""
+    newton!(v, x, w, m, extent) -> (residual, steps)
+
+Newton's method on the fixed point, damped by mu |S| (Levenberg 1944) while the objective would not
+fall: mu large is a short step in the direction of a plain sweep. Near the end the factorisation is
+kept for a few steps. `v` holds the best centres.
+"""
+function newton!(v, x, w, m, extent)
+    now, mu, steps = Standing(x, w, v, m), 0.0, 0
+    for _ in 1:NEWTON_STEPS
+        now.residual <= SETTLED * extent && break
+        H, lengths = hessian(x, w, v, m)
+        moved = false
+        while !moved && mu < 1e3
+            f = factor(damped(H, lengths, mu), lengths)
+            # Towards a saddle (kind 1) only where it is already close. The first step, and more
+            # where they are quadratic.
+            while f.kind == 0 || (f.kind == 1 && iszero(mu) && now.residual < 1e-6 * extent)
+                next = move(v, now.frames, solve(f, now.q))
+                all(isfinite, next) || break
+                then = Standing(x, w, next, m)
+                steps += 1
+                gain = then.residual / now.residual
+                falls = f.kind == 0 && then.objective < now.objective * (1 - 1e-13)
+                falls || gain < 0.1 || (f.kind == 0 && gain < 0.7 && settles(then, now)) || break
+                copyto!(v, next)
+                now, moved = then, true
+                gain < 0.03 && iszero(mu) && now.residual > SETTLED * extent || break
+            end
+            moved || (mu = max(4 * mu, 0.01))
+            # What is left is rounding.
+            !moved && now.residual <= 1e-13 * extent && return now.residual, steps
         end
-        left < start / 2 || return nothing
+        moved || break
+        mu = mu < 5e-3 ? 0.0 : mu / 4
     end
-    return nothing
+    return now.residual, steps
+end
+
+# The objectives cannot be told apart.
+settles(then, now) = then.objective <= now.objective * (1 + 1e-12)
+
+function damped(H, lengths, mu)
+    iszero(mu) && return H
+    c, D = length(lengths), copy(H)
+    for k in 1:c
+        D[k, k] += mu * lengths[k]
+        D[c + k, c + k] += mu * lengths[k]
+    end
+    return D
 end
 
 # Layers of derivatives that a number type carries.

@@ -121,8 +121,8 @@ function share_sums(est, x, g, w, v)
         end
         found[part] = sums
     end
-    sums = add_pieces(found)
-    return sums[:, 1:3], sums[:, 4:5], sums[:, 6]
+    total = add_pieces(found)
+    return total[:, 1:3], total[:, 4:5], total[:, 6]
 end
 
 function add_shares!(sums, s, best, straight, x, g, w, i)
