@@ -292,7 +292,7 @@ def test_interrupted_work(file, monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         main(["rho", file()])
     assert left.value.code == 130
-    assert capsys.readouterr().err == "interrupted: nothing was written\n"
+    assert capsys.readouterr().err == "interrupted: the work was not finished\n"
 
 
 def test_no_julia_names_the_command_that_mends_it(fresh, file, tmp_path):

@@ -98,6 +98,10 @@ def test_log_bins_have_a_log_axis_and_labels_their_unit():
     ax = correlation(bins=Binning.log(1, 16, 4, unit="deg")).plot()
     assert ax.get_xscale() == "log"
     assert "[deg]" in ax.get_xlabel()
+    ax.figure.canvas.draw()
+    shown = [t.get_text() for t in ax.get_xticklabels() if 1 <= t.get_position()[0] <= 16]
+    assert shown == ["1", "2", "5", "10"]
+    assert not any(t.get_text() for t in ax.get_xticklabels(minor=True))
 
 
 def test_naive_curve_is_drawn_beside():

@@ -80,7 +80,7 @@ def one_line_errors(*, debug: bool = False) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("interrupted", "nothing was written" if not debug else "see below")
+        say("interrupted", "the work was not finished")
         if debug:
             traceback.print_exc()
         raise SystemExit(130) from None

@@ -121,7 +121,8 @@ ERRORS = (
             "the bootstrap.", _ERRORS, metavar="FRACTION"),
     Setting("method", str, "pairs", "treecorr: the naive value alone, by TreeCorr.", _ERRORS,
             choices=("pairs", "treecorr")),
-    Setting("naive", bool, True, "Also all pairs, to set beside the clusters.", _ERRORS),
+    Setting("naive", bool, True, "Also all pairs, to set beside the clusters; long for a "
+            "great many objects.", _ERRORS),
 )  # fmt: skip
 REFERENCE = (
     Setting("reference", str, "star", "Whose ellipticity and size e and T are.", _ERRORS,

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoMinorLocator, ScalarFormatter
 
-from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of
+from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.result import Correlation
 
 #: How the statistics are written in the literature.
@@ -190,6 +190,8 @@ def _dress(ax: Axes, correlation: Correlation) -> None:
     bins = correlation.bins
     if bins.kind == "log":
         ax.set_xscale("log")
+        ax.set_xlim(bins.edges[0], bins.edges[-1])
+        log_axis(ax.xaxis, bins.edges[0], bins.edges[-1])
     else:
         ax.set_xlim(bins.edges[0] - 0.02 * (bins.edges[-1] - bins.edges[0]), bins.edges[-1])
         ax.xaxis.set_minor_locator(AutoMinorLocator(2))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from pysoftcorr.binning import RADIANS, Binning
 from pysoftcorr.catalog import Catalog
 from pysoftcorr.clustering import Clustering
-from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, NAIVE, SkyFrame
+from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, NAIVE, SkyFrame, log_axis
 
 FloatArray = npt.NDArray[np.float64]
 #: Centres of smaller membership are not drawn.
@@ -145,7 +145,8 @@ def plot_pair_crossing(
                   label=f"the objects themselves, {theta:.4g} {bins.unit}")  # fmt: skip
     if bins.kind == "log":
         right.set_xscale("log")
-    right.set_xlim(bins.edges[0] if bins.kind != "log" else None, bins.edges[-1])
+        log_axis(right.xaxis, bins.edges[0], bins.edges[-1])
+    right.set_xlim(bins.edges[0], bins.edges[-1])
     right.set_ylim(0.0, 1.1 * max(float(probability.max()), 0.1))
     right.set_xlabel(f"separation [{bins.unit}]")
     right.set_ylabel("probability of the pair's bin")

@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pysoftcorr._summary import ra_range
 
@@ -24,6 +25,14 @@ def axes_of(ax: Axes | None, **kwargs: Any) -> Axes:
         return ax
     kwargs.setdefault("layout", "constrained")
     return plt.subplots(**kwargs)[1]
+
+
+def log_axis(axis: Axis, low: float, high: float) -> None:
+    """Plain numbers, at 1, 2 and 5 of each decade, on an axis that is logarithmic."""
+    decades = np.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 class SkyFrame:
