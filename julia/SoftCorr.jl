@@ -27,5 +27,6 @@ include("entry.jl")        # the C entry points
 include("entry_clustering.jl")
 include("entry_pairs.jl")
 include("entry_gravity.jl")
+include("entry_softcorr.jl")
 
 end

@@ -11,11 +11,12 @@ every sweep from the start.
 const FROZEN, ONE_STEP, IMPLICIT, UNROLLED = 0, 1, 2, 3
 
 """
-    SoftEstimator(bins; approach, through, m, tau, noise, straight, literal, max_sweeps)
+    SoftEstimator(bins; approach, through, m, tau, noise, straight, literal, weighted, max_sweeps)
 
 What is estimated and how it is differentiated. `noise` (c, N) are Gumbel numbers; `straight` takes
 the value of the one cluster that an object would fall into and the derivative of the relaxed draw;
-`literal` (of `HARD`) hands each object the gradient of its cluster.
+`literal` (of `HARD`) hands each object the gradient of its cluster; `weighted` lets the clustering
+itself honour the weights, in which all objects count alike without it.
 """
 struct SoftEstimator
     bins::SoftBins
@@ -26,15 +27,20 @@ struct SoftEstimator
     noise::Matrix{Float64}
     straight::Bool
     literal::Bool
+    weighted::Bool
     max_sweeps::Int
 end
 
 SoftEstimator(bins::SoftBins; approach = SOFT, through = IMPLICIT, m = 2.0, tau = 0.1,
-              noise = zeros(0, 0), straight = false, literal = false, max_sweeps = 5000) =
-    SoftEstimator(bins, approach, through, m, tau, noise, straight, literal, max_sweeps)
+              noise = zeros(0, 0), straight = false, literal = false, weighted = false,
+              max_sweeps = 5000) =
+    SoftEstimator(bins, approach, through, m, tau, noise, straight, literal, weighted, max_sweeps)
 
 # Sweeps of UNROLLED go on until no centre moves by more than this (radians).
 const UNROLLED_TOL = 1e-15
+
+"Weights of the objects in the clustering."
+clustering_weights(est::SoftEstimator, w) = est.weighted ? w : ones(length(w))
 
 moves_centres(est::SoftEstimator) = est.approach == SOFT || est.approach == GUMBEL
 
@@ -208,7 +214,7 @@ for `NAIVE`). Angles in degrees, g (2, N). Numbers that carry derivatives go thr
 """
 function soft_correlation_at(est::SoftEstimator, v, ra, dec, g, w)
     x = directions(ra, dec)
-    X, M, W = paired_points(est, carried_centres(est, v, x, w), x, g, w)
+    X, M, W = paired_points(est, carried_centres(est, v, x, clustering_weights(est, w)), x, g, w)
     num, den = soft_pair_sums(est.bins, X, M, W)
     return soft_ratio(num, den), num, den
 end
@@ -225,7 +231,7 @@ function soft_correlation(est::SoftEstimator, start, ra, dec, g1, g2, w)
     if est.approach != NAIVE && !(moves_centres(est) && est.through == UNROLLED)
         v = copy(v)
         x0 = directions(map(primal, ra), map(primal, dec))
-        converge_centres!(v, x0, map(primal, w), est.m, est.max_sweeps)
+        converge_centres!(v, x0, clustering_weights(est, map(primal, w)), est.m, est.max_sweeps)
     end
     return soft_correlation_at(est, v, ra, dec, permutedims(hcat(g1, g2)), w)[1]
 end
@@ -477,7 +483,8 @@ function soft_correlation_pullback(est::SoftEstimator, v, ra, dec, g, w, cotange
     report = Report()
     x = directions(ra, dec)
     to = Cotangents(length(w), size(cotangent, 2))
-    iterates = timed(() -> swept_centres(est, v, x, w), report, 1)
+    share = clustering_weights(est, w)
+    iterates = timed(() -> swept_centres(est, v, x, share), report, 1)
     last = iterates[end]
     X, M, W = timed(() -> point_sums(est, last, x, g, w), report, 1)
     place = place_points(est, last, X)
@@ -486,7 +493,10 @@ function soft_correlation_pullback(est::SoftEstimator, v, ra, dec, g, w, cotange
         soft_pair_pullback(est.bins, place, M, W, ratio_pullback(cotangent, num, den)...)
     end
     v_ = timed(() -> points_pullback!(to, est, last, x, g, w, X, M, W, place, points...), report, 3)
-    moves_centres(est) && centres_pullback!(to, report, est, iterates, x, w, v_)
+    if moves_centres(est)
+        into = est.weighted ? to : Cotangents(to.x, to.g, zero(to.w))
+        centres_pullback!(into, report, est, iterates, x, share, v_)
+    end
     ra_, dec_ = sky_cotangents(to, ra, dec)
     if est.approach == HARD && est.literal
         literal_sky!(ra_, dec_, nearest_centres(x, last), place, points[1])
