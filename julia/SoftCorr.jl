@@ -23,10 +23,14 @@ include("implicit.jl")     # the derivative of converged fuzzy c-means
 include("softcorrelation.jl")   # objects -> clusters -> soft bins, value and derivatives
 include("dop853.jl")       # the Runge-Kutta pair of the simulation
 include("gravity.jl")      # test particles in the field of a point mass
+include("box.jl")          # pair sums in a box: the definition, and columns
+include("boxpairs.jl")     # eight pairs at a time
+include("boxwalk.jl")      # from column to column
 include("entry.jl")        # the C entry points
 include("entry_clustering.jl")
 include("entry_pairs.jl")
 include("entry_gravity.jl")
+include("entry_box.jl")
 include("entry_softcorr.jl")
 
 end

@@ -1,0 +1,87 @@
+# Pair sums in a box against their definition.
+
+using LinearAlgebra
+using Random
+using Test
+isdefined(@__MODULE__, :SoftCorr) || include(joinpath(@__DIR__, "..", "SoftCorr.jl"))
+
+function box_objects(rng, n, L; clump = 0.0, hosts = max(1, n ÷ 5))
+    host = rand(rng, 1:hosts, n)
+    position = clump > 0 ? mod.((L * rand(rng, 3, hosts))[:, host] .+ clump * randn(rng, 3, n), L) :
+        L * rand(rng, 3, n)
+    axis = randn(rng, 3, n)
+    axis ./= sqrt.(sum(abs2, axis, dims = 1))
+    return SoftCorr.BoxObjects(position, axis, rand(rng, n), randn(rng, n), host)
+end
+
+# Of one set it is a matter of order whose axis is the first.
+joined(sums, auto) = auto ? cat(sums[[1, 2, 3, 6], :, :], sums[4:4, :, :] + sums[5:5, :, :], dims = 1) : sums
+
+log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
+
+@testset "box" begin
+
+@testset "sums of $n and $m, L = $L, periodic = $periodic, clumps of $clump" for
+        (n, m, L, rmax) in ((500, 400, 50.0, 16.0), (300, 1, 30.0, 9.9), (2, 3, 10.0, 3.0),
+                            (60, 900, 200.0, 16.0), (900, 800, 12.0, 3.99)),
+        periodic in (true, false), clump in (0.0, 0.7)
+    rng = MersenneTwister(n + m)
+    a, b = box_objects(rng, n, L; clump = clump), box_objects(rng, m, L; clump = clump)
+    for edges in (log_edges(0.1, rmax, 20), collect(range(0.0, rmax, length = 8)), [1.0, rmax]),
+            (second, auto) in ((a, true), (b, false))
+        brute = joined(SoftCorr.box_sums_brute(a, second, edges, L; auto = auto, periodic = periodic), auto)
+        fast = joined(SoftCorr.box_sums(a, second, edges, L; auto = auto, periodic = periodic, split = true), auto)
+        @test fast[1, :, :] == brute[1, :, :]
+        scale = max.(maximum(abs.(brute), dims = (2, 3)), 1e-300)
+        @test maximum(abs.(fast - brute) ./ scale) < 1e-12
+        whole = joined(SoftCorr.box_sums(a, second, edges, L; auto = auto, periodic = periodic, split = false), auto)
+        @test all(iszero, whole[:, :, 2])
+        @test whole[1, :, 1] == sum(brute[1, :, :], dims = 2)[:]
+        @test whole[:, :, 1] ≈ sum(brute, dims = 3)[:, :, 1] rtol = 1e-13
+    end
+end
+
+@testset "the table of bins" begin
+    for edges in (log_edges(0.1, 16, 20), collect(range(0, 16, length = 301)), [2.0, 2.0000001, 3.0],
+                  [0.0, 1e-6, 16.0], log_edges(1e-3, 1e3, 200))
+        table = SoftCorr.BinTable(edges)
+        e2 = edges .^ 2
+        inner = [e2[2:end]; prevfloat.(e2[2:end]); nextfloat.(e2[1:(end - 1)]);
+                 e2[1] .+ (e2[end] - e2[1]) .* (1 .- rand(MersenneTwister(1), 2000))]
+        @test all(SoftCorr.find_bin(table, t) == searchsortedfirst(e2, t) - 1 for t in inner)
+    end
+end
+
+@testset "eight at a time" begin
+    rng = MersenneTwister(5)
+    vec8(x) = ntuple(k -> VecElement(x[k]), 8)
+    numbers(v) = [e.value for e in v]
+    square = rand(rng, 8, 8)
+    turned = SoftCorr.transpose8((vec8(square[:, k]) for k in 1:8)...)
+    @test [turned[i][k].value for i in 1:8, k in 1:8] == square
+    x = 10 .^ (20 .* rand(rng, 8) .- 10)
+    @test numbers(SoftCorr.rsqrt8(vec8(x))) ≈ 1 ./ sqrt.(x) rtol = 4eps()
+    @test SoftCorr.within8(vec8(1.0:8.0), SoftCorr.splat8(2.0), SoftCorr.splat8(5.0)) == 0b00011100
+    d, L = 40 .* rand(rng, 8) .- 20, 20.0
+    @test numbers(SoftCorr.nearest_image8(vec8(d), SoftCorr.splat8(L), SoftCorr.splat8(1 / L))) ≈
+        SoftCorr.nearest_image.(d, L) rtol = 1e-13
+end
+
+@testset "the same bits again" begin
+    a = box_objects(MersenneTwister(8), 5000, 60.0; clump = 0.5)
+    edges = log_edges(0.1, 16, 20)
+    sums() = SoftCorr.box_sums(a, a, edges, 60.0; auto = true, periodic = true, split = true)
+    @test sums() == sums()
+end
+
+@testset "number types" begin
+    a = box_objects(MersenneTwister(9), 40, 10.0)
+    exact = SoftCorr.BoxObjects(big.(a.position), big.(a.axis), big.(a.weight), big.(a.strength), a.host)
+    edges = [0.5, 1.5, 3.0]
+    sums = SoftCorr.box_sums_brute(exact, exact, big.(edges), big(10.0); auto = true, periodic = true)
+    @test eltype(sums) == BigFloat
+    @test joined(SoftCorr.box_sums(a, a, edges, 10.0; auto = true, periodic = true, split = true), true) ≈
+        Float64.(joined(sums, true)) rtol = 1e-13
+end
+
+end
