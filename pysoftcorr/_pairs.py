@@ -209,6 +209,7 @@ def _edges(bins: Binning) -> FloatArray:
 
 def mean(total: npt.NDArray[T], weight: FloatArray) -> npt.NDArray[T]:
     """``total / weight``; NaN in bins without pairs."""
-    nothing = np.full(total.shape, np.nan, dtype=total.dtype)
+    blank = complex(np.nan, np.nan) if np.iscomplexobj(total) else np.nan
+    nothing = np.full(total.shape, blank, dtype=total.dtype)
     with np.errstate(invalid="ignore"):
         return np.divide(total, weight, out=nothing, where=weight > 0)
