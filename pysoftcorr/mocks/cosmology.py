@@ -1,0 +1,282 @@
+"""Cosmologies and halo relations (mass function, bias, radius, concentration) from colossus.
+
+colossus keeps one cosmology for the whole process and files in the home folder; here it works
+with a cosmology of its own for the time of a call, leaves the process's one as it was, and
+neither reads nor writes a file.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.cosmology import FLRW, LambdaCDM, w0waCDM, wCDM
+from colossus.cosmology import cosmology as _cosmology
+from colossus.halo import concentration as _concentration
+from colossus.halo import mass_so as _mass_so
+from colossus.lss import bias as _bias
+from colossus.lss import mass_function as _mass_function
+from colossus.utils import storage as _storage
+
+from pysoftcorr.columns import nearest
+
+FloatArray = npt.NDArray[np.float64]
+
+_PARAMETERS = ("flat", "H0", "Om0", "Ode0", "Ob0", "sigma8", "ns", "Tcmb0", "Neff", "relspecies")
+_DARK_ENERGY = ("de_model", "w0", "wa")
+_LOCK = threading.RLock()
+
+
+class Cosmology:
+    """A cosmology with a linear power spectrum and halo relations, from colossus.
+
+    Parameters
+    ----------
+    cosmology : str, mapping, astropy cosmology, colossus cosmology or Cosmology
+        A name colossus knows (``"planck18"``, ``"bolshoi"``, ...), its parameters by name
+        (``H0``, ``Om0``, ``Ob0``, ``sigma8``, ``ns``, and those of `to_dict`), or an object.
+        An astropy cosmology says nothing of the power spectrum: its ``meta`` must hold
+        ``sigma8`` and ``n`` (as astropy's own Planck and WMAP ones do).
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or a parameter is lacking or impossible.
+    TypeError
+        If `cosmology` is nothing of the above.
+
+    Notes
+    -----
+    Massive neutrinos are not taken into account. The linear power spectrum is the fit of
+    Eisenstein & Hu (1998, ApJ 496, 605), scaled to sigma8.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks.cosmology import Cosmology
+    >>> planck = Cosmology("planck18")
+    >>> planck.h, planck.to_dict()["Om0"]
+    (0.6766, 0.3111)
+    >>> planck.radius(1e14, redshift=0, mdef="vir").round(3)
+    array([0.943])
+    """
+
+    def __init__(self, cosmology: Any) -> None:
+        self.name, parameters = _parameters_of(cosmology)
+        with _LOCK:
+            try:
+                self._colossus = _cosmology.Cosmology(name=self.name, persistence="", **parameters)
+            except Exception as error:  # colossus raises bare Exception
+                raise ValueError(f"cosmology {self.name!r}: {error}") from None
+
+    def __repr__(self) -> str:
+        return f"Cosmology({self.to_dict()!r})"
+
+    @property
+    def h(self) -> float:
+        """Hubble constant in 100 km/s/Mpc."""
+        return float(self._colossus.h)
+
+    @property
+    def mean_density(self) -> float:
+        """Comoving mean density of matter, Msun/h per (Mpc/h)^3."""
+        return float(self._colossus.rho_m(0.0)) * 1e9
+
+    def to_dict(self) -> dict[str, Any]:
+        """Name and parameters, as JSON can hold them; `Cosmology` takes it back."""
+        found: dict[str, Any] = {"name": self.name}
+        for key in (*_PARAMETERS, *_DARK_ENERGY):
+            value = getattr(self._colossus, key)
+            if value is not None:
+                found[key] = value if isinstance(value, (str, bool)) else float(value)
+        return found
+
+    def matter_fraction(self, redshift: float) -> float:
+        """Density of matter in units of the critical density."""
+        return float(self._colossus.Om(redshift))
+
+    def growth(self, redshift: float) -> float:
+        """Linear growth factor, 1 today."""
+        return float(self._colossus.growthFactor(redshift))
+
+    def power(self, k: FloatArray, redshift: float = 0.0) -> FloatArray:
+        """Linear matter power spectrum in (Mpc/h)^3 at `k` in h/Mpc, of the shape of `k`."""
+        power = self._colossus.matterPowerSpectrum
+        return np.asarray(self._ask("linear power spectrum", power, np.asarray(k, float), redshift))
+
+    def lagrangian_radius(self, mass: Any) -> FloatArray:
+        """Comoving radius (Mpc/h) of the sphere of mean density that holds `mass` (Msun/h)."""
+        return np.cbrt(3.0 * np.atleast_1d(mass).astype(float) / (4 * np.pi * self.mean_density))
+
+    def radius(self, mass: Any, *, redshift: float = 0.0, mdef: str = "vir") -> FloatArray:
+        """Comoving halo radius in Mpc/h for masses in Msun/h of the definition `mdef`."""
+        mass = np.atleast_1d(np.asarray(mass, dtype=float))
+        physical = self._ask(f"mdef = {mdef!r}", _mass_so.M_to_R, mass, redshift, mdef)
+        return np.asarray(physical) * (1.0 + redshift) / 1000.0
+
+    def mass_function(
+        self, mass: Any, *, redshift: float = 0.0, mdef: str = "vir", model: str = "tinker08"
+    ) -> FloatArray:
+        """Comoving dn/dlnM in (Mpc/h)^-3 at masses in Msun/h."""
+        _known("mass_function", model, _mass_function.models)
+        return self._ask(
+            f"mass_function = {model!r} with mdef = {mdef!r} at redshift {redshift:g}",
+            _mass_function.massFunction,
+            np.atleast_1d(np.asarray(mass, dtype=float)),
+            redshift,
+            q_out="dndlnM",
+            mdef=mdef,
+            model=model,
+        )
+
+    def bias(
+        self, mass: Any, *, redshift: float = 0.0, mdef: str = "vir", model: str = "tinker10"
+    ) -> FloatArray:
+        """Linear halo bias at masses in Msun/h."""
+        _known("bias", model, _bias.models)
+        return self._ask(
+            f"bias = {model!r} with mdef = {mdef!r} at redshift {redshift:g}",
+            _bias.haloBias,
+            np.atleast_1d(np.asarray(mass, dtype=float)),
+            redshift,
+            mdef=mdef,
+            model=model,
+        )
+
+    def concentration(
+        self, mass: Any, *, redshift: float = 0.0, mdef: str = "vir", model: str = "diemer19"
+    ) -> FloatArray:
+        """Median concentration at masses in Msun/h; interpolated in ln M.
+
+        Raises
+        ------
+        ValueError
+            If the relation does not reach to these masses, redshift and definition.
+        """
+        _known("concentration", model, _concentration.models)
+        mass = np.atleast_1d(np.asarray(mass, dtype=float))
+        if not mass.size:
+            return np.empty(0)
+        # The relations are smooth, and some solve an equation for every mass.
+        span = np.log(mass.min()), np.log(mass.max())
+        grid = np.linspace(span[0], span[1], 2 + int(16 * (span[1] - span[0])))
+        what = f"concentration = {model!r} with mdef = {mdef!r} at redshift {redshift:g}"
+        found, valid = self._ask(
+            what,
+            _concentration.concentration,
+            np.exp(grid),
+            mdef,
+            redshift,
+            model=model,
+            range_return=True,
+        )
+        found = np.asarray(found, dtype=float)
+        if not (np.all(valid) and np.isfinite(found).all() and (found > 0).all()):
+            raise ValueError(
+                f"{what} does not cover the masses {mass.min():.3g} to {mass.max():.3g} Msun/h; "
+                "choose another relation, such as 'diemer19'"
+            )
+        return np.exp(np.interp(np.log(mass), grid, np.log(found)))
+
+    def _ask(self, what: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with _session(self._colossus):
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:  # colossus raises bare Exception
+                raise ValueError(f"{what}: {error}") from None
+
+
+@contextmanager
+def _session(cosmology: Any) -> Iterator[None]:
+    """colossus with `cosmology` as the current one and no files, then as it was."""
+    with _LOCK:
+        before = _cosmology.current_cosmo, _concentration.storageUser
+        _cosmology.setCurrent(cosmology)
+        _concentration.storageUser = _memory_only()
+        try:
+            yield
+        finally:
+            _cosmology.current_cosmo, _concentration.storageUser = before
+
+
+_TABLES: list[Any] = []
+
+
+def _memory_only() -> Any:
+    """colossus' store of concentration tables, kept in memory for the life of the process."""
+    if not _TABLES:
+        label = "concentration"
+        _TABLES.append(_storage.StorageUser("", "", lambda: label, lambda: label, None))
+    return _TABLES[0]
+
+
+def _known(argument: str, model: str, models: Mapping[str, Any]) -> None:
+    if model not in models:
+        raise ValueError(
+            f"{argument} = {model!r}: no such relation{nearest(str(model), list(models))}"
+        )
+
+
+def _parameters_of(cosmology: Any) -> tuple[str, dict[str, Any]]:
+    if isinstance(cosmology, Cosmology):
+        cosmology = cosmology.to_dict()
+    if isinstance(cosmology, _cosmology.Cosmology):
+        keys = (*_PARAMETERS, *_DARK_ENERGY)
+        return cosmology.name, {k: getattr(cosmology, k) for k in keys}
+    if isinstance(cosmology, str):
+        if cosmology not in _cosmology.cosmologies or cosmology == "powerlaw":
+            names = [n for n in _cosmology.cosmologies if n != "powerlaw"]
+            raise ValueError(f"cosmology = {cosmology!r}: no such name{nearest(cosmology, names)}")
+        return cosmology, dict(_cosmology.cosmologies[cosmology])
+    if isinstance(cosmology, Mapping):
+        parameters = dict(cosmology)
+        name = str(parameters.pop("name", "custom"))
+        for key in parameters:
+            if key not in (*_PARAMETERS, *_DARK_ENERGY):
+                known = nearest(str(key), (*_PARAMETERS, *_DARK_ENERGY))
+                raise ValueError(f"cosmology: no parameter {key!r}{known}")
+        lacking = [k for k in ("H0", "Om0", "Ob0", "sigma8", "ns") if k not in parameters]
+        if lacking:
+            raise ValueError(f"cosmology: {', '.join(lacking)} must be given as well")
+        return name, parameters
+    if isinstance(cosmology, FLRW):
+        return _from_astropy(cosmology)
+    raise TypeError(
+        "cosmology must be a name known to colossus, a mapping of parameters, an astropy or a "
+        f"colossus cosmology, not {type(cosmology).__name__}"
+    )
+
+
+def _from_astropy(cosmology: FLRW) -> tuple[str, dict[str, Any]]:
+    if isinstance(cosmology, w0waCDM):
+        dark = {"de_model": "w0wa", "w0": float(cosmology.w0), "wa": float(cosmology.wa)}
+    elif isinstance(cosmology, wCDM):
+        dark = {"de_model": "w0", "w0": float(cosmology.w0)}
+    elif isinstance(cosmology, LambdaCDM):
+        dark = {}
+    else:
+        raise ValueError(f"cosmology: {type(cosmology).__name__} is not one colossus can take over")
+    name = cosmology.name or "astropy"
+    found = {"sigma8": cosmology.meta.get("sigma8"), "ns": cosmology.meta.get("n")}
+    if None in found.values() or cosmology.Ob0 is None:
+        raise ValueError(
+            f"cosmology {name!r} does not say sigma8, n and Ob0, which the power spectrum needs: "
+            "make it with Ob0=... and meta={'sigma8': ..., 'n': ...}"
+        )
+    flat = abs(float(cosmology.Ok0)) < 1e-12
+    return name, {
+        "flat": flat,
+        "H0": float(cosmology.H0.value),
+        # Massive neutrinos count as matter today; colossus has no massive ones of its own.
+        "Om0": float(cosmology.Om0) + (float(cosmology.Onu0) if cosmology.has_massive_nu else 0.0),
+        "Ob0": float(cosmology.Ob0),
+        "Ode0": None if flat else float(cosmology.Ode0),
+        "Tcmb0": float(cosmology.Tcmb0.value),
+        "Neff": float(cosmology.Neff),
+        "relspecies": bool(cosmology.Tcmb0.value > 0),
+        **found,
+        **dark,
+    }

@@ -1,0 +1,227 @@
+"""Host haloes in a periodic box."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr._checks import Origin, as_float, positive
+from pysoftcorr.mocks import halo_checks as checks
+from pysoftcorr.mocks.halo_files import is_own, read_own, write
+from pysoftcorr.mocks.reading import from_table as _from_table
+from pysoftcorr.mocks.simulate import simulate as _simulate
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class HaloCatalog:
+    """Host haloes in a periodic cubic box, with what an HOD with alignments asks of them.
+
+    Parameters
+    ----------
+    position : array_like, shape (N, 3)
+        Comoving Mpc/h, within [0, boxsize).
+    mass : array_like, shape (N,)
+        Msun/h.
+    radius : array_like, shape (N,)
+        Comoving halo radius in Mpc/h, of the same definition as the mass.
+    concentration : array_like, shape (N,)
+        Of the NFW profile within `radius`.
+    axis : array_like, shape (N, 3)
+        Major axes, of any length but 0; they are normalised, and have no head.
+    boxsize : float
+        Side of the box in Mpc/h.
+    cosmology : mapping or str, optional
+        Name or parameters of the cosmology, kept for the record.
+    meta : mapping, optional
+        How the haloes were made; as JSON can hold it.
+    wrap : bool
+        Move positions outside the box by whole boxes instead of refusing them.
+
+    Attributes
+    ----------
+    position, mass, radius, concentration, axis : ndarray of float64
+        As above, C-contiguous.
+    boxsize : float
+    cosmology : dict, str or None
+    meta : dict
+
+    Raises
+    ------
+    ValueError
+        If columns differ in length or are empty, hold NaN, lie outside the box, have a range
+        that Mpc/h and Msun/h do not give, or an axis of length 0; the message names the column
+        and the first rows.
+    TypeError
+        If a column is not of numbers.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks import HaloCatalog
+    >>> haloes = HaloCatalog(
+    ...     [[1.0, 2.0, 3.0], [9.0, 0.0, 5.0]], [1e13, 1e12], [0.45, 0.21], [7.0, 9.0],
+    ...     [[0.0, 0.0, 2.0], [1.0, 1.0, 0.0]], boxsize=10.0)
+    >>> len(haloes), haloes.axis[0].tolist()
+    (2, [0.0, 0.0, 1.0])
+    >>> len(haloes[haloes.mass > 5e12])
+    1
+    """
+
+    def __init__(
+        self,
+        position: Any,
+        mass: Any,
+        radius: Any,
+        concentration: Any,
+        axis: Any,
+        *,
+        boxsize: float,
+        cosmology: Mapping[str, Any] | str | None = None,
+        meta: Mapping[str, Any] | None = None,
+        wrap: bool = False,
+        _origin: Origin | None = None,
+    ) -> None:
+        origin = _origin or Origin()
+        self.boxsize = checks.box_side(boxsize)
+        vectors = {"position": checks.vectors("position", position)}
+        vectors["axis"] = checks.vectors("axis", axis)
+        columns = {
+            name: as_float(name, values, origin)[0]
+            for name, values in (
+                ("mass", mass),
+                ("radius", radius),
+                ("concentration", concentration),
+            )
+        }
+        every = {**vectors, **columns}
+        lengths = {name: len(values) for name, values in every.items()}
+        if len(set(lengths.values())) > 1:
+            listed = ", ".join(f"{name} {n}" for name, n in lengths.items())
+            raise ValueError(f"columns differ in length: {listed}")
+        if not len(columns["mass"]):
+            raise ValueError("the halo catalogue is empty: it has no rows")
+        checks.finite(every, origin)
+        checks.masses(columns["mass"], origin)
+        checks.radii(columns["radius"], columns["mass"], origin)
+        positive("concentration", columns["concentration"], origin)
+        self.position = checks.boxed(vectors["position"], self.boxsize, origin, wrap=wrap)
+        self.axis = checks.unit_axes(vectors["axis"], origin)
+        self.mass: FloatArray = columns["mass"]
+        self.radius: FloatArray = columns["radius"]
+        self.concentration: FloatArray = columns["concentration"]
+        self.cosmology = _plain_json("cosmology", cosmology)
+        self.meta: dict[str, Any] = _plain_json("meta", dict(meta or {}))
+
+    def __len__(self) -> int:
+        return len(self.mass)
+
+    def __repr__(self) -> str:
+        return (
+            f"<HaloCatalog: {len(self)} haloes of {self.mass.min():.3g} to "
+            f"{self.mass.max():.3g} Msun/h in {self.boxsize:g} Mpc/h>"
+        )
+
+    def __getitem__(self, rows: Any) -> HaloCatalog:
+        """The chosen haloes, by a mask, a slice or row numbers, as a catalogue."""
+        if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
+            rows = [rows]
+        index = np.arange(len(self))[rows]
+        return HaloCatalog(
+            self.position[index],
+            self.mass[index],
+            self.radius[index],
+            self.concentration[index],
+            self.axis[index],
+            boxsize=self.boxsize,
+            cosmology=self.cosmology,
+            meta=self.meta,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every number and the record are the same."""
+        if not isinstance(other, HaloCatalog):
+            return NotImplemented
+        names = ("position", "mass", "radius", "concentration", "axis")
+        return (
+            self.boxsize == other.boxsize
+            and self.cosmology == other.cosmology
+            and self.meta == other.meta
+            and all(np.array_equal(getattr(self, n), getattr(other, n)) for n in names)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def summary(self) -> str:
+        """A few lines on the haloes: number, masses, box, how they were made."""
+        volume = self.boxsize**3
+        lines = [
+            f"{len(self)} host haloes in a box of {self.boxsize:g} Mpc/h "
+            f"({len(self) / volume:.3g} per (Mpc/h)^3)",
+            f"  mass           {self.mass.min():.3g} to {self.mass.max():.3g} Msun/h "
+            f"(median {np.median(self.mass):.3g})",
+            f"  radius         {self.radius.min():.3g} to {self.radius.max():.3g} Mpc/h",
+            f"  concentration  {self.concentration.min():.3g} to {self.concentration.max():.3g} "
+            f"(median {np.median(self.concentration):.3g})",
+        ]
+        if self.cosmology is not None:
+            name = self.cosmology if isinstance(self.cosmology, str) else self.cosmology["name"]
+            lines.append(f"  cosmology      {name}")
+        lines += [f"  {key:<14} {value}" for key, value in self.meta.items() if value is not None]
+        return "\n".join(lines)
+
+    # ------------------------------------------------------------------ files
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the catalogue to HDF5, whole or not at all; `read` gives an equal one.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is neither .h5 nor .hdf5.
+        FileExistsError
+            If the file is there and `overwrite` is not set.
+        FileNotFoundError, OSError
+            If nothing can be written there.
+        """
+        write(self, path, overwrite=overwrite)
+
+    @classmethod
+    def read(cls, path: str | PathLike[str], **options: Any) -> HaloCatalog:
+        """Read a file of `write`, of halotools (HDF5), of Rockstar (ASCII), or any table.
+
+        Parameters
+        ----------
+        path : path
+        **options
+            Those of `from_table`, for files that `write` did not make.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file is not there.
+        ValueError
+            As `from_table`; also if options are given for a file of `write`.
+        """
+        if is_own(path):
+            if options:
+                raise ValueError(
+                    f"{path} was written by HaloCatalog.write and is read as it is, without "
+                    f"{', '.join(options)}"
+                )
+            return read_own(path)
+        return cls.from_table(path, **options)
+
+    from_table = classmethod(_from_table)
+    simulate = classmethod(_simulate)
+
+
+def _plain_json(name: str, value: Any) -> Any:
+    """The value as JSON gives it back; TypeError where JSON cannot hold it."""
+    try:
+        return json.loads(json.dumps(value))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be of text, numbers, lists and dicts") from None
