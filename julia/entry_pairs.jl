@@ -39,8 +39,8 @@ function repeated_pair_sums!(out, kind::Kind, a::Sets, b::Sets, auto, edges)
         return first, auto ? first : Load(p.second, weights(b, k), fields(b, k))
     end
     if R == 1
-        p = pairing(1)
-        out[:, :, 1] = pair_sums(kind, p, loads(p, 1)...)
+        whole = pairing(1)
+        out[:, :, 1] = pair_sums(kind, whole, loads(whole, 1)...)
         return nothing
     end
     done = Threads.Atomic{Int}(0)

@@ -343,11 +343,12 @@ function solve(f::Factor, b)
     if f.kind == 1
         q = lu_solve!(f.L, f.pivots, q)
     else
-        f.kind == 2 && (q = [sum(f.symmetric[i, j] * q[j] for j in eachindex(q)) for i in eachindex(q)])
-        q = cholesky_solve!(f.L, q)
+        q = cholesky_solve!(f.L, f.kind == 2 ? times(f.symmetric, q) : q)
     end
     return f.scale .* q
 end
+
+times(S, q) = [sum(S[i, j] * q[j] for j in eachindex(q)) for i in eachindex(q)]
 
 function cholesky_solve!(L, q)
     n = length(q)
