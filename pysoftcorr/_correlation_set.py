@@ -197,11 +197,14 @@ class CorrelationSet(Mapping[str, Correlation]):
         """`Correlation.format_table` of each, one after another."""
         return set_text(self)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
-        """Plot every statistic on the same axes; gives the axes."""
-        for item in self.values():
-            ax = item.plot(ax=ax, **kwargs)
-        return ax
+    def plot(self, **kwargs: Any) -> Any:
+        """Plot every statistic in a panel of its own; gives the figure.
+
+        Takes what `pysoftcorr.plots.plot_correlation_set` takes.
+        """
+        from pysoftcorr.plots import plot_correlation_set
+
+        return plot_correlation_set(self, **kwargs)
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write to one file; as `Correlation.write`."""

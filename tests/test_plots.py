@@ -114,7 +114,7 @@ def test_naive_curve_is_drawn_beside():
 
 def test_curves_on_the_same_axes_do_not_cover_one_another():
     both = CorrelationSet([correlation("xip"), correlation("xim")], name="xi_pm")
-    ax = both.plot()
+    ax = both["xim"].plot(ax=both["xip"].plot())
     assert len(ax.containers) == 4
     first = [c.lines[0].get_xdata()[0] for c in ax.containers]
     assert len(set(np.round(first, 6))) == 4

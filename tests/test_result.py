@@ -361,14 +361,11 @@ def test_repr():
 
 def test_plot_hands_over_to_plots(monkeypatch):
     calls = []
-
-    def plot_correlation(result, ax=None, **kwargs):
-        calls.append((result.name, ax, kwargs))
-        return "axes"
-
     stand_in = types.ModuleType("pysoftcorr.plots")
-    stand_in.plot_correlation = plot_correlation
+    stand_in.plot_correlation = lambda one, ax=None, **kw: calls.append((one.name, ax, kw))
+    stand_in.plot_correlation_set = lambda many, **kw: calls.append((many.name, kw))
     monkeypatch.setitem(sys.modules, "pysoftcorr.plots", stand_in)
-    both = CorrelationSet([correlation("a"), correlation("b")])
-    assert both.plot(color="k") == "axes"
-    assert calls == [("a", None, {"color": "k"}), ("b", "axes", {"color": "k"})]
+    both = CorrelationSet([correlation("a"), correlation("b")], name="pair")
+    both.a.plot(color="k")
+    both.plot(title="t")
+    assert calls == [("a", None, {"color": "k"}), ("pair", {"title": "t"})]

@@ -183,7 +183,10 @@ def _line(ax: Axes, naive: Correlation, label: str) -> None:
     ax.plot(theta[good], naive.value[good], color=NAIVE, lw=1.3, label=label, zorder=2)
     if np.isfinite(naive.varshot[good]).all() and (naive.varshot[good] > 0).any():
         low, high = naive.value - naive.sigma_shot, naive.value + naive.sigma_shot
-        ax.fill_between(theta[good], low[good], high[good], color=NAIVE, alpha=0.18, lw=0)
+        ax.fill_between(
+            theta[good], low[good], high[good], color=NAIVE, alpha=0.18, lw=0,
+            label=f"{label}, shot noise",
+        )  # fmt: skip
 
 
 def _dress(ax: Axes, correlation: Correlation) -> None:
