@@ -30,7 +30,7 @@ setup: image
 julia: $(INSTALLED)
 	@$(BIN)/python -m pysoftcorr._julia install --no-image
 
-# The runtime, and a system image of the Julia sources as they are: two minutes after each edit,
+# The runtime, and a system image of the Julia sources as they are: some minutes after each edit,
 # which the tests do without.
 image: $(INSTALLED)
 	@$(BIN)/python -m pysoftcorr._julia install

@@ -32,7 +32,7 @@ COMPILE_COMMAND = "softcorr julia compile"
 # Counts the ways in which images have been made.
 RECIPE = 1
 COMPILERS = ("cc", "gcc", "clang")
-SAVES = "some 4 seconds of each start"
+SAVES = "some 5 seconds of each start"
 BUILD_SECONDS = 3600
 # Of /proc/cpuinfo: what decides whether code compiled for one processor runs on another.
 CPU_FIELDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
@@ -209,7 +209,7 @@ def compile_image(*, force: bool = False, log: Log = print, found: Found | None 
         if not force and path.exists() and not problem(path):
             log(f"the system image is there: {path}")
             return path
-        log(f"compiling ahead of time: about two minutes, once; saves {SAVES}")
+        log(f"compiling ahead of time: some minutes, once; saves {SAVES}")
         for left in folder().glob(f".{runtime}-*"):
             shutil.rmtree(left, ignore_errors=True)
         try:
