@@ -139,7 +139,10 @@ def from_table(
                 "axes='random' with a seed to draw them at random"
             )
         opened.prefetch(text for texts in chosen.values() for text in texts)
-        n = table.rows(chosen["mass"][0])
+        try:
+            n = table.rows(chosen["mass"][0])
+        except ValueError as error:
+            raise ValueError(f"mass: {error}") from None
         if n == 0:
             raise ValueError(f"the halo catalogue is empty: {table.label} has no rows")
         labels = {name: ", ".join(texts) for name, texts in chosen.items()}

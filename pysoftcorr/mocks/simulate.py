@@ -12,6 +12,7 @@ from scipy import fft
 from pysoftcorr._random import Seed, root_seed, stream
 from pysoftcorr._version import __version__
 from pysoftcorr.mocks.abundance import Abundance
+from pysoftcorr.mocks.alignment import draw_watson
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.exclusion import separate
 from pysoftcorr.mocks.lpt import MESH_MAX, MESH_MIN, Grid, LPTField
@@ -120,8 +121,6 @@ def simulate(
     >>> haloes.boxsize, bool(haloes.mass.min() >= 1e12), haloes.meta["mass_function"]
     (50.0, True, 'tinker08')
     """
-    from pysoftcorr.mocks.alignment import draw_watson
-
     check_options(boxsize, mesh, redshift, concentration_scatter, axis_alignment)
     used = root_seed(seed)
     world = Cosmology(cosmology)
