@@ -145,15 +145,18 @@ function centres!(next, sums, v)
     return next
 end
 
+const SETTLED_CHANGE = 1e-3
+
 """
     fuzzy_cmeans!(v, u, x, w, m, tol, max_sweeps; accelerate) -> (objectives, changes, converged)
 
 Iterate memberships and centres from the start `v` until ||dU||_F < tol. `v` and `u` hold the
 answer, with `u` the memberships in `v`. One objective and one ||dU||_F per accepted sweep.
 
-With `accelerate`, the centres are extrapolated from the last sweeps (Anderson 1965). A step that
-would raise the objective is undone and replaced by the plain one, so that the objective falls
-either way and the fixed point is the same.
+With `accelerate`, the centres are extrapolated from the last sweeps (Anderson 1965) once
+memberships change by less than `SETTLED_CHANGE` (root mean square over the objects): before that
+a long step may lead to another of the many minima. A step that would raise the objective is undone
+and replaced by the plain one, so that the objective falls either way.
 """
 function fuzzy_cmeans!(v, u, x, w, m, tol, max_sweeps; accelerate = true)
     T = eltype(v)
@@ -178,7 +181,8 @@ function fuzzy_cmeans!(v, u, x, w, m, tol, max_sweeps; accelerate = true)
         push!(changes, sqrt(change))
         changes[end] < tol && return objectives, changes, true
         centres!(plain, sums, v)
-        extrapolated = accelerate && extrapolate!(v, plain, history)
+        settled = changes[end] < SETTLED_CHANGE * sqrt(size(x, 2))
+        extrapolated = accelerate && settled && extrapolate!(v, plain, history)
         extrapolated || copyto!(v, plain)
         extrapolated && size(v, 2) == 3 && normalise_rows!(v)
         progress(sweeps, max_sweeps)

@@ -47,8 +47,9 @@ class SoftClustering:
     max_iter : int
         Most sweeps over the objects.
     accelerate : bool
-        Extrapolate from the last sweeps (Anderson 1965). The fixed point is the same and J still
-        never rises; fewer sweeps are needed.
+        Once memberships change little from sweep to sweep, extrapolate from the last ones
+        (Anderson 1965). J still never rises, and the minimum is the one that plain sweeps lead
+        to; several times fewer are needed.
     use_weights : bool
         Weigh objects by the catalogue's weights; by default all count alike.
     seed : int, numpy.random.Generator or None
