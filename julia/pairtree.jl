@@ -392,7 +392,7 @@ end
         bin == 0 && continue
         low, high = min(low, bin), max(high, bin)
         if how isa OneByOne
-            # not arc(t): that loses half the digits near theta = pi
+            # not 2 asin(sqrt(t)/2), which loses half the digits near theta = pi
             theta = separation((a.x[s], a.y[s], a.z[s]), (b.x[slot], b.y[slot], b.z[slot]))
             lanes[16 + lane] = load.w[slot] * theta
             lanes[24 + lane] = load.w[slot] * log_of(theta)

@@ -25,9 +25,6 @@ derivative (zero) where the two coincide or are antipodal.
     return atan(s, u[1] * v[1] + u[2] * v[2] + u[3] * v[3])
 end
 
-"Angle of a squared chord."
-@inline arc(t) = iszero(t) ? zero(t) : 2 * asin(min(sqrt(t) / 2, one(t)))
-
 """
     projections(u, v) -> (a, b)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from sky_twins import all_sky, field, pair_twin, random_rotation, replaced, rotated
 
 from pysoftcorr import Catalog, gamma_t, xi_pm
@@ -153,6 +155,29 @@ def test_theta_near_half_a_turn():
     done = xi_pm(cat[:20], "edges:10700,10800", catalog2=cat[20:]).xip
     theta = done.theta[0] * RADIANS["arcmin"]
     assert abs(theta - (np.pi - np.radians(1.5e-4))) < 5e-15
+
+
+def test_separation_against_astropy():
+    """Single pairs from 1e-7 degrees to almost 180, everywhere; among them 12' in Dec at COSMOS.
+
+    A latitude taken for a longitude would make 10.4' of those.
+    """
+    rng = np.random.default_rng(2)
+    ra1, dec1 = rng.uniform(0, 360, 60), np.degrees(np.arcsin(rng.uniform(-1, 1, 60)))
+    reach, bearing = 10 ** rng.uniform(-7, 2.24, 60), rng.uniform(0, 360, 60)
+    first = SkyCoord(ra1, dec1, unit="deg")
+    second = first.directional_offset_by(bearing * u.deg, reach * u.deg)
+    ra2, dec2 = second.ra.deg, second.dec.deg
+    ra1, dec1 = np.r_[ra1, 150.1, 359.99, 0], np.r_[dec1, 2.2, 85, 90]
+    ra2, dec2 = np.r_[ra2, 150.1, 0.01, 180], np.r_[dec2, 2.4, 85, 85]
+    want = SkyCoord(ra1, dec1, unit="deg").separation(SkyCoord(ra2, dec2, unit="deg")).rad
+    everything = Binning.explicit([0, np.pi], "rad")
+    got = []
+    for a, d, b, e in zip(ra1, dec1, ra2, dec2, strict=True):
+        pair = Catalog(ra=[a, b], dec=[d, e], g1=[0.0, 0], g2=[0.0, 0])
+        got.append(xi_pm(pair, everything).xip.theta[0])
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+    assert abs(np.degrees(got[60]) * 60 - 12) < 1e-9
 
 
 def test_many_weightings_at_once_equal_one_by_one():
