@@ -371,12 +371,12 @@ end
 
 function lu_solve!(LU, pivots, q)
     n = length(q)
-    @inbounds for k in 1:n
+    @inbounds for k in 1:n      # all exchanges first: `lu!` exchanged whole rows
         p = pivots[k]
         q[k], q[p] = q[p], q[k]
-        for i in (k + 1):n
-            q[i] -= LU[i, k] * q[k]
-        end
+    end
+    @inbounds for k in 1:n, i in (k + 1):n
+        q[i] -= LU[i, k] * q[k]
     end
     @inbounds for k in n:-1:1
         q[k] /= LU[k, k]

@@ -26,6 +26,9 @@ nbins(bins::SoftBins) = length(bins.lo)
 const ARCMIN = 10800 / pi                 # arcmin in a radian
 # exp(-745.2) is below the least positive number: beyond this a weight is exactly 0.
 const UNDERFLOW = 745.2
+# Points with sin^2(theta) below this are the same to rounding, or antipodal: nothing can be said
+# of the direction from one to the other, and the pair has no derivative with respect to positions.
+const COINCIDENT = 1e-30
 # A bin whose weights sum to less has no pairs.
 const NO_PAIRS = 1e-290
 
@@ -76,7 +79,10 @@ what cancels for close pairs already cancelled, and 0 for coincident and antipod
     h = (dx^2 + dy^2 + dz^2) / 2
     c = u[1] * dy - u[2] * dx
     a, b = dz + u[3] * h, dz - v[3] * h
-    return minus ? (a * b - c^2, -c * dz * (2 - h)) : (c^2 + a * b, c * h * (u[3] + v[3]))
+    re, im = minus ? (a * b - c^2, -c * dz * (2 - h)) : (c^2 + a * b, c * h * (u[3] + v[3]))
+    # |z| is about sin^2(theta): what is left of it for such points is rounding.
+    primal(re)^2 + primal(im)^2 < COINCIDENT^2 && return zero(re), zero(im)
+    return re, im
 end
 
 """
@@ -117,6 +123,13 @@ the parts tangent to the sphere mean something; 0 where z is.
     return (c_ * v[2] - px, -c_ * v[1] - py, u3_ - pz), (px - c_ * u[2], py + c_ * u[1], v3_ + pz)
 end
 
+"`separation` in arcmin, without derivative where `separation_slope` is 0."
+@inline function soft_separation(u, v)
+    t = chord2(u, v)
+    near = primal(t * (4 - t)) < 4 * COINCIDENT
+    return ARCMIN * (near ? separation(map(primal, u), map(primal, v)) + zero(t) : separation(u, v))
+end
+
 """
     separation_slope(u, v) -> (along u, along v)
 
@@ -129,7 +142,7 @@ Derivatives of the separation (radians) as vectors of which only the tangent par
     cz = u[1] * v[2] - u[2] * v[1]
     s2 = cx^2 + cy^2 + cz^2
     zero3 = (zero(s2), zero(s2), zero(s2))
-    iszero(s2) && return zero3, zero3
+    s2 < COINCIDENT && return zero3, zero3
     f = inv(sqrt(s2))
     if u[1] * v[1] + u[2] * v[2] + u[3] * v[3] >= 0
         # -v and u - v have the same tangent part at u; the second keeps the digits of close pairs
@@ -190,7 +203,7 @@ function sum_row!(s, bins, x, M, W, i, reach2)
     @inbounds for j in (i + 1):length(W)
         v = point(x, j)
         chord2(u, v) > reach2 && continue
-        theta = ARCMIN * separation(u, v)
+        theta = soft_separation(u, v)
         re, im = double_angle(pair_turn(u, v, bins.minus)...)
         N = product(M, i, j, re, im, bins.minus)[1]
         D = W[i] * W[j]
@@ -274,7 +287,7 @@ function pull_row!(acc, weight, slope, bins, x, M, W, num_, den_, i, reach2, apa
     @inbounds for j in (i + 1):length(W)
         v = point(x, j)
         chord2(u, v) > reach2 && continue
-        theta = ARCMIN * separation(u, v)
+        theta = soft_separation(u, v)
         seen = false
         for b in 1:nb
             weight[b], slope[b] = bin_weight_slope(bins, b, theta)
