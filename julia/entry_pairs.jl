@@ -62,6 +62,8 @@ end
                              g2::Ptr{Float64}, n2::Int64, rx2::Int64, rw2::Int64,
                              edges::Ptr{Float64}, nbins::Int64, out::Ptr{Float64})
     which = KINDS[kind]
+    which isa NG && auto != 0 &&
+        throw(ArgumentError("count-shear pairs are of two sets: lenses and sources"))
     f = 2 * nfields(which)
     first = Sets(unsafe_wrap(Array, xyz1, (3, n1, rx1)), unsafe_wrap(Array, w1, (n1, rw1)),
                  unsafe_wrap(Array, g1, (which isa NG ? 0 : f, n1, rx1)))

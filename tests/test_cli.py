@@ -251,6 +251,20 @@ def test_demo(run, tmp_path):
     assert json.loads(out)["finding"]["verdict"] == find(saved, naive=naive).verdict
 
 
+def test_julia_install_and_compile_pass_their_options_on(run, monkeypatch):
+    calls = []
+    from pysoftcorr._julia import image, install
+
+    monkeypatch.setattr(install, "install", lambda **options: calls.append(options))
+    monkeypatch.setattr(image, "compile_image", lambda **options: calls.append(options))
+    assert run("julia", "install", "--no-image", "--method", "debian")[0] == 0
+    assert run("julia", "compile", "--force")[0] == 0
+    assert calls == [
+        {"prefix": None, "method": "debian", "force": False, "image": False},
+        {"force": True},
+    ]
+
+
 def test_julia_status(run):
     code, out, err = run("julia", "status", "--json")
     assert code == 0, err

@@ -11,6 +11,7 @@ import typer
 
 from pysoftcorr._version import __version__
 from pysoftcorr.cli import commands
+from pysoftcorr.cli.gradient import gradient
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
 
@@ -136,6 +137,7 @@ _command("rho", commands.rho, ("catalog", "Stars and PSF model: FITS, HDF5, Parq
 _command("xi", commands.xi, ("catalog", "Positions and shears."))
 _command("wtheta", commands.wtheta, ("data", "Positions."), ("randoms", "Random points."))
 _command("cluster", commands.cluster, ("catalog", "Positions."))
+_command("gradient", gradient)
 
 
 @app.command()
@@ -157,11 +159,24 @@ def julia_install(
     prefix: Annotated[str | None, typer.Option(metavar="DIR", help="Where to put it.")] = None,
     method: Annotated[str, typer.Option(help="auto, juliacall or debian.")] = "auto",
     force: Annotated[bool, typer.Option("--force", help="Install anew.")] = False,
+    image: Annotated[
+        bool, typer.Option("--image/--no-image", help="Compile ahead of time (minutes, once).")
+    ] = True,
     debug: Debug = False,
 ) -> None:
     """Get a Julia runtime; may be run again at any time."""
     with one_line_errors(debug=debug):
-        commands.julia_install(prefix=prefix, method=method, force=force)
+        commands.julia_install(prefix=prefix, method=method, force=force, image=image)
+
+
+@julia.command("compile")
+def julia_compile(
+    force: Annotated[bool, typer.Option("--force", help="Compile anew.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Compile ahead of time, so that later starts take a second."""
+    with one_line_errors(debug=debug):
+        commands.julia_compile(force=force)
 
 
 @julia.command("status")

@@ -71,13 +71,20 @@ def demo(out: str, *, threads: int | None, as_json: bool) -> None:
         print(json.dumps(document))
 
 
-def julia_install(*, prefix: str | None, method: str, force: bool) -> None:
+def julia_install(*, prefix: str | None, method: str, force: bool, image: bool) -> None:
     """Get a Julia runtime."""
     from pysoftcorr._julia import install
 
     if method not in install.METHODS:
         raise ValueError(f"--method {method}: must be one of {', '.join(install.METHODS)}")
-    install.install(prefix=prefix, method=method, force=force)
+    install.install(prefix=prefix, method=method, force=force, image=image)
+
+
+def julia_compile(*, force: bool) -> None:
+    """Compile the Julia sources ahead of time."""
+    from pysoftcorr._julia.image import compile_image
+
+    compile_image(force=force)
 
 
 def julia_status(*, as_json: bool) -> None:
