@@ -1,0 +1,329 @@
+"""Correlations of galaxies in a box: xi, omega and eta from one pass over the pairs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.table import Table
+
+from pysoftcorr._version import __version__
+from pysoftcorr.mocks import halo_checks as checks
+from pysoftcorr.mocks._pairs import (
+    COUNT,
+    ETA,
+    OMEGA1,
+    OMEGA2,
+    SEPARATION,
+    WEIGHT,
+    BoxSet,
+    box_set,
+    check_edges,
+    pair_sums,
+    ratio,
+    shell_fraction,
+)
+from pysoftcorr.mocks.galaxies import GalaxyCatalog
+
+__all__ = ["BoxCorrelations", "box_correlations"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class BoxCorrelations:
+    """What `box_correlations` gives; every array has shape (nbins,) unless said otherwise.
+
+    Attributes
+    ----------
+    edges : ndarray, shape (nbins + 1,)
+        Of the bins (lo, hi], comoving Mpc/h.
+    r : ndarray
+        Weighted mean separation of the pairs, Mpc/h.
+    npairs : ndarray of int64
+        Pairs; of one set each counts once.
+    weight : ndarray
+        Sum of w_i w_j, of one set over both orders of a pair: DD.
+    rr : ndarray
+        What `weight` would be on average of unclustered objects.
+    xi, omega, eta : ndarray
+        NaN in bins without pairs, and without the axes that they need.
+    npairs_1h, npairs_2h, xi_1h, xi_2h, omega_1h, omega_2h, eta_1h, eta_2h : ndarray or None
+        Pairs of the same and of different hosts: xi = xi_1h + xi_2h, with xi_1h = DD_1h/RR; omega
+        and eta are each the mean over the pairs of that kind. None without hosts.
+    settings : dict
+    version : str
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks import box_correlations
+    >>> result = box_correlations(
+    ...     [[1.0, 1.0, 0.5], [1.0, 1.0, 29.5]], [[0, 0, 1], [1, 0, 1]], boxsize=30,
+    ...     edges=[0.5, 2, 4])
+    >>> result.npairs.tolist(), result.r.tolist()
+    ([1, 0], [1.0, nan])
+    >>> result.omega.round(6).tolist(), result.eta.round(6).tolist()
+    ([0.416667, nan], [0.166667, nan])
+    """
+
+    edges: FloatArray
+    r: FloatArray
+    npairs: npt.NDArray[np.int64]
+    weight: FloatArray
+    rr: FloatArray
+    xi: FloatArray
+    omega: FloatArray
+    eta: FloatArray
+    npairs_1h: npt.NDArray[np.int64] | None
+    npairs_2h: npt.NDArray[np.int64] | None
+    xi_1h: FloatArray | None
+    xi_2h: FloatArray | None
+    omega_1h: FloatArray | None
+    omega_2h: FloatArray | None
+    eta_1h: FloatArray | None
+    eta_2h: FloatArray | None
+    settings: dict[str, Any]
+    version: str = __version__
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every number and the record are the same; NaN equals NaN."""
+        if not isinstance(other, BoxCorrelations):
+            return NotImplemented
+        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Lists, numbers and text alone, as JSON can hold them: NaN is None."""
+        out: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                out[f.name] = [None if v != v else v for v in value.tolist()]
+            elif value is not None:
+                out[f.name] = value
+        return out
+
+    def to_table(self) -> Table:
+        """One row a bin; settings and version as JSON in ``meta["PYSOFTCORR"]``."""
+        table = Table()
+        table["r_lo"], table["r_hi"] = self.edges[:-1], self.edges[1:]
+        for f in fields(self)[1:]:
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                table[f.name] = value
+        table.meta["PYSOFTCORR"] = json.dumps({"settings": self.settings, "version": self.version})
+        return table
+
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write to ECSV, whole or not at all; `read` gives an equal result.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is not .ecsv; `to_table` gives a table that astropy writes otherwise.
+        FileExistsError
+            If the file is there and `overwrite` is not set.
+        FileNotFoundError, OSError
+            If nothing can be written there.
+        """
+        from pysoftcorr.files import check_output, whole_file
+
+        if Path(path).suffix.lower() != ".ecsv":
+            raise ValueError(f"{path}: correlations in a box are written as .ecsv")
+        target = check_output(path, overwrite=overwrite)
+        with whole_file(target, overwrite=overwrite) as temporary:
+            self.to_table().write(temporary, format="ascii.ecsv")
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> BoxCorrelations:
+        """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
+        source = Path(path).expanduser()
+        if not source.exists():
+            raise FileNotFoundError(f"no such file: {source}")
+        try:
+            table = Table.read(source, format="ascii.ecsv")
+            record = json.loads(table.meta["PYSOFTCORR"])
+            columns = {n: np.ma.filled(np.ma.asarray(table[n]), np.nan) for n in table.colnames}
+            edges = np.append(columns.pop("r_lo"), columns.pop("r_hi")[-1:])
+            rest: dict[str, Any] = {f.name: columns.get(f.name) for f in fields(cls)[1:-2]}
+            return cls(edges=edges, **rest, **record)
+        except Exception as error:  # astropy's readers raise of every kind, for one reason
+            raise ValueError(f"{source} holds no correlations in a box: {error}") from None
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.array_equal(a, b, equal_nan=True)
+    return type(a) is type(b) and bool(a == b)
+
+
+def box_correlations(
+    galaxies: GalaxyCatalog | npt.ArrayLike,
+    axis: npt.ArrayLike | None = None,
+    *,
+    boxsize: float | None = None,
+    edges: npt.ArrayLike | None = None,
+    weights: npt.ArrayLike | None = None,
+    host: npt.ArrayLike | None = None,
+    second: GalaxyCatalog | npt.ArrayLike | None = None,
+    second_axis: npt.ArrayLike | None = None,
+    second_weights: npt.ArrayLike | None = None,
+    second_host: npt.ArrayLike | None = None,
+    periodic: bool = True,
+    wrap: bool = False,
+) -> BoxCorrelations:
+    """xi, omega and eta of galaxies in a box, of one set or of two.
+
+    - xi = DD/RR - 1, RR analytic: (sum of w)^2 V_shell/V, of two sets the product of their sums;
+    - omega = mean of (e_i . r_ij)^2/r_ij^2 - 1/3 over ordered pairs: how axes point at positions.
+      Of two sets the axis is that of the first, the position that of the second;
+    - eta = mean of (e_i . e_j)^2 - 1/3: how axes point alike.
+
+    Means are weighted by w_i w_j. A random axis gives 0, a parallel one 2/3, a square one -1/3.
+
+    Parameters
+    ----------
+    galaxies : GalaxyCatalog, or array_like, shape (N, 3)
+        Galaxies, or positions in comoving Mpc/h; a catalogue brings axes, hosts and box.
+    axis : array_like, shape (N, 3), optional
+        Axes of any length but 0, without head. Without them omega and eta are NaN.
+    boxsize : float
+        Side of the cube in Mpc/h.
+    edges : array_like, optional
+        Of the bins (lo, hi] in Mpc/h; by default 20 bins, even in the logarithm from 0.1 to 16.
+    weights : array_like, shape (N,), optional
+        1 by default; not negative.
+    host : array_like of int, shape (N,), optional
+        Number of the halo; splits the result into pairs of the same and of different hosts.
+    second, second_axis, second_weights, second_host : optional
+        The second set; its hosts are numbered as those of the first. Pairs at distance 0, such
+        as an object that is in both sets, count only where an edge is below 0: never.
+    periodic : bool
+        Whether separations are taken to the nearest image. If not, RR is that of a cube without
+        images, exactly.
+    wrap : bool
+        Move positions outside the box by whole boxes instead of refusing them.
+
+    Returns
+    -------
+    BoxCorrelations
+
+    Raises
+    ------
+    ValueError
+        If arrays differ in length, hold NaN, positions lie outside the box, an axis has length
+        0, weights are negative or all 0, or r_max is not below a third of a periodic box.
+    TypeError
+        If an argument is of the wrong kind.
+    KeyboardInterrupt
+        If the call is interrupted.
+
+    Notes
+    -----
+    Definitions as in Pandya et al. 2025, eq. 1 to 3, and as halotools' ``tpcf`` (Natural),
+    ``ed_3d`` and ``ee_3d``. The bits of a result do not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.mocks import box_correlations
+    >>> rng = np.random.default_rng(1)
+    >>> position, axis = rng.uniform(0, 60, (20_000, 3)), rng.normal(size=(20_000, 3))
+    >>> result = box_correlations(position, axis, boxsize=60, edges=[2, 4, 8, 16])
+    >>> bool(np.abs([result.xi, result.omega, result.eta]).max() < 0.01)
+    True
+    """
+    sets = []
+    if isinstance(galaxies, GalaxyCatalog):
+        boxsize = _same_box(boxsize, galaxies)
+    side = checks.box_side(boxsize)
+    bins = check_edges(edges, side, periodic=periodic)
+    sets.append(_as_set("", galaxies, axis, weights, host, side, wrap))
+    if second is not None:
+        if isinstance(second, GalaxyCatalog):
+            _same_box(side, second)
+        sets.append(
+            _as_set("second_", second, second_axis, second_weights, second_host, side, wrap)
+        )
+    elif any(x is not None for x in (second_axis, second_weights, second_host)):
+        raise ValueError("second_axis, second_weights or second_host is given without second")
+    split = all(s.has_host for s in sets)
+    cross = sets[1] if second is not None else None
+    sums = pair_sums(sets[0], cross, bins, boxsize=side, periodic=periodic, split=split)
+    settings = {"boxsize": side, "periodic": bool(periodic), "auto": second is None}
+    settings |= {"n": len(sets[0]), "weighted": weights is not None or second_weights is not None}
+    if second is not None:
+        settings["n_second"] = len(sets[1])
+    return _correlations(sums, sets, bins, side, periodic=periodic, split=split, settings=settings)
+
+
+def _correlations(
+    sums: FloatArray,
+    sets: list[BoxSet],
+    edges: FloatArray,
+    boxsize: float,
+    *,
+    periodic: bool,
+    split: bool,
+    settings: dict[str, Any],
+) -> BoxCorrelations:
+    auto = len(sets) == 1
+    totals = float(sets[0].weight.sum()) * float(sets[-1].weight.sum())
+    rr = totals * shell_fraction(edges, boxsize, periodic=periodic)
+    order = 2.0 if auto else 1.0  # ordered pairs of one set
+
+    def statistics(s: FloatArray) -> dict[str, Any]:
+        pairs = s[:, WEIGHT]
+        omega = (s[:, OMEGA1] + s[:, OMEGA2]) / 2 if auto else s[:, OMEGA1]
+        empty = np.full(len(pairs), np.nan)
+        return {
+            "npairs": np.rint(s[:, COUNT]).astype(np.int64),
+            "xi": np.where(s[:, COUNT] > 0, order * pairs / rr, np.nan),
+            "omega": ratio(omega, pairs) if sets[0].has_axes else empty,
+            "eta": ratio(s[:, ETA], pairs) if all(x.has_axes for x in sets) else empty,
+        }
+
+    whole = sums.sum(axis=0)
+    result = statistics(whole)
+    result["xi"] = result["xi"] - 1
+    if split:
+        two, one = statistics(sums[0]), statistics(sums[1])
+        # Where there are no pairs of a kind its part of xi is known: 0 or -1.
+        one["xi"], two["xi"] = np.nan_to_num(one["xi"]), np.nan_to_num(two["xi"]) - 1
+    parts: dict[str, Any] = {}
+    for name in result:
+        parts[f"{name}_1h"] = one[name] if split else None
+        parts[f"{name}_2h"] = two[name] if split else None
+    return BoxCorrelations(
+        edges=edges,
+        r=ratio(whole[:, SEPARATION], whole[:, WEIGHT]),
+        weight=order * whole[:, WEIGHT],
+        rr=rr,
+        settings=settings,
+        **result,
+        **parts,
+    )
+
+
+def _same_box(boxsize: Any, galaxies: GalaxyCatalog) -> float:
+    if boxsize is not None and checks.box_side(boxsize) != galaxies.boxsize:
+        raise ValueError(
+            f"boxsize = {boxsize!r} differs from that of the galaxies, {galaxies.boxsize:g} Mpc/h"
+        )
+    return galaxies.boxsize
+
+
+def _as_set(
+    prefix: str, objects: Any, axis: Any, weights: Any, host: Any, boxsize: float, wrap: bool
+) -> BoxSet:
+    if isinstance(objects, GalaxyCatalog):
+        axis = objects.axis if axis is None else axis
+        host = objects.host if host is None else host
+        objects = objects.position
+    return box_set(objects, axis, weights, host, boxsize=boxsize, wrap=wrap, prefix=prefix)

@@ -1,0 +1,358 @@
+"""Galaxies in a periodic box, with axes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from pysoftcorr._checks import Origin
+from pysoftcorr._random import Seed, root_seed
+from pysoftcorr._version import __version__
+from pysoftcorr.files import check_output, whole_file
+from pysoftcorr.mocks import alignment
+from pysoftcorr.mocks import halo_checks as checks
+from pysoftcorr.mocks._uniforms import uniforms
+
+__all__ = ["GalaxyCatalog"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+FORMAT = "pysoftcorr galaxies"
+FORMAT_VERSION = 1
+_COLUMNS = {
+    "position": ("Mpc/h", np.float64, 3),
+    "axis": ("", np.float64, 3),
+    "reference": ("", np.float64, 3),
+    "central": ("", np.bool_, 1),
+    "host": ("", np.int64, 1),
+    "rank": ("", np.int64, 1),
+    "scaled_radius": ("", np.float64, 1),
+}
+_RECORD = ("boxsize", "params", "seed", "cosmology", "version")
+
+
+class GalaxyCatalog:
+    """Galaxies of an `HODModel`: where they are, how they point, and whose they are.
+
+    Made by `HODModel.populate`, or from arrays.
+
+    Parameters
+    ----------
+    position : array_like, shape (N, 3)
+        Comoving Mpc/h within [0, boxsize).
+    axis : array_like, shape (N, 3), or None
+        Axes of any length but 0, without head; None takes those of `reference`.
+    reference : array_like, shape (N, 3), optional
+        Axes before misalignment: the halo's major axis of a central galaxy, the direction from
+        the centre of the halo of a satellite. By default `axis`.
+    central : array_like of bool, shape (N,), optional
+        By default every galaxy is one.
+    host : array_like of int, shape (N,), optional
+        Row of the halo in its catalogue; by default each galaxy has its own.
+    rank : array_like of int, shape (N,), optional
+        0 for central galaxies; satellites of one halo count from 1.
+    scaled_radius : array_like, shape (N,), optional
+        r/Rvir from the centre of the halo; 0 by default.
+    boxsize : float
+        Mpc/h.
+    params : mapping, optional
+        Of the HOD.
+    seed : int, optional
+    cosmology : optional
+        As that of the haloes.
+
+    Attributes
+    ----------
+    position, axis, reference, central, host, rank, scaled_radius : ndarray
+        As above; axes of length 1.
+    boxsize, params, seed, cosmology
+    version : str
+
+    Raises
+    ------
+    ValueError
+        If columns differ in length or are empty, hold NaN, lie outside the box or have axes of
+        length 0; the message names the column and the first rows.
+    TypeError
+        If a column is of the wrong kind.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks import GalaxyCatalog
+    >>> galaxies = GalaxyCatalog([[1, 2, 3], [4, 5, 6]], [[0, 0, 2], [1, 1, 0]], boxsize=10)
+    >>> len(galaxies), galaxies.axis[0].tolist()
+    (2, [0.0, 0.0, 1.0])
+    """
+
+    def __init__(
+        self,
+        position: npt.ArrayLike,
+        axis: npt.ArrayLike | None = None,
+        *,
+        boxsize: float,
+        reference: npt.ArrayLike | None = None,
+        central: npt.ArrayLike | None = None,
+        host: npt.ArrayLike | None = None,
+        rank: npt.ArrayLike | None = None,
+        scaled_radius: npt.ArrayLike | None = None,
+        params: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        cosmology: Any = None,
+        version: str = __version__,
+    ) -> None:
+        origin = Origin()
+        self.boxsize = checks.box_side(boxsize)
+        place = checks.vectors("position", position)
+        n = len(place)
+        if n == 0:
+            raise ValueError("the galaxy catalogue is empty: it has no rows")
+        if axis is None and reference is None:
+            raise ValueError("neither axis nor reference is given; one of them is needed")
+        self.reference: FloatArray = _axes(
+            "reference" if reference is not None else "axis",
+            axis if reference is None else reference,
+            n,
+        )
+        self.axis: FloatArray = self.reference if axis is None else _axes("axis", axis, n)
+        self.central: npt.NDArray[np.bool_] = _column("central", central, True, np.bool_, n)
+        self.host: IntArray = (
+            np.arange(n) if host is None else _column("host", host, 0, np.int64, n)
+        )
+        self.rank: IntArray = _column("rank", rank, 0, np.int64, n)
+        self.scaled_radius: FloatArray = _column("scaled_radius", scaled_radius, 0, np.float64, n)
+        checks.finite({"position": place, "scaled_radius": self.scaled_radius}, origin)
+        self.position: FloatArray = checks.boxed(place, self.boxsize, origin)
+        self.params: dict[str, Any] = dict(params or {})
+        self.seed = seed
+        self.cosmology = cosmology
+        self.version = version
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def __repr__(self) -> str:
+        return (
+            f"<GalaxyCatalog: {int(self.central.sum())} centrals and "
+            f"{int((~self.central).sum())} satellites in {self.boxsize:g} Mpc/h>"
+        )
+
+    def __getitem__(self, rows: Any) -> GalaxyCatalog:
+        """The chosen galaxies, by a mask, a slice or row numbers, as a catalogue."""
+        if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
+            rows = [rows]
+        index = np.arange(len(self))[rows]
+        return self._with({name: getattr(self, name)[index] for name in _COLUMNS})
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every number and the record are the same."""
+        if not isinstance(other, GalaxyCatalog):
+            return NotImplemented
+        return all(np.array_equal(getattr(self, k), getattr(other, k)) for k in _COLUMNS) and all(
+            getattr(self, k) == getattr(other, k) for k in _RECORD
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _with(self, columns: dict[str, Any], **record: Any) -> GalaxyCatalog:
+        old = {name: getattr(self, name) for name in (*_COLUMNS, *_RECORD)}
+        return GalaxyCatalog(**{**old, **columns, **record})
+
+    def realign(
+        self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0, seed: Seed = None
+    ) -> GalaxyCatalog:
+        """The same galaxies with axes drawn anew about their references.
+
+        Parameters
+        ----------
+        mu_cen, mu_sat : float
+            Alignment strengths in [-1, 1].
+        gamma : float
+            Of the satellites' strength by radius, mu_sat (r/Rvir)^gamma.
+        seed : int or numpy.random.Generator, optional
+            At one seed axes move smoothly with the strengths.
+
+        Returns
+        -------
+        GalaxyCatalog
+
+        Raises
+        ------
+        ValueError
+            If a strength is outside [-1, 1].
+
+        Examples
+        --------
+        >>> from pysoftcorr.mocks import GalaxyCatalog
+        >>> galaxies = GalaxyCatalog([[1, 2, 3]], [[0, 0, 1]], boxsize=10)
+        >>> float(galaxies.realign(mu_cen=-1.0, mu_sat=0.0, seed=1).axis[0, 2])
+        0.0
+        """
+        root = root_seed(seed)
+        strength = self.strength(mu_cen=mu_cen, mu_sat=mu_sat, gamma=gamma)
+        kinds = {True: "central", False: "satellite"}
+        u = np.empty((2, len(self)))
+        for flag, kind in kinds.items():
+            rows = self.central == flag
+            for k, angle in enumerate(("angle", "turn")):
+                u[k, rows] = uniforms(
+                    root, f"{kind} axis {angle}", self.host[rows], self.rank[rows]
+                )
+        axis = alignment.watson_axes(self.reference, strength, u[0], u[1])
+        params = {**self.params, "mu_cen": mu_cen, "mu_sat": mu_sat, "gamma": gamma}
+        return self._with({"axis": axis}, params=params, seed=root)
+
+    def strength(self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0) -> FloatArray:
+        """Alignment strength of each galaxy, shape (N,)."""
+        satellite = ~self.central
+        mu = np.full(len(self), float(mu_cen))
+        mu[satellite] = alignment.satellite_strength(mu_sat, gamma, self.scaled_radius[satellite])[
+            0
+        ]
+        return mu
+
+    # ------------------------------------------------------------------ files
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write to HDF5 or FITS by suffix, whole or not at all; `read` gives an equal catalogue.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is none of .h5, .hdf5, .fits, .fits.gz.
+        FileExistsError
+            If the file is there and `overwrite` is not set.
+        FileNotFoundError, OSError
+            If nothing can be written there.
+        """
+        kind = _kind(Path(path))
+        target = check_output(path, overwrite=overwrite)
+        record = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION} | self._record())
+        with whole_file(target, overwrite=overwrite) as temporary:
+            if kind == "hdf5":
+                with h5py.File(temporary, "w") as file:
+                    file.attrs["format"] = FORMAT
+                    file["record.json"] = record
+                    for name, (unit, _, _) in _COLUMNS.items():
+                        file.create_dataset(name, data=getattr(self, name)).attrs["unit"] = unit
+            else:
+                columns = [
+                    fits.Column(
+                        name=name,
+                        format=_fits_format(dtype, width),
+                        unit=unit or None,
+                        array=getattr(self, name),
+                    )
+                    for name, (unit, dtype, width) in _COLUMNS.items()
+                ]
+                text = fits.Column(name="json", format=f"{len(record)}A", array=[record])
+                fits.HDUList(
+                    [
+                        fits.PrimaryHDU(),
+                        fits.BinTableHDU.from_columns(columns, name="GALAXIES"),
+                        fits.BinTableHDU.from_columns([text], name="RECORD"),
+                    ]
+                ).writeto(temporary)
+
+    def _record(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _RECORD}
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> GalaxyCatalog:
+        """Read a file of `write`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file is not there.
+        ValueError
+            If it is not one of `write`, is damaged, or of a newer format.
+        """
+        source = Path(path).expanduser()
+        kind = _kind(source)
+        if not source.exists():
+            raise FileNotFoundError(f"no such galaxy catalogue: {source}")
+        try:
+            text, columns = (_read_hdf5 if kind == "hdf5" else _read_fits)(source)
+            record = json.loads(text)
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{source} holds no galaxies written by pysoftcorr: {error}") from None
+        if record.pop("format", None) != FORMAT:
+            raise ValueError(f"{source} holds no galaxies written by pysoftcorr")
+        version = record.pop("format_version")
+        if version > FORMAT_VERSION:
+            raise ValueError(
+                f"{source}: its format, {version}, is newer than this pysoftcorr knows "
+                f"({FORMAT_VERSION}); upgrade pysoftcorr"
+            )
+        try:
+            return cls(**columns, **record)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{source} is damaged: {error}") from None
+
+
+def _kind(path: Path) -> str:
+    name = path.name.lower()
+    if name.endswith((".h5", ".hdf5")):
+        return "hdf5"
+    if name.endswith((".fits", ".fits.gz")):
+        return "fits"
+    raise ValueError(f"{path}: unknown suffix; galaxies are in .h5, .hdf5, .fits or .fits.gz")
+
+
+def _fits_format(dtype: Any, width: int) -> str:
+    code = {np.float64: "D", np.int64: "K", np.bool_: "L"}[dtype]
+    return f"{width}{code}" if width > 1 else code
+
+
+def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
+    with h5py.File(path, "r") as file:
+        return file["record.json"][()].decode(), {name: file[name][...] for name in _COLUMNS}
+
+
+def _read_fits(path: Path) -> tuple[str, dict[str, Any]]:
+    with fits.open(path, memmap=False) as hdus:
+        data = hdus["GALAXIES"].data
+        # FITS is big-endian whatever the machine.
+        columns: dict[str, Any] = {
+            name: np.asarray(data[name]).astype(dtype) for name, (_, dtype, _) in _COLUMNS.items()
+        }
+        return str(hdus["RECORD"].data["json"][0]), columns
+
+
+def _axes(name: str, values: Any, n: int) -> FloatArray:
+    axes = checks.vectors(name, values)
+    _same_length(name, len(axes), n)
+    checks.finite({name: axes}, Origin())
+    length = np.linalg.norm(axes, axis=1)
+    bad = np.flatnonzero(length == 0)
+    if bad.size:
+        raise ValueError(f"{name} has no direction (length 0) in {Origin().show(bad, length)}")
+    # What is of length 1 already stays bit for bit as it is.
+    length[np.abs(length - 1) < 1e-14] = 1.0
+    return axes / length[:, None]
+
+
+def _column(name: str, values: Any, fill: Any, dtype: Any, n: int) -> Any:
+    if values is None:
+        return np.full(n, fill, dtype=dtype)
+    array = np.asarray(values)
+    allowed = {np.bool_: "b", np.int64: "iu", np.float64: "iuf"}[dtype]
+    if array.dtype.kind not in allowed:
+        raise TypeError(f"{name} must be {np.dtype(dtype).name}, not {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, not shape {array.shape}")
+    _same_length(name, array.size, n)
+    return np.array(array, dtype=dtype)
+
+
+def _same_length(name: str, length: int, n: int) -> None:
+    if length != n:
+        raise ValueError(f"columns differ in length: position {n}, {name} {length}")

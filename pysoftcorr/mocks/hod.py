@@ -1,0 +1,363 @@
+"""Halo occupation with intrinsic alignments: which galaxies a halo holds, and how they point."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from pysoftcorr._checks import Origin
+from pysoftcorr._random import Seed, root_seed
+from pysoftcorr.mocks import halo_checks as checks
+from pysoftcorr.mocks._uniforms import uniforms
+
+if TYPE_CHECKING:
+    from pysoftcorr.mocks.galaxies import GalaxyCatalog
+
+__all__ = ["HODModel", "nfw_radius"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: log Mmin, sigma, log M0, log M1, alpha, mu_cen, mu_sat by the least stellar mass; the strengths
+#: are those fitted by P25, which gives none for the last.
+_PRESETS = {
+    "mstar10.5": (12.54, 0.26, 12.68, 13.48, 1.0, 0.78, 0.33),
+    "mstar10.0": (11.93, 0.26, 12.05, 12.85, 1.0, 0.68, 0.14),
+    "mstar9.5": (11.61, 0.26, 11.80, 12.60, 1.0, 0.55, 0.03),
+    "mstar9.0": (11.37, 0.26, 11.55, 12.35, 1.0, 0.0, 0.0),
+}
+_LARGEST_NUMBER = 50_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class HODModel:
+    """Zheng et al. (2007) occupation of haloes with Dimroth-Watson alignments.
+
+    Parameters
+    ----------
+    logMmin : float
+        log10 of the mass (Msun/h) at which half of the haloes hold a central galaxy.
+    sigma_logM : float
+        Width of that step, above 0.
+    logM0, logM1 : float
+        log10 of the cut-off and the scale of the satellites' power law (Msun/h).
+    alpha : float
+        Its slope.
+    mu_cen, mu_sat : float
+        Alignment strengths in [-1, 1]: of centrals with their halo's major axis, and of
+        satellites with the direction from the central galaxy.
+    modulate : bool
+        Whether the mean number of satellites is multiplied by that of centrals (Hearin et al.
+        2022, eq. 3); halotools by default does not.
+    gamma : float
+        Strength of satellites by radius: mu_sat (r/Rvir)^gamma, kept within [-1, 1].
+
+    Raises
+    ------
+    TypeError
+        If a parameter is no number.
+    ValueError
+        If one is not finite or out of range; for masses also if the mass itself was given.
+
+    Notes
+    -----
+    Zheng, Coil & Zehavi 2007, eq. 2, 3 and 5 (here as in halotools: the power law cuts at M0).
+    Alignments as Van Alfen et al. 2024.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks import HODModel
+    >>> model = HODModel.preset("mstar10.5", mu_sat=0.2)
+    >>> model.mean_ncen(10**12.54), round(model.mean_nsat(1e14), 3)
+    (0.5, 3.153)
+    """
+
+    logMmin: float
+    sigma_logM: float
+    logM0: float
+    logM1: float
+    alpha: float
+    mu_cen: float = 0.0
+    mu_sat: float = 0.0
+    modulate: bool = False
+    gamma: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.modulate, (bool, np.bool_)):
+            raise TypeError(f"modulate = {self.modulate!r}: must be True or False")
+        object.__setattr__(self, "modulate", bool(self.modulate))
+        for name in (f.name for f in fields(self) if f.name != "modulate"):
+            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        for name in ("logMmin", "logM0", "logM1"):
+            value = getattr(self, name)
+            if value > 100:
+                raise ValueError(
+                    f"{name} = {value:g}: the log10 of a mass is meant, {math.log10(value):.4g}"
+                )
+            if not -20 <= value <= 20:
+                raise ValueError(f"{name} = {value:g}: must be the log10 of a mass in Msun/h")
+        if self.sigma_logM <= 0:
+            raise ValueError(f"sigma_logM = {self.sigma_logM:g}: must be above 0")
+        for name in ("mu_cen", "mu_sat"):
+            if abs(getattr(self, name)) > 1:
+                raise ValueError(f"{name} = {getattr(self, name):g}: must lie in [-1, 1]")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> HODModel:
+        """A fixed HOD: galaxies above a stellar mass, with the strengths fitted to them.
+
+        Parameters
+        ----------
+        name : str
+            "mstar10.5", "mstar10.0", "mstar9.5" or "mstar9.0" (log10 of the least stellar mass;
+            the last has no fitted strengths: they are 0).
+        **changes
+            Parameters to set otherwise.
+
+        Raises
+        ------
+        ValueError
+            If there is none of this name.
+
+        Examples
+        --------
+        >>> from pysoftcorr.mocks import HODModel
+        >>> HODModel.preset("mstar10.0").logM1
+        12.85
+        """
+        if name not in _PRESETS:
+            raise ValueError(f"no HOD named {name!r}; there are {', '.join(_PRESETS)}")
+        keys = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha", "mu_cen", "mu_sat")
+        return cls(**{**dict(zip(keys, _PRESETS[name], strict=True)), **changes})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parameters by name; ``HODModel(**d)`` is the same model."""
+        return asdict(self)
+
+    # ------------------------------------------------------------------ occupation
+    def mean_ncen(self, mass: npt.ArrayLike) -> Any:
+        """Mean number of central galaxies of a halo of `mass` (Msun/h)."""
+        log_mass = np.log10(np.asarray(mass, dtype=np.float64))
+        # erfc keeps its digits where the step is low.
+        return _plain(0.5 * special.erfc((self.logMmin - log_mass) / self.sigma_logM))
+
+    def mean_nsat(self, mass: npt.ArrayLike) -> Any:
+        """Mean number of satellites of a halo of `mass` (Msun/h)."""
+        m = np.asarray(mass, dtype=np.float64)
+        excess = np.maximum(m - 10.0**self.logM0, 0.0) / 10.0**self.logM1
+        n = np.where(excess > 0, np.where(excess > 0, excess, 1.0) ** self.alpha, 0.0)
+        if self.modulate:
+            n = n * self.mean_ncen(m)
+        return _plain(n)
+
+    # ------------------------------------------------------------------ galaxies
+    def populate(self, haloes: Any, *, seed: Seed = None, **changes: Any) -> GalaxyCatalog:
+        """Galaxies drawn for haloes.
+
+        A central galaxy lies at the centre of its halo, or there is none (Bernoulli); the number
+        of satellites is Poisson and independent of it. Satellites follow an NFW profile of the
+        halo's concentration out to its radius.
+
+        Parameters
+        ----------
+        haloes : HaloCatalog
+            Or anything with its ``position``, ``mass``, ``radius``, ``concentration``, ``axis``
+            and ``boxsize``.
+        seed : int or numpy.random.Generator, optional
+            The random numbers of a galaxy follow from the seed, the row of its halo and its rank
+            there alone: with one seed, parameters can be changed and what does not depend on
+            them stays, bit for bit. A higher logM1 takes satellites away and moves none.
+        **changes
+            Parameters to set otherwise.
+
+        Returns
+        -------
+        GalaxyCatalog
+            Centrals first, then satellites, both in the order of the haloes.
+
+        Raises
+        ------
+        ValueError
+            If no galaxy is made, more than 50 million would be, or a column of the haloes has
+            NaN or values that its unit does not allow.
+        TypeError
+            If `haloes` lacks a column, or `seed` or a parameter is of the wrong kind.
+
+        Examples
+        --------
+        >>> from pysoftcorr.mocks import HaloCatalog, HODModel
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(4)
+        >>> haloes = HaloCatalog(
+        ...     rng.uniform(0, 50, (20, 3)), np.full(20, 1e14), np.full(20, 0.97),
+        ...     np.full(20, 5.0), rng.normal(size=(20, 3)), boxsize=50.0)
+        >>> galaxies = HODModel.preset("mstar10.5").populate(haloes, seed=1)
+        >>> len(galaxies), int(galaxies.central.sum())
+        (78, 20)
+        """
+        from pysoftcorr.mocks.galaxies import GalaxyCatalog
+
+        model = self.with_parameters(**changes)
+        _check_haloes(haloes)
+        root = root_seed(seed)
+        mass = haloes.mass
+        row = np.arange(len(mass))
+        has_central = uniforms(root, "centrals", row) < model.mean_ncen(mass)
+        mean = model.mean_nsat(mass)
+        _refuse_number(float(mean.sum()))
+        n_sat = poisson_quantile(uniforms(root, "number of satellites", row), mean)
+        model._refuse_none(has_central, n_sat, mass, mean)
+
+        centrals = np.flatnonzero(has_central)
+        host = np.repeat(row, n_sat)
+        rank = np.arange(host.size) - np.repeat(np.cumsum(n_sat) - n_sat, n_sat) + 1
+        u = {
+            name: uniforms(root, f"satellite {name}", host, rank)
+            for name in ("radius", "height", "azimuth")
+        }
+        scaled = nfw_radius(u["radius"], haloes.concentration[host])
+        direction = _directions(u["height"], u["azimuth"])
+        position = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
+        boxsize = float(haloes.boxsize)
+        position = checks.boxed(position, boxsize, Origin(), wrap=True)
+
+        galaxies = GalaxyCatalog(
+            position=np.concatenate([haloes.position[centrals], position]),
+            reference=np.concatenate([haloes.axis[centrals], direction]),
+            axis=None,
+            central=np.arange(centrals.size + host.size) < centrals.size,
+            host=np.concatenate([centrals, host]),
+            rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), rank]),
+            scaled_radius=np.concatenate([np.zeros(centrals.size), scaled]),
+            boxsize=boxsize,
+            params=model.to_dict(),
+            seed=root,
+            cosmology=getattr(haloes, "cosmology", None),
+        )
+        return galaxies.realign(
+            mu_cen=model.mu_cen, mu_sat=model.mu_sat, gamma=model.gamma, seed=root
+        )
+
+    def with_parameters(self, **changes: Any) -> HODModel:
+        """This model with some parameters set otherwise; TypeError names one there is not."""
+        names = [f.name for f in fields(self)]
+        for name in changes:
+            if name not in names:
+                raise TypeError(f"an HOD has no parameter {name!r}; it has {', '.join(names)}")
+        return replace(self, **changes) if changes else self
+
+    def _refuse_none(
+        self, has_central: npt.NDArray[np.bool_], n_sat: IntArray, mass: FloatArray, mean: Any
+    ) -> None:
+        if has_central.any() or n_sat.any():
+            return
+        raise ValueError(
+            f"this HOD makes no galaxies in {mass.size} haloes of {mass.min():.3g} to "
+            f"{mass.max():.3g} Msun/h (expected: {self.mean_ncen(mass).sum():.3g} centrals, "
+            f"{mean.sum():.3g} satellites): lower logMmin = {self.logMmin:g} or logM1 = "
+            f"{self.logM1:g}, or take a larger box"
+        )
+
+
+def nfw_radius(u: npt.ArrayLike, concentration: npt.ArrayLike) -> FloatArray:
+    """r/Rvir within which a part `u` of the mass of an NFW halo lies: the exact inverse CDF.
+
+    y = -1 - 1/W(-exp(-1 - u m(c))) with W the principal branch of Lambert's function,
+    m(c) = ln(1 + c) - c/(1 + c) and y = c r/Rvir.
+
+    Parameters
+    ----------
+    u : array_like
+        In [0, 1].
+    concentration : array_like
+        Above 0.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks.hod import nfw_radius
+    >>> nfw_radius([0.0, 0.5, 1.0], 7.0).round(6).tolist()
+    [0.0, 0.402998, 1.0]
+    """
+    u = np.asarray(u, dtype=np.float64)
+    c = np.asarray(concentration, dtype=np.float64)
+    m = u * _nfw_mass(c)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = -1 - 1 / special.lambertw(-np.exp(-1 - m)).real
+    # At the branch point W loses half its digits: there by the series, and a step of Newton's
+    # method on m(y) mends both.
+    root = np.sqrt(2 * m)
+    y = np.where(m < 1e-3, root * (1 + root * (2 / 3 + root * 13 / 36)), y)
+    for _ in range(2):
+        positive = np.where(y > 0, y, 1.0)
+        step = (_nfw_mass(positive) - m) * (1 + positive) ** 2 / positive
+        y = np.where(y > 0, y - step, 0.0)
+    return np.asarray(np.clip(y / c, 0.0, 1.0))
+
+
+def _nfw_mass(y: FloatArray) -> FloatArray:
+    # Below 0.02 the difference cancels; y^2/2 - 2 y^3/3 + ... does not.
+    series = np.zeros_like(y)
+    small = np.minimum(y, 0.02)
+    for k in range(11, 1, -1):
+        series = series * -small + (k - 1) / k
+    return np.where(y < 0.02, series * small * small, np.log1p(y) - y / (1 + y))
+
+
+def poisson_quantile(u: FloatArray, mean: FloatArray) -> IntArray:
+    """The least number whose cumulative Poisson probability is not below `u`."""
+    number = np.zeros(u.shape, dtype=np.int64)
+    some = u > np.exp(-mean)
+    if some.any():
+        v, lam = u[some], mean[some]
+        k = np.ceil(special.pdtrik(v, lam))
+        # The continuous inverse may round to the wrong side of a whole number.
+        k = np.where((k > 0) & (special.pdtr(np.maximum(k - 1, 0), lam) >= v), k - 1, k)
+        number[some] = np.where(special.pdtr(k, lam) < v, k + 1, k)
+    return number
+
+
+def _directions(u1: FloatArray, u2: FloatArray) -> FloatArray:
+    z, phi = 2 * u1 - 1, 2 * np.pi * u2
+    s = np.sqrt((1 - z) * (1 + z))
+    return np.stack([s * np.cos(phi), s * np.sin(phi), z], axis=1)
+
+
+def _refuse_number(mean: float) -> None:
+    if not mean < _LARGEST_NUMBER:
+        raise ValueError(
+            f"this HOD makes about {mean:.3g} satellites, more than {_LARGEST_NUMBER:,}: raise "
+            "logM1, lower alpha, or leave the lightest haloes out"
+        )
+
+
+def _check_haloes(haloes: Any) -> None:
+    names = ("position", "mass", "radius", "concentration", "axis", "boxsize")
+    for name in names:
+        if not hasattr(haloes, name):
+            raise TypeError(
+                f"haloes must be a HaloCatalog, with {', '.join(names)}; "
+                f"{type(haloes).__name__} has no {name}"
+            )
+    origin = Origin()
+    checks.finite({name: np.asarray(getattr(haloes, name)) for name in names[:-1]}, origin)
+    checks.masses(haloes.mass, origin)
+    checks.radii(haloes.radius, haloes.mass, origin)
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} = {value}: must be finite")
+    return float(value)
+
+
+def _plain(values: Any) -> Any:
+    return float(values) if np.ndim(values) == 0 else values
