@@ -15,7 +15,7 @@ from typing import Any
 _WORDS = (
     (re.compile(r"\bcolumns=\{'(\w+)': \.\.\.\}"), r"--columns \1=..."),
     (re.compile(r"\bcolumns=\{[^}]*\}"), "--columns FIELD=COLUMN"),
-    (re.compile(r"\bn_clusters = "), "--clusters "),
+    (re.compile(r"\b(?:n_)?clusters = "), "--clusters "),
     (re.compile(r"\boverwrite=True\b"), "--overwrite"),
     (re.compile(r"\b(on_bad|ra_unit|dec_unit|method)='(\w+)'"), r"--\1 \2"),
     (re.compile(r"\b(ra_unit|dec_unit)(?= (looks )?wrong)"), r"--\1"),
@@ -23,7 +23,7 @@ _WORDS = (
     (
         re.compile(
             r"\b(fuzziness|samples|bootstrap|jackknife|max_iter|hdu|key|seed|geometry|unit|on_bad"
-            r"|reference|assignment|method|ra_unit|dec_unit) = "
+            r"|reference|assignment|method|ra_unit|dec_unit|sharpness|temperature|weighting) = "
         ),
         r"--\1 ",
     ),

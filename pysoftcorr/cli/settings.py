@@ -134,6 +134,36 @@ OUTPUT = (
     Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
     Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
 )
+# Of `gradient`, where clusters are differentiated.
+SOFT = (
+    Setting("galaxies", int, 500, "Galaxies of the simulation.", _CATALOGUE, least=1),
+    Setting("G", float, 1.0, "Gravitational constant at which xi and dxi/dG are taken; orbits "
+            "start as circles at G = 1.", _CATALOGUE),
+    Setting("clusters", int, 100, "Number of soft clusters.", _CLUSTERS, least=1),
+    Setting("approach", str, "soft", "What is paired: clusters by their memberships, of nearest "
+            "objects, by relaxed draws; or all galaxies.", _CLUSTERS,
+            choices=("soft", "hard", "gumbel", "naive")),
+    Setting("through", str, "implicit", "How the clustering is differentiated: exactly, by one "
+            "sweep, by all of them, or not.", _CLUSTERS,
+            choices=("implicit", "one-step", "unrolled", "frozen")),
+    Setting("fuzziness", float, 2.0, "Exponent m > 1 of fuzzy c-means.", _CLUSTERS, metavar="M"),
+    Setting("temperature", float, 0.1, "Of the relaxed draws of gumbel.", _CLUSTERS),
+    Setting("max_iter", int, 5000, "Most steps of fuzzy c-means.", _CLUSTERS, least=1),
+    Setting("seed", int, 1, "Seed of everything random.", _CLUSTERS, least=0),
+    Setting("bins", str, "linear:0:160:3", "linear:LO:HI:N, log:LO:HI:N or edges:E0,E1,...",
+            _ERRORS, metavar="BINS"),
+    Setting("unit", str, "arcmin", "Unit of the bins.", _ERRORS,
+            choices=("arcmin", "arcsec", "deg", "rad")),
+    Setting("weighting", str, "sigmoid", "Shape of the soft bins.", _ERRORS,
+            choices=("sigmoid", "gaussian")),
+    Setting("sharpness", float, None, "Sharpness of the bins in 1/arcmin (sigmoid) or 1/arcmin^2 "
+            "(gaussian); by default from their widths.", _ERRORS),
+    Setting("statistic", str, "xip", "xi+ or xi-.", _ERRORS, choices=("xip", "xim")),
+    Setting("check", bool, False, "Also finite differences of the re-converged estimate, and the "
+            "relative error.", _ERRORS),
+    Setting("threads", int, None, "Threads; every core by default.", _OUTPUT, least=1),
+    Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
+)  # fmt: skip
 
 _HAND = Setting("samples", int, 0, "Sampled assignments to write too.", _CLUSTERS, least=0)
 #: The settings of each command, in the order of its help.
@@ -142,6 +172,7 @@ COMMANDS: dict[str, tuple[Setting, ...]] = {
     "xi": (*ERRORS, *CLUSTERS, *COLUMNS, *FLIPS, *OUTPUT),
     "wtheta": (*ERRORS, *CLUSTERS, *COLUMNS, *OUTPUT),
     "cluster": (*CLUSTERS, _HAND, *COLUMNS, *OUTPUT),
+    "gradient": SOFT,
 }
 
 

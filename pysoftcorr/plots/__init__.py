@@ -4,16 +4,20 @@ from pysoftcorr.plots.clusters import plot_centres, plot_membership_histograms, 
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
 from pysoftcorr.plots.crossing import plot_pair_crossing
 from pysoftcorr.plots.files import save_figure
+from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, plot_xi_of_G
 from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
 
 __all__ = [
+    "plot_bin_weights",
     "plot_centres",
     "plot_correlation",
     "plot_correlation_set",
+    "plot_gradient_arrows",
     "plot_membership_histograms",
     "plot_memberships",
     "plot_pair_crossing",
     "plot_shapes",
     "plot_star_shapes",
+    "plot_xi_of_G",
     "save_figure",
 ]
