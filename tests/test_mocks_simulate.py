@@ -19,7 +19,7 @@ from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.exclusion import covered
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.lpt import LPTField, cloud_in_cell
-from pysoftcorr.mocks.simulate import place, slowest_collapse, smoothing_scales
+from pysoftcorr.mocks.simulate import place, slowest_collapse, smoothing_scales, with_spares
 
 PLANCK = Cosmology("planck18")
 
@@ -198,6 +198,30 @@ def test_exclusion_leaves_no_halo_within_a_heavier_one():
     moved = (made.position != free.position).any(axis=1)
     assert moved[before].all()
     assert moved.sum() <= 1.2 * before.sum()
+
+
+def test_too_few_spare_places_are_told(monkeypatch):
+    from pysoftcorr.mocks import simulate
+
+    monkeypatch.setattr(simulate, "_SPARES", 0)
+    monkeypatch.setattr(simulate, "_SPARE_FRACTION", 0.0)
+    with pytest.warns(UserWarning, match="stay within the radius of a heavier one"):
+        made = HaloCatalog.simulate(70.0, 32, mmin=1e12, seed=8)
+    assert made.meta["overlapping"] == inside_heavier(made).sum() > 0
+
+
+def test_spare_places_go_to_haloes_of_their_group():
+    rng = np.random.default_rng(3)
+    radius = np.sort(rng.lognormal(0, 0.7, 3000))[::-1]
+    excess = 0.5 * radius
+    rows, group = with_spares(radius, excess, 0.4)
+    assert (np.diff(rows) >= 0).all()
+    assert (np.unique(rows) == np.arange(3000)).all()
+    assert (np.diff(group) >= 0).all()
+    spare = np.bincount(group[rows]) - np.bincount(group)
+    assert (spare >= 8)[np.unique(group)].all()
+    for _, members in itertools.groupby(range(3000), key=group.__getitem__):
+        assert np.ptp(excess[list(members)]) <= 0.01 + 1e-12
 
 
 def test_exclusion_reaches_across_the_faces():

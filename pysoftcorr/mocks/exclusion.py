@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,18 @@ from pysoftcorr.mocks.lpt import workers
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: New places tried for a halo at once, and how often.
-_CANDIDATES = 8
-_ROUNDS = 4
+
+class Spares(NamedTuple):
+    """Places for haloes that must move: drawn with the others, as likely as theirs.
+
+    `position` (M, 3), `tides` (M, 3, 3), `group` (M,), and `lightest` (M,), the row of the
+    lightest halo of that group.
+    """
+
+    position: FloatArray
+    tides: FloatArray
+    group: IntArray
+    lightest: IntArray
 
 
 def covered(
@@ -69,32 +78,54 @@ def separate(
     position: FloatArray,
     tides: FloatArray,
     radius: FloatArray,
+    group: IntArray,
+    spare: Spares,
     boxsize: float,
-    draw: Callable[[IntArray], tuple[FloatArray, FloatArray]],
 ) -> int:
-    """Move haloes out of heavier ones, in place; the number of those that no try moved out.
+    """Move haloes out of heavier ones to spare places, in place; the number that none was for.
 
     Parameters
     ----------
     position, tides : ndarray, shape (N, 3) and (N, 3, 3)
         Heaviest first; rows that move are overwritten.
     radius : ndarray, shape (N,)
+    group : ndarray of int, shape (N,)
+        Haloes of one group are equally likely in every place.
+    spare : Spares
+        Each is used once at most.
     boxsize : float
-    draw : callable
-        New positions and tides for rows of haloes, in rising order with repetitions.
     """
     rows = np.arange(len(position))
+    unused = np.ones(len(spare.group), dtype=bool)
     inside = np.flatnonzero(covered(position, radius, position, rows, boxsize))
-    for _ in range(_ROUNDS):
-        if not inside.size:
+    while inside.size:
+        wanted = np.flatnonzero(unused & np.isin(spare.group, group[inside]))
+        free = wanted[
+            ~covered(position, radius, spare.position[wanted], spare.lightest[wanted], boxsize)
+        ]
+        which, halo = _matched(spare.group[free], group[inside])
+        if not which.size:
             break
-        owner = np.repeat(inside, _CANDIDATES)
-        places, their_tides = draw(owner)
-        free = np.flatnonzero(~covered(position, radius, places, owner, boxsize))
-        moved, first = np.unique(owner[free], return_index=True)
-        position[moved], tides[moved] = places[free[first]], their_tides[free[first]]
+        moved, taken = inside[halo], free[which]
+        position[moved], tides[moved] = spare.position[taken], spare.tides[taken]
+        unused[taken] = False
         # Where they went, the moved ones may cover lighter ones, and one another.
-        again = covered(position, radius, position, rows, boxsize, by=moved)
+        again = covered(position, radius, position, rows, boxsize, by=np.sort(moved))
         again[np.setdiff1d(inside, moved, assume_unique=True)] = True
         inside = np.flatnonzero(again)
     return int(inside.size)
+
+
+def _matched(offered: IntArray, asked: IntArray) -> tuple[IntArray, IntArray]:
+    """Indices that pair the k-th of each group offered with the k-th of that group asked for."""
+    offered_rows = np.argsort(offered, kind="stable")
+    asked_rows = np.argsort(asked, kind="stable")
+
+    def key(groups: IntArray) -> IntArray:
+        rank = np.arange(groups.size) - np.searchsorted(groups, groups)
+        return groups * (offered.size + asked.size + 1) + rank
+
+    _, one, two = np.intersect1d(
+        key(offered[offered_rows]), key(asked[asked_rows]), assume_unique=True, return_indices=True
+    )
+    return offered_rows[one], asked_rows[two]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from pysoftcorr._version import __version__
 from pysoftcorr.mocks.abundance import Abundance
 from pysoftcorr.mocks.alignment import draw_watson
 from pysoftcorr.mocks.cosmology import Cosmology
-from pysoftcorr.mocks.exclusion import separate
+from pysoftcorr.mocks.exclusion import Spares, separate
 from pysoftcorr.mocks.lpt import MESH_MAX, MESH_MIN, Grid, LPTField
 
 if TYPE_CHECKING:
@@ -25,9 +26,11 @@ FloatArray = npt.NDArray[np.float64]
 #: Haloes whose Lagrangian radii differ by less than this factor share a smoothing scale.
 _SCALE_RATIO = 1.8
 #: Cells of a mesh along the radius of a sphere at least; a finer mesh shows nothing more of it.
-_CELLS_PER_RADIUS = 3.0
+_CELLS_PER_RADIUS = 2.0
 _CONTRAST_BINS = 4096
 _BIAS_STEP = 0.01
+#: Spare places for haloes that others exclude: for a group of like haloes, and per halo.
+_SPARES, _SPARE_FRACTION = 8, 0.05
 
 
 def simulate(
@@ -64,7 +67,7 @@ def simulate(
     boxsize : float
         Side of the periodic cube in comoving Mpc/h.
     mesh : int
-        Cells along a side, 8 to 1024 (default 128); about 30 bytes of memory a cell. The
+        Cells along a side, 8 to 1024 (default 128); about 50 bytes of memory a cell. The
         same seed at a finer mesh keeps the large-scale modes.
     cosmology : str, mapping, astropy or colossus cosmology
         Default "planck18"; see `pysoftcorr.mocks.cosmology.Cosmology`.
@@ -135,17 +138,26 @@ def simulate(
     conc = median * 10.0**scatter
     field = LPTField.draw(boxsize, mesh, world, redshift, stream(used, "density field"))
     sphere, radius = world.lagrangian_radius(mass), world.radius(mass, redshift=redshift, mdef=mdef)
-    position, tides = place(field, sphere, excess, stream(used, "halo positions"))
+    # Spare places are drawn with the others, whether or not they are then needed.
+    rows, group = with_spares(sphere, excess, field.cell)
+    position, tides = place(field, sphere[rows], excess[rows], stream(used, "halo positions"))
+    first = np.diff(rows, prepend=-1) > 0
+    spare = Spares(
+        position[~first],
+        tides[~first],
+        group[rows[~first]],
+        np.searchsorted(group, group[rows[~first]], side="right") - 1,
+    )
+    position, tides = position[first], tides[first]
     overlapping = None
     if exclusion:
-        again = stream(used, "halo exclusion")
-        overlapping = separate(
-            position,
-            tides,
-            radius,
-            field.boxsize,
-            lambda rows: place(field, sphere[rows], excess[rows], again),
-        )
+        overlapping = separate(position, tides, radius, group, spare, field.boxsize)
+        if overlapping:
+            warnings.warn(
+                f"{overlapping} of {mass.size} haloes stay within the radius of a heavier one: "
+                "no place outside was found for them",
+                stacklevel=2,
+            )
     axis = draw_watson(slowest_collapse(tides), axis_alignment, stream(used, "halo axes"))
     return cls(
         position,
@@ -266,6 +278,34 @@ def smoothing_scales(radius: FloatArray, cell: float) -> Iterator[tuple[slice, f
         start = stop
 
 
+def with_spares(
+    radius: FloatArray, excess: FloatArray, cell: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows of haloes, some of them twice for a spare place, and the group of every halo.
+
+    Haloes of a group share a smoothing scale and a bias: `place` puts any of them anywhere with
+    the same probability. Groups are numbered in the order of the haloes.
+    """
+    group = np.zeros(radius.size, dtype=np.int64)
+    rounded = _rounded(excess)
+    for rows, _ in smoothing_scales(radius, cell):
+        group[rows.start :] += 1
+    # Bias need not rise with mass everywhere: a group is a run of neighbours.
+    group += np.cumsum(np.diff(rounded, prepend=rounded[0]) != 0)
+    start = np.flatnonzero(np.diff(group, prepend=-1))
+    size = np.diff(start, append=radius.size)
+    spares = _SPARES + (size * _SPARE_FRACTION).astype(np.int64)
+    # More spares than haloes make no harm: they are copies of the first haloes of the group.
+    offset = np.arange(spares.sum()) - np.repeat(np.cumsum(spares) - spares, spares)
+    copies = np.repeat(start, spares) + offset % np.repeat(size, spares)
+    return np.sort(np.concatenate([np.arange(radius.size), copies])), group
+
+
+def _rounded(excess: FloatArray) -> npt.NDArray[np.int64]:
+    """Bias in steps small enough that the rounding is of no account."""
+    return np.rint(excess / _BIAS_STEP).astype(np.int64)
+
+
 def _cells(contrast: Grid, excess: FloatArray, rng: np.random.Generator) -> npt.NDArray[np.int64]:
     """A cell for each halo, with probability as exp(excess * contrast of the cell)."""
     flat = contrast.reshape(-1)
@@ -277,7 +317,7 @@ def _cells(contrast: Grid, excess: FloatArray, rng: np.random.Generator) -> npt.
     order = np.argsort(level, kind="stable")
     first = np.cumsum(count) - count
     # Haloes of nearly one bias share a table; the rounding is unbiased and 1e-2 at most.
-    rounded = np.rint(excess / _BIAS_STEP).astype(np.int64)
+    rounded = _rounded(excess)
     which, within = rng.random(excess.size), rng.random(excess.size)
     chosen = np.empty(excess.size, dtype=np.int64)
     for value in np.unique(rounded):
