@@ -19,8 +19,10 @@ include("tree.jl")         # a k-d tree on the sphere
 include("pairs.jl")        # hard-binned pair sums: the definition
 include("pairtree.jl")     # and through trees
 include("softpairs.jl")    # soft-binned pair sums and their reverse derivative
-include("implicit.jl")     # the derivative of converged fuzzy c-means
-include("softcorrelation.jl")   # objects -> clusters -> soft bins, value and derivatives
+include("hessian.jl")      # second derivatives of the clustering objective
+include("implicit.jl")     # the fixed point of fuzzy c-means, and its derivative
+include("softcorrelation.jl")   # objects -> clusters -> soft bins
+include("softpullback.jl") # and its reverse derivative
 include("dop853.jl")       # the Runge-Kutta pair of the simulation
 include("gravity.jl")      # test particles in the field of a point mass
 include("box.jl")          # pair sums in a box: the definition, and columns

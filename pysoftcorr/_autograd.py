@@ -27,8 +27,8 @@ class _SoftCorrelation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, estimator: SoftEstimator, *inputs: torch.Tensor) -> torch.Tensor:
-        arrays = [t.detach().to("cpu", torch.float64).numpy() for t in inputs]
-        catalog = Catalog(**dict(zip(("ra", "dec", "g1", "g2", "w"), arrays, strict=True)))
+        ra, dec, g1, g2, w = (t.detach().to("cpu", torch.float64).numpy() for t in inputs)
+        catalog = Catalog(ra=ra, dec=dec, g1=g1, g2=g2, w=w)
         estimator._begin()
         ctx.estimator, ctx.solution = estimator, estimator._solve(catalog)
         ctx.like = [(t.dtype, t.device) for t in inputs]

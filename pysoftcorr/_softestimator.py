@@ -66,6 +66,14 @@ class SoftEstimator:
         self.rule = _softbins.choice("rule", rule, _softbins.RULES)
         self.temperature = _softbins.positive("temperature", temperature)
         self.straight_through = _softbins.flag("straight_through", straight_through)
+        if self.straight_through and self.approach != "gumbel":
+            raise ValueError(
+                f"straight_through is of approach='gumbel', not of {self.approach!r}; leave it out"
+            )
+        if self.rule == "literal" and self.approach != "hard":
+            raise ValueError(
+                f"rule='literal' is of approach='hard', not of {self.approach!r}; leave it out"
+            )
         use_weights = _softbins.flag("use_weights", use_weights)
         if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)):
             raise TypeError(f"max_iter = {max_iter!r}: must be an integer")
@@ -192,7 +200,7 @@ class SoftEstimator:
             np.ascontiguousarray(cotangents), value, out, kind, report,
         )  # fmt: skip
         self.timings.update(
-            clusters=report[0] + report[2], pairs=float(report[1]), solve=float(report[3])
+            clusters=float(report[0] + report[2]), pairs=float(report[1]), solve=float(report[3])
         )
         out[4] /= solution.scale
         self._warn_of_empty_bins(value)

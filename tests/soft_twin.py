@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 
-import torch
+import pytest
+
+torch = pytest.importorskip("torch", reason="the twin is written in torch")
 
 DEGREE = math.pi / 180.0
 ARCMIN = 180.0 * 60.0 / math.pi

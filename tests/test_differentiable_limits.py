@@ -222,6 +222,8 @@ def test_same_bits_with_one_and_two_threads(fresh):
         ({"sharpness": [1.0, 1.0]}, r"sharpness has shape \(2,\): must be one number or one a bin"),
         ({"temperature": 0.0}, "temperature = 0.0: must be finite and above 0"),
         ({"fuzziness": 1.0}, "fuzziness = 1.0: must be a number above 1"),
+        ({"straight_through": True}, "straight_through is of approach='gumbel', not of 'soft'"),
+        ({"rule": "literal"}, "rule='literal' is of approach='hard', not of 'soft'"),
         ({"clusters": 0}, "clusters = 0: must be at least 1"),
         ({"max_iter": 0}, "max_iter = 0: must be at least 1"),
         ({"seed": -1}, "seed = -1: must not be negative"),
