@@ -314,6 +314,7 @@ def test_colossus_is_left_as_it_was_and_nothing_is_written(tmp_path):
     [
         ({"boxsize": -1.0}, "boxsize = -1"),
         ({"boxsize": np.nan}, "boxsize = nan"),
+        ({"boxsize": 50_000.0}, r"kpc/h\?"),
         ({"mesh": 4}, "mesh = 4: must be 8 to 1024"),
         ({"mmin": 11.5}, r"mmin = 11.5.*log10\(M\)"),
         ({"mmin": 1e13, "mmax": 1e12}, "mmax"),

@@ -16,6 +16,7 @@ from pysoftcorr.mocks.abundance import Abundance
 from pysoftcorr.mocks.alignment import draw_watson
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.exclusion import Spares, separate
+from pysoftcorr.mocks.halo_checks import box_side
 from pysoftcorr.mocks.lpt import MESH_MAX, MESH_MIN, Grid, LPTField
 
 if TYPE_CHECKING:
@@ -201,8 +202,7 @@ def check_options(
             raise TypeError(f"{name} = {value!r}: must be a number, not {type(value).__name__}")
         if not np.isfinite(value):
             raise ValueError(f"{name} = {value}: must be finite")
-    if boxsize <= 0:
-        raise ValueError(f"boxsize = {boxsize:g}: must be above 0 (Mpc/h)")
+    box_side(boxsize)
     if isinstance(mesh, bool) or not isinstance(mesh, (int, np.integer)):
         raise TypeError(f"mesh = {mesh!r}: must be a whole number of cells along a side")
     if not MESH_MIN <= mesh <= MESH_MAX:
