@@ -58,8 +58,11 @@ def twin(sc: SoftCorrelation, y, **options):
         settings["start"] = torch.tensor(solution.start.T.copy())
         settings["noise"] = torch.tensor(gumbel_numbers(2, n, sc.clustering.n_clusters))
     bins = [torch.tensor(row) for row in sc._bins]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # thousands of small operations
     xi = soft_twin.estimate(fields, bins, **{**settings, **options})
     rows = [torch.autograd.grad(x, fields, retain_graph=True)[0].numpy() for x in xi]
+    torch.set_num_threads(threads)
     return xi.detach().numpy(), np.stack(rows)
 
 
