@@ -112,10 +112,10 @@ function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin
                    objects.host[order])
 end
 
-# Columns to a side of r_max: more of them fit the sphere better, and leave runs too short for
-# blocks of eight.
-const RUN = 12
-const MAX_REACH = 8
+# Columns in the reach of r_max: more of them fit the sphere better, and leave runs too short to
+# pay for finding where they begin. Found by trial.
+const RUN = 64
+const MAX_REACH = 4
 
 "Number, width and reach (in columns) of the columns, and their origin."
 function layout(first, second, rmax, boxsize, periodic)

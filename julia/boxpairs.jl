@@ -22,7 +22,8 @@ function BinTable(edges)
     shift = 52 - 7
     base = leading(edges2[2], shift) - 1
     start = map(base:leading(edges2[end], shift)) do key
-        clamp(searchsortedfirst(edges2, reinterpret(Float64, key << shift)) - 1, 1, length(edges) - 1)
+        bin = searchsortedfirst(edges2, reinterpret(Float64, key << shift)) - 1
+        clamp(bin, 1, length(edges) - 1)
     end
     return BinTable(edges2, shift, base, start)
 end
@@ -64,7 +65,10 @@ const PACKED = [k <= count_ones(mask) ? UInt8(filter(l -> (mask >> l) & 1 == 1, 
     %7 = bitcast <8 x i1> %6 to i8
     ret i8 %7""", UInt8, Tuple{Vec,Vec,Vec}, t, low, high)
 
-"Append those of the slots `start:stop` that are in reach of a point to `found`, behind the first `n`."
+"""
+Append those of the slots `start:stop` that are in reach of a point to `found`, behind its first `n`
+entries; the new number of entries.
+"""
 @inline function find_in_reach!(found, n, b::Columns, ux, uy, uz, start, stop, low, high)
     x, y, z = splat8(ux), splat8(uy), splat8(uz)
     packed = pointer(PACKED)
@@ -107,7 +111,8 @@ function transpose_ir()
     end
     value = "undef"
     for k in 0:7
-        push!(lines, "%a$k = insertvalue [8 x <8 x double>] $value, <8 x double> $(names[k + 1]), $k")
+        push!(lines, string("%a$k = insertvalue [8 x <8 x double>] $value, <8 x double> ",
+                            names[k + 1], ", $k"))
         value = "%a$k"
     end
     push!(lines, "ret [8 x <8 x double>] $value")
@@ -172,8 +177,8 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
 @inline record8(b::Columns, slot::Int64) = vload(b.records, 8slot - 7)
 
 "Add the pairs of slot `i` of the first set with the `n` slots found in the second."
-@noinline function sum_found!(bench::BoxBench, table::BinTable, ::Val{Split}, a::Columns, b::Columns,
-                              i::Int, n::Int, boxsize) where {Split}
+@noinline function sum_found!(bench::BoxBench, table::BinTable, ::Val{Split}, a::Columns,
+                              b::Columns, i::Int, n::Int, boxsize) where {Split}
     rows, lanes, squares, found = bench.rows, bench.lanes, bench.squares, bench.found
     nbins = length(table.edges2) - 1
     at = 8i - 7
@@ -182,7 +187,8 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
         x, y, z = splat8(a.records[at]), splat8(a.records[at + 1]), splat8(a.records[at + 2])
         ex, ey, ez = splat8(a.records[at + 3]), splat8(a.records[at + 4]), splat8(a.records[at + 5])
         weight, strength = splat8(a.records[at + 6]), splat8(a.records[at + 7])
-        one8, zero8, third, high = splat8(1.0), splat8(0.0), splat8(1 / 3), splat8(table.edges2[end])
+        one8, zero8, third = splat8(1.0), splat8(0.0), splat8(1 / 3)
+        high = splat8(table.edges2[end])
         inverse_size = boxsize === nothing ? zero8 : vdiv(one8, boxsize)
         for k in (n + 1):(n + 8)
             found[k] = found[1]         # fills the last block; not added
@@ -190,10 +196,10 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
         first = 1
         while first <= n
             jx, jy, jz, fx, fy, fz, w2, a2 = transpose8(
-                record8(b, found[first]), record8(b, found[first + 1]), record8(b, found[first + 2]),
-                record8(b, found[first + 3]), record8(b, found[first + 4]),
-                record8(b, found[first + 5]), record8(b, found[first + 6]),
-                record8(b, found[first + 7]))
+                record8(b, found[first]), record8(b, found[first + 1]),
+                record8(b, found[first + 2]), record8(b, found[first + 3]),
+                record8(b, found[first + 4]), record8(b, found[first + 5]),
+                record8(b, found[first + 6]), record8(b, found[first + 7]))
             dx = nearest_image8(vsub(jx, x), boxsize, inverse_size)
             dy = nearest_image8(vsub(jy, y), boxsize, inverse_size)
             dz = nearest_image8(vsub(jz, z), boxsize, inverse_size)
@@ -206,7 +212,8 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
             w = vmul(weight, w2)
             wa, wb = vmul(w, strength), vmul(w, a2)
             square = transpose8(one8, w, vmul(w, vmul(t, inverse)),
-                                vmul(wa, vsub(vmul(p, p), third)), vmul(wb, vsub(vmul(q, q), third)),
+                                vmul(wa, vsub(vmul(p, p), third)),
+                                vmul(wb, vsub(vmul(q, q), third)),
                                 vmul(vmul(wb, strength), vsub(vmul(c, c), third)), zero8, zero8)
             for k in 1:8
                 unsafe_store!(Ptr{Vec}(pointer(lanes, 8k - 7)), square[k])

@@ -37,7 +37,8 @@ function neighbours!(list, a, b, ca, reach, rmax, boxsize, auto, periodic)
 end
 
 "How far `c` is outside of [low, low + width]."
-@inline outside(c, low, width) = ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
+@inline outside(c, low, width) =
+    ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
 
 "Every object of column `ca` with those of the neighbours."
 function box_column!(bench, list, table, split, a, b, ca, image)
@@ -51,6 +52,7 @@ function box_column!(bench, list, table, split, a, b, ca, image)
         lo[k] = hi[k] = near.first
     end
     @inbounds for i in slots
+        cancelled() && break
         n = 0
         for k in eachindex(list)
             near = list[k]
@@ -87,8 +89,11 @@ end
 "Add the sums of a column to those of its chunk: short sums, so that rounding stays small."
 function collect_rows!(sums, bench)
     nbins = size(sums, 2)
-    for part in 1:2, bin in 1:nbins, copy in 1:COPIES, k in 1:BOX_SUMS
-        sums[k, bin, part] += bench.rows[8 * (COPIES * (nbins * (part - 1) + bin - 1) + copy - 1) + k]
+    for part in 1:2, bin in 1:nbins, copy in 1:COPIES
+        row = COPIES * (nbins * (part - 1) + bin - 1) + copy
+        for k in 1:BOX_SUMS
+            sums[k, bin, part] += bench.rows[8 * (row - 1) + k]
+        end
     end
     fill!(bench.rows, 0.0)
 end
@@ -126,8 +131,8 @@ function box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges
     partial = [zeros(0, 0, 0) for _ in 1:parts]
     done = Threads.Atomic{Int}(0)
     chunked(side^2, parts) do part, range
-        partial[part] = column_sums(table, Val(split), a, b, range, reach, edges[end], boxsize, image,
-                                    auto, done)
+        partial[part] = column_sums(table, Val(split), a, b, range, reach, edges[end], boxsize,
+                                    image, auto, done)
     end
     for p in partial
         total .+= p

@@ -15,7 +15,10 @@ function box_objects(rng, n, L; clump = 0.0, hosts = max(1, n ÷ 5))
 end
 
 # Of one set it is a matter of order whose axis is the first.
-joined(sums, auto) = auto ? cat(sums[[1, 2, 3, 6], :, :], sums[4:4, :, :] + sums[5:5, :, :], dims = 1) : sums
+function joined(sums, auto)
+    auto || return sums
+    return cat(sums[[1, 2, 3, 6], :, :], sums[4:4, :, :] + sums[5:5, :, :], dims = 1)
+end
 
 log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
 
@@ -29,12 +32,13 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
     a, b = box_objects(rng, n, L; clump = clump), box_objects(rng, m, L; clump = clump)
     for edges in (log_edges(0.1, rmax, 20), collect(range(0.0, rmax, length = 8)), [1.0, rmax]),
             (second, auto) in ((a, true), (b, false))
-        brute = joined(SoftCorr.box_sums_brute(a, second, edges, L; auto = auto, periodic = periodic), auto)
-        fast = joined(SoftCorr.box_sums(a, second, edges, L; auto = auto, periodic = periodic, split = true), auto)
+        how = (auto = auto, periodic = periodic)
+        brute = joined(SoftCorr.box_sums_brute(a, second, edges, L; how...), auto)
+        fast = joined(SoftCorr.box_sums(a, second, edges, L; how..., split = true), auto)
         @test fast[1, :, :] == brute[1, :, :]
         scale = max.(maximum(abs.(brute), dims = (2, 3)), 1e-300)
         @test maximum(abs.(fast - brute) ./ scale) < 1e-12
-        whole = joined(SoftCorr.box_sums(a, second, edges, L; auto = auto, periodic = periodic, split = false), auto)
+        whole = joined(SoftCorr.box_sums(a, second, edges, L; how..., split = false), auto)
         @test all(iszero, whole[:, :, 2])
         @test whole[1, :, 1] == sum(brute[1, :, :], dims = 2)[:]
         @test whole[:, :, 1] ≈ sum(brute, dims = 3)[:, :, 1] rtol = 1e-13
@@ -42,8 +46,8 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
 end
 
 @testset "the table of bins" begin
-    for edges in (log_edges(0.1, 16, 20), collect(range(0, 16, length = 301)), [2.0, 2.0000001, 3.0],
-                  [0.0, 1e-6, 16.0], log_edges(1e-3, 1e3, 200))
+    for edges in (log_edges(0.1, 16, 20), collect(range(0, 16, length = 301)),
+                  [2.0, 2.0000001, 3.0], [0.0, 1e-6, 16.0], log_edges(1e-3, 1e3, 200))
         table = SoftCorr.BinTable(edges)
         e2 = edges .^ 2
         inner = [e2[2:end]; prevfloat.(e2[2:end]); nextfloat.(e2[1:(end - 1)]);
@@ -76,11 +80,13 @@ end
 
 @testset "number types" begin
     a = box_objects(MersenneTwister(9), 40, 10.0)
-    exact = SoftCorr.BoxObjects(big.(a.position), big.(a.axis), big.(a.weight), big.(a.strength), a.host)
+    exact = SoftCorr.BoxObjects(big.(a.position), big.(a.axis), big.(a.weight), big.(a.strength),
+                                a.host)
     edges = [0.5, 1.5, 3.0]
-    sums = SoftCorr.box_sums_brute(exact, exact, big.(edges), big(10.0); auto = true, periodic = true)
+    how = (auto = true, periodic = true)
+    sums = SoftCorr.box_sums_brute(exact, exact, big.(edges), big(10.0); how...)
     @test eltype(sums) == BigFloat
-    @test joined(SoftCorr.box_sums(a, a, edges, 10.0; auto = true, periodic = true, split = true), true) ≈
+    @test joined(SoftCorr.box_sums(a, a, edges, 10.0; how..., split = true), true) ≈
         Float64.(joined(sums, true)) rtol = 1e-13
 end
 
