@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pysoftcorr._version import __version__
-from pysoftcorr.cli import commands
+from pysoftcorr.cli import commands, mocks
 from pysoftcorr.cli.gradient import gradient
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 julia = typer.Typer(help="The Julia runtime behind it.", rich_markup_mode=None)
 app.add_typer(julia, name="julia")
+haloes = typer.Typer(help="Haloes of a mock universe.", rich_markup_mode=None)
+app.add_typer(haloes, name="haloes")
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -94,7 +96,12 @@ def _option(setting: Setting) -> inspect.Parameter:
     )
 
 
-def _command(name: str, function: Callable[..., None], *catalogs: tuple[str, str]) -> None:
+def _command(
+    name: str,
+    function: Callable[..., None],
+    *catalogs: tuple[str, str],
+    group: typer.Typer = app,
+) -> None:
     """Make a command of a function of its catalogues, its settings and the common options."""
     common = {
         "config": Annotated[
@@ -130,7 +137,7 @@ def _command(name: str, function: Callable[..., None], *catalogs: tuple[str, str
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     command.__doc__ = function.__doc__
     command.__name__ = name
-    app.command(name)(command)
+    group.command(name.split()[-1])(command)
 
 
 _command("rho", commands.rho, ("catalog", "Stars and PSF model: FITS, HDF5, Parquet, text."))
@@ -138,6 +145,12 @@ _command("xi", commands.xi, ("catalog", "Positions and shears."))
 _command("wtheta", commands.wtheta, ("data", "Positions."), ("randoms", "Random points."))
 _command("cluster", commands.cluster, ("catalog", "Positions."))
 _command("gradient", gradient)
+COMMANDS.update(mocks.SETTINGS)
+_HALOES = ("haloes", "Haloes: of simulate, halotools (HDF5), Rockstar (text), or a table.")
+_command("haloes simulate", mocks.simulate, group=haloes)
+_command("haloes info", mocks.info, _HALOES, group=haloes)
+_command("mock", mocks.mock, _HALOES)
+_command("boxcorr", mocks.boxcorr, ("galaxies", "Galaxies, as mock writes them."))
 
 
 @app.command()

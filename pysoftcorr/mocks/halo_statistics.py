@@ -1,0 +1,219 @@
+"""Mass function and bias of a halo catalogue, beside the published relations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+from scipy.integrate import trapezoid
+
+from pysoftcorr._random import stream
+from pysoftcorr.mocks.cosmology import Cosmology
+from pysoftcorr.mocks.lpt import LPTField, cloud_in_cell
+
+if TYPE_CHECKING:
+    from pysoftcorr.mocks.halos import HaloCatalog
+
+__all__ = ["HaloBias", "MassFunction", "halo_bias", "mass_function"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Modes of the bias: up to this k (h/Mpc), or to this many fundamental modes of a small box.
+_K_MAX, _FUNDAMENTAL = 0.08, 3.5
+_MESH = 64
+
+
+@dataclass(frozen=True)
+class MassFunction:
+    """Haloes per volume and decade of mass; arrays of shape (nbins,).
+
+    Attributes
+    ----------
+    edges : ndarray, shape (nbins + 1,)
+        Msun/h.
+    count : ndarray of int64
+    density, error : ndarray
+        dn/dlog10(M) in (Mpc/h)^-3 and its Poisson error.
+    theory : ndarray or None
+        That of `model`, averaged over the bin; None where the cosmology is not known.
+    model : str
+    """
+
+    edges: FloatArray
+    count: npt.NDArray[np.int64]
+    density: FloatArray
+    error: FloatArray
+    theory: FloatArray | None
+    model: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {
+            "edges": self.edges.tolist(),
+            "count": self.count.tolist(),
+            "density": self.density.tolist(),
+            "error": self.error.tolist(),
+            "theory": None if self.theory is None else self.theory.tolist(),
+            "model": self.model,
+        }
+
+
+@dataclass(frozen=True)
+class HaloBias:
+    """Large-scale bias of haloes by mass; arrays of shape (nbins,).
+
+    Attributes
+    ----------
+    mass : ndarray
+        Median mass of each bin, Msun/h.
+    bias, error : ndarray
+        P_hm/P_mm with the matter of the same modes, and its error from their scatter.
+    theory : ndarray
+        Mean of `model` over the haloes of the bin.
+    model : str
+    k_max : float
+        Modes up to this are used, h/Mpc.
+    """
+
+    mass: FloatArray
+    bias: FloatArray
+    error: FloatArray
+    theory: FloatArray
+    model: str
+    k_max: float
+
+
+def mass_function(haloes: HaloCatalog, *, decade: int = 5) -> MassFunction:
+    """Mass function of a catalogue, and the published one of its cosmology.
+
+    Parameters
+    ----------
+    haloes : HaloCatalog
+        Its ``meta`` says which relation, mass definition and redshift; else Tinker et al. 2008,
+        "vir" and 0.
+    decade : int
+        Bins a decade of mass.
+
+    Returns
+    -------
+    MassFunction
+
+    Raises
+    ------
+    ValueError
+        If `decade` is below 1.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks import HaloCatalog
+    >>> from pysoftcorr.mocks.halo_statistics import mass_function
+    >>> haloes = HaloCatalog.simulate(50.0, 32, mmin=1e12, seed=1)
+    >>> table = mass_function(haloes)
+    >>> bool(table.count.sum() == len(haloes))
+    True
+    """
+    if decade < 1:
+        raise ValueError(f"decade = {decade}: must be at least 1")
+    meta, volume = haloes.meta, haloes.boxsize**3
+    low = np.log10(min(meta.get("mmin") or np.inf, float(haloes.mass.min())))
+    high = max(np.log10(float(haloes.mass.max())), low + 1e-6)
+    number = max(1, int(np.ceil((high - low) * decade)))
+    log_edges = low + np.arange(number + 1) / decade
+    if meta.get("mmax"):  # beyond it there are none
+        log_edges[-1] = max(np.log10(meta["mmax"]), high)
+    edges = 10.0**log_edges
+    # Rounding must not leave the lightest halo out.
+    edges[0] = min(edges[0], haloes.mass.min())
+    edges[-1] = max(edges[-1], haloes.mass.max())
+    count = np.histogram(haloes.mass, edges)[0].astype(np.int64)
+    width = np.diff(log_edges) * volume
+    model, theory = str(meta.get("mass_function", "tinker08")), None
+    if haloes.cosmology is not None:
+        world = Cosmology(haloes.cosmology)
+        fine = log_edges[:-1, None] + np.diff(log_edges)[:, None] * np.linspace(0, 1, 33)
+        dn = world.mass_function(10.0 ** fine.ravel(), model=model, **_when(meta))
+        dn = dn.reshape(fine.shape) * np.log(10.0)
+        theory = trapezoid(dn, dx=1 / 32, axis=1)
+    return MassFunction(edges, count, count / width, np.sqrt(count) / width, theory, model)
+
+
+def halo_bias(haloes: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
+    """Bias of simulated haloes on large scales, in bins of mass of about equal weight.
+
+    The matter is that of the same initial field, drawn again from the seed: what haloes and
+    matter share cancels, and with it the scatter from box to box.
+
+    Parameters
+    ----------
+    haloes : HaloCatalog
+    bins : int
+        At most; each has 50 haloes or more.
+
+    Returns
+    -------
+    HaloBias or None
+        None where the matter is not known: haloes that `HaloCatalog.simulate` did not make.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks import HaloCatalog
+    >>> from pysoftcorr.mocks.halo_statistics import halo_bias
+    >>> haloes = HaloCatalog.simulate(100.0, 32, mmin=1e12, seed=1)
+    >>> found = halo_bias(haloes, bins=2)
+    >>> bool((abs(found.bias - found.theory) < 5 * found.error).all())
+    True
+    """
+    meta = haloes.meta
+    if meta.get("source") != "HaloCatalog.simulate" or haloes.cosmology is None:
+        return None
+    world = Cosmology(haloes.cosmology)
+    mesh = min(_MESH, int(meta["mesh"]))
+    field = LPTField.draw(
+        haloes.boxsize, mesh, world, meta["redshift"], stream(meta["seed"], "density field")
+    )
+    matter = fft.rfftn(field.density())
+    fundamental = 2 * np.pi / haloes.boxsize
+    k_max = max(_K_MAX, _FUNDAMENTAL * fundamental)
+    whole, half = fft.fftfreq(mesh) * mesh, np.arange(mesh // 2 + 1)
+    k = fundamental * np.sqrt(whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half**2)
+    used = (k > 0) & (k <= k_max)
+    # Of the plane kz = 0 each mode is there twice, at k and -k.
+    share = np.where(np.broadcast_to(half == 0, k.shape), 0.5, 1.0)[used]
+    dark = matter[used]
+    auto = np.abs(dark) ** 2
+    model = str(meta["bias"])
+    rows = []
+    for part in _groups(haloes.mass, bins):
+        light = fft.rfftn(cloud_in_cell(haloes.position[part], haloes.boxsize, mesh))[used]
+        cross = (light * dark.conj()).real
+        bias = np.sum(share * cross) / np.sum(share * auto)
+        error = np.sqrt(np.sum(share * (cross - bias * auto) ** 2)) / np.sum(share * auto)
+        theory = world.bias(haloes.mass[part], model=model, **_when(meta)).mean()
+        rows.append((np.median(haloes.mass[part]), bias, error, theory))
+    mass, bias, error, theory = np.array(rows).T
+    return HaloBias(mass, bias, error, theory, model, float(k_max))
+
+
+def _groups(mass: FloatArray, bins: int) -> list[npt.NDArray[np.int64]]:
+    """Rows of haloes by mass, each group a fixed range of its logarithm, the rare end together."""
+    logs = np.log10(mass)
+    edges = np.linspace(logs.min(), logs.max(), bins + 1)[1:-1]
+    groups: list[npt.NDArray[np.int64]] = []
+    number = np.digitize(logs, edges)
+    for b in range(bins):
+        part = np.flatnonzero(number == b)
+        if part.size >= 50 or not groups:
+            groups.append(part)
+        else:
+            groups[-1] = np.concatenate([groups[-1], part])
+    return groups
+
+
+def _when(meta: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "redshift": float(meta.get("redshift") or 0.0),
+        "mdef": str(meta.get("mdef") or "vir"),
+    }

@@ -1,0 +1,295 @@
+"""``softcorr haloes``, ``mock`` and ``boxcorr``: what they make, print and refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+
+from pysoftcorr.cli import main
+from pysoftcorr.mocks import (
+    BoxCorrelations,
+    GalaxyCatalog,
+    HaloCatalog,
+    HODModel,
+    box_correlations,
+    expected_correlations,
+)
+
+BINS = ["--bins", "log:0.2:12:8"]
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run a command in this process: exit status, stdout, stderr."""
+    monkeypatch.setenv("PYSOFTCORR_THREADS", os.environ.get("PYSOFTCORR_THREADS", "2"))
+
+    def inner(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return left.value.code, said.out, said.err
+
+    return inner
+
+
+@pytest.fixture
+def fails(run):
+    """Run a command that must fail in one line; gives the line."""
+
+    def inner(*arguments):
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, ""), err
+        lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
+        assert len(lines) == 1, err
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+    return inner
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with haloes and galaxies in it."""
+    place = tmp_path_factory.mktemp("universe")
+    haloes = HaloCatalog.simulate(60.0, 32, mmin=5e11, seed=7)
+    haloes.write(place / "haloes.h5")
+    HODModel.preset("mstar10.0", mu_sat=0.6).populate(haloes, seed=2).write(place / "galaxies.h5")
+    return place
+
+
+@pytest.fixture
+def haloes(folder):
+    return folder / "haloes.h5"
+
+
+@pytest.fixture
+def galaxies(folder):
+    return folder / "galaxies.h5"
+
+
+# ---------------------------------------------------------------------- haloes
+def test_simulate_writes_what_the_api_makes(run, tmp_path):
+    out = tmp_path / "made.h5"
+    code, said, err = run("haloes", "simulate", "--boxsize", 40, "--mesh", 16, "--mmin", "1e12",
+                          "--redshift", 0.5, "--seed", 3, "--no-exclusion", "--out", out,
+                          "--json")  # fmt: skip
+    assert code == 0, err
+    made = HaloCatalog.read(out)
+    options = {"mmin": 1e12, "redshift": 0.5, "exclusion": False, "seed": 3}
+    assert made == HaloCatalog.simulate(40.0, 16, **options)
+    document = json.loads(said)
+    assert document["haloes"] == len(made)
+    assert document["mass"] == [made.mass.min(), made.mass.max()]
+    assert sum(document["mass_function"]["count"]) == len(made)
+    assert document["meta"] == made.meta
+    assert err.splitlines() == [f"wrote {out}"]
+
+
+def test_info_in_words_and_numbers(run, haloes, tmp_path):
+    code, out, err = run("haloes", "info", haloes, "--plot", tmp_path / "figures")
+    assert code == 0, err
+    catalog = HaloCatalog.read(haloes)
+    assert out.startswith(catalog.summary())
+    rows = [line.split() for line in out.splitlines() if " to " in line and line[0] != " "]
+    assert out.count("tinker08") >= 2  # how it was made, and the title of the column
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names == {"haloes.png", "halo_slice.png"}
+    document = json.loads(run("haloes", "info", haloes, "--json")[1])
+    counts = [int(row[3]) for row in rows if len(row) == 7]
+    assert counts == document["mass_function"]["count"]
+    assert sum(counts) == len(catalog)
+
+
+def test_haloes_of_another_program(run, fails, tmp_path):
+    rng = np.random.default_rng(1)
+    path, mass = tmp_path / "table.h5", 10 ** rng.uniform(12.5, 14, 200)
+    with h5py.File(path, "w") as file:
+        for k in range(3):
+            file[f"p{k}"] = rng.uniform(0, 30, 200)
+        file["m"] = mass / 1e10
+    columns = ["x=p0", "y=p1", "z=p2", "mass=1e10*m"]
+    options = [text for column in columns for text in ("--columns", column)]
+    options += ["--boxsize", 30, "--axes", "random", "--cosmology", "planck18"]
+    code, out, err = run("mock", path, *options, "--preset", "mstar10.5", "--seed", 4, "--json",
+                         "--out", tmp_path / "g.fits")  # fmt: skip
+    assert code == 0, err
+    assert err.startswith("warning: ")  # no radius, no concentration, no parent
+    made = GalaxyCatalog.read(tmp_path / "g.fits")
+    assert json.loads(out)["galaxies"] == len(made) > 20
+    assert made.boxsize == 30
+    line = fails("haloes", "info", path, *options[:-6], "--axes", "random")
+    assert "boxsize must be given" in line
+
+
+# ---------------------------------------------------------------------- mock
+def test_mock_is_the_model_populated(run, haloes, tmp_path):
+    out = tmp_path / "g.h5"
+    parameters = {"logMmin": 12.2, "sigma_logM": 0.3, "logM0": 12.3, "logM1": 13.2, "alpha": 0.9,
+                  "mu_cen": -0.4, "mu_sat": 0.7}  # fmt: skip
+    options = []
+    for name, value in parameters.items():
+        options += ["--" + name.replace("_", "-"), value]
+    code, said, err = run("mock", haloes, *options, "--modulate", "--seed", 9, "--out", out)
+    assert code == 0, err
+    made = GalaxyCatalog.read(out)
+    model = HODModel(**parameters, modulate=True)
+    assert made == model.populate(HaloCatalog.read(haloes), seed=9)
+    assert f"{len(made)} galaxies in a box of 60 Mpc/h" in said
+    assert f"centrals    {made.central.sum()}" in said
+    assert "mu_cen = -0.4" in said
+
+
+def test_preset_and_its_changes(run, haloes, tmp_path):
+    out = tmp_path / "g.h5"
+    code, said, err = run("mock", haloes, "--preset", "mstar10.5", "--mu-cen", 0, "--out", out,
+                          "--json", "--plot", tmp_path)  # fmt: skip
+    assert code == 0, err
+    document = json.loads(said)
+    want = HODModel.preset("mstar10.5", mu_cen=0.0).to_dict()
+    assert document["params"] == want
+    assert document["satellites"] == document["galaxies"] - document["centrals"]
+    assert document["satellite_fraction"] == pytest.approx(
+        document["satellites"] / document["galaxies"]
+    )
+    assert document["number_density"] == pytest.approx(document["galaxies"] / 60**3)
+    assert (tmp_path / "slice.png").stat().st_size > 10_000
+
+
+def test_settings_from_a_file(run, haloes, tmp_path):
+    config = tmp_path / "mock.yaml"
+    config.write_text("preset: mstar10.0\nmu-sat: 0.25\nseed: 5\n")
+    code, said, err = run("mock", haloes, "--config", config, "--seed", 6, "--json",
+                          "--out", tmp_path / "g.h5")  # fmt: skip
+    assert code == 0, err
+    document = json.loads(said)
+    assert (document["params"]["mu_sat"], document["seed"]) == (0.25, 6)
+
+
+# ---------------------------------------------------------------------- boxcorr
+def test_boxcorr_is_the_api(run, galaxies, tmp_path):
+    out = tmp_path / "t.ecsv"
+    code, said, err = run("boxcorr", galaxies, *BINS, "--expected", "--json", "--out", out)
+    assert code == 0, err
+    catalog, document = GalaxyCatalog.read(galaxies), json.loads(said)
+    edges = np.geomspace(0.2, 12, 9)
+    result = box_correlations(catalog, edges=edges)
+    for name in ("r", "xi", "omega", "eta", "xi_1h", "omega_1h", "eta_2h"):
+        found = np.array(document[name], dtype=float)
+        np.testing.assert_allclose(found, getattr(result, name), rtol=1e-9, atol=1e-12)
+    assert document["npairs"] == result.npairs.tolist()
+    expected = expected_correlations(catalog, 0.68, 0.6, edges=edges)
+    for name in ("omega", "deta_dmu_sat"):
+        found = np.array(document["expected"][name], dtype=float)
+        np.testing.assert_allclose(found, getattr(expected, name), rtol=1e-9, atol=1e-12)
+    assert document["galaxies"]["galaxies"] == len(catalog)
+    np.testing.assert_allclose(BoxCorrelations.read(out).xi, result.xi, rtol=1e-9)
+
+
+def test_boxcorr_table_and_figures(run, galaxies, tmp_path):
+    code, out, err = run("boxcorr", galaxies, *BINS, "--expected", "--plot", tmp_path / "f")
+    assert code == 0, err
+    result = box_correlations(GalaxyCatalog.read(galaxies), edges=np.geomspace(0.2, 12, 9))
+    rows = [line.split() for line in out.splitlines() if " to " in line]
+    assert [int(row[4]) for row in rows] == result.npairs.tolist()
+    np.testing.assert_allclose([float(row[5]) for row in rows], result.xi, rtol=1e-3)
+    for word in ("<omega>", "<eta>", "pairs 1h", "xi 1h", "eta 2h"):
+        assert word in out
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {"correlations.png", "slice.png"}
+    assert [line.split()[0] for line in err.splitlines()] == ["wrote"] * 2
+
+
+# ---------------------------------------------------------------------- errors
+FULL = ["--sigma-logM", "0.3", "--logM0", "12", "--logM1", "13", "--alpha", "1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--boxsize and --out: must be given"),
+        (["--boxsize", "50"], "--out: must be given"),
+        (["--boxsize", "50", "--out", "h.fits"], "unknown suffix; use .h5 or .hdf5"),
+        (["--boxsize", "50", "--out", "/dev/null/h.h5"], "/dev/null"),
+        (["--boxsize", "many", "--out", "@"], "--boxsize 'many': must be a number"),
+        (["--boxsize", "-5", "--out", "@"], "above 0 (Mpc/h)"),
+        (["--boxsize", "50", "--mesh", "4", "--out", "@"], "8 to 1024 cells"),
+        (["--boxsize", "50", "--mmin", "11", "--out", "@"], "is it log10(M)?"),
+        (["--boxsize", "50", "--cosmology", "plank18", "--out", "@"], "planck18"),
+        (["--boxsize", "50", "--bias", "tinker11", "--out", "@"], "tinker10"),
+        (["--boxsize", "3", "--mmin", "1e15", "--out", "@"], "no halo above mmin"),
+    ],
+)
+def test_simulate_refuses(fails, tmp_path, arguments, says):
+    out = tmp_path / "h.h5"
+    assert says in fails("haloes", "simulate", *[out if a == "@" else a for a in arguments])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--preset", "mstar10.5"], "--out: must be given"),
+        (["--out", "@"], "--logMmin, --sigma-logM, --logM0, --logM1, --alpha: must be given"),
+        (["--preset", "mstar12", "--out", "@"], "must be one of mstar10.5, mstar10.0"),
+        (["--preset", "mstar10.5", "--mu-cen", "1.5", "--out", "@"], "must lie in [-1, 1]"),
+        (["--logMmin", "1e12", *FULL, "--out", "@"], "the log10 of a mass is meant, 12"),
+        (["--logMmin", "19", *FULL[:4], "--logM1", "19", "--alpha", "1", "--out", "@"],
+         "makes no galaxies"),
+        (["--preset", "mstar10.5", "--out", "g.txt"], "unknown suffix"),
+        (["--preset", "mstar10.5", "--boxsize", "60", "--out", "@"], "is read as it is"),
+        (["--preset", "mstar10.5", "--out", "@", "--plot", "/dev/null/f"], "is not a folder"),
+    ],
+)  # fmt: skip
+def test_mock_refuses(fails, haloes, tmp_path, arguments, says):
+    out = tmp_path / "g.h5"
+    assert says in fails("mock", haloes, *[out if a == "@" else a for a in arguments])
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_is_checked_before_the_work(fails, tmp_path):
+    """The haloes are not there, and yet it is the output that is complained of."""
+    old = tmp_path / "old.h5"
+    old.write_text("precious")
+    line = fails("mock", tmp_path / "none.h5", "--preset", "mstar10.5", "--out", old)
+    assert "old.h5" in line
+    assert "--overwrite" in line
+    assert old.read_text() == "precious"
+    line = fails("haloes", "simulate", "--boxsize", 2000, "--mesh", 1024, "--out", old)
+    assert "old.h5" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--bins", "log:0.1:30:5"], "r_max = 30 Mpc/h must be below a third of the box, 20"),
+        (["--bins", "log:0:10:5"], "lo"),
+        (["--bins", "edges:3,2"], "increas"),
+        (["--out", "t.csv"], "unknown suffix; use .ecsv"),
+        (["--threads", "0"], "threads"),
+    ],
+)
+def test_boxcorr_refuses(fails, galaxies, arguments, says):
+    assert says in fails("boxcorr", galaxies, *arguments)
+
+
+def test_files_of_the_wrong_kind(fails, haloes, galaxies, tmp_path):
+    assert "no such galaxy catalogue" in fails("boxcorr", tmp_path / "none.h5")
+    assert "holds no galaxies" in fails("boxcorr", haloes)
+    assert "no such halo catalogue" in fails("haloes", "info", tmp_path / "none.h5")
+    text = tmp_path / "text.h5"
+    text.write_text("nothing")
+    fails("haloes", "info", text)
+    bare = tmp_path / "bare.h5"
+    GalaxyCatalog([[1, 2, 3], [4, 5, 6]], [[0, 0, 1]] * 2, boxsize=60).write(bare)
+    assert "does not say the alignment strengths" in fails("boxcorr", bare, "--expected")
+
+
+def test_debug_shows_the_traceback(capsys, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        main(["boxcorr", str(tmp_path / "none.h5"), "--debug"])
+    assert left.value.code == 2
+    assert "Traceback" in capsys.readouterr().err

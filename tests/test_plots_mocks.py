@@ -1,0 +1,208 @@
+"""Figures of mock universes hold the right data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.collections import EllipseCollection, LineCollection  # noqa: E402
+
+from pysoftcorr import plots  # noqa: E402
+from pysoftcorr.mocks import (  # noqa: E402
+    GalaxyCatalog,
+    HaloCatalog,
+    HODModel,
+    box_correlations,
+    expected_correlations,
+)
+from pysoftcorr.mocks.cosmology import Cosmology  # noqa: E402
+from pysoftcorr.mocks.halo_statistics import halo_bias, mass_function  # noqa: E402
+
+EDGES = np.geomspace(0.3, 12, 9)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def haloes():
+    return HaloCatalog.simulate(100.0, 64, mmin=3e11, seed=5)
+
+
+@pytest.fixture(scope="module")
+def galaxies(haloes):
+    return HODModel.preset("mstar10.0", mu_sat=0.6).populate(haloes, seed=2)
+
+
+@pytest.fixture
+def few():
+    """Two centrals and a satellite, of which one lies outside of the first tenth."""
+    return GalaxyCatalog(
+        [[20, 30, 1], [21, 30, 2], [50, 60, 15]],
+        [[1, 0, 0], [0, 3, 4], [0, 0, 1]],
+        central=[True, False, True],
+        host=[0, 0, 1],
+        boxsize=100,
+    )
+
+
+def whiskers(ax):
+    return {
+        str(c.get_label()).split()[1]: np.array(c.get_segments())
+        for c in ax.collections
+        if isinstance(c, LineCollection)
+    }
+
+
+# ---------------------------------------------------------------------- mass function and bias
+def test_mass_function_counts_every_halo_and_follows_theory(haloes):
+    table = mass_function(haloes)
+    assert table.count.sum() == len(haloes)
+    np.testing.assert_array_equal(table.count, np.histogram(haloes.mass, table.edges)[0])
+    width = np.diff(np.log10(table.edges))
+    np.testing.assert_allclose(table.density * width * 100.0**3, table.count, rtol=1e-12)
+    # A power law would average to its value at the middle; this one nearly does.
+    middle = np.sqrt(table.edges[:-1] * table.edges[1:])
+    there = Cosmology("planck18").mass_function(middle) * np.log(10)
+    np.testing.assert_allclose(table.theory[:8], there[:8], rtol=0.02)
+    expected = table.theory * width * 100.0**3
+    well = expected > 20
+    assert well.sum() >= 6
+    assert np.all(np.abs(table.count - expected)[well] < 4.5 * np.sqrt(expected[well]))
+
+
+def test_mass_function_knows_the_relation_and_the_highest_mass():
+    made = HaloCatalog.simulate(
+        60.0, 16, mmin=1e12, mmax=1.5e13, mass_function="despali16", mdef="200m", seed=1
+    )
+    table = mass_function(made, decade=4)
+    assert table.edges[-1] == pytest.approx(1.5e13)
+    assert table.model == "despali16"
+    with pytest.raises(ValueError, match="decade = 0"):
+        mass_function(made, decade=0)
+
+
+def test_bias_is_that_of_the_matter(haloes):
+    found = halo_bias(haloes)
+    assert found.bias.size >= 3
+    assert np.all(np.abs(found.bias - found.theory) < 5 * found.error + 0.1 * found.theory)
+    # Haloes moved at random know nothing of the matter.
+    rng = np.random.default_rng(1)
+    lost = HaloCatalog(
+        rng.uniform(0, 100, haloes.position.shape),
+        haloes.mass,
+        haloes.radius,
+        haloes.concentration,
+        haloes.axis,
+        boxsize=100.0,
+        cosmology=haloes.cosmology,
+        meta=haloes.meta,
+    )
+    assert np.all(np.abs(halo_bias(lost).bias) < 5 * halo_bias(lost).error)
+
+
+def test_halo_figure_holds_both(haloes):
+    upper, lower, bias = plots.plot_halo_statistics(haloes).axes
+    table, found = mass_function(haloes), halo_bias(haloes)
+    curve = next(line for line in upper.lines if line.get_label() == "tinker08")
+    np.testing.assert_allclose(curve.get_ydata(), table.theory)
+    points = upper.containers[0].lines[0]
+    np.testing.assert_allclose(points.get_ydata(), table.density[table.count > 0])
+    assert lower.get_ylim()[0] < 1 < lower.get_ylim()[1]
+    np.testing.assert_allclose(bias.containers[0].lines[0].get_ydata(), found.bias)
+    assert bias.lines[-1].get_label() == "tinker10" or any(
+        line.get_label() == "tinker10" for line in bias.lines
+    )
+
+
+def test_haloes_of_unknown_origin_have_no_bias_and_no_theory():
+    rng = np.random.default_rng(3)
+    made = HaloCatalog(
+        rng.uniform(0, 50, (30, 3)), 10 ** rng.uniform(12, 13, 30), np.full(30, 0.3),
+        np.full(30, 7.0), rng.normal(size=(30, 3)), boxsize=50.0,
+    )  # fmt: skip
+    assert halo_bias(made) is None
+    table = mass_function(made)
+    assert table.theory is None
+    assert table.count.sum() == 30
+    figure = plots.plot_halo_statistics(made)
+    assert len(figure.axes) == 2
+    figure.canvas.draw()
+
+
+# ---------------------------------------------------------------------- slice
+def test_slice_has_its_galaxies_and_foreshortens_axes(few):
+    drawn = whiskers(plots.plot_box_slice(few, length=5.0))
+    np.testing.assert_allclose(drawn["central"], [[[17.5, 30], [22.5, 30]]])
+    np.testing.assert_allclose(drawn["satellites"], [[[21, 28.5], [21, 31.5]]])
+    along_x = whiskers(plots.plot_box_slice(few, axis=0, start=45, depth=10, length=2.0))
+    np.testing.assert_allclose(along_x["central"], [[[60, 14], [60, 16]]])
+    assert len(along_x["satellites"]) == 0
+
+
+def test_slice_of_haloes_draws_the_heaviest_and_circles(haloes, galaxies):
+    ax = plots.plot_box_slice(haloes, depth=40.0)
+    (drawn,) = [c for c in ax.collections if isinstance(c, LineCollection)]
+    inside = haloes.position[:, 2] < 40
+    assert inside.sum() > 2000
+    assert len(drawn.get_segments()) == 2000
+    assert f"of {inside.sum()} haloes" in drawn.get_label()
+    middle = np.array(drawn.get_segments()).mean(axis=1)
+    np.testing.assert_allclose(  # haloes are heaviest first
+        middle, haloes.position[inside][:2000, :2], atol=1e-9
+    )
+    ax = plots.plot_box_slice(galaxies, haloes=haloes)
+    (circles,) = [c for c in ax.collections if isinstance(c, EllipseCollection)]
+    first = np.flatnonzero(haloes.position[:, 2] < 10)[0]
+    np.testing.assert_allclose(circles.get_offsets()[0], haloes.position[first, :2])
+    assert circles.get_widths()[0] == pytest.approx(2 * haloes.radius[first])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [({"axis": 3}, "axis = 3"), ({"start": 95, "depth": 10}, "box of 100"), ({"depth": 0}, "box")],
+)
+def test_slice_outside_the_box_is_refused(few, options, says):
+    with pytest.raises(ValueError, match=says):
+        plots.plot_box_slice(few, **options)
+
+
+# ---------------------------------------------------------------------- correlations
+def test_correlations_with_their_parts(galaxies):
+    result = box_correlations(galaxies, edges=EDGES)
+    expected = expected_correlations(galaxies, 0.68, 0.6, edges=EDGES)
+    figure = plots.plot_box_correlations(result, expected=expected)
+    for ax, name in zip(figure.axes, ("xi", "omega", "eta"), strict=True):
+        lines = {line.get_label(): line for line in ax.lines}
+        for label, suffix in (("all pairs", ""), ("one halo", "_1h"), ("two haloes", "_2h")):
+            values = getattr(result, name + suffix)
+            pairs = getattr(result, "npairs" + suffix)
+            keep = values > 0 if name == "xi" else pairs >= plots.mocks.FEWEST_PAIRS
+            np.testing.assert_allclose(lines[label].get_ydata(), values[keep])
+            np.testing.assert_allclose(lines[label].get_xdata(), result.r[keep])
+        assert ("mean of all draws" in lines) == (name != "xi")
+    dashed = next(li for li in figure.axes[1].lines if li.get_label() == "mean of all draws")
+    keep = expected.npairs >= plots.mocks.FEWEST_PAIRS
+    np.testing.assert_allclose(dashed.get_ydata(), expected.omega[keep])
+    figure.canvas.draw()
+
+
+def test_correlations_without_axes_or_hosts(galaxies):
+    result = box_correlations(galaxies.position, boxsize=100.0, edges=EDGES)
+    figure = plots.plot_box_correlations(result)
+    assert [len(ax.lines) for ax in figure.axes] == [1, 1, 1]
+    assert "no pairs" in figure.axes[1].texts[0].get_text()
+    figure.canvas.draw()
+
+
+def test_expected_of_other_bins_is_refused(galaxies):
+    result = box_correlations(galaxies, edges=EDGES)
+    expected = expected_correlations(galaxies, 0.1, 0.1, edges=EDGES[:-1])
+    with pytest.raises(ValueError, match="other bins"):
+        plots.plot_box_correlations(result, expected=expected)
