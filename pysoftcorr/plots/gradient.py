@@ -193,8 +193,8 @@ def plot_gradient_arrows(
     -------
     Figure
         Arrows point along the gradient on the sky. Sizes of gradients differ by orders of
-        magnitude: the length of an arrow grows with its square root, the colour has its size, per
-        arcmin on the sky.
+        magnitude: the length of an arrow grows with its square root, up to the longest of its
+        panel, and its colour tells the size, per arcmin on the sky.
 
     Raises
     ------
@@ -210,19 +210,20 @@ def plot_gradient_arrows(
     east = east / np.cos(np.deg2rad(catalog.dec)) / 60.0
     north = north / 60.0
     size = np.hypot(east, north)
-    # Without any gradient there is nothing to draw, and any scale will do.
-    top = float(np.percentile(size, 99.5)) or float(size.max()) or 1.0
-    norm = LogNorm(top / 300.0, top)
     shown = _shown(bins)
+    # Without any gradient there is nothing to draw, and any scale will do.
+    longest = [float(np.percentile(size[b], 99.0)) or float(size[b].max()) for b in shown]
+    top = max(longest) or 1.0
+    norm = LogNorm(top / 1000.0, top)
     figure, axes = plt.subplots(
         1, len(shown), figsize=(4.6 * len(shown) + 0.8, 4.8), layout="constrained",
         sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip
     frame = SkyFrame(catalog.ra, catalog.dec)
-    x, drawn = frame.x(catalog.ra), np.sqrt(np.minimum(size, top) / top)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        along = np.where(size > 0, drawn / size, 0.0)
-    for b, ax in zip(shown, axes[0], strict=True):
+    x = frame.x(catalog.ra)
+    for b, ax, long in zip(shown, axes[0], longest, strict=True):
+        drawn = np.sqrt(np.minimum(size[b], long) / (long or 1.0))
+        along = np.divide(drawn, size[b], out=np.zeros_like(drawn), where=size[b] > 0)
         order = np.argsort(size[b])  # the largest on top
         ax.scatter(x, catalog.dec, s=2.0, color="0.75", lw=0, zorder=1)
         if centres is not None:
@@ -231,8 +232,7 @@ def plot_gradient_arrows(
                 lw=0.8, color=CLUSTERS, alpha=0.8, zorder=2, label="cluster centres",
             )  # fmt: skip
         ax.quiver(
-            x[order], catalog.dec[order], -(east[b] * along[b])[order],
-            (north[b] * along[b])[order],
+            x[order], catalog.dec[order], -(east[b] * along)[order], (north[b] * along)[order],
             np.clip(size[b][order], norm.vmin, norm.vmax), norm=norm, cmap="viridis_r",
             angles="uv", units="width", scale_units="width", scale=14.0, width=0.0035,
             headwidth=3.5, headlength=4.0, headaxislength=3.6, zorder=3,
