@@ -30,7 +30,7 @@ shears(objects) = permutedims(objects[:, 3:4])
     if plain != 0
         iterates, settled = unroll_centres(v, x, w, m, UNROLLED_TOL, max_sweeps)
         copyto!(v, iterates[end])
-        sweeps, residual = length(iterates) - 1, Standing(x, w, v, m).residual
+        sweeps, residual = length(iterates) - 1, standing(x, w, v, m).residual
         converged = settled || residual <= CONVERGED * field_extent(x)
     else
         sweeps, residual, converged = converge_centres!(v, x, w, m, max_sweeps)

@@ -112,7 +112,7 @@ struct Standing
     objective::Float64
 end
 
-function Standing(x, w, v, m)
+function standing(x, w, v, m)
     frames, c = tangent_frames(v), size(v, 1)
     T, A, J = pulls(x, w, v, m)
     q, norms = flat(frames, T), row_norms(T .+ A .* v)
@@ -165,7 +165,7 @@ fall: mu large is a short step in the direction of a plain sweep. Near the end t
 kept for a few steps. `v` holds the best centres.
 """
 function newton!(v, x, w, m, extent)
-    now, mu, steps = Standing(x, w, v, m), 0.0, 0
+    now, mu, steps = standing(x, w, v, m), 0.0, 0
     for _ in 1:NEWTON_STEPS
         now.residual <= SETTLED * extent && break
         H, lengths = hessian(x, w, v, m)
@@ -177,7 +177,7 @@ function newton!(v, x, w, m, extent)
             while f.kind == 0 || (f.kind == 1 && iszero(mu) && now.residual < 1e-6 * extent)
                 next = move(v, now.frames, solve(f, now.q))
                 all(isfinite, next) || break
-                then = Standing(x, w, next, m)
+                then = standing(x, w, next, m)
                 steps += 1
                 gain = then.residual / now.residual
                 falls = f.kind == 0 && then.objective < now.objective * (1 - 1e-13)
