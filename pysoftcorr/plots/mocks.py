@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection, LineCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 ONE_HALO, TWO_HALO = EPISTEMIC, ALEATORIC
 #: A mean over this few pairs is noise: random axes scatter by 0.3/sqrt(pairs).
-FEWEST_PAIRS = 100
+#: And xi of the very few says how many haloes there happen to be.
+FEWEST_PAIRS, FEWEST_COUNTED = 100, 10
 #: Haloes drawn in a slice, and how many whiskers make it crowded.
 MOST_HALOES, CROWDED = 2000, 1500
 
@@ -47,8 +49,7 @@ def plot_halo_statistics(haloes: HaloCatalog) -> Figure:
 
     bias = halo_bias(haloes)
     columns = 1 if bias is None else 2
-    figure = plt.figure(figsize=(5.6 * columns, 4.6), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12)  # type: ignore[union-attr]
+    figure = plt.figure(figsize=(5.6 * columns, 4.6), layout=ConstrainedLayoutEngine(w_pad=0.12))
     grid = figure.add_gridspec(2, columns, height_ratios=(3, 1))
     upper = figure.add_subplot(grid[0, 0])
     lower = figure.add_subplot(grid[1, 0], sharex=upper)
@@ -162,7 +163,7 @@ def plot_box_slice(
     central = getattr(objects, "central", None)
     if central is None:
         heaviest = np.flatnonzero(here)
-        heaviest = heaviest[np.argsort(-objects.mass[heaviest], kind="stable")[:MOST_HALOES]]  # type: ignore[union-attr]
+        heaviest = heaviest[np.argsort(-objects.mass[heaviest], kind="stable")[:MOST_HALOES]]
         name = "haloes" if heaviest.size == here.sum() else f"heaviest of {here.sum()} haloes"
         here = np.zeros_like(here)
         here[heaviest] = True
@@ -214,8 +215,8 @@ def plot_box_correlations(
     Returns
     -------
     Figure
-        Three panels. xi is logarithmic: where it is not positive it is left out. So are means,
-        omega and eta, over fewer than 100 pairs.
+        Three panels. xi is logarithmic: where it is not positive it is left out. So are xi
+        of fewer than 10 pairs, and means, omega and eta, over fewer than 100.
 
     Raises
     ------
@@ -271,7 +272,7 @@ def _curves(ax: Axes, result: BoxCorrelations, name: str) -> list[Any]:
         values, pairs = getattr(result, name + suffix), getattr(result, "npairs" + suffix)
         if values is None:
             continue
-        good = np.isfinite(values) & (pairs >= (1 if name == "xi" else FEWEST_PAIRS))
+        good = np.isfinite(values) & (pairs >= (FEWEST_COUNTED if name == "xi" else FEWEST_PAIRS))
         if name == "xi":
             good &= values > 0
         if good.any():
