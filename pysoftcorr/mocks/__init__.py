@@ -9,6 +9,7 @@ from typing import Any
 _PUBLIC = {
     "AlignmentSums": "expected",
     "BoxCorrelations": "box",
+    "Campaign": "campaign_file",
     "ExpectedCorrelations": "expected",
     "GalaxyCatalog": "galaxies",
     "HODModel": "hod",
@@ -16,6 +17,8 @@ _PUBLIC = {
     "alignment_sums": "expected",
     "box_correlations": "box",
     "expected_correlations": "expected",
+    "run_campaign": "campaign",
+    "training_design": "design",
 }
 
 __all__ = sorted(_PUBLIC)
