@@ -66,6 +66,6 @@ for approach, clusters in (("naive", None), ("soft", 20)):
         assert abs(G.item() - TRUE) < 1e-5, "G was not recovered"
 
 print(
-    "All pairs recover G to as many digits as one likes. Fuzzy clusters leave one minimum of their\n"
-    "objective for another as galaxies move, so that xi+ depends a little on the way to G."
+    "All pairs recover G to as many digits as one likes. Fuzzy clusters leave one minimum of\n"
+    "their objective for another as galaxies move: xi+ depends a little on the way to G."
 )
