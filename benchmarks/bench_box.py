@@ -132,15 +132,18 @@ def _span(timed: Timed) -> str:
 
 
 def peak(n: int) -> float:
-    """Peak memory in MB of a process that correlates n points, which it draws itself."""
+    """Peak memory in MB of a process that correlates n points, which it draws itself.
+
+    Linux alone: getrusage would count the memory of the process that started it.
+    """
     code = (
-        "import resource, numpy as np; from pysoftcorr.mocks import box_correlations; "
-        f"rng = np.random.default_rng(1); n = {n}; side = 250 * (n / 1e5) ** (1 / 3); "
-        "box_correlations(rng.uniform(0, side, (n, 3)), rng.normal(size=(n, 3)), "
-        "boxsize=max(side, 50.0)); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "import numpy as np; from pysoftcorr.mocks import box_correlations; "
+        f"rng = np.random.default_rng(1); side = max(250 * ({n} / 1e5) ** (1 / 3), 50.0); "
+        f"place, axis = rng.uniform(0, side, ({n}, 3)), rng.normal(size=({n}, 3)); "
+        "box_correlations(place, axis, boxsize=side); print(open('/proc/self/status').read())"
     )
-    return float(subprocess.check_output([sys.executable, "-c", code]))
+    status = subprocess.check_output([sys.executable, "-c", code], text=True)
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main() -> None:
@@ -154,7 +157,7 @@ def main() -> None:
     heading("growth with the number of galaxies, at one density")
     growth((n // 10, n, 4 * n), 5)
     heading("peak memory of a process")
-    for size in (n // 100, n, 10 * n):
+    for size in (n // 100, n, 10 * n) if os.path.exists("/proc/self/status") else ():
         print(f"  {size:>9,} galaxies: {peak(size):6.0f} MB")
 
 
