@@ -24,7 +24,7 @@ def fresh() -> Fresh:
         code: str,
         *,
         ok: bool = True,
-        timeout: float = 120,
+        timeout: float = 600,
         folder: Path | None = None,
         stderr: int = subprocess.PIPE,
         **env: str,

@@ -25,6 +25,15 @@ def xi(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_jso
     _statistics("xi", paths, given, config, as_json)
 
 
+def gradient(
+    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
+) -> None:
+    """xi of simulated galaxies and its exact derivative with respect to G."""
+    from pysoftcorr.cli.gradient import gradient as work
+
+    work(paths, given, config=config, as_json=as_json)
+
+
 def wtheta(
     paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
 ) -> None:
