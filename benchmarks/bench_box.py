@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import sys
 
 import numpy as np
-from timing import Timed, heading, in_turn, ratio
+from timing import Timed, heading, in_turn, peak_memory, ratio
 
 from pysoftcorr.mocks import (
     GalaxyCatalog,
@@ -132,18 +131,13 @@ def _span(timed: Timed) -> str:
 
 
 def peak(n: int) -> float:
-    """Peak memory in MB of a process that correlates n points, which it draws itself.
-
-    Linux alone: getrusage would count the memory of the process that started it.
-    """
-    code = (
+    """Peak memory in MB of a process that correlates n points, which it draws itself."""
+    return peak_memory(
         "import numpy as np; from pysoftcorr.mocks import box_correlations; "
         f"rng = np.random.default_rng(1); side = max(250 * ({n} / 1e5) ** (1 / 3), 50.0); "
         f"place, axis = rng.uniform(0, side, ({n}, 3)), rng.normal(size=({n}, 3)); "
-        "box_correlations(place, axis, boxsize=side); print(open('/proc/self/status').read())"
+        "box_correlations(place, axis, boxsize=side)"
     )
-    status = subprocess.check_output([sys.executable, "-c", code], text=True)
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def main() -> None:

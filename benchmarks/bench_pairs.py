@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import resource
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import treecorr
-from timing import heading, in_turn, ratio
+from timing import heading, in_turn, peak_memory, ratio
 
 from pysoftcorr import Binning, Catalog, xi_pm
 
@@ -21,8 +19,8 @@ def catalogue(n: int) -> Catalog:
     return Catalog(
         ra=rng.uniform(0, 1, n),
         dec=rng.uniform(2, 3, n),
-        g1=rng.normal(0, 0.2, n),
-        g2=rng.normal(0, 0.2, n),
+        g1=rng.normal(0, 0.1, n),
+        g2=rng.normal(0, 0.1, n),
     )
 
 
@@ -57,18 +55,15 @@ def compare(n: int, runs: int, **settings: object) -> None:
 
 def peak(n: int) -> float:
     """Peak memory in MB of a process that correlates n objects."""
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from bench_pairs import *; "
-        f"xi_pm(catalogue({n}), BINS); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    here = str(Path(__file__).parent)
+    return peak_memory(
+        f"import sys; sys.path.insert(0, {here!r}); from bench_pairs import *; "
+        f"xi_pm(catalogue({n}), BINS)"
     )
-    here = __file__.rsplit("/", 1)[0]
-    return float(subprocess.check_output([sys.executable, "-c", code, here]))
 
 
 def main() -> None:
     """All comparisons."""
-    assert resource.RUSAGE_SELF is not None  # used by `peak`
     heading(
         "xi+- of all pairs, one square degree, 0.5 to 50 arcmin, 20 bins: TreeCorr / pysoftcorr"
     )

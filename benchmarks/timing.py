@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,6 +47,16 @@ def ratio(peer: Timed, ours: Timed) -> str:
     """How many times faster: median, least and most of the ratios run by run."""
     ratios = [p / o for p, o in zip(peer.seconds, ours.seconds, strict=True)]
     return f"{statistics.median(ratios):.1f}x ({min(ratios):.1f} to {max(ratios):.1f})"
+
+
+def peak_memory(code: str) -> float:
+    """Peak resident memory in MB of a new process that runs `code` (Linux).
+
+    Not ``ru_maxrss``: a child inherits that from its parent.
+    """
+    tail = "; print(open('/proc/self/status').read())"
+    status = subprocess.check_output([sys.executable, "-c", code + tail], text=True)
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def heading(title: str) -> None:
