@@ -11,24 +11,33 @@ import pytest
 
 import pysoftcorr
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))
+FOLDER = Path(__file__).resolve().parents[1] / "examples"
+EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*.jl")])
 
 #: Figures and results a script leaves behind.
 WRITES = {
     "clustering_diagnostics": {"centres.png", "memberships.png", "pair_crossing.png"},
     "xi_both_errors": {"xi.png", "xi.h5"},
 }
+#: Packages a script needs that the tests do without.
+NEEDS = {"recover_G": "torch", "null_xi": "torch"}
 
 
 def test_there_are_examples():
-    assert {"rho_statistics", *WRITES} <= {path.stem for path in EXAMPLES}
+    assert {"rho_statistics", "forwarddiff_through_softcorr", *NEEDS, *WRITES} <= {
+        path.stem for path in EXAMPLES
+    }
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     package = str(Path(pysoftcorr.__file__).resolve().parents[1])
+    if path.stem in NEEDS:
+        pytest.importorskip(NEEDS[path.stem])
+    # Scripts in Julia run by the runtime of the package.
+    through = ["-m", "pysoftcorr._julia", "exec"] if path.suffix == ".jl" else []
     done = subprocess.run(
-        [sys.executable, str(path)],
+        [sys.executable, *through, str(path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
