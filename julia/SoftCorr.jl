@@ -17,6 +17,7 @@ include("assign.jl")       # memberships -> clusters
 include("simd.jl")         # eight numbers at a time
 include("tree.jl")         # a k-d tree on the sphere
 include("pairs.jl")        # hard-binned pair sums: the definition
+include("angles.jl")       # separations of eight pairs
 include("pairtree.jl")     # and through trees
 include("softpairs.jl")    # soft-binned pair sums and their reverse derivative
 include("hessian.jl")      # second derivatives of the clustering objective
