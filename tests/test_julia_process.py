@@ -224,6 +224,16 @@ def test_number_of_threads(fresh, threads: str) -> None:
     assert out.stdout == f"{threads} True True\n"
 
 
+def test_julias_own_number_of_threads_counts_where_ours_is_not_given(monkeypatch) -> None:
+    from pysoftcorr._julia.settings import threads
+
+    monkeypatch.delenv("PYSOFTCORR_THREADS", raising=False)
+    monkeypatch.setenv("JULIA_NUM_THREADS", "5")
+    assert threads() == 5
+    monkeypatch.setenv("JULIA_NUM_THREADS", "auto")
+    assert threads() >= 1
+
+
 @pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5"])
 def test_bad_number_of_threads(fresh, threads: str) -> None:
     out = fresh(

@@ -40,8 +40,15 @@ def use_image() -> bool:
 
 
 def threads() -> int:
-    """Number of Julia threads: ``PYSOFTCORR_THREADS``, else every core this process may use."""
+    """Number of Julia threads.
+
+    ``PYSOFTCORR_THREADS``, else ``JULIA_NUM_THREADS`` where that is a number, else every core
+    that this process may use.
+    """
     value = os.environ.get("PYSOFTCORR_THREADS", "").strip()
+    julia = os.environ.get("JULIA_NUM_THREADS", "").strip()
+    if not value and julia.isdecimal() and int(julia) > 0:
+        return int(julia)
     if not value:
         if hasattr(os, "sched_getaffinity"):
             return max(1, len(os.sched_getaffinity(0)))
