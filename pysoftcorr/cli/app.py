@@ -10,8 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pysoftcorr._version import __version__
-from pysoftcorr.cli import commands, mocks
-from pysoftcorr.cli.gradient import gradient
+from pysoftcorr.cli import campaign, commands, mocks
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
 
@@ -144,13 +143,15 @@ _command("rho", commands.rho, ("catalog", "Stars and PSF model: FITS, HDF5, Parq
 _command("xi", commands.xi, ("catalog", "Positions and shears."))
 _command("wtheta", commands.wtheta, ("data", "Positions."), ("randoms", "Random points."))
 _command("cluster", commands.cluster, ("catalog", "Positions."))
-_command("gradient", gradient)
+_command("gradient", commands.gradient)
 COMMANDS.update(mocks.SETTINGS)
 _HALOES = ("haloes", "Haloes: of simulate, halotools (HDF5), Rockstar (text), or a table.")
 _command("haloes simulate", mocks.simulate, group=haloes)
 _command("haloes info", mocks.info, _HALOES, group=haloes)
 _command("mock", mocks.mock, _HALOES)
 _command("boxcorr", mocks.boxcorr, ("galaxies", "Galaxies, as mock writes them."))
+COMMANDS.update(campaign.SETTINGS)
+_command("campaign", campaign.campaign, _HALOES)
 
 
 @app.command()

@@ -37,6 +37,7 @@ FloatArray = npt.NDArray[np.float64]
 
 #: A row with xi above this many times that of matter is dropped (Pandya et al. 2025).
 XI_LIMIT = 100.0
+_MOST_REALISATIONS = 100_000
 
 
 def run_campaign(
@@ -164,13 +165,19 @@ def run_campaign(
     with Journal(unfinished, settings, dtype) as journal:
         rows = [row for row in range(len(design)) if row not in journal.done]
         if rows:
-            with (
-                connected(scheduler, workers) as client,
-                _Progress.shown(len(design), len(journal.done)) as progress,
-            ):
-                for record in finished_rows(client, haloes, plan, design, rows, progress.tick):
-                    journal.append(record)
-                    progress.advance()
+            try:
+                with (
+                    connected(scheduler, workers) as client,
+                    _Progress.shown(len(design), len(journal.done)) as progress,
+                ):
+                    for record in finished_rows(client, haloes, plan, design, rows, progress.tick):
+                        journal.append(record)
+                        progress.advance()
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(
+                    f"{len(journal.done)} of {len(design)} rows are kept in {unfinished}: give "
+                    "the same command again to go on"
+                ) from None
         write_campaign(
             target,
             journal.records(),
@@ -215,6 +222,8 @@ def _plan(
     described: dict[str, Any],
 ) -> tuple[Plan, dict[str, Any], FloatArray]:
     number = _at_least_one("realisations", realisations)
+    if number > _MOST_REALISATIONS:
+        raise ValueError(f"realisations = {number}: must be at most {_MOST_REALISATIONS:,}")
     if not isinstance(modulate, (bool, np.bool_)):
         raise TypeError(f"modulate = {modulate!r}: must be True or False")
     bins = check_edges(edges, haloes.boxsize, periodic=True)

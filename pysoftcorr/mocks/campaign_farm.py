@@ -50,9 +50,12 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
+                # Its status page is not asked for, and takes whatever port is free.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 # The design's largest catalogues need what they need: killing does not help.
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
+                preload=["pysoftcorr.mocks.campaign_preload"],
                 env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
             )
             stack.callback(address.close, timeout=_CLOSE_SECONDS)
