@@ -123,9 +123,9 @@ def run_campaign(
     >>> from pysoftcorr.mocks import HaloCatalog, run_campaign
     >>> haloes = HaloCatalog.simulate(100.0, 128, seed=1)  # doctest: +SKIP
     >>> campaign = run_campaign(
-    ...     haloes, points=200, realisations=10, seed=1, out="train.h5")  # doctest: +SKIP
+    ...     haloes, points=64, realisations=10, seed=1, out="train.h5")  # doctest: +SKIP
     >>> campaign.omega[campaign.kept].shape  # doctest: +SKIP
-    (60, 10, 20)
+    (35, 10, 20)
     """
     target = Path(out).expanduser()
     if target.suffix.lower() not in (".h5", ".hdf5"):
