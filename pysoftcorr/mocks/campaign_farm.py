@@ -7,7 +7,7 @@ import os
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import numpy.typing as npt
@@ -58,7 +58,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 preload=["pysoftcorr.mocks.campaign_preload"],
                 env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
             )
-            stack.callback(address.close, timeout=_CLOSE_SECONDS)
+            stack.callback(_close, address)
         try:
             client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
@@ -66,7 +66,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 f"no dask scheduler answers at {scheduler}: is it running, and is the address "
                 f"right? ({str(error).splitlines()[0]})"
             ) from None
-        stack.callback(client.close, timeout=_CLOSE_SECONDS)
+        stack.callback(_close, client)
         yield client
 
 
@@ -218,6 +218,12 @@ def _raise_unless_killed(row: int, error: BaseException) -> None:
     raise RuntimeError(
         f"row {row} failed: {type(error).__name__}: {error}; finished rows are kept"
     ) from error
+
+
+def _close(cluster: Any) -> None:
+    """Close a client or a cluster; one that is slow must not hide why it is closed."""
+    with suppress(Exception):
+        cluster.close(timeout=_CLOSE_SECONDS)
 
 
 def _cores() -> int:
