@@ -102,7 +102,13 @@ def finished_rows(
         row = farm.running.pop(future.key)
         status = future.status
         if status == "finished":
-            yield future.result()
+            try:
+                record = future.result()
+            except OSError:  # fetching it: the scheduler is gone, or the worker that holds it
+                farm.refuse_if_gone(wait=_CLOSE_SECONDS)
+                waiting.append(row)
+                continue
+            yield record
         elif status == "error":
             _raise_unless_killed(row, future.exception())
             lost.append(row)
@@ -133,8 +139,11 @@ class _Farm:
         self._counted = -_COUNT_SECONDS
         self._threads = 0
 
-    def refuse_if_gone(self) -> None:
-        """ConnectionError where the scheduler is gone."""
+    def refuse_if_gone(self, *, wait: float = 0.0) -> None:
+        """ConnectionError where the scheduler is gone, or turns out to be within `wait` seconds."""
+        end = time.monotonic() + wait
+        while self.client.status == "running" and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
         if self.client.status != "running":
             raise ConnectionError(
                 "the dask scheduler went away; finished rows are kept: give the same command "
