@@ -7,18 +7,28 @@
 #   1, w, w |d|, w a_i ((e_i . d)^2/d^2 - 1/3), w a_j ((e_j . d)^2/d^2 - 1/3),
 #   w a_i a_j ((e_i . e_j)^2 - 1/3)
 # are added to the bin (lo, hi] that d^2 falls in, apart for objects of different (1) and of the
-# same (2) host.
+# same (2) host; where objects have second axes g, in the same pass also
+#   w ((g_i . d)^2/d^2 - 1/3) + w ((g_j . d)^2/d^2 - 1/3), w ((g_i . g_j)^2 - 1/3).
 
-const BOX_SUMS = 6
+const BOX_SUMS = 8
 
-"One set of objects in the box: positions and unit axes (3, N), weights, strengths, hosts."
+"""
+One set of objects in the box: positions and unit axes (3, N), weights, strengths, hosts, and second
+axes (3, N), or (3, 0) where there are none.
+"""
 struct BoxObjects{T}
     position::Matrix{T}
     axis::Matrix{T}
     weight::Vector{T}
     strength::Vector{T}
     host::Vector{Int64}
+    drawn::Matrix{T}
 end
+
+BoxObjects(position::Matrix{T}, axis, weight, strength, host) where {T} =
+    BoxObjects(position, axis, weight, strength, host, zeros(T, 3, 0))
+
+hasdrawn(objects::BoxObjects) = size(objects.drawn, 2) == length(objects) > 0
 
 Base.length(objects::BoxObjects) = length(objects.weight)
 
@@ -27,7 +37,7 @@ nearest_image(d, boxsize) = d - boxsize * round(d / boxsize)
 """
     box_sums_brute(first, second, edges, boxsize; auto, periodic)
 
-Sums (6, nbins, 2) over all pairs of the first with the second set, or over each unordered pair
+Sums (8, nbins, 2) over all pairs of the first with the second set, or over each unordered pair
 of one set (`auto`).
 """
 function box_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxsize;
@@ -44,9 +54,15 @@ function box_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxs
         a, b = first.strength[i], second.strength[j]
         w = first.weight[i] * second.weight[j]
         part = first.host[i] == second.host[j] ? 2 : 1
+        along, across = zero(T), zero(T)
+        if hasdrawn(first) && hasdrawn(second)
+            g, h = first.drawn[:, i], second.drawn[:, j]
+            along = w * ((sum(g .* d)^2 + sum(h .* d)^2) / dd - 2third)
+            across = w * (sum(g .* h)^2 - third)
+        end
         sums[:, bin, part] .+= (1, w, w * sqrt(dd), w * a * (sum(e .* d)^2 / dd - third),
                                 w * b * (sum(f .* d)^2 / dd - third),
-                                w * a * b * (sum(e .* f)^2 - third))
+                                w * a * b * (sum(e .* f)^2 - third), along, across)
     end
     return sums
 end
@@ -56,7 +72,8 @@ end
 """
 Objects sorted by column, and by z within a column. Column (ix, iy), from 0, is number
 `ix * side + iy + 1`. Coordinates are there twice: apart, longer by eight so that a full block may
-be read from any slot, and in records of eight numbers (position, axis, weight, strength).
+be read from any slot, and in records of eight numbers (position, axis, weight, strength). Second
+axes have records of their own, of which five numbers are idle; none where there are none.
 """
 struct Columns
     side::Int
@@ -67,6 +84,7 @@ struct Columns
     y::Vector{Float64}
     z::Vector{Float64}
     records::Vector{Float64}
+    drawn::Vector{Float64}
     host::Vector{Int64}
 end
 
@@ -92,6 +110,7 @@ function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin
     end
     # At least a page: such arrays begin at a multiple of 64 bytes, and so does every record.
     records = zeros(8 * max(n, 64))
+    drawn = zeros(hasdrawn(objects) ? 8 * max(n, 64) : 0)
     chunked(side^2, 64) do _, range
         for c in range
             slots = first[c]:(first[c + 1] - 1)
@@ -101,6 +120,7 @@ function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin
                 for k in 1:3
                     records[8s - 8 + k] = position[k, i]
                     records[8s - 5 + k] = objects.axis[k, i]
+                    isempty(drawn) || (drawn[8s - 8 + k] = objects.drawn[k, i])
                 end
                 records[8s - 1] = objects.weight[i]
                 records[8s] = objects.strength[i]
@@ -109,7 +129,7 @@ function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin
     end
     coordinate(k) = append!(position[k, order], zeros(8))
     return Columns(side, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records,
-                   objects.host[order])
+                   drawn, objects.host[order])
 end
 
 # Columns in the reach of r_max: more of them fit the sphere better, and leave runs too short to

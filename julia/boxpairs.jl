@@ -174,11 +174,19 @@ const GATHERED = 1024
 BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros(512),
                            zeros(Int64, GATHERED + 8), Int[], Int[])
 
-@inline record8(b::Columns, slot::Int64) = vload(b.records, 8slot - 7)
+@inline record8(records, slot::Int64) = vload(records, 8slot - 7)
+
+# The records of eight objects as eight vectors, one of each number.
+@inline gather8(records, found, first) = @inbounds transpose8(
+    record8(records, found[first]), record8(records, found[first + 1]),
+    record8(records, found[first + 2]), record8(records, found[first + 3]),
+    record8(records, found[first + 4]), record8(records, found[first + 5]),
+    record8(records, found[first + 6]), record8(records, found[first + 7]))
 
 "Add the pairs of slot `i` of the first set with the `n` slots found in the second."
-@noinline function sum_found!(bench::BoxBench, table::BinTable, ::Val{Split}, a::Columns,
-                              b::Columns, i::Int, n::Int, boxsize) where {Split}
+@noinline function sum_found!(bench::BoxBench, table::BinTable, ::Val{Split}, ::Val{Drawn},
+                              a::Columns, b::Columns, i::Int, n::Int,
+                              boxsize) where {Split,Drawn}
     rows, lanes, squares, found = bench.rows, bench.lanes, bench.squares, bench.found
     nbins = length(table.edges2) - 1
     at = 8i - 7
@@ -188,6 +196,9 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
         ex, ey, ez = splat8(a.records[at + 3]), splat8(a.records[at + 4]), splat8(a.records[at + 5])
         weight, strength = splat8(a.records[at + 6]), splat8(a.records[at + 7])
         one8, zero8, third = splat8(1.0), splat8(0.0), splat8(1 / 3)
+        third2 = splat8(2 / 3)
+        gx, gy, gz = Drawn ? (splat8(a.drawn[at]), splat8(a.drawn[at + 1]),
+                              splat8(a.drawn[at + 2])) : (zero8, zero8, zero8)
         high = splat8(table.edges2[end])
         inverse_size = boxsize === nothing ? zero8 : vdiv(one8, boxsize)
         for k in (n + 1):(n + 8)
@@ -195,11 +206,7 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
         end
         first = 1
         while first <= n
-            jx, jy, jz, fx, fy, fz, w2, a2 = transpose8(
-                record8(b, found[first]), record8(b, found[first + 1]),
-                record8(b, found[first + 2]), record8(b, found[first + 3]),
-                record8(b, found[first + 4]), record8(b, found[first + 5]),
-                record8(b, found[first + 6]), record8(b, found[first + 7]))
+            jx, jy, jz, fx, fy, fz, w2, a2 = gather8(b.records, found, first)
             dx = nearest_image8(vsub(jx, x), boxsize, inverse_size)
             dy = nearest_image8(vsub(jy, y), boxsize, inverse_size)
             dz = nearest_image8(vsub(jz, z), boxsize, inverse_size)
@@ -211,10 +218,19 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
             c = dot8(ex, ey, ez, fx, fy, fz)
             w = vmul(weight, w2)
             wa, wb = vmul(w, strength), vmul(w, a2)
+            along, across = zero8, zero8
+            if Drawn
+                hx, hy, hz, _, _, _, _, _ = gather8(b.drawn, found, first)
+                u = vmul(dot8(gx, gy, gz, dx, dy, dz), inverse)
+                v = vmul(dot8(hx, hy, hz, dx, dy, dz), inverse)
+                s = dot8(gx, gy, gz, hx, hy, hz)
+                along = vmul(w, vsub(vfma(u, u, vmul(v, v)), third2))
+                across = vmul(w, vsub(vmul(s, s), third))
+            end
             square = transpose8(one8, w, vmul(w, vmul(t, inverse)),
                                 vmul(wa, vsub(vmul(p, p), third)),
                                 vmul(wb, vsub(vmul(q, q), third)),
-                                vmul(vmul(wb, strength), vsub(vmul(c, c), third)), zero8, zero8)
+                                vmul(vmul(wb, strength), vsub(vmul(c, c), third)), along, across)
             for k in 1:8
                 unsafe_store!(Ptr{Vec}(pointer(lanes, 8k - 7)), square[k])
             end

@@ -41,7 +41,7 @@ end
     ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
 
 "Every object of column `ca` with those of the neighbours."
-function box_column!(bench, list, table, split, a, b, ca, image)
+function box_column!(bench, list, table, split, drawn, a, b, ca, image)
     slots = a.first[ca]:(a.first[ca + 1] - 1)
     rmax2 = table.edges2[end] * (1 + 1e-12)
     low, high = splat8(table.edges2[1]), splat8(table.edges2[end])
@@ -75,14 +75,14 @@ function box_column!(bench, list, table, split, a, b, ca, image)
             while start < stop
                 part = min(stop - start, GATHERED >> 1)
                 if n + part > GATHERED
-                    sum_found!(bench, table, split, a, b, i, n, image)
+                    sum_found!(bench, table, split, drawn, a, b, i, n, image)
                     n = 0
                 end
                 n = find_in_reach!(found, n, b, ux, uy, uz, start, start + part - 1, low, high)
                 start += part
             end
         end
-        n > 0 && sum_found!(bench, table, split, a, b, i, n, image)
+        n > 0 && sum_found!(bench, table, split, drawn, a, b, i, n, image)
     end
 end
 
@@ -99,14 +99,14 @@ function collect_rows!(sums, bench)
 end
 
 "Sums of the columns `range` of the first set."
-function column_sums(table, split, a, b, range, reach, rmax, boxsize, image, auto, done)
+function column_sums(table, split, drawn, a, b, range, reach, rmax, boxsize, image, auto, done)
     bench, list = BoxBench(length(table.edges2) - 1), Neighbour[]
     sums = zeros(BOX_SUMS, length(table.edges2) - 1, 2)
     for ca in range
         cancelled() && break
         if a.first[ca] < a.first[ca + 1]
             neighbours!(list, a, b, ca, reach, rmax, boxsize, auto, image !== nothing)
-            box_column!(bench, list, table, split, a, b, ca, image)
+            box_column!(bench, list, table, split, drawn, a, b, ca, image)
             collect_rows!(sums, bench)
         end
         progress(Threads.atomic_add!(done, 1) + 1, a.side^2)
@@ -125,14 +125,15 @@ function box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges
     side, width, reach, origin = layout(first, second, edges[end], boxsize, periodic)
     a = Columns(first, side, width, origin)
     b = auto ? a : Columns(second, side, width, origin)
+    drawn = hasdrawn(first) && hasdrawn(second)
     table = BinTable(edges)
     image = periodic ? splat8(boxsize) : nothing
     parts = min(side^2, 256)
     partial = [zeros(0, 0, 0) for _ in 1:parts]
     done = Threads.Atomic{Int}(0)
     chunked(side^2, parts) do part, range
-        partial[part] = column_sums(table, Val(split), a, b, range, reach, edges[end], boxsize,
-                                    image, auto, done)
+        partial[part] = column_sums(table, Val(split), Val(drawn), a, b, range, reach, edges[end],
+                                    boxsize, image, auto, done)
     end
     for p in partial
         total .+= p

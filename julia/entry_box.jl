@@ -1,19 +1,23 @@
 # C entry point of the pair sums in a box.
 
 # Two sets of objects, the second ignored with `auto`: positions and unit axes (3, N), weights,
-# strengths and hosts (N). Bins are (lo, hi] in the unit of `boxsize`; `out` is (6, nbins, 2).
+# strengths and hosts (N), and with `drawn` second axes (3, N). Bins are (lo, hi] in the unit of
+# `boxsize`; `out` is (8, nbins, 2).
 @entry function box_pair_sums(position1::Ptr{Float64}, axis1::Ptr{Float64}, weight1::Ptr{Float64},
-                              strength1::Ptr{Float64}, host1::Ptr{Int64}, n1::Int64,
-                              position2::Ptr{Float64}, axis2::Ptr{Float64}, weight2::Ptr{Float64},
-                              strength2::Ptr{Float64}, host2::Ptr{Int64}, n2::Int64, auto::Int64,
-                              periodic::Int64, split::Int64, boxsize::Float64, edges::Ptr{Float64},
-                              nbins::Int64, out::Ptr{Float64})
-    objects(position, axis, weight, strength, host, n) =
+                              strength1::Ptr{Float64}, host1::Ptr{Int64}, drawn1::Ptr{Float64},
+                              n1::Int64, position2::Ptr{Float64}, axis2::Ptr{Float64},
+                              weight2::Ptr{Float64}, strength2::Ptr{Float64}, host2::Ptr{Int64},
+                              drawn2::Ptr{Float64}, n2::Int64, drawn::Int64, auto::Int64,
+                              periodic::Int64, split::Int64, boxsize::Float64,
+                              edges::Ptr{Float64}, nbins::Int64, out::Ptr{Float64})
+    objects(position, axis, weight, strength, host, second_axis, n) =
         BoxObjects(unsafe_wrap(Array, position, (3, n)), unsafe_wrap(Array, axis, (3, n)),
                    unsafe_wrap(Array, weight, n), unsafe_wrap(Array, strength, n),
-                   unsafe_wrap(Array, host, n))
-    first = objects(position1, axis1, weight1, strength1, host1, n1)
-    second = auto != 0 ? first : objects(position2, axis2, weight2, strength2, host2, n2)
+                   unsafe_wrap(Array, host, n),
+                   unsafe_wrap(Array, second_axis, (3, drawn != 0 ? n : 0)))
+    first = objects(position1, axis1, weight1, strength1, host1, drawn1, n1)
+    second = auto != 0 ? first :
+        objects(position2, axis2, weight2, strength2, host2, drawn2, n2)
     unsafe_wrap(Array, out, (BOX_SUMS, nbins, 2)) .=
         box_sums(first, second, unsafe_wrap(Array, edges, nbins + 1), boxsize;
                  auto = auto != 0, periodic = periodic != 0, split = split != 0)

@@ -9,15 +9,16 @@ function box_objects(rng, n, L; clump = 0.0, hosts = max(1, n ÷ 5))
     host = rand(rng, 1:hosts, n)
     position = clump > 0 ? mod.((L * rand(rng, 3, hosts))[:, host] .+ clump * randn(rng, 3, n), L) :
         L * rand(rng, 3, n)
-    axis = randn(rng, 3, n)
-    axis ./= sqrt.(sum(abs2, axis, dims = 1))
-    return SoftCorr.BoxObjects(position, axis, rand(rng, n), randn(rng, n), host)
+    axes() = (x = randn(rng, 3, n); x ./ sqrt.(sum(abs2, x, dims = 1)))
+    return SoftCorr.BoxObjects(position, axes(), rand(rng, n), randn(rng, n), host, axes())
 end
+
+without_drawn(o) = SoftCorr.BoxObjects(o.position, o.axis, o.weight, o.strength, o.host)
 
 # Of one set it is a matter of order whose axis is the first.
 function joined(sums, auto)
     auto || return sums
-    return cat(sums[[1, 2, 3, 6], :, :], sums[4:4, :, :] + sums[5:5, :, :], dims = 1)
+    return cat(sums[[1, 2, 3, 6, 7, 8], :, :], sums[4:4, :, :] + sums[5:5, :, :], dims = 1)
 end
 
 log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
@@ -42,6 +43,11 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
         @test all(iszero, whole[:, :, 2])
         @test whole[1, :, 1] == sum(brute[1, :, :], dims = 2)[:]
         @test whole[:, :, 1] ≈ sum(brute, dims = 3)[:, :, 1] rtol = 1e-13
+        bare = without_drawn(a)
+        few = SoftCorr.box_sums(bare, auto ? bare : without_drawn(second), edges, L; how...,
+                                split = true)
+        @test all(iszero, few[7:8, :, :])
+        @test few[1:6, :, :] == SoftCorr.box_sums(a, second, edges, L; how..., split = true)[1:6, :, :]
     end
 end
 
@@ -81,7 +87,7 @@ end
 @testset "number types" begin
     a = box_objects(MersenneTwister(9), 40, 10.0)
     exact = SoftCorr.BoxObjects(big.(a.position), big.(a.axis), big.(a.weight), big.(a.strength),
-                                a.host)
+                                a.host, big.(a.drawn))
     edges = [0.5, 1.5, 3.0]
     how = (auto = true, periodic = true)
     sums = SoftCorr.box_sums_brute(exact, exact, big.(edges), big(10.0); how...)

@@ -19,6 +19,8 @@ _OWN = (
             "unfinished campaign.", _DESIGN, least=0),
     Setting("sampling", str, "sobol", "How the points fill the space.", _DESIGN,
             choices=("sobol", "random")),
+    Setting("logmmin", str, "11:15", "Range of log Mmin in the design.", _DESIGN,
+            metavar="LO:HI"),
     Setting("bins", str, "log:0.1:16:20", "Bins of r in Mpc/h: linear:LO:HI:N, log:LO:HI:N "
             "or edges:E0,E1,...", _DESIGN, metavar="BINS"),
     Setting("modulate", bool, False, "Multiply the mean number of satellites by that of "
@@ -48,6 +50,7 @@ def campaign(
         from pysoftcorr.mocks._pairs import DEFAULT_EDGES
 
         haloes = mocks._read_haloes(paths[0], settings, explicit)
+        span = _range(settings["logmmin"])
         edges = DEFAULT_EDGES
         if "bins" in explicit:
             # The unit plays no role: edges are taken as they are, in Mpc/h.
@@ -55,7 +58,9 @@ def campaign(
         names = ("points", "realisations", "seed", "sampling", "modulate", "workers", "scheduler",
                  "out", "overwrite", "cosmology")  # fmt: skip
         try:
-            made = run_campaign(haloes, edges=edges, **{n: settings[n] for n in names})
+            made = run_campaign(
+                haloes, edges=edges, logMmin=span, **{n: settings[n] for n in names}
+            )
         except KeyboardInterrupt as interrupt:
             say("interrupted", str(interrupt) or "nothing was done")
             raise SystemExit(130) from None
@@ -64,3 +69,11 @@ def campaign(
         wrote([made.path])
     if as_json:
         print(json.dumps(made.to_dict()))
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise ValueError(f"--logmmin {text}: must be LO:HI, as 11:15") from None
+    return low, high

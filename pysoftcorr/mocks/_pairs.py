@@ -19,12 +19,15 @@ IntArray = npt.NDArray[np.int64]
 DEFAULT_EDGES = np.geomspace(0.1, 16.0, 21)
 
 #: Order of the sums of a bin.
-COUNT, WEIGHT, SEPARATION, OMEGA1, OMEGA2, ETA = range(6)
+COUNT, WEIGHT, SEPARATION, OMEGA1, OMEGA2, ETA, DRAWN_OMEGA, DRAWN_ETA = range(8)
 
 
 @dataclass(frozen=True)
 class BoxSet:
-    """One set of objects: positions and unit axes (N, 3), weights, strengths, hosts (N,)."""
+    """One set of objects: positions and unit axes (N, 3), weights, strengths, hosts (N,).
+
+    With second axes `drawn` (N, 3) the sums of both are made in one pass.
+    """
 
     position: FloatArray
     axis: FloatArray
@@ -33,6 +36,7 @@ class BoxSet:
     host: IntArray
     has_axes: bool
     has_host: bool
+    drawn: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.position)
@@ -41,6 +45,8 @@ class BoxSet:
         """Some of the objects."""
         names = ("position", "axis", "weight", "strength", "host")
         chosen: dict[str, Any] = {n: np.ascontiguousarray(getattr(self, n)[mask]) for n in names}
+        if self.drawn is not None:
+            chosen["drawn"] = np.ascontiguousarray(self.drawn[mask])
         return replace(self, **chosen)
 
     def scaled(self, strength: FloatArray) -> BoxSet:
@@ -179,20 +185,23 @@ def pair_sums(
     periodic: bool,
     split: bool,
 ) -> FloatArray:
-    """Sums (2, nbins, 6) over pairs of different (0) and of the same host (1).
+    """Sums (2, nbins, 8) over pairs of different (0) and of the same host (1).
 
     Without `second` each unordered pair of the first set counts once.
     """
-    out = np.zeros((2, len(edges) - 1, 6))
+    out = np.zeros((2, len(edges) - 1, 8))
     other = first if second is None else second
+    drawn = first.drawn is not None and other.drawn is not None
 
     def arguments(s: BoxSet) -> tuple[Any, ...]:
-        return (s.position, s.axis, s.weight, s.strength, s.host, len(s))
+        second_axis = s.axis if s.drawn is None else s.drawn
+        return (s.position, s.axis, s.weight, s.strength, s.host, second_axis, len(s))
 
     call(
         "box_pair_sums",
         *arguments(first),
         *arguments(other),
+        int(drawn),
         int(second is None),
         int(periodic),
         int(split),

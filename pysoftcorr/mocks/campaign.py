@@ -26,7 +26,13 @@ from pysoftcorr.mocks.campaign_file import Campaign, read_campaign_settings, wri
 from pysoftcorr.mocks.campaign_journal import Journal, difference, journal_path, read_settings
 from pysoftcorr.mocks.campaign_rows import Plan, record_dtype
 from pysoftcorr.mocks.cosmology import Cosmology
-from pysoftcorr.mocks.design import PARAMETERS, _at_least_one, training_design
+from pysoftcorr.mocks.design import (
+    LOG_MMIN_RANGE,
+    PARAMETERS,
+    _at_least_one,
+    log_mmin_range,
+    training_design,
+)
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.hod import HODModel
 from pysoftcorr.mocks.matter import matter_correlation
@@ -48,6 +54,7 @@ def run_campaign(
     out: str | PathLike[str],
     seed: Seed = None,
     sampling: str = "sobol",
+    logMmin: tuple[float, float] = LOG_MMIN_RANGE,
     edges: npt.ArrayLike | None = None,
     cosmology: Any = None,
     modulate: bool = False,
@@ -76,6 +83,8 @@ def run_campaign(
         with that of an unfinished campaign.
     sampling : str
         "sobol" or "random".
+    logMmin : (float, float)
+        Range of the design, as of `training_design`.
     edges : array_like, optional
         As of `box_correlations`: by default 20 bins from 0.1 to 16 Mpc/h.
     cosmology : optional
@@ -143,7 +152,7 @@ def run_campaign(
         before = there or (read_settings(unfinished) if not overwrite else None)
         seed = before["seed"] if before else None
     root = root_seed(seed)
-    design, described = _design(points, root, sampling)
+    design, described = _design(points, root, sampling, logMmin)
     plan, settings, xi_matter = _plan(
         haloes, root, realisations, edges, cosmology, modulate, described
     )
@@ -190,11 +199,14 @@ def run_campaign(
     return Campaign.read(target)
 
 
-def _design(points: Any, seed: int, sampling: str) -> tuple[FloatArray, dict[str, Any]]:
+def _design(
+    points: Any, seed: int, sampling: str, logMmin: tuple[float, float]
+) -> tuple[FloatArray, dict[str, Any]]:
     """The points, and what the record says of them."""
     if np.ndim(points) == 0:
-        design = training_design(points, seed=seed, sampling=sampling)
-        return design, {"points": len(design), "sampling": sampling}
+        design = training_design(points, seed=seed, sampling=sampling, logMmin=logMmin)
+        span = list(log_mmin_range(logMmin))
+        return design, {"points": len(design), "sampling": sampling, "logMmin": span}
     try:
         design = np.ascontiguousarray(points, dtype=np.float64)
     except (TypeError, ValueError):

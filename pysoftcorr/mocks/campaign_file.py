@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.mocks.alignment import order_parameter
 from pysoftcorr.mocks.campaign_rows import GOOD, STATUS
 from pysoftcorr.mocks.design import PARAMETERS
 
@@ -23,8 +24,10 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 FORMAT = "pysoftcorr campaign"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 STATISTICS = ("xi", "omega", "eta")
+#: Of omega in the order parameters (a_cen, a_sat), and of eta in their products.
+RESPONSE = ("cen", "sat", "cen_cen", "cen_sat", "sat_sat")
 _PER_ROW = {
     "kept": np.bool_,
     "status": np.int8,
@@ -49,8 +52,10 @@ class Campaign:
         Mpc/h.
     xi, omega, eta : ndarray, shape (n, R, nbins)
         Of the drawn axes; NaN in bins without pairs.
-    expected_xi, expected_omega, expected_eta : ndarray, shape (n, R, nbins)
-        At the same positions, averaged over all draws of the axes.
+    response : ndarray, shape (n, R, 5, nbins)
+        Coefficients A, B, C, D, E of the mean over all draws of the axes at the same positions:
+        omega = a_cen A + a_sat B and eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, with the
+        order parameters a of the two strengths.
     npairs, r : ndarray, shape (n, R, nbins)
         Pairs and their mean separation in Mpc/h.
     n_central, n_satellite, seed : ndarray of int64, shape (n, R)
@@ -72,9 +77,7 @@ class Campaign:
     xi: FloatArray
     omega: FloatArray
     eta: FloatArray
-    expected_xi: FloatArray
-    expected_omega: FloatArray
-    expected_eta: FloatArray
+    response: FloatArray
     npairs: IntArray
     r: FloatArray
     n_central: IntArray
@@ -108,13 +111,30 @@ class Campaign:
                 every: dict[str, Any] = {name: file[name][...] for name in _PER_ROW}
                 for i, name in enumerate(STATISTICS):
                     every[name] = file["measured"][:, :, i]
-                    every[f"expected_{name}"] = file["expected"][:, :, i]
+                every["response"] = file["response"][...]
                 every["reason"] = np.array(file["reason"].asstr()[...], dtype=np.str_)
                 for name in ("parameters", "edges", "xi_matter"):
                     every[name] = file[name][...]
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{source} is damaged: {error}") from None
         return cls(settings=settings, path=source, **every)
+
+    @property
+    def expected_omega(self) -> FloatArray:
+        """omega averaged over all draws of the axes, shape (n, R, nbins)."""
+        cen, sat = self._order()
+        return cen * self.response[:, :, 0] + sat * self.response[:, :, 1]
+
+    @property
+    def expected_eta(self) -> FloatArray:
+        """eta averaged over all draws of the axes, shape (n, R, nbins)."""
+        cen, sat = self._order()
+        c, d, e = np.moveaxis(self.response[:, :, 2:], 2, 0)
+        return cen * cen * c + cen * sat * d + sat * sat * e
+
+    def _order(self) -> tuple[FloatArray, FloatArray]:
+        cen, sat = (order_parameter(self.parameters[:, i])[:, None, None] for i in (0, 1))
+        return cen, sat
 
     def dropped(self) -> dict[str, int]:
         """How many rows are not kept, by what befell them (a row may be in more than one)."""
@@ -203,15 +223,15 @@ def write_campaign(
             for name, values in (("edges", edges), ("xi_matter", xi_matter)):
                 file[name] = values
             file["edges"].attrs["unit"] = "Mpc/h"
-            kinds = {**_PER_ROW, "measured": np.float64, "expected": np.float64}
+            kinds = {**_PER_ROW, "measured": np.float64, "response": np.float64}
             sets = {
                 name: file.create_dataset(name, (len(records), *records[name].shape[1:]), kind)
                 for name, kind in kinds.items()
             }
             sets["r"].attrs["unit"] = "Mpc/h"
             sets["status"].attrs["meaning"] = list(STATUS)
-            for name in ("measured", "expected"):
-                sets[name].attrs["statistics"] = list(STATISTICS)
+            sets["measured"].attrs["statistics"] = list(STATISTICS)
+            sets["response"].attrs["coefficients"] = list(RESPONSE)
             for start in range(0, len(records), _BLOCK):
                 rows = records[order[start : start + _BLOCK]]
                 for name, dataset in sets.items():

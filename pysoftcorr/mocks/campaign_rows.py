@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.mocks.box import box_correlations
 from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.expected import alignment_sums
 from pysoftcorr.mocks.halos import HaloCatalog
@@ -63,7 +62,7 @@ def record_dtype(realisations: int, nbins: int) -> np.dtype[Any]:
             ("npairs", "<i8", (r, b)),
             ("r", "<f8", (r, b)),
             ("measured", "<f8", (r, 3, b)),
-            ("expected", "<f8", (r, 3, b)),
+            ("response", "<f8", (r, 5, b)),
         ]
     )
 
@@ -102,7 +101,7 @@ def measure_row(haloes: HaloCatalog, plan: Plan, row: int, point: FloatArray) ->
     record = np.zeros((), dtype=record_dtype(plan.realisations, nbins))
     record["row"] = row
     record["seed"] = row_seeds(plan.seed, row, plan.realisations)
-    for name in ("r", "measured", "expected"):
+    for name in ("r", "measured", "response"):
         record[name] = np.nan
     values = {name: float(x) for name, x in zip(PARAMETERS, point, strict=True)}
     model = HODModel(**values, modulate=plan.modulate)
@@ -128,11 +127,11 @@ def _realisation(
         return (TOO_MANY if "more than" in text else NO_GALAXIES), text
     record["n_central"][k] = galaxies.central.sum()
     record["n_satellite"][k] = len(galaxies) - record["n_central"][k]
-    found = box_correlations(galaxies, edges=plan.edges)
-    mean = alignment_sums(galaxies, edges=plan.edges).at(model.mu_cen, model.mu_sat)
+    sums = alignment_sums(galaxies, edges=plan.edges, drawn=True)
+    found = sums.at(model.mu_cen, model.mu_sat)
     record["npairs"][k], record["r"][k] = found.npairs, found.r
-    record["measured"][k] = found.xi, found.omega, found.eta
-    record["expected"][k] = mean.xi, mean.omega, mean.eta
+    record["measured"][k] = found.xi, *sums.drawn()
+    record["response"][k] = sums.response()
     edges = plan.edges
     empty = np.flatnonzero(found.npairs == 0)
     if empty.size:

@@ -69,10 +69,16 @@ def parameter_bounds(logMmin: npt.ArrayLike) -> dict[str, tuple[FloatArray, Floa
     return bounds
 
 
-def training_design(points: int, *, seed: Seed = None, sampling: str = "sobol") -> FloatArray:
+def training_design(
+    points: int,
+    *,
+    seed: Seed = None,
+    sampling: str = "sobol",
+    logMmin: tuple[float, float] = LOG_MMIN_RANGE,
+) -> FloatArray:
     """Points of the training design of Pandya et al. (2025).
 
-    log Mmin is uniform in [11, 15], the other HOD parameters uniform within `parameter_bounds`,
+    log Mmin is uniform in `logMmin`, by default [11, 15], the other HOD parameters uniform within `parameter_bounds`,
     mu_cen and mu_sat uniform in [-1, 1].
 
     Parameters
@@ -83,6 +89,9 @@ def training_design(points: int, *, seed: Seed = None, sampling: str = "sobol") 
     sampling : str
         "sobol": a scrambled Sobol sequence, which fills the space evenly, best of all where
         `points` is a power of two; "random": independent points.
+    logMmin : (float, float)
+        Lowest and highest log Mmin. A small box has too few galaxies to fill the bins at the
+        upper end of the published range.
 
     Returns
     -------
@@ -93,9 +102,9 @@ def training_design(points: int, *, seed: Seed = None, sampling: str = "sobol") 
     Raises
     ------
     ValueError
-        If `points` is not at least 1, or `sampling` is unknown.
+        If `points` is not at least 1, `sampling` is unknown, or `logMmin` is no range.
     TypeError
-        If `points` is no whole number.
+        If `points` is no whole number, or `logMmin` no pair of numbers.
 
     Examples
     --------
@@ -116,12 +125,25 @@ def training_design(points: int, *, seed: Seed = None, sampling: str = "sobol") 
         raise ValueError(f"sampling = {sampling!r}: must be 'sobol' or 'random'")
     design = np.empty_like(u)
     design[:, :2] = 2 * u[:, :2] - 1
-    low, high = LOG_MMIN_RANGE
+    low, high = log_mmin_range(logMmin)
     design[:, 2] = low + (high - low) * u[:, 2]
     for column, (name, bounds) in enumerate(parameter_bounds(design[:, 2]).items(), start=3):
         assert PARAMETERS[column] == name
         design[:, column] = bounds[0] + (bounds[1] - bounds[0]) * u[:, column]
     return design
+
+
+def log_mmin_range(logMmin: Any) -> tuple[float, float]:
+    """A checked range of log Mmin; raises as `training_design`."""
+    try:
+        low, high = (float(end) for end in logMmin)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"logMmin = {logMmin!r}: must be two numbers, the lowest and the highest"
+        ) from None
+    if not (np.isfinite([low, high]).all() and 0 < low < high):
+        raise ValueError(f"logMmin = ({low:g}, {high:g}): the second must be above the first")
+    return low, high
 
 
 def _at_least_one(name: str, value: Any) -> int:

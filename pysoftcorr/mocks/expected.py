@@ -8,14 +8,24 @@ centrals and satellites; their coefficients are pair sums of the reference axes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.mocks import _pairs, alignment
-from pysoftcorr.mocks._pairs import COUNT, ETA, OMEGA1, OMEGA2, SEPARATION, WEIGHT, ratio
+from pysoftcorr.mocks._pairs import (
+    COUNT,
+    DRAWN_ETA,
+    DRAWN_OMEGA,
+    ETA,
+    OMEGA1,
+    OMEGA2,
+    SEPARATION,
+    WEIGHT,
+    ratio,
+)
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
 __all__ = ["AlignmentSums", "ExpectedCorrelations", "alignment_sums", "expected_correlations"]
@@ -78,6 +88,8 @@ class AlignmentSums:
         Sums of w ((n_i . r)^2/r^2 - 1/3) over ordered pairs whose axis is of that kind.
     eta_cen_cen, eta_cen_sat, eta_sat_sat : ndarray
         Sums of w ((n_i . n_j)^2 - 1/3) over ordered pairs of these kinds.
+    drawn_omega, drawn_eta : ndarray or None
+        The same sums of the axes as drawn, over all ordered pairs, where they were asked for.
 
     Examples
     --------
@@ -98,6 +110,41 @@ class AlignmentSums:
     eta_cen_cen: FloatArray
     eta_cen_sat: FloatArray
     eta_sat_sat: FloatArray
+    drawn_omega: FloatArray | None = None
+    drawn_eta: FloatArray | None = None
+
+    def response(self) -> FloatArray:
+        """Coefficients of omega and eta in the order parameters a of centrals and satellites.
+
+        Returns
+        -------
+        ndarray, shape (5, nbins)
+            A, B, C, D, E of the mean omega = a_cen A + a_sat B and eta = a_cen^2 C
+            + a_cen a_sat D + a_sat^2 E; NaN in bins without pairs.
+        """
+        weight = 2 * self.weight.sum(axis=0)
+        kinds = (
+            self.omega_cen,
+            self.omega_sat,
+            self.eta_cen_cen,
+            self.eta_cen_sat,
+            self.eta_sat_sat,
+        )
+        return np.stack([ratio(kind.sum(axis=0), weight) for kind in kinds])
+
+    def drawn(self) -> tuple[FloatArray, FloatArray]:
+        """omega and eta of the axes as drawn, of shape (nbins,), as `box_correlations` has them.
+
+        Raises
+        ------
+        ValueError
+            If the sums were made without the drawn axes.
+        """
+        if self.drawn_omega is None or self.drawn_eta is None:
+            raise ValueError("the drawn axes were not summed: pass drawn=True to alignment_sums")
+        weight = 2 * self.weight.sum(axis=0)
+        omega, eta = self.drawn_omega.sum(axis=0), self.drawn_eta.sum(axis=0)
+        return ratio(omega, weight), ratio(eta, weight)
 
     def at(self, mu_cen: float, mu_sat: float) -> ExpectedCorrelations:
         """Correlations at two strengths, and their derivatives: a few operations a bin.
@@ -179,15 +226,18 @@ def alignment_sums(
     edges: npt.ArrayLike | None = None,
     weights: npt.ArrayLike | None = None,
     periodic: bool = True,
+    drawn: bool = False,
 ) -> AlignmentSums:
     """One pass over the pairs, for expectations at many strengths.
 
     Parameters
     ----------
     galaxies : GalaxyCatalog
-        Their drawn axes play no role.
+        Their drawn axes play no role in the expectations.
     edges, weights, periodic
         As in `box_correlations`.
+    drawn : bool
+        Sum the drawn axes as well, in the same pass.
 
     Returns
     -------
@@ -198,9 +248,13 @@ def alignment_sums(
     ValueError, TypeError
         As `box_correlations`.
     """
-    cen, sat, bins = _kinds(galaxies, edges, weights, periodic)
+    cen, sat, bins = _kinds(galaxies, edges, weights, periodic, drawn)
     parts = _passes(cen, sat, bins, galaxies, periodic)
-    return _collected(*parts, bins, galaxies, weights, periodic)
+    sums = _collected(*parts, bins, galaxies, weights, periodic)
+    if not drawn:
+        return sums
+    every = sum(parts)
+    return replace(sums, drawn_omega=every[..., DRAWN_OMEGA], drawn_eta=2 * every[..., DRAWN_ETA])
 
 
 def expected_correlations(
@@ -276,7 +330,7 @@ def expected_correlations(
 
 
 def _kinds(
-    galaxies: GalaxyCatalog, edges: Any, weights: Any, periodic: bool
+    galaxies: GalaxyCatalog, edges: Any, weights: Any, periodic: bool, drawn: bool = False
 ) -> tuple[_pairs.BoxSet, _pairs.BoxSet, FloatArray]:
     """Centrals and satellites with their reference axes, and the bins."""
     if not isinstance(galaxies, GalaxyCatalog):
@@ -290,6 +344,8 @@ def _kinds(
         boxsize=galaxies.boxsize,
         wrap=False,
     )
+    if drawn:
+        every = replace(every, drawn=galaxies.axis)
     return every.rows(galaxies.central), every.rows(~galaxies.central), bins
 
 
@@ -306,7 +362,7 @@ def _passes(
 
     def sums(first: _pairs.BoxSet | None, second: _pairs.BoxSet | None = None) -> FloatArray:
         if first is None or (not within and second is None):
-            return np.zeros((2, len(edges) - 1, 6))
+            return np.zeros((2, len(edges) - 1, 8))
         return _pairs.pair_sums(
             first, second, edges, boxsize=galaxies.boxsize, periodic=periodic, split=True
         )
