@@ -78,8 +78,8 @@ def training_design(
 ) -> FloatArray:
     """Points of the training design of Pandya et al. (2025).
 
-    log Mmin is uniform in `logMmin`, by default [11, 15], the other HOD parameters uniform within `parameter_bounds`,
-    mu_cen and mu_sat uniform in [-1, 1].
+    log Mmin is uniform in `logMmin`, by default [11, 15], the other HOD parameters uniform within
+    `parameter_bounds`, mu_cen and mu_sat uniform in [-1, 1].
 
     Parameters
     ----------

@@ -249,11 +249,11 @@ def alignment_sums(
         As `box_correlations`.
     """
     cen, sat, bins = _kinds(galaxies, edges, weights, periodic, drawn)
-    parts = _passes(cen, sat, bins, galaxies, periodic)
-    sums = _collected(*parts, bins, galaxies, weights, periodic)
+    cc, cs, ss = _passes(cen, sat, bins, galaxies, periodic)
+    sums = _collected(cc, cs, ss, bins, galaxies, weights, periodic)
     if not drawn:
         return sums
-    every = sum(parts)
+    every = cc + cs + ss
     return replace(sums, drawn_omega=every[..., DRAWN_OMEGA], drawn_eta=2 * every[..., DRAWN_ETA])
 
 
