@@ -52,6 +52,16 @@ def test_points_are_uniform_within_their_bounds(sampling: str) -> None:
         HODModel(**dict(zip(PARAMETERS, point, strict=True)))
 
 
+def test_a_narrower_range_keeps_the_bounds_of_the_others() -> None:
+    design = training_design(256, seed=5, logMmin=(11.2, 13.0))
+    assert 11.2 <= design[:, 2].min() < 11.21
+    assert 12.99 < design[:, 2].max() <= 13.0
+    for i, name in enumerate(PARAMETERS[3:], start=3):
+        low, high = parameter_bounds(design[:, 2])[name]
+        assert (design[:, i] >= low).all()
+        assert (design[:, i] <= high).all()
+
+
 @pytest.mark.parametrize("sampling", ["sobol", "random"])
 def test_a_design_follows_from_its_seed_and_fewer_points_are_the_first(sampling: str) -> None:
     many = training_design(33, seed=2, sampling=sampling)
@@ -68,6 +78,8 @@ def test_a_design_follows_from_its_seed_and_fewer_points_are_the_first(sampling:
         ({"points": True}, TypeError, "points = True"),
         ({"points": 2, "sampling": "grid"}, ValueError, "sampling = 'grid'"),
         ({"points": 2, "seed": -1}, ValueError, "seed = -1"),
+        ({"points": 2, "logMmin": (13, 11)}, ValueError, r"logMmin = \(13, 11\): the second"),
+        ({"points": 2, "logMmin": 12}, TypeError, "logMmin = 12: must be two numbers"),
     ],
 )
 def test_bad_options_are_named(options: dict, kind: type[Exception], words: str) -> None:

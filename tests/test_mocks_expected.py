@@ -13,6 +13,7 @@ from pysoftcorr.mocks import (
     box_correlations,
     expected_correlations,
 )
+from pysoftcorr.mocks.alignment import order_parameter
 
 EDGES = np.geomspace(0.1, 10, 8)
 
@@ -113,6 +114,29 @@ def test_constant_strength_either_way(galaxies) -> None:
     b = expected_correlations(galaxies, 0.6, 0.4, gamma=1e-13, edges=EDGES)
     for name in ("omega", "eta", "domega_dmu_sat", "deta_dmu_sat", "deta_dmu_cen", "eta_1h"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=1e-11)
+
+
+def test_drawn_axes_in_the_same_pass(galaxies) -> None:
+    # Against the function that knows of drawn axes alone; summed in another order.
+    sums = alignment_sums(galaxies, edges=EDGES, drawn=True)
+    found = box_correlations(galaxies, edges=EDGES)
+    for ours, theirs in zip(sums.drawn(), (found.omega, found.eta), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+    plain = alignment_sums(galaxies, edges=EDGES)
+    np.testing.assert_array_equal(sums.response(), plain.response())
+    with pytest.raises(ValueError, match="pass drawn=True"):
+        plain.drawn()
+
+
+def test_response_gives_every_strength(galaxies) -> None:
+    A, B, C, D, E = alignment_sums(galaxies, edges=EDGES).response()
+    for mu_cen, mu_sat in ((0.7, -0.4), (1.0, 1.0), (-1.0, 0.3)):
+        a, b = order_parameter(mu_cen), order_parameter(mu_sat)
+        expected = expected_correlations(galaxies, mu_cen, mu_sat, edges=EDGES)
+        np.testing.assert_allclose(a * A + b * B, expected.omega, rtol=1e-13, atol=1e-15)
+        np.testing.assert_allclose(
+            a * a * C + a * b * D + b * b * E, expected.eta, rtol=1e-13, atol=1e-15
+        )
 
 
 def test_one_kind_alone(galaxies) -> None:
