@@ -1,0 +1,54 @@
+"""torch, or how to install it; what is asked of tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+try:
+    import torch
+except ImportError as error:  # pragma: no cover - depends on what is installed
+    raise ImportError(
+        "pysoftcorr.diffhod needs torch; install it with: pip install 'pysoftcorr[torch]'"
+    ) from error
+
+__all__ = ["as_tensor", "check_device", "check_dtype", "torch"]
+
+
+def check_dtype(dtype: Any) -> torch.dtype:
+    """float32 or float64, by torch's type or its name; ValueError for others."""
+    known = {"float32": torch.float32, "float64": torch.float64}
+    found = known.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    if found not in known.values():
+        raise ValueError(f"dtype = {dtype!r}: must be torch.float32 or torch.float64")
+    return found
+
+
+def check_device(device: Any) -> torch.device:
+    """A torch device that is there; ValueError otherwise."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device = {device!r}: torch cannot use it ({reason})") from None
+    return found
+
+
+def as_tensor(name: str, values: Any, like: torch.Tensor | None = None) -> torch.Tensor:
+    """A floating tensor of `values`, of the type and device of `like` if it is none already.
+
+    Raises
+    ------
+    TypeError
+        If they are no real numbers.
+    """
+    if isinstance(values, torch.Tensor):
+        if not values.is_floating_point():
+            raise TypeError(f"{name} must be a floating tensor, got {values.dtype}")
+        return values
+    dtype = torch.float64 if like is None else like.dtype
+    device = None if like is None else like.device
+    try:
+        return torch.as_tensor(values, dtype=dtype, device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} must be real numbers, not {type(values).__name__}") from None

@@ -1,0 +1,259 @@
+"""The points that can become galaxies: their places and noise, drawn once, by address.
+
+Each halo has one trial for a central galaxy and a number of trials for satellites that fits its
+mass. Nearly all of these have so unlucky a noise that no parameters within some bounds would give
+them a weight; only the others are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from pysoftcorr._random import stream
+from pysoftcorr.diffhod._torch import torch
+from pysoftcorr.diffhod.relaxed import HIGHEST, LEAST
+from pysoftcorr.mocks._uniforms import uniforms
+from pysoftcorr.mocks.hod import HODModel, _directions, nfw_radius
+
+__all__ = [
+    "PointSet",
+    "WeightedGalaxies",
+    "draw_points",
+    "most_log_odds",
+    "satellite_trials",
+]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Trials a halo of 1e13 Msun/h has, in proportion to mass, and how many the lightest have. Pairs
+#: of satellites are 1 - 1/trials of those of a Poisson number.
+_TRIALS_AT_1E13, _FEWEST_TRIALS = 64.0, 8
+
+
+@dataclass(frozen=True)
+class WeightedGalaxies:
+    """Weighted points that stand for the galaxies of a catalogue; rows of P tensors.
+
+    Attributes
+    ----------
+    position : Tensor, shape (P, 3)
+        Mpc/h, in the box.
+    weight : Tensor, shape (P,)
+        From 0 to 1; differentiable in the parameters.
+    central : Tensor of bool, shape (P,)
+    host : Tensor of int, shape (P,)
+        Row of the halo in its catalogue.
+    rank : Tensor of int, shape (P,)
+        0 for centrals; the number of the trial for satellites, from 1.
+    reference : Tensor, shape (P, 3)
+        Unit axes before misalignment.
+    axis : Tensor, shape (P, 3) or None
+        Unit axes; None where no alignment was given. Differentiable in mu_cen and mu_sat.
+    boxsize : float
+    """
+
+    position: torch.Tensor
+    weight: torch.Tensor
+    central: torch.Tensor
+    host: torch.Tensor
+    rank: torch.Tensor
+    reference: torch.Tensor
+    axis: torch.Tensor | None
+    boxsize: float
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+
+@dataclass(frozen=True)
+class PointSet:
+    """Points of one realisation that can have a weight; centrals first.
+
+    `halo` counts haloes that have a point of that kind: row ``centrals[halo]`` of the catalogue
+    for the first `n_central` points, ``satellites[halo]`` for the others.
+    """
+
+    position: FloatArray
+    noise: FloatArray
+    halo: IntArray
+    rank: IntArray
+    n_central: int
+    centrals: IntArray
+    satellites: IntArray
+    scaled_radius: FloatArray
+    direction: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.noise)
+
+    @property
+    def host(self) -> IntArray:
+        """Row of each point's halo in its catalogue."""
+        n = self.n_central
+        first, rest = self.centrals[self.halo[:n]], self.satellites[self.halo[n:]]
+        return np.concatenate([first, rest])
+
+
+def satellite_trials(mass: FloatArray, trials: int | str) -> IntArray:
+    """Trials for satellites of haloes of `mass` (Msun/h).
+
+    Parameters
+    ----------
+    mass : ndarray, shape (H,)
+    trials : int or "auto"
+        As many in every halo; or 64 for 1e13 Msun/h, in proportion to mass, and 8 at least.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `trials` is neither.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.diffhod.points import satellite_trials
+    >>> satellite_trials(np.array([1e11, 1e13, 1e15]), "auto").tolist()
+    [8, 64, 6400]
+    """
+    if isinstance(trials, str):
+        if trials != "auto":
+            raise ValueError(f"trials = {trials!r}: must be a whole number or 'auto'")
+        fitted = np.ceil(_TRIALS_AT_1E13 * (mass / 1e13) - 1e-9)
+        return np.maximum(fitted, _FEWEST_TRIALS).astype(np.int64)
+    if isinstance(trials, (bool, np.bool_)) or not isinstance(trials, (int, np.integer)):
+        raise TypeError(f"trials must be a whole number or 'auto', not {trials!r}")
+    if not 1 <= trials <= 100_000:
+        raise ValueError(f"trials = {trials}: must be 1 to 100000")
+    return np.full(mass.shape, int(trials), dtype=np.int64)
+
+
+def most_log_odds(
+    mass: FloatArray, trials: IntArray, lower: FloatArray, upper: FloatArray, *, modulate: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Largest log-odds of a central and of a satellite's trial in a box of the five parameters.
+
+    Occupations are monotone in each parameter at fixed others (in sigma and alpha rising or
+    falling with the mass), so they are largest at a corner.
+    """
+    central, satellite = np.full((2, mass.size), -np.inf)
+    lowest = {"logMmin": lower[0], "logM0": lower[2], "logM1": lower[3]}
+    log_mass = np.log10(mass)
+    for sigma, alpha in product((lower[1], upper[1]), (lower[4], upper[4])):
+        model = HODModel(sigma_logM=sigma, alpha=alpha, modulate=modulate, **lowest)
+        x = np.sqrt(2.0) / sigma * (log_mass - lowest["logMmin"])
+        odds = special.log_ndtr(x) - special.log_ndtr(-x)
+        central = np.maximum(central, odds)
+        p = np.minimum(model.mean_nsat(mass) / trials, special.expit(HIGHEST))
+        satellite = np.maximum(satellite, special.logit(p))
+    return central, satellite
+
+
+def realisation_seed(seed: int, realisation: int) -> int:
+    """Seed of a realisation; the first has the seed itself."""
+    if realisation == 0:
+        return seed
+    return int(stream(seed, f"realisation {realisation}").integers(2**62))
+
+
+def draw_points(
+    haloes: Any,
+    order: IntArray,
+    trials: IntArray,
+    odds: tuple[FloatArray, FloatArray],
+    *,
+    tau: float,
+    shift: float,
+    seed: int,
+    chunk: int,
+) -> PointSet:
+    """Points whose weight is not 0 for log-odds up to `odds`.
+
+    Parameters
+    ----------
+    haloes : HaloCatalog
+    order : ndarray of int, shape (H,)
+        Rows of the haloes in the order they are taken, the heaviest first.
+    trials : ndarray of int, shape (H,)
+        For satellites, by row.
+    odds : tuple of two ndarray, shape (H,)
+        Largest log-odds, of the central and of a satellite, by row.
+    tau : float
+    shift : float
+        Most that calibration adds to log-odds.
+    seed : int
+        Every number follows from it, the row of the halo and the trial alone.
+    chunk : int
+        Trials taken at a time: memory, and nothing else, depends on it.
+    """
+    least = tau * LEAST - shift
+    u = uniforms(seed, "centrals", order)
+    # As `HODModel.populate` draws: a central is there where u is below its probability.
+    eps = -special.logit(u)
+    keep = odds[0][order] + eps >= least
+    central, central_eps = order[keep], eps[keep]
+
+    rows, ranks, noises = [], [], []
+    candidates = order[odds[1][order] > -np.inf]
+    for part in _parts(trials[candidates], chunk):
+        row = candidates[part]
+        host = np.repeat(row, trials[row])
+        start = np.cumsum(trials[row]) - trials[row]
+        rank = np.arange(host.size) - np.repeat(start, trials[row]) + 1
+        eps = -special.logit(uniforms(seed, "relaxed satellite", host, rank))
+        keep = np.flatnonzero(odds[1][host] + eps >= least)
+        rows.append(host[keep])
+        ranks.append(rank[keep])
+        noises.append(eps[keep])
+    empty = np.empty(0, dtype=np.int64)
+    host, rank = np.concatenate([empty, *rows]), np.concatenate([empty, *ranks])
+    draws = [
+        uniforms(seed, f"relaxed satellite {name}", host, rank)
+        for name in ("radius", "height", "azimuth")
+    ]
+    scaled = nfw_radius(draws[0], haloes.concentration[host])
+    direction = _directions(draws[1], draws[2])
+    place = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
+    place = np.mod(place, haloes.boxsize)
+    place[place >= haloes.boxsize] = 0.0
+
+    first, first_halo = _numbered(central)
+    rest, rest_halo = _numbered(host)
+    n = central.size
+    return PointSet(
+        position=np.concatenate([haloes.position[central], place]),
+        noise=np.concatenate([central_eps, *noises]),
+        halo=np.concatenate([first_halo, rest_halo]),
+        rank=np.concatenate([np.zeros(n, dtype=np.int64), rank]),
+        n_central=n,
+        centrals=first,
+        satellites=rest,
+        scaled_radius=np.concatenate([np.zeros(n), scaled]),
+        direction=np.concatenate([haloes.axis[central], direction]),
+    )
+
+
+def _parts(sizes: IntArray, chunk: int) -> Iterator[slice]:
+    """Runs of haloes that have at most `chunk` trials together, or are one halo."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < sizes.size:
+        before = ends[start] - sizes[start]
+        stop = max(start + 1, int(np.searchsorted(ends, before + chunk, side="right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def _numbered(rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Different rows in their order (equal ones stand together), and which of them each is."""
+    if not rows.size:
+        return rows, rows
+    new = np.concatenate([[True], rows[1:] != rows[:-1]])
+    return rows[new], np.cumsum(new) - 1

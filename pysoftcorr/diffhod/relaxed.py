@@ -1,0 +1,283 @@
+"""Bernoulli trials relaxed to weights between 0 and 1, whose mean is the probability exactly.
+
+A trial of probability p succeeds where logit p + eps > 0, with eps of the logistic distribution.
+Relaxed at temperature tau it has the weight sigmoid((logit p + eps)/tau) (Maddison et al. 2017;
+Jang et al. 2017). The mean of that is not p: for rare trials it is p times
+pi tau/sin(pi tau), 1.7 % too much at tau = 0.1. Here the log-odds are shifted first, l -> g(l),
+by the smooth odd function g for which E[sigmoid((g(l) + eps)/tau)] = sigmoid(l).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from pysoftcorr.diffhod._torch import torch
+
+__all__ = [
+    "HIGHEST",
+    "LEAST",
+    "calibrated",
+    "check_tau",
+    "relaxed_bernoulli",
+    "relaxed_mean",
+    "trial_weights",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: A trial whose log-odds over tau are below this has weight 0: it would be 2e-9.
+LEAST = -20.0
+_AT_LEAST = float(special.expit(LEAST))
+#: Log-odds of a clipped trial: p = 1 - 1e-9.
+HIGHEST = 20.7
+# Table of g: log-odds up to this, in these steps. A cubic between them is good to 1e-9.
+_REACH, _STEP = 32.0, 0.0625
+
+
+def check_tau(tau: Any) -> float:
+    """A temperature in (0, 0.95]; TypeError or ValueError otherwise."""
+    if isinstance(tau, (bool, np.bool_)) or not isinstance(tau, (int, float, np.number)):
+        raise TypeError(f"tau must be a number, got {type(tau).__name__}")
+    if not 0.001 <= tau <= 0.95:
+        raise ValueError(
+            f"tau = {float(tau):g}: the temperature must be within 0.001 (nearly a step) and 0.95"
+        )
+    return float(tau)
+
+
+@lru_cache(maxsize=16)
+def _nodes(tau: float) -> tuple[FloatArray, FloatArray]:
+    """Gauss-Legendre nodes and weights in panels over [0, end], for what falls as e^-(1-tau)x."""
+    end = min(45.0 / (1 - tau), _REACH / tau + 45.0)
+    # The logistic density turns over at x = |l|/tau within a range 1/tau: finer is not needed.
+    panels = int(np.ceil(end))
+    x, w = np.polynomial.legendre.leggauss(8)
+    edges = np.linspace(0.0, end, panels + 1)
+    half = 0.5 * np.diff(edges)[:, None]
+    return (edges[:-1, None] + half * (x + 1)).ravel(), (half * w).ravel()
+
+
+def relaxed_mean(log_odds: npt.ArrayLike, tau: float) -> tuple[FloatArray, FloatArray]:
+    """E[sigmoid((l + eps)/tau)] over logistic eps, without calibration, and its d/dl.
+
+    Parameters
+    ----------
+    log_odds : array_like
+        l = logit p.
+    tau : float
+
+    Returns
+    -------
+    mean, slope : ndarray
+
+    Notes
+    -----
+    E = sigmoid(l) + tau int_0^inf sigmoid(-x) [f(-tau x - l) - f(tau x - l)] dx with f the
+    logistic density: the second term is smooth, and all that the relaxation adds.
+
+    Examples
+    --------
+    >>> from pysoftcorr.diffhod.relaxed import relaxed_mean
+    >>> mean, _ = relaxed_mean([0.0, -10.0], 0.1)
+    >>> float(mean[0]), round(float(mean[1] / 4.5397868702e-05), 4)
+    (0.5, 1.0166)
+    """
+    value = np.asarray(log_odds, dtype=np.float64)
+    low = -np.abs(value).ravel()  # E(-l) = 1 - E(l)
+    x, w = _nodes(check_tau(tau))
+    away = tau * w * special.expit(-x)
+    upper, lower = special.expit(-tau * x - low[:, None]), special.expit(tau * x - low[:, None])
+    f_upper, f_lower = (
+        upper * special.expit(tau * x + low[:, None]),
+        lower * special.expit(low[:, None] - tau * x),
+    )
+    mean = special.expit(low) + (f_upper - f_lower) @ away
+    # f'(x) = f (1 - 2 F); by l it changes sign.
+    slope = special.expit(low) * special.expit(-low)
+    slope = slope + (f_lower * (1 - 2 * lower) - f_upper * (1 - 2 * upper)) @ away
+    mean = np.where(value.ravel() > 0, 1 - mean, mean)
+    return mean.reshape(value.shape), slope.reshape(value.shape)
+
+
+@lru_cache(maxsize=16)
+def _table(tau: float) -> tuple[FloatArray, FloatArray]:
+    """g(l) - l and its slope at l = 0, -step, -2 step, ..., by Newton's method in log-odds."""
+    target = -np.arange(0.0, _REACH + _STEP / 2, _STEP)
+    g = target.copy()
+    rate = np.ones_like(g)
+    for _ in range(50):
+        mean, slope = relaxed_mean(g, tau)
+        rate = slope / (mean * (1 - mean))
+        step = (special.logit(mean) - target) / rate
+        g -= step
+        if np.abs(step).max() < 1e-13 * _REACH:
+            break
+    return g - target, 1 / rate - 1
+
+
+class _Calibrated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, log_odds: torch.Tensor, tau: float) -> torch.Tensor:
+        shift, slope = (
+            torch.as_tensor(t, dtype=log_odds.dtype, device=log_odds.device) for t in _table(tau)
+        )
+        size = log_odds.abs()
+        at = size.clamp(max=_REACH) / _STEP
+        cell = at.floor().clamp(max=shift.numel() - 2).long()
+        t = at - cell
+        y0, y1 = shift[cell], shift[cell + 1]
+        # The table runs to negative l, t with |l|.
+        d0, d1 = -_STEP * slope[cell], -_STEP * slope[cell + 1]
+        rise = y1 - y0
+        b, a = 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise
+        inside = (size < _REACH).to(log_odds.dtype)
+        ctx.save_for_backward(1 - inside * (d0 + t * (2 * b + t * 3 * a)) / _STEP)
+        return log_odds - torch.sign(log_odds) * (y0 + t * (d0 + t * (b + t * a)))
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return cotangent * slope, None
+
+
+def calibrated(log_odds: torch.Tensor, tau: float) -> torch.Tensor:
+    """Log-odds g(l) whose relaxed trials have the mean sigmoid(l); differentiable once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pysoftcorr.diffhod.relaxed import calibrated, relaxed_mean
+    >>> g = calibrated(torch.tensor([-3.0, 0.5], dtype=torch.float64), 0.1)
+    >>> bool(abs(relaxed_mean(g, 0.1)[0] - [0.0474258732, 0.6224593312]).max() < 1e-9)
+    True
+    """
+    result: torch.Tensor = _Calibrated.apply(log_odds, check_tau(tau))
+    return result
+
+
+class _TrialWeights(torch.autograd.Function):
+    """Weights of trials from the log-odds of their haloes; keeps the weights alone."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        log_odds: torch.Tensor,
+        noise: torch.Tensor,
+        host: torch.Tensor,
+        tau: float,
+        chunk: int,
+    ) -> torch.Tensor:
+        weight = torch.empty_like(noise)
+        for start in range(0, noise.numel(), chunk):
+            part = slice(start, start + chunk)
+            x = log_odds.index_select(0, host[part]).add_(noise[part]).div_(tau)
+            # Less what a point at LEAST has, so that the weight falls to 0 without a step.
+            weight[part] = torch.sigmoid_(x).sub_(_AT_LEAST).clamp_(min=0.0)
+        ctx.save_for_backward(weight, host)
+        ctx.tau, ctx.chunk, ctx.shape = tau, chunk, log_odds.shape
+        return weight
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        weight, host = ctx.saved_tensors
+        out = torch.zeros(ctx.shape, dtype=weight.dtype, device=weight.device)
+        for start in range(0, weight.numel(), ctx.chunk):
+            part = slice(start, start + ctx.chunk)
+            z = weight[part] + _AT_LEAST
+            slope = z.mul(1 - z).mul_(weight[part] > 0)
+            out.index_add_(0, host[part], slope.mul_(cotangent[part]).div_(ctx.tau))
+        return out, None, None, None, None
+
+
+def trial_weights(
+    log_odds: torch.Tensor,
+    noise: torch.Tensor,
+    host: torch.Tensor,
+    *,
+    tau: float,
+    chunk: int = 1 << 20,
+) -> torch.Tensor:
+    """sigmoid((log_odds[host] + noise)/tau) - 2e-9, 0 where that is less; differentiable once.
+
+    Parameters
+    ----------
+    log_odds : Tensor, shape (H,)
+        Calibrated, of the haloes.
+    noise : Tensor, shape (P,)
+        Logistic.
+    host : Tensor of int, shape (P,)
+    tau : float
+    chunk : int
+        Trials at a time; the bits do not depend on it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pysoftcorr.diffhod.relaxed import trial_weights
+    >>> w = trial_weights(torch.zeros(1), torch.tensor([0.1, -0.1, -9.0]), torch.zeros(3).long(),
+    ...                   tau=0.1)
+    >>> [round(x, 3) for x in w.tolist()]
+    [0.731, 0.269, 0.0]
+    """
+    result: torch.Tensor = _TrialWeights.apply(log_odds, noise, host, tau, chunk)
+    return result
+
+
+def relaxed_bernoulli(
+    probability: torch.Tensor, noise: torch.Tensor, *, tau: float = 0.1, calibrate: bool = True
+) -> torch.Tensor:
+    """Relaxed draws of Bernoulli trials.
+
+    Parameters
+    ----------
+    probability : Tensor
+        In [0, 1].
+    noise : Tensor
+        Logistic, log(u/(1 - u)) of uniform u; broadcast against `probability`.
+    tau : float
+        Temperature; at 0 the draw would be exact, and have no derivative.
+    calibrate : bool
+        Whether the mean is `probability` exactly. Without it, as in Horowitz et al. (2022), that
+        of rare trials is larger by pi tau/sin(pi tau).
+
+    Returns
+    -------
+    Tensor
+        Weights in [0, 1]; differentiable in `probability`.
+
+    Raises
+    ------
+    ValueError
+        If a probability is outside [0, 1], or tau outside [0.001, 0.95].
+
+    Notes
+    -----
+    Horowitz et al. 2022, eq. 6, with the log-odds calibrated. The mean of the square is
+    p - tau p (1 - p)/g', not p: relaxed trials have less shot noise than draws.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pysoftcorr.diffhod import relaxed_bernoulli
+    >>> p = torch.full((100_000,), 0.02, dtype=torch.float64)
+    >>> u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    >>> z = relaxed_bernoulli(p, torch.logit(u))
+    >>> bool(abs(z.mean() / 0.02 - 1) < 1e-4)
+    True
+    """
+    temperature = check_tau(tau)
+    if not bool(((probability >= 0) & (probability <= 1)).all()):
+        raise ValueError("probability must lie in [0, 1]")
+    # Beyond HIGHEST nothing changes, and the logarithm stays finite.
+    edge = float(special.expit(-HIGHEST))
+    log_odds = torch.logit(probability.clamp(edge, 1 - edge))
+    log_odds = torch.where(probability == 0, -torch.inf, log_odds)
+    if calibrate:
+        finite = log_odds.clamp(min=-HIGHEST)
+        log_odds = torch.where(probability == 0, log_odds, calibrated(finite, temperature))
+    return torch.sigmoid((log_odds + noise) / temperature)
