@@ -1,0 +1,440 @@
+"""The emulator: xi, omega and eta of seven parameters, with both errors and derivatives."""
+
+from __future__ import annotations
+
+import copy
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pysoftcorr._random import Seed, root_seed
+from pysoftcorr._version import __version__
+from pysoftcorr.emulator import passes as _passes
+from pysoftcorr.emulator.bounds import Bounds
+from pysoftcorr.emulator.model_file import ModelFile, read_model, shipped_model, write_model
+from pysoftcorr.emulator.network import Network, build, new_network, whole
+from pysoftcorr.emulator.parameters import check_values, table_of
+from pysoftcorr.emulator.prediction import Predicted, Prediction
+from pysoftcorr.emulator.scaling import RESPONSES, PublishedScaling, ResponseScaling, Scaling
+from pysoftcorr.mocks._pairs import DEFAULT_EDGES
+from pysoftcorr.mocks.design import PARAMETERS
+
+__all__ = ["STATISTICS", "Emulator"]
+
+FloatArray = npt.NDArray[np.float64]
+
+STATISTICS = ("xi", "omega", "eta")
+_MOST_PASSES = 1_000_000
+
+
+class Emulator:
+    """Correlations of mock galaxies with intrinsic alignments, in milliseconds.
+
+    Parameters
+    ----------
+    network : Network
+        A copy of it is kept, in eval mode and without gradients of its weights.
+    edges : array_like, shape (b + 1,)
+        Of the bins, Mpc/h.
+    bounds : Bounds
+        What it was trained on.
+    description : dict, optional
+        Of the training, as JSON can hold it; written beside the weights.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The parameters, in their order.
+    r : ndarray, shape (b,)
+        Geometric centres of the bins, Mpc/h.
+
+    Notes
+    -----
+    After Pandya et al. (2025, IAEmu). ``kind`` is "published" for their network and "response"
+    for the ensemble of `pysoftcorr.emulator.network_response`.
+
+    Examples
+    --------
+    >>> from pysoftcorr.emulator import Emulator
+    >>> emulator = Emulator.untrained("response", seed=1)
+    >>> said = emulator.predict([0.7, 0.2, 12.0, 0.26, 12.0, 13.0, 1.0])
+    >>> said.omega.mean.shape, said.omega.epistemic.shape
+    ((20,), (20,))
+    >>> emulator.jacobian([0.7, 0.2, 12.0, 0.26, 12.0, 13.0, 1.0])["omega"].shape
+    (20, 7)
+    """
+
+    names: tuple[str, ...] = PARAMETERS
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        edges: npt.ArrayLike = DEFAULT_EDGES,
+        bounds: Bounds,
+        description: dict[str, Any] | None = None,
+    ) -> None:
+        self.edges: FloatArray = np.array(edges, dtype=np.float64)
+        if self.edges.shape != (network.bins + 1,):
+            raise ValueError(
+                f"edges of shape {self.edges.shape}: the network has {network.bins} bins, so "
+                f"there must be {network.bins + 1} edges"
+            )
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.training_bounds = bounds
+        self.description: dict[str, Any] = {"version": __version__, **(description or {})}
+
+    # ------------------------------------------------------------------ made, read, written
+    @classmethod
+    def untrained(
+        cls,
+        kind: str = "response",
+        *,
+        edges: npt.ArrayLike = DEFAULT_EDGES,
+        logMmin: tuple[float, float] = (11.0, 13.2),
+        seed: Seed = 0,
+        **config: Any,
+    ) -> Emulator:
+        """With random weights: for trying things out, and as the start of a training.
+
+        Parameters
+        ----------
+        kind : {"response", "published"}
+        edges : array_like, shape (b + 1,)
+            Mpc/h.
+        logMmin : (float, float)
+            Range of the training design.
+        seed : int or numpy.random.Generator
+        **config
+            Keywords of the network, such as ``members=2``.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the kind or a keyword is unknown or out of range.
+        """
+        bounds = Bounds.design(logMmin)
+        root = root_seed(seed)
+        bins = np.asarray(edges, dtype=np.float64)
+        scaling = _likely_scaling(kind, bins, bounds.sample(512, seed=root))
+        network = new_network(kind, scaling, seed=root, bins=len(bins) - 1, **config)
+        return cls(network, edges=bins, bounds=bounds, description={"trained": False})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str] | None = None) -> Emulator:
+        """The emulator that comes with the package, or that of a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the file is not there.
+        ValueError
+            If it holds no emulator, is damaged, or of a newer format.
+        """
+        source = shipped_model() if path is None else Path(path).expanduser()
+        model = read_model(source)
+        try:
+            with torch.device("meta"):
+                network = build(model.kind, **model.config)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{source} is damaged: {error}") from None
+        wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+        for name in sorted(wanted.keys() | model.weights.keys()):
+            if name not in wanted or name not in model.weights:
+                what = "lacks" if name in wanted else "has, beside those of its network,"
+                raise ValueError(f"{source} is damaged: it {what} the weights {name}")
+            if wanted[name] != model.weights[name].shape:
+                raise ValueError(
+                    f"{source} is damaged: {name} has the shape {model.weights[name].shape}, and "
+                    f"must have {wanted[name]}"
+                )
+        state = {name: torch.from_numpy(array.copy()) for name, array in model.weights.items()}
+        network.load_state_dict(state, assign=True)
+        if len(model.edges) != network.bins + 1:
+            raise ValueError(
+                f"{source} is damaged: {len(model.edges)} edges for {network.bins} bins"
+            )
+        return cls(network, edges=model.edges, bounds=model.bounds, description=model.description)
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write everything to one HDF5 file, whole or not at all; weights in float32.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is not .h5 or .hdf5, or weights are not finite.
+        FileExistsError
+            If the file is there and `overwrite` is not set.
+        OSError
+            If nothing can be written there.
+        """
+        state = {name: t.detach().cpu().numpy() for name, t in self.network.state_dict().items()}
+        model = ModelFile(
+            kind=self.kind, config=self.network.config, weights=state, edges=self.edges,
+            bounds=self.training_bounds, description=self.description,
+        )  # fmt: skip
+        return write_model(model, path, overwrite=overwrite)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Emulator {self.kind}: {self.network.n_parameters} weights, {self.network.bins} "
+            f"bins of {self.edges[0]:g} to {self.edges[-1]:g} Mpc/h, logMmin "
+            f"{self.training_bounds.box[2, 0]:g} to {self.training_bounds.box[2, 1]:g}>"
+        )
+
+    # ------------------------------------------------------------------ what it is
+    @property
+    def kind(self) -> str:
+        """ "published" or "response"."""
+        return self.network.kind
+
+    @property
+    def r(self) -> FloatArray:
+        """Geometric centres of the bins, Mpc/h; the lower edge counts as half the upper if 0."""
+        low = np.where(self.edges[:-1] > 0, self.edges[:-1], 0.25 * self.edges[1:])
+        return np.asarray(np.sqrt(low * self.edges[1:]))
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest values of each parameter in training."""
+        return self.training_bounds.as_dict()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which it computes."""
+        return next(self.network.parameters()).dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.network.parameters()).device
+
+    def to(self, device: str | torch.device) -> Emulator:
+        """Move it to a device, and give it back."""
+        self.network.to(device)
+        return self
+
+    def double(self) -> Emulator:
+        """Compute in float64 from now on; gives itself back."""
+        self.network.double()
+        return self
+
+    def float(self) -> Emulator:
+        """Compute in float32 from now on, as at the start; gives itself back."""
+        self.network.float()
+        return self
+
+    # ------------------------------------------------------------------ what it says
+    def predict(
+        self, params: Any, *, passes: int = 50, seed: Seed = 0, on_outside: str = "warn"
+    ) -> Prediction:
+        """Mean, aleatoric and epistemic standard deviation of xi, omega and eta.
+
+        Parameters
+        ----------
+        params : array_like or Tensor, shape (7,) or (n, 7); or mapping
+            In the order of `names`; a mapping has them by name.
+        passes : int
+            Of Monte-Carlo dropout, at least 2; the members of an ensemble take them in turn.
+        seed : int or numpy.random.Generator
+            Of dropout. A point's prediction depends on no other point.
+        on_outside : {"warn", "error", "ignore"}
+            What to do about parameters outside of the training bounds.
+
+        Returns
+        -------
+        Prediction
+            Of tensors, differentiable in `params`, where a tensor was given; of float64 arrays
+            otherwise. The mean is that of dropout off.
+
+        Raises
+        ------
+        ValueError
+            If shape or order are wrong, a value is NaN or has no meaning; or outside, if asked.
+        TypeError
+            If they are no numbers.
+
+        Warns
+        -----
+        OutsideBounds
+            With the parameter and the rows.
+        """
+        whole("passes", passes, 2, _MOST_PASSES)
+        root = root_seed(seed)
+        table, single, is_tensor = table_of(params)
+        values = self._checked(table, on_outside)
+        with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
+            x = self._input(table)
+            mean, _ = _passes.ensemble(self.network, x)
+            over = _passes.over_passes(self.network, x, passes, root)
+            parts = (mean, _passes.root(over.variance), _passes.root(over.spread))
+            made = [self._output(part[0] if single else part, table) for part in parts]
+        xi, omega, eta = (Predicted(*(part[..., k, :] for part in made)) for k in range(3))
+        kept = table if is_tensor else values
+        return Prediction(
+            xi=xi, omega=omega, eta=eta, r=self.r, edges=self.edges.copy(),
+            parameters=kept[0] if single else kept, names=self.names, passes=passes, seed=root,
+        )  # fmt: skip
+
+    def mean_and_std(self, params: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Mean and aleatoric standard deviation with dropout off, for use within torch.
+
+        Parameters
+        ----------
+        params : Tensor, shape (..., 7)
+
+        Returns
+        -------
+        dict of (Tensor, Tensor)
+            Each of shape (..., b), by statistic; differentiable, of the dtype and on the device
+            of `params`. Values are not checked.
+        """
+        lead = params.shape[:-1]
+        x = self._input(params.reshape(-1, len(PARAMETERS)))
+        mean, variance = _passes.ensemble(self.network, x)
+        std = _passes.root(variance)
+        mean, std = (
+            t.reshape(*lead, len(STATISTICS), self.network.bins).to(params.device, params.dtype)
+            for t in (mean, std)
+        )
+        return {name: (mean[..., k, :], std[..., k, :]) for k, name in enumerate(STATISTICS)}
+
+    def jacobian(self, params: Any, *, on_outside: str = "warn") -> dict[str, Any]:
+        """Exact derivatives of the means with respect to the parameters.
+
+        Parameters
+        ----------
+        params : array_like or Tensor, shape (7,) or (n, 7); or mapping
+        on_outside : {"warn", "error", "ignore"}
+
+        Returns
+        -------
+        dict of ndarray or Tensor
+            "xi", "omega", "eta", each of shape (b, 7) or (n, b, 7), in physical units. Finite
+            everywhere, also at strengths of -1, 0 and 1.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`.
+        """
+        table, single, is_tensor = table_of(params)
+        self._checked(table, on_outside)
+        parts = []
+        with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
+            x = self._input(table)
+            size = max(1, self.network.rows_at_once // self.network.members // len(PARAMETERS))
+            for chunk in x.split(size):
+                parts.append(self._jacobian(chunk))
+            made = self._output(torch.cat(parts), table)
+        made = made[0] if single else made
+        return {name: made[..., k, :, :] for k, name in enumerate(STATISTICS)}
+
+    def draws(self, params: Any, *, passes: int = 200, seed: Seed = 0) -> dict[str, Any]:
+        """The mean of every pass of Monte-Carlo dropout: draws of what the truth might be.
+
+        Returns
+        -------
+        dict of ndarray or Tensor
+            "xi", "omega", "eta", each of shape (passes, b) or (passes, n, b).
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`.
+        """
+        whole("passes", passes, 2, _MOST_PASSES)
+        root = root_seed(seed)
+        table, single, is_tensor = table_of(params)
+        self._checked(table, "ignore")
+        with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
+            made = _passes.pass_means(self.network, self._input(table), passes, root)
+            made = self._output(made[:, 0] if single else made, table)
+        return {name: made[..., k, :] for k, name in enumerate(STATISTICS)}
+
+    def epistemic_covariance(
+        self, params: Any, *, passes: int = 200, seed: Seed = 0
+    ) -> dict[str, Any]:
+        """Covariance between bins of what the network does not know, at one point.
+
+        Parameters
+        ----------
+        params : array_like or Tensor, shape (7,); or mapping
+
+        Returns
+        -------
+        dict of ndarray or Tensor, shape (b, b)
+            By statistic.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`; or if more than one point is given.
+        """
+        if not table_of(params)[1]:
+            raise ValueError("params: a covariance is that of one point, shape (7,)")
+        out = {}
+        for name, draws in self.draws(params, passes=passes, seed=seed).items():
+            away = draws - draws.mean(0)
+            out[name] = away.T @ away / (passes - 1)
+        return out
+
+    # ------------------------------------------------------------------ in and out
+    def _checked(self, table: Any, on_outside: str) -> FloatArray:
+        values = table
+        if isinstance(table, torch.Tensor):
+            values = table.detach().to("cpu", torch.float64).numpy()
+        check_values(values)
+        self.training_bounds.check(values, on_outside)
+        return np.array(values)
+
+    def _input(self, table: Any) -> torch.Tensor:
+        if isinstance(table, torch.Tensor):
+            return table.to(self.device, self.dtype)
+        return torch.as_tensor(table, dtype=self.dtype, device=self.device)
+
+    def _output(self, made: torch.Tensor, like: Any) -> Any:
+        if isinstance(like, torch.Tensor):
+            return made.to(like.device, like.dtype)
+        return made.cpu().numpy().astype(np.float64)
+
+    def _jacobian(self, x: torch.Tensor) -> torch.Tensor:
+        """By forward mode: rows do not touch each other, so one tangent serves them all."""
+
+        def mean(points: torch.Tensor) -> torch.Tensor:
+            return _passes.ensemble(self.network, points)[0]
+
+        def along(direction: torch.Tensor) -> torch.Tensor:
+            slope: torch.Tensor = torch.func.jvp(mean, (x,), (direction.expand_as(x),))[1]
+            return slope
+
+        unit = torch.eye(len(PARAMETERS), dtype=x.dtype, device=x.device)
+        return torch.func.vmap(along, out_dims=-1)(unit)
+
+
+def _likely_scaling(kind: str, edges: FloatArray, points: FloatArray) -> Scaling | None:
+    """Of roughly the size that correlations have; None for an unknown kind."""
+    low = np.where(edges[:-1] > 0, edges[:-1], 0.25 * edges[1:])
+    r = np.sqrt(low * edges[1:])
+    log_xi = -1.8 * np.log(r / 5.0)
+    if kind == "published":
+        rows = np.stack([log_xi, 0.02 / np.sqrt(r), 0.01 / r])
+        factor = np.linspace(0.5, 1.5, len(points))[:, None, None]
+        return PublishedScaling.fit(points, factor * rows)
+    if kind == "response":
+        made = ResponseScaling.blank(len(r))
+        fitted = ResponseScaling.fit(
+            points, np.tile(log_xi, (len(points), 1)), np.zeros((len(points), RESPONSES, len(r))),
+            np.full((len(points), 3, len(r)), 1e-4),
+        )  # fmt: skip
+        made.input_mean, made.input_matrix = fitted.input_mean, fitted.input_matrix
+        size = 0.1 / np.sqrt(1.0 + r)
+        made.target_mean[:] = torch.as_tensor(np.stack([log_xi, *[0.5 * size] * RESPONSES]))
+        made.target_std[:] = torch.as_tensor(np.stack([0 * r + 0.4, *[0.3 * size] * RESPONSES]))
+        made.log_variance[:] = torch.as_tensor(np.log(np.stack([0.01 + 0 * r, *[1e-5 / r] * 2])))
+        return made
+    return None

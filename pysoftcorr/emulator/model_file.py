@@ -1,0 +1,190 @@
+"""A trained emulator in one HDF5 file: numbers and JSON text, nothing that could be run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr._version import __version__
+from pysoftcorr.emulator.bounds import Bounds
+from pysoftcorr.files import check_output, whole_file
+from pysoftcorr.mocks.design import PARAMETERS
+
+__all__ = ["FORMAT_VERSION", "ModelFile", "read_model", "shipped_model", "write_model"]
+
+FORMAT = "pysoftcorr emulator"
+FORMAT_VERSION = 1
+_SUFFIXES = (".h5", ".hdf5")
+# A model is a few MB: more is no model, whatever the file says.
+_MOST_NUMBERS = 200_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFile:
+    """What the file of a model holds.
+
+    Attributes
+    ----------
+    kind : str
+        Of the network.
+    config : dict
+        Keywords of the network.
+    weights : dict of ndarray
+        The state of the network, scaling included; float32.
+    edges : ndarray, shape (b + 1,)
+        Mpc/h.
+    bounds : Bounds
+    description : dict
+        Training data and training, as JSON has it.
+    version : str
+        Of the package that wrote it.
+    """
+
+    kind: str
+    config: dict[str, Any]
+    weights: dict[str, npt.NDArray[Any]]
+    edges: npt.NDArray[np.float64]
+    bounds: Bounds
+    description: dict[str, Any]
+    version: str = __version__
+
+
+class _Newer(Exception):
+    pass
+
+
+def shipped_model() -> Path:
+    """The model that comes with the package.
+
+    Raises
+    ------
+    FileNotFoundError
+        If this installation has none.
+    """
+    path = Path(__file__).with_name("weights") / "emulator.h5"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"this installation of pysoftcorr has no trained emulator ({path}); give the path of "
+            "one, as softcorr train writes it"
+        )
+    return path
+
+
+def write_model(model: ModelFile, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a model, whole or not at all; gives the path.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is neither .h5 nor .hdf5, or a weight is not finite.
+    OSError
+        As `pysoftcorr.files.check_output`.
+    """
+    target = Path(path).expanduser()
+    if not target.name.lower().endswith(_SUFFIXES):
+        raise ValueError(f"{target}: a model is an HDF5 file; use {' or '.join(_SUFFIXES)}")
+    _check_finite(model.weights, "cannot write the model")
+    check_output(target, overwrite=overwrite)
+    with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["version"] = model.version
+        file.attrs["kind"] = model.kind
+        file.attrs["config"] = json.dumps(model.config)
+        file.attrs["parameters"] = json.dumps(list(PARAMETERS))
+        # As data, not an attribute: those are limited to 64 kB, a training record is not.
+        file.create_dataset("description", data=json.dumps(model.description),
+                            dtype=h5py.string_dtype())  # fmt: skip
+        file["edges"] = np.asarray(model.edges, dtype=np.float64)
+        file["edges"].attrs["unit"] = "Mpc/h"
+        for name, array in model.bounds.arrays().items():
+            file[f"bounds/{name}"] = array
+        for name, array in model.weights.items():
+            kind = np.float32 if np.issubdtype(array.dtype, np.floating) else np.int64
+            # Checksums, so that a damaged file is not taken for a model. None of scalars.
+            checked = {"fletcher32": True} if array.ndim else {}
+            file.create_dataset(f"weights/{name}", data=array.astype(kind), **checked)
+    return target
+
+
+def read_model(path: str | PathLike[str]) -> ModelFile:
+    """Read a model.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is none, damaged, of a newer format, or for other parameters.
+    """
+    source = Path(path).expanduser()
+    if not source.exists():
+        raise FileNotFoundError(f"no such emulator: {source}")
+    if source.is_dir():
+        raise ValueError(f"{source} is a folder; a model is one file")
+    if not h5py.is_hdf5(source):
+        raise ValueError(f"{source} holds no emulator of pysoftcorr: it is no HDF5 file")
+    try:
+        with h5py.File(source, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise ValueError(f"{source} holds no emulator of pysoftcorr, but something else")
+            version = int(file.attrs["format_version"])
+            if version > FORMAT_VERSION:
+                raise _Newer(
+                    f"{source}: its format, {version}, is newer than this pysoftcorr knows "
+                    f"({FORMAT_VERSION}); upgrade pysoftcorr"
+                )
+            return _read(file, source)
+    except _Newer as error:
+        raise ValueError(str(error)) from None
+    except ValueError as error:
+        if str(error).startswith(str(source)):
+            raise
+        raise ValueError(f"{source} is damaged: {error}") from None
+    except (KeyError, OSError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{source} is damaged: {error}") from None
+
+
+def _read(file: h5py.File, source: Path) -> ModelFile:
+    names = json.loads(file.attrs["parameters"])
+    if tuple(names) != PARAMETERS:
+        raise ValueError(
+            f"{source}: its parameters are {', '.join(map(str, names))}; this pysoftcorr has "
+            f"{', '.join(PARAMETERS)}"
+        )
+    weights: dict[str, npt.NDArray[Any]] = {}
+
+    def take(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            if item.size is None or item.size > _MOST_NUMBERS:
+                raise ValueError(f"{name} has {item.size} numbers")
+            weights[name] = item[()] if item.ndim else np.array(item[()])
+
+    file["weights"].visititems(take)
+    _check_finite(weights, f"{source} is damaged")
+    edges = np.asarray(file["edges"][...], dtype=np.float64)
+    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or edges[0] < 0:
+        raise ValueError("edges of bins that do not rise")
+    return ModelFile(
+        kind=str(file.attrs["kind"]),
+        config=dict(json.loads(file.attrs["config"])),
+        weights=weights,
+        edges=edges,
+        bounds=Bounds.from_arrays({name: item[...] for name, item in file["bounds"].items()}),
+        description=dict(json.loads(file["description"].asstr()[()])),
+        version=str(file.attrs["version"]),
+    )
+
+
+def _check_finite(weights: dict[str, npt.NDArray[Any]], what: str) -> None:
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise ValueError(f"{what}: {bad} of {array.size} numbers of {name} are not finite")

@@ -1,0 +1,214 @@
+"""Standardisation of an emulator's input and output, fitted to the training split alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from pysoftcorr.mocks.design import PARAMETERS
+
+__all__ = ["PublishedScaling", "ResponseScaling", "Scaling"]
+
+FloatArray = npt.NDArray[np.float64]
+
+STATISTICS, RESPONSES = 3, 5
+#: A spread of less than this part of the largest is none: a constant feature stays as it is.
+_NONE = 1e-12
+
+
+class Scaling(nn.Module):
+    """Buffers that move with the network and are written beside its weights.
+
+    Attributes
+    ----------
+    input_mean : Tensor, shape (7,)
+    input_matrix : Tensor, shape (7, 7)
+        Standardised parameters are ``(params - input_mean) @ input_matrix.T``.
+    """
+
+    input_mean: torch.Tensor
+    input_matrix: torch.Tensor
+
+    def __init__(self, values: Mapping[str, npt.ArrayLike]) -> None:
+        super().__init__()
+        for name, value in values.items():
+            self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
+
+    def standardised(self, params: torch.Tensor) -> torch.Tensor:
+        """Parameters, shape (..., 7), without their units."""
+        return (params - self.input_mean) @ self.input_matrix.T
+
+
+class PublishedScaling(Scaling):
+    """Each parameter by its own mean and deviation; one of both for each statistic [P25].
+
+    Attributes
+    ----------
+    target_mean, target_std : Tensor, shape (3,)
+        Of log xi, omega, eta, over all rows and bins.
+    """
+
+    target_mean: torch.Tensor
+    target_std: torch.Tensor
+
+    @classmethod
+    def blank(cls, bins: int) -> PublishedScaling:
+        """To be filled from a file."""
+        return cls(
+            {
+                "input_mean": np.zeros(len(PARAMETERS)),
+                "input_matrix": np.eye(len(PARAMETERS)),
+                "target_mean": np.zeros(STATISTICS),
+                "target_std": np.ones(STATISTICS),
+            }
+        )
+
+    @classmethod
+    def fit(cls, parameters: npt.ArrayLike, targets: npt.ArrayLike) -> PublishedScaling:
+        """From the training split.
+
+        Parameters
+        ----------
+        parameters : array_like, shape (n, 7)
+        targets : array_like, shape (n, 3, nbins) or (n, R, 3, nbins)
+            log xi, omega, eta.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit or a value is not finite.
+        """
+        points, y = _checked(parameters, targets=targets)
+        if y.ndim not in (3, 4) or y.shape[-2] != STATISTICS:
+            raise ValueError(f"targets of shape {y.shape}: must be (n, 3, nbins) or (n, R, 3, b)")
+        axes = tuple(k for k in range(y.ndim) if k != y.ndim - 2)
+        return cls(
+            {
+                "input_mean": points.mean(axis=0),
+                "input_matrix": np.diag(1 / _spread(points)),
+                "target_mean": y.mean(axis=axes),
+                "target_std": y.std(axis=axes),
+            }
+        )
+
+
+class ResponseScaling(Scaling):
+    """HOD parameters made uncorrelated, a mean and a deviation for each function and bin.
+
+    The bounds of the other HOD parameters move with log Mmin, so what is left of them once their
+    straight lines on log Mmin are taken off is the better input.
+
+    Attributes
+    ----------
+    target_mean, target_std : Tensor, shape (6, nbins)
+        Of log xi and the responses A, B, C, D, E.
+    log_variance : Tensor, shape (3, nbins)
+        Typical log variance among realisations of log xi, omega, eta.
+    """
+
+    target_mean: torch.Tensor
+    target_std: torch.Tensor
+    log_variance: torch.Tensor
+
+    @classmethod
+    def blank(cls, bins: int) -> ResponseScaling:
+        """To be filled from a file."""
+        return cls(
+            {
+                "input_mean": np.zeros(len(PARAMETERS)),
+                "input_matrix": np.eye(len(PARAMETERS)),
+                "target_mean": np.zeros((1 + RESPONSES, bins)),
+                "target_std": np.ones((1 + RESPONSES, bins)),
+                "log_variance": np.zeros((STATISTICS, bins)),
+            }
+        )
+
+    @classmethod
+    def fit(
+        cls,
+        parameters: npt.ArrayLike,
+        log_xi: npt.ArrayLike,
+        responses: npt.ArrayLike,
+        variances: npt.ArrayLike,
+    ) -> ResponseScaling:
+        """From the training split.
+
+        Parameters
+        ----------
+        parameters : array_like, shape (n, 7)
+        log_xi : array_like, shape (n, nbins)
+        responses : array_like, shape (n, 5, nbins)
+        variances : array_like, shape (n, 3, nbins)
+            Among realisations, of log xi and of the drawn omega and eta.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit or a value is not finite; or a variance is 0 throughout.
+        """
+        points, y, a, v = _checked(
+            parameters, log_xi=log_xi, responses=responses, variances=variances
+        )
+        b = y.shape[-1]
+        for name, array, shape in (
+            ("log_xi", y, (b,)),
+            ("responses", a, (RESPONSES, b)),
+            ("variances", v, (STATISTICS, b)),
+        ):
+            if array.shape[1:] != shape:
+                raise ValueError(f"{name} of shape {array.shape}: must be (n, *{shape})")
+        mean_variance = v.mean(axis=0)
+        if not (mean_variance > 0).all():
+            raise ValueError("variances: a bin has none; more than one realisation is needed")
+        targets = np.concatenate([y[:, None], a], axis=1)
+        return cls(
+            {
+                "input_mean": np.concatenate([[0, 0], points[:, 2:].mean(axis=0)]),
+                "input_matrix": _whitening(points),
+                "target_mean": targets.mean(axis=0),
+                "target_std": _spread(targets),
+                "log_variance": np.log(mean_variance),
+            }
+        )
+
+
+def _checked(parameters: npt.ArrayLike, **others: npt.ArrayLike) -> tuple[FloatArray, ...]:
+    arrays = {"parameters": np.asarray(parameters, dtype=np.float64)}
+    arrays |= {name: np.asarray(value, dtype=np.float64) for name, value in others.items()}
+    points = arrays["parameters"]
+    if points.ndim != 2 or points.shape[1] != len(PARAMETERS):
+        raise ValueError(f"parameters of shape {points.shape}: must be (n, {len(PARAMETERS)})")
+    for name, array in arrays.items():
+        if len(array) != len(points):
+            raise ValueError(f"{name} has {len(array)} rows, parameters {len(points)}")
+        bad = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        if bad.any():
+            raise ValueError(f"{name} is not finite in row {int(np.flatnonzero(bad)[0])}")
+    return tuple(arrays.values())
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """The deviation of each column; 1 where there is none."""
+    std = values.std(axis=0)
+    size = np.abs(values).max(axis=0)
+    return np.where(std > _NONE * size, std, 1.0)
+
+
+def _whitening(points: FloatArray) -> FloatArray:
+    """Lower-triangular, for the HOD parameters; the strengths stay as they are."""
+    hod = points[:, 2:]
+    spread = _spread(hod)
+    scaled = (hod - hod.mean(axis=0)) / spread
+    covariance = scaled.T @ scaled / len(hod)
+    # Parameters that are constant, or follow from others, are left alone and not divided by 0.
+    covariance += 1e-9 * np.eye(len(spread))
+    empty = np.diag(covariance) < 0.5
+    covariance[empty, empty] = 1.0
+    inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+    matrix = np.eye(len(PARAMETERS))
+    matrix[2:, 2:] = inverse / spread
+    return matrix
