@@ -9,9 +9,16 @@ from typing import Any
 _PUBLIC = {
     "Bounds": "bounds",
     "Emulator": "emulator",
+    "EmulatorData": "dataset",
+    "Evaluation": "evaluation",
     "OutsideBounds": "bounds",
     "Predicted": "prediction",
     "Prediction": "prediction",
+    "Split": "dataset",
+    "evaluate": "evaluation",
+    "read_data": "data_file",
+    "split_campaign": "dataset",
+    "train": "training",
 }
 
 __all__ = sorted(_PUBLIC)

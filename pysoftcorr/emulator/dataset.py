@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -167,19 +166,11 @@ class EmulatorData:
             If a row is not there.
         """
         chosen = np.asarray(index)
-        values = {
+        values: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[chosen]
             for name in ("parameters", "row", *DRAWN, *MEANS, *RESPONSES)
         }
         return replace(self, **values, description={**self.description, **description})
-
-    def inside(self, bounds: Mapping[str, tuple[float, float]]) -> npt.NDArray[np.bool_]:
-        """Which rows have every parameter within `bounds`, shape (n,)."""
-        good = np.ones(len(self), dtype=bool)
-        for column, name in enumerate(PARAMETERS):
-            low, high = bounds[name]
-            good &= (self.parameters[:, column] >= low) & (self.parameters[:, column] <= high)
-        return good
 
     def write(
         self,

@@ -58,7 +58,9 @@ def cosine(progress: float, *, warm: float = 0.05, least: float = 1e-3) -> float
 class Task(Protocol):
     """What is trained, and by what: given to `Loop`."""
 
-    network: torch.nn.Module
+    @property
+    def network(self) -> torch.nn.Module:
+        """Whose weights are trained."""
 
     def batches(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Row numbers of the batches of one epoch, shuffled by `generator`."""
