@@ -47,7 +47,7 @@ def cosine(progress: float, *, warm: float = 0.05, least: float = 1e-3) -> float
     --------
     >>> from pysoftcorr.emulator.loop import cosine
     >>> [round(cosine(x), 3) for x in (0.05, 0.525, 1.0)]
-    [1.0, 0.501, 0.001]
+    [1.0, 0.5, 0.001]
     """
     if progress < warm:
         return max(least, progress / warm)
