@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pysoftcorr._version import __version__
-from pysoftcorr.cli import campaign, commands, mocks
+from pysoftcorr.cli import campaign, commands, emulator, mocks
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
 
@@ -152,6 +152,8 @@ _command("mock", mocks.mock, _HALOES)
 _command("boxcorr", mocks.boxcorr, ("galaxies", "Galaxies, as mock writes them."))
 COMMANDS.update(campaign.SETTINGS)
 _command("campaign", campaign.campaign, _HALOES)
+COMMANDS.update(emulator.SETTINGS)
+_command("predict", emulator.predict)
 
 
 @app.command()

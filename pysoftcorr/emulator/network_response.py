@@ -62,13 +62,18 @@ class _Perceptrons(nn.Module):
             h = h + F.silu(torch.baddbmm(bias, self._dropped(h), weight))
         return torch.baddbmm(biases[-1], self._dropped(h), weights[-1])
 
+    @property
+    def mask_number(self) -> int:
+        """Layers whose input is dropped: all but the first."""
+        return len(self.weights) - 1
+
     def _dropped(self, h: torch.Tensor) -> torch.Tensor:
         return F.dropout(h, self.drop, self.training) if self.training else h
 
     def draw_masks(self, passes: int, generator: torch.Generator) -> Masks:
         return [
             bernoulli((passes, self.width), self.drop, generator, self.weights[0])
-            for _ in range(len(self.weights) - 1)
+            for _ in range(self.mask_number)
         ]
 
 
@@ -82,9 +87,9 @@ class ResponseNetwork(Network):
     members : int
         Of the ensemble.
     width, depth : int
-        Hidden units and hidden layers of the trunk.
+        Hidden units and hidden layers of the trunk, which gives the means.
     variance_width, variance_depth : int
-        The same of the network of variances.
+        The same of the two networks of variances: of log xi, and of omega and eta.
     dropout : float
 
     Notes
@@ -120,8 +125,10 @@ class ResponseNetwork(Network):
         }  # fmt: skip
         self.scaling = ResponseScaling.blank(bins) if scaling is None else scaling
         self.trunk = _Perceptrons(members, _HOD, width, depth, (1 + RESPONSES) * bins, drop)
-        self.variances = _Perceptrons(
-            members, _HOD + 4, variance_width, variance_depth, STATISTICS * bins, drop
+        # Where galaxies are does not depend on how they are aligned: nor does xi, to the digit.
+        self.variance_xi = _Perceptrons(members, _HOD, variance_width, variance_depth, bins, drop)
+        self.variance_axes = _Perceptrons(
+            members, _HOD + 4, variance_width, variance_depth, (STATISTICS - 1) * bins, drop
         )
 
     # ------------------------------------------------------------------ parts, for training
@@ -152,7 +159,9 @@ class ResponseNetwork(Network):
         strengths = params[..., :2]
         hod = self.scaling.standardised(params)[..., 2:]
         x = torch.cat([hod, order_parameter(strengths), strengths], dim=-1)
-        out = self.variances(x, masks)
+        number = self.variance_xi.mask_number
+        first, second = (None, None) if masks is None else (masks[:number], masks[number:])
+        out = torch.cat([self.variance_xi(hod, first), self.variance_axes(x, second)], dim=-1)
         out = _MOST_LOG_VARIANCE * torch.tanh(out / _MOST_LOG_VARIANCE)
         out = out.reshape(*out.shape[:-1], STATISTICS, self.bins)
         return out + cast(ResponseScaling, self.scaling).log_variance
@@ -171,16 +180,14 @@ class ResponseNetwork(Network):
     def moments(
         self, params: torch.Tensor, masks: Masks | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        number = len(self.trunk.weights) - 1
+        number = self.trunk.mask_number
         trunk, variances = (None, None) if masks is None else (masks[:number], masks[number:])
         mean = self.means(params, self.physical(self.responses(params, trunk)))
         return mean, self.log_variances(params, variances).exp()
 
     def draw_masks(self, passes: int, generator: torch.Generator) -> Masks:
-        return [
-            *self.trunk.draw_masks(passes, generator),
-            *self.variances.draw_masks(passes, generator),
-        ]
+        parts = (self.trunk, self.variance_xi, self.variance_axes)
+        return [mask for part in parts for mask in part.draw_masks(passes, generator)]
 
     @property
     def rows_at_once(self) -> int:

@@ -96,22 +96,21 @@ def _from_mapping(params: Mapping[str, Any]) -> Any:
 def check_values(table: FloatArray) -> None:
     """ValueError for NaN, infinity and what has no meaning in rows of `table`, shape (n, 7)."""
     bad = ~np.isfinite(table)
-    for j in np.flatnonzero(bad.any(axis=0)):
+    for j in np.flatnonzero(bad.any(axis=0)).tolist():
         rows = np.flatnonzero(bad[:, j])
         value = table[rows[0], j]
         raise ValueError(f"params: {PARAMETERS[j]} is {value}{_rows(rows, len(table))}")
     for j, (name, (least, most, why)) in enumerate(_SENSE.items()):
         x = table[:, j]
-        bad_rows = np.flatnonzero((x < least) | (x > most) | ((name == "sigma_logM") & (x == 0)))
-        if not bad_rows.size:
+        rows = np.flatnonzero((x < least) | (x > most) | ((name == "sigma_logM") & (x == 0)))
+        if not rows.size:
             continue
-        value = x[bad_rows[0]]
-        hint = ""
+        value, hint = float(x[rows[0]]), ""
         if name.startswith("logM") and value > 1e6:
             hint = f"; give its logarithm, {np.log10(value):.4g}"
-        elif _other_order(table[bad_rows[0]]):
+        elif _other_order(table[rows[0]]):
             hint = f"; is the order {_ORDER}?"
-        raise ValueError(f"params: {name} = {value:g}{_rows(bad_rows, len(table))}: {why}{hint}")
+        raise ValueError(f"params: {name} = {value:g}{_rows(rows, len(table))}: {why}{hint}")
 
 
 def _other_order(row: FloatArray) -> bool:

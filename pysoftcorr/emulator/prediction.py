@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pysoftcorr._version import __version__
+
+if TYPE_CHECKING:
+    from astropy.table import Table
+
 __all__ = ["Predicted", "Prediction"]
+
+STATISTICS = ("xi", "omega", "eta")
+_ERRORS = ("aleatoric", "epistemic")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +73,97 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, for JSON."""
+        columns = _array(self.parameters).T.tolist()
         out: dict[str, Any] = {
-            "parameters": dict(zip(self.names, np.asarray(self.parameters).T.tolist(),
-                                   strict=True)),
+            "parameters": dict(zip(self.names, columns, strict=True)),
             "r": self.r.tolist(),
             "edges": self.edges.tolist(),
             "passes": self.passes,
             "seed": self.seed,
-        }  # fmt: skip
-        for name in ("xi", "omega", "eta"):
+        }
+        for name in STATISTICS:
             said = getattr(self, name)
-            out[name] = {
-                kind: np.asarray(getattr(said, kind)).tolist()
-                for kind in ("mean", "aleatoric", "epistemic")
-            }
+            out[name] = {kind: _array(getattr(said, kind)).tolist() for kind in ("mean", *_ERRORS)}
         return out
+
+    def to_table(self) -> Table:
+        """A row for each bin, of a prediction for one point.
+
+        Returns
+        -------
+        astropy.table.Table
+            Columns r_lo, r_hi, r (Mpc/h), and for each statistic its mean, ``_aleatoric`` and
+            ``_epistemic``.
+
+        Raises
+        ------
+        ValueError
+            If there is more than one point.
+        """
+        from astropy.table import Table
+
+        self._one("a table")
+        table = Table({"r_lo": self.edges[:-1], "r_hi": self.edges[1:], "r": self.r})
+        for name in ("r_lo", "r_hi", "r"):
+            table[name].description = "Mpc/h"
+        for name in STATISTICS:
+            said = getattr(self, name)
+            table[name] = _array(said.mean)
+            for kind in _ERRORS:
+                table[f"{name}_{kind}"] = _array(getattr(said, kind))
+        record = {
+            "parameters": dict(zip(self.names, _array(self.parameters).tolist(), strict=True)),
+            "passes": self.passes,
+            "seed": self.seed,
+            "version": __version__,
+        }
+        table.meta["PYSOFTCORR"] = json.dumps(record)
+        return table
+
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write `to_table` to ECSV, whole or not at all; gives the path.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is not .ecsv, or there is more than one point.
+        FileExistsError
+            If the file is there and `overwrite` is not set.
+        OSError
+            If nothing can be written there.
+        """
+        from pysoftcorr.files import check_output, whole_file
+
+        if Path(path).suffix.lower() != ".ecsv":
+            raise ValueError(f"{path}: a prediction is written as .ecsv")
+        table = self.to_table()
+        target = check_output(path, overwrite=overwrite)
+        with whole_file(target, overwrite=overwrite) as temporary:
+            table.write(temporary, format="ascii.ecsv")
+        return target
+
+    def format_table(self) -> str:
+        """Means with both errors as text, a line for each bin; of one point."""
+        self._one("a table")
+        rows = [
+            ["r [Mpc/h]", *(t for n in STATISTICS for t in (n, "+- aleatoric", "+- epistemic"))]
+        ]
+        for b, r in enumerate(self.r):
+            row = [f"{r:.4g}"]
+            for name in STATISTICS:
+                said = getattr(self, name)
+                row += [f"{_array(getattr(said, kind))[b]:.3e}" for kind in ("mean", *_ERRORS)]
+            rows.append(row)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
+            for row in rows
+        )
+
+    def _one(self, what: str) -> None:
+        if self.xi.mean.ndim != 1:
+            raise ValueError(f"{what} is of one point; this prediction has {len(self.xi.mean)}")
+
+
+def _array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)

@@ -3,6 +3,7 @@
 from pysoftcorr.plots.clusters import plot_centres, plot_membership_histograms, plot_memberships
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
 from pysoftcorr.plots.crossing import plot_pair_crossing
+from pysoftcorr.plots.emulator import plot_jacobians, plot_prediction
 from pysoftcorr.plots.files import save_figure
 from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, plot_xi_of_G
 from pysoftcorr.plots.mocks import plot_box_correlations, plot_box_slice, plot_halo_statistics
@@ -17,9 +18,11 @@ __all__ = [
     "plot_correlation_set",
     "plot_gradient_arrows",
     "plot_halo_statistics",
+    "plot_jacobians",
     "plot_membership_histograms",
     "plot_memberships",
     "plot_pair_crossing",
+    "plot_prediction",
     "plot_shapes",
     "plot_star_shapes",
     "plot_xi_of_G",
