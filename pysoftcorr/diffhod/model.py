@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,49 +15,29 @@ from pysoftcorr._random import Seed, root_seed
 from pysoftcorr.diffhod._torch import check_device, check_dtype, torch
 from pysoftcorr.diffhod.cic import CloudInCell, check_mesh
 from pysoftcorr.diffhod.occupation import check_parameters, log_mean_nsat, log_odds_central
+from pysoftcorr.diffhod.pairs import WeightedCorrelations, WeightedPairs
 from pysoftcorr.diffhod.points import (
-    PointSet,
     WeightedGalaxies,
-    draw_points,
-    most_log_odds,
     realisation_seed,
     satellite_trials,
+    weighted_galaxies,
 )
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
+from pysoftcorr.diffhod.region import Region, Regions
 from pysoftcorr.diffhod.relaxed import HIGHEST, _table, calibrated, check_tau, trial_weights
+from pysoftcorr.mocks._pairs import check_edges
 from pysoftcorr.mocks.hod import _check_haloes
 
 __all__ = ["ClippedTrials", "DiffHOD"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: How far parameters may move from where points were chosen, in the order of HOD_PARAMETERS.
-REACH = (0.15, 0.1, 0.3, 0.15, 0.1)
 #: Beyond this many points cells are worked out anew at every call.
 _STORED = 4_000_000
 
 
 class ClippedTrials(UserWarning):
     """Some haloes hold more satellites than they have trials."""
-
-
-@dataclass
-class _Active:
-    """Points of some realisations for parameters within bounds, as tensors."""
-
-    lower: FloatArray
-    upper: FloatArray
-    sets: list[PointSet]
-    noise: torch.Tensor
-    field: torch.Tensor
-    halo: torch.Tensor  # centrals' haloes, then satellites', one after the other
-    log_mass: tuple[torch.Tensor, torch.Tensor]
-    log_trials: torch.Tensor
-    position: torch.Tensor
-    cells: CloudInCell | None = None
-
-    def holds(self, theta: FloatArray) -> bool:
-        return bool((theta >= self.lower).all() and (theta <= self.upper).all())
 
 
 class DiffHOD:
@@ -80,6 +60,8 @@ class DiffHOD:
         clipped, counted in `clipped` and warned of once.
     modulate : bool
         Whether <Nsat> is multiplied by <Ncen>.
+    gamma : float
+        Strength of satellites by radius: mu_sat (r/Rvir)^gamma, kept within [-1, 1].
     mesh : int
         Cells a side of the mesh of `power`.
     k_edges : array_like, optional
@@ -152,6 +134,7 @@ class DiffHOD:
         tau: float = 0.1,
         trials: int | str = "auto",
         modulate: bool = False,
+        gamma: float = 0.0,
         mesh: int = 64,
         k_edges: npt.ArrayLike | None = None,
         k_max: float | None = None,
@@ -169,6 +152,7 @@ class DiffHOD:
         self.boxsize = float(haloes.boxsize)
         self.tau, self.mesh = check_tau(tau), check_mesh(mesh)
         self.modulate, self.calibrate = _flag("modulate", modulate), _flag("calibrate", calibrate)
+        self.gamma = float(gamma)
         self.realisations = _count("realisations", realisations)
         self.chunk = _count("chunk", chunk)
         self.dtype, self.device = check_dtype(dtype), check_device(device)
@@ -187,9 +171,13 @@ class DiffHOD:
         self.k, self.modes = self._bins.k, self._bins.modes
         self.clipped = 0
         self._warned = False
-        # The heaviest first; equal ones by row.
-        self._order = np.argsort(-haloes.mass, kind="stable")
-        self._active: dict[tuple[int, ...], _Active] = {}
+        # Calibration lowers the odds of rare trials and raises those of frequent ones.
+        shift = float(np.abs(_table(self.tau)[0]).max()) if self.calibrate else 0.0
+        self._regions = Regions(
+            haloes, self.trials, tau=self.tau, shift=shift, modulate=self.modulate,
+            seed=self.seed, realisations=self.realisations, chunk=self.chunk, dtype=self.dtype,
+            device=self.device,
+        )  # fmt: skip
         self._like = torch.zeros(0, dtype=self.dtype, device=self.device)
 
     def __repr__(self) -> str:
@@ -213,109 +201,37 @@ class DiffHOD:
         ValueError
             If a lower bound is above the upper one, or a bound is no HOD.
         """
-        names = self._chosen(realisation)
+        chosen = self._regions.chosen(realisation)
         like = torch.zeros(0, dtype=torch.float64)
         low, high = (check_parameters(b, like).numpy().copy() for b in (lower, upper))
         if (low > high).any():
             raise ValueError(f"lower = {low.tolist()} must not be above upper = {high.tolist()}")
-        self._active[names] = self._draw(names, low, high)
-        return int(self._active[names].noise.numel())
+        return len(self._regions.fix(chosen, low, high))
 
-    def _draw(self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray) -> _Active:
-        odds = most_log_odds(self.haloes.mass, self.trials, lower, upper, modulate=self.modulate)
-        # Calibration lowers the odds of rare trials and raises those of frequent ones.
-        shift = float(np.abs(_table(self.tau)[0]).max()) if self.calibrate else 0.0
-        sets = [
-            draw_points(
-                self.haloes, self._order, self.trials, odds, tau=self.tau, shift=shift,
-                seed=realisation_seed(self.seed, r), chunk=self.chunk,
-            )
-            for r in chosen
-        ]  # fmt: skip
-        centrals = np.concatenate([s.centrals for s in sets])
-        satellites = np.concatenate([s.satellites for s in sets])
-        halo, c, s = [], 0, centrals.size
-        for points in sets:
-            first, rest = points.halo[: points.n_central] + c, points.halo[points.n_central :] + s
-            halo += [first, rest]
-            c, s = c + points.centrals.size, s + points.satellites.size
-        log_mass = np.log10(self.haloes.mass)
-        lengths = [len(points) for points in sets]
-
-        def tensor(values: Any) -> torch.Tensor:
-            return torch.as_tensor(values, dtype=self.dtype, device=self.device)
-
-        def whole(values: Any) -> torch.Tensor:
-            return torch.as_tensor(values, dtype=torch.int64, device=self.device)
-
-        return _Active(
-            lower=lower,
-            upper=upper,
-            sets=sets,
-            noise=tensor(np.concatenate([p.noise for p in sets])),
-            field=whole(np.repeat(np.arange(len(sets)), lengths)),
-            halo=whole(np.concatenate(halo)),
-            log_mass=(tensor(log_mass[centrals]), tensor(log_mass[satellites])),
-            log_trials=tensor(np.log(self.trials[satellites])),
-            position=tensor(np.concatenate([p.position for p in sets])),
-        )
-
-    def _chosen(self, realisation: Any) -> tuple[int, ...]:
-        if realisation is None:
-            return tuple(range(self.realisations))
-        single = isinstance(realisation, (int, np.integer))
-        values = [realisation] if single else list(realisation)
-        for r in values:
-            if isinstance(r, bool) or not isinstance(r, (int, np.integer)):
-                raise TypeError(f"realisation = {realisation!r}: must be whole numbers or None")
-            if not 0 <= r < self.realisations:
-                raise ValueError(
-                    f"realisation = {int(r)}: there are {self.realisations}, counted from 0"
-                )
-        if not values:
-            raise ValueError("realisation is empty: name at least one")
-        return tuple(int(r) for r in values)
-
-    def _at(self, theta: torch.Tensor, chosen: tuple[int, ...]) -> _Active:
-        """Points for these parameters; found anew where they lie outside the known region."""
+    def _region(self, theta: torch.Tensor, chosen: tuple[int, ...], purpose: str) -> Region:
         place = theta.detach().to("cpu", torch.float64).numpy()
-        old = self._active.get(chosen)
-        if old is not None and old.holds(place):
-            return old
-        reach = np.array(REACH)
-        low, high = place - reach, place + reach
-        # At a narrow step the bound is of the order of the width itself.
-        low[1] = max(low[1], 0.25 * place[1])
-        if old is not None:
-            both = np.minimum(old.lower, low), np.maximum(old.upper, high)
-            # A walk is followed; after a jump the old region is left.
-            if (both[1] - both[0] <= 6 * reach).all():
-                low, high = both
-        low[[0, 2, 3]] = np.maximum(low[[0, 2, 3]], -20)
-        high[[0, 2, 3]] = np.minimum(high[[0, 2, 3]], 20)
-        self._active[chosen] = self._draw(chosen, low, high)
-        return self._active[chosen]
+        return self._regions.at(place, chosen, purpose)
 
-    def _log_odds(self, active: _Active, theta: torch.Tensor) -> torch.Tensor:
+    def _log_odds(self, region: Region, theta: torch.Tensor) -> torch.Tensor:
         """Calibrated log-odds of the haloes' trials, centrals' first."""
-        central = log_odds_central(active.log_mass[0], theta)
-        mean = log_mean_nsat(active.log_mass[1], theta, modulate=self.modulate)
-        log_p = mean - active.log_trials
+        central = log_odds_central(region.log_mass[0], theta)
+        mean = log_mean_nsat(region.log_mass[1], theta, modulate=self.modulate)
+        log_p = mean - region.log_trials
         # ln p = -log1p(e^-l): beyond HIGHEST p is 1 to nine digits.
         top = -math.log1p(math.exp(-HIGHEST))
-        self._report(int((log_p[: active.sets[0].satellites.size] > 0).sum()))
+        self._report(int((log_p[: region.sets[0].satellites.size] > 0).sum()))
         some = log_p > -torch.inf
         log_p = torch.where(some, log_p, -1.0).clamp(max=top)
         satellite = torch.where(some, log_p - torch.log(-torch.expm1(log_p)), -1e4)
         return torch.cat([central, satellite])
 
-    def _weights(self, active: _Active, theta: torch.Tensor, *, hard: bool = False) -> torch.Tensor:
-        odds = self._log_odds(active, theta)
+    def _weights(self, region: Region, theta: torch.Tensor, *, hard: bool = False) -> torch.Tensor:
+        odds = self._log_odds(region, theta)
         if hard:
-            return (odds[active.halo] + active.noise > 0).to(self.dtype)
+            return (odds[region.halo] + region.noise > 0).to(self.dtype)
         if self.calibrate:
             odds = calibrated(odds, self.tau)
-        return trial_weights(odds, active.noise, active.halo, tau=self.tau, chunk=self.chunk)
+        return trial_weights(odds, region.noise, region.halo, tau=self.tau, chunk=self.chunk)
 
     def _report(self, clipped: int) -> None:
         self.clipped = clipped
@@ -340,36 +256,78 @@ class DiffHOD:
         hard : bool
             Whole galaxies instead, weights 0 or 1 of the same noise: the limit of temperature 0,
             the HOD itself, without derivatives. Centrals are those of ``HODModel.populate`` of
-            the same seed.
+            the same seed, and so are their axes.
+
+        Returns
+        -------
+        WeightedGalaxies
+            Centrals first.
 
         Raises
         ------
         ValueError
             If a parameter is out of range or there is no such realisation.
         """
-        t, _ = self._parameters(theta)
-        chosen = self._chosen(int(realisation))
-        active = self._at(t, chosen)
-        weight = self._weights(active, t, hard=hard)
+        t, mu = self._parameters(theta)
+        chosen = self._regions.chosen(int(realisation))
+        region = self._region(t, chosen, "power")
+        weight = self._weights(region, t, hard=hard)
         rows = torch.nonzero(weight.detach() > 0)[:, 0]
-        points = active.sets[0]
-        kept = rows.cpu().numpy()
+        seed = realisation_seed(self.seed, chosen[0])
+        found = weighted_galaxies(region.sets[0], rows, weight[rows], seed, self.boxsize)
+        if mu is None:
+            return found
+        return replace(found, axis=found.axes(mu[0], mu[1], gamma=self.gamma))
 
-        def tensor(values: Any, kind: torch.dtype) -> torch.Tensor:
-            return torch.as_tensor(values[kept], dtype=kind, device=self.device)
+    def correlations(
+        self, theta: Any, *, edges: npt.ArrayLike | None = None, realisation: int = 0
+    ) -> WeightedCorrelations:
+        """xi, omega and eta of the weighted points, differentiable once in the parameters.
 
-        reference = tensor(points.direction, self.dtype)
-        central = np.arange(len(points)) < points.n_central
-        return WeightedGalaxies(
-            position=active.position[rows],
-            weight=weight[rows],
-            central=tensor(central, torch.bool),
-            host=tensor(points.host, torch.int64),
-            rank=tensor(points.rank, torch.int64),
-            reference=reference,
-            axis=None,
-            boxsize=self.boxsize,
-        )
+        Parameters
+        ----------
+        theta : array_like or Tensor, shape (7,)
+            mu_cen, mu_sat, logMmin, sigma_logM, logM0, logM1, alpha.
+        edges : array_like, optional
+            Of the bins (lo, hi] in Mpc/h; by default 20 bins, even in the logarithm from 0.1 to 16.
+        realisation : int
+
+        Returns
+        -------
+        WeightedCorrelations
+            xi, omega, eta, each of shape (nbins,).
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, there are not seven, or the bins do not fit the box.
+
+        Notes
+        -----
+        Pairs of points are found once and kept while the parameters of the occupation stay near;
+        for changing strengths at one occupation, `WeightedPairs.orientation` is faster by far.
+        """
+        t, mu = self._parameters(theta)
+        if mu is None:
+            raise ValueError("theta must be all seven parameters, with mu_cen and mu_sat first")
+        chosen = self._regions.chosen(int(realisation))
+        region = self._region(t, chosen, "pairs")
+        bounds = check_edges(edges, self.boxsize, periodic=True)
+        if region.pairs is None or region.pairs[0] != bounds.tobytes():
+            pairs = WeightedPairs(
+                region.sets[0].position, boxsize=self.boxsize, edges=bounds, dtype=self.dtype,
+                device=self.device,
+            )  # fmt: skip
+            region.pairs = bounds.tobytes(), pairs
+        weight = self._weights(region, t)
+        if region.galaxies is None:
+            rows = torch.arange(len(region), device=self.device)
+            seed = realisation_seed(self.seed, chosen[0])
+            region.galaxies = weighted_galaxies(
+                region.sets[0], rows, weight.detach(), seed, self.boxsize
+            )
+        axis = region.galaxies.axes(mu[0], mu[1], gamma=self.gamma)
+        return region.pairs[1].correlations(weight, axis)
 
     def power(
         self, theta: Any, *, realisation: int | Sequence[int] | None = 0
@@ -396,21 +354,21 @@ class DiffHOD:
             If a parameter is out of range, there is no such realisation, or no galaxies are made.
         """
         t, _ = self._parameters(theta)
-        chosen = self._chosen(realisation)
-        active = self._at(t, chosen)
-        weight = self._weights(active, t)
-        if active.cells is None:
-            active.cells = CloudInCell(
-                active.position, mesh=self.mesh, boxsize=self.boxsize, fields=len(chosen),
-                field=active.field if len(chosen) > 1 else None,
+        chosen = self._regions.chosen(realisation)
+        region = self._region(t, chosen, "power")
+        weight = self._weights(region, t)
+        if region.cells is None:
+            region.cells = CloudInCell(
+                region.position, mesh=self.mesh, boxsize=self.boxsize, fields=len(chosen),
+                field=region.field if len(chosen) > 1 else None,
                 store=weight.numel() <= _STORED,
             )  # fmt: skip
-        painted = active.cells.paint(weight)
+        painted = region.cells.paint(weight)
         if len(chosen) == 1:
             weight2 = (weight * weight).sum()[None]
         else:
             weight2 = torch.zeros(len(chosen), dtype=self.dtype, device=self.device)
-            weight2 = weight2.index_add(0, active.field, weight * weight)
+            weight2 = weight2.index_add(0, region.field, weight * weight)
         if not bool((painted.detach().flatten(1).sum(dim=1) > 0).all()):
             raise ValueError(f"theta = {t.tolist()} makes no galaxies in these haloes")
         power, _ = self._bins.power(painted, weight2)

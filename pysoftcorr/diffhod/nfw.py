@@ -13,8 +13,8 @@ def _enclosed(t: torch.Tensor) -> torch.Tensor:
     """t - 1 + e^-t, by its series where the terms cancel."""
     small = t.clamp(max=0.5)
     series = torch.zeros_like(t)
-    for k in range(14, 1, -1):  # sum of (-1)^k t^k/k!
-        series = (1 - series) * small / (k + 1) if k > 2 else series
+    for k in range(15, 2, -1):  # t^2/2 (1 - t/3 (1 - t/4 (1 - ...)))
+        series = (1 - series) * small / k
     series = small * small / 2 * (1 - series)
     return torch.where(t < 0.5, series, t + torch.expm1(-t))
 
@@ -43,7 +43,7 @@ class _Radius(torch.autograd.Function):
         u, c, y, mass = ctx.saved_tensors
         # m'(y) = y/(1 + y)^2; at the centre r rises as the root of u, which has no slope there.
         inner = torch.where(y > 0, (1 + y) ** 2 / y, torch.inf)
-        by_u = cotangent * mass * inner / c
+        by_u = torch.where(cotangent == 0, 0.0, cotangent * mass * inner / c)
         rise = torch.where(y > 0, u * inner, 0.0) * c / (1 + c) ** 2
         by_c = cotangent * (rise - y / c) / c
         return by_u, by_c

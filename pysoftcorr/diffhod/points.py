@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import special
 
 from pysoftcorr._random import stream
-from pysoftcorr.diffhod._torch import torch
+from pysoftcorr.diffhod._torch import as_tensor, torch
 from pysoftcorr.diffhod.relaxed import HIGHEST, LEAST
 from pysoftcorr.mocks._uniforms import uniforms
 from pysoftcorr.mocks.hod import HODModel, _directions, nfw_radius
@@ -28,6 +28,7 @@ __all__ = [
     "draw_points",
     "most_log_odds",
     "satellite_trials",
+    "weighted_galaxies",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -55,6 +56,10 @@ class WeightedGalaxies:
         0 for centrals; the number of the trial for satellites, from 1.
     reference : Tensor, shape (P, 3)
         Unit axes before misalignment.
+    scaled_radius : Tensor, shape (P,)
+        r/Rvir from the centre of the halo; 0 for centrals.
+    angle, turn : Tensor, shape (P,)
+        Uniform numbers of the axes: the angle to the reference, and about it.
     axis : Tensor, shape (P, 3) or None
         Unit axes; None where no alignment was given. Differentiable in mu_cen and mu_sat.
     boxsize : float
@@ -66,11 +71,80 @@ class WeightedGalaxies:
     host: torch.Tensor
     rank: torch.Tensor
     reference: torch.Tensor
+    scaled_radius: torch.Tensor
+    angle: torch.Tensor
+    turn: torch.Tensor
     axis: torch.Tensor | None
     boxsize: float
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    def axes(self, mu_cen: Any, mu_sat: Any, *, gamma: float = 0.0) -> torch.Tensor:
+        """Axes at these strengths, from the same uniform numbers, shape (P, 3).
+
+        Parameters
+        ----------
+        mu_cen, mu_sat : float or Tensor
+            Alignment strengths in [-1, 1]; the axes are differentiable once in them.
+        gamma : float
+            Strength of satellites by radius: mu_sat (r/Rvir)^gamma, kept within [-1, 1].
+
+        Raises
+        ------
+        ValueError
+            If a strength is outside [-1, 1].
+        """
+        from pysoftcorr.diffhod.alignment import watson_axes
+
+        n = int(self.central.sum())
+        parts = []
+        for mu, rows in ((mu_cen, slice(0, n)), (mu_sat, slice(n, len(self)))):
+            strength = as_tensor("mu", mu, self.weight).to(self.weight)
+            if gamma != 0 and rows.start == n:
+                strength = (strength * self.scaled_radius[rows] ** gamma).clamp(-1, 1)
+            parts.append(
+                watson_axes(self.reference[rows], strength, self.angle[rows], self.turn[rows])
+            )
+        return torch.cat(parts)
+
+
+def weighted_galaxies(
+    points: PointSet, rows: torch.Tensor, weight: torch.Tensor, seed: int, boxsize: float
+) -> WeightedGalaxies:
+    """Some of the points, with their weights, as galaxies without axes."""
+    kept = rows.cpu().numpy()
+    central, host, rank = kept < points.n_central, points.host[kept], points.rank[kept]
+    n = int(central.sum())
+
+    def tensor(values: Any, kind: torch.dtype = weight.dtype) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=kind, device=weight.device)
+
+    # Centrals' axes are those of `GalaxyCatalog.realign`.
+    angle, turn = (
+        np.concatenate(
+            [
+                uniforms(seed, f"central axis {name}", host[:n], rank[:n]),
+                uniforms(seed, f"relaxed satellite axis {name}", host[n:], rank[n:]),
+            ]
+        )
+        for name in ("angle", "turn")
+    )
+    if weight.dtype == torch.float32:  # where 1 - 1e-10 would be 1
+        angle = np.clip(angle, 1e-7, 1 - 1e-7)
+    return WeightedGalaxies(
+        position=tensor(points.position[kept]),
+        weight=weight,
+        central=tensor(central, torch.bool),
+        host=tensor(host, torch.int64),
+        rank=tensor(rank, torch.int64),
+        reference=tensor(points.direction[kept]),
+        scaled_radius=tensor(points.scaled_radius[kept]),
+        angle=tensor(angle),
+        turn=tensor(turn),
+        axis=None,
+        boxsize=boxsize,
+    )
 
 
 @dataclass(frozen=True)
