@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pysoftcorr._version import __version__
-from pysoftcorr.cli import campaign, commands, emulator, mocks
+from pysoftcorr.cli import campaign, commands, emulator, mocks, training
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
 
@@ -98,10 +98,13 @@ def _option(setting: Setting) -> inspect.Parameter:
 def _command(
     name: str,
     function: Callable[..., None],
-    *catalogs: tuple[str, str],
+    *catalogs: tuple[str, ...],
     group: typer.Typer = app,
 ) -> None:
-    """Make a command of a function of its catalogues, its settings and the common options."""
+    """Make a command of a function of its catalogues, its settings and the common options.
+
+    A catalogue is its name, its help and, where it need not be given, what it is by default.
+    """
     common = {
         "config": Annotated[
             str | None,
@@ -112,7 +115,7 @@ def _command(
     }
 
     def command(**values: Any) -> None:
-        paths = [values.pop(label) for label, _ in catalogs]
+        paths = [values.pop(label) for label, *_ in catalogs]
         rest = {key: values.pop(key) for key in common}
         with one_line_errors(debug=rest["debug"]), one_line_warnings():
             function(paths, values, config=rest["config"], as_json=rest["json"])
@@ -123,8 +126,9 @@ def _command(
             label,
             keyword,
             annotation=Annotated[str, typer.Argument(metavar=label.upper(), help=text)],
+            default=default[0] if default else inspect.Parameter.empty,
         )
-        for label, text in catalogs
+        for label, text, *default in catalogs
     ]
     parameters += [_option(setting) for setting in COMMANDS[name]]
     defaults = {"config": None, "json": False, "debug": False}
@@ -154,6 +158,14 @@ COMMANDS.update(campaign.SETTINGS)
 _command("campaign", campaign.campaign, _HALOES)
 COMMANDS.update(emulator.SETTINGS)
 _command("predict", emulator.predict)
+COMMANDS.update(training.SETTINGS)
+_command("train", training.train, ("data", "A campaign, or a split of one."))
+_command(
+    "evaluate",
+    training.evaluate,
+    ("model", "An emulator, or the word shipped.", training.SHIPPED),
+    ("data", "A campaign, or a part of one; or the word shipped.", training.SHIPPED),
+)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from pysoftcorr.mocks.design import PARAMETERS
 if TYPE_CHECKING:
     from pysoftcorr.mocks import Campaign
 
-__all__ = ["PARTS", "STATISTICS", "EmulatorData", "Split", "split_campaign"]
+__all__ = ["PARTS", "STATISTICS", "EmulatorData", "Split", "shipped_test_split", "split_campaign"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -317,6 +318,23 @@ def split_campaign(
             for part, piece in zip(PARTS, pieces, strict=True)
         )
     )
+
+
+def shipped_test_split() -> Path:
+    """The test part of the campaign that the shipped emulator was trained on.
+
+    Raises
+    ------
+    FileNotFoundError
+        If this installation has none.
+    """
+    path = Path(__file__).with_name("weights") / "test_split.h5"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"this installation of pysoftcorr has no test split ({path}); give a campaign or a "
+            "split, as softcorr campaign and softcorr train write them"
+        )
+    return path
 
 
 # ---------------------------------------------------------------------- checks

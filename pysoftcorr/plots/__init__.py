@@ -4,27 +4,37 @@ from pysoftcorr.plots.clusters import plot_centres, plot_membership_histograms, 
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
 from pysoftcorr.plots.crossing import plot_pair_crossing
 from pysoftcorr.plots.emulator import plot_jacobians, plot_prediction
+from pysoftcorr.plots.evaluation import (
+    plot_accuracy,
+    plot_calibration,
+    plot_learning_curves,
+    plot_uncertainties,
+)
 from pysoftcorr.plots.files import save_figure
 from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, plot_xi_of_G
 from pysoftcorr.plots.mocks import plot_box_correlations, plot_box_slice, plot_halo_statistics
 from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
 
 __all__ = [
+    "plot_accuracy",
     "plot_bin_weights",
     "plot_box_correlations",
     "plot_box_slice",
+    "plot_calibration",
     "plot_centres",
     "plot_correlation",
     "plot_correlation_set",
     "plot_gradient_arrows",
     "plot_halo_statistics",
     "plot_jacobians",
+    "plot_learning_curves",
     "plot_membership_histograms",
     "plot_memberships",
     "plot_pair_crossing",
     "plot_prediction",
     "plot_shapes",
     "plot_star_shapes",
+    "plot_uncertainties",
     "plot_xi_of_G",
     "save_figure",
 ]
