@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pysoftcorr._version import __version__
-from pysoftcorr.cli import campaign, commands, emulator, mocks, training
+from pysoftcorr.cli import campaign, commands, emulator, inference, mocks, training
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
 
@@ -166,6 +166,9 @@ _command(
     ("model", "An emulator, or the word shipped.", training.SHIPPED),
     ("data", "A campaign, or a part of one; or the word shipped.", training.SHIPPED),
 )
+COMMANDS.update(inference.SETTINGS)
+_command("posterior", inference.posterior)
+_command("minimise", inference.minimise)
 
 
 @app.command()

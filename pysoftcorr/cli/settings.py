@@ -216,22 +216,23 @@ def resolve(
         if table[name].kind is dict:
             if not value:
                 continue
-            value = {**values.get(name, {}), **pairs(value)}
+            value = {**values.get(name, {}), **pairs(value, table[name].option)}
         values[name] = table[name].parsed(value)
     explicit = set(values)
     return {name: values.get(name, s.default) for name, s in table.items()}, explicit
 
 
-def pairs(texts: Iterable[str]) -> dict[str, str]:
+def pairs(texts: Iterable[str], option: str = "--columns") -> dict[str, str]:
     """``["g1=e1", "w=1/sig**2"]`` as a mapping; ValueError where a text is no such pair."""
+    form = "FIELD=COLUMN, such as g1=e1" if option == "--columns" else "NAME=VALUE"
     found: dict[str, str] = {}
     for text in texts:
         field, equals, column = text.partition("=")
         field, column = field.strip(), column.strip()
         if not (field and equals and column):
-            raise ValueError(f"--columns {text!r}: must read FIELD=COLUMN, such as g1=e1")
+            raise ValueError(f"{option} {text!r}: must read {form}")
         if found.setdefault(field, column) != column:
-            raise ValueError(f"--columns: {field} is given twice")
+            raise ValueError(f"{option}: {field} is given twice")
     return found
 
 

@@ -13,6 +13,12 @@ from pysoftcorr.plots.evaluation import (
 from pysoftcorr.plots.files import save_figure
 from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, plot_xi_of_G
 from pysoftcorr.plots.mocks import plot_box_correlations, plot_box_slice, plot_halo_statistics
+from pysoftcorr.plots.posterior import (
+    plot_corner,
+    plot_minimisation,
+    plot_posterior_correlations,
+    plot_trace,
+)
 from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "plot_box_slice",
     "plot_calibration",
     "plot_centres",
+    "plot_corner",
     "plot_correlation",
     "plot_correlation_set",
     "plot_gradient_arrows",
@@ -30,10 +37,13 @@ __all__ = [
     "plot_learning_curves",
     "plot_membership_histograms",
     "plot_memberships",
+    "plot_minimisation",
     "plot_pair_crossing",
+    "plot_posterior_correlations",
     "plot_prediction",
     "plot_shapes",
     "plot_star_shapes",
+    "plot_trace",
     "plot_uncertainties",
     "plot_xi_of_G",
     "save_figure",

@@ -1,0 +1,249 @@
+"""The commands ``posterior`` and ``minimise``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pysoftcorr.cli import mocks, output
+from pysoftcorr.cli.commands import only_json, wrote
+from pysoftcorr.cli.settings import Setting, resolve
+
+_MODEL, _SAMPLER, _OUTPUT = "Model and data", "Sampler", "Output"
+_PRESETS = ("mstar10.0", "mstar9.5", "mstar9.0", "mstar10.5")
+_COMMON = (
+    Setting("hod", str, None, "Fix the HOD to that of galaxies above a stellar mass.", _MODEL,
+            choices=_PRESETS),
+    Setting("data", str, None, "Correlations (.ecsv of boxcorr, or a table or HDF5 file with a "
+            "covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is observed.",
+            _MODEL, metavar="FILE"),
+    Setting("emulator", str, None, "A trained emulator; by default that which is shipped.", _MODEL,
+            metavar="FILE"),
+    Setting("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
+            "or all of the data.", _MODEL, metavar="NAMES"),
+    Setting("free", str, "mu_cen,mu_sat", "Parameters to infer.", _MODEL, metavar="NAMES"),
+    Setting("fixed", dict, {}, "Value of a parameter; may be given several times.", _MODEL,
+            metavar="NAME=VALUE"),
+    Setting("prior", dict, {}, "Prior of a parameter: uniform:LO:HI, normal:MEAN:SD or "
+            "truncated:MEAN:SD:LO:HI; by default uniform within the bounds of the emulator.",
+            _MODEL, metavar="NAME=PRIOR"),
+    Setting("noise", str, "auto", "Covariance: of the data, of one simulated box as the emulator "
+            "has it, or the sum of both; auto: of the data where they bring one.", _MODEL,
+            choices=("auto", "data", "emulator", "both")),
+    Setting("epistemic", bool, False, "Add the emulator's own uncertainty.", _MODEL),
+    Setting("jitter", float, 1e-6, "Variance added to the emulator's noise.", _MODEL),
+    Setting("on_bad", str, "error", "Bins with NaN: refuse, or drop.", _MODEL,
+            choices=("error", "drop")),
+    Setting("on_outside", str, "error", "Priors or values outside the bounds of the emulator.",
+            _MODEL, choices=("error", "warn", "ignore")),
+)  # fmt: skip
+SETTINGS: dict[str, tuple[Setting, ...]] = {
+    "posterior": (
+        *_COMMON,
+        Setting("check", str, None, "Haloes to populate: the same posterior without the emulator, "
+                "drawn over it.", _MODEL, metavar="HALOES"),
+        Setting("realisations", int, 10, "Catalogues of the check.", _MODEL, least=1),
+        Setting("chains", int, 4, "Chains.", _SAMPLER, least=1),
+        Setting("warmup", int, 1000, "Steps of warm-up of each.", _SAMPLER, least=0),
+        Setting("draws", int, 1000, "Draws of each.", _SAMPLER, least=1),
+        Setting("mass", str, "dense", "Mass matrix.", _SAMPLER, choices=("dense", "diagonal")),
+        Setting("target_accept", float, 0.8, "Acceptance that the step size aims at.", _SAMPLER),
+        Setting("seed", int, 1, "Seed of everything random.", _SAMPLER, least=0),
+        Setting("out", str, None, "Write the draws (ArviZ InferenceData): .nc or .h5.", _OUTPUT,
+                metavar="FILE"),
+        Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
+        Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
+    ),
+    "minimise": (
+        *_COMMON,
+        Setting("objective", str, "chi2", "What is minimised.", _SAMPLER,
+                choices=("chi2", "likelihood", "posterior")),
+        Setting("method", str, "adam", "How.", _SAMPLER, choices=("adam", "lbfgs")),
+        Setting("start", dict, {}, "Where a parameter starts; the middle of its bounds by "
+                "default.", _SAMPLER, metavar="NAME=VALUE"),
+        Setting("steps", int, None, "At most; 500 of adam, 100 of lbfgs.", _SAMPLER, least=1),
+        Setting("learning_rate", float, None, "0.1 of adam, 1 of lbfgs by default.", _SAMPLER),
+        Setting("out", str, None, "Write the trace: .ecsv.", _OUTPUT, metavar="FILE"),
+        Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
+        Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
+    ),
+}  # fmt: skip
+
+
+def posterior(
+    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
+) -> None:
+    """Posterior of alignment strengths and HOD parameters, by NUTS on the emulator."""
+    settings, explicit = resolve("posterior", given, config)
+    with only_json(as_json):
+        if settings["plot"] is not None:
+            output.check_folder(settings["plot"])
+        if settings["out"] is not None:
+            from pysoftcorr.inference.posterior import check_posterior_path
+
+            check_posterior_path(settings["out"], overwrite=settings["overwrite"])
+        emulator, seen, options = _problem(settings, explicit)
+        from pysoftcorr.inference import sample_posterior
+
+        sampler = {
+            name: settings[name]
+            for name in ("chains", "warmup", "draws", "mass", "target_accept", "seed")
+        }
+        found = sample_posterior(emulator, seen, **options, **sampler)
+        every = {"emulator": found}
+        if settings["check"] is not None:
+            every["simulation"] = _check(settings, emulator, seen, options, sampler)
+        files: list[Any] = []
+        if settings["out"] is not None:
+            found.write(settings["out"], overwrite=settings["overwrite"])
+            files.append(settings["out"])
+        if not as_json:
+            for name, one in every.items():
+                title = f"{name}:\n" if len(every) > 1 else ""
+                print(f"{title}{one.summary()}\n")
+        _warn(every)
+        if settings["plot"] is not None:
+            files += _draw(settings["plot"], every)
+        wrote(files)
+    if as_json:
+        document = found.to_dict()
+        document["check"] = every["simulation"].to_dict() if len(every) > 1 else None
+        print(json.dumps(document))
+
+
+def minimise(
+    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
+) -> None:
+    """Best alignment strengths and HOD parameters, by gradient descent on the emulator."""
+    settings, explicit = resolve("minimise", given, config)
+    with only_json(as_json):
+        output.check_out(settings, suffixes=(".ecsv",))
+        emulator, seen, options = _problem(settings, explicit)
+        from pysoftcorr.inference import LogPosterior
+        from pysoftcorr.inference import minimise as descend
+
+        density = LogPosterior(emulator, seen, **options)
+        found = descend(
+            density,
+            start=_numbers("start", settings["start"]),
+            **{n: settings[n] for n in ("objective", "method", "steps", "learning_rate")},
+        )
+        files: list[Any] = []
+        if settings["out"] is not None:
+            found.write(settings["out"], overwrite=settings["overwrite"])
+            files.append(settings["out"])
+        if not as_json:
+            print(found.summary())
+        if settings["plot"] is not None:
+            target = mocks._folder(settings["plot"])
+            from pysoftcorr import plots
+
+            figure = plots.plot_minimisation(found)
+            files.append(plots.save_figure(figure, target / "minimisation.png"))
+        wrote(files)
+    if as_json:
+        print(json.dumps(found.to_dict()))
+
+
+# ---------------------------------------------------------------------- what goes in
+def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any, dict[str, Any]]:
+    """The emulator, the observation, and the options of `LogPosterior`."""
+    if settings["hod"] is None and settings["data"] is None:
+        raise ValueError(
+            f"--hod ({', '.join(_PRESETS)}) or --data FILE must be given: the first observes "
+            "omega = 0 of these galaxies"
+        )
+    from pysoftcorr.inference._torch import pyro_module
+
+    pyro_module()
+    from pysoftcorr.emulator import Emulator
+    from pysoftcorr.inference import Observation
+    from pysoftcorr.inference.priors import parse_prior
+    from pysoftcorr.mocks import HODModel
+
+    emulator = Emulator.load(settings["emulator"])
+    if settings["data"] is None:
+        seen = Observation.unaligned(
+            emulator.edges, statistics=settings["statistics"] or ("omega",)
+        )
+    else:
+        seen = Observation.read(
+            settings["data"],
+            statistics=settings["statistics"],
+            edges=emulator.edges,
+            on_bad=settings["on_bad"],
+        )
+    free = [name.strip() for name in settings["free"].split(",")]
+    fixed = _numbers("fixed", settings["fixed"])
+    if settings["hod"] is not None:
+        hod = HODModel.preset(settings["hod"]).to_dict()
+        fixed = {**{n: hod[n] for n in emulator.names if n not in free}, **fixed}
+    options = {
+        "free": free,
+        "fixed": fixed,
+        "priors": {name: parse_prior(text) for name, text in settings["prior"].items()},
+    }
+    names = ("noise", "epistemic", "jitter", "on_outside")
+    return emulator, seen, {**options, **{name: settings[name] for name in names}}
+
+
+def _numbers(option: str, texts: Mapping[str, str]) -> dict[str, float]:
+    out = {}
+    for name, text in texts.items():
+        try:
+            out[name] = float(text)
+        except ValueError:
+            raise ValueError(f"--{option} {name}={text}: must be a number") from None
+    return out
+
+
+def _check(
+    settings: Mapping[str, Any],
+    emulator: Any,
+    seen: Any,
+    options: dict[str, Any],
+    sampler: dict[str, Any],
+) -> Any:
+    """The posterior of populated haloes, over the noise of the emulator."""
+    from pysoftcorr.inference import SimulatedModel, sample_posterior
+    from pysoftcorr.mocks import HaloCatalog, HODModel
+
+    if set(options["free"]) - {"mu_cen", "mu_sat"}:
+        raise ValueError("--check: the HOD must be fixed; --free may be mu_cen and mu_sat alone")
+    if settings["epistemic"]:
+        raise ValueError(
+            "--check: a simulation has no epistemic uncertainty; leave --epistemic out"
+        )
+    hod_names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
+    hod = HODModel(**{name: options["fixed"][name] for name in hod_names})
+    model = SimulatedModel.simulate(
+        HaloCatalog.read(settings["check"]), hod, noise=emulator,
+        realisations=settings["realisations"], seed=settings["seed"],
+    )  # fmt: skip
+    return sample_posterior(model, seen, **options, **sampler)
+
+
+# ---------------------------------------------------------------------- what comes out
+def _warn(every: Mapping[str, Any]) -> None:
+    import warnings
+
+    for name, one in every.items():
+        for problem in one.problems():
+            warnings.warn(f"{name}: {problem}", UserWarning, stacklevel=2)
+
+
+def _draw(folder: str, every: Mapping[str, Any]) -> list[Any]:
+    target = mocks._folder(folder)
+    from pysoftcorr import plots
+
+    found = every["emulator"]
+    corner = plots.plot_corner(every if len(every) > 1 else found)
+    return [
+        plots.save_figure(corner, target / "corner.png"),
+        plots.save_figure(plots.plot_posterior_correlations(found), target / "correlations.png"),
+        plots.save_figure(plots.plot_trace(found), target / "trace.png"),
+    ]
+
+
+__all__ = ["SETTINGS", "minimise", "posterior"]

@@ -1,0 +1,386 @@
+"""What a posterior is conditioned on: correlations per bin, with or without their covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["STATISTICS", "Observation", "check_covariance", "check_statistics"]
+
+FloatArray = npt.NDArray[np.float64]
+
+STATISTICS = ("xi", "omega", "eta")
+
+
+def check_statistics(statistics: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of statistics in the order xi, omega, eta; ValueError for one there is not."""
+    chosen = statistics.split(",") if isinstance(statistics, str) else list(statistics)
+    for name in chosen:
+        if name not in STATISTICS:
+            raise ValueError(f"statistics: {name!r} is none of {', '.join(STATISTICS)}")
+    if not chosen:
+        raise ValueError(f"statistics: none is given; choose of {', '.join(STATISTICS)}")
+    return tuple(name for name in STATISTICS if name in chosen)
+
+
+def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covariance") -> FloatArray:
+    """A covariance matrix of n values.
+
+    Raises
+    ------
+    ValueError
+        If it is of another shape, holds NaN, is not symmetric or not positive definite.
+    TypeError
+        If it is no array of numbers.
+
+    Examples
+    --------
+    >>> from pysoftcorr.inference.observation import check_covariance
+    >>> check_covariance([[1, 2], [2, 1]], 2)
+    Traceback (most recent call last):
+        ...
+    ValueError: covariance is not positive definite: its smallest eigenvalue is -1, ...
+    """
+    try:
+        matrix = np.array(covariance, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a matrix of numbers") from None
+    if matrix.shape != (n, n):
+        raise ValueError(
+            f"{name} has shape {matrix.shape}; the data are {n} values, so that ({n}, {n}) is "
+            "needed: bins of xi, then of omega, then of eta, of those that are given"
+        )
+    bad = np.argwhere(~np.isfinite(matrix))
+    if bad.size:
+        row, column = bad[0]
+        raise ValueError(
+            f"{name} holds {matrix[row, column]} in row {row}, column {column} "
+            f"({len(bad)} such elements)"
+        )
+    scale = np.sqrt(np.abs(np.outer(np.diag(matrix), np.diag(matrix))))
+    differ = np.abs(matrix - matrix.T)
+    if (differ > 1e-8 * np.maximum(scale, np.abs(matrix).max() * 1e-12)).any():
+        row, column = np.unravel_index(np.argmax(differ), differ.shape)
+        raise ValueError(
+            f"{name} is not symmetric: element [{row}, {column}] is {matrix[row, column]:.6g}, "
+            f"[{column}, {row}] is {matrix[column, row]:.6g}; pass (C + C.T)/2 if that is noise"
+        )
+    matrix = (matrix + matrix.T) / 2
+    values = np.linalg.eigvalsh(matrix)
+    # Below this an eigenvalue is the rounding of the larger ones.
+    least = n * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    if not values[0] > least:
+        raise ValueError(
+            f"{name} is not positive definite: its smallest eigenvalue is {values[0]:.3g}, its "
+            f"largest {values[-1]:.3g}. A sample covariance needs more realisations than values "
+            f"({n}); else leave bins out, or add a variance to the diagonal, such as "
+            f"C + {max(-2 * values[0], 1e-6 * abs(values[-1])):.1g} * np.eye({n})"
+        )
+    return matrix
+
+
+class Observation:
+    """Correlations to compare a model with.
+
+    Parameters
+    ----------
+    edges : array_like, shape (nbins + 1,)
+        Of the bins in Mpc/h.
+    xi, omega, eta : array_like, shape (nbins,), optional
+        At least one of them.
+    covariance : array_like, shape (k nbins, k nbins), optional
+        Of the k statistics that are given one after the other, in the order xi, omega, eta.
+        Without it only an emulator's own noise can serve.
+    errors : mapping of str to array_like, optional
+        Standard deviations of independent bins, by statistic, instead of `covariance`.
+    on_bad : str
+        What NaN or infinite values (empty bins) are: "error", or "drop", which leaves these
+        bins, and their rows and columns of the covariance, out.
+    source : str
+        What it was made of, for the record.
+
+    Attributes
+    ----------
+    edges : ndarray
+    statistics : tuple of str
+    values : dict of str to ndarray, shape (nbins,)
+    rows : ndarray of int
+        Those of the values, one statistic after the other, that are used.
+    vector : ndarray, shape (len(rows),)
+    covariance : ndarray, shape (len(rows), len(rows)), or None
+    source : str
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, values are not finite, or the covariance is not symmetric and
+        positive definite (the message says its smallest eigenvalue and what mends it).
+
+    Examples
+    --------
+    >>> from pysoftcorr.inference import Observation
+    >>> seen = Observation([0.1, 1, 10], omega=[0.02, float("nan")],
+    ...                    errors={"omega": [0.01, 0.01]}, on_bad="drop")
+    >>> seen.vector.tolist(), seen.covariance.tolist()
+    ([0.02], [[0.0001]])
+    """
+
+    def __init__(
+        self,
+        edges: npt.ArrayLike,
+        *,
+        xi: npt.ArrayLike | None = None,
+        omega: npt.ArrayLike | None = None,
+        eta: npt.ArrayLike | None = None,
+        covariance: npt.ArrayLike | None = None,
+        errors: Mapping[str, npt.ArrayLike] | None = None,
+        on_bad: str = "error",
+        source: str = "",
+    ) -> None:
+        if on_bad not in ("error", "drop"):
+            raise ValueError(f"on_bad = {on_bad!r}: must be 'error' or 'drop'")
+        self.edges: FloatArray = _numbers("edges", edges)
+        if self.edges.ndim != 1 or self.edges.size < 2 or not (np.diff(self.edges) > 0).all():
+            raise ValueError("edges must be at least two numbers, each above the one before")
+        given = {"xi": xi, "omega": omega, "eta": eta}
+        bins = self.edges.size - 1
+        self.values: dict[str, FloatArray] = {
+            name: _numbers(name, value) for name, value in given.items() if value is not None
+        }
+        if not self.values:
+            raise ValueError("none of xi, omega and eta is given")
+        for name, value in self.values.items():
+            if value.shape != (bins,):
+                raise ValueError(
+                    f"{name} has shape {value.shape}; the edges make {bins} bins, so that "
+                    f"({bins},) is needed"
+                )
+        self.statistics: tuple[str, ...] = tuple(self.values)
+        self.source = source
+        flat = np.concatenate(list(self.values.values()))
+        good = np.isfinite(flat)
+        if not good.all() and on_bad == "error":
+            raise ValueError(self._bad(flat, good))
+        if not good.any():
+            raise ValueError("no bin holds a finite value")
+        self.rows = np.flatnonzero(good)
+        self.vector: FloatArray = flat[self.rows]
+        self.covariance: FloatArray | None = None
+        if errors is not None:
+            if covariance is not None:
+                raise ValueError("give covariance or errors, not both")
+            covariance = np.diag(self._variances(errors, bins))
+        if covariance is not None:
+            full = np.asarray(covariance, dtype=np.float64)
+            if full.shape == (flat.size, flat.size):
+                full = full[np.ix_(self.rows, self.rows)]
+                self.covariance = check_covariance(full, self.rows.size)
+            else:
+                self.covariance = check_covariance(full, flat.size)
+
+    def _bad(self, flat: FloatArray, good: npt.NDArray[np.bool_]) -> str:
+        bins = self.edges.size - 1
+        where = {
+            name: np.flatnonzero(~good[k * bins : (k + 1) * bins]).tolist()
+            for k, name in enumerate(self.statistics)
+        }
+        texts = [f"{name} in bins {rows[:5]}" for name, rows in where.items() if rows]
+        value = flat[np.flatnonzero(~good)[0]]
+        return f"the data hold {value}: {'; '.join(texts)}. on_bad='drop' leaves these bins out"
+
+    def _variances(self, errors: Mapping[str, npt.ArrayLike], bins: int) -> FloatArray:
+        lacking = [name for name in self.statistics if name not in errors]
+        if lacking:
+            raise ValueError(f"errors: those of {', '.join(lacking)} are lacking")
+        parts = []
+        for name in self.statistics:
+            sigma = _numbers(f"errors[{name!r}]", errors[name])
+            if sigma.shape != (bins,):
+                raise ValueError(f"errors[{name!r}] has shape {sigma.shape}, not ({bins},)")
+            finite = np.isfinite(self.values[name])
+            bad = np.flatnonzero(finite & ~(sigma > 0))
+            if bad.size:
+                raise ValueError(
+                    f"errors[{name!r}] in bins {bad[:5].tolist()} is {sigma[bad[0]]:g}: must be "
+                    "above 0"
+                )
+            parts.append(np.where(finite, sigma, 1.0) ** 2)
+        return np.concatenate(parts)
+
+    @property
+    def r(self) -> FloatArray:
+        """Geometric centres of the bins in Mpc/h; arithmetic where the first edge is 0."""
+        low, high = self.edges[:-1], self.edges[1:]
+        return np.where(low > 0, np.sqrt(np.maximum(low, 0) * high), (low + high) / 2)
+
+    def __repr__(self) -> str:
+        noise = "no covariance" if self.covariance is None else "a covariance"
+        return f"<Observation: {', '.join(self.statistics)} in {self.vector.size} bins, {noise}>"
+
+    def select(self, statistics: str | Sequence[str]) -> Observation:
+        """Some of the statistics, with their part of the covariance.
+
+        Raises
+        ------
+        ValueError
+            If one is not among the data.
+
+        Examples
+        --------
+        >>> from pysoftcorr.inference import Observation
+        >>> Observation.unaligned([0.1, 1, 10], statistics=("omega", "eta")).select("eta")
+        <Observation: eta in 2 bins, no covariance>
+        """
+        chosen = check_statistics(statistics)
+        lacking = [name for name in chosen if name not in self.values]
+        if lacking:
+            raise ValueError(
+                f"statistics: the data hold {', '.join(self.statistics)}, not {', '.join(lacking)}"
+            )
+        bins = self.edges.size - 1
+        wanted = [self.statistics.index(name) for name in chosen]
+        keep = np.flatnonzero(np.isin(self.rows // bins, wanted))
+        out = Observation(
+            self.edges,
+            **_by_name({name: self.values[name] for name in chosen}),
+            on_bad="drop",
+            source=self.source,
+        )
+        if self.covariance is not None:
+            out.covariance = self.covariance[np.ix_(keep, keep)]
+        return out
+
+    # ------------------------------------------------------------------ makers
+    @classmethod
+    def unaligned(
+        cls,
+        edges: npt.ArrayLike,
+        *,
+        statistics: str | Sequence[str] = ("omega",),
+    ) -> Observation:
+        """omega = 0 and eta = 0 in every bin: what galaxies without alignments show on average.
+
+        The data of the experiment of Berman et al. 2025, section 7.
+
+        Raises
+        ------
+        ValueError
+            If xi is asked for, which is not 0.
+
+        Examples
+        --------
+        >>> from pysoftcorr.inference import Observation
+        >>> Observation.unaligned([0.1, 1, 10])
+        <Observation: omega in 2 bins, no covariance>
+        """
+        chosen = check_statistics(statistics)
+        if "xi" in chosen:
+            raise ValueError(
+                "statistics: xi is not 0 without alignments; choose omega, eta or both"
+            )
+        zeros = np.zeros(np.size(edges) - 1)
+        values = _by_name({name: zeros for name in chosen})
+        return cls(edges, **values, source="no alignments")
+
+    @classmethod
+    def of(
+        cls,
+        correlations: Any,
+        *,
+        statistics: str | Sequence[str] | None = None,
+        covariance: npt.ArrayLike | None = None,
+        on_bad: str = "error",
+        source: str = "",
+    ) -> Observation:
+        """From a `BoxCorrelations`, `ExpectedCorrelations` or anything with their attributes.
+
+        Parameters
+        ----------
+        correlations : object
+            With ``edges`` and those of ``xi``, ``omega``, ``eta`` that are asked for.
+        statistics : str or sequence of str, optional
+            By default those that are not NaN throughout.
+        covariance, on_bad, source
+            As of `Observation`.
+
+        Raises
+        ------
+        TypeError
+            If it has no edges.
+        ValueError
+            As `Observation`.
+        """
+        if not hasattr(correlations, "edges"):
+            raise TypeError(
+                f"correlations must be BoxCorrelations, not {type(correlations).__name__}"
+            )
+        if statistics is None:
+            chosen = tuple(
+                name
+                for name in STATISTICS
+                if getattr(correlations, name, None) is not None
+                and np.isfinite(getattr(correlations, name)).any()
+            )
+        else:
+            chosen = check_statistics(statistics)
+        return cls(
+            correlations.edges,
+            **_by_name({name: getattr(correlations, name) for name in chosen}),
+            covariance=covariance,
+            on_bad=on_bad,
+            source=source,
+        )
+
+    @classmethod
+    def read(
+        cls,
+        path: str | PathLike[str],
+        *,
+        statistics: str | Sequence[str] | None = None,
+        edges: npt.ArrayLike | None = None,
+        on_bad: str = "error",
+    ) -> Observation:
+        """Data from a file.
+
+        Parameters
+        ----------
+        path : path
+            - ``.ecsv`` of `BoxCorrelations.write`, or any ECSV table with columns ``r_lo``,
+              ``r_hi``, those of ``xi``, ``omega``, ``eta`` that there are, and either columns
+              such as ``omega_err`` or ``covariance`` in its meta data (a list of lists);
+            - ``.h5`` or ``.fits`` of `GalaxyCatalog.write`: the galaxies are correlated;
+            - any HDF5 file with datasets ``edges``, those of ``xi``, ``omega``, ``eta`` that
+              there are, and ``covariance`` or such as ``omega_err``.
+        statistics : str or sequence of str, optional
+            By default all that the file holds.
+        edges : array_like, optional
+            Bins that galaxies are to be correlated in.
+        on_bad : str
+            As of `Observation`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there.
+        ValueError
+            If it holds none of these, or as `Observation`.
+        """
+        from pysoftcorr.inference.reading import read_observation
+
+        return read_observation(path, statistics=statistics, edges=edges, on_bad=on_bad)
+
+
+def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
+    try:
+        return np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be numbers") from None
+
+
+def _by_name(values: dict[str, Any]) -> dict[str, Any]:
+    """As keyword arguments, whose types a checker cannot tell apart."""
+    return values
