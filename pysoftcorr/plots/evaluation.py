@@ -220,3 +220,5 @@ def _density(ax: Axes, x: FloatArray, y: FloatArray) -> None:
     ax.plot([low, high], [low, high], color="black", lw=0.9, ls="--")
     ax.set_xscale("log")
     ax.set_yscale("log")
+    log_axis(ax.xaxis, low, high)
+    log_axis(ax.yaxis, low, high)
