@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from pysoftcorr.mocks.alignment import order_parameter
+from pysoftcorr.mocks.campaign_file import write_campaign
+from pysoftcorr.mocks.campaign_rows import record_dtype
 from pysoftcorr.mocks.design import training_design
 
 EDGES = np.geomspace(0.1, 16.0, 7)
@@ -85,3 +87,23 @@ def campaign(points: int = 200, realisations: int = 10, seed: int = 1, **changed
     for name in ("xi", "omega", "eta"):
         values[name][~values["kept"]] = np.nan
     return SimpleNamespace(**{**values, **changed})
+
+
+def write(path: Path, made: Any) -> None:
+    """The file of a finished campaign that holds it."""
+    n, realisations, bins = made.xi.shape
+    records = np.zeros(n, dtype=record_dtype(realisations, bins))
+    records["row"] = np.arange(n)
+    records["kept"] = made.kept
+    records["status"] = np.where(made.kept, 0, 2)[:, None]
+    records["measured"] = np.stack([made.xi, made.omega, made.eta], axis=2)
+    records["response"] = made.response
+    haloes = {"number": 1, "boxsize": 100.0, "meta": {}, "sha256": "0"}
+    write_campaign(
+        path,
+        records,
+        parameters=made.parameters,
+        edges=made.edges,
+        xi_matter=np.ones(bins),
+        settings={**made.settings, "haloes": haloes, "cosmology": {}, "version": "0"},
+    )
