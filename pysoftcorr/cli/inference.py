@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
@@ -84,6 +85,8 @@ def posterior(
 
             check_posterior_path(settings["out"], overwrite=settings["overwrite"])
         emulator, seen, options = _problem(settings, explicit)
+        if settings["check"] is not None:
+            _refuse_check(settings, options)
         from pysoftcorr.inference import sample_posterior
 
         sampler = {
@@ -198,6 +201,19 @@ def _numbers(option: str, texts: Mapping[str, str]) -> dict[str, float]:
     return out
 
 
+def _refuse_check(settings: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """ValueError, before the work, where a simulation could not stand for the emulator."""
+    if set(options["free"]) - {"mu_cen", "mu_sat"}:
+        raise ValueError("--check: the HOD must be fixed; --free may be mu_cen and mu_sat alone")
+    if settings["epistemic"]:
+        raise ValueError(
+            "--check: a simulation has no epistemic uncertainty; leave --epistemic out"
+        )
+    source = Path(settings["check"]).expanduser()
+    if not source.is_file():
+        raise FileNotFoundError(f"no such halo catalogue: {source}")
+
+
 def _check(
     settings: Mapping[str, Any],
     emulator: Any,
@@ -209,12 +225,6 @@ def _check(
     from pysoftcorr.inference import SimulatedModel, sample_posterior
     from pysoftcorr.mocks import HaloCatalog, HODModel
 
-    if set(options["free"]) - {"mu_cen", "mu_sat"}:
-        raise ValueError("--check: the HOD must be fixed; --free may be mu_cen and mu_sat alone")
-    if settings["epistemic"]:
-        raise ValueError(
-            "--check: a simulation has no epistemic uncertainty; leave --epistemic out"
-        )
     hod_names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
     hod = HODModel(**{name: options["fixed"][name] for name in hod_names})
     model = SimulatedModel.simulate(

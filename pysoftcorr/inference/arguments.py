@@ -63,6 +63,27 @@ def bounds(
             warnings.warn(text, UserWarning, stacklevel=5)
 
 
+def region(density: Any, *, on_outside: str) -> None:
+    """ValueError, or a warning, where a fixed HOD is outside the region trained in.
+
+    That is narrower than the box: the design ties the other parameters to log Mmin.
+    """
+    if any(name not in ALIGNMENT for name in density.names) or on_outside == "ignore":
+        return
+    wrong = density.outside(np.zeros((1, len(density.names))))
+    if wrong is None or not wrong.any():
+        return
+    names = [name for name, bad in zip(density.parameters, wrong[0], strict=True) if bad]
+    said = ", ".join(f"{name} = {density.fixed[name]:g}" for name in names)
+    text = f"{said}: outside the region the emulator was trained in"
+    mass = density.fixed.get("logMmin")
+    if mass is not None:
+        text += f", at logMmin = {mass:g}"
+    if on_outside == "error":
+        raise ValueError(text)
+    warnings.warn(text, UserWarning, stacklevel=4)
+
+
 def free_names(free: str | Sequence[str], parameters: tuple[str, ...]) -> tuple[str, ...]:
     """The free parameters in the order of the emulator; ValueError for an unknown one."""
     names = [text.strip() for text in free.split(",")] if isinstance(free, str) else list(free)

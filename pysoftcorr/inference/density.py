@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr._random import stream
 from pysoftcorr.inference import arguments
 from pysoftcorr.inference._torch import torch_module
 from pysoftcorr.inference.arguments import ALIGNMENT
@@ -17,6 +18,10 @@ from pysoftcorr.inference.priors import Prior, Priors
 __all__ = ["CorrelationModel", "LogPosterior"]
 
 FloatArray = npt.NDArray[np.float64]
+
+
+# Draws of the prior, and how many of them by likelihood, that the epistemic covariance is of.
+_PRIOR_DRAWS, _EPISTEMIC_DRAWS = 4096, 32
 
 
 class CorrelationModel(Protocol):
@@ -67,7 +72,7 @@ class LogPosterior:
         "data": the covariance of the observation; "emulator": the scatter of one simulated box;
         "both": their sum; "auto": "data" where there is a covariance, else "emulator".
     epistemic : bool
-        Add the emulator's epistemic covariance, taken at the middle of the priors.
+        Add the emulator's epistemic covariance, averaged over the posterior without it.
     jitter : float
         Variance added to the emulator's noise.
     on_outside : str
@@ -148,7 +153,12 @@ class LogPosterior:
         self._bounded, self._gaussian = torch.tensor(p.bounded), torch.tensor(p.gaussian)
         self._low, self._width = torch.tensor(p.low, **double), torch.tensor(p.width, **double)
         self._mean, self._sd = torch.tensor(p.mean, **double), torch.tensor(p.sd, **double)
-        self._set_covariance(torch, double)
+        arguments.region(self, on_outside=on_outside)
+        constant = np.zeros((observation.rows.size,) * 2)
+        if self.noise in ("data", "both"):
+            assert observation.covariance is not None
+            constant = constant + observation.covariance
+        self._set_covariance(constant)
         self._check_model(torch)
         self._closed = None
         if all(name in ALIGNMENT for name in self.names):
@@ -157,6 +167,8 @@ class LogPosterior:
             self._closed = alignment_response(
                 self._model, self.parameters, self._base, observation.statistics
             )
+        if self.epistemic:
+            self._set_covariance(constant + self._epistemic_covariance())
 
     @property
     def closed_form(self) -> bool:
@@ -164,35 +176,41 @@ class LogPosterior:
         return self._closed is not None
 
     # ------------------------------------------------------------------ set up
-    def _set_covariance(self, torch: Any, double: dict[str, Any]) -> None:
-        n = self.observation.rows.size
-        constant = np.zeros((n, n))
-        if self.noise in ("data", "both"):
-            assert self.observation.covariance is not None
-            constant = constant + self.observation.covariance
-        if self.epistemic:
-            constant = constant + self._epistemic_covariance()
+    def _set_covariance(self, constant: FloatArray) -> None:
+        torch = torch_module()
         #: Covariance that does not depend on the parameters; zero where there is none.
         self.constant_covariance = constant
-        self._constant = torch.tensor(constant, **double)
+        self._constant = torch.tensor(constant, dtype=torch.float64)
         self._has_constant = bool(constant.any())
         if self.noise == "data":
             lower = np.linalg.cholesky(constant)
-            self._whiten = torch.tensor(np.linalg.inv(lower).T.copy(), **double)
+            self._whiten = torch.tensor(np.linalg.inv(lower).T.copy(), dtype=torch.float64)
             self._log_det = 2 * float(np.log(np.diag(lower)).sum())
 
     def _epistemic_covariance(self) -> FloatArray:
+        """Averaged over draws of the prior by their likelihood without it.
+
+        At one point it would not do: of omega and eta it is 0 where the strengths are.
+        """
         if not hasattr(self.emulator, "epistemic_covariance"):
             raise TypeError(
                 f"epistemic: {type(self.emulator).__name__} has no epistemic_covariance"
             )
-        middle = self._full(np.array([m.quantile(0.5) for m in self.priors.members]))
-        found = self.emulator.epistemic_covariance(middle)
+        rng = stream(0, "epistemic covariance")
+        drawn = self.priors.draw(_PRIOR_DRAWS, rng)
+        log_weight = self.log_likelihood(drawn)
+        weight = np.exp(log_weight - np.nanmax(log_weight))
+        weight = np.nan_to_num(weight) / np.nansum(weight)
+        rows, counts = np.unique(
+            rng.choice(_PRIOR_DRAWS, _EPISTEMIC_DRAWS, p=weight), return_counts=True
+        )
         bins = self.observation.edges.size - 1
         every = np.zeros((len(self.observation.statistics) * bins,) * 2)
-        for k, name in enumerate(self.observation.statistics):
-            block = slice(k * bins, (k + 1) * bins)
-            every[block, block] = np.asarray(found[name])
+        for theta, count in zip(drawn[rows], counts, strict=True):
+            found = self.emulator.epistemic_covariance(self._full(theta))
+            for k, name in enumerate(self.observation.statistics):
+                block = slice(k * bins, (k + 1) * bins)
+                every[block, block] += count / _EPISTEMIC_DRAWS * np.asarray(found[name])
         return every[np.ix_(self.observation.rows, self.observation.rows)]
 
     def _check_model(self, torch: Any) -> None:
@@ -215,6 +233,23 @@ class LogPosterior:
         """All parameters, (..., n), with these free ones, (..., p)."""
         theta = np.asarray(theta, dtype=np.float64)
         return np.asarray(self._base.numpy() + theta @ self._places.numpy())
+
+    def outside(self, theta: npt.ArrayLike) -> npt.NDArray[np.bool_] | None:
+        """Which of all parameters leave the emulator's training region, shape (n, 7).
+
+        Parameters
+        ----------
+        theta : array_like, shape (n, p)
+
+        Returns
+        -------
+        ndarray of bool, or None
+            None of an emulator that does not say what its region is.
+        """
+        region = getattr(self.emulator, "training_bounds", None)
+        if region is None:
+            return None
+        return np.asarray(region.outside(self._full(theta)))
 
     # ------------------------------------------------------------------ torch
     def _prior_terms(self, u: Any) -> tuple[Any, Any]:

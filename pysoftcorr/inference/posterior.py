@@ -134,6 +134,12 @@ class Posterior:
                 f"{self.divergences} divergent trajectories; raise target_accept "
                 f"(now {self.settings.get('target_accept', 0.8):g})"
             )
+        outside = float(self.settings.get("outside", 0.0))
+        if outside > 0.01:
+            out.append(
+                f"{100 * outside:.0f} % of the draws are outside the region the emulator was "
+                "trained in; give narrower priors"
+            )
         deepest = int(self.settings.get("max_tree_depth", 10))
         full = float((self.stats["tree_depth"] >= deepest).mean())
         if full > 0.01:

@@ -100,9 +100,8 @@ def alignment_response(
         closed = AlignmentResponse(xi, solved, columns)
         for name in statistics:
             scale = float(means[name].abs().max())
-            if not torch.allclose(
-                closed.mean(name, params), means[name], rtol=0, atol=_ROUNDING * scale
-            ):
+            differ = float((closed.mean(name, params) - means[name]).abs().max())
+            if not differ <= _ROUNDING * scale:  # nor NaN
                 return None
         closed.std = _variance_network(model, statistics, params, found)
     return closed
@@ -112,7 +111,8 @@ def _variance_network(
     model: Any, statistics: tuple[str, ...], params: Any, found: Any
 ) -> Callable[[str, Any], Any] | None:
     """Standard deviations by the `ResponseNetwork`'s own part for them; None if they differ."""
-    network: Any = getattr(model, "network", None)
+    # A `SimulatedModel` has the noise of an emulator.
+    network: Any = getattr(getattr(model, "noise", model), "network", None)
     # That of xi, a log-normal's, needs the mean.
     if not hasattr(network, "log_variances") or "xi" in statistics:
         return None

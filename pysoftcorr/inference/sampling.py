@@ -91,7 +91,7 @@ def sample_posterior(
     >>> emulator = Emulator.untrained("response", edges=[0.1, 1, 4, 16], seed=1)
     >>> posterior = sample_posterior(
     ...     emulator, Observation.unaligned(emulator.edges), fixed=HODModel.preset("mstar10.0"),
-    ...     chains=2, warmup=20, draws=10, seed=1)
+    ...     chains=2, warmup=20, draws=10, seed=1, compiled=False)
     >>> posterior.samples.shape, posterior.names
     ((2, 10, 2), ('mu_cen', 'mu_sat'))
     """
@@ -157,13 +157,13 @@ def _run(
         # The tensors are small: threads would wait for one another.
         torch.set_num_threads(1)
         starts = _starts(density, chains, root)
-        makes: dict[str, Any] = {"size": p, "probes": starts, "compiled": compiled}
-        single = ValueAndGradient(density.potential, **makes)
-        every = ValueAndGradient(density.potential, batch=chains, **makes) if chains > 1 else single
+        potential = ValueAndGradient(
+            density.potential, p, batch=chains, probes=starts, compiled=compiled
+        )
         ready = time.perf_counter()
         kernels = [
             LockstepNUTS(
-                single,
+                potential,
                 starts[k],
                 stream(root, f"chain {k}"),
                 warmup=warmup,
@@ -175,7 +175,7 @@ def _run(
         ]
         total = chains * (warmup + draws)
         with tqdm(total=total, unit="draw", disable=not progress) as bar:
-            made = run_chains(kernels, every, draws=warmup + draws, done=bar.update)
+            made = run_chains(kernels, potential, draws=warmup + draws, done=bar.update)
     finally:
         torch.set_num_threads(threads)
     ended = time.perf_counter()
@@ -194,6 +194,7 @@ def _run(
         "n_steps": of_draws("steps", np.int64),
         "diverging": of_draws("diverging", np.bool_),
     }
+    outside = density.outside(samples.reshape(-1, p))
     settings = {
         "sampler": "NUTS (pyro)",
         "chains": chains,
@@ -207,8 +208,9 @@ def _run(
         "epistemic": density.epistemic,
         "jitter": density.jitter,
         "model": _describe(density.emulator),
-        "compiled": every.compiled,
+        "compiled": potential.compiled,
         "closed_form": density.closed_form,
+        "outside": 0.0 if outside is None else float(outside.any(axis=1).mean()),
         "seconds": ended - began,
         "seconds_setup": ready - began,
         "version": __version__,

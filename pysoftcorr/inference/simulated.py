@@ -41,6 +41,7 @@ class SimulatedModel:
     edges : ndarray, shape (nbins + 1,)
     bounds : dict of str to (float, float)
         [-1, 1] of the strengths; of the HOD its values.
+    noise : Emulator or mapping
     realisations : int
     responses : ndarray, shape (realisations, 5, nbins)
         A, B, C, D, E of omega = a_c A + a_s B and eta = a_c^2 C + a_c a_s D + a_s^2 E, where a is
@@ -102,7 +103,7 @@ class SimulatedModel:
             torch.tensor(self.responses.mean(axis=0), **double),
             (0, 1),
         )
-        self._noise = noise
+        self.noise = noise
         self._std: dict[str, Any] = {}
         if isinstance(noise, Mapping):
             bins = self.edges.size - 1
@@ -162,8 +163,8 @@ class SimulatedModel:
 
     def double(self) -> SimulatedModel:
         """Itself, with the noise in float64."""
-        if hasattr(self._noise, "double"):
-            self._noise = self._noise.double() or self._noise
+        if hasattr(self.noise, "double"):
+            self.noise = self.noise.double() or self.noise
         return self
 
     def mean_and_std(self, params: Any) -> dict[str, tuple[Any, Any]]:
@@ -174,7 +175,7 @@ class SimulatedModel:
         if self._std:
             std = {name: value.expand(*params.shape[:-1], -1) for name, value in self._std.items()}
         else:
-            std = {name: pair[1] for name, pair in self._noise.mean_and_std(params).items()}
+            std = {name: pair[1] for name, pair in self.noise.mean_and_std(params).items()}
         return {name: (self._closed.mean(name, params), std[name]) for name in std}
 
 

@@ -250,7 +250,7 @@ def _range(name: str, columns: list[FloatArray], every: Mapping[str, Any]) -> tu
 
 def _smoothing(n: int) -> float:
     """Cells that a density is smoothed over: fewer draws want more."""
-    return float(np.clip(1.6 * (4000 / max(n, 1)) ** (1 / 6), 1.0, 4.0))
+    return float(np.clip(2.2 * (4000 / max(n, 1)) ** (1 / 6), 1.5, 5.0))
 
 
 def _marginal(ax: Axes, x: FloatArray, limits: tuple[float, float], color: str, label: str) -> None:
