@@ -153,7 +153,7 @@ class Bounds:
         text = f"outside of the training bounds, where the emulator guesses: {'; '.join(said)}"
         if on_outside == "error":
             raise ValueError(text)
-        warnings.warn(text, OutsideBounds, stacklevel=3)
+        warnings.warn(text, OutsideBounds, stacklevel=4)
 
     def sample(self, points: int, *, seed: Seed = None) -> FloatArray:
         """Points uniform within the bounds, shape (points, 7)."""

@@ -57,8 +57,9 @@ def order_parameter(mu: torch.Tensor) -> torch.Tensor:
     place = (mu + 1.0) * (0.5 * _PIECES)
     piece = place.detach().floor().clamp(0, _PIECES - 1).nan_to_num(0.0)
     t = 2.0 * (place - piece) - 1.0
-    rows = table[piece.long()]
-    q = rows[..., 0]
+    # An index of one axis at least: vmap would ask a single number for its value.
+    rows = table[piece.long()[..., None]]
+    q = rows[..., 0, 0]
     for power in range(1, _DEGREE + 1):
-        q = q * t + rows[..., power]
+        q = q * t + rows[..., 0, power]
     return mu * q
