@@ -9,9 +9,11 @@ from typing import Any
 _PUBLIC = {
     "ClippedTrials": "model",
     "DiffHOD": "model",
+    "PowerComparison": "compare",
     "PowerSpectrum": "power",
     "WeightedGalaxies": "points",
     "WeightedPairs": "pairs",
+    "compare_power": "compare",
     "nfw_radius": "nfw",
     "paint_cic": "cic",
     "power_spectrum": "power",

@@ -17,10 +17,10 @@ __all__ = ["as_tensor", "check_device", "check_dtype", "torch"]
 def check_dtype(dtype: Any) -> torch.dtype:
     """float32 or float64, by torch's type or its name; ValueError for others."""
     known = {"float32": torch.float32, "float64": torch.float64}
-    found = known.get(dtype, dtype) if isinstance(dtype, str) else dtype
-    if found not in known.values():
-        raise ValueError(f"dtype = {dtype!r}: must be torch.float32 or torch.float64")
-    return found
+    for name, kind in known.items():
+        if isinstance(dtype, (str, torch.dtype)) and dtype in (name, kind):
+            return kind
+    raise ValueError(f"dtype = {dtype!r}: must be torch.float32 or torch.float64")
 
 
 def check_device(device: Any) -> torch.device:

@@ -83,13 +83,14 @@ class DiffHOD:
     seed : int or numpy.random.Generator, optional
         Of the noise.
     chunk : int
-        Trials and points taken at a time. It bounds memory; results do not depend on it.
+        Trials drawn at a time. It bounds memory; results do not depend on it.
 
     Attributes
     ----------
     k : Tensor, shape (nk,)
         Mean wavenumber of each bin, h/Mpc.
     modes : Tensor of int, shape (nk,)
+    k_edges : ndarray, shape (nk + 1,)
     clipped : int
         Haloes with more satellites than trials at the last evaluation.
     trials : ndarray of int, shape (H,)
@@ -168,7 +169,7 @@ class DiffHOD:
             k_edges, boxsize=self.boxsize, mesh=self.mesh, window=window, shot_noise=shot_noise,
             dtype=self.dtype, device=self.device,
         )  # fmt: skip
-        self.k, self.modes = self._bins.k, self._bins.modes
+        self.k, self.modes, self.k_edges = self._bins.k, self._bins.modes, self._bins.edges
         self.clipped = 0
         self._warned = False
         # Calibration lowers the odds of rare trials and raises those of frequent ones.
@@ -231,7 +232,7 @@ class DiffHOD:
             return (odds[region.halo] + region.noise > 0).to(self.dtype)
         if self.calibrate:
             odds = calibrated(odds, self.tau)
-        return trial_weights(odds, region.noise, region.halo, tau=self.tau, chunk=self.chunk)
+        return trial_weights(odds, region.noise, region.halo, tau=self.tau)
 
     def _report(self, clipped: int) -> None:
         self.clipped = clipped

@@ -291,11 +291,12 @@ class _PairSums(torch.autograd.Function):
         weight, axis = ctx.saved_tensors
         pairs: WeightedPairs = ctx.pairs
         by_bin = cotangent.to(weight.dtype).T.contiguous()
-        by_weight = torch.zeros_like(weight)
+        # First and second points apart: sums are in the order of the pairs, whatever the parts.
+        by_weight = torch.zeros(2, *weight.shape, dtype=weight.dtype, device=weight.device)
         columns = None if axis is None else axis.T.contiguous()
         by_axis = None
         if columns is not None and ctx.needs_input_grad[1]:
-            by_axis = torch.zeros_like(columns)
+            by_axis = torch.zeros(2, *columns.shape, dtype=weight.dtype, device=weight.device)
         for i, j, b in pairs.parts():
             g = by_bin.index_select(1, b.int())
             wi, wj = weight.index_select(0, i), weight.index_select(0, j)
@@ -308,12 +309,12 @@ class _PairSums(torch.autograd.Function):
                     ww = wi * wj
                     p, q, s = ww * g[1] * along_i, ww * g[1] * along_j, 2 * ww * g[2] * alike
                     for k in range(3):
-                        by_axis[k].index_add_(0, i, p * r[k] + s * ej[k])
-                        by_axis[k].index_add_(0, j, q * r[k] + s * ei[k])
+                        by_axis[0, k].index_add_(0, i, p * r[k] + s * ej[k])
+                        by_axis[1, k].index_add_(0, j, q * r[k] + s * ei[k])
             if ctx.needs_input_grad[0]:
-                by_weight.index_add_(0, i, wj * value)
-                by_weight.index_add_(0, j, wi * value)
-        return by_weight, None if by_axis is None else by_axis.T.contiguous(), None
+                by_weight[0].index_add_(0, i, wj * value)
+                by_weight[1].index_add_(0, j, wi * value)
+        return by_weight.sum(0), None if by_axis is None else by_axis.sum(0).T.contiguous(), None
 
 
 def _products(

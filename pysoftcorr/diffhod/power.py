@@ -82,7 +82,7 @@ def k_bin_edges(
         raise ValueError(
             f"no bin of width {step:.3g} h/Mpc fits between {fundamental / 2:.3g} and {top:.3g}"
         )
-    return fundamental / 2 + step * np.arange(number + 1)
+    return np.asarray(fundamental / 2 + step * np.arange(number + 1))
 
 
 class ModeBins:

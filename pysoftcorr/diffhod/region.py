@@ -120,7 +120,9 @@ class Regions:
         self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray, purpose: str = "power"
     ) -> Region:
         """The region within bounds, from now on."""
-        self._known[(purpose, *chosen)] = found = self._found(chosen, lower, upper)
+        found = self._found(chosen, lower, upper)
+        key = (purpose, *chosen)
+        self._known[key] = found
         return found
 
     def at(self, theta: FloatArray, chosen: tuple[int, ...], purpose: str = "power") -> Region:

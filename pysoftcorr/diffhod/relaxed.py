@@ -37,6 +37,8 @@ _AT_LEAST = float(special.expit(LEAST))
 HIGHEST = 20.7
 # Table of g: log-odds up to this, in these steps. A cubic between them is good to 1e-9.
 _REACH, _STEP = 32.0, 0.0625
+# Trials weighed at a time.
+_CHUNK = 1 << 20
 
 
 def check_tau(tau: Any) -> float:
@@ -160,6 +162,11 @@ def calibrated(log_odds: torch.Tensor, tau: float) -> torch.Tensor:
     return result
 
 
+def _parts(number: int) -> list[slice]:
+    """Always the same parts: the bits of vector instructions depend on where an array begins."""
+    return [slice(start, start + _CHUNK) for start in range(0, number, _CHUNK)]
+
+
 class _TrialWeights(torch.autograd.Function):
     """Weights of trials from the log-odds of their haloes; keeps the weights alone."""
 
@@ -170,28 +177,25 @@ class _TrialWeights(torch.autograd.Function):
         noise: torch.Tensor,
         host: torch.Tensor,
         tau: float,
-        chunk: int,
     ) -> torch.Tensor:
         weight = torch.empty_like(noise)
-        for start in range(0, noise.numel(), chunk):
-            part = slice(start, start + chunk)
+        for part in _parts(noise.numel()):
             x = log_odds.index_select(0, host[part]).add_(noise[part]).div_(tau)
             # Less what a point at LEAST has, so that the weight falls to 0 without a step.
             weight[part] = torch.sigmoid_(x).sub_(_AT_LEAST).clamp_(min=0.0)
         ctx.save_for_backward(weight, host)
-        ctx.tau, ctx.chunk, ctx.shape = tau, chunk, log_odds.shape
+        ctx.tau, ctx.shape = tau, log_odds.shape
         return weight
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weight, host = ctx.saved_tensors
         out = torch.zeros(ctx.shape, dtype=weight.dtype, device=weight.device)
-        for start in range(0, weight.numel(), ctx.chunk):
-            part = slice(start, start + ctx.chunk)
+        for part in _parts(weight.numel()):
             z = weight[part] + _AT_LEAST
             slope = z.mul(1 - z).mul_(weight[part] > 0)
             out.index_add_(0, host[part], slope.mul_(cotangent[part]).div_(ctx.tau))
-        return out, None, None, None, None
+        return out, None, None, None
 
 
 def trial_weights(
@@ -200,7 +204,6 @@ def trial_weights(
     host: torch.Tensor,
     *,
     tau: float,
-    chunk: int = 1 << 20,
 ) -> torch.Tensor:
     """sigmoid((log_odds[host] + noise)/tau) - 2e-9, 0 where that is less; differentiable once.
 
@@ -212,8 +215,6 @@ def trial_weights(
         Logistic.
     host : Tensor of int, shape (P,)
     tau : float
-    chunk : int
-        Trials at a time; the bits do not depend on it.
 
     Examples
     --------
@@ -224,7 +225,7 @@ def trial_weights(
     >>> [round(x, 3) for x in w.tolist()]
     [0.731, 0.269, 0.0]
     """
-    result: torch.Tensor = _TrialWeights.apply(log_odds, noise, host, tau, chunk)
+    result: torch.Tensor = _TrialWeights.apply(log_odds, noise, host, tau)
     return result
 
 

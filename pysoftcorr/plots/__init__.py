@@ -3,6 +3,12 @@
 from pysoftcorr.plots.clusters import plot_centres, plot_membership_histograms, plot_memberships
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
 from pysoftcorr.plots.crossing import plot_pair_crossing
+from pysoftcorr.plots.diffhod import (
+    plot_occupation,
+    plot_occupation_derivatives,
+    plot_power_derivatives,
+    plot_power_ratio,
+)
 from pysoftcorr.plots.emulator import plot_jacobians, plot_prediction
 from pysoftcorr.plots.evaluation import (
     plot_accuracy,
@@ -38,8 +44,12 @@ __all__ = [
     "plot_membership_histograms",
     "plot_memberships",
     "plot_minimisation",
+    "plot_occupation",
+    "plot_occupation_derivatives",
     "plot_pair_crossing",
     "plot_posterior_correlations",
+    "plot_power_derivatives",
+    "plot_power_ratio",
     "plot_prediction",
     "plot_shapes",
     "plot_star_shapes",
