@@ -16,10 +16,10 @@ from pysoftcorr._version import __version__
 from pysoftcorr.emulator import passes as _passes
 from pysoftcorr.emulator.bounds import Bounds
 from pysoftcorr.emulator.model_file import ModelFile, read_model, shipped_model, write_model
-from pysoftcorr.emulator.network import Network, build, new_network, whole
+from pysoftcorr.emulator.network import Network, network_of, new_network, whole
 from pysoftcorr.emulator.parameters import check_values, table_of
 from pysoftcorr.emulator.prediction import Predicted, Prediction
-from pysoftcorr.emulator.scaling import RESPONSES, PublishedScaling, ResponseScaling, Scaling
+from pysoftcorr.emulator.starting import bin_centres, likely_scaling
 from pysoftcorr.mocks._pairs import DEFAULT_EDGES
 from pysoftcorr.mocks.design import PARAMETERS
 
@@ -120,7 +120,7 @@ class Emulator:
         bounds = Bounds.design(logMmin)
         root = root_seed(seed)
         bins = np.asarray(edges, dtype=np.float64)
-        scaling = _likely_scaling(kind, bins, bounds.sample(512, seed=root))
+        scaling = likely_scaling(kind, bins, bounds.sample(512, seed=root))
         network = new_network(kind, scaling, seed=root, bins=len(bins) - 1, **config)
         return cls(network, edges=bins, bounds=bounds, description={"trained": False})
 
@@ -137,23 +137,7 @@ class Emulator:
         """
         source = shipped_model() if path is None else Path(path).expanduser()
         model = read_model(source)
-        try:
-            with torch.device("meta"):
-                network = build(model.kind, **model.config)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{source} is damaged: {error}") from None
-        wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
-        for name in sorted(wanted.keys() | model.weights.keys()):
-            if name not in wanted or name not in model.weights:
-                what = "lacks" if name in wanted else "has, beside those of its network,"
-                raise ValueError(f"{source} is damaged: it {what} the weights {name}")
-            if wanted[name] != model.weights[name].shape:
-                raise ValueError(
-                    f"{source} is damaged: {name} has the shape {model.weights[name].shape}, and "
-                    f"must have {wanted[name]}"
-                )
-        state = {name: torch.from_numpy(array.copy()) for name, array in model.weights.items()}
-        network.load_state_dict(state, assign=True)
+        network = network_of(model.kind, model.config, model.weights, str(source))
         if len(model.edges) != network.bins + 1:
             raise ValueError(
                 f"{source} is damaged: {len(model.edges)} edges for {network.bins} bins"
@@ -195,8 +179,7 @@ class Emulator:
     @property
     def r(self) -> FloatArray:
         """Geometric centres of the bins, Mpc/h; the lower edge counts as half the upper if 0."""
-        low = np.where(self.edges[:-1] > 0, self.edges[:-1], 0.25 * self.edges[1:])
-        return np.asarray(np.sqrt(low * self.edges[1:]))
+        return bin_centres(self.edges)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
@@ -414,27 +397,3 @@ class Emulator:
 
         unit = torch.eye(len(PARAMETERS), dtype=x.dtype, device=x.device)
         return torch.func.vmap(along, out_dims=-1)(unit)
-
-
-def _likely_scaling(kind: str, edges: FloatArray, points: FloatArray) -> Scaling | None:
-    """Of roughly the size that correlations have; None for an unknown kind."""
-    low = np.where(edges[:-1] > 0, edges[:-1], 0.25 * edges[1:])
-    r = np.sqrt(low * edges[1:])
-    log_xi = -1.8 * np.log(r / 5.0)
-    if kind == "published":
-        rows = np.stack([log_xi, 0.02 / np.sqrt(r), 0.01 / r])
-        factor = np.linspace(0.5, 1.5, len(points))[:, None, None]
-        return PublishedScaling.fit(points, factor * rows)
-    if kind == "response":
-        made = ResponseScaling.blank(len(r))
-        fitted = ResponseScaling.fit(
-            points, np.tile(log_xi, (len(points), 1)), np.zeros((len(points), RESPONSES, len(r))),
-            np.full((len(points), 3, len(r)), 1e-4),
-        )  # fmt: skip
-        made.input_mean, made.input_matrix = fitted.input_mean, fitted.input_matrix
-        size = 0.1 / np.sqrt(1.0 + r)
-        made.target_mean[:] = torch.as_tensor(np.stack([log_xi, *[0.5 * size] * RESPONSES]))
-        made.target_std[:] = torch.as_tensor(np.stack([0 * r + 0.4, *[0.3 * size] * RESPONSES]))
-        made.log_variance[:] = torch.as_tensor(np.log(np.stack([0.01 + 0 * r, *[1e-5 / r] * 2])))
-        return made
-    return None

@@ -6,13 +6,14 @@ import secrets
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from pysoftcorr._random import Seed, root_seed
 from pysoftcorr.emulator.scaling import Scaling
 
-__all__ = ["KINDS", "Masks", "Network", "build", "new_network"]
+__all__ = ["KINDS", "Masks", "Network", "build", "network_of", "new_network"]
 
 Masks = list[torch.Tensor]
 KINDS = ("published", "response")
@@ -120,6 +121,36 @@ def new_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(root % 2**63)
         return build(kind, scaling, **config)
+
+
+def network_of(
+    kind: str, config: dict[str, Any], weights: dict[str, npt.NDArray[Any]], source: str
+) -> Network:
+    """A network with weights from a file.
+
+    Raises
+    ------
+    ValueError
+        If kind, keywords and weights do not fit together; it names `source`.
+    """
+    try:
+        with torch.device("meta"):  # shapes alone, until they are known to be right
+            network = build(kind, **config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{source} is damaged: {error}") from None
+    wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
+    for name in sorted(wanted.keys() | weights.keys()):
+        if name not in wanted or name not in weights:
+            what = "lacks" if name in wanted else "has, beside those of its network,"
+            raise ValueError(f"{source} is damaged: it {what} the weights {name}")
+        if wanted[name] != weights[name].shape:
+            raise ValueError(
+                f"{source} is damaged: {name} has the shape {weights[name].shape}, and must have "
+                f"{wanted[name]}"
+            )
+    state = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    network.load_state_dict(state, assign=True)
+    return network
 
 
 def whole(name: str, value: Any, least: int, most: int) -> int:
