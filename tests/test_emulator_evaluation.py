@@ -25,6 +25,7 @@ from pysoftcorr.emulator import (  # noqa: E402
     split_campaign,
     train,
 )
+from pysoftcorr.emulator.dataset import shipped_test_split  # noqa: E402
 from pysoftcorr.emulator.evaluation import Evaluation  # noqa: E402
 from pysoftcorr.emulator.report import PUBLISHED  # noqa: E402
 
@@ -376,10 +377,13 @@ def test_interrupted_training_says_how_to_go_on(files: Path, tmp_path: Path, cap
 
 
 # ---------------------------------------------------------------------- what is shipped
-def test_the_shipped_model_reaches_what_it_must(capsys):
-    """Issue 5: errors, ranks, calibration and coverage on the shipped test split."""
-    from pysoftcorr.emulator.dataset import shipped_test_split
+def test_the_shipped_model_is_good():
+    """Errors, ranks, calibration and coverage on the shipped test split.
 
+    Means of 10 realisations are so noisy in most bins of omega and eta that the exact
+    expectation itself has rank correlations of 0.95 and 0.39 with them: the emulator is held
+    against the expectation, and must come near to it against the means.
+    """
     try:
         data = EmulatorData.read(shipped_test_split())
         emulator = Emulator.load()
@@ -387,10 +391,18 @@ def test_the_shipped_model_reaches_what_it_must(capsys):
         pytest.skip(str(error))
     assert shipped_test_split().stat().st_size < 5e6
     found = evaluate(emulator, data)
-    for name, spearman in (("xi", 0.99), ("omega", 0.98), ("eta", 0.55)):
-        assert found[name].accuracy.spearman >= spearman, name
     assert found["xi"].accuracy.fractional <= 0.032
-    for name in ("omega", "eta"):
-        assert abs(found[name].calibration.dex) <= 0.1, name
+    assert found["xi"].accuracy.spearman >= 0.99
+    for name, spearman in (("omega", 0.98), ("eta", 0.55)):
+        one = found[name]
+        assert one.accuracy_expected is not None
+        assert one.expected is not None
+        assert one.accuracy_expected.spearman >= spearman, name
+        perfect = float(metrics.spearman(one.expected, one.true))
+        assert one.accuracy.spearman >= perfect - 0.05, name
+        assert abs(one.calibration.dex) <= 0.1, name
+    exact = found["omega"].accuracy_expected
+    assert exact is not None
+    assert exact.fractional <= 0.049
     for one in found.statistics.values():
-        assert 0.63 <= one.calibration.coverage_total[1] <= 0.73, one.name
+        assert 0.63 <= one.calibration.coverage[1] <= 0.73, one.name
