@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 #: Colours by temperature or by parameter (Okabe & Ito).
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Temperatures shown by default.
-TEMPERATURES = (0.1, 0.3, 0.6)
+TEMPERATURES = (0.1, 0.2, 0.4)
 SYMBOLS = {
     "logMmin": r"$\log M_{\rm min}$",
     "sigma_logM": r"$\sigma_{\log M}$",
