@@ -193,7 +193,8 @@ def plot_occupation_derivatives(
             color=ALEATORIC, label="relaxed draws",
         )  # fmt: skip
         ax.set_xscale("log")
-        ax.set_yscale("symlog", linthresh=0.3)
+        if np.abs(curves[:, k]).max() > 1:  # over decades, and through 0
+            ax.set_yscale("symlog", linthresh=0.3)
         ax.set_title(rf"d$\langle N\rangle$/d{SYMBOLS[name]}", fontsize=10)
         ax.set_xlabel(_MASS)
         ax.axhline(0.0, color="0.8", lw=0.8, zorder=0)
