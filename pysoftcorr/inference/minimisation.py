@@ -312,7 +312,7 @@ def minimise(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, most)
     else:
         optimiser = torch.optim.LBFGS(
-            [u], lr=rate, max_iter=1, tolerance_grad=0, tolerance_change=0,
+            [u], lr=rate, max_iter=1, max_eval=30, tolerance_grad=0, tolerance_change=0,
             line_search_fn="strong_wolfe",
         )  # fmt: skip
         schedule = None

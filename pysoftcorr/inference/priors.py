@@ -145,7 +145,7 @@ class TruncatedNormal:
     --------
     >>> from pysoftcorr.inference import TruncatedNormal
     >>> round(TruncatedNormal(0.0, 1.0, 0.0, 4.0).quantile(0.5).item(), 4)
-    0.6745
+    0.6744
     """
 
     mean: float
