@@ -109,7 +109,7 @@ class ResponseNetwork(Network):
         depth: int = 3,
         variance_width: int = 64,
         variance_depth: int = 2,
-        dropout: float = 0.02,
+        dropout: float = 0.005,
     ) -> None:
         super().__init__()
         self.bins = whole("bins", bins, 1, 1000)
