@@ -87,7 +87,7 @@ def nfw_radius(u: Any, concentration: Any) -> torch.Tensor:
     [0.0, 0.402998, 1.0]
     >>> r[1].backward()
     >>> round(c.grad.item(), 5)
-    -0.01647
+    -0.01714
     """
     like = next((x for x in (u, concentration) if isinstance(x, torch.Tensor)), None)
     a, c = as_tensor("u", u, like), as_tensor("concentration", concentration, like)

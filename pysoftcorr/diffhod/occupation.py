@@ -81,7 +81,7 @@ def log_odds_central(log_mass: torch.Tensor, theta: torch.Tensor) -> torch.Tenso
     >>> from pysoftcorr.diffhod.occupation import log_odds_central
     >>> theta = torch.tensor([12.0, 0.2, 11.3, 13.2, 1.0], dtype=torch.float64)
     >>> [round(x, 2) for x in log_odds_central(torch.tensor([10.0, 12.0]), theta).tolist()]
-    [-102.88, 0.0]
+    [-103.57, 0.0]
     """
     x = (log_mass - theta[0]) / theta[1] * math.sqrt(2.0)
     return torch.special.log_ndtr(x) - torch.special.log_ndtr(-x)
