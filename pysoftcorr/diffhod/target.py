@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import expit
 
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.mocks.design import PARAMETERS
@@ -30,6 +31,7 @@ class Priors:
     ----------
     names : tuple of str
     mean, sd : tuple of float
+        A width of infinity is a uniform prior; it must have both bounds.
     low, high : tuple of float
         Where the normal distribution is cut off; infinite where it is not.
 
@@ -58,8 +60,11 @@ class Priors:
         if any(len(column) != len(self.names) for column in columns):
             raise ValueError("priors: names, mean, sd, low and high differ in length")
         for name, mean, sd, low, high in zip(self.names, *columns, strict=True):
-            if not (math.isfinite(sd) and sd > 0):
-                raise ValueError(f"prior of {name}: its width {sd} must be above 0")
+            if not sd > 0 or (math.isinf(sd) and not math.isfinite(high - low)):
+                raise ValueError(
+                    f"prior of {name}: its width {sd} must be above 0, and finite unless both "
+                    "bounds are"
+                )
             if not low < mean < high:
                 raise ValueError(
                     f"prior of {name}: its mean {mean} must lie between {low} and {high}"
@@ -77,7 +82,7 @@ class Priors:
 
     def inside(self, theta: npt.ArrayLike) -> FloatArray:
         """The nearest point a hundredth of the width within the range."""
-        margin = 0.01 * np.array(self.sd)
+        margin = 0.01 * np.minimum(self.sd, np.subtract(self.high, self.low))
         clipped = np.clip(theta, np.array(self.low) + margin, np.array(self.high) - margin)
         return np.asarray(clipped, dtype=np.float64)
 
@@ -195,11 +200,13 @@ class Coordinates:
     def theta(self, u: npt.ArrayLike) -> FloatArray:
         """Parameters of coordinates, shapes (..., d)."""
         x = self.centre + np.asarray(u, dtype=np.float64) @ self.lower.T
-        with np.errstate(over="ignore"):
-            below = self._low + self._soft * np.logaddexp(0, (x - self._low) / self._soft)
-            both = self._low + (self._high - self._low) / (1 + np.exp(-x))
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.where(self._both, both, np.where(self._below, below, x)))
+        theta = x.copy()
+        for j in np.flatnonzero(self._below):
+            y = (x[..., j] - self._low[j]) / self._soft[j]
+            theta[..., j] = self._low[j] + self._soft[j] * np.logaddexp(0, y)
+        for j in np.flatnonzero(self._both):
+            theta[..., j] = self._low[j] + (self._high[j] - self._low[j]) * expit(x[..., j])
+        return theta
 
     def u(self, theta: npt.ArrayLike) -> FloatArray:
         """Coordinates of parameters, shapes (..., d); within the bounds."""
@@ -244,7 +251,7 @@ class Coordinates:
             elif self._both[j]:
                 low, high = float(self._low[j]), float(self._high[j])
                 parts.append(low + (high - low) * torch.sigmoid(xj))
-                log_slope = log_slope - softplus(-xj) - softplus(xj)
+                log_slope = log_slope + math.log(high - low) - softplus(-xj) - softplus(xj)
             else:
                 parts.append(xj)
         return torch.stack(parts), log_slope
@@ -273,7 +280,7 @@ class Target:
     def __init__(
         self,
         model: Callable[[Any], Any],
-        likelihood: Callable[[Any], Any],
+        likelihood: GaussianLikelihood,
         priors: Priors,
         coordinates: Coordinates | None = None,
     ) -> None:

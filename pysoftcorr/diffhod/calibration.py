@@ -1,0 +1,120 @@
+"""Fixed random numbers without their bias: a control variate fitted to independent draws.
+
+A model whose random numbers are fixed is a smooth, repeatable function of the parameters, but it
+carries the noise of those numbers: a posterior made with it is shifted as if the data had a
+noise of that size more. Here the shift is measured and taken out. At points about the posterior
+the model with its fixed numbers is compared with draws of numbers of their own at each point,
+and the difference, linear in the parameters, is added to the model. What is left, the part of
+the noise that is not linear in the parameters, is measured too, as a fraction of the covariance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.diffhod._torch import torch
+
+__all__ = ["Calibration", "calibrate"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A correction linear in the parameters.
+
+    Attributes
+    ----------
+    centre : ndarray, shape (d,)
+    coefficients : ndarray, shape (1 + d, n)
+        Of 1 and theta - centre.
+    scatter : float
+        Variance that the fixed random numbers leave in the corrected model, averaged over the
+        points, as a fraction of that of the data: (1/n) trace of C^-1 V. None if it could not
+        be measured: there is one realisation.
+    offset : float
+        The same of the correction itself at the points, root mean square: by how many sigma of
+        the data the model was off, a bin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.diffhod.calibration import Calibration
+    >>> line = Calibration(np.array([1.0]), np.array([[10.0], [2.0]]), None, 0.0)
+    >>> line([4.0], np.array([100.0])).tolist()
+    [116.0]
+    """
+
+    centre: FloatArray
+    coefficients: FloatArray
+    scatter: float | None
+    offset: float
+
+    def __call__(self, theta: Any, model: Any) -> Any:
+        """The model at theta, corrected; a tensor of tensors."""
+        if isinstance(model, torch.Tensor):
+            c = torch.as_tensor(self.coefficients).to(model)
+            shift = theta.to(model) - torch.as_tensor(self.centre).to(model)
+            return model + c[0] + shift @ c[1:]
+        return model + self.coefficients[0] + (theta - self.centre) @ self.coefficients[1:]
+
+
+def calibrate(
+    points: npt.ArrayLike,
+    fixed: npt.ArrayLike,
+    drawn: npt.ArrayLike,
+    covariance: npt.ArrayLike,
+) -> Calibration:
+    """Fit the correction of a model of fixed random numbers.
+
+    Parameters
+    ----------
+    points : array_like, shape (p, d)
+        Parameters, spread as the posterior.
+    fixed : array_like, shape (p, r, n)
+        The model there with each of its r fixed sets of random numbers.
+    drawn : array_like, shape (p, n)
+        One draw at each point, with random numbers that no other point shares.
+    covariance : array_like, shape (n, n)
+        Of the data, to measure by.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit together or there are too few points: two for each of 1 + d.
+    """
+    at, x, y = (np.asarray(v, dtype=np.float64) for v in (points, fixed, drawn))
+    if at.ndim != 2 or x.ndim != 3 or y.shape != (len(at), x.shape[2]) or len(x) != len(at):
+        raise ValueError(
+            f"points {at.shape}, fixed {x.shape} and drawn {y.shape}: must be (p, d), (p, r, n) "
+            "and (p, n)"
+        )
+    number, d = at.shape
+    if number < 2 * (1 + d):
+        raise ValueError(f"{number} points: {d} parameters take at least {2 * (1 + d)}")
+    centre = at.mean(axis=0)
+    basis = np.column_stack([np.ones(number), at - centre])
+    mean = x.mean(axis=1)
+    coefficients = np.linalg.lstsq(basis, y - mean, rcond=None)[0]
+    precision = np.linalg.inv(np.asarray(covariance, dtype=np.float64))
+
+    def size(values: FloatArray) -> float:
+        return float(np.einsum("...i,ij,...j->...", values, precision, values).mean())
+
+    realisations, bins = x.shape[1:]
+    scatter = None
+    if realisations > 1:
+        # How far one set of numbers strays from the others, but for what is linear.
+        strays = x - mean[:, None, :]
+        left = strays.reshape(number, -1)
+        left = left - basis @ np.linalg.lstsq(basis, left, rcond=None)[0]
+        single = size(left.reshape(x.shape)) * realisations / (realisations - 1)
+        single *= number / (number - 1 - d)
+        scatter = single / bins / realisations
+    return Calibration(
+        centre, coefficients, scatter, float(np.sqrt(size(basis @ coefficients) / bins))
+    )

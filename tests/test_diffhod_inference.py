@@ -1,0 +1,383 @@
+"""Samplers of DiffHOD on posteriors that are known: priors, coordinates, NUTS, emcee, resuming."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("pyro")
+pytest.importorskip("emcee")
+arviz = pytest.importorskip("arviz")
+
+from scipy import integrate, stats  # noqa: E402
+
+from pysoftcorr.diffhod.chains import NutsPlan, nuts_block, run_nuts  # noqa: E402
+from pysoftcorr.diffhod.ensemble import EnsemblePlan, run_emcee  # noqa: E402
+from pysoftcorr.diffhod.inference import (  # noqa: E402
+    compare,
+    emcee_posterior,
+    nuts_posterior,
+    table,
+)
+from pysoftcorr.diffhod.target import (  # noqa: E402
+    PRIORS,
+    Coordinates,
+    GaussianLikelihood,
+    Priors,
+    Target,
+)
+from pysoftcorr.diffhod.workers import Workers  # noqa: E402
+
+INF = math.inf
+#: A design of a linear model with correlated, partly degenerate parameters.
+DESIGN = np.array([[1.0, 0.4, 0.0], [0.9, -0.2, 0.1], [0.3, 0.8, 0.5], [0.1, 0.6, -0.4]])
+OPEN = Priors(("a", "b", "c"), (0.0, 0.2, 0.0), (1.0, 0.5, 1.0), (-INF,) * 3, (INF,) * 3)
+CUT = Priors(("a", "b", "c"), (0.0, 0.2, 0.0), (1.0, 0.5, 1.0), (-INF, 0.0, -1.0), (INF, INF, 1.0))
+COVARIANCE = 0.09 * (np.eye(4) + 0.3)
+DATA = np.array([0.6, 0.1, 0.4, 0.5])
+
+
+class Linear:
+    """A posterior that is known in closed form where the priors have no bounds."""
+
+    def __init__(self, priors=OPEN):
+        self.priors = priors
+
+    def model(self, theta):
+        if isinstance(theta, torch.Tensor):
+            return torch.as_tensor(DESIGN) @ theta
+        return DESIGN @ theta
+
+    def moments(self):
+        precision = DESIGN.T @ np.linalg.solve(COVARIANCE, DESIGN)
+        precision += np.diag(1 / np.square(self.priors.sd))
+        covariance = np.linalg.inv(precision)
+        pull = DESIGN.T @ np.linalg.solve(COVARIANCE, DATA)
+        pull += np.array(self.priors.mean) / np.square(self.priors.sd)
+        return covariance @ pull, covariance
+
+    def target(self):
+        mean, covariance = self.moments()
+        there = Coordinates(self.priors, self.priors.inside(mean), covariance)
+        return Target(self.model, GaussianLikelihood(DATA, COVARIANCE), self.priors, there)
+
+
+def nuts(problem, plan, folder=None, workers=1):
+    rng = np.random.default_rng(5)
+    starts = rng.normal(size=(plan.chains, 3))
+    with Workers(problem, workers) as some:
+        chains = run_nuts(some, plan, starts, folder=folder)
+    target = problem.target()
+    return chains, nuts_posterior(chains, plan, target.coordinates, target.priors.names)
+
+
+def walk_starts(walkers):
+    mean, covariance = Linear().moments()
+    return np.random.default_rng(6).multivariate_normal(mean, covariance, walkers)
+
+
+def mcmc(problem, plan, folder=None, workers=1):
+    with Workers(problem, workers) as some:
+        arrays = run_emcee(some, plan, walk_starts(plan.walkers), folder=folder)
+    return arrays, emcee_posterior(arrays, plan, problem.priors.names)
+
+
+# ---------------------------------------------------------------------- target
+def test_the_papers_priors():
+    assert PRIORS.names == ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
+    assert PRIORS.mean == (12.0, 0.25, 11.25, 13.2, 1.0)
+    assert PRIORS.sd == (0.5, 0.2, 0.5, 0.5, 0.2)
+    at = np.array([12.3, 0.5, 11.0, 13.0, 1.1])
+    expected = stats.norm(PRIORS.mean, PRIORS.sd).logpdf(at).sum()
+    peak = stats.norm(PRIORS.mean, PRIORS.sd).logpdf(PRIORS.mean).sum()
+    assert PRIORS.log_density(at) == pytest.approx(expected - peak, abs=1e-12)
+    assert PRIORS.log_density([12.3, 0.0, 11.0, 13.0, 1.1]) == -INF
+    assert (PRIORS.inside([12.0, -3.0, 11.0, 13.0, 1.0]) > np.array(PRIORS.low)).all()
+
+
+def test_priors_and_likelihood_refuse_what_is_wrong():
+    with pytest.raises(ValueError, match="prior of a: its width 0"):
+        Priors(("a",), (0.0,), (0.0,), (-1.0,), (1.0,))
+    with pytest.raises(ValueError, match=r"prior of a: its mean 2.0 must lie between -1.0 and 1.0"):
+        Priors(("a",), (2.0,), (1.0,), (-1.0,), (1.0,))
+    with pytest.raises(ValueError, match="differ in length"):
+        Priors(("a",), (2.0, 1.0), (1.0,), (-1.0,), (1.0,))
+    with pytest.raises(ValueError, match="positive definite"):
+        GaussianLikelihood([1.0, 2.0], [[1.0, 2.0], [2.0, 1.0]])
+    with pytest.raises(ValueError, match="must be \\(n,\\) and \\(n, n\\)"):
+        GaussianLikelihood([1.0, 2.0], [[1.0]])
+    with pytest.raises(ValueError, match="within the bounds"):
+        Coordinates(PRIORS, [12.0, 0.0, 11.0, 13.0, 1.0], np.eye(5))
+
+
+def test_likelihood_is_that_of_scipy_over_many_decades():
+    rng = np.random.default_rng(2)
+    scale = 10.0 ** np.arange(-4, 4)
+    root = rng.normal(size=(8, 8)) + 3 * np.eye(8)
+    covariance = root @ root.T * np.outer(scale, scale)
+    data, x = rng.normal(size=(2, 8)) * scale
+    # scipy takes small eigenvalues for 0, so it is asked in units of the scale
+    normal = stats.multivariate_normal(data / scale, covariance / np.outer(scale, scale))
+    expected = normal.logpdf(x / scale) - normal.logpdf(data / scale)
+    ours = GaussianLikelihood(data, covariance)
+    assert ours(x) == pytest.approx(expected, rel=1e-9)
+    assert float(ours(torch.as_tensor(x))) == pytest.approx(ours(x), rel=1e-12)
+
+
+def test_coordinates_there_and_back_with_the_jacobian():
+    mean, covariance = Linear(CUT).moments()
+    there = Coordinates(CUT, CUT.inside(mean), covariance)
+    rng = np.random.default_rng(3)
+    for u in (*rng.normal(size=(20, 3)), np.array([0.0, -30.0, 4.0])):
+        theta = there.theta(u)
+        assert theta[1] >= 0
+        assert abs(theta[2]) <= 1
+        ours, log_slope = there.forward(torch.as_tensor(u))
+        np.testing.assert_allclose(ours.numpy(), theta, rtol=1e-12, atol=1e-300)
+        jacobian = torch.autograd.functional.jacobian(
+            lambda v: there.forward(v)[0], torch.as_tensor(u)
+        ).numpy()
+        _, log_det = np.linalg.slogdet(jacobian)
+        _, at_lower = np.linalg.slogdet(there.lower)
+        assert float(log_slope) + at_lower == pytest.approx(log_det, abs=1e-8)
+    u = rng.normal(size=(5, 3))
+    np.testing.assert_allclose(there.u(there.theta(u)), u, atol=1e-9)
+    # u is standard normal in the linear approximation about the centre
+    slope = torch.autograd.functional.jacobian(
+        lambda v: there.forward(v)[0], torch.zeros(3, dtype=torch.float64)
+    ).numpy()
+    np.testing.assert_allclose(slope @ slope.T, covariance, rtol=1e-9, atol=1e-12)
+
+
+def test_potential_and_log_posterior_are_of_one_density():
+    """The potential in u is -ln of the density in theta less ln |d theta/d u|."""
+    target = Linear(CUT).target()
+    rng = np.random.default_rng(4)
+    left = []
+    for u in rng.normal(size=(10, 3)):
+        theta, log_slope = target.coordinates.forward(torch.as_tensor(u))
+        potential = float(target.potential(torch.as_tensor(u)))
+        left.append(potential + target.log_posterior(theta.numpy()) + float(log_slope))
+    np.testing.assert_allclose(left, 0, atol=1e-10)
+
+
+def test_a_model_that_refuses_parameters_has_no_density_there():
+    def model(theta):
+        if float(theta[0].item()) > 1:
+            raise ValueError("no galaxies")
+        return theta
+
+    unit = Priors(("a",), (0.0,), (1.0,), (-INF,), (INF,))
+    there = Coordinates(unit, [0.0], [[1.0]])
+    target = Target(model, GaussianLikelihood([0.0], [[1.0]]), unit, there)
+    assert target.log_posterior([1.5]) == -INF
+    u = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
+    value = target.potential(u)
+    assert float(value) == INF
+    assert torch.autograd.grad(value, u)[0].tolist() == [0.0]
+    assert target.refused == 2
+
+
+# ---------------------------------------------------------------------- samplers
+PLAN = NutsPlan(chains=3, warmup=60, steps=300, block=50, seed=11)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return nuts(Linear(), PLAN)[1]
+
+
+def test_nuts_finds_the_gaussian(linear):
+    mean, covariance = Linear().moments()
+    sd = np.sqrt(np.diag(covariance))
+    found = linear.summary()
+    assert linear.draws.shape == (3, 300, 3)
+    for j, name in enumerate(linear.names):
+        s = found[name]
+        # 4 standard errors of a mean, and of a standard deviation, of so many samples
+        error = 4 / math.sqrt(s["ess_bulk"])
+        assert abs(linear.draws[..., j].mean() - mean[j]) < error * sd[j]
+        assert abs(s["sd"] / sd[j] - 1) < error
+        assert s["r_hat"] < 1.03
+    assert linear.divergences == 0
+    # A whitened Gaussian is easy: nearly every step is worth a sample.
+    assert linear.efficiency()["ess_per_step"] > 0.3
+
+
+def test_emcee_finds_the_same(linear):
+    plan = EnsemblePlan(walkers=12, burn=200, steps=1500, block=400, seed=3)
+    arrays, found = mcmc(Linear(), plan)
+    assert arrays["theta"].shape == (1700, 12, 3)
+    assert found.evaluations == 12 * 1500
+    both = compare(linear, found, truth=[0.0, 0.0, 0.0])
+    for row in both["parameters"].values():
+        assert abs(row["difference"]) < 4 * row["difference_error"]
+        assert row["difference_error"] < 0.15
+    assert both["ratio"]["ess_per_step"] > 5
+    said = table(both)
+    assert "difference/sigma" in said
+    assert f"{both['ratio']['ess_per_step']:.1f}" in said
+
+
+def test_bounds_are_kept_and_the_cut_posterior_is_right():
+    """Against numerical integration: a cut normal prior is no normal posterior."""
+    problem = Linear(CUT)
+    found = nuts(problem, NutsPlan(chains=3, warmup=60, steps=300, block=100, seed=4))[1]
+    assert (found.draws[..., 1] > 0).all()
+    assert (abs(found.draws[..., 2]) < 1).all()
+    target = problem.target()
+
+    grid = [np.linspace(-2, 3, 41), np.linspace(1e-6, 2, 61), np.linspace(-1, 1, 41)[1:-1]]
+    points = np.stack(np.meshgrid(*grid, indexing="ij"), axis=-1)
+    chi = (points @ DESIGN.T - DATA) @ np.linalg.inv(np.linalg.cholesky(COVARIANCE)).T
+    pull = (points - CUT.mean) / np.array(CUT.sd)
+    logs = -0.5 * ((chi**2).sum(axis=-1) + (pull**2).sum(axis=-1))
+    assert logs[7, 5, 9] == pytest.approx(target.log_posterior(points[7, 5, 9]), rel=1e-12)
+
+    def moment(power):
+        values = np.exp(logs)
+        by_b = integrate.simpson(integrate.simpson(values, x=grid[2]), x=grid[0], axis=0)
+        return [float(integrate.simpson(by_b * grid[1] ** p, x=grid[1])) for p in power]
+
+    norm, first, second = moment((0, 1, 2))
+    mean, sd = first / norm, math.sqrt(second / norm - (first / norm) ** 2)
+    s = found.summary()["b"]
+    error = 4 / math.sqrt(s["ess_bulk"])
+    assert abs(found.draws[..., 1].mean() - mean) < error * sd
+    assert abs(s["sd"] / sd - 1) < error
+
+
+def test_a_killed_run_goes_on_with_the_same_bits(tmp_path):
+    plan = NutsPlan(chains=2, warmup=20, steps=30, block=10, seed=2)
+    whole, _ = nuts(Linear(), plan)
+    folder = tmp_path / "chains"
+    folder.mkdir()
+
+    class Killed(Exception):
+        pass
+
+    class Dying(Linear):
+        """Ends the run in the middle of a block."""
+
+        def __init__(self, after):
+            super().__init__()
+            self.left = after
+
+        def model(self, theta):
+            self.left -= 1
+            if self.left < 0:
+                raise Killed
+            return super().model(theta)
+
+    for after in (60, 90, 170):
+        with pytest.raises(Killed):
+            nuts(Dying(after), plan, folder)
+        # another state of torch's generator, as another process would have
+        torch.rand(7)
+    again, _ = nuts(Linear(), plan, folder)
+    for a, b in zip(whole, again, strict=True):
+        for name in ("u", "potential", "gradients", "diverging", "block_step_size"):
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_emcee_goes_on_with_the_same_bits(tmp_path):
+    whole, _ = mcmc(Linear(), EnsemblePlan(walkers=8, burn=20, steps=60, block=15, seed=2))
+    mcmc(Linear(), EnsemblePlan(walkers=8, burn=20, steps=15, block=15, seed=2), tmp_path)
+    again, _ = mcmc(
+        Linear(), EnsemblePlan(walkers=8, burn=20, steps=60, block=15, seed=2), tmp_path
+    )
+    for name in ("theta", "log_posterior", "accepted"):
+        np.testing.assert_array_equal(whole[name], again[name])
+
+
+def test_processes_give_the_bits_of_one():
+    plan = NutsPlan(chains=2, warmup=20, steps=20, block=10, seed=2)
+    one, _ = nuts(Linear(), plan)
+    ensemble = EnsemblePlan(walkers=6, burn=0, steps=8, block=4, seed=1)
+    walk = mcmc(Linear(), ensemble)[0]["theta"]
+    rng = np.random.default_rng(5)
+    with Workers(Linear(), 2) as workers:
+        two = run_nuts(workers, plan, rng.normal(size=(2, 3)))
+        again = run_emcee(workers, ensemble, walk_starts(6))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a["u"], b["u"])
+    np.testing.assert_array_equal(walk, again["theta"])
+
+
+def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path):
+    nuts(Linear(), NutsPlan(chains=1, warmup=20, steps=10, block=5, seed=2), tmp_path)
+    with pytest.raises(ValueError, match=r"other settings \(seed = 2 there, 3 here\)"):
+        nuts(Linear(), NutsPlan(chains=1, warmup=20, steps=10, block=5, seed=3), tmp_path)
+    (tmp_path / "nuts-0.h5").write_bytes(b"nonsense")
+    with pytest.raises(ValueError, match="is damaged"):
+        nuts(Linear(), NutsPlan(chains=1, warmup=20, steps=10, block=5, seed=2), tmp_path)
+
+
+def test_a_finished_run_is_made_longer(tmp_path):
+    short = NutsPlan(chains=1, warmup=20, steps=10, block=5, seed=2)
+    first = nuts(Linear(), short, tmp_path)[0][0]
+    longer = NutsPlan(chains=2, warmup=20, steps=25, block=5, seed=2)
+    second = nuts(Linear(), longer, tmp_path)[0]
+    assert len(second) == 2
+    np.testing.assert_array_equal(second[0]["u"][:30], first["u"])
+    assert len(second[0]["u"]) == 45
+
+
+def test_the_state_of_torch_is_left_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    target = Linear().target()
+    nuts_block(target, np.zeros(3), np.eye(3), 0.5, 12, True, 1, 0.8, 10)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_gradients_are_counted():
+    problem = Linear()
+    target = problem.target()
+    calls = []
+    inner = target.model
+    target.model = lambda theta: (calls.append(1), inner(theta))[1]
+    block = nuts_block(target, np.zeros(3), np.eye(3), 0.5, 12, True, 1, 0.8, 10)
+    assert int(block["gradients"].sum()) + int(block["extra"]) == len(calls)
+    for u, potential in zip(block["u"], block["potential"], strict=True):
+        assert float(target.potential(torch.as_tensor(u))) == pytest.approx(potential, rel=1e-12)
+
+
+def test_plans_refuse_what_is_wrong():
+    with pytest.raises(ValueError, match="warmup = 5: must be at least 10"):
+        NutsPlan(chains=1, warmup=5, steps=10, seed=1)
+    with pytest.raises(ValueError, match="accept = 1: must lie between 0 and 1"):
+        NutsPlan(chains=1, warmup=10, steps=10, accept=1, seed=1)
+    with pytest.raises(ValueError, match="walkers = 7: must be even"):
+        EnsemblePlan(walkers=7, burn=0, steps=10, seed=1)
+    with (
+        pytest.raises(ValueError, match="3 parameters take at least 6"),
+        Workers(Linear()) as workers,
+    ):
+        run_emcee(workers, EnsemblePlan(walkers=4, burn=0, steps=5, seed=1), np.zeros((4, 3)))
+    starts = np.full((6, 3), 0.5)
+    starts[1, 1] = -1
+    with (
+        pytest.raises(ValueError, match=r"walkers \[1\] start where the posterior density is 0"),
+        Workers(Linear(CUT)) as workers,
+    ):
+        run_emcee(workers, EnsemblePlan(walkers=6, burn=0, steps=5, seed=1), starts)
+
+
+# ---------------------------------------------------------------------- files
+def test_arviz_reads_what_is_written(linear, tmp_path):
+    path = linear.write(tmp_path / "posterior.h5", observed_data={"power": DATA})
+    data = arviz.from_netcdf(str(path), engine="h5netcdf")
+    np.testing.assert_array_equal(data.posterior["a"].values, linear.draws[..., 0])
+    np.testing.assert_array_equal(data.observed_data["power"].values, DATA)
+    assert data.attrs["inference_library"] == "pyro"
+    assert int(data.sample_stats["diverging"].sum()) == linear.divergences
+    outside = arviz.summary(data, round_to="none")
+    ours = linear.summary()
+    for name in linear.names:
+        assert ours[name]["r_hat"] == pytest.approx(outside.loc[name, "r_hat"], rel=1e-12)
+        assert ours[name]["ess_bulk"] == pytest.approx(outside.loc[name, "ess_bulk"], rel=1e-12)
+        assert ours[name]["ess_tail"] == pytest.approx(outside.loc[name, "ess_tail"], rel=1e-12)
