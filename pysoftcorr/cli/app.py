@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from pysoftcorr._version import __version__
-from pysoftcorr.cli import campaign, commands, emulator, inference, mocks, training
+from pysoftcorr.cli import campaign, commands, diffhod, emulator, inference, mocks, training
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
 
@@ -156,6 +156,8 @@ _command("mock", mocks.mock, _HALOES)
 _command("boxcorr", mocks.boxcorr, ("galaxies", "Galaxies, as mock writes them."))
 COMMANDS.update(campaign.SETTINGS)
 _command("campaign", campaign.campaign, _HALOES)
+COMMANDS.update(diffhod.SETTINGS)
+_command("diffhod", diffhod.diffhod, _HALOES)
 COMMANDS.update(emulator.SETTINGS)
 _command("predict", emulator.predict)
 COMMANDS.update(training.SETTINGS)

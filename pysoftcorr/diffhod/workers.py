@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from pysoftcorr.diffhod._torch import torch
 
-__all__ = ["Problem", "Workers", "usable_cores"]
+__all__ = ["Problem", "Workers", "one_thread", "usable_cores"]
 
 
 class Problem(Protocol):

@@ -1,0 +1,405 @@
+"""The experiment of Horowitz et al. (2022): an HOD recovered from P(k) by two samplers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr._random import stream
+from pysoftcorr._version import __version__
+from pysoftcorr.diffhod.chains import NutsPlan, run_nuts
+from pysoftcorr.diffhod.checkpoint import whole
+from pysoftcorr.diffhod.ensemble import EnsemblePlan, run_emcee
+from pysoftcorr.diffhod.exact import COVARIANCE_FLOOR, HOD_NAMES
+from pysoftcorr.diffhod.inference import (
+    Posterior,
+    compare,
+    emcee_posterior,
+    nuts_posterior,
+    table,
+)
+from pysoftcorr.diffhod.laplace import draw_within
+from pysoftcorr.diffhod.preparation import Bench, Prepared, prepare
+from pysoftcorr.diffhod.target import PRIORS
+from pysoftcorr.diffhod.workers import Workers, usable_cores
+from pysoftcorr.mocks.halos import HaloCatalog
+
+__all__ = ["FIDUCIAL", "PRESETS", "PowerExperiment", "PowerSettings", "run_power_experiment"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Zheng, Coil & Zehavi 2007, the sample of M_r < -20.
+FIDUCIAL = (12.02, 0.26, 11.38, 13.31, 1.06)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerSettings:
+    """All that the experiment follows from, but for the haloes.
+
+    Attributes
+    ----------
+    fiducial : tuple of float
+        logMmin, sigma_logM, logM0, logM1 and alpha of the mock data.
+    tau : float
+        Temperature of `DiffHOD`. Weights have the right mean at any; the density of the posterior
+        at fixed random numbers is rough where it is low, and NUTS takes small steps there.
+    modulate : bool
+        As of `HODModel`.
+    mesh : int
+        Cells a side, for both.
+    k_max : float
+        h/Mpc.
+    realisations : int
+        Sets of fixed random numbers that P(k) is averaged over, for both.
+    calibration : int
+        Points at which the bias of the fixed random numbers is measured; 0: it is left in.
+    covariance : int
+        Realisations of the exact HOD that the covariance is of.
+    floor : float
+        On the diagonal of the normalised covariance.
+    chains, warmup, steps : int
+        Of NUTS.
+    walkers, burn, walker_steps : int
+        Of emcee.
+    accept : float
+        Acceptance that the step size of NUTS is adapted to.
+    seed : int
+        Of data, covariance, starts and chains.
+    noise : int
+        Another number: other fixed random numbers in the models, and another calibration, with
+        the same data.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+    """
+
+    fiducial: tuple[float, ...] = FIDUCIAL
+    tau: float = 0.5
+    modulate: bool = False
+    mesh: int = 64
+    k_max: float = 1.0
+    realisations: int = 2
+    calibration: int = 200
+    covariance: int = 100
+    floor: float = COVARIANCE_FLOOR
+    chains: int = 3
+    warmup: int = 60
+    steps: int = 150
+    walkers: int = 10
+    burn: int = 150
+    walker_steps: int = 600
+    accept: float = 0.8
+    seed: int = 1
+    noise: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fiducial", tuple(float(x) for x in self.fiducial))
+        if len(self.fiducial) != len(HOD_NAMES):
+            raise ValueError(f"fiducial must be {', '.join(HOD_NAMES)}, got {self.fiducial}")
+        if self.calibration and self.calibration < 2 * (1 + len(HOD_NAMES)):
+            raise ValueError(
+                f"calibration = {self.calibration}: must be 0 or at least "
+                f"{2 * (1 + len(HOD_NAMES))}"
+            )
+        if self.realisations < 1:
+            raise ValueError(f"realisations = {self.realisations}: must be at least 1")
+        self.nuts_plan()
+        self.ensemble_plan()
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> PowerSettings:
+        """Settings by name, "small" (minutes) or "paper" (its chains); with changes.
+
+        Examples
+        --------
+        >>> from pysoftcorr.diffhod.experiment import PowerSettings
+        >>> paper = PowerSettings.preset("paper", mesh=32)
+        >>> paper.chains, paper.steps, paper.walkers, paper.mesh
+        (3, 700, 10, 32)
+        """
+        if name not in PRESETS:
+            raise ValueError(f"no preset named {name!r}; there are {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **changes})
+
+    def nuts_plan(self) -> NutsPlan:
+        """Of the chains."""
+        return NutsPlan(
+            chains=self.chains, warmup=self.warmup, steps=self.steps, accept=self.accept,
+            seed=self.seed,
+        )  # fmt: skip
+
+    def ensemble_plan(self) -> EnsemblePlan:
+        """Of the walkers."""
+        return EnsemblePlan(
+            walkers=self.walkers, burn=self.burn, steps=self.walker_steps, seed=self.seed
+        )
+
+
+#: Those of Horowitz et al. are 3 chains of 1000 steps, 300 of them burn-in, and 10 walkers of
+#: 6000 steps.
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {
+        "mesh": 32,
+        "calibration": 150,
+        "warmup": 50,
+        "steps": 120,
+        "burn": 100,
+        "walker_steps": 400,
+    },
+    "paper": {
+        "realisations": 4, "calibration": 1000, "warmup": 300, "steps": 700, "burn": 1000,
+        "walker_steps": 5000,
+    },
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class PowerExperiment:
+    """What came of it.
+
+    Attributes
+    ----------
+    settings : PowerSettings
+    prepared : Prepared
+        Data, covariance, start and calibrations.
+    nuts : Posterior
+    emcee : Posterior or None
+    noise : list of Posterior
+        Of NUTS with other fixed random numbers.
+    files : list of Path
+    """
+
+    settings: PowerSettings
+    prepared: Prepared
+    nuts: Posterior
+    emcee: Posterior | None
+    noise: list[Posterior]
+    files: list[Path]
+
+    def comparison(self) -> dict[str, Any] | None:
+        """As `compare`; None without emcee."""
+        if self.emcee is None:
+            return None
+        return compare(self.nuts, self.emcee, truth=self.settings.fiducial)
+
+    def noise_spread(self) -> dict[str, dict[str, float]] | None:
+        """By how much medians differ between sets of fixed random numbers, in sigma; None with
+        one set. ``spread`` is their standard deviation, ``expected`` what the finite numbers of
+        effective samples alone make of it, ``largest`` the largest distance from their mean."""
+        if not self.noise:
+            return None
+        every = [self.nuts, *self.noise]
+        out = {}
+        for name in self.nuts.names:
+            found = [p.summary()[name] for p in every]
+            sigma = math.sqrt(float(np.mean([s["sd"] ** 2 for s in found])))
+            medians = np.array([s["median"] for s in found]) / sigma
+            chance = [math.pi / 2 / s["ess_bulk"] for s in found]
+            out[name] = {
+                "spread": float(medians.std(ddof=1)),
+                "expected": math.sqrt(float(np.mean(chance))),
+                "largest": float(abs(medians - medians.mean()).max()),
+            }
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        comparison = self.comparison()
+        samplers = {"NUTS": self.nuts.efficiency()}
+        if comparison is not None:
+            samplers = comparison["samplers"]
+        return {
+            "settings": asdict(self.settings),
+            "version": __version__,
+            "prepared": self.prepared.to_dict(),
+            "nuts": self.nuts.summary(),
+            "nuts_settings": self.nuts.settings,
+            "emcee": None if self.emcee is None else self.emcee.summary(),
+            "samplers": samplers,
+            "comparison": None if comparison is None else comparison["parameters"],
+            "ratio": None if comparison is None else comparison["ratio"],
+            "noise": self.noise_spread(),
+        }
+
+    def report(self) -> str:
+        """Tables in text."""
+        p = self.prepared
+        parts = [p.text()]
+        comparison = self.comparison()
+        if comparison is not None:
+            parts.append(table(comparison))
+        else:
+            parts.append(
+                "\n".join(
+                    f"{name:<12} {s['median']:.3f} +{s['high'] - s['median']:.3f} "
+                    f"-{s['median'] - s['low']:.3f}"
+                    for name, s in self.nuts.summary().items()
+                )
+            )
+        spread = self.noise_spread()
+        if spread is not None:
+            lines = [
+                f"Medians with {1 + len(self.noise)} sets of fixed random numbers, in sigma "
+                "(scatter; what finite chains alone make of it; largest from the mean):"
+            ]
+            lines += [
+                f"  {name:<12} {s['spread']:.2f}  {s['expected']:.2f}  {s['largest']:.2f}"
+                for name, s in spread.items()
+            ]
+            parts.append("\n".join(lines))
+        return "\n\n".join(parts)
+
+
+def run_power_experiment(
+    haloes: HaloCatalog,
+    folder: str | PathLike[str],
+    *,
+    settings: PowerSettings | None = None,
+    workers: int | None = 1,
+    emcee: bool = True,
+    noise_sets: int = 0,
+    overwrite: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> PowerExperiment:
+    """Recover the HOD of a mock catalogue from its P(k): NUTS through DiffHOD, emcee without.
+
+    Everything done is kept in the folder; the same call goes on where an earlier one was ended,
+    and its results are the same, bit for bit.
+
+    Parameters
+    ----------
+    haloes : HaloCatalog
+    folder : path
+        Made if need be. It will hold ``problem.h5``, the chains (``nuts-0.h5``, ``emcee.h5``),
+        the posteriors as ArviZ's InferenceData (``nuts.nc``, ``emcee.nc``), ``summary.json`` and
+        ``table.txt``.
+    settings : PowerSettings, optional
+        The small preset by default.
+    workers : int, optional
+        Processes of one thread; None: as many as cores. Results do not depend on it. With more
+        than one a script must keep this call under ``if __name__ == "__main__":``.
+    emcee : bool
+        Whether emcee runs, too.
+    noise_sets : int
+        Other sets of fixed random numbers to repeat NUTS with.
+    overwrite : bool
+        Begin anew where the folder holds a run of other settings.
+    tell : callable, optional
+        Called with a line of text as each part begins.
+
+    Returns
+    -------
+    PowerExperiment
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a run of other settings or haloes, or a setting is out of range.
+    ImportError
+        If torch, pyro, emcee or arviz is missing.
+    """
+    _need("pyro", "arviz", "h5netcdf", *(["emcee"] if emcee else []))
+    chosen = PowerSettings() if settings is None else settings
+    place = Path(folder).expanduser()
+    place.mkdir(parents=True, exist_ok=True)
+    if overwrite:
+        _clear(place)
+    number = usable_cores() if workers is None else workers
+    say = tell or (lambda text: None)
+    nuts, walkers, prepared = _one(haloes, place, chosen, number, emcee, say)
+    others = []
+    for n in range(1, noise_sets + 1):
+        say(f"other fixed random numbers, set {n} of {noise_sets}")
+        own = place / f"noise-{n}"
+        own.mkdir(exist_ok=True)
+        changed = replace(chosen, noise=chosen.noise + n)
+        others.append(_one(haloes, own, changed, number, False, say)[0])
+    result = PowerExperiment(chosen, prepared, nuts, walkers, others, [])
+    data = {"observed_data": {"power": prepared.data}}
+    result.files.append(nuts.write(place / "nuts.nc", **data))
+    if walkers is not None:
+        result.files.append(walkers.write(place / "emcee.nc", **data))
+    for name, text in (
+        ("summary.json", json.dumps(result.to_dict(), indent=1)),
+        ("table.txt", result.report()),
+    ):
+        with whole(place / name) as temporary:
+            temporary.write_text(text + "\n")
+        result.files.append(place / name)
+    return result
+
+
+def _one(
+    haloes: HaloCatalog,
+    place: Path,
+    settings: PowerSettings,
+    number: int,
+    emcee: bool,
+    say: Callable[[str], None],
+) -> tuple[Posterior, Posterior | None, Prepared]:
+    plan, ensemble = settings.nuts_plan(), settings.ensemble_plan()
+    bench = Bench(haloes, place / "problem.h5", _identity(haloes, settings))
+    with Workers(bench, number) as workers:
+        prepared = prepare(bench, workers, say)
+        rng = stream(settings.seed, f"starts {settings.noise}")
+        starts = draw_within(
+            PRIORS, prepared.centre, prepared.laplace, max(plan.chains, ensemble.walkers), rng
+        )
+        coordinates = prepared.coordinates()
+        say(f"NUTS through DiffHOD: {plan.chains} chains of {plan.warmup} + {plan.steps} steps")
+        chains = run_nuts(
+            workers.of("smooth_target"), plan, coordinates.u(starts[: plan.chains]), folder=place
+        )
+        nuts = nuts_posterior(chains, plan, coordinates, HOD_NAMES, workers=number)
+        walkers = None
+        if emcee:
+            say(
+                f"emcee on the exact HOD: {ensemble.walkers} walkers of {ensemble.burn} + "
+                f"{ensemble.steps} steps"
+            )
+            arrays = run_emcee(
+                workers.of("exact_target"), ensemble, starts[: ensemble.walkers], folder=place
+            )
+            walkers = emcee_posterior(arrays, ensemble, HOD_NAMES)
+    return nuts, walkers, prepared
+
+
+def _identity(haloes: HaloCatalog, settings: PowerSettings) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for values in (
+        haloes.position, haloes.mass, haloes.radius, haloes.concentration, [haloes.boxsize]
+    ):  # fmt: skip
+        digest.update(np.ascontiguousarray(values).tobytes())
+    sampling = {"chains", "warmup", "steps", "walkers", "burn", "walker_steps", "accept"}
+    kept = [f.name for f in fields(settings) if f.name not in sampling]
+    return {"haloes": digest.hexdigest()[:16], **{n: getattr(settings, n) for n in kept}}
+
+
+def _clear(place: Path) -> None:
+    """Remove what an earlier run left, and nothing else."""
+    for pattern in ("problem.h5", "nuts-*.h5", "emcee.h5", "noise-*/problem.h5",
+                    "noise-*/nuts-*.h5"):  # fmt: skip
+        for path in place.glob(pattern):
+            path.unlink()
+
+
+def _need(*modules: str) -> None:
+    import importlib.util
+
+    missing = [m for m in modules if importlib.util.find_spec(m) is None]
+    if missing:
+        raise ImportError(
+            f"the inference needs {', '.join(missing)}; install with: "
+            "pip install 'pysoftcorr[torch]'"
+        )

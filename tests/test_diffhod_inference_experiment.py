@@ -1,0 +1,312 @@
+"""The experiments of DiffHOD on small boxes: mock data, calibration, both posteriors, resuming."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("pyro")
+pytest.importorskip("emcee")
+arviz = pytest.importorskip("arviz")
+
+from pysoftcorr.cli import main  # noqa: E402
+from pysoftcorr.diffhod import power_spectrum  # noqa: E402
+from pysoftcorr.diffhod.calibration import calibrate  # noqa: E402
+from pysoftcorr.diffhod.exact import ExactPower, mock_covariance  # noqa: E402
+from pysoftcorr.diffhod.experiment import PowerSettings, run_power_experiment  # noqa: E402
+from pysoftcorr.diffhod.laplace import draw_within, laplace  # noqa: E402
+from pysoftcorr.diffhod.preparation import Bench  # noqa: E402
+from pysoftcorr.diffhod.smooth import SmoothPower  # noqa: E402
+from pysoftcorr.diffhod.strengths import (  # noqa: E402
+    STRENGTHS,
+    StrengthSettings,
+    run_strength_experiment,
+)
+from pysoftcorr.diffhod.target import PRIORS, GaussianLikelihood, Target  # noqa: E402
+from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
+
+#: A box whose galaxies are few: a gradient takes milliseconds.
+THETA = (12.5, 0.4, 12.0, 13.6, 1.0)
+SMALL = {
+    "fiducial": THETA, "mesh": 16, "k_max": 0.6, "covariance": 20, "calibration": 12,
+    "chains": 2, "warmup": 12, "steps": 6, "walkers": 10, "burn": 4, "walker_steps": 6, "tau": 0.5,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def haloes():
+    return HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=1)
+
+
+@pytest.fixture(scope="module")
+def made(haloes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("experiment")
+    return run_power_experiment(haloes, folder, settings=PowerSettings(**SMALL)), folder
+
+
+# ---------------------------------------------------------------------- the exact side
+def test_exact_power_is_that_of_the_populated_galaxies(haloes):
+    exact = ExactPower(haloes, mesh=16, k_max=0.6, realisations=3, seed=4)
+    each = []
+    for seed in exact.seeds:
+        names = PRIORS.names
+        galaxies = HODModel(**dict(zip(names, THETA, strict=True))).populate(haloes, seed=int(seed))
+        found = power_spectrum(galaxies.position, boxsize=60.0, mesh=16, k_max=0.6)
+        np.testing.assert_allclose(found.k, exact.k, rtol=1e-12)
+        each.append(found.power)
+    np.testing.assert_allclose(exact(THETA), np.mean(each, axis=0), rtol=1e-9)
+    np.testing.assert_array_equal(exact(THETA), exact(THETA))
+    one, other = exact.mock(THETA, seed=1), exact.mock(THETA, seed=2)
+    assert (one != other).any()
+    assert (one != exact(THETA)).all()
+    with pytest.raises(ValueError, match="theta must be logMmin, sigma_logM"):
+        exact([1.0, 2.0])
+    with pytest.raises(ValueError, match="makes no galaxies"):
+        exact([16.0, 0.1, 16.0, 17.0, 1.0])
+
+
+def test_covariance_has_its_floor():
+    rng = np.random.default_rng(1)
+    spectra = rng.normal([100.0, 10.0], [5.0, 1.0], size=(200, 2))
+    mean, covariance = mock_covariance(spectra, floor=8e-5)
+    np.testing.assert_allclose(mean, spectra.mean(axis=0))
+    np.testing.assert_allclose(covariance, np.cov(spectra.T) + 8e-5 * np.diag(mean**2))
+    with pytest.raises(ValueError, match="at least n \\+ 2 realisations"):
+        mock_covariance(spectra[:3])
+    with pytest.raises(ValueError, match="floor = -1"):
+        mock_covariance(spectra, floor=-1)
+
+
+# ---------------------------------------------------------------------- fixed random numbers
+def test_calibration_takes_out_what_is_linear_and_measures_the_rest():
+    """A model whose fixed noise is an offset, a slope and a ripple that no line can follow."""
+    rng = np.random.default_rng(2)
+    number, bins, realisations = 400, 6, 4
+    points = rng.normal(size=(number, 3))
+    covariance = np.diag(rng.uniform(0.5, 2.0, bins))
+    truth = points @ rng.normal(size=(3, bins))
+    root = np.sqrt(np.diag(covariance))
+    slopes = 0.5 * rng.normal(size=(realisations, 3, bins)) * root
+    offsets = 2.0 * rng.normal(size=(realisations, 1, bins)) * root
+    phase = rng.uniform(0, 2 * np.pi, (realisations, 1, bins))
+    waves = 3.0 * rng.normal(size=(realisations, 3, bins))
+    ripple = 0.4 * math.sqrt(2) * np.sin(points @ waves + phase) * root
+    fixed = truth + offsets + points @ slopes + ripple
+    drawn = truth + rng.normal(size=(number, bins)) * root
+    found = calibrate(points, np.moveaxis(fixed, 0, 1), drawn, covariance)
+    corrected = np.array([found(p, m) for p, m in zip(points, fixed.mean(axis=0), strict=True)])
+    left = (corrected - truth) / root
+    # The ripple of four, variance 0.16/4, and the error of the fit: 4 numbers from 400 draws.
+    assert np.mean(left**2) == pytest.approx(0.16 / 4 + 4 / 400, rel=0.35)
+    assert abs(left.mean(axis=0)).max() < 4 / math.sqrt(number)
+    assert found.scatter == pytest.approx(0.16 / 4, rel=0.2)
+    before = (fixed.mean(axis=0) - truth) / root
+    assert np.mean(before**2) > 5 * np.mean(left**2)
+    assert found.offset == pytest.approx(math.sqrt(np.mean(before**2)), rel=0.2)
+    tensor = found(torch.as_tensor(points[0]), torch.as_tensor(fixed.mean(axis=0)[0]))
+    np.testing.assert_allclose(tensor.numpy(), corrected[0], rtol=1e-12)
+    assert calibrate(points, fixed[:1].swapaxes(0, 1), drawn, covariance).scatter is None
+
+
+def test_calibration_refuses_too_few_points():
+    with pytest.raises(ValueError, match="5 points: 2 parameters take at least 6"):
+        calibrate(np.zeros((5, 2)), np.zeros((5, 1, 3)), np.zeros((5, 3)), np.eye(3))
+    with pytest.raises(ValueError, match="must be \\(p, d\\)"):
+        calibrate(np.zeros((5, 2)), np.zeros((5, 3)), np.zeros((5, 3)), np.eye(3))
+
+
+def test_smooth_power_does_not_remember_where_it_was(haloes):
+    low, high = np.array(THETA) - 0.05, np.array(THETA) + 0.05
+    options = {"seed": 3, "realisations": 2, "mesh": 16, "k_max": 0.6, "bounds": (low, high)}
+    first = SmoothPower(haloes, **options)
+    expected = first(THETA)
+    assert first.each(THETA).shape == (2, expected.size)
+    other = SmoothPower(haloes, **options)
+    other([13.2, 0.1, 12.9, 14.1, 1.3])
+    np.testing.assert_array_equal(other(THETA), expected)
+    tensor = torch.tensor(THETA, dtype=torch.float64, requires_grad=True)
+    slope = torch.autograd.grad(other(tensor).sum(), tensor)[0].numpy()
+    step = 1e-5
+    for j in range(5):
+        up, down = np.array(THETA), np.array(THETA)
+        up[j] += step
+        down[j] -= step
+        by_difference = (first(up).sum() - first(down).sum()) / (2 * step)
+        assert slope[j] == pytest.approx(by_difference, rel=1e-4, abs=1e-3 * abs(slope).max())
+    assert (other.spectra(THETA, [1, 2])[0] != other.spectra(THETA, [2])[0]).any()
+    np.testing.assert_array_equal(other.spectra(THETA, [1, 2])[1], other.spectra(THETA, [2])[0])
+
+
+def test_laplace_of_a_bounded_prior():
+    model = Target(lambda t: t, GaussianLikelihood([0.9, -3.0], np.eye(2)), STRENGTHS)
+    peak, covariance = laplace(model, [0.0, 0.0])
+    assert peak[0] == pytest.approx(0.9, abs=1e-6)
+    assert -1 < peak[1] < -0.95
+    np.testing.assert_allclose(covariance, np.eye(2), atol=1e-9)
+    points = draw_within(STRENGTHS, peak, covariance, 50, np.random.default_rng(1))
+    assert (abs(points) < 1).all()
+    with pytest.raises(ValueError, match="lies out of the priors' bounds"):
+        draw_within(STRENGTHS, peak + 50, 1e-6 * covariance, 1, np.random.default_rng(1))
+
+
+# ---------------------------------------------------------------------- the experiment
+def test_experiment_keeps_all_that_it_found(made):
+    result, folder = made
+    assert result.nuts.draws.shape == (2, 6, 5)
+    assert result.emcee.draws.shape == (10, 6, 5)
+    assert result.emcee.evaluations == 60
+    document = json.loads((folder / "summary.json").read_text())
+    assert document["settings"]["fiducial"] == list(THETA)
+    assert document == json.loads(json.dumps(result.to_dict()))
+    assert (folder / "table.txt").read_text() == result.report() + "\n"
+    for name, posterior in (("nuts", result.nuts), ("emcee", result.emcee)):
+        data = arviz.from_netcdf(str(folder / f"{name}.nc"), engine="h5netcdf")
+        found = np.stack([data.posterior[n].values for n in PRIORS.names], axis=-1)
+        np.testing.assert_array_equal(found, posterior.draws)
+        np.testing.assert_array_equal(data.observed_data["power"], result.prepared.data)
+    assert (result.nuts.draws[..., 1] > 0.01).all()
+    p = result.prepared
+    assert set(p.calibrations) == {"smooth", "exact"}
+    assert 0 < p.model_variance < 0.5
+    np.testing.assert_array_equal(p.likelihood().covariance, (1 + p.model_variance) * p.covariance)
+
+
+def test_the_same_call_reads_what_is_there(made, haloes, monkeypatch):
+    result, folder = made
+    monkeypatch.setattr(
+        "pysoftcorr.diffhod.preparation.mock_covariance",
+        lambda *a, **k: pytest.fail("made anew"),
+    )
+    again = run_power_experiment(haloes, folder, settings=PowerSettings(**SMALL))
+    np.testing.assert_array_equal(again.nuts.draws, result.nuts.draws)
+    np.testing.assert_array_equal(again.emcee.draws, result.emcee.draws)
+    assert again.to_dict() == result.to_dict()
+
+
+def test_processes_and_an_interruption_change_nothing(made, haloes, tmp_path):
+    """Two workers, and chains of another length first: the bits of one process in one go."""
+    result, _ = made
+    short = PowerSettings(**{**SMALL, "walker_steps": 4})
+    run_power_experiment(haloes, tmp_path, settings=short, workers=2, emcee=False)
+    (tmp_path / "nuts-1.h5").unlink()  # as if killed before that chain had begun
+    again = run_power_experiment(haloes, tmp_path, settings=PowerSettings(**SMALL), emcee=False)
+    np.testing.assert_array_equal(again.nuts.draws, result.nuts.draws)
+
+
+def test_other_settings_do_not_mix(made, haloes):
+    _, folder = made
+    with pytest.raises(ValueError, match=r"tau = 0.5 there, 0.3 here.*overwrite=True"):
+        run_power_experiment(haloes, folder, settings=PowerSettings(**{**SMALL, "tau": 0.3}))
+    with pytest.raises(ValueError, match="haloes = "):
+        run_power_experiment(haloes[1:], folder, settings=PowerSettings(**SMALL))
+    with pytest.raises(ValueError, match="calibration = 5: must be 0 or at least 12"):
+        PowerSettings(calibration=5)
+    with pytest.raises(ValueError, match="no preset named 'huge'"):
+        PowerSettings.preset("huge")
+
+
+def test_other_noise_leaves_the_data_alone(haloes, tmp_path):
+    made = run_power_experiment(
+        haloes, tmp_path, settings=PowerSettings(**SMALL), emcee=False, noise_sets=1
+    )
+    (other,) = made.noise
+    assert other.draws.shape == made.nuts.draws.shape
+    assert (other.draws != made.nuts.draws).all()
+    benches = [
+        Bench(haloes, tmp_path / name / "problem.h5", {"noise": n, "seed": 1})
+        for n, name in ((0, "."), (1, "noise-1"))
+    ]
+    assert benches[0].seed("data", noise=False) == benches[1].seed("data", noise=False)
+    assert benches[0].seed("exact noise") != benches[1].seed("exact noise")
+    spread = made.noise_spread()
+    medians = [p.summary()["alpha"]["median"] for p in (made.nuts, other)]
+    sds = [p.summary()["alpha"]["sd"] for p in (made.nuts, other)]
+    sigma = math.sqrt(np.mean(np.square(sds)))
+    assert spread["alpha"]["spread"] == pytest.approx(
+        abs(medians[0] - medians[1]) / math.sqrt(2) / sigma
+    )
+
+
+# ---------------------------------------------------------------------- alignment strengths
+def test_strengths_through_the_catalogue_and_exactly(tmp_path):
+    """Both models recover the strengths that the data were made with, and agree."""
+    haloes = HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=3)
+    settings = StrengthSettings(
+        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realisations=3, warmup=30, steps=60,
+        chains=2, seed=5,
+    )  # fmt: skip
+    made = run_strength_experiment(haloes, tmp_path, settings=settings, emulator=False)
+    assert list(made.posteriors) == ["DiffHOD", "exact expectation"]
+    rows = made.rows()
+    for row in rows.values():
+        # One mock in ten thousand lies beyond 4 sigma.
+        assert abs(row["mu_cen"]["bias"]) < 4
+        assert abs(row["mu_sat"]["bias"]) < 4
+        assert row["r_hat"] < 1.1
+    for name in STRENGTHS.names:
+        a, b = (rows[label][name] for label in rows)
+        # Each averages three catalogues of its own: by chance apart by sqrt(2/3) sigma.
+        assert abs(a["median"] - b["median"]) < 4 * math.sqrt(2 / 3) * max(a["sd"], b["sd"])
+    assert json.loads((tmp_path / "strengths.json").read_text())["settings"]["mu_cen"] == 0.78
+    again = run_strength_experiment(haloes, tmp_path, settings=settings, emulator=False)
+    for label, posterior in made.posteriors.items():
+        np.testing.assert_array_equal(posterior.draws, again.posteriors[label].draws)
+
+
+# ---------------------------------------------------------------------- the command
+@pytest.fixture
+def run(capsys):
+    def inner(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return left.value.code, said.out, said.err
+
+    return inner
+
+
+@pytest.fixture(scope="module")
+def file(haloes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("haloes") / "haloes.h5"
+    haloes.write(path)
+    return path
+
+
+def test_command_gives_what_the_api_gives(run, file, made, tmp_path):
+    result, _ = made
+    options = [
+        text for name, value in SMALL.items() if name != "fiducial"
+        for text in (f"--{name.replace('_', '-')}", value)
+    ]  # fmt: skip
+    options += [
+        text for name, value in zip(PRIORS.names, THETA, strict=True)
+        for text in (f"--{name.replace('_', '-')}", value)
+    ]  # fmt: skip
+    code, out, err = run("diffhod", file, *options, "--out", tmp_path / "o", "--workers", 1,
+                         "--json")  # fmt: skip
+    assert code == 0, err
+    document = json.loads(out)
+    ours = json.loads(json.dumps(result.to_dict()))
+    assert document["nuts"] == ours["nuts"]
+    assert document["emcee"] == ours["emcee"]
+    assert document["prepared"] == ours["prepared"]
+    assert (tmp_path / "o" / "posteriors.png").stat().st_size > 10_000
+
+
+def test_command_refuses_in_one_line(run, file, tmp_path):
+    for options, words in (
+        ([], "--out: must be given"),
+        (["--out", tmp_path, "--mu-cen", 0.3], "--mu-cen: has no meaning with --statistic power"),
+        (["--out", tmp_path, "--statistic", "omega", "--mesh", 32], "--mesh: has no meaning"),
+        (["--out", tmp_path, "--calibration", 3], "must be 0 or at least 12"),
+        (["--out", tmp_path, "--sigma-logM", -1.0], "sigma_logM"),
+    ):
+        code, out, err = run("diffhod", file, *options)
+        lines = [x for x in err.splitlines() if x.startswith("error: ")]
+        assert (code, out, len(lines)) == (2, "", 1), err
+        assert words in lines[0]
