@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import time
 
 import numpy as np
 import pytest
@@ -305,6 +307,42 @@ def test_processes_give_the_bits_of_one():
     for a, b in zip(one, two, strict=True):
         np.testing.assert_array_equal(a["u"], b["u"])
     np.testing.assert_array_equal(walk, again["theta"])
+
+
+def test_workers_end_with_a_killed_parent(fresh, tmp_path):
+    """The parent is killed while a worker waits: nothing of them is left after a moment."""
+    done = fresh(
+        """
+        import os, signal, time
+        from pysoftcorr.diffhod.workers import Workers
+
+        class Nothing:
+            def target(self):
+                return self
+
+            def pid(self):
+                return os.getpid()
+
+        def pid(target):
+            return os.getpid()
+
+        if __name__ == "__main__":
+            with Workers(Nothing(), 2) as workers:
+                print(workers.submit(pid).result(), flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        ok=False,
+        folder=tmp_path,
+    )
+    worker = int(done.stdout)
+    for _ in range(200):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail(f"process {worker} is still there")
 
 
 def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path):

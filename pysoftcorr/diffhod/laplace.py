@@ -15,6 +15,7 @@ __all__ = ["draw_within", "laplace"]
 FloatArray = npt.NDArray[np.float64]
 
 _ITERATIONS = 30
+_MARGIN = 0.5
 
 
 def laplace(target: Target, start: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
@@ -29,7 +30,8 @@ def laplace(target: Target, start: npt.ArrayLike) -> tuple[FloatArray, FloatArra
     Returns
     -------
     peak : ndarray, shape (d,)
-        Within the bounds of the priors.
+        Within the bounds of the priors by half a width at least: nearer to a bound the density
+        about it is not normal, and its curvature says nothing of its extent.
     covariance : ndarray, shape (d, d)
         (J^T C^-1 J + prior)^-1 there, without regard to bounds.
 
@@ -46,7 +48,7 @@ def laplace(target: Target, start: npt.ArrayLike) -> tuple[FloatArray, FloatArra
     """
     priors, likelihood = target.priors, target.likelihood
     prior = 1 / np.square(priors.sd)
-    at = priors.inside(start)
+    at = priors.inside(start, margin=_MARGIN)
     value = target.log_posterior(at)
     if not np.isfinite(value):
         raise ValueError(f"the posterior density is 0 at the start, {at.tolist()}")
@@ -58,7 +60,7 @@ def laplace(target: Target, start: npt.ArrayLike) -> tuple[FloatArray, FloatArra
         slope = whitened.T @ left - prior * (at - priors.mean)
         step = np.linalg.solve(precision, slope)
         for _ in range(8):
-            new = priors.inside(at + step)
+            new = priors.inside(at + step, margin=_MARGIN)
             found = target.log_posterior(new)
             if found > value:
                 break

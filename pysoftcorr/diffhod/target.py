@@ -80,11 +80,12 @@ class Priors:
             return _NEGATIVE_INFINITY
         return float(-0.5 * (((t - self.mean) / np.array(self.sd)) ** 2).sum())
 
-    def inside(self, theta: npt.ArrayLike) -> FloatArray:
-        """The nearest point a hundredth of the width within the range."""
-        margin = 0.01 * np.minimum(self.sd, np.subtract(self.high, self.low))
-        clipped = np.clip(theta, np.array(self.low) + margin, np.array(self.high) - margin)
-        return np.asarray(clipped, dtype=np.float64)
+    def inside(self, theta: npt.ArrayLike, *, margin: float = 0.01) -> FloatArray:
+        """The nearest point so far within the range: by a part of the width, or of a tenth of the
+        range if that is less."""
+        width = np.minimum(self.sd, np.subtract(self.high, self.low) / 10)
+        low, high = np.array(self.low) + margin * width, np.array(self.high) - margin * width
+        return np.asarray(np.clip(theta, low, high), dtype=np.float64)
 
 
 #: Those of Horowitz et al. (2022); the width of the step is above `SIGMA_LEAST`.
