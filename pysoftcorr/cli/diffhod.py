@@ -32,7 +32,7 @@ _OWN = (
     Setting("covariance", int, None, "Realisations of the covariance [default: 100].", _DATA,
             least=4),
     Setting("seed", int, 1, "Seed of everything random.", _DATA, least=0),
-    Setting("tau", float, None, "Temperature of the relaxed galaxies [default: 0.5; omega: 0.1].",
+    Setting("tau", float, None, "Temperature of the relaxed galaxies [default: 0.3; omega: 0.1].",
             _MODEL),
     Setting("mesh", int, None, "Cells along a side [default: 32; paper: 64].", _MODEL, least=4),
     Setting("k_max", float, None, "Largest wavenumber, h/Mpc [default: 1].", _MODEL),

@@ -85,7 +85,7 @@ class PowerSettings:
     """
 
     fiducial: tuple[float, ...] = FIDUCIAL
-    tau: float = 0.5
+    tau: float = 0.3
     modulate: bool = False
     mesh: int = 64
     k_max: float = 1.0

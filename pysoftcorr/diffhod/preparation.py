@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pysoftcorr.diffhod.calibration import Calibration, calibrate
 from pysoftcorr.diffhod.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from pysoftcorr.diffhod.exact import ExactPower, mock_covariance
 from pysoftcorr.diffhod.laplace import draw_within, laplace
+from pysoftcorr.diffhod.model import ClippedTrials
 from pysoftcorr.diffhod.smooth import SmoothPower
 from pysoftcorr.diffhod.target import PRIORS, Coordinates, GaussianLikelihood, Target
 from pysoftcorr.diffhod.workers import Workers, one_thread
@@ -192,7 +194,10 @@ class _Corrected:
         self.model, self.calibration = model, calibration
 
     def __call__(self, theta: Any) -> Any:
-        found = self.model(theta)
+        # Trajectories pass where no posterior is; haloes clipped at the peak are in the report.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ClippedTrials)
+            found = self.model(theta)
         return found if self.calibration is None else self.calibration(theta, found)
 
 
