@@ -5,9 +5,7 @@ Importing the package starts nothing: Julia starts with the first call that need
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
+from pysoftcorr._lazy import lazy
 from pysoftcorr._version import __version__
 
 # Public name -> module; loaded when first used, so that the import stays light.
@@ -36,14 +34,4 @@ _PUBLIC = {
 
 __all__ = ["__version__", *_PUBLIC]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _PUBLIC)

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 import pysoftcorr
+from pysoftcorr.cli import main
 
 Fresh = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +52,33 @@ def fresh() -> Fresh:
         return done
 
     return run
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in this process: exit status, stdout, stderr."""
+    monkeypatch.setenv("PYSOFTCORR_THREADS", os.environ.get("PYSOFTCORR_THREADS", "2"))
+
+    def inner(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return left.value.code, said.out, said.err
+
+    return inner
+
+
+@pytest.fixture
+def fails(run: Run) -> Callable[..., str]:
+    """Run a command that must fail in one line; gives the line."""
+
+    def inner(*arguments: object) -> str:
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, ""), err
+        lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
+        assert len(lines) == 1, err
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+    return inner

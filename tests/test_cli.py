@@ -18,7 +18,6 @@ from astropy.table import Table
 import pysoftcorr
 from pysoftcorr.binning import Binning
 from pysoftcorr.catalog import Catalog, StarCatalog
-from pysoftcorr.cli import main
 from pysoftcorr.correlation import landy_szalay, rho_statistics, xi_pm
 from pysoftcorr.demo import demo_stars, demo_stars_path
 from pysoftcorr.finding import find
@@ -38,21 +37,6 @@ def stars(tmp_path):
     path = tmp_path / "stars.fits"
     Table.read(demo_stars_path())[:80].write(path)
     return str(path)
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command in this process: exit status, stdout, stderr."""
-    monkeypatch.setenv("PYSOFTCORR_THREADS", os.environ.get("PYSOFTCORR_THREADS", "2"))
-
-    def inner(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return left.value.code, said.out, said.err
-
-    return inner
 
 
 def softcorr(*arguments, **options):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import h5py
 import numpy as np
@@ -20,36 +19,6 @@ from pysoftcorr.mocks import (
 )
 
 BINS = ["--bins", "log:0.2:12:8"]
-
-
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run a command in this process: exit status, stdout, stderr."""
-    monkeypatch.setenv("PYSOFTCORR_THREADS", os.environ.get("PYSOFTCORR_THREADS", "2"))
-
-    def inner(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return left.value.code, said.out, said.err
-
-    return inner
-
-
-@pytest.fixture
-def fails(run):
-    """Run a command that must fail in one line; gives the line."""
-
-    def inner(*arguments):
-        code, out, err = run(*arguments)
-        assert (code, out) == (2, ""), err
-        lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
-        assert len(lines) == 1, err
-        assert lines[0].startswith("error: ")
-        return lines[0]
-
-    return inner
 
 
 @pytest.fixture(scope="module")

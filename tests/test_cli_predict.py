@@ -15,7 +15,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from pysoftcorr import plots  # noqa: E402
-from pysoftcorr.cli import main  # noqa: E402
 from pysoftcorr.emulator import Emulator  # noqa: E402
 from pysoftcorr.emulator.model_file import shipped_model  # noqa: E402
 from pysoftcorr.mocks import BoxCorrelations  # noqa: E402
@@ -34,20 +33,6 @@ def emulator():
 @pytest.fixture(scope="module")
 def model(emulator, tmp_path_factory):
     return emulator.save(tmp_path_factory.mktemp("model") / "m.h5")
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process: exit status, stdout, stderr."""
-
-    def inner(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return left.value.code, said.out, said.err
-
-    return inner
 
 
 @pytest.fixture(autouse=True)

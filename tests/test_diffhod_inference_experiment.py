@@ -13,7 +13,6 @@ pytest.importorskip("pyro")
 pytest.importorskip("emcee")
 arviz = pytest.importorskip("arviz")
 
-from pysoftcorr.cli import main  # noqa: E402
 from pysoftcorr.diffhod import power_spectrum  # noqa: E402
 from pysoftcorr.diffhod.calibration import calibrate  # noqa: E402
 from pysoftcorr.diffhod.exact import ExactPower, mock_covariance  # noqa: E402
@@ -258,18 +257,6 @@ def test_strengths_through_the_catalogue_and_exactly(tmp_path):
 
 
 # ---------------------------------------------------------------------- the command
-@pytest.fixture
-def run(capsys):
-    def inner(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return left.value.code, said.out, said.err
-
-    return inner
-
-
 @pytest.fixture(scope="module")
 def file(haloes, tmp_path_factory):
     path = tmp_path_factory.mktemp("haloes") / "haloes.h5"

@@ -12,7 +12,6 @@ pytest.importorskip("pyro")
 pytest.importorskip("arviz")
 from analytic_emulator import HOD, AnalyticEmulator  # noqa: E402
 
-from pysoftcorr.cli import main  # noqa: E402
 from pysoftcorr.emulator import Emulator  # noqa: E402
 from pysoftcorr.inference import (  # noqa: E402
     LogPosterior,
@@ -122,35 +121,6 @@ def test_bad_descents(arguments, options, error, text):
 
 
 # ---------------------------------------------------------------------- commands
-@pytest.fixture
-def run(capsys):
-    """Run a command in this process: exit status, stdout, stderr."""
-
-    def inner(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return left.value.code, said.out, said.err
-
-    return inner
-
-
-@pytest.fixture
-def fails(run):
-    """Run a command that must fail in one line; gives the line."""
-
-    def inner(*arguments):
-        code, out, err = run(*arguments)
-        assert (code, out) == (2, ""), err
-        lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
-        assert len(lines) == 1, err
-        assert lines[0].startswith("error: ")
-        return lines[0]
-
-    return inner
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.h5"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from pysoftcorr._lazy import lazy
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
@@ -34,14 +33,4 @@ def require_torch() -> None:
         ) from error
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    require_torch()
-    value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy(__name__, _PUBLIC, before=require_torch)
