@@ -16,9 +16,10 @@ arviz = pytest.importorskip("arviz")
 from pysoftcorr.diffhod import power_spectrum  # noqa: E402
 from pysoftcorr.diffhod.calibration import calibrate  # noqa: E402
 from pysoftcorr.diffhod.exact import ExactPower, mock_covariance  # noqa: E402
-from pysoftcorr.diffhod.experiment import PowerSettings, run_power_experiment  # noqa: E402
+from pysoftcorr.diffhod.experiment import run_power_experiment  # noqa: E402
 from pysoftcorr.diffhod.laplace import draw_within, laplace  # noqa: E402
 from pysoftcorr.diffhod.preparation import Bench  # noqa: E402
+from pysoftcorr.diffhod.settings import PowerSettings  # noqa: E402
 from pysoftcorr.diffhod.smooth import SmoothPower  # noqa: E402
 from pysoftcorr.diffhod.strengths import (  # noqa: E402
     STRENGTHS,
@@ -109,6 +110,11 @@ def test_calibration_takes_out_what_is_linear_and_measures_the_rest():
     tensor = found(torch.as_tensor(points[0]), torch.as_tensor(fixed.mean(axis=0)[0]))
     np.testing.assert_allclose(tensor.numpy(), corrected[0], rtol=1e-12)
     assert calibrate(points, fixed[:1].swapaxes(0, 1), drawn, covariance).scatter is None
+    # With spare sets: the correction is that of those used, the scatter what one of them has.
+    used = calibrate(points, np.moveaxis(fixed, 0, 1), drawn, covariance, used=1)
+    alone = calibrate(points, fixed[:1].swapaxes(0, 1), drawn, covariance)
+    np.testing.assert_array_equal(used.coefficients, alone.coefficients)
+    assert used.scatter == pytest.approx(4 * found.scatter, rel=1e-12)
 
 
 def test_calibration_refuses_too_few_points():
@@ -138,6 +144,16 @@ def test_smooth_power_does_not_remember_where_it_was(haloes):
         assert slope[j] == pytest.approx(by_difference, rel=1e-4, abs=1e-3 * abs(slope).max())
     assert (other.spectra(THETA, [1, 2])[0] != other.spectra(THETA, [2])[0]).any()
     np.testing.assert_array_equal(other.spectra(THETA, [1, 2])[1], other.spectra(THETA, [2])[0])
+
+
+def test_spare_sets_are_given_and_not_averaged(haloes):
+    options = {"seed": 3, "mesh": 16, "k_max": 0.6, "reference": THETA}
+    plain = SmoothPower(haloes, realisations=2, **options)
+    spare = SmoothPower(haloes, realisations=2, spare=1, **options)
+    assert spare.each(THETA).shape == (3, plain.k.size)
+    np.testing.assert_array_equal(spare(THETA), plain(THETA))
+    np.testing.assert_allclose(spare.each(THETA)[:2].mean(dim=0), plain(THETA), rtol=1e-12)
+    assert (spare.each(THETA)[2] != spare.each(THETA)[0]).all()
 
 
 def test_laplace_of_a_bounded_prior():
@@ -171,6 +187,8 @@ def test_experiment_keeps_all_that_it_found(made):
     p = result.prepared
     assert set(p.calibrations) == {"smooth", "exact"}
     assert 0 < p.model_variance < 0.5
+    # Reweighted points have far less noise of their own than two catalogues of galaxies.
+    assert p.calibrations["smooth"].scatter < 0.3 * p.calibrations["exact"].scatter
     np.testing.assert_array_equal(p.likelihood().covariance, (1 + p.model_variance) * p.covariance)
 
 
@@ -196,6 +214,19 @@ def test_processes_and_an_interruption_change_nothing(made, haloes, tmp_path):
     np.testing.assert_array_equal(again.nuts.draws, result.nuts.draws)
 
 
+def test_relaxed_trials_are_an_option(haloes, tmp_path):
+    settings = PowerSettings(**{**SMALL, "draw": "relaxed", "steps": 4})
+    made = run_power_experiment(haloes, tmp_path, settings=settings, emcee=False)
+    assert made.nuts.draws.shape == (2, 4, 5)
+    bench = Bench(haloes, tmp_path / "problem.h5", {"noise": 0, "seed": 1})
+    bench.identity.update(draw="relaxed", tau=0.5, realisations=2, modulate=False, mesh=16,
+                          k_max=0.6)  # fmt: skip
+    near = np.array(THETA), np.diag([0.01] * 5)
+    assert bench.smooth(near).model.reference is None
+    assert bench.smooth(near).model.realisations == 2
+    assert "smooth: " in made.report()
+
+
 def test_other_settings_do_not_mix(made, haloes):
     _, folder = made
     with pytest.raises(ValueError, match=r"tau = 0.5 there, 0.3 here.*overwrite=True"):
@@ -204,6 +235,8 @@ def test_other_settings_do_not_mix(made, haloes):
         run_power_experiment(haloes[1:], folder, settings=PowerSettings(**SMALL))
     with pytest.raises(ValueError, match="calibration = 5: must be 0 or at least 12"):
         PowerSettings(calibration=5)
+    with pytest.raises(ValueError, match="draw = 'cold': must be one of reweighted, relaxed"):
+        PowerSettings(draw="cold")
     with pytest.raises(ValueError, match="no preset named 'huge'"):
         PowerSettings.preset("huge")
 
@@ -291,6 +324,8 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         (["--out", tmp_path, "--mu-cen", 0.3], "--mu-cen: has no meaning with --statistic power"),
         (["--out", tmp_path, "--statistic", "omega", "--mesh", 32], "--mesh: has no meaning"),
         (["--out", tmp_path, "--calibration", 3], "must be 0 or at least 12"),
+        (["--out", tmp_path, "--draw", "cold"], "must be one of reweighted, relaxed"),
+        (["--out", tmp_path, "--density", 0], "density = 0: must be 0.1 to 10000"),
         (["--out", tmp_path, "--sigma-logM", -1.0], "sigma_logM"),
     ):
         code, out, err = run("diffhod", file, *options)

@@ -20,7 +20,13 @@ from pysoftcorr.diffhod.occupation import (  # noqa: E402
     mean_ncen,
     mean_nsat,
 )
-from pysoftcorr.diffhod.relaxed import calibrated, relaxed_mean, trial_weights  # noqa: E402
+from pysoftcorr.diffhod.relaxed import (  # noqa: E402
+    PLAIN,
+    REACH,
+    calibrated,
+    relaxed_mean,
+    trial_weights,
+)
 from pysoftcorr.mocks import HODModel, alignment  # noqa: E402
 from pysoftcorr.mocks import hod as exact  # noqa: E402
 from pysoftcorr.mocks.design import _Z07  # noqa: E402
@@ -28,31 +34,43 @@ from pysoftcorr.mocks.design import _Z07  # noqa: E402
 F64 = torch.float64
 
 
-def quadrature(log_odds: float, tau: float) -> float:
-    """E[sigmoid((l + eps)/tau)] by its definition."""
+def bent(x: float, reach: float) -> float:
+    """The sigmoid, its smaller part v made (v - a)^2/v of the same height at x = 0, and 0 below
+    a, its value at the reach."""
+    a = special.expit(-reach)
+    v = max(special.expit(-abs(x)), a)
+    small = (v - a) ** 2 / v / (1 - 2 * a) ** 2
+    return 1 - small if x > 0 else small
+
+
+def quadrature(log_odds: float, tau: float, reach: float) -> float:
+    """E[W((l + eps)/tau)] by its definition."""
 
     def f(eps: float) -> float:
         density = special.expit(eps) * special.expit(-eps)
-        return special.expit((log_odds + eps) / tau) * density
+        return bent((log_odds + eps) / tau, reach) * density
 
-    value = integrate.quad(f, -60, 60, points=[-log_odds], limit=500, epsabs=0, epsrel=1e-11)
+    joints = [-log_odds + s * tau * reach for s in (-1, 0, 1) if s * reach < 1e3]
+    value = integrate.quad(f, -60, 60, points=joints, limit=500, epsabs=0, epsrel=1e-11)
     return value[0]
 
 
+@pytest.mark.parametrize("reach", [np.inf, REACH])
 @pytest.mark.parametrize("tau", [0.01, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("log_odds", [-14.0, -3.0, 0.3, 6.0])
-def test_mean_of_relaxed_trial(tau: float, log_odds: float) -> None:
-    mean, slope = relaxed_mean([log_odds], tau)
-    assert mean[0] == pytest.approx(quadrature(log_odds, tau), rel=1e-10)
+def test_mean_of_relaxed_trial(tau: float, log_odds: float, reach: float) -> None:
+    mean, slope = relaxed_mean([log_odds], tau, reach)
+    wide = 40.0 if np.isinf(reach) else reach
+    assert mean[0] == pytest.approx(quadrature(log_odds, tau, wide), rel=1e-10)
     h = 1e-4
-    above, below = (relaxed_mean([log_odds + d], tau)[0][0] for d in (h, -h))
+    above, below = (relaxed_mean([log_odds + d], tau, reach)[0][0] for d in (h, -h))
     assert slope[0] == pytest.approx((above - below) / (2 * h), rel=1e-6)
 
 
 @pytest.mark.parametrize("tau", [0.02, 0.1, 0.5, 0.9])
 def test_calibrated_mean_is_the_probability(tau: float) -> None:
     log_odds = torch.linspace(-25, 25, 1234, dtype=F64)
-    mean = relaxed_mean(calibrated(log_odds, tau), tau)[0]
+    mean = relaxed_mean(calibrated(log_odds, tau), tau, REACH)[0]
     np.testing.assert_allclose(mean, special.expit(log_odds.numpy()), rtol=2e-9)
     # Without it rare trials have too much, in the known proportion.
     bare = relaxed_mean(log_odds[:1], tau)[0] / special.expit(log_odds[:1].numpy())
@@ -79,7 +97,7 @@ def test_occupation_mean_is_that_of_zheng(row: int) -> None:
     mass = np.geomspace(10**11.5, 1e15, 80)
     t = torch.tensor(theta, dtype=F64)
     odds = log_odds_central(torch.as_tensor(np.log10(mass)), t)
-    central = relaxed_mean(calibrated(odds, 0.1), 0.1)[0]
+    central = relaxed_mean(calibrated(odds, 0.1), 0.1, REACH)[0]
     some = model.mean_ncen(mass) > 1e-13
     np.testing.assert_allclose(central[some], model.mean_ncen(mass)[some], rtol=1e-6)
     trials = 64 * np.maximum(mass / 1e13, 1)
@@ -87,7 +105,7 @@ def test_occupation_mean_is_that_of_zheng(row: int) -> None:
     some = (log_p > -30) & (log_p < 0)
     assert some.sum() > 15
     odds = torch.as_tensor(log_p[some] - np.log(-np.expm1(log_p[some])))
-    satellites = trials[some] * relaxed_mean(calibrated(odds, 0.1), 0.1)[0]
+    satellites = trials[some] * relaxed_mean(calibrated(odds, 0.1), 0.1, REACH)[0]
     np.testing.assert_allclose(satellites, model.mean_nsat(mass)[some], rtol=1e-6)
 
 
@@ -110,29 +128,45 @@ def test_occupations_and_their_derivatives(modulate: bool) -> None:
     assert torch.isfinite(torch.autograd.grad(value, theta)[0]).all()
 
 
-def test_trial_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("reach", [PLAIN, REACH, 2.0])
+def test_trial_weights(monkeypatch: pytest.MonkeyPatch, reach: float) -> None:
     rng = np.random.default_rng(2)
-    odds = torch.tensor(rng.normal(size=50), dtype=F64, requires_grad=True)
-    noise = torch.tensor(rng.logistic(size=1000), dtype=F64)
-    host = torch.tensor(rng.integers(0, 50, 1000))
-    plain = torch.sigmoid((odds[host] + noise) / 0.1)
-    expected = torch.autograd.grad((plain * plain).sum(), odds)[0]
+    odds = torch.tensor(rng.normal(size=5), dtype=F64, requires_grad=True)
+    noise = torch.tensor(rng.logistic(size=150), dtype=F64)
+    host = torch.tensor(rng.integers(0, 5, 150))
+    x = (odds[host] + noise) / 0.1
+    expected = [bent(v, reach) for v in x.tolist()]
+    if reach == PLAIN:  # the published form
+        np.testing.assert_allclose(expected, torch.sigmoid(x).detach(), atol=5e-9)
+    assert np.ptp(expected) == 1.0
     for part in (1 << 20, 64):
         monkeypatch.setattr("pysoftcorr.diffhod.relaxed._CHUNK", part)
-        w = trial_weights(odds, noise, host, tau=0.1)
-        np.testing.assert_allclose(w.detach(), plain.detach(), atol=3e-9)
-        gradient = torch.autograd.grad((w * w).sum(), odds)[0]
-        np.testing.assert_allclose(gradient, expected, rtol=1e-6)
-    # Rare points have no weight at all, and it ends without a step.
-    x = torch.linspace(-2.05, -1.95, 101, dtype=F64)
-    w = trial_weights(torch.zeros(1, dtype=F64), x, torch.zeros(101).long(), tau=0.1)
-    assert (w[:50] == 0).all()
-    assert (w[51:] > 0).all()
-    assert w.diff().max() < 1.5e-10
+
+        def weights(o: torch.Tensor) -> torch.Tensor:
+            return trial_weights(o, noise, host, tau=0.1, reach=reach)
+
+        np.testing.assert_allclose(weights(odds).detach(), expected, rtol=1e-12, atol=1e-15)
+        assert torch.autograd.gradcheck(weights, (odds,), eps=1e-7, atol=1e-5)
+
+
+def test_weights_end_without_a_step_or_a_corner() -> None:
+    odds = torch.zeros(601, dtype=F64, requires_grad=True)
+    noise = torch.linspace(-0.63, 0.63, 601, dtype=F64)
+    w = trial_weights(odds, noise, torch.arange(601), tau=0.1)
+    slope = torch.autograd.grad(w.sum(), odds)[0]
+    outside = noise.abs() >= 0.1 * REACH
+    assert (w[outside].detach() == (noise[outside] > 0)).all()
+    assert (slope[outside] == 0).all()
+    assert (slope[~outside] > 0).all()
+    # The steepest of the sigmoid is 2.5, and its curvature 0.096/tau^2; that of the bend is less.
+    assert 2.4 < slope.max() < 2.6
+    assert slope.diff().abs().max() < 10 * 1.26 / 600
+    np.testing.assert_allclose(w.detach() + w.detach().flip(0), 1.0, atol=1e-15)
+    assert (w.detach() - torch.sigmoid(noise / 0.1)).abs().max() < 0.005
 
 
 def test_relaxed_draws() -> None:
-    """Mean and mean square of stratified draws: p, and p - tau p (1 - p)/g'."""
+    """Mean and mean square of stratified draws: p, and about p - tau p (1 - p)/g'."""
     u = (torch.arange(200_000, dtype=F64) + 0.5) / 200_000
     noise = torch.logit(u)
     for p0 in (0.003, 0.3, 0.9):
@@ -144,7 +178,12 @@ def test_relaxed_draws() -> None:
         log_odds = torch.logit(p.detach()).requires_grad_()
         rate = torch.autograd.grad(calibrated(log_odds, 0.2), log_odds)[0].item()
         expected = p0 - 0.2 * p0 * (1 - p0) / rate
-        assert (z.detach() ** 2).mean().item() == pytest.approx(expected, rel=2e-3)
+        # Exactly so but for the bend of the tails, 0.005 of the weight at most.
+        assert (z.detach() ** 2).mean().item() == pytest.approx(expected, rel=0.02)
+        bare = relaxed_bernoulli(p.detach(), noise, tau=0.2, calibrate=False)
+        mean, slope = relaxed_mean(log_odds.detach(), 0.2)
+        assert bare.mean().item() == pytest.approx(mean, rel=1e-3)
+        assert (bare**2).mean().item() == pytest.approx(mean - 0.2 * slope, rel=2e-3)
     certain = relaxed_bernoulli(torch.tensor([0.0, 1.0], dtype=F64), noise[1000:1002])
     assert certain.tolist() == pytest.approx([0.0, 1.0], abs=1e-12)
     with pytest.raises(ValueError, match="probability must lie"):

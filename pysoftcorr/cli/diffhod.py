@@ -32,22 +32,26 @@ _OWN = (
     Setting("covariance", int, None, "Realisations of the covariance [default: 100].", _DATA,
             least=4),
     Setting("seed", int, 1, "Seed of everything random.", _DATA, least=0),
-    Setting("tau", float, None, "Temperature of the relaxed galaxies [default: 0.3; omega: 0.1].",
+    Setting("draw", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or relaxed "
+            "trials; power alone [default: reweighted].", _MODEL,
+            choices=("reweighted", "relaxed")),
+    Setting("density", float, None, "Reweighted points for each galaxy [default: 16].", _MODEL),
+    Setting("tau", float, None, "Temperature of relaxed trials [default: 0.3; omega: 0.1].",
             _MODEL),
     Setting("mesh", int, None, "Cells along a side [default: 32; paper: 64].", _MODEL, least=4),
     Setting("k_max", float, None, "Largest wavenumber, h/Mpc [default: 1].", _MODEL),
     Setting("modulate", bool, None, "Multiply the mean number of satellites by that of central "
             "galaxies.", _MODEL),
-    Setting("realisations", int, None, "Sets of fixed random numbers that models average over "
-            "[default: 2; paper: 4; omega: 4].", _MODEL, least=1),
+    Setting("realisations", int, None, "Sets of fixed random numbers that the exact HOD and "
+            "relaxed trials average over [default: 2; paper: 4; omega: 4].", _MODEL, least=1),
     Setting("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
             "[default: 100; paper: 1000].", _MODEL, least=0),
     Setting("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
             _MODEL, least=0),
     _whole("chains", "Chains of NUTS [default: 3]."),
-    _whole("warmup", "Steps of warm-up of each [default: 50; paper: 300; omega: 60]."),
+    _whole("warmup", "Steps of warm-up of each [default: 100; paper: 300; omega: 60]."),
     _whole("steps", "Steps of each after it [default: 120; paper: 700; omega: 300]."),
-    Setting("accept", float, None, "Acceptance that the step size aims at [default: 0.8].",
+    Setting("accept", float, None, "Acceptance that the step size aims at [default: 0.97].",
             _SAMPLERS),
     Setting("emcee", bool, True, "Run emcee on the exact HOD, too.", _SAMPLERS),
     _whole("walkers", "Walkers of emcee [default: 10]."),
@@ -61,8 +65,9 @@ _OWN = (
 _TAKEN = {setting.name for setting in _OWN}
 SETTINGS = {"diffhod": (*_OWN, *(s for s in mocks._READING if s.name not in _TAKEN))}
 _HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-_POWER = ("tau", "modulate", "mesh", "k_max", "realisations", "calibration", "covariance",
-          "chains", "warmup", "steps", "walkers", "burn", "walker_steps", "accept")  # fmt: skip
+_POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realisations", "calibration",
+          "covariance", "chains", "warmup", "steps", "accept", "walkers", "burn",
+          "walker_steps")  # fmt: skip
 _OMEGA = ("mu_cen", "mu_sat", "tau", "realisations", "covariance", "chains", "warmup", "steps")
 
 
@@ -97,7 +102,8 @@ def _tell(text: str) -> None:
 
 
 def _power(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
-    from pysoftcorr.diffhod.experiment import FIDUCIAL, PowerSettings, run_power_experiment
+    from pysoftcorr.diffhod.experiment import run_power_experiment
+    from pysoftcorr.diffhod.settings import FIDUCIAL, PowerSettings
 
     changes = {n: settings[n] for n in _POWER if settings[n] is not None}
     fiducial = [

@@ -35,7 +35,7 @@ class Calibration:
     scatter : float
         Variance that the fixed random numbers leave in the corrected model, averaged over the
         points, as a fraction of that of the data: (1/n) trace of C^-1 V. None if it could not
-        be measured: there is one realisation.
+        be measured: there is one set of numbers.
     offset : float
         The same of the correction itself at the points, root mean square: by how many sigma of
         the data the model was off, a bin.
@@ -68,6 +68,8 @@ def calibrate(
     fixed: npt.ArrayLike,
     drawn: npt.ArrayLike,
     covariance: npt.ArrayLike,
+    *,
+    used: int | None = None,
 ) -> Calibration:
     """Fit the correction of a model of fixed random numbers.
 
@@ -81,6 +83,9 @@ def calibrate(
         One draw at each point, with random numbers that no other point shares.
     covariance : array_like, shape (n, n)
         Of the data, to measure by.
+    used : int, optional
+        How many of the sets, the first, the model averages over; the others serve to measure the
+        scatter. All by default.
 
     Raises
     ------
@@ -98,23 +103,24 @@ def calibrate(
         raise ValueError(f"{number} points: {d} parameters take at least {2 * (1 + d)}")
     centre = at.mean(axis=0)
     basis = np.column_stack([np.ones(number), at - centre])
-    mean = x.mean(axis=1)
+    realisations, bins = x.shape[1:]
+    used = realisations if used is None else used
+    mean = x[:, :used].mean(axis=1)
     coefficients = np.linalg.lstsq(basis, y - mean, rcond=None)[0]
     precision = np.linalg.inv(np.asarray(covariance, dtype=np.float64))
 
     def size(values: FloatArray) -> float:
         return float(np.einsum("...i,ij,...j->...", values, precision, values).mean())
 
-    realisations, bins = x.shape[1:]
     scatter = None
     if realisations > 1:
         # How far one set of numbers strays from the others, but for what is linear.
-        strays = x - mean[:, None, :]
+        strays = x - x.mean(axis=1)[:, None, :]
         left = strays.reshape(number, -1)
         left = left - basis @ np.linalg.lstsq(basis, left, rcond=None)[0]
         single = size(left.reshape(x.shape)) * realisations / (realisations - 1)
         single *= number / (number - 1 - d)
-        scatter = single / bins / realisations
+        scatter = single / bins / used
     return Calibration(
         centre, coefficients, scatter, float(np.sqrt(size(basis @ coefficients) / bins))
     )

@@ -59,8 +59,8 @@ class EnsemblePlan:
             raise ValueError(f"walkers = {self.walkers}: must be even")
 
 
-def _log_posterior(target: Target, theta: FloatArray) -> float:
-    return target.log_posterior(theta)
+def _log_density(target: Target, u: FloatArray) -> float:
+    return target.log_density(u)
 
 
 class _Pool:
@@ -73,7 +73,7 @@ class _Pool:
     def map(self, function: Callable[..., Any], points: Iterable[FloatArray]) -> list[float]:
         chosen = list(points)
         self.evaluations += len(chosen)
-        return self.workers.map(_log_posterior, chosen)
+        return self.workers.map(_log_density, chosen)
 
 
 def run_emcee(
@@ -90,7 +90,7 @@ def run_emcee(
     workers : Workers
     plan : EnsemblePlan
     starts : array_like, shape (walkers, d)
-        Parameters.
+        In the coordinates of the target; parameters, if it has none.
     folder : Path, optional
         Where the state is written after each block, as ``emcee.h5``. A run that was killed and
         goes on gives the same bits as one that was not.
@@ -98,7 +98,7 @@ def run_emcee(
     Returns
     -------
     dict of ndarray
-        ``theta`` (steps, walkers, d) and ``log_posterior`` (steps, walkers), burn-in first;
+        ``u`` (steps, walkers, d), coordinates, and ``log_density`` (steps, walkers), burn-in first;
         ``accepted``, the moves taken of each step; ``block_seconds``, ``block_evaluations`` and
         ``block_steps``.
 
@@ -123,8 +123,8 @@ def run_emcee(
     identity = {**asdict(plan), "kind": "emcee", "starts": begin.tolist()}
     identity.pop("steps")
     arrays: Arrays = {
-        "theta": np.empty((0, plan.walkers, d)),
-        "log_posterior": np.empty((0, plan.walkers)),
+        "u": np.empty((0, plan.walkers, d)),
+        "log_density": np.empty((0, plan.walkers)),
         "accepted": np.empty(0, dtype=np.int64),
         "block_steps": np.empty(0, dtype=np.int64),
         "block_seconds": np.empty(0),
@@ -137,30 +137,30 @@ def run_emcee(
         arrays = found
     pool = _Pool(workers)
     # emcee asks for a function although the pool has it already.
-    sampler = emcee.EnsembleSampler(plan.walkers, d, _log_posterior, pool=pool)
-    if len(arrays["theta"]):
+    sampler = emcee.EnsembleSampler(plan.walkers, d, _log_density, pool=pool)
+    if len(arrays["u"]):
         place = arrays["random_place"]
         random = ("MT19937", arrays["random_keys"], int(place[0]), int(place[1]), float(place[2]))
         state = emcee.State(
-            arrays["theta"][-1], log_prob=arrays["log_posterior"][-1], random_state=random
+            arrays["u"][-1], log_prob=arrays["log_density"][-1], random_state=random
         )
     else:
         first = int(stream(plan.seed, "emcee").integers(2**32))
         state = emcee.State(begin, random_state=np.random.RandomState(first).get_state())
     total = plan.burn + plan.steps
     bar = tqdm(
-        total=total, initial=len(arrays["theta"]), unit="step", desc="emcee",
+        total=total, initial=len(arrays["u"]), unit="step", desc="emcee",
         disable=not sys.stderr.isatty(),
     )  # fmt: skip
     with bar:
-        while len(arrays["theta"]) < total:
-            done = len(arrays["theta"])
+        while len(arrays["u"]) < total:
+            done = len(arrays["u"])
             # A block ends where the burn-in does, so that its time is known.
             end = plan.burn if done < plan.burn else total
             steps = min(plan.block, end - done)
             clock, asked = time.perf_counter(), pool.evaluations
             if state.log_prob is None:
-                state.log_prob = np.array(pool.map(_log_posterior, state.coords))
+                state.log_prob = np.array(pool.map(_log_density, state.coords))
                 _refuse_dead(state.log_prob)
             sampler.reset()
             before = np.zeros(plan.walkers)
@@ -173,10 +173,8 @@ def run_emcee(
                 state = sample
                 bar.update(1)
             state = emcee.State(state, copy=True)
-            arrays["theta"] = np.concatenate([arrays["theta"], sampler.get_chain()])
-            arrays["log_posterior"] = np.concatenate(
-                [arrays["log_posterior"], sampler.get_log_prob()]
-            )
+            arrays["u"] = np.concatenate([arrays["u"], sampler.get_chain()])
+            arrays["log_density"] = np.concatenate([arrays["log_density"], sampler.get_log_prob()])
             arrays["accepted"] = np.append(arrays["accepted"], np.array(taken, dtype=np.int64))
             arrays["block_steps"] = np.append(arrays["block_steps"], steps)
             arrays["block_seconds"] = np.append(

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pysoftcorr._random import stream
 from pysoftcorr._version import __version__
-from pysoftcorr.diffhod.chains import NutsPlan, run_nuts
+from pysoftcorr.diffhod.chains import run_nuts
 from pysoftcorr.diffhod.checkpoint import whole
-from pysoftcorr.diffhod.ensemble import EnsemblePlan, run_emcee
-from pysoftcorr.diffhod.exact import COVARIANCE_FLOOR, HOD_NAMES
+from pysoftcorr.diffhod.ensemble import run_emcee
+from pysoftcorr.diffhod.exact import HOD_NAMES
 from pysoftcorr.diffhod.inference import (
     Posterior,
     compare,
@@ -29,139 +28,12 @@ from pysoftcorr.diffhod.inference import (
 )
 from pysoftcorr.diffhod.laplace import draw_within
 from pysoftcorr.diffhod.preparation import Bench, Prepared, prepare
+from pysoftcorr.diffhod.settings import PowerSettings
 from pysoftcorr.diffhod.target import PRIORS
 from pysoftcorr.diffhod.workers import Workers, usable_cores
 from pysoftcorr.mocks.halos import HaloCatalog
 
-__all__ = ["FIDUCIAL", "PRESETS", "PowerExperiment", "PowerSettings", "run_power_experiment"]
-
-FloatArray = npt.NDArray[np.float64]
-
-#: Zheng, Coil & Zehavi 2007, the sample of M_r < -20.
-FIDUCIAL = (12.02, 0.26, 11.38, 13.31, 1.06)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PowerSettings:
-    """All that the experiment follows from, but for the haloes.
-
-    Attributes
-    ----------
-    fiducial : tuple of float
-        logMmin, sigma_logM, logM0, logM1 and alpha of the mock data.
-    tau : float
-        Temperature of `DiffHOD`. Weights have the right mean at any; the density of the posterior
-        at fixed random numbers is rough where it is low, and NUTS takes small steps there.
-    modulate : bool
-        As of `HODModel`.
-    mesh : int
-        Cells a side, for both.
-    k_max : float
-        h/Mpc.
-    realisations : int
-        Sets of fixed random numbers that P(k) is averaged over, for both.
-    calibration : int
-        Points at which the bias of the fixed random numbers is measured; 0: it is left in.
-    covariance : int
-        Realisations of the exact HOD that the covariance is of.
-    floor : float
-        On the diagonal of the normalised covariance.
-    chains, warmup, steps : int
-        Of NUTS.
-    walkers, burn, walker_steps : int
-        Of emcee.
-    accept : float
-        Acceptance that the step size of NUTS is adapted to.
-    seed : int
-        Of data, covariance, starts and chains.
-    noise : int
-        Another number: other fixed random numbers in the models, and another calibration, with
-        the same data.
-
-    Raises
-    ------
-    ValueError
-        If a setting is out of range.
-    """
-
-    fiducial: tuple[float, ...] = FIDUCIAL
-    tau: float = 0.3
-    modulate: bool = False
-    mesh: int = 64
-    k_max: float = 1.0
-    realisations: int = 2
-    calibration: int = 200
-    covariance: int = 100
-    floor: float = COVARIANCE_FLOOR
-    chains: int = 3
-    warmup: int = 60
-    steps: int = 150
-    walkers: int = 10
-    burn: int = 150
-    walker_steps: int = 600
-    accept: float = 0.8
-    seed: int = 1
-    noise: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "fiducial", tuple(float(x) for x in self.fiducial))
-        if len(self.fiducial) != len(HOD_NAMES):
-            raise ValueError(f"fiducial must be {', '.join(HOD_NAMES)}, got {self.fiducial}")
-        if self.calibration and self.calibration < 2 * (1 + len(HOD_NAMES)):
-            raise ValueError(
-                f"calibration = {self.calibration}: must be 0 or at least "
-                f"{2 * (1 + len(HOD_NAMES))}"
-            )
-        if self.realisations < 1:
-            raise ValueError(f"realisations = {self.realisations}: must be at least 1")
-        self.nuts_plan()
-        self.ensemble_plan()
-
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> PowerSettings:
-        """Settings by name, "small" (minutes) or "paper" (its chains); with changes.
-
-        Examples
-        --------
-        >>> from pysoftcorr.diffhod.experiment import PowerSettings
-        >>> paper = PowerSettings.preset("paper", mesh=32)
-        >>> paper.chains, paper.steps, paper.walkers, paper.mesh
-        (3, 700, 10, 32)
-        """
-        if name not in PRESETS:
-            raise ValueError(f"no preset named {name!r}; there are {', '.join(PRESETS)}")
-        return cls(**{**PRESETS[name], **changes})
-
-    def nuts_plan(self) -> NutsPlan:
-        """Of the chains."""
-        return NutsPlan(
-            chains=self.chains, warmup=self.warmup, steps=self.steps, accept=self.accept,
-            seed=self.seed,
-        )  # fmt: skip
-
-    def ensemble_plan(self) -> EnsemblePlan:
-        """Of the walkers."""
-        return EnsemblePlan(
-            walkers=self.walkers, burn=self.burn, steps=self.walker_steps, seed=self.seed
-        )
-
-
-#: Those of Horowitz et al. are 3 chains of 1000 steps, 300 of them burn-in, and 10 walkers of
-#: 6000 steps.
-PRESETS: dict[str, dict[str, Any]] = {
-    "small": {
-        "mesh": 32,
-        "calibration": 150,
-        "warmup": 50,
-        "steps": 120,
-        "burn": 100,
-        "walker_steps": 400,
-    },
-    "paper": {
-        "realisations": 4, "calibration": 1000, "warmup": 300, "steps": 700, "burn": 1000,
-        "walker_steps": 5000,
-    },
-}  # fmt: skip
+__all__ = ["PowerExperiment", "run_power_experiment"]
 
 
 @dataclass(eq=False)
@@ -356,11 +228,10 @@ def _one(
         starts = draw_within(
             PRIORS, prepared.centre, prepared.laplace, max(plan.chains, ensemble.walkers), rng
         )
-        coordinates = prepared.coordinates()
+        coordinates = bench.coordinates()
+        u = coordinates.u(starts)
         say(f"NUTS through DiffHOD: {plan.chains} chains of {plan.warmup} + {plan.steps} steps")
-        chains = run_nuts(
-            workers.of("smooth_target"), plan, coordinates.u(starts[: plan.chains]), folder=place
-        )
+        chains = run_nuts(workers.of("smooth_target"), plan, u[: plan.chains], folder=place)
         nuts = nuts_posterior(chains, plan, coordinates, HOD_NAMES, workers=number)
         walkers = None
         if emcee:
@@ -369,9 +240,9 @@ def _one(
                 f"{ensemble.steps} steps"
             )
             arrays = run_emcee(
-                workers.of("exact_target"), ensemble, starts[: ensemble.walkers], folder=place
+                workers.of("exact_target"), ensemble, u[: ensemble.walkers], folder=place
             )
-            walkers = emcee_posterior(arrays, ensemble, HOD_NAMES)
+            walkers = emcee_posterior(arrays, ensemble, coordinates, HOD_NAMES)
     return nuts, walkers, prepared
 
 
@@ -388,10 +259,10 @@ def _identity(haloes: HaloCatalog, settings: PowerSettings) -> dict[str, Any]:
 
 def _clear(place: Path) -> None:
     """Remove what an earlier run left, and nothing else."""
-    for pattern in ("problem.h5", "nuts-*.h5", "emcee.h5", "noise-*/problem.h5",
-                    "noise-*/nuts-*.h5"):  # fmt: skip
-        for path in place.glob(pattern):
-            path.unlink()
+    for folder in (place, *place.glob("noise-*")):
+        for pattern in ("problem.h5", "nuts-*.h5", "emcee.h5"):
+            for path in folder.glob(pattern):
+                path.unlink()
 
 
 def _need(*modules: str) -> None:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from pysoftcorr._version import __version__
 from pysoftcorr.diffhod.chains import NutsPlan
 from pysoftcorr.diffhod.checkpoint import Arrays, whole
+from pysoftcorr.diffhod.coordinates import Coordinates
 from pysoftcorr.diffhod.ensemble import EnsemblePlan
-from pysoftcorr.diffhod.target import Coordinates
 
 __all__ = ["Posterior", "compare", "emcee_posterior", "nuts_posterior", "table"]
 
@@ -34,8 +34,8 @@ class Posterior:
     draws : ndarray, shape (chains, steps, d)
         Without burn-in; a chain of emcee is a walker.
     stats : dict of ndarray
-        By chain and step: ``lp``, the logarithm of the density, and of NUTS ``diverging`` and
-        ``n_steps``, gradients of the step.
+        By chain and step: ``lp``, the logarithm of the density in the coordinates, and of NUTS
+        ``diverging`` and ``n_steps``, gradients of the step.
     evaluations : int
         Of the density for these draws; those of NUTS come with the gradient.
     seconds : float
@@ -137,7 +137,6 @@ def nuts_posterior(
     names: Sequence[str],
     *,
     workers: int = 1,
-    settings: Mapping[str, Any] | None = None,
 ) -> Posterior:
     """The draws of `run_nuts`, in parameters."""
     kinds = [kind for _, kind in plan.blocks()]
@@ -149,10 +148,10 @@ def nuts_posterior(
         for name, key in (("n_steps", "gradients"), ("diverging", "diverging"))
     }
     by_step["lp"] = -np.stack([c["potential"][k] for c, k in zip(chains, kept, strict=True)])
-    sampling = sum(float(c["block_seconds"][first:].sum()) for c in chains)
-    burning = sum(float(c["block_seconds"][:first].sum()) for c in chains)
-    # Workers are busy but for the end, when there are fewer chains than workers left.
-    at_once = min(workers, len(chains))
+    seconds, burn_seconds = (
+        _elapsed([c["block_seconds"][part] for c in chains], min(workers, len(chains)))
+        for part in (slice(first, None), slice(0, first))
+    )
     extra = sum(int(c["block_extra"][first:].sum()) for c in chains)
     return Posterior(
         sampler="NUTS",
@@ -160,32 +159,38 @@ def nuts_posterior(
         draws=coordinates.theta(u),
         stats=by_step,
         evaluations=int(by_step["n_steps"].sum()) + extra,
-        seconds=_elapsed([c["block_seconds"][first:] for c in chains], at_once, sampling),
-        burn_seconds=_elapsed([c["block_seconds"][:first] for c in chains], at_once, burning),
+        seconds=seconds,
+        burn_seconds=burn_seconds,
         settings={
-            **(dict(settings) if settings else {}),
             "step_size": [float(c["block_step_size"][-1]) for c in chains],
             "acceptance": [float(c["block_acceptance"][first:].mean()) for c in chains],
         },
     )
 
 
-def _elapsed(blocks: list[FloatArray], workers: int, busy: float) -> float:
-    """Wall clock of chains shared among workers: never less than the longest of them."""
-    return max(busy / workers, max(float(b.sum()) for b in blocks))
+def _elapsed(blocks: list[FloatArray], workers: int) -> float:
+    """Wall clock of chains shared among workers: never less than the longest of them. Workers are
+    busy but for the end, when there are fewer chains than workers left."""
+    each = [float(b.sum()) for b in blocks]
+    return max(sum(each) / workers, *each)
 
 
 def emcee_posterior(
-    arrays: Arrays, plan: EnsemblePlan, names: Sequence[str], **settings: Any
+    arrays: Arrays,
+    plan: EnsemblePlan,
+    coordinates: Coordinates | None,
+    names: Sequence[str],
+    **settings: Any,
 ) -> Posterior:
-    """The draws of `run_emcee`, a walker as a chain."""
+    """The draws of `run_emcee`, in parameters, a walker as a chain."""
+    u = np.moveaxis(arrays["u"][plan.burn :], 0, 1)
     ends = np.cumsum(arrays["block_steps"])
     burning = ends <= plan.burn
     return Posterior(
         sampler="emcee",
         names=tuple(names),
-        draws=np.moveaxis(arrays["theta"][plan.burn :], 0, 1),
-        stats={"lp": arrays["log_posterior"][plan.burn :].T},
+        draws=u if coordinates is None else coordinates.theta(u),
+        stats={"lp": arrays["log_density"][plan.burn :].T},
         evaluations=int(arrays["block_evaluations"][~burning].sum()),
         seconds=float(arrays["block_seconds"][~burning].sum()),
         burn_seconds=float(arrays["block_seconds"][burning].sum()),

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from pysoftcorr._random import Seed, root_seed
 from pysoftcorr.diffhod._torch import check_device, check_dtype, torch
 from pysoftcorr.diffhod.cic import CloudInCell, check_mesh
-from pysoftcorr.diffhod.occupation import check_parameters, log_mean_nsat, log_odds_central
+from pysoftcorr.diffhod.draws import Draw, ReferenceDraw, RelaxedDraw
+from pysoftcorr.diffhod.occupation import check_parameters
 from pysoftcorr.diffhod.pairs import WeightedCorrelations, WeightedPairs
 from pysoftcorr.diffhod.points import (
     WeightedGalaxies,
@@ -24,7 +25,8 @@ from pysoftcorr.diffhod.points import (
 )
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
 from pysoftcorr.diffhod.region import Region, Regions
-from pysoftcorr.diffhod.relaxed import HIGHEST, _table, calibrated, check_tau, trial_weights
+from pysoftcorr.diffhod.relaxed import check_tau
+from pysoftcorr.diffhod.reweighted import check_reference
 from pysoftcorr.mocks._pairs import check_edges
 from pysoftcorr.mocks.hod import _check_haloes
 
@@ -73,6 +75,12 @@ class DiffHOD:
         As for `power_spectrum`. Relaxed weights have less shot noise than galaxies (sum w^2 is
         below sum w), pairs of different points are unbiased: compare with galaxies by
         "subtract" for both, or by "poisson" here and "keep" or "poisson" there.
+    reference : array_like, shape (5,) or (J, 5), optional
+        Instead of relaxed trials, points drawn once from the mean occupation of these parameters,
+        with the weight occupation/rate: as unbiased, and as smooth as the occupation is, for
+        parameters near the reference. `tau`, `trials` and `calibrate` then have no meaning.
+    density : float
+        Points for each galaxy of the reference; noise falls as one over it.
     calibrate : bool
         Whether means are exact; without it rare trials have 1.7 % too much at tau = 0.1.
     realisations : int
@@ -109,9 +117,9 @@ class DiffHOD:
     (arXiv:2602.04977). Parameters are in the order of `pysoftcorr.mocks.design.PARAMETERS`:
     mu_cen, mu_sat, logMmin, sigma_logM, logM0, logM1, alpha; five are the last five.
 
-    Points that cannot have a weight above 2e-9 for any parameters near those asked for are left
-    out. Where the parameters leave this region it is widened and the points found anew, which
-    takes a moment; `prepare` does so beforehand.
+    Trials that cannot have a weight for any parameters near those asked for are left out. Where
+    the parameters leave this region it is widened and the points found anew, which takes a
+    moment; `prepare` does so beforehand. Points of a reference are the same everywhere.
 
     Examples
     --------
@@ -141,6 +149,8 @@ class DiffHOD:
         k_max: float | None = None,
         window: str | None = "cic",
         shot_noise: str = "subtract",
+        reference: npt.ArrayLike | None = None,
+        density: float = 16.0,
         calibrate: bool = True,
         realisations: int = 1,
         dtype: Any = torch.float64,
@@ -172,18 +182,28 @@ class DiffHOD:
         self.k, self.modes, self.k_edges = self._bins.k, self._bins.modes, self._bins.edges
         self.clipped = 0
         self._warned = False
-        # Calibration lowers the odds of rare trials and raises those of frequent ones.
-        shift = float(np.abs(_table(self.tau)[0]).max()) if self.calibrate else 0.0
+        self.reference: FloatArray | None = None
+        self._draw: Draw
+        if reference is None:
+            self._draw = RelaxedDraw(
+                haloes, self.trials, tau=self.tau, modulate=self.modulate,
+                calibrate=self.calibrate, chunk=self.chunk,
+            )  # fmt: skip
+        else:
+            self.reference, self.density = check_reference(reference, density)
+            self._draw = ReferenceDraw(haloes, self.reference, self.density, modulate=self.modulate)
         self._regions = Regions(
-            haloes, self.trials, tau=self.tau, shift=shift, modulate=self.modulate,
-            seed=self.seed, realisations=self.realisations, chunk=self.chunk, dtype=self.dtype,
+            haloes, self._draw, seed=self.seed, realisations=self.realisations, dtype=self.dtype,
             device=self.device,
         )  # fmt: skip
         self._like = torch.zeros(0, dtype=self.dtype, device=self.device)
 
     def __repr__(self) -> str:
+        kind = f"tau = {self.tau:g}"
+        if self.reference is not None:
+            kind = f"{self.density:g} points a galaxy of a reference"
         return (
-            f"<DiffHOD: {len(self.haloes)} haloes in {self.boxsize:g} Mpc/h, tau = {self.tau:g}, "
+            f"<DiffHOD: {len(self.haloes)} haloes in {self.boxsize:g} Mpc/h, {kind}, "
             f"{self.realisations} realisation{'s' * (self.realisations > 1)}>"
         )
 
@@ -213,37 +233,18 @@ class DiffHOD:
         place = theta.detach().to("cpu", torch.float64).numpy()
         return self._regions.at(place, chosen, purpose)
 
-    def _log_odds(self, region: Region, theta: torch.Tensor) -> torch.Tensor:
-        """Calibrated log-odds of the haloes' trials, centrals' first."""
-        central = log_odds_central(region.log_mass[0], theta)
-        mean = log_mean_nsat(region.log_mass[1], theta, modulate=self.modulate)
-        log_p = mean - region.log_trials
-        # ln p = -log1p(e^-l): beyond HIGHEST p is 1 to nine digits.
-        top = -math.log1p(math.exp(-HIGHEST))
-        self._report(int((log_p[: region.sets[0].satellites.size] > 0).sum()))
-        some = log_p > -torch.inf
-        log_p = torch.where(some, log_p, -1.0).clamp(max=top)
-        satellite = torch.where(some, log_p - torch.log(-torch.expm1(log_p)), -1e4)
-        return torch.cat([central, satellite])
-
     def _weights(self, region: Region, theta: torch.Tensor, *, hard: bool = False) -> torch.Tensor:
-        odds = self._log_odds(region, theta)
-        if hard:
-            return (odds[region.halo] + region.noise > 0).to(self.dtype)
-        if self.calibrate:
-            odds = calibrated(odds, self.tau)
-        return trial_weights(odds, region.noise, region.halo, tau=self.tau)
-
-    def _report(self, clipped: int) -> None:
-        self.clipped = clipped
-        if clipped and not self._warned:
+        weight = self._draw.weights(region, theta, hard=hard)
+        self.clipped = self._draw.clipped
+        if self.clipped and not self._warned:
             self._warned = True
             warnings.warn(
-                f"{clipped} haloes hold more satellites than they have trials: the number is "
+                f"{self.clipped} haloes hold more satellites than they have trials: the number is "
                 "clipped there; raise trials (said once; DiffHOD.clipped counts them)",
                 ClippedTrials,
-                stacklevel=4,
+                stacklevel=3,
             )
+        return weight
 
     # ------------------------------------------------------------------ results
     def galaxies(self, theta: Any, *, realisation: int = 0, hard: bool = False) -> WeightedGalaxies:

@@ -18,7 +18,7 @@ from scipy import special
 
 from pysoftcorr._random import stream
 from pysoftcorr.diffhod._torch import as_tensor, torch
-from pysoftcorr.diffhod.relaxed import HIGHEST, LEAST
+from pysoftcorr.diffhod.relaxed import HIGHEST
 from pysoftcorr.mocks._uniforms import uniforms
 from pysoftcorr.mocks.hod import HODModel, _directions, nfw_radius
 
@@ -27,6 +27,7 @@ __all__ = [
     "WeightedGalaxies",
     "draw_points",
     "most_log_odds",
+    "placed",
     "satellite_trials",
     "weighted_galaxies",
 ]
@@ -151,12 +152,13 @@ def weighted_galaxies(
 class PointSet:
     """Points of one realisation that can have a weight; centrals first.
 
+    `draw` is the logistic noise of relaxed trials, one over the rate of points of a reference.
     `halo` counts haloes that have a point of that kind: row ``centrals[halo]`` of the catalogue
     for the first `n_central` points, ``satellites[halo]`` for the others.
     """
 
     position: FloatArray
-    noise: FloatArray
+    draw: FloatArray
     halo: IntArray
     rank: IntArray
     n_central: int
@@ -166,7 +168,7 @@ class PointSet:
     direction: FloatArray
 
     def __len__(self) -> int:
-        return len(self.noise)
+        return len(self.draw)
 
     @property
     def host(self) -> IntArray:
@@ -243,12 +245,11 @@ def draw_points(
     trials: IntArray,
     odds: tuple[FloatArray, FloatArray],
     *,
-    tau: float,
-    shift: float,
+    least: float,
     seed: int,
     chunk: int,
 ) -> PointSet:
-    """Points whose weight is not 0 for log-odds up to `odds`.
+    """Points whose log-odds and noise together can be `least`, for log-odds up to `odds`.
 
     Parameters
     ----------
@@ -259,15 +260,13 @@ def draw_points(
         For satellites, by row.
     odds : tuple of two ndarray, shape (H,)
         Largest log-odds, of the central and of a satellite, by row.
-    tau : float
-    shift : float
-        Most that calibration adds to log-odds.
+    least : float
+        Where weights begin.
     seed : int
         Every number follows from it, the row of the halo and the trial alone.
     chunk : int
         Trials taken at a time: memory, and nothing else, depends on it.
     """
-    least = tau * LEAST - shift
     u = uniforms(seed, "centrals", order)
     # As `HODModel.populate` draws: a central is there where u is below its probability.
     eps = -special.logit(u)
@@ -287,13 +286,30 @@ def draw_points(
         ranks.append(rank[keep])
         noises.append(eps[keep])
     empty = np.empty(0, dtype=np.int64)
-    host, rank = np.concatenate([empty, *rows]), np.concatenate([empty, *ranks])
-    draws = [
-        uniforms(seed, f"relaxed satellite {name}", host, rank)
-        for name in ("radius", "height", "azimuth")
+    return placed(
+        haloes, central, central_eps, np.concatenate([empty, *rows]),
+        np.concatenate([empty, *ranks]), np.concatenate([np.empty(0), *noises]), seed=seed,
+        purpose="relaxed satellite",
+    )  # fmt: skip
+
+
+def placed(
+    haloes: Any,
+    central: IntArray,
+    central_draw: FloatArray,
+    host: IntArray,
+    rank: IntArray,
+    draw: FloatArray,
+    *,
+    seed: int,
+    purpose: str,
+) -> PointSet:
+    """Points of the haloes `central` and satellites of those in `host`, at places of their own."""
+    u = [
+        uniforms(seed, f"{purpose} {name}", host, rank) for name in ("radius", "height", "azimuth")
     ]
-    scaled = nfw_radius(draws[0], haloes.concentration[host])
-    direction = _directions(draws[1], draws[2])
+    scaled = nfw_radius(u[0], haloes.concentration[host])
+    direction = _directions(u[1], u[2])
     place = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
     place = np.mod(place, haloes.boxsize)
     place[place >= haloes.boxsize] = 0.0
@@ -303,7 +319,7 @@ def draw_points(
     n = central.size
     return PointSet(
         position=np.concatenate([haloes.position[central], place]),
-        noise=np.concatenate([central_eps, *noises]),
+        draw=np.concatenate([central_draw, draw]),
         halo=np.concatenate([first_halo, rest_halo]),
         rank=np.concatenate([np.zeros(n, dtype=np.int64), rank]),
         n_central=n,

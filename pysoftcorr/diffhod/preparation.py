@@ -15,11 +15,12 @@ from pysoftcorr._random import stream
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.calibration import Calibration, calibrate
 from pysoftcorr.diffhod.checkpoint import Arrays, read_checkpoint, write_checkpoint
+from pysoftcorr.diffhod.coordinates import Coordinates, OccupationBend
 from pysoftcorr.diffhod.exact import ExactPower, mock_covariance
 from pysoftcorr.diffhod.laplace import draw_within, laplace
 from pysoftcorr.diffhod.model import ClippedTrials
 from pysoftcorr.diffhod.smooth import SmoothPower
-from pysoftcorr.diffhod.target import PRIORS, Coordinates, GaussianLikelihood, Target
+from pysoftcorr.diffhod.target import PRIORS, GaussianLikelihood, Target
 from pysoftcorr.diffhod.workers import Workers, one_thread
 from pysoftcorr.mocks.halos import HaloCatalog
 
@@ -27,8 +28,13 @@ __all__ = ["Bench", "Prepared", "prepare"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Points of `DiffHOD` are found once for parameters within so many sigma of the peak.
+#: Relaxed points of `DiffHOD` are found once for parameters within so many sigma of the peak.
 _REACH = 3.0
+#: Draws that a reference occupation is the mean of, from a density this much wider.
+_REFERENCES, _WIDER = 64, 1.5
+
+#: Where the posterior is: its centre and covariance, as far as they are known.
+Near = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,8 @@ class Prepared:
         Of the data, with its floor, without the noise of the models.
     centre, laplace : ndarray, shape (d,) and (d, d)
         Peak of the posterior of DiffHOD and covariance about it.
+    near_centre, near_covariance : ndarray, shape (d,) and (d, d)
+        The same before the last calibration: what the points of DiffHOD were chosen by.
     model_variance : float
         That of the models' own noise as a fraction of the covariance of the data: the likelihood
         has (1 + this) times the covariance.
@@ -58,6 +66,8 @@ class Prepared:
     covariance: FloatArray
     centre: FloatArray
     laplace: FloatArray
+    near_centre: FloatArray
+    near_covariance: FloatArray
     model_variance: float
     calibrations: dict[str, Calibration]
     clipped: int
@@ -65,10 +75,6 @@ class Prepared:
     def likelihood(self) -> GaussianLikelihood:
         """With the noise of the models in the covariance."""
         return GaussianLikelihood(self.data, (1 + self.model_variance) * self.covariance)
-
-    def coordinates(self) -> Coordinates:
-        """Those of NUTS."""
-        return Coordinates(PRIORS, PRIORS.inside(self.centre), self.laplace)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
@@ -143,21 +149,31 @@ class Bench:
             )  # fmt: skip
         return self._made["exact"]
 
-    def smooth(self, bounds: tuple[FloatArray, FloatArray] | None = None) -> SmoothPower:
+    def smooth(self, near: Near) -> SmoothPower:
         """The model of NUTS, as it is; the last one made is kept."""
-        key = None if bounds is None else bounds[0].tobytes() + bounds[1].tobytes()
+        key = near[0].tobytes() + near[1].tobytes()
         kept = self._made.get("smooth")
         if kept is None or kept[0] != key:
-            self._made["smooth"] = kept = (key, self.new_smooth(bounds))
+            self._made["smooth"] = kept = (key, self.new_smooth(near))
         found: SmoothPower = kept[1]
         return found
 
-    def new_smooth(self, bounds: tuple[FloatArray, FloatArray] | None = None) -> SmoothPower:
-        """The same, of no history: without bounds, values depend on that in the tenth digit."""
+    def new_smooth(self, near: Near) -> SmoothPower:
+        """The same, of no history."""
         s = self.identity
+        options: dict[str, Any]
+        if s["draw"] == "relaxed":
+            options = {
+                "realisations": s["realisations"], "tau": s["tau"], "bounds": _bounds(*near),
+            }  # fmt: skip
+        else:
+            rng = np.random.default_rng(self.seed("reference", noise=False))
+            wide = draw_within(PRIORS, near[0], _WIDER**2 * near[1], _REFERENCES, rng)
+            # One set has less noise than several of whole galaxies; a spare one shows how much.
+            options = {"spare": 1, "reference": wide, "density": s["density"]}
         return SmoothPower(
-            self.haloes, realisations=s["realisations"], seed=self.seed("relaxed noise"),
-            bounds=bounds, tau=s["tau"], modulate=s["modulate"], mesh=s["mesh"], k_max=s["k_max"],
+            self.haloes, seed=self.seed("relaxed noise"),
+            modulate=s["modulate"], mesh=s["mesh"], k_max=s["k_max"], **options,
         )  # fmt: skip
 
     def exact_target(self) -> Target:
@@ -165,19 +181,30 @@ class Bench:
         if "exact target" not in self._made:
             prepared = self.prepared()
             model = _Corrected(self.exact(), prepared.calibrations.get("exact"))
-            self._made["exact target"] = Target(model, prepared.likelihood(), PRIORS)
+            self._made["exact target"] = Target(
+                model, prepared.likelihood(), PRIORS, self.coordinates()
+            )
         return self._made["exact target"]
 
     def smooth_target(self) -> Target:
-        """Corrected by its calibration, with coordinates."""
+        """Corrected by its calibration."""
         if "smooth target" not in self._made:
             prepared = self.prepared()
-            bounds = _bounds(prepared.centre, prepared.laplace)
-            model = _Corrected(self.smooth(bounds), prepared.calibrations.get("smooth"))
+            near = prepared.near_centre, prepared.near_covariance
+            model = _Corrected(self.smooth(near), prepared.calibrations.get("smooth"))
             self._made["smooth target"] = Target(
-                model, prepared.likelihood(), PRIORS, prepared.coordinates()
+                model, prepared.likelihood(), PRIORS, self.coordinates()
             )
         return self._made["smooth target"]
+
+    def coordinates(self) -> Coordinates:
+        """Those that both samplers walk in."""
+        if "coordinates" not in self._made:
+            prepared = self.prepared()
+            centre, covariance = PRIORS.inside(prepared.centre), prepared.laplace
+            bend = OccupationBend.about(self.haloes.mass, centre, covariance)
+            self._made["coordinates"] = Coordinates(PRIORS, centre, covariance, bend=bend)
+        return self._made["coordinates"]
 
     def prepared(self) -> Prepared:
         """What `prepare` left in the file."""
@@ -209,7 +236,7 @@ def _bounds(centre: FloatArray, covariance: FloatArray) -> tuple[FloatArray, Flo
 
 
 # ---------------------------------------------------------------------- what workers do
-Job = tuple[FloatArray, int, tuple[FloatArray, FloatArray]]
+Job = tuple[FloatArray, int, Near]
 
 
 def _exact_draw(bench: Bench, job: Job) -> FloatArray:
@@ -254,47 +281,55 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
     fiducial = np.array(s["fiducial"])
     say(f"covariance of {s['covariance']} realisations of the exact HOD")
     rng = np.random.default_rng(bench.seed("covariance", noise=False))
-    nowhere = (fiducial, fiducial)
-    jobs = [(fiducial, int(x), nowhere) for x in rng.integers(2**62, size=s["covariance"])]
+    near: Near = np.array(PRIORS.mean), np.diag(np.square(PRIORS.sd))
+    jobs = [(fiducial, int(x), near) for x in rng.integers(2**62, size=s["covariance"])]
     mean, covariance = mock_covariance(workers.map(_exact_draw, jobs), floor=s["floor"])
     with one_thread():
         data = bench.exact().mock(fiducial, seed=bench.seed("data", noise=False))
     variance = 1 / s["realisations"]
     likelihood = GaussianLikelihood(data, (1 + variance) * covariance)
     say("the peak of the posterior, by the derivatives of DiffHOD")
-    centre, curvature, clipped = _peak(bench, likelihood, None, np.array(PRIORS.mean))
+    # Twice: the first time by points for all that the priors hold.
+    peak = near[0]
+    for _ in range(2):
+        peak, curvature, clipped = _peak(bench, likelihood, None, near, peak)
+        previous, near = near, (peak, curvature)
     calibrations: dict[str, Calibration] = {}
     if s["calibration"]:
         number = s["calibration"]
         # A rough correction moves the peak to where the points of the final one shall lie.
         rough = max(2 * (1 + len(PRIORS)), number // 4)
         say(f"bias of the fixed random numbers, at {rough} and {number} points")
+        calibrations = _calibrated(bench, workers, ("smooth",), near, rough, covariance, "rough")
+        peak, curvature, _ = _peak(bench, likelihood, calibrations["smooth"], near, peak)
+        near = previous = peak, curvature
         calibrations = _calibrated(
-            bench, workers, ("smooth",), centre, curvature, rough, covariance, "rough"
-        )
-        centre, curvature, _ = _peak(bench, likelihood, calibrations["smooth"], centre)
-        calibrations = _calibrated(
-            bench, workers, ("smooth", "exact"), centre, curvature, number, covariance, "final"
+            bench, workers, ("smooth", "exact"), near, number, covariance, "final"
         )
         scatters = [c.scatter for c in calibrations.values() if c.scatter is not None]
         if scatters:
             variance = max(scatters)
         likelihood = GaussianLikelihood(data, (1 + variance) * covariance)
-        centre, curvature, clipped = _peak(bench, likelihood, calibrations["smooth"], centre)
+        peak, curvature, clipped = _peak(bench, likelihood, calibrations["smooth"], near, peak)
     prepared = Prepared(
-        bench.exact().k, data, mean, covariance, centre, curvature, variance, calibrations, clipped
-    )
+        bench.exact().k, data, mean, covariance, peak, curvature, *previous, variance,
+        calibrations, clipped,
+    )  # fmt: skip
     write_checkpoint(bench.path, bench.identity, _packed(prepared))
     # Rounded as in the file: what goes on from the file goes on from this.
     return bench.prepared()
 
 
 def _peak(
-    bench: Bench, likelihood: GaussianLikelihood, calibration: Calibration | None, start: FloatArray
+    bench: Bench,
+    likelihood: GaussianLikelihood,
+    calibration: Calibration | None,
+    near: Near,
+    start: FloatArray,
 ) -> tuple[FloatArray, FloatArray, int]:
     """Peak, covariance about it, and the haloes that are clipped there."""
     with one_thread():
-        model = bench.new_smooth()
+        model = bench.new_smooth(near)
         centre, curvature = laplace(
             Target(_Corrected(model, calibration), likelihood, PRIORS), start
         )
@@ -306,29 +341,30 @@ def _calibrated(
     bench: Bench,
     workers: Workers,
     names: tuple[str, ...],
-    centre: FloatArray,
-    curvature: FloatArray,
+    near: Near,
     number: int,
     covariance: FloatArray,
     purpose: str,
 ) -> dict[str, Calibration]:
     rng = np.random.default_rng(bench.seed(f"calibration {purpose}"))
-    points = draw_within(PRIORS, centre, curvature, number, rng)
+    points = draw_within(PRIORS, *near, number, rng)
     out = {}
-    bounds = _bounds(centre, curvature)
     for name in names:
         fixed, draw = _JOBS[name]
         seeds = rng.integers(2**62, size=number).tolist()
-        jobs = [(p, s, bounds) for p, s in zip(points, seeds, strict=True)]
-        out[name] = calibrate(points, workers.map(fixed, jobs), workers.map(draw, jobs), covariance)
+        jobs = [(p, s, near) for p, s in zip(points, seeds, strict=True)]
+        used = bench.smooth(near).number if name == "smooth" else None
+        out[name] = calibrate(
+            points, workers.map(fixed, jobs), workers.map(draw, jobs), covariance, used=used
+        )
     return out
 
 
 def _packed(p: Prepared) -> dict[str, Any]:
     out: dict[str, Any] = {
         name: getattr(p, name)
-        for name in ("k", "data", "mean", "covariance", "centre", "laplace", "model_variance",
-                     "clipped")
+        for name in ("k", "data", "mean", "covariance", "centre", "laplace", "near_centre",
+                     "near_covariance", "model_variance", "clipped")
     }  # fmt: skip
     for name, c in p.calibrations.items():
         out[f"{name} centre"], out[f"{name} coefficients"] = c.centre, c.coefficients
@@ -348,6 +384,7 @@ def _unpacked(a: Arrays) -> Prepared:
             )  # fmt: skip
     return Prepared(
         k=a["k"], data=a["data"], mean=a["mean"], covariance=a["covariance"], centre=a["centre"],
-        laplace=a["laplace"], model_variance=float(a["model_variance"]),
+        laplace=a["laplace"], near_centre=a["near_centre"], near_covariance=a["near_covariance"],
+        model_variance=float(a["model_variance"]),
         calibrations=calibrations, clipped=int(a["clipped"]),
     )  # fmt: skip

@@ -11,14 +11,9 @@ import numpy.typing as npt
 
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.cic import CloudInCell
+from pysoftcorr.diffhod.draws import Draw
 from pysoftcorr.diffhod.pairs import WeightedPairs
-from pysoftcorr.diffhod.points import (
-    PointSet,
-    WeightedGalaxies,
-    draw_points,
-    most_log_odds,
-    realisation_seed,
-)
+from pysoftcorr.diffhod.points import PointSet, WeightedGalaxies, realisation_seed
 
 __all__ = ["Region", "Regions"]
 
@@ -42,7 +37,7 @@ class Region:
     upper: FloatArray
     sets: list[PointSet]
     position: torch.Tensor
-    noise: torch.Tensor
+    draw: torch.Tensor
     field: torch.Tensor
     halo: torch.Tensor
     log_mass: tuple[torch.Tensor, torch.Tensor]
@@ -52,7 +47,7 @@ class Region:
     galaxies: WeightedGalaxies | None = None
 
     def __len__(self) -> int:
-        return int(self.noise.numel())
+        return int(self.draw.numel())
 
     def holds(self, theta: FloatArray) -> bool:
         """Whether points were chosen for these parameters."""
@@ -65,14 +60,10 @@ class Regions:
     Parameters
     ----------
     haloes : HaloCatalog
-    trials : ndarray of int, shape (H,)
-    tau : float
-    shift : float
-        Most that calibration adds to log-odds.
-    modulate : bool
+    draw : Draw
+        Gives the points.
     seed : int
     realisations : int
-    chunk : int
     dtype, device
         Of the tensors.
     """
@@ -80,20 +71,15 @@ class Regions:
     def __init__(
         self,
         haloes: Any,
-        trials: IntArray,
+        draw: Draw,
         *,
-        tau: float,
-        shift: float,
-        modulate: bool,
         seed: int,
         realisations: int,
-        chunk: int,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._haloes, self._trials = haloes, trials
-        self._tau, self._shift, self._modulate = tau, shift, modulate
-        self._seed, self._realisations, self._chunk = seed, realisations, chunk
+        self._haloes, self._draw = haloes, draw
+        self._seed, self._realisations = seed, realisations
         self._dtype, self._device = dtype, device
         # The heaviest first; equal ones by row.
         self._order = np.argsort(-haloes.mass, kind="stable")
@@ -120,10 +106,13 @@ class Regions:
         self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray, purpose: str = "power"
     ) -> Region:
         """The region within bounds, from now on."""
-        found = self._found(chosen, lower, upper)
+        if self._draw.everywhere:
+            everywhere = np.full(5, np.inf)
+            lower, upper, purpose = -everywhere, everywhere, "all"
         key = (purpose, *chosen)
-        self._known[key] = found
-        return found
+        if not (self._draw.everywhere and key in self._known):
+            self._known[key] = self._found(chosen, lower, upper)
+        return self._known[key]
 
     def at(self, theta: FloatArray, chosen: tuple[int, ...], purpose: str = "power") -> Region:
         """The region that holds `theta`; widened or moved if the known one does not.
@@ -131,6 +120,8 @@ class Regions:
         Pairs of points are many more than points: for them a region begins as the one place, and
         is a third as wide.
         """
+        if self._draw.everywhere:
+            return self.fix(chosen, theta, theta)
         old = self._known.get((purpose, *chosen))
         if old is not None and old.holds(theta):
             return old
@@ -150,14 +141,8 @@ class Regions:
 
     def _found(self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray) -> Region:
         haloes = self._haloes
-        odds = most_log_odds(haloes.mass, self._trials, lower, upper, modulate=self._modulate)
-        sets = [
-            draw_points(
-                haloes, self._order, self._trials, odds, tau=self._tau, shift=self._shift,
-                seed=realisation_seed(self._seed, r), chunk=self._chunk,
-            )
-            for r in chosen
-        ]  # fmt: skip
+        seeds = [realisation_seed(self._seed, r) for r in chosen]
+        sets = [self._draw.points(self._order, seed, lower, upper) for seed in seeds]
         centrals = np.concatenate([s.centrals for s in sets])
         satellites = np.concatenate([s.satellites for s in sets])
         halo, c, s = [], 0, centrals.size
@@ -176,12 +161,12 @@ class Regions:
             upper=upper,
             sets=sets,
             position=real(np.concatenate([p.position for p in sets])),
-            noise=real(np.concatenate([p.noise for p in sets])),
+            draw=real(np.concatenate([p.draw for p in sets])),
             field=whole(np.repeat(np.arange(len(sets)), [len(points) for points in sets])),
             halo=whole(np.concatenate(halo)),
             log_mass=(
                 real(np.log10(haloes.mass[centrals])),
                 real(np.log10(haloes.mass[satellites])),
             ),
-            log_trials=real(np.log(self._trials[satellites])),
+            log_trials=real(np.log(self._draw.trials[satellites])),
         )

@@ -4,7 +4,9 @@ A trial of probability p succeeds where logit p + eps > 0, with eps of the logis
 Relaxed at temperature tau it has the weight sigmoid((logit p + eps)/tau) (Maddison et al. 2017;
 Jang et al. 2017). The mean of that is not p: for rare trials it is p times
 pi tau/sin(pi tau), 1.7 % too much at tau = 0.1. Here the log-odds are shifted first, l -> g(l),
-by the smooth odd function g for which E[sigmoid((g(l) + eps)/tau)] = sigmoid(l).
+by the smooth odd function g for which the mean is sigmoid(l). And the tails of the sigmoid are bent
+so that they end: a trial whose log-odds are beyond `REACH` tau has a weight of 0 or 1, and of rare
+trials most need not be looked at. Uncalibrated trials are those published, to `PLAIN`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from pysoftcorr.diffhod._torch import torch
 
 __all__ = [
     "HIGHEST",
-    "LEAST",
+    "PLAIN",
+    "REACH",
     "calibrated",
     "check_tau",
     "relaxed_bernoulli",
@@ -30,13 +33,15 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 
-#: A trial whose log-odds over tau are below this has weight 0: it would be 2e-9.
-LEAST = -20.0
-_AT_LEAST = float(special.expit(LEAST))
+#: Log-odds over tau at which weights of calibrated trials are 0 and 1; nowhere are they further
+#: than 0.005 from the sigmoid.
+REACH = 6.0
+#: The same of uncalibrated trials: the sigmoid to 4e-9.
+PLAIN = 20.0
 #: Log-odds of a clipped trial: p = 1 - 1e-9.
 HIGHEST = 20.7
 # Table of g: log-odds up to this, in these steps. A cubic between them is good to 1e-9.
-_REACH, _STEP = 32.0, 0.0625
+_FURTHEST, _STEP = 32.0, 0.0625
 # Trials weighed at a time.
 _CHUNK = 1 << 20
 
@@ -53,9 +58,9 @@ def check_tau(tau: Any) -> float:
 
 
 @lru_cache(maxsize=16)
-def _nodes(tau: float) -> tuple[FloatArray, FloatArray]:
+def _nodes(tau: float, reach: float) -> tuple[FloatArray, FloatArray]:
     """Gauss-Legendre nodes and weights in panels over [0, end], for what falls as e^-(1-tau)x."""
-    end = min(45.0 / (1 - tau), _REACH / tau + 45.0)
+    end = min(45.0 / (1 - tau), _FURTHEST / tau + 45.0, reach)
     # The logistic density turns over at x = |l|/tau within a range 1/tau: finer is not needed.
     panels = int(np.ceil(end))
     x, w = np.polynomial.legendre.leggauss(8)
@@ -64,7 +69,16 @@ def _nodes(tau: float) -> tuple[FloatArray, FloatArray]:
     return (edges[:-1, None] + half * (x + 1)).ravel(), (half * w).ravel()
 
 
-def relaxed_mean(log_odds: npt.ArrayLike, tau: float) -> tuple[FloatArray, FloatArray]:
+def _bent(tail: FloatArray, reach: float) -> FloatArray:
+    """The tail sigmoid(-x), x >= 0, bent to end at `reach` without a step or a corner."""
+    end = float(special.expit(-reach))
+    above = np.maximum(tail, end)
+    return np.asarray((above - end) ** 2 / (above * (1 - 2 * end) ** 2))
+
+
+def relaxed_mean(
+    log_odds: npt.ArrayLike, tau: float, reach: float = np.inf
+) -> tuple[FloatArray, FloatArray]:
     """E[sigmoid((l + eps)/tau)] over logistic eps, without calibration, and its d/dl.
 
     Parameters
@@ -72,6 +86,8 @@ def relaxed_mean(log_odds: npt.ArrayLike, tau: float) -> tuple[FloatArray, Float
     log_odds : array_like
         l = logit p.
     tau : float
+    reach : float
+        That the tails of the sigmoid are bent to end at; `REACH` for calibrated trials.
 
     Returns
     -------
@@ -79,8 +95,8 @@ def relaxed_mean(log_odds: npt.ArrayLike, tau: float) -> tuple[FloatArray, Float
 
     Notes
     -----
-    E = sigmoid(l) + tau int_0^inf sigmoid(-x) [f(-tau x - l) - f(tau x - l)] dx with f the
-    logistic density: the second term is smooth, and all that the relaxation adds.
+    E = sigmoid(l) + tau int_0^inf W(-x) [f(-tau x - l) - f(tau x - l)] dx with f the logistic
+    density and W the weight: the second term is smooth, and all that the relaxation adds.
 
     Examples
     --------
@@ -91,8 +107,9 @@ def relaxed_mean(log_odds: npt.ArrayLike, tau: float) -> tuple[FloatArray, Float
     """
     value = np.asarray(log_odds, dtype=np.float64)
     low = -np.abs(value).ravel()  # E(-l) = 1 - E(l)
-    x, w = _nodes(check_tau(tau))
-    away = tau * w * special.expit(-x)
+    x, w = _nodes(check_tau(tau), reach)
+    tail = special.expit(-x)
+    away = tau * w * (tail if np.isinf(reach) else _bent(tail, reach))
     upper, lower = special.expit(-tau * x - low[:, None]), special.expit(tau * x - low[:, None])
     f_upper, f_lower = (
         upper * special.expit(tau * x + low[:, None]),
@@ -109,15 +126,15 @@ def relaxed_mean(log_odds: npt.ArrayLike, tau: float) -> tuple[FloatArray, Float
 @lru_cache(maxsize=16)
 def _table(tau: float) -> tuple[FloatArray, FloatArray]:
     """g(l) - l and its slope at l = 0, -step, -2 step, ..., by Newton's method in log-odds."""
-    target = -np.arange(0.0, _REACH + _STEP / 2, _STEP)
+    target = -np.arange(0.0, _FURTHEST + _STEP / 2, _STEP)
     g = target.copy()
     rate = np.ones_like(g)
     for _ in range(50):
-        mean, slope = relaxed_mean(g, tau)
+        mean, slope = relaxed_mean(g, tau, REACH)
         rate = slope / (mean * (1 - mean))
         step = (special.logit(mean) - target) / rate
         g -= step
-        if np.abs(step).max() < 1e-13 * _REACH:
+        if np.abs(step).max() < 1e-13 * _FURTHEST:
             break
     return g - target, 1 / rate - 1
 
@@ -129,7 +146,7 @@ class _Calibrated(torch.autograd.Function):
             torch.as_tensor(t, dtype=log_odds.dtype, device=log_odds.device) for t in _table(tau)
         )
         size = log_odds.abs()
-        at = size.clamp(max=_REACH) / _STEP
+        at = size.clamp(max=_FURTHEST) / _STEP
         cell = at.floor().clamp(max=shift.numel() - 2).long()
         t = at - cell
         y0, y1 = shift[cell], shift[cell + 1]
@@ -137,7 +154,7 @@ class _Calibrated(torch.autograd.Function):
         d0, d1 = -_STEP * slope[cell], -_STEP * slope[cell + 1]
         rise = y1 - y0
         b, a = 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise
-        inside = (size < _REACH).to(log_odds.dtype)
+        inside = (size < _FURTHEST).to(log_odds.dtype)
         ctx.save_for_backward(1 - inside * (d0 + t * (2 * b + t * 3 * a)) / _STEP)
         return log_odds - torch.sign(log_odds) * (y0 + t * (d0 + t * (b + t * a)))
 
@@ -153,9 +170,9 @@ def calibrated(log_odds: torch.Tensor, tau: float) -> torch.Tensor:
     Examples
     --------
     >>> import torch
-    >>> from pysoftcorr.diffhod.relaxed import calibrated, relaxed_mean
+    >>> from pysoftcorr.diffhod.relaxed import REACH, calibrated, relaxed_mean
     >>> g = calibrated(torch.tensor([-3.0, 0.5], dtype=torch.float64), 0.1)
-    >>> bool(abs(relaxed_mean(g, 0.1)[0] - [0.0474258732, 0.6224593312]).max() < 1e-9)
+    >>> bool(abs(relaxed_mean(g, 0.1, REACH)[0] - [0.0474258732, 0.6224593312]).max() < 1e-9)
     True
     """
     result: torch.Tensor = _Calibrated.apply(log_odds, check_tau(tau))
@@ -168,7 +185,11 @@ def _parts(number: int) -> list[slice]:
 
 
 class _TrialWeights(torch.autograd.Function):
-    """Weights of trials from the log-odds of their haloes; keeps the weights alone."""
+    """Weights of trials from the log-odds of their haloes; keeps the weights alone.
+
+    Of the smaller part v = sigmoid(-|x|) a weight is w = (v - a)^2/(v b), a the sigmoid at the
+    reach and b = (1 - 2a)^2; then v - a^2/v = sqrt(b w (b w + 4 a)) is b dw/dx over 1 - v.
+    """
 
     @staticmethod
     def forward(
@@ -177,14 +198,18 @@ class _TrialWeights(torch.autograd.Function):
         noise: torch.Tensor,
         host: torch.Tensor,
         tau: float,
+        reach: float,
     ) -> torch.Tensor:
+        end = float(special.expit(-reach))
+        scale = (1 - 2 * end) ** 2
         weight = torch.empty_like(noise)
         for part in _parts(noise.numel()):
             x = log_odds.index_select(0, host[part]).add_(noise[part]).div_(tau)
-            # Less what a point at LEAST has, so that the weight falls to 0 without a step.
-            weight[part] = torch.sigmoid_(x).sub_(_AT_LEAST).clamp_(min=0.0)
+            v = torch.sigmoid(-x.abs()).clamp_(min=end)
+            v = (v - end).square_().div_(v.mul_(scale))
+            weight[part] = torch.where(x > 0, 1 - v, v)
         ctx.save_for_backward(weight, host)
-        ctx.tau, ctx.shape = tau, log_odds.shape
+        ctx.tau, ctx.end, ctx.scale, ctx.shape = tau, end, scale, log_odds.shape
         return weight
 
     @staticmethod
@@ -192,10 +217,13 @@ class _TrialWeights(torch.autograd.Function):
         weight, host = ctx.saved_tensors
         out = torch.zeros(ctx.shape, dtype=weight.dtype, device=weight.device)
         for part in _parts(weight.numel()):
-            z = weight[part] + _AT_LEAST
-            slope = z.mul(1 - z).mul_(weight[part] > 0)
-            out.index_add_(0, host[part], slope.mul_(cotangent[part]).div_(ctx.tau))
-        return out, None, None, None
+            w = weight[part]
+            w = torch.minimum(w, 1 - w).mul_(ctx.scale)
+            root = (w * (w + 4 * ctx.end)).sqrt_()
+            v = w.add_(2 * ctx.end).add_(root).div_(2)
+            slope = root.mul_(1 - v).div_(ctx.scale * ctx.tau)
+            out.index_add_(0, host[part], slope.mul_(cotangent[part]))
+        return out, None, None, None, None
 
 
 def trial_weights(
@@ -204,8 +232,9 @@ def trial_weights(
     host: torch.Tensor,
     *,
     tau: float,
+    reach: float = REACH,
 ) -> torch.Tensor:
-    """sigmoid((log_odds[host] + noise)/tau) - 2e-9, 0 where that is less; differentiable once.
+    """sigmoid((log_odds[host] + noise)/tau), its tails bent to end; differentiable once.
 
     Parameters
     ----------
@@ -215,17 +244,19 @@ def trial_weights(
         Logistic.
     host : Tensor of int, shape (P,)
     tau : float
+    reach : float
+        Beyond this many tau weights are 0 and 1.
 
     Examples
     --------
     >>> import torch
     >>> from pysoftcorr.diffhod.relaxed import trial_weights
-    >>> w = trial_weights(torch.zeros(1), torch.tensor([0.1, -0.1, -9.0]), torch.zeros(3).long(),
+    >>> w = trial_weights(torch.zeros(1), torch.tensor([0.1, -0.1, -0.7]), torch.zeros(3).long(),
     ...                   tau=0.1)
     >>> [round(x, 3) for x in w.tolist()]
     [0.731, 0.269, 0.0]
     """
-    result: torch.Tensor = _TrialWeights.apply(log_odds, noise, host, tau)
+    result: torch.Tensor = _TrialWeights.apply(log_odds, noise, host, tau, reach)
     return result
 
 
@@ -258,8 +289,8 @@ def relaxed_bernoulli(
 
     Notes
     -----
-    Horowitz et al. 2022, eq. 6, with the log-odds calibrated. The mean of the square is
-    p - tau p (1 - p)/g', not p: relaxed trials have less shot noise than draws.
+    Horowitz et al. 2022, eq. 6, with the log-odds calibrated and the tails bent. The mean of the
+    square is about p - tau p (1 - p)/g', not p: relaxed trials have less shot noise than draws.
 
     Examples
     --------
@@ -277,8 +308,12 @@ def relaxed_bernoulli(
     # Beyond HIGHEST nothing changes, and the logarithm stays finite.
     edge = float(special.expit(-HIGHEST))
     log_odds = torch.logit(probability.clamp(edge, 1 - edge))
-    log_odds = torch.where(probability == 0, -torch.inf, log_odds)
     if calibrate:
-        finite = log_odds.clamp(min=-HIGHEST)
-        log_odds = torch.where(probability == 0, log_odds, calibrated(finite, temperature))
-    return torch.sigmoid((log_odds + noise) / temperature)
+        log_odds = calibrated(log_odds, temperature)
+    log_odds, eps = torch.broadcast_tensors(log_odds, noise.to(log_odds))
+    flat = log_odds.reshape(-1)
+    z = trial_weights(
+        flat, eps.reshape(-1), torch.arange(flat.numel(), device=flat.device), tau=temperature,
+        reach=REACH if calibrate else PLAIN,
+    ).view(log_odds.shape)  # fmt: skip
+    return torch.where(probability == 0, torch.zeros_like(z), z)

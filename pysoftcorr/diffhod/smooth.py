@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._random import Seed, root_seed, stream
+from pysoftcorr._random import Seed, root_seed
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.mocks.design import _at_least_one
@@ -26,15 +26,17 @@ class SmoothPower:
     haloes : HaloCatalog
     realisations : int
         Sets of noise that are averaged over.
+    spare : int
+        Further sets, which `each` gives too.
     seed : int or numpy.random.Generator, optional
         Of the noise.
     bounds : tuple of array_like, optional
         Lowest and highest parameters for which points are found beforehand. Parameters out of
         bounds are taken with bounds widened to hold them, which takes a moment. A value then
         depends on nothing but its parameters; without bounds it does, in the tenth digit, on
-        where the model was called before.
+        where the model was called before. Points of a reference are the same for all.
     **options
-        Of `DiffHOD`: tau, trials, modulate, mesh, k_max, dtype, device.
+        Of `DiffHOD`: tau, trials, reference, density, modulate, mesh, k_max, dtype, device.
 
     Attributes
     ----------
@@ -55,6 +57,7 @@ class SmoothPower:
         haloes: HaloCatalog,
         *,
         realisations: int = 1,
+        spare: int = 0,
         seed: Seed = None,
         bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         **options: Any,
@@ -63,33 +66,36 @@ class SmoothPower:
         self.haloes = haloes
         self.number = _at_least_one("realisations", realisations)
         root = root_seed(seed)
-        self.model = DiffHOD(haloes, realisations=self.number, seed=root, **options)
-        self._fresh_root = int(stream(root, "calibration").integers(2**62))
+        self.model = DiffHOD(haloes, realisations=self.number + spare, seed=root, **options)
         self.k: FloatArray = self.model.k.cpu().numpy().astype(np.float64)
         self._bounds: tuple[FloatArray, FloatArray] | None = None
-        self._known: bytes | None = None  # bounds of the points there are
+        self._known: dict[int, bytes] = {}  # by number of sets: bounds of the points there are
         if bounds is not None:
             low, high = (np.array(b, dtype=np.float64) for b in bounds)
             self._bounds = (low, high)
 
     def each(self, theta: Any) -> torch.Tensor:
-        """P(k) of each realisation, shape (realisations, nk), differentiable."""
+        """P(k) of each set of noise, shape (realisations + spare, nk), differentiable."""
+        return self._first(theta, self.model.realisations)
+
+    def _first(self, theta: Any, number: int) -> torch.Tensor:
+        chosen = range(number)
         tensor = torch.as_tensor(theta, dtype=torch.float64)
         if self._bounds is not None:
             at = tensor.detach().numpy()
             low, high = np.minimum(self._bounds[0], at), np.maximum(self._bounds[1], at)
             wanted = low.tobytes() + high.tobytes()
-            if wanted != self._known:
-                self.model.prepare(low, high, realisation=None)
-                self._known = wanted
-        return self.model.power(tensor, realisation=None)[1]
+            if wanted != self._known.get(number):
+                self.model.prepare(low, high, realisation=chosen)
+                self._known[number] = wanted
+        return self.model.power(tensor, realisation=chosen)[1]
 
     def __call__(self, theta: Any) -> Any:
         """The mean; a differentiable tensor for a tensor, else an array."""
         if isinstance(theta, torch.Tensor):
-            return self.each(theta).mean(dim=0)
+            return self._first(theta, self.number).mean(dim=0)
         with torch.no_grad():
-            return self.each(theta).mean(dim=0).cpu().numpy().astype(np.float64)
+            return self._first(theta, self.number).mean(dim=0).cpu().numpy().astype(np.float64)
 
     def spectra(self, theta: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
         """P(k) with noise of its own for each seed, shape (len(seeds), nk)."""

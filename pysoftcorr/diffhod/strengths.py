@@ -19,12 +19,13 @@ from pysoftcorr._version import __version__
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.chains import NutsPlan, run_nuts
 from pysoftcorr.diffhod.checkpoint import whole
+from pysoftcorr.diffhod.coordinates import Coordinates
 from pysoftcorr.diffhod.exact import HOD_NAMES
 from pysoftcorr.diffhod.inference import Posterior, nuts_posterior
 from pysoftcorr.diffhod.laplace import draw_within, laplace
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.pairs import WeightedPairs
-from pysoftcorr.diffhod.target import Coordinates, GaussianLikelihood, Priors, Target
+from pysoftcorr.diffhod.target import GaussianLikelihood, Priors, Target
 from pysoftcorr.diffhod.workers import Workers, one_thread
 from pysoftcorr.mocks.box import box_correlations
 from pysoftcorr.mocks.expected import AlignmentSums, alignment_sums

@@ -1,25 +1,29 @@
-"""The target of the samplers: priors, likelihood, and the coordinates that NUTS walks in."""
+"""The target of the samplers: priors, likelihood, and their product."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.mocks.design import PARAMETERS
 
-__all__ = ["PRIORS", "SIGMA_LEAST", "Coordinates", "GaussianLikelihood", "Priors", "Target"]
+if TYPE_CHECKING:
+    from pysoftcorr.diffhod.coordinates import Coordinates
+
+__all__ = ["ALPHA_LEAST", "PRIORS", "SIGMA_LEAST", "GaussianLikelihood", "Priors", "Target"]
 
 FloatArray = npt.NDArray[np.float64]
 
 #: sigma_logM below this is a step between one halo and the next; the prior ends there.
 SIGMA_LEAST = 0.01
+#: The slope of a number of satellites that grows with mass.
+ALPHA_LEAST = 0.05
 _NEGATIVE_INFINITY = -math.inf
 
 
@@ -88,12 +92,12 @@ class Priors:
         return np.asarray(np.clip(theta, low, high), dtype=np.float64)
 
 
-#: Those of Horowitz et al. (2022); the width of the step is above `SIGMA_LEAST`.
+#: Those of Horowitz et al. (2022), cut off below `SIGMA_LEAST` and `ALPHA_LEAST`.
 PRIORS = Priors(
     names=PARAMETERS[2:],
     mean=(12.0, 0.25, 11.25, 13.2, 1.0),
     sd=(0.5, 0.2, 0.5, 0.5, 0.2),
-    low=(-math.inf, SIGMA_LEAST, -math.inf, -math.inf, -math.inf),
+    low=(-math.inf, SIGMA_LEAST, -math.inf, -math.inf, ALPHA_LEAST),
     high=(math.inf,) * 5,
 )
 
@@ -146,118 +150,6 @@ class GaussianLikelihood:
         return float(-0.5 * ((self.whiten @ (np.asarray(x) - self.data)) ** 2).sum())
 
 
-class Coordinates:
-    """Unbounded coordinates u, near to standard normal, of bounded parameters theta.
-
-    theta_j = f_j(c_j + (L u)_j) with L the Cholesky factor of a covariance. f is the identity for
-    a parameter without bounds, low + s ln(1 + exp((x - low)/s)) for one bounded below (the
-    identity far above the bound), and low + (high - low)/(1 + exp(-x)) for one bounded on both
-    sides.
-
-    Parameters
-    ----------
-    priors : Priors
-        Their bounds and widths; s is a quarter of the width.
-    centre : array_like, shape (d,)
-        theta where u = 0.
-    covariance : array_like, shape (d, d)
-        Of theta about there.
-
-    Raises
-    ------
-    ValueError
-        If the centre lies out of bounds, or the covariance is not positive definite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pysoftcorr.diffhod.target import PRIORS, Coordinates
-    >>> there = Coordinates(PRIORS, PRIORS.mean, np.diag(np.square(PRIORS.sd)))
-    >>> theta = there.theta([0.3, -3.0, 0.1, 0.0, 2.0])
-    >>> bool(theta[1] > 0), there.u(theta).round(9).tolist()
-    (True, [0.3, -3.0, 0.1, 0.0, 2.0])
-    """
-
-    def __init__(self, priors: Priors, centre: npt.ArrayLike, covariance: npt.ArrayLike) -> None:
-        self.priors = priors
-        self._low, self._high = np.array(priors.low), np.array(priors.high)
-        self._soft = 0.25 * np.array(priors.sd)
-        self._both = np.isfinite(self._low) & np.isfinite(self._high)
-        self._below = np.isfinite(self._low) & ~self._both
-        if (np.isfinite(self._high) & ~self._both).any():
-            raise ValueError("a prior bounded above alone is not known here")
-        at = np.array(centre, dtype=np.float64)
-        if not ((at > self._low) & (at < self._high)).all():
-            raise ValueError(f"centre = {at.tolist()}: must lie within the bounds of the priors")
-        self.centre = self._unbounded(at)
-        slope = np.exp(self._log_slope(self.centre))
-        try:
-            self.lower = np.linalg.cholesky(
-                np.asarray(covariance, dtype=np.float64) / np.outer(slope, slope)
-            )
-        except np.linalg.LinAlgError:
-            raise ValueError("covariance of the coordinates: must be positive definite") from None
-
-    def theta(self, u: npt.ArrayLike) -> FloatArray:
-        """Parameters of coordinates, shapes (..., d)."""
-        x = self.centre + np.asarray(u, dtype=np.float64) @ self.lower.T
-        theta = x.copy()
-        for j in np.flatnonzero(self._below):
-            y = (x[..., j] - self._low[j]) / self._soft[j]
-            theta[..., j] = self._low[j] + self._soft[j] * np.logaddexp(0, y)
-        for j in np.flatnonzero(self._both):
-            theta[..., j] = self._low[j] + (self._high[j] - self._low[j]) * expit(x[..., j])
-        return theta
-
-    def u(self, theta: npt.ArrayLike) -> FloatArray:
-        """Coordinates of parameters, shapes (..., d); within the bounds."""
-        x = self._unbounded(np.asarray(theta, dtype=np.float64)) - self.centre
-        return np.asarray(np.linalg.solve(self.lower, x.T).T)
-
-    def _unbounded(self, theta: FloatArray) -> FloatArray:
-        x = theta.copy()
-        for j in np.flatnonzero(self._below):
-            y = (theta[..., j] - self._low[j]) / self._soft[j]
-            # ln(e^y - 1), which is y where y is large
-            x[..., j] = self._low[j] + self._soft[j] * (y + np.log(-np.expm1(-y)))
-        for j in np.flatnonzero(self._both):
-            part = (theta[..., j] - self._low[j]) / (self._high[j] - self._low[j])
-            x[..., j] = np.log(part) - np.log1p(-part)
-        return x
-
-    def _log_slope(self, x: FloatArray) -> FloatArray:
-        """ln of d theta/d x, elementwise."""
-        out = np.zeros_like(x)
-        for j in np.flatnonzero(self._below):
-            out[..., j] = -np.logaddexp(0, -(x[..., j] - self._low[j]) / self._soft[j])
-        for j in np.flatnonzero(self._both):
-            t = x[..., j]
-            out[..., j] = np.log(self._high[j] - self._low[j]) - np.abs(t)
-            out[..., j] -= 2 * np.log1p(np.exp(-np.abs(t)))
-        return out
-
-    def forward(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Parameters and ln |d theta/d u| but for a constant, differentiable; u of shape (d,)."""
-        x = torch.as_tensor(self.centre, dtype=u.dtype)
-        x = x + torch.as_tensor(self.lower, dtype=u.dtype) @ u
-        parts, log_slope = [], u.new_zeros(())
-        softplus = torch.nn.functional.softplus
-        for j in range(len(self.priors)):
-            xj = x[j]
-            if self._below[j]:
-                low, s = float(self._low[j]), float(self._soft[j])
-                y = (xj - low) / s
-                parts.append(low + s * softplus(y, threshold=40.0))
-                log_slope = log_slope - softplus(-y, threshold=40.0)
-            elif self._both[j]:
-                low, high = float(self._low[j]), float(self._high[j])
-                parts.append(low + (high - low) * torch.sigmoid(xj))
-                log_slope = log_slope + math.log(high - low) - softplus(-xj) - softplus(xj)
-            else:
-                parts.append(xj)
-        return torch.stack(parts), log_slope
-
-
 class Target:
     """A posterior density: a model of the data, a likelihood and priors.
 
@@ -270,12 +162,12 @@ class Target:
     likelihood : GaussianLikelihood
     priors : Priors
     coordinates : Coordinates, optional
-        Those in which `potential` is asked for.
+        Those in which the samplers walk.
 
     Attributes
     ----------
     refused : int
-        Points at which the model raised ValueError; their density is 0.
+        Points at which the model or the coordinates raised ValueError; their density is 0.
     """
 
     def __init__(
@@ -305,12 +197,23 @@ class Target:
         value = prior + float(self.likelihood(expected))
         return value if math.isfinite(value) else _NEGATIVE_INFINITY
 
+    def log_density(self, u: FloatArray) -> float:
+        """ln of the density in the coordinates that the samplers walk in; -inf where it is 0."""
+        if self.coordinates is None:
+            return self.log_posterior(u)
+        try:
+            theta, log_slope = self.coordinates.forward(torch.as_tensor(u))
+        except ValueError:
+            self.refused += 1
+            return _NEGATIVE_INFINITY
+        return self.log_posterior(theta.numpy()) + float(log_slope)
+
     def potential(self, u: torch.Tensor) -> torch.Tensor:
         """-ln of the density in the coordinates u, differentiable; infinite where it is 0."""
         assert self.coordinates is not None
-        theta, log_slope = self.coordinates.forward(u)
-        prior = -0.5 * (((theta - self._mean) / self._sd) ** 2).sum()
         try:
+            theta, log_slope = self.coordinates.forward(u)
+            prior = -0.5 * (((theta - self._mean) / self._sd) ** 2).sum()
             found = self.likelihood(self.model(theta))
         except ValueError:
             self.refused += 1

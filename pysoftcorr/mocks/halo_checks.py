@@ -136,8 +136,11 @@ def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArr
     good: npt.NDArray[np.bool_] | None = None
     said = []
     for name, values in columns.items():
-        rows_good = np.isfinite(values) if values.ndim == 1 else np.isfinite(values).all(axis=1)
-        if not rows_good.all():
+        each = np.isfinite(values)
+        if each.all():  # by rows it takes ten times as long
+            rows_good = np.ones(len(values), dtype=bool)
+        else:
+            rows_good = each if values.ndim == 1 else each.all(axis=1)
             bad = np.flatnonzero(~rows_good)
             first = values if values.ndim == 1 else np.where(rows_good, 0.0, np.nan)
             said.append(f"{origin.column(name)}: {origin.show(bad, first)}")

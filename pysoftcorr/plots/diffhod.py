@@ -36,7 +36,7 @@ def _occupations(log_mass: FloatArray, theta: Any, tau: float, *, calibrate: boo
     from pysoftcorr.diffhod._torch import torch
     from pysoftcorr.diffhod.occupation import log_mean_nsat, log_odds_central
     from pysoftcorr.diffhod.points import satellite_trials
-    from pysoftcorr.diffhod.relaxed import calibrated, relaxed_mean
+    from pysoftcorr.diffhod.relaxed import REACH, calibrated, relaxed_mean
 
     t = torch.as_tensor(theta, dtype=torch.float64)
     grid = torch.as_tensor(log_mass)
@@ -48,7 +48,11 @@ def _occupations(log_mass: FloatArray, theta: Any, tau: float, *, calibrate: boo
         some = odds > -30
         mean = np.zeros(len(grid))
         kept = odds[some]
-        mean[some.numpy()] = relaxed_mean(calibrated(kept, tau) if calibrate else kept, tau)[0]
+        if calibrate:
+            found, _ = relaxed_mean(calibrated(kept, tau), tau, REACH)
+        else:
+            found, _ = relaxed_mean(kept, tau)
+        mean[some.numpy()] = found
         out.append(mean)
     return out[0], out[1] * trials
 
