@@ -45,7 +45,7 @@ _OWN = (
     Setting("realisations", int, None, "Sets of fixed random numbers that the exact HOD and "
             "relaxed trials average over [default: 2; paper: 4; omega: 4].", _MODEL, least=1),
     Setting("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
-            "[default: 100; paper: 1000].", _MODEL, least=0),
+            "[default: 150; paper: 2000].", _MODEL, least=0),
     Setting("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
             _MODEL, least=0),
     _whole("chains", "Chains of NUTS [default: 3]."),
@@ -55,7 +55,7 @@ _OWN = (
             _SAMPLERS),
     Setting("emcee", bool, True, "Run emcee on the exact HOD, too.", _SAMPLERS),
     _whole("walkers", "Walkers of emcee [default: 10]."),
-    _whole("burn", "Steps of burn-in of each [default: 100; paper: 1000].", 0),
+    _whole("burn", "Steps of burn-in of each [default: 150; paper: 2000].", 0),
     _whole("walker_steps", "Steps of each after it [default: 400; paper: 5000]."),
     Setting("workers", int, None, "Processes; one a core by default.", _OUTPUT, least=1),
     Setting("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "

@@ -4,8 +4,8 @@ A model whose random numbers are fixed is a smooth, repeatable function of the p
 carries the noise of those numbers: a posterior made with it is shifted as if the data had a
 noise of that size more. Here the shift is measured and taken out. At points about the posterior
 the model with its fixed numbers is compared with draws of numbers of their own at each point,
-and the difference, linear in the parameters, is added to the model. What is left, the part of
-the noise that is not linear in the parameters, is measured too, as a fraction of the covariance.
+and the difference, quadratic in the parameters, is added to the model. What is left, the part of
+the noise that is of shorter range, is measured too, as a fraction of the covariance.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A correction linear in the parameters.
+    """A correction quadratic in the parameters, or linear.
 
     Attributes
     ----------
-    centre : ndarray, shape (d,)
-    coefficients : ndarray, shape (1 + d, n)
-        Of 1 and theta - centre.
+    centre, scale : ndarray, shape (d,)
+    coefficients : ndarray, shape (1 + d + d (d + 1)/2, n) or (1 + d, n)
+        Of 1, t = (theta - centre)/scale, and t_i t_j (i <= j).
     scatter : float
         Variance that the fixed random numbers leave in the corrected model, averaged over the
         points, as a fraction of that of the data: (1/n) trace of C^-1 V. None if it could not
@@ -44,23 +44,39 @@ class Calibration:
     --------
     >>> import numpy as np
     >>> from pysoftcorr.diffhod.calibration import Calibration
-    >>> line = Calibration(np.array([1.0]), np.array([[10.0], [2.0]]), None, 0.0)
+    >>> line = Calibration(np.array([1.0]), np.array([2.0]), np.array([[10.0], [4.0]]), None, 0.0)
     >>> line([4.0], np.array([100.0])).tolist()
     [116.0]
     """
 
     centre: FloatArray
+    scale: FloatArray
     coefficients: FloatArray
     scatter: float | None
     offset: float
 
     def __call__(self, theta: Any, model: Any) -> Any:
         """The model at theta, corrected; a tensor of tensors."""
+        quadratic = len(self.coefficients) > 1 + len(self.centre)
         if isinstance(model, torch.Tensor):
-            c = torch.as_tensor(self.coefficients).to(model)
-            shift = theta.to(model) - torch.as_tensor(self.centre).to(model)
-            return model + c[0] + shift @ c[1:]
-        return model + self.coefficients[0] + (theta - self.centre) @ self.coefficients[1:]
+            centre, scale, coefficients = (
+                torch.as_tensor(v).to(model) for v in (self.centre, self.scale, self.coefficients)
+            )
+            t = (theta.to(model) - centre) / scale
+            first, second = np.triu_indices(len(t))
+            parts = [torch.ones_like(t[:1]), t, *([t[first] * t[second]] if quadratic else [])]
+            return model + torch.cat(parts) @ coefficients
+        t = (np.asarray(theta) - self.centre) / self.scale
+        return model + _features(t[None], quadratic)[0] @ self.coefficients
+
+
+def _features(t: FloatArray, quadratic: bool) -> FloatArray:
+    """1, t and, if so wished, t_i t_j of rows t, shape (p, d)."""
+    first, second = np.triu_indices(t.shape[1])
+    parts = [np.ones((len(t), 1)), t]
+    if quadratic:
+        parts.append(t[:, first] * t[:, second])
+    return np.concatenate(parts, axis=1)
 
 
 def calibrate(
@@ -73,14 +89,16 @@ def calibrate(
 ) -> Calibration:
     """Fit the correction of a model of fixed random numbers.
 
+    It is quadratic where there are four points for each of its coefficients, else linear.
+
     Parameters
     ----------
     points : array_like, shape (p, d)
         Parameters, spread as the posterior.
     fixed : array_like, shape (p, r, n)
         The model there with each of its r fixed sets of random numbers.
-    drawn : array_like, shape (p, n)
-        One draw at each point, with random numbers that no other point shares.
+    drawn : array_like, shape (p, k, n)
+        k draws at each point, with random numbers that no other point shares.
     covariance : array_like, shape (n, n)
         Of the data, to measure by.
     used : int, optional
@@ -93,20 +111,26 @@ def calibrate(
         If shapes do not fit together or there are too few points: two for each of 1 + d.
     """
     at, x, y = (np.asarray(v, dtype=np.float64) for v in (points, fixed, drawn))
-    if at.ndim != 2 or x.ndim != 3 or y.shape != (len(at), x.shape[2]) or len(x) != len(at):
+    if (
+        at.ndim != 2
+        or x.ndim != 3
+        or y.ndim != 3
+        or not len(at) == len(x) == len(y)
+        or x.shape[2] != y.shape[2]
+    ):
         raise ValueError(
             f"points {at.shape}, fixed {x.shape} and drawn {y.shape}: must be (p, d), (p, r, n) "
-            "and (p, n)"
+            "and (p, k, n)"
         )
     number, d = at.shape
     if number < 2 * (1 + d):
         raise ValueError(f"{number} points: {d} parameters take at least {2 * (1 + d)}")
-    centre = at.mean(axis=0)
-    basis = np.column_stack([np.ones(number), at - centre])
+    centre, scale = at.mean(axis=0), at.std(axis=0)
+    basis = _features((at - centre) / scale, number >= 2 * (1 + d) * (2 + d))
     realisations, bins = x.shape[1:]
     used = realisations if used is None else used
     mean = x[:, :used].mean(axis=1)
-    coefficients = np.linalg.lstsq(basis, y - mean, rcond=None)[0]
+    coefficients = np.linalg.lstsq(basis, y.mean(axis=1) - mean, rcond=None)[0]
     precision = np.linalg.inv(np.asarray(covariance, dtype=np.float64))
 
     def size(values: FloatArray) -> float:
@@ -114,13 +138,13 @@ def calibrate(
 
     scatter = None
     if realisations > 1:
-        # How far one set of numbers strays from the others, but for what is linear.
+        # How far one set of numbers strays from the others, but for what can be corrected.
         strays = x - x.mean(axis=1)[:, None, :]
         left = strays.reshape(number, -1)
         left = left - basis @ np.linalg.lstsq(basis, left, rcond=None)[0]
         single = size(left.reshape(x.shape)) * realisations / (realisations - 1)
-        single *= number / (number - 1 - d)
+        single *= number / (number - basis.shape[1])
         scatter = single / bins / used
     return Calibration(
-        centre, coefficients, scatter, float(np.sqrt(size(basis @ coefficients) / bins))
+        centre, scale, coefficients, scatter, float(np.sqrt(size(basis @ coefficients) / bins))
     )

@@ -236,11 +236,24 @@ class _Chain:
         b, a = self.done, self.arrays
         steps, kind = self.blocks[b]
         seed = int(stream(self.plan.seed, f"nuts chain {self.number} block {b}").integers(2**62))
-        step_size = float(a["block_step_size"][-1]) if b else 0.5
+        step_size = self._sampling_step() if kind == "sample" else self._last_step()
         return workers.submit(
             nuts_block, a["u"][-1] if b else a["start"], self._metric(), step_size, steps,
             kind != "sample", seed, self.plan.accept, self.plan.depth,
         )  # fmt: skip
+
+    def _last_step(self) -> float:
+        return float(self.arrays["block_step_size"][-1]) if self.done else 0.5
+
+    def _sampling_step(self) -> float:
+        """The mean, of logarithms, over the later two thirds of the warm-up: one block sees but a
+        part of the posterior, and others may be narrower."""
+        kinds = [kind for _, kind in self.blocks]
+        warmup = kinds.index("sample")
+        later = slice(warmup - math.ceil(2 * warmup / 3), warmup)
+        steps = self.arrays["block_steps"][later]
+        logs = np.log(self.arrays["block_step_size"][later])
+        return float(np.exp((steps * logs).sum() / steps.sum()))
 
     def _metric(self) -> FloatArray:
         """Of the steps of the metric blocks done so far, drawn towards the identity."""

@@ -103,7 +103,8 @@ class OccupationBend:
         Raises
         ------
         ValueError
-            If all galaxies, or more, would be satellites: no parameters are so.
+            If all galaxies, or more, would be satellites, or a mass out of all proportion: no
+            parameters are so.
         """
         first, sigma, log_m0, q, alpha = z.unbind(-1)
         log_c = self._at_pivot(log_m0, alpha)
@@ -113,6 +114,8 @@ class OccupationBend:
         log_mmin = self.threshold - first / rest + self.curve * sigma**2
         s = q + self._centrals(log_mmin, sigma) - torch.log10(rest)
         theta = torch.stack([log_mmin, sigma, log_m0, self.pivot - s / alpha, alpha], dim=-1)
+        if not bool((theta[..., 0].abs() < 20).all() and (theta[..., 3].abs() < 20).all()):
+            raise ValueError("logMmin and logM1 would be no masses")
         return theta, -torch.log(alpha) - 2 * torch.log(rest)
 
     def straight(self, theta: npt.ArrayLike) -> FloatArray:

@@ -13,7 +13,7 @@ from pysoftcorr.diffhod.cic import paint_cic
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
 from pysoftcorr.mocks.design import PARAMETERS, _at_least_one
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import HODModel
+from pysoftcorr.mocks.hod import HODModel, _check_haloes, draw_galaxies
 
 __all__ = ["COVARIANCE_FLOOR", "ExactPower", "mock_covariance"]
 
@@ -74,6 +74,7 @@ class ExactPower:
         seed: Seed = None,
         modulate: bool = False,
     ) -> None:
+        _check_haloes(haloes)
         self.haloes, self.mesh, self.modulate = haloes, mesh, modulate
         number = _at_least_one("realisations", realisations)
         boxsize = float(haloes.boxsize)
@@ -96,9 +97,14 @@ class ExactPower:
         model = HODModel(
             **dict(zip(HOD_NAMES, values.tolist(), strict=True)), modulate=self.modulate
         )
+        mass = self.haloes.mass
+        means = model.mean_ncen(mass), model.mean_nsat(mass)
         out = []
         for seed in np.asarray(seeds).tolist():
-            place = torch.from_numpy(model.populate(self.haloes, seed=seed).position)
+            # As `populate` does, without its axes, and its look at the haloes each time.
+            drawn = draw_galaxies(self.haloes, *means, seed)
+            model._refuse_none(drawn, mass)
+            place = torch.from_numpy(drawn.position)
             painted = paint_cic(place, boxsize=self.haloes.boxsize, mesh=self.mesh)
             weight2 = torch.tensor([float(len(place))], dtype=torch.float64)
             out.append(self.bins.power(painted[None], weight2)[0][0].numpy())

@@ -27,7 +27,8 @@ from pysoftcorr.diffhod.inference import (
     table,
 )
 from pysoftcorr.diffhod.laplace import draw_within
-from pysoftcorr.diffhod.preparation import Bench, Prepared, prepare
+from pysoftcorr.diffhod.preparation import Bench, prepare
+from pysoftcorr.diffhod.prepared import Prepared
 from pysoftcorr.diffhod.settings import PowerSettings
 from pysoftcorr.diffhod.target import PRIORS
 from pysoftcorr.diffhod.workers import Workers, usable_cores

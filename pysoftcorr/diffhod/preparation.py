@@ -1,10 +1,9 @@
-"""What the samplers start from: mock data, covariance, the peak, calibrated models."""
+"""Mock data, covariance, the peak and calibrated models: what the samplers start from."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,18 @@ import numpy.typing as npt
 from pysoftcorr._random import stream
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.calibration import Calibration, calibrate
-from pysoftcorr.diffhod.checkpoint import Arrays, read_checkpoint, write_checkpoint
+from pysoftcorr.diffhod.checkpoint import read_checkpoint, write_checkpoint
 from pysoftcorr.diffhod.coordinates import Coordinates, OccupationBend
 from pysoftcorr.diffhod.exact import ExactPower, mock_covariance
 from pysoftcorr.diffhod.laplace import draw_within, laplace
 from pysoftcorr.diffhod.model import ClippedTrials
+from pysoftcorr.diffhod.prepared import Prepared, packed, unpacked
 from pysoftcorr.diffhod.smooth import SmoothPower
 from pysoftcorr.diffhod.target import PRIORS, GaussianLikelihood, Target
 from pysoftcorr.diffhod.workers import Workers, one_thread
 from pysoftcorr.mocks.halos import HaloCatalog
 
-__all__ = ["Bench", "Prepared", "prepare"]
+__all__ = ["Bench", "prepare"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -32,83 +32,11 @@ FloatArray = npt.NDArray[np.float64]
 _REACH = 3.0
 #: Draws that a reference occupation is the mean of, from a density this much wider.
 _REFERENCES, _WIDER = 64, 1.5
+#: Of the points of a calibration, in widths of the density about the peak.
+_SPREAD = 1.2
 
 #: Where the posterior is: its centre and covariance, as far as they are known.
 Near = tuple[FloatArray, FloatArray]
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Data, covariance and start.
-
-    Attributes
-    ----------
-    k, data, mean : ndarray, shape (nk,)
-        Wavenumbers, mock data, and the mean of the realisations that the covariance is of.
-    covariance : ndarray, shape (nk, nk)
-        Of the data, with its floor, without the noise of the models.
-    centre, laplace : ndarray, shape (d,) and (d, d)
-        Peak of the posterior of DiffHOD and covariance about it.
-    near_centre, near_covariance : ndarray, shape (d,) and (d, d)
-        The same before the last calibration: what the points of DiffHOD were chosen by.
-    model_variance : float
-        That of the models' own noise as a fraction of the covariance of the data: the likelihood
-        has (1 + this) times the covariance.
-    calibrations : dict
-        Of "smooth" and "exact"; empty without calibration.
-    clipped : int
-        Haloes of more satellites than trials at the peak.
-    """
-
-    k: FloatArray
-    data: FloatArray
-    mean: FloatArray
-    covariance: FloatArray
-    centre: FloatArray
-    laplace: FloatArray
-    near_centre: FloatArray
-    near_covariance: FloatArray
-    model_variance: float
-    calibrations: dict[str, Calibration]
-    clipped: int
-
-    def likelihood(self) -> GaussianLikelihood:
-        """With the noise of the models in the covariance."""
-        return GaussianLikelihood(self.data, (1 + self.model_variance) * self.covariance)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
-        return {
-            "k": self.k.tolist(),
-            "data": self.data.tolist(),
-            "error": np.sqrt(np.diag(self.covariance)).tolist(),
-            "peak": dict(zip(PRIORS.names, self.centre.tolist(), strict=True)),
-            "model_variance": self.model_variance,
-            "calibration": {
-                name: {"offset": c.offset, "scatter": c.scatter}
-                for name, c in self.calibrations.items()
-            },
-            "clipped": self.clipped,
-        }
-
-    def text(self) -> str:
-        """In words."""
-        error = np.sqrt(np.diag(self.covariance)) / self.mean
-        lines = [
-            f"P(k) of the exact HOD in {self.k.size} bins, k = {self.k[0]:.3f} to "
-            f"{self.k[-1]:.3f} h/Mpc, errors {100 * error.min():.1f} to {100 * error.max():.1f} %"
-        ]
-        for name, c in self.calibrations.items():
-            left = "" if c.scatter is None else f", {c.scatter**0.5:.2f} of it after"
-            lines.append(
-                f"bias of fixed random numbers, {name}: {c.offset:.2f} sigma a bin before the "
-                f"correction{left}"
-            )
-        lines.append(
-            f"noise of the models in the covariance: 1 + {self.model_variance:.3f}"
-            + (f"; {self.clipped} haloes clipped at the peak" if self.clipped else "")
-        )
-        return "\n".join(lines)
 
 
 class Bench:
@@ -197,21 +125,34 @@ class Bench:
             )
         return self._made["smooth target"]
 
-    def coordinates(self) -> Coordinates:
-        """Those that both samplers walk in."""
+    def coordinates(self, near: Near | None = None) -> Coordinates:
+        """Those that both samplers walk in, about the peak; or those about another place."""
+        if near is not None:
+            centre, covariance = PRIORS.inside(near[0]), near[1]
+            bend = OccupationBend.about(self.haloes.mass, centre, covariance)
+            return Coordinates(PRIORS, centre, covariance, bend=bend)
         if "coordinates" not in self._made:
             prepared = self.prepared()
-            centre, covariance = PRIORS.inside(prepared.centre), prepared.laplace
-            bend = OccupationBend.about(self.haloes.mass, centre, covariance)
-            self._made["coordinates"] = Coordinates(PRIORS, centre, covariance, bend=bend)
+            self._made["coordinates"] = self.coordinates((prepared.centre, prepared.laplace))
         return self._made["coordinates"]
+
+    def points(self, near: Near, number: int, rng: np.random.Generator) -> FloatArray:
+        """Parameters spread somewhat wider than the posterior, along its ridges."""
+        there = self.coordinates(near)
+        out: list[FloatArray] = []
+        while len(out) < number:
+            try:
+                out.append(there.theta(_SPREAD * rng.normal(size=len(PRIORS))))
+            except ValueError:  # the bend leads nowhere
+                continue
+        return np.array(out)
 
     def prepared(self) -> Prepared:
         """What `prepare` left in the file."""
         found = read_checkpoint(self.path, self.identity)
         if found is None:
             raise FileNotFoundError(f"no such file: {self.path}")
-        return _unpacked(found)
+        return unpacked(found)
 
 
 class _Corrected:
@@ -240,7 +181,13 @@ Job = tuple[FloatArray, int, Near]
 
 
 def _exact_draw(bench: Bench, job: Job) -> FloatArray:
-    return np.asarray(bench.exact().spectra(job[0], [job[1]])[0])
+    return bench.exact().spectra(job[0], [job[1]])
+
+
+def _exact_draws(bench: Bench, job: Job) -> FloatArray:
+    """As many as there are fixed sets, which then have as much noise."""
+    rng = np.random.default_rng(job[1])
+    return bench.exact().spectra(job[0], rng.integers(2**62, size=bench.exact().seeds.size))
 
 
 def _exact_fixed(bench: Bench, job: Job) -> FloatArray:
@@ -249,7 +196,7 @@ def _exact_fixed(bench: Bench, job: Job) -> FloatArray:
 
 
 def _smooth_draw(bench: Bench, job: Job) -> FloatArray:
-    return np.asarray(bench.smooth(job[2]).spectra(job[0], [job[1]])[0])
+    return bench.smooth(job[2]).spectra(job[0], [job[1]])
 
 
 def _smooth_fixed(bench: Bench, job: Job) -> FloatArray:
@@ -259,7 +206,7 @@ def _smooth_fixed(bench: Bench, job: Job) -> FloatArray:
 
 _JOBS: dict[str, tuple[Callable[..., FloatArray], Callable[..., FloatArray]]] = {
     "smooth": (_smooth_fixed, _smooth_draw),
-    "exact": (_exact_fixed, _exact_draw),
+    "exact": (_exact_fixed, _exact_draws),
 }
 
 
@@ -276,14 +223,15 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
     """
     found = read_checkpoint(bench.path, bench.identity)
     if found is not None:
-        return _unpacked(found)
+        return unpacked(found)
     s = bench.identity
     fiducial = np.array(s["fiducial"])
     say(f"covariance of {s['covariance']} realisations of the exact HOD")
     rng = np.random.default_rng(bench.seed("covariance", noise=False))
     near: Near = np.array(PRIORS.mean), np.diag(np.square(PRIORS.sd))
     jobs = [(fiducial, int(x), near) for x in rng.integers(2**62, size=s["covariance"])]
-    mean, covariance = mock_covariance(workers.map(_exact_draw, jobs), floor=s["floor"])
+    mocks = np.concatenate(workers.map(_exact_draw, jobs))
+    mean, covariance = mock_covariance(mocks, floor=s["floor"])
     with one_thread():
         data = bench.exact().mock(fiducial, seed=bench.seed("data", noise=False))
     variance = 1 / s["realisations"]
@@ -315,7 +263,7 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
         bench.exact().k, data, mean, covariance, peak, curvature, *previous, variance,
         calibrations, clipped,
     )  # fmt: skip
-    write_checkpoint(bench.path, bench.identity, _packed(prepared))
+    write_checkpoint(bench.path, bench.identity, packed(prepared))
     # Rounded as in the file: what goes on from the file goes on from this.
     return bench.prepared()
 
@@ -347,7 +295,7 @@ def _calibrated(
     purpose: str,
 ) -> dict[str, Calibration]:
     rng = np.random.default_rng(bench.seed(f"calibration {purpose}"))
-    points = draw_within(PRIORS, *near, number, rng)
+    points = bench.points(near, number, rng)
     out = {}
     for name in names:
         fixed, draw = _JOBS[name]
@@ -358,33 +306,3 @@ def _calibrated(
             points, workers.map(fixed, jobs), workers.map(draw, jobs), covariance, used=used
         )
     return out
-
-
-def _packed(p: Prepared) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        name: getattr(p, name)
-        for name in ("k", "data", "mean", "covariance", "centre", "laplace", "near_centre",
-                     "near_covariance", "model_variance", "clipped")
-    }  # fmt: skip
-    for name, c in p.calibrations.items():
-        out[f"{name} centre"], out[f"{name} coefficients"] = c.centre, c.coefficients
-        scatter = np.nan if c.scatter is None else c.scatter
-        out[f"{name} scatter and offset"] = [scatter, c.offset]
-    return out
-
-
-def _unpacked(a: Arrays) -> Prepared:
-    calibrations = {}
-    for name in _JOBS:
-        if f"{name} centre" in a:
-            scatter, offset = a[f"{name} scatter and offset"].tolist()
-            calibrations[name] = Calibration(
-                a[f"{name} centre"], a[f"{name} coefficients"],
-                None if np.isnan(scatter) else scatter, offset,
-            )  # fmt: skip
-    return Prepared(
-        k=a["k"], data=a["data"], mean=a["mean"], covariance=a["covariance"], centre=a["centre"],
-        laplace=a["laplace"], near_centre=a["near_centre"], near_covariance=a["near_covariance"],
-        model_variance=float(a["model_variance"]),
-        calibrations=calibrations, clipped=int(a["clipped"]),
-    )  # fmt: skip

@@ -147,7 +147,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "walker_steps": 400,
     },
     "paper": {
-        "realisations": 4, "calibration": 1000, "warmup": 300, "steps": 700, "burn": 1000,
+        "realisations": 4, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
         "walker_steps": 5000,
     },
 }  # fmt: skip

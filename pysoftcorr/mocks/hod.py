@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -206,34 +206,19 @@ class HODModel:
         _check_haloes(haloes)
         root = root_seed(seed)
         mass = haloes.mass
-        row = np.arange(len(mass))
-        has_central = uniforms(root, "centrals", row) < model.mean_ncen(mass)
-        mean = model.mean_nsat(mass)
-        _refuse_number(float(mean.sum()))
-        n_sat = poisson_quantile(uniforms(root, "number of satellites", row), mean)
-        model._refuse_none(has_central, n_sat, mass, mean)
-
-        centrals = np.flatnonzero(has_central)
-        host = np.repeat(row, n_sat)
-        rank = np.arange(host.size) - np.repeat(np.cumsum(n_sat) - n_sat, n_sat) + 1
-        u = {
-            name: uniforms(root, f"satellite {name}", host, rank)
-            for name in ("radius", "height", "azimuth")
-        }
-        scaled = nfw_radius(u["radius"], haloes.concentration[host])
-        direction = _directions(u["height"], u["azimuth"])
-        position = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
+        drawn = draw_galaxies(haloes, model.mean_ncen(mass), model.mean_nsat(mass), root)
+        model._refuse_none(drawn, mass)
+        centrals, host = drawn.centrals, drawn.host
         boxsize = float(haloes.boxsize)
-        position = checks.boxed(position, boxsize, Origin(), wrap=True)
 
         galaxies = GalaxyCatalog(
-            position=np.concatenate([haloes.position[centrals], position]),
-            reference=np.concatenate([haloes.axis[centrals], direction]),
+            position=drawn.position,
+            reference=np.concatenate([haloes.axis[centrals], drawn.direction]),
             axis=None,
             central=np.arange(centrals.size + host.size) < centrals.size,
             host=np.concatenate([centrals, host]),
-            rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), rank]),
-            scaled_radius=np.concatenate([np.zeros(centrals.size), scaled]),
+            rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), drawn.rank]),
+            scaled_radius=np.concatenate([np.zeros(centrals.size), drawn.scaled_radius]),
             boxsize=boxsize,
             params=model.to_dict(),
             seed=root,
@@ -251,17 +236,56 @@ class HODModel:
                 raise TypeError(f"an HOD has no parameter {name!r}; it has {', '.join(names)}")
         return replace(self, **changes) if changes else self
 
-    def _refuse_none(
-        self, has_central: npt.NDArray[np.bool_], n_sat: IntArray, mass: FloatArray, mean: Any
-    ) -> None:
-        if has_central.any() or n_sat.any():
+    def _refuse_none(self, drawn: DrawnGalaxies, mass: FloatArray) -> None:
+        if len(drawn.position):
             return
+        mean = self.mean_nsat(mass)
         raise ValueError(
             f"this HOD makes no galaxies in {mass.size} haloes of {mass.min():.3g} to "
             f"{mass.max():.3g} Msun/h (expected: {self.mean_ncen(mass).sum():.3g} centrals, "
             f"{mean.sum():.3g} satellites): lower logMmin = {self.logMmin:g} or logM1 = "
             f"{self.logM1:g}, or take a larger box"
         )
+
+
+class DrawnGalaxies(NamedTuple):
+    """Galaxies as they are drawn: `centrals`, rows of haloes, and satellites, one row each of
+    `host`, `rank`, `direction` and `scaled_radius`; `position` is of all, centrals first."""
+
+    centrals: IntArray
+    host: IntArray
+    rank: IntArray
+    direction: FloatArray
+    scaled_radius: FloatArray
+    position: FloatArray
+
+
+def draw_galaxies(
+    haloes: Any, mean_ncen: FloatArray, mean_nsat: FloatArray, seed: int
+) -> DrawnGalaxies:
+    """The draw of `HODModel.populate` at these mean numbers, of haloes that are in order.
+
+    Raises
+    ------
+    ValueError
+        If more satellites than fit in memory would be made.
+    """
+    row = np.arange(len(mean_ncen))
+    _refuse_number(float(mean_nsat.sum()))
+    centrals = np.flatnonzero(uniforms(seed, "centrals", row) < mean_ncen)
+    n_sat = poisson_quantile(uniforms(seed, "number of satellites", row), mean_nsat)
+    host = np.repeat(row, n_sat)
+    rank = np.arange(host.size) - np.repeat(np.cumsum(n_sat) - n_sat, n_sat) + 1
+    u = {
+        name: uniforms(seed, f"satellite {name}", host, rank)
+        for name in ("radius", "height", "azimuth")
+    }
+    scaled = nfw_radius(u["radius"], haloes.concentration[host])
+    direction = _directions(u["height"], u["azimuth"])
+    place = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
+    place = checks.boxed(place, float(haloes.boxsize), Origin(), wrap=True)
+    position = np.concatenate([haloes.position[centrals], place])
+    return DrawnGalaxies(centrals, host, rank, direction, scaled, position)
 
 
 def nfw_radius(u: npt.ArrayLike, concentration: npt.ArrayLike) -> FloatArray:
