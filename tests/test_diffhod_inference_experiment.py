@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+import h5py
 import numpy as np
 import pytest
 
@@ -244,6 +245,25 @@ def test_relaxed_trials_are_an_option(haloes, tmp_path):
     assert bench.smooth(near).model.reference is None
     assert bench.smooth(near).model.realisations == 2
     assert "smooth: " in made.report()
+
+
+def test_priors_end_at_a_crowd_for_both_samplers(made, haloes):
+    """Where 20 times as many galaxies are expected; neither model is asked there."""
+    _, folder = made
+    identity = json.loads(h5py.File(folder / "problem.h5").attrs["identity"])
+    bench = Bench(haloes, folder / "problem.h5", identity)
+    model = HODModel(**dict(zip(PRIORS.names, THETA, strict=True)))
+    mean = (model.mean_ncen(haloes.mass) + model.mean_nsat(haloes.mass)).sum()
+    few, many = list(THETA), list(THETA)
+    few[3], many[3] = THETA[3] - 1.0, THETA[3] - 3.0
+    for theta, there in ((few, True), (many, False)):
+        other = HODModel(**dict(zip(PRIORS.names, theta, strict=True)))
+        number = (other.mean_ncen(haloes.mass) + other.mean_nsat(haloes.mass)).sum()
+        assert (number < 20 * mean) == there
+        for target in (bench.exact_target(), bench.smooth_target()):
+            assert math.isfinite(target.log_posterior(theta)) == there
+    with pytest.raises(ValueError, match="galaxies are expected, the most is"):
+        bench.crowd().refuse(many)
 
 
 def test_other_settings_do_not_mix(made, haloes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pysoftcorr.diffhod.smooth import SmoothPower
 from pysoftcorr.diffhod.target import PRIORS, GaussianLikelihood, Target
 from pysoftcorr.diffhod.workers import Workers, one_thread
 from pysoftcorr.mocks.halos import HaloCatalog
+from pysoftcorr.mocks.hod import HODModel
 
 __all__ = ["Bench", "prepare"]
 
@@ -34,6 +35,9 @@ _REACH = 3.0
 _REFERENCES, _WIDER = 64, 1.5
 #: Of the points of a calibration, in widths of the density about the peak.
 _SPREAD = 1.2
+
+#: Galaxies expected, for each at the fiducial parameters, at which the priors end.
+_CROWD = 20.0
 
 #: Where the posterior is: its centre and covariance, as far as they are known.
 Near = tuple[FloatArray, FloatArray]
@@ -67,6 +71,13 @@ class Bench:
         name = f"{purpose} {self.identity['noise']}" if noise else purpose
         return int(stream(self.identity["seed"], name).integers(2**62))
 
+    def crowd(self) -> _Crowd:
+        """The number of galaxies at which the priors end."""
+        if "crowd" not in self._made:
+            s = self.identity
+            self._made["crowd"] = _Crowd(self.haloes, s["fiducial"], s["modulate"])
+        return self._made["crowd"]
+
     def exact(self) -> ExactPower:
         """The model of emcee, as it is."""
         if "exact" not in self._made:
@@ -86,14 +97,14 @@ class Bench:
         found: SmoothPower = kept[1]
         return found
 
-    def new_smooth(self, near: Near) -> SmoothPower:
-        """The same, of no history."""
+    def new_smooth(self, near: Near, *, bounded: bool = True) -> SmoothPower:
+        """The same, of no history; relaxed trials may be found as they are asked for, too, and
+        then depend on where that was in the tenth digit."""
         s = self.identity
         options: dict[str, Any]
         if s["draw"] == "relaxed":
-            options = {
-                "realisations": s["realisations"], "tau": s["tau"], "bounds": _bounds(*near),
-            }  # fmt: skip
+            bounds = _bounds(*near) if bounded else None
+            options = {"realisations": s["realisations"], "tau": s["tau"], "bounds": bounds}
         else:
             rng = np.random.default_rng(self.seed("reference", noise=False))
             wide = draw_within(PRIORS, near[0], _WIDER**2 * near[1], _REFERENCES, rng)
@@ -108,7 +119,7 @@ class Bench:
         """Corrected by its calibration."""
         if "exact target" not in self._made:
             prepared = self.prepared()
-            model = _Corrected(self.exact(), prepared.calibrations.get("exact"))
+            model = _Corrected(self.exact(), prepared.calibrations.get("exact"), self.crowd())
             self._made["exact target"] = Target(
                 model, prepared.likelihood(), PRIORS, self.coordinates()
             )
@@ -119,7 +130,7 @@ class Bench:
         if "smooth target" not in self._made:
             prepared = self.prepared()
             near = prepared.near_centre, prepared.near_covariance
-            model = _Corrected(self.smooth(near), prepared.calibrations.get("smooth"))
+            model = _Corrected(self.smooth(near), prepared.calibrations.get("smooth"), self.crowd())
             self._made["smooth target"] = Target(
                 model, prepared.likelihood(), PRIORS, self.coordinates()
             )
@@ -142,9 +153,11 @@ class Bench:
         out: list[FloatArray] = []
         while len(out) < number:
             try:
-                out.append(there.theta(_SPREAD * rng.normal(size=len(PRIORS))))
-            except ValueError:  # the bend leads nowhere
+                theta = there.theta(_SPREAD * rng.normal(size=len(PRIORS)))
+                self.crowd().refuse(theta)
+            except ValueError:  # the bend leads nowhere, or too far
                 continue
+            out.append(theta)
         return np.array(out)
 
     def prepared(self) -> Prepared:
@@ -156,17 +169,42 @@ class Bench:
 
 
 class _Corrected:
-    """A model and its calibration."""
+    """A model and its calibration, which refuses crowds."""
 
-    def __init__(self, model: Any, calibration: Calibration | None) -> None:
-        self.model, self.calibration = model, calibration
+    def __init__(self, model: Any, calibration: Calibration | None, crowd: _Crowd) -> None:
+        self.model, self.calibration, self.crowd = model, calibration, crowd
 
     def __call__(self, theta: Any) -> Any:
+        self.crowd.refuse(theta)
         # Trajectories pass where no posterior is; haloes clipped at the peak are in the report.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ClippedTrials)
             found = self.model(theta)
         return found if self.calibration is None else self.calibration(theta, found)
+
+
+class _Crowd:
+    """Where the priors end: at so many galaxies that the exact HOD takes minutes for them."""
+
+    def __init__(self, haloes: HaloCatalog, fiducial: Sequence[float], modulate: bool) -> None:
+        number, edges = np.histogram(np.log10(haloes.mass), 200)
+        self._mass, self._number = 10 ** ((edges[1:] + edges[:-1]) / 2), number
+        self._modulate = modulate
+        self._most = _CROWD * self._galaxies(fiducial)
+
+    def _galaxies(self, theta: Any) -> float:
+        values = [float(x) for x in theta]
+        model = HODModel(**dict(zip(PRIORS.names, values, strict=True)), modulate=self._modulate)
+        mean = model.mean_ncen(self._mass) + model.mean_nsat(self._mass)
+        return float((self._number * mean).sum())
+
+    def refuse(self, theta: Any) -> None:
+        """ValueError if there are too many galaxies."""
+        if isinstance(theta, torch.Tensor):
+            theta = theta.detach().tolist()
+        found = self._galaxies(theta)
+        if not found <= self._most:
+            raise ValueError(f"{found:.3g} galaxies are expected, the most is {self._most:.3g}")
 
 
 def _bounds(centre: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -277,9 +315,10 @@ def _peak(
 ) -> tuple[FloatArray, FloatArray, int]:
     """Peak, covariance about it, and the haloes that are clipped there."""
     with one_thread():
-        model = bench.new_smooth(near)
+        # At first that is all the priors hold, more trials than memory does.
+        model = bench.new_smooth(near, bounded=False)
         centre, curvature = laplace(
-            Target(_Corrected(model, calibration), likelihood, PRIORS), start
+            Target(_Corrected(model, calibration, bench.crowd()), likelihood, PRIORS), start
         )
         model(centre)
     return centre, curvature, model.model.clipped
