@@ -108,7 +108,7 @@ def test_calibration_takes_out_what_is_smooth_and_measures_the_rest(number, coef
     bend = 1.0 if coefficients == 10 else 0.0
     points, fixed, drawn, covariance, truth = calibration_problem(number, bend=bend)
     root = np.sqrt(np.diag(covariance))
-    found = calibrate(points, fixed, drawn, covariance)
+    found = calibrate(points, fixed, drawn, covariance, quadratic=coefficients == 10)
     assert len(found.coefficients) == coefficients
     mean = fixed.mean(axis=1)
     corrected = np.array([found(p, m) for p, m in zip(points, mean, strict=True)])
@@ -140,6 +140,11 @@ def test_calibration_with_few_sets():
 def test_calibration_refuses_too_few_points():
     with pytest.raises(ValueError, match="5 points: 2 parameters take at least 6"):
         calibrate(np.zeros((5, 2)), np.zeros((5, 1, 3)), np.zeros((5, 1, 3)), np.eye(3))
+    with pytest.raises(ValueError, match="11 points: 2 parameters take at least 12"):
+        calibrate(
+            np.zeros((11, 2)), np.zeros((11, 1, 3)), np.zeros((11, 1, 3)), np.eye(3),
+            quadratic=True,
+        )  # fmt: skip
     with pytest.raises(ValueError, match="must be \\(p, d\\)"):
         calibrate(np.zeros((5, 2)), np.zeros((5, 3)), np.zeros((5, 3)), np.eye(3))
 

@@ -86,10 +86,9 @@ def calibrate(
     covariance: npt.ArrayLike,
     *,
     used: int | None = None,
+    quadratic: bool = False,
 ) -> Calibration:
     """Fit the correction of a model of fixed random numbers.
-
-    It is quadratic where there are four points for each of its coefficients, else linear.
 
     Parameters
     ----------
@@ -104,11 +103,14 @@ def calibrate(
     used : int, optional
         How many of the sets, the first, the model averages over; the others serve to measure the
         scatter. All by default.
+    quadratic : bool
+        Whether the correction is so, not linear: for much noise, and many points; beyond the
+        points it goes astray sooner.
 
     Raises
     ------
     ValueError
-        If shapes do not fit together or there are too few points: two for each of 1 + d.
+        If shapes do not fit together or there are too few points: two for each coefficient.
     """
     at, x, y = (np.asarray(v, dtype=np.float64) for v in (points, fixed, drawn))
     if (
@@ -123,10 +125,11 @@ def calibrate(
             "and (p, k, n)"
         )
     number, d = at.shape
-    if number < 2 * (1 + d):
-        raise ValueError(f"{number} points: {d} parameters take at least {2 * (1 + d)}")
+    least = (1 + d) * (2 + d) if quadratic else 2 * (1 + d)
+    if number < least:
+        raise ValueError(f"{number} points: {d} parameters take at least {least}")
     centre, scale = at.mean(axis=0), at.std(axis=0)
-    basis = _features((at - centre) / scale, number >= 2 * (1 + d) * (2 + d))
+    basis = _features((at - centre) / scale, quadratic)
     realisations, bins = x.shape[1:]
     used = realisations if used is None else used
     mean = x[:, :used].mean(axis=1)
