@@ -151,7 +151,7 @@ def test_a_model_that_refuses_parameters_has_no_density_there():
     assert target.log_posterior([1.5]) == -INF
     u = torch.tensor([1.5], dtype=torch.float64, requires_grad=True)
     value = target.potential(u)
-    assert float(value) == INF
+    assert value.item() == INF
     assert torch.autograd.grad(value, u)[0].tolist() == [0.0]
     assert target.refused == 2
 

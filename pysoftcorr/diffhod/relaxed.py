@@ -254,7 +254,7 @@ def trial_weights(
     >>> w = trial_weights(torch.zeros(1), torch.tensor([0.1, -0.1, -0.7]), torch.zeros(3).long(),
     ...                   tau=0.1)
     >>> [round(x, 3) for x in w.tolist()]
-    [0.731, 0.269, 0.0]
+    [0.733, 0.267, 0.0]
     """
     result: torch.Tensor = _TrialWeights.apply(log_odds, noise, host, tau, reach)
     return result
