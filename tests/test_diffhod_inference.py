@@ -268,6 +268,24 @@ def test_emcee_goes_on_with_the_same_bits(tmp_path):
         np.testing.assert_array_equal(whole[name], again[name])
 
 
+def test_emcee_refuses_to_forget_steps(tmp_path):
+    mcmc(Linear(), EnsemblePlan(walkers=8, burn=10, steps=20, block=10, seed=2), tmp_path)
+    with pytest.raises(ValueError, match=r"holds 30 steps, more than 10 \+ 10; ask for as many"):
+        mcmc(Linear(), EnsemblePlan(walkers=8, burn=10, steps=10, block=10, seed=2), tmp_path)
+
+
+def test_chains_walk_with_the_mean_step_of_the_later_warm_up():
+    plan = NutsPlan(chains=1, warmup=60, steps=20, block=10, seed=2)
+    (chain,) = nuts(Linear(), plan)[0]
+    kinds = [kind for _, kind in plan.blocks()]
+    assert kinds == ["step", "metric", "step", "sample", "sample"]
+    steps, sizes = chain["block_steps"], chain["block_step_size"]
+    # Two thirds of three blocks; the first, of the longest way to the posterior, is not among them.
+    expected = np.exp(np.average(np.log(sizes[1:3]), weights=steps[1:3]))
+    assert sizes[3] == pytest.approx(expected, rel=1e-12)
+    assert sizes[4] == sizes[3]
+
+
 def test_processes_give_the_bits_of_one():
     plan = NutsPlan(chains=2, warmup=20, steps=20, block=10, seed=2)
     one, _ = nuts(Linear(), plan)

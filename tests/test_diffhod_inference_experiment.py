@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from dataclasses import asdict, replace
 
 import h5py
 import numpy as np
@@ -14,27 +16,31 @@ pytest.importorskip("pyro")
 pytest.importorskip("emcee")
 arviz = pytest.importorskip("arviz")
 
+from pysoftcorr.cli.diffhod import SETTINGS  # noqa: E402
 from pysoftcorr.diffhod import power_spectrum  # noqa: E402
 from pysoftcorr.diffhod.calibration import calibrate  # noqa: E402
+from pysoftcorr.diffhod.corrected import Crowd  # noqa: E402
 from pysoftcorr.diffhod.exact import ExactPower, mock_covariance  # noqa: E402
-from pysoftcorr.diffhod.experiment import run_power_experiment  # noqa: E402
+from pysoftcorr.diffhod.experiment import _identity, run_power_experiment  # noqa: E402
 from pysoftcorr.diffhod.laplace import draw_within, laplace  # noqa: E402
-from pysoftcorr.diffhod.preparation import Bench  # noqa: E402
-from pysoftcorr.diffhod.settings import PowerSettings  # noqa: E402
+from pysoftcorr.diffhod.preparation import Bench, prepare  # noqa: E402
+from pysoftcorr.diffhod.settings import FIDUCIAL, PowerSettings  # noqa: E402
 from pysoftcorr.diffhod.smooth import SmoothPower  # noqa: E402
+from pysoftcorr.diffhod.strata import StratifiedDraws  # noqa: E402
 from pysoftcorr.diffhod.strengths import (  # noqa: E402
     STRENGTHS,
     StrengthSettings,
     run_strength_experiment,
 )
 from pysoftcorr.diffhod.target import PRIORS, GaussianLikelihood, Target  # noqa: E402
+from pysoftcorr.diffhod.workers import Workers  # noqa: E402
 from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
 
 #: A box whose galaxies are few: a gradient takes milliseconds.
 THETA = (12.5, 0.4, 12.0, 13.6, 1.0)
 SMALL = {
     "fiducial": THETA, "mesh": 16, "k_max": 0.6, "covariance": 20, "calibration": 12,
-    "chains": 2, "warmup": 12, "steps": 6, "walkers": 10, "burn": 4, "walker_steps": 6, "tau": 0.5,
+    "chains": 2, "warmup": 12, "steps": 6, "walkers": 10, "burn": 4, "walker_steps": 6,
 }  # fmt: skip
 
 
@@ -51,15 +57,15 @@ def made(haloes, tmp_path_factory):
 
 # ---------------------------------------------------------------------- the exact side
 def test_exact_power_is_that_of_the_populated_galaxies(haloes):
-    exact = ExactPower(haloes, mesh=16, k_max=0.6, realisations=3, seed=4)
+    exact = ExactPower(haloes, mesh=16, k_max=0.6, seed=4)
     each = []
-    for seed in exact.seeds:
+    for seed in (3, 2**40, 5):
         names = PRIORS.names
         galaxies = HODModel(**dict(zip(names, THETA, strict=True))).populate(haloes, seed=int(seed))
         found = power_spectrum(galaxies.position, boxsize=60.0, mesh=16, k_max=0.6)
         np.testing.assert_allclose(found.k, exact.k, rtol=1e-12)
         each.append(found.power)
-    np.testing.assert_allclose(exact(THETA), np.mean(each, axis=0), rtol=1e-9)
+    np.testing.assert_allclose(exact.spectra(THETA, [3, 2**40, 5]), each, rtol=1e-9)
     np.testing.assert_array_equal(exact(THETA), exact(THETA))
     one, other = exact.mock(THETA, seed=1), exact.mock(THETA, seed=2)
     assert (one != other).any()
@@ -68,6 +74,58 @@ def test_exact_power_is_that_of_the_populated_galaxies(haloes):
         exact([1.0, 2.0])
     with pytest.raises(ValueError, match="makes no galaxies"):
         exact([16.0, 0.1, 16.0, 17.0, 1.0])
+
+
+def exact_model():
+    return HODModel(**dict(zip(PRIORS.names, THETA, strict=True)))
+
+
+def test_a_group_is_the_mean_of_its_catalogues(haloes):
+    exact = ExactPower(haloes, mesh=16, k_max=0.6, realisations=3, spare=1, seed=4)
+    means = exact_model().mean_ncen(haloes.mass), exact_model().mean_nsat(haloes.mass)
+    draws = StratifiedDraws(haloes, 3, seed=9)
+    each = [
+        power_spectrum(draws.draw(r, *means).position, boxsize=60.0, mesh=16, k_max=0.6).power
+        for r in range(3)
+    ]
+    np.testing.assert_allclose(exact.group(THETA, draws), np.mean(each, axis=0), rtol=1e-9)
+    np.testing.assert_array_equal(exact.drawn(THETA, 9), exact.group(THETA, draws))
+    both = exact.each(THETA)
+    np.testing.assert_array_equal(both[0], exact(THETA))
+    assert (both[1] != both[0]).all()
+
+
+def test_each_catalogue_of_a_group_is_a_fair_draw(haloes):
+    """Numbers of galaxies of one catalogue over 200 groups; those of a group are even."""
+    model = exact_model()
+    means = model.mean_ncen(haloes.mass), model.mean_nsat(haloes.mass)
+    number, size = 200, 4
+    totals, squares = np.zeros((2, 2))
+    for seed in range(number):
+        draws = StratifiedDraws(haloes, size, seed=seed)
+        drawn = [draws.draw(r, *means) for r in range(size)]
+        found = np.array([len(drawn[2].centrals), len(drawn[2].host)])
+        totals += found
+        squares += found**2
+        centrals = np.bincount(np.concatenate([d.centrals for d in drawn]), minlength=len(haloes))
+        assert (abs(centrals - size * means[0]) < 1).all()
+    variance = [(means[0] * (1 - means[0])).sum(), means[1].sum()]
+    for total, square, mean, v in zip(totals, squares, means, variance, strict=True):
+        # 4 standard errors of the mean, and of the variance of 200
+        assert abs(total / number - mean.sum()) < 4 * math.sqrt(v / number)
+        assert abs((square / number - (total / number) ** 2) / v - 1) < 4 * math.sqrt(2 / number)
+
+
+def test_a_group_has_less_noise_than_independent_catalogues(haloes):
+    exact = ExactPower(haloes, mesh=16, k_max=0.6, realisations=8, seed=4)
+    groups = np.array([exact.drawn(THETA, seed) for seed in range(60)])
+    single = np.array([exact.spectra(THETA, [seed])[0] for seed in range(200)])
+    # Unbiased: 5 bins beyond 3.5 errors once in 400 tries.
+    error = np.sqrt(groups.var(axis=0, ddof=1) / 60 + single.var(axis=0, ddof=1) / 200)
+    assert (abs(groups.mean(axis=0) - single.mean(axis=0)) < 3.5 * error).all()
+    # Independent, they would have 1/8 of the variance of one, give or take 20 % (60 of them).
+    ratio = (groups.var(axis=0, ddof=1) / single.var(axis=0, ddof=1)).mean()
+    assert ratio < 0.6 / 8
 
 
 def test_covariance_has_its_floor():
@@ -230,17 +288,17 @@ def test_the_same_call_reads_what_is_there(made, haloes, monkeypatch):
 
 
 def test_processes_and_an_interruption_change_nothing(made, haloes, tmp_path):
-    """Two workers, and chains of another length first: the bits of one process in one go."""
+    """Two workers, and a run that was killed: the bits of one process in one go."""
     result, _ = made
-    short = PowerSettings(**{**SMALL, "walker_steps": 4})
-    run_power_experiment(haloes, tmp_path, settings=short, workers=2, emcee=False)
+    settings = PowerSettings(**SMALL)
+    run_power_experiment(haloes, tmp_path, settings=settings, workers=2, emcee=False)
     (tmp_path / "nuts-1.h5").unlink()  # as if killed before that chain had begun
-    again = run_power_experiment(haloes, tmp_path, settings=PowerSettings(**SMALL), emcee=False)
+    again = run_power_experiment(haloes, tmp_path, settings=settings, emcee=False)
     np.testing.assert_array_equal(again.nuts.draws, result.nuts.draws)
 
 
 def test_relaxed_trials_are_an_option(haloes, tmp_path):
-    settings = PowerSettings(**{**SMALL, "draw": "relaxed", "steps": 4})
+    settings = PowerSettings(**{**SMALL, "draw": "relaxed", "tau": 0.5, "steps": 4})
     made = run_power_experiment(haloes, tmp_path, settings=settings, emcee=False)
     assert made.nuts.draws.shape == (2, 4, 5)
     bench = Bench(haloes, tmp_path / "problem.h5", {"noise": 0, "seed": 1})
@@ -271,16 +329,67 @@ def test_priors_end_at_a_crowd_for_both_samplers(made, haloes):
         bench.crowd().refuse(many)
 
 
+def prepared_by(haloes, folder, **changes):
+    settings = PowerSettings(**{**SMALL, **changes})
+    bench = Bench(haloes, folder / "problem.h5", _identity(haloes, settings))
+    with Workers(bench) as workers:
+        return prepare(bench, workers, lambda text: None)
+
+
+def test_only_whole_galaxies_are_corrected_to_second_order(haloes, tmp_path, monkeypatch):
+    """And only if there are points enough."""
+    monkeypatch.setattr("pysoftcorr.diffhod.preparation._QUADRATIC", 42)
+    (tmp_path / "few").mkdir()
+    sizes = {
+        number: {
+            name: len(c.coefficients)
+            for name, c in prepared_by(haloes, folder, calibration=number).calibrations.items()
+        }
+        for number, folder in ((41, tmp_path / "few"), (42, tmp_path))
+    }
+    assert sizes == {41: {"smooth": 6, "exact": 6}, 42: {"smooth": 6, "exact": 21}}
+
+
+def test_noise_that_cannot_be_measured_is_all_in_the_likelihood(haloes, tmp_path):
+    """One set of relaxed trials; whole galaxies have a spare group."""
+    (tmp_path / "relaxed").mkdir()
+    found = prepared_by(haloes, tmp_path / "relaxed", realisations=1, draw="relaxed", tau=0.5)
+    assert found.calibrations["smooth"].scatter is None
+    assert found.model_variance == 1
+    found = prepared_by(haloes, tmp_path, realisations=1)
+    assert found.model_variance == found.calibrations["exact"].scatter < 1
+
+
+def test_a_sample_far_sparser_than_the_priors(haloes, tmp_path):
+    """Where the priors begin there are more than 20 times as many galaxies."""
+    sparse = (13.6, 0.2, 12.5, 14.3, 1.0)
+    crowd = Crowd(haloes.mass, sparse, modulate=False)
+    assert crowd._galaxies(PRIORS.mean) > 20 * crowd._galaxies(sparse)
+    found = prepared_by(haloes, tmp_path, fiducial=sparse)
+    assert found.centre[0] > PRIORS.mean[0] + 0.3  # 14 in 100 haloes, priors 3 sigma away
+
+
 def test_other_settings_do_not_mix(made, haloes):
     _, folder = made
-    with pytest.raises(ValueError, match=r"tau = 0.5 there, 0.3 here.*overwrite=True"):
-        run_power_experiment(haloes, folder, settings=PowerSettings(**{**SMALL, "tau": 0.3}))
+    with pytest.raises(ValueError, match=r"density = 16.0 there, 8.0 here.*overwrite=True"):
+        run_power_experiment(haloes, folder, settings=PowerSettings(**{**SMALL, "density": 8.0}))
+    # A temperature is of relaxed trials alone.
+    again = run_power_experiment(haloes, folder, settings=PowerSettings(**{**SMALL, "tau": 0.2}))
+    assert again.nuts.draws.shape == (2, 6, 5)
     with pytest.raises(ValueError, match="haloes = "):
         run_power_experiment(haloes[1:], folder, settings=PowerSettings(**SMALL))
     with pytest.raises(ValueError, match="calibration = 5: must be 0 or at least 12"):
         PowerSettings(calibration=5)
     with pytest.raises(ValueError, match="draw = 'cold': must be one of reweighted, relaxed"):
         PowerSettings(draw="cold")
+    for words, changes in (
+        ("density = 0: must be 0.1", {"density": 0.0}),
+        ("tau", {"tau": 3.0}),
+        ("sigma_logM", {"fiducial": (12.0, -1.0, 11.4, 13.3, 1.0)}),
+        ("mesh", {"mesh": 1}),
+    ):
+        with pytest.raises(ValueError, match=words):
+            PowerSettings(**changes)
     with pytest.raises(ValueError, match="no preset named 'huge'"):
         PowerSettings.preset("huge")
 
@@ -308,7 +417,7 @@ def test_other_noise_leaves_the_data_alone(haloes, tmp_path):
 
 
 # ---------------------------------------------------------------------- alignment strengths
-def test_strengths_through_the_catalogue_and_exactly(tmp_path):
+def test_strengths_through_the_catalogue_and_exactly(run, tmp_path):
     """Both models recover the strengths that the data were made with, and agree."""
     haloes = HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=3)
     settings = StrengthSettings(
@@ -331,6 +440,28 @@ def test_strengths_through_the_catalogue_and_exactly(tmp_path):
     again = run_strength_experiment(haloes, tmp_path, settings=settings, emulator=False)
     for label, posterior in made.posteriors.items():
         np.testing.assert_array_equal(posterior.draws, again.posteriors[label].draws)
+    with pytest.raises(ValueError, match=r"tau = 0.1 there, 0.3 here.*another folder"):
+        run_strength_experiment(haloes, tmp_path, settings=replace(settings, tau=0.3))
+    with pytest.raises(ValueError, match="haloes = "):
+        run_strength_experiment(haloes[1:], tmp_path, settings=settings)
+
+    # The command goes on with the same folder, and adds the emulator.
+    haloes.write(tmp_path / "haloes.h5")
+    options = [
+        text for name, value in asdict(settings).items() if name != "hod"
+        for text in (f"--{name.replace('_', '-')}", value)
+    ]  # fmt: skip
+    options += [
+        text for name, value in zip(PRIORS.names, settings.hod, strict=True)
+        for text in (f"--{name.replace('_', '-')}", value)
+    ]  # fmt: skip
+    code, out, err = run("diffhod", tmp_path / "haloes.h5", "--statistic", "omega", *options,
+                         "--out", tmp_path, "--json")  # fmt: skip
+    assert code == 0, err
+    models = json.loads(out)["models"]
+    assert list(models) == ["DiffHOD", "exact expectation", "emulator"]
+    assert models["DiffHOD"]["mu_cen"] == rows["DiffHOD"]["mu_cen"]
+    assert (tmp_path / "strengths.png").stat().st_size > 10_000
 
 
 # ---------------------------------------------------------------------- the command
@@ -367,8 +498,11 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         ([], "--out: must be given"),
         (["--out", tmp_path, "--mu-cen", 0.3], "--mu-cen: has no meaning with --statistic power"),
         (["--out", tmp_path, "--statistic", "omega", "--mesh", 32], "--mesh: has no meaning"),
+        (["--out", tmp_path, "--statistic", "omega", "--preset", "paper"], "--preset: has no"),
         (["--out", tmp_path, "--calibration", 3], "must be 0 or at least 12"),
         (["--out", tmp_path, "--draw", "cold"], "must be one of reweighted, relaxed"),
+        (["--out", tmp_path, "--tau", 0.2], "--tau: has no meaning with --draw reweighted"),
+        (["--out", tmp_path, "--draw", "relaxed", "--density", 8], "--density: has no meaning"),
         (["--out", tmp_path, "--density", 0], "density = 0: must be 0.1 to 10000"),
         (["--out", tmp_path, "--sigma-logM", -1.0], "sigma_logM"),
     ):
@@ -376,3 +510,31 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         lines = [x for x in err.splitlines() if x.startswith("error: ")]
         assert (code, out, len(lines)) == (2, "", 1), err
         assert words in lines[0]
+
+
+def test_help_has_the_defaults_of_the_presets():
+    """Written out there, so that help needs no torch."""
+    small, paper = PowerSettings.preset("small"), PowerSettings.preset("paper")
+    power = {**dict(zip(PRIORS.names, FIDUCIAL, strict=True))}
+    omega = StrengthSettings()
+    strengths = {**dict(zip(PRIORS.names, omega.hod, strict=True)), **asdict(omega)}
+    seen = set()
+    for setting in SETTINGS["diffhod"]:
+        found = re.search(r"\[default: ([^\];]+)(.*)\]", setting.help)
+        if found is None:
+            continue
+        name, first = setting.name, found[1]
+        said = dict(re.findall(r"(paper|omega): ([^;]+)", found[2]))
+        if name in strengths and name not in power and name not in asdict(small):
+            assert first == f"{strengths[name]:g}", name
+            continue
+        expected = power.get(name, asdict(small).get(name))
+        shown = expected if isinstance(expected, str) else f"{expected:g}"
+        assert first == shown, name
+        if name in asdict(small) and asdict(paper)[name] != expected:
+            assert said.pop("paper") == f"{asdict(paper)[name]:g}", name
+        if name in strengths and strengths[name] != expected:
+            assert said.pop("omega") == f"{strengths[name]:g}", name
+        assert not said, name
+        seen.add(name)
+    assert {"logMmin", "mesh", "realisations", "calibration", "burn", "walker_steps"} <= seen

@@ -74,9 +74,14 @@ def test_points_are_the_same_for_all_parameters(haloes: HaloCatalog) -> None:
     model = DiffHOD(haloes, reference=REFERENCE, mesh=32, seed=3)
     number = model.prepare(FIVE, FIVE)
     first = model.power(FIVE)[1]
-    for other in ([12.6, 0.5, 12.2, 13.9, 1.4], [11.5, 0.1, 10.0, 12.8, 0.7]):
+    here = model.galaxies(FIVE)
+    for other in ([12.6, 0.5, 11.2, 13.9, 1.4], [11.5, 0.4, 10.0, 12.8, 0.7]):
         found = model.galaxies(other)
-        assert (found.weight > 0).all()
+        known = {tuple(x) for x in here.position.tolist()}
+        # Below some tau no weight is left of an occupation: those that there are, are the same.
+        same = [tuple(x) in known for x in found.position.tolist()]
+        assert np.mean(same) > 0.9
+        assert (found.weight != 0).all()
     assert model.prepare(*np.sort([FIVE, other], axis=0)) == number
     torch.testing.assert_close(model.power(FIVE)[1], first, rtol=0, atol=0)
     again = DiffHOD(haloes, reference=REFERENCE, mesh=32, seed=3)
@@ -202,7 +207,10 @@ def test_it_says_what_it_cannot_do(haloes: HaloCatalog) -> None:
         ("reference must have shape", lambda: DiffHOD(few, reference=[1.0, 2.0])),
         ("sigma_logM = -1", lambda: DiffHOD(few, reference=[12, -1, 11, 13, 1])),
         ("density = 0", lambda: DiffHOD(few, reference=FIVE, density=0)),
-        ("more than 50,000,000", lambda: DiffHOD(few, reference=[12, 0.2, 11, 10, 2.0])),
+        (
+            "the most is 5e\\+07: lower density",
+            lambda: DiffHOD(few, reference=[12, 0.2, 11, 10, 2.0]),
+        ),
     ):
         with pytest.raises(ValueError, match=words):
             call()
@@ -212,3 +220,18 @@ def test_it_says_what_it_cannot_do(haloes: HaloCatalog) -> None:
     ):
         with pytest.raises(TypeError, match=words):
             call()
+
+
+def test_single_precision_is_the_same_to_its_rounding(haloes: HaloCatalog) -> None:
+    found = []
+    for dtype in (torch.float64, torch.float32):
+        theta = torch.tensor(FIVE, dtype=dtype, requires_grad=True)
+        model = DiffHOD(haloes, reference=REFERENCE, mesh=32, seed=2, dtype=dtype)
+        power = model.power(theta)[1]
+        assert power.dtype == dtype
+        gradient = torch.autograd.grad(power.log().sum(), theta)[0]
+        found.append((power.detach().double(), gradient.double()))
+    (power, gradient), (rough, rough_gradient) = found
+    # Shot noise is taken away from P(k): a few of its 1e-7 parts are of a small difference.
+    torch.testing.assert_close(rough, power, rtol=2e-5, atol=0)
+    torch.testing.assert_close(rough_gradient, gradient, rtol=1e-3, atol=1e-3)

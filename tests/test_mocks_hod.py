@@ -72,6 +72,11 @@ def test_poisson_quantile_is_exact() -> None:
     k = poisson_quantile(u, mean)
     np.testing.assert_array_equal(k[:-10], stats.poisson.ppf(u[:-10], mean[:-10]))
     assert not k[-10:].any()
+    edge = np.array([1 - 2.0**-53, 1e-12, 0.5])
+    for lam in (1e-3, 2.0, 19.9, 20.1):
+        np.testing.assert_array_equal(
+            poisson_quantile(edge, np.full(3, lam)), stats.poisson.ppf(edge, lam)
+        )
 
 
 def test_nfw_radius_inverts_the_profile() -> None:

@@ -43,7 +43,7 @@ _OWN = (
     Setting("modulate", bool, None, "Multiply the mean number of satellites by that of central "
             "galaxies.", _MODEL),
     Setting("realisations", int, None, "Sets of fixed random numbers that the exact HOD and "
-            "relaxed trials average over [default: 2; paper: 4; omega: 4].", _MODEL, least=1),
+            "relaxed trials average over [default: 4; paper: 8].", _MODEL, least=1),
     Setting("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
             "[default: 150; paper: 2000].", _MODEL, least=0),
     Setting("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
@@ -55,12 +55,13 @@ _OWN = (
             _SAMPLERS),
     Setting("emcee", bool, True, "Run emcee on the exact HOD, too.", _SAMPLERS),
     _whole("walkers", "Walkers of emcee [default: 10]."),
-    _whole("burn", "Steps of burn-in of each [default: 150; paper: 2000].", 0),
+    _whole("burn", "Steps of burn-in of each [default: 100; paper: 1000].", 0),
     _whole("walker_steps", "Steps of each after it [default: 400; paper: 5000]."),
     Setting("workers", int, None, "Processes; one a core by default.", _OUTPUT, least=1),
     Setting("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "
             "command goes on with an unfinished run.", _OUTPUT, metavar="DIR"),
-    Setting("overwrite", bool, False, "Begin a run of other settings anew.", _OUTPUT),
+    Setting("overwrite", bool, False, "Begin anew, whatever the folder holds of an earlier run.",
+            _OUTPUT),
 )  # fmt: skip
 _TAKEN = {setting.name for setting in _OWN}
 SETTINGS = {"diffhod": (*_OWN, *(s for s in mocks._READING if s.name not in _TAKEN))}
@@ -69,6 +70,8 @@ _POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realisations",
           "covariance", "chains", "warmup", "steps", "accept", "walkers", "burn",
           "walker_steps")  # fmt: skip
 _OMEGA = ("mu_cen", "mu_sat", "tau", "realisations", "covariance", "chains", "warmup", "steps")
+# Of P(k) alone, though they have a default for both.
+_POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 
 
 def diffhod(
@@ -80,6 +83,15 @@ def diffhod(
     omega = settings["statistic"] == "omega"
     named = [n for n in (*_HOD, *_POWER, "mu_cen", "mu_sat") if settings[n] is not None]
     foreign = [n for n in named if n not in _HOD and n not in (_OMEGA if omega else _POWER)]
+    if omega:
+        foreign += sorted(_POWER_RUN & explicit)
+    else:
+        relaxed = settings["draw"] == "relaxed"
+        other = "density" if relaxed else "tau"
+        if settings[other] is not None:
+            raise ValueError(
+                f"--{other}: has no meaning with --draw {'relaxed' if relaxed else 'reweighted'}"
+            )
     if foreign:
         raise ValueError(
             f"--{foreign[0].replace('_', '-')}: has no meaning with --statistic "

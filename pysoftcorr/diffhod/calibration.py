@@ -4,8 +4,8 @@ A model whose random numbers are fixed is a smooth, repeatable function of the p
 carries the noise of those numbers: a posterior made with it is shifted as if the data had a
 noise of that size more. Here the shift is measured and taken out. At points about the posterior
 the model with its fixed numbers is compared with draws of numbers of their own at each point,
-and the difference, quadratic in the parameters, is added to the model. What is left, the part of
-the noise that is of shorter range, is measured too, as a fraction of the covariance.
+and the difference, linear or quadratic in the parameters, is added to the model. What is left, the
+part of the noise that is of shorter range, is measured too, as a fraction of the covariance.
 """
 
 from __future__ import annotations

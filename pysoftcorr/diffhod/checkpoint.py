@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -14,9 +15,24 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["read_checkpoint", "whole", "write_checkpoint"]
+__all__ = ["FORMAT", "fingerprint", "read_checkpoint", "whole", "write_checkpoint"]
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+#: To be raised where the same settings no longer lead to the same chains.
+FORMAT = 1
+
+
+def fingerprint(haloes: Any) -> str:
+    """Of all that galaxies are drawn from."""
+    digest = hashlib.sha256()
+    for values in (
+        haloes.position, haloes.mass, haloes.radius, haloes.concentration, haloes.axis,
+        [haloes.boxsize],
+    ):  # fmt: skip
+        if values is not None:
+            digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:16]
 
 
 @contextmanager

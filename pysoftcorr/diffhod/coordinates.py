@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import expit
 
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.target import Priors
@@ -198,14 +197,8 @@ class Coordinates:
 
     def theta(self, u: npt.ArrayLike) -> FloatArray:
         """Parameters of coordinates, shapes (..., d)."""
-        x = self.centre + np.asarray(u, dtype=np.float64) @ self.lower.T
-        theta = x.copy()
-        for j in np.flatnonzero(self._below):
-            y = (x[..., j] - self._low[j]) / self._soft[j]
-            theta[..., j] = self._low[j] + self._soft[j] * np.logaddexp(0, y)
-        for j in np.flatnonzero(self._both):
-            theta[..., j] = self._low[j] + (self._high[j] - self._low[j]) * expit(x[..., j])
-        return theta if self.bend is None else self.bend.bent(theta)
+        found = self.forward(torch.as_tensor(np.asarray(u, dtype=np.float64)))[0]
+        return np.asarray(found)
 
     def u(self, theta: npt.ArrayLike) -> FloatArray:
         """Coordinates of parameters, shapes (..., d); within the bounds."""
@@ -238,7 +231,8 @@ class Coordinates:
         return out
 
     def forward(self, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Parameters and ln |d theta/d u| but for a constant, differentiable; u of shape (d,).
+        """Parameters of u, shapes (..., d), and ln |d theta/d u| but for a constant, (...);
+        differentiable.
 
         Raises
         ------
@@ -246,11 +240,11 @@ class Coordinates:
             If the bend leads nowhere.
         """
         x = torch.as_tensor(self.centre, dtype=u.dtype)
-        x = x + torch.as_tensor(self.lower, dtype=u.dtype) @ u
-        parts, log_slope = [], u.new_zeros(())
+        x = x + u @ torch.as_tensor(self.lower, dtype=u.dtype).T
+        parts, log_slope = [], u.new_zeros(u.shape[:-1])
         softplus = torch.nn.functional.softplus
         for j in range(len(self.priors)):
-            xj = x[j]
+            xj = x[..., j]
             if self._below[j]:
                 low, s = float(self._low[j]), float(self._soft[j])
                 y = (xj - low) / s
@@ -262,7 +256,7 @@ class Coordinates:
                 log_slope = log_slope + math.log(high - low) - softplus(-xj) - softplus(xj)
             else:
                 parts.append(xj)
-        theta = torch.stack(parts)
+        theta = torch.stack(parts, dim=-1)
         if self.bend is not None:
             theta, from_bend = self.bend.forward(theta)
             log_slope = log_slope + from_bend

@@ -105,7 +105,8 @@ def run_emcee(
     Raises
     ------
     ValueError
-        If the starts do not fit, have no density, or a file in the folder is of another run.
+        If the starts do not fit, have no density, or a file in the folder is of another run or
+        holds more steps.
 
     Notes
     -----
@@ -135,6 +136,11 @@ def run_emcee(
     found = None if path is None else read_checkpoint(path, identity)
     if found is not None:
         arrays = found
+        if len(arrays["u"]) > plan.burn + plan.steps:
+            raise ValueError(
+                f"{path} holds {len(arrays['u'])} steps, more than {plan.burn} + {plan.steps}; "
+                "ask for as many, or pass overwrite=True to begin anew"
+            )
     pool = _Pool(workers)
     # emcee asks for a function although the pool has it already.
     sampler = emcee.EnsembleSampler(plan.walkers, d, _log_density, pool=pool)
@@ -195,5 +201,5 @@ def _refuse_dead(log_posterior: FloatArray) -> None:
     if dead.size:
         raise ValueError(
             f"walkers {dead.tolist()} start where the posterior density is 0: the HOD makes no "
-            "galaxies there, or the point is out of bounds"
+            "galaxies there, or a crowd of them, or the point is out of bounds"
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -11,9 +9,10 @@ from pysoftcorr._random import Seed, root_seed, stream
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.cic import paint_cic
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
+from pysoftcorr.diffhod.strata import StratifiedDraws
 from pysoftcorr.mocks.design import PARAMETERS, _at_least_one
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import HODModel, _check_haloes, draw_galaxies
+from pysoftcorr.mocks.hod import DrawnGalaxies, HODModel, _check_haloes, draw_galaxies
 
 __all__ = ["COVARIANCE_FLOOR", "ExactPower", "mock_covariance"]
 
@@ -35,7 +34,9 @@ class ExactPower:
     k_max : float
         h/Mpc; bins of the width of the fundamental mode end there.
     realisations : int
-        Catalogues whose P(k) is averaged in a call.
+        Catalogues whose P(k) is averaged in a call: `StratifiedDraws`.
+    spare : int
+        Further groups of as many, which `each` gives too.
     seed : int or numpy.random.Generator, optional
         Of the random numbers that every call shares: a call is a fixed function of the
         parameters, with a step wherever one galaxy comes or goes.
@@ -46,7 +47,6 @@ class ExactPower:
     ----------
     k : ndarray, shape (nk,)
         Mean wavenumber of the modes of each bin, h/Mpc.
-    seeds : ndarray of int, shape (realisations,)
 
     Raises
     ------
@@ -71,26 +71,21 @@ class ExactPower:
         mesh: int = 64,
         k_max: float = 1.0,
         realisations: int = 1,
+        spare: int = 0,
         seed: Seed = None,
         modulate: bool = False,
     ) -> None:
         _check_haloes(haloes)
         self.haloes, self.mesh, self.modulate = haloes, mesh, modulate
-        number = _at_least_one("realisations", realisations)
+        self.realisations = _at_least_one("realisations", realisations)
         boxsize = float(haloes.boxsize)
         self.bins = ModeBins(k_bin_edges(boxsize, mesh, k_max=k_max), boxsize=boxsize, mesh=mesh)
         self.k: FloatArray = self.bins.k.numpy()
-        self.seeds = stream(root_seed(seed), "exact realisations").integers(2**62, size=number)
-        self.evaluations = 0
+        seeds = stream(root_seed(seed), "exact realisations").integers(2**62, size=1 + spare)
+        self._groups = [StratifiedDraws(haloes, self.realisations, int(s)) for s in seeds]
 
-    def spectra(self, theta: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
-        """P(k) of one catalogue for each seed, shape (len(seeds), nk).
-
-        Raises
-        ------
-        ValueError
-            If the parameters make no galaxies, or too many.
-        """
+    def _model(self, theta: npt.ArrayLike) -> tuple[HODModel, tuple[FloatArray, FloatArray]]:
+        """And the mean numbers of centrals and satellites of the haloes."""
         values = np.asarray(theta, dtype=np.float64)
         if values.shape != (len(HOD_NAMES),):
             raise ValueError(f"theta must be {', '.join(HOD_NAMES)}, not of shape {values.shape}")
@@ -98,22 +93,50 @@ class ExactPower:
             **dict(zip(HOD_NAMES, values.tolist(), strict=True)), modulate=self.modulate
         )
         mass = self.haloes.mass
-        means = model.mean_ncen(mass), model.mean_nsat(mass)
-        out = []
-        for seed in np.asarray(seeds).tolist():
-            # As `populate` does, without its axes, and its look at the haloes each time.
-            drawn = draw_galaxies(self.haloes, *means, seed)
-            model._refuse_none(drawn, mass)
-            place = torch.from_numpy(drawn.position)
-            painted = paint_cic(place, boxsize=self.haloes.boxsize, mesh=self.mesh)
-            weight2 = torch.tensor([float(len(place))], dtype=torch.float64)
-            out.append(self.bins.power(painted[None], weight2)[0][0].numpy())
-            self.evaluations += 1
-        return np.array(out)
+        return model, (model.mean_ncen(mass), model.mean_nsat(mass))
+
+    def _power(self, model: HODModel, drawn: DrawnGalaxies) -> FloatArray:
+        model._refuse_none(drawn, self.haloes.mass)
+        place = torch.from_numpy(drawn.position)
+        painted = paint_cic(place, boxsize=self.haloes.boxsize, mesh=self.mesh)
+        weight2 = torch.tensor([float(len(place))], dtype=torch.float64)
+        found: FloatArray = self.bins.power(painted[None], weight2)[0][0].numpy()
+        return found
+
+    def spectra(self, theta: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
+        """P(k) of one independent catalogue for each seed, shape (len(seeds), nk).
+
+        Raises
+        ------
+        ValueError
+            If the parameters make no galaxies, or too many.
+        """
+        model, means = self._model(theta)
+        # As `populate` does, without its axes, and its look at the haloes each time.
+        return np.array(
+            [
+                self._power(model, draw_galaxies(self.haloes, *means, seed))
+                for seed in np.asarray(seeds).tolist()
+            ]
+        )
+
+    def group(self, theta: npt.ArrayLike, draws: StratifiedDraws) -> FloatArray:
+        """P(k) averaged over the catalogues of a group; (nk,)."""
+        model, means = self._model(theta)
+        found = [self._power(model, draws.draw(r, *means)) for r in range(draws.number)]
+        return np.asarray(np.mean(found, axis=0))
+
+    def drawn(self, theta: npt.ArrayLike, seed: int) -> FloatArray:
+        """P(k) averaged over a group of random numbers of its own; (nk,)."""
+        return self.group(theta, StratifiedDraws(self.haloes, self.realisations, seed))
+
+    def each(self, theta: npt.ArrayLike) -> FloatArray:
+        """P(k) of the shared group and of the spare ones, shape (1 + spare, nk)."""
+        return np.array([self.group(theta, g) for g in self._groups])
 
     def __call__(self, theta: npt.ArrayLike) -> FloatArray:
         """P(k) with the shared random numbers, averaged over the realisations; (nk,)."""
-        return np.asarray(self.spectra(theta, self.seeds).mean(axis=0))
+        return self.group(theta, self._groups[0])
 
     def mock(self, theta: npt.ArrayLike, *, seed: Seed = None) -> FloatArray:
         """P(k) of one catalogue of its own random numbers: data; (nk,)."""
@@ -165,8 +188,3 @@ def mock_covariance(
     mean = values.mean(axis=0)
     covariance = np.cov(values.T).reshape(mean.size, mean.size)
     return mean, covariance + floor * np.diag(mean**2)
-
-
-def spectra_at(function: Any, points: FloatArray, seeds: FloatArray) -> FloatArray:
-    """One spectrum for each point with the seed of its own."""
-    return np.array([function.spectra(p, [s])[0] for p, s in zip(points, seeds, strict=True)])

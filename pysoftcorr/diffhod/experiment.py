@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import numpy as np
 from pysoftcorr._random import stream
 from pysoftcorr._version import __version__
 from pysoftcorr.diffhod.chains import run_nuts
-from pysoftcorr.diffhod.checkpoint import whole
+from pysoftcorr.diffhod.checkpoint import FORMAT, fingerprint, whole
 from pysoftcorr.diffhod.ensemble import run_emcee
 from pysoftcorr.diffhod.exact import HOD_NAMES
 from pysoftcorr.diffhod.inference import (
@@ -158,7 +157,7 @@ def run_power_experiment(
         the posteriors as ArviZ's InferenceData (``nuts.nc``, ``emcee.nc``), ``summary.json`` and
         ``table.txt``.
     settings : PowerSettings, optional
-        The small preset by default.
+        By default ``PowerSettings.preset("small")``.
     workers : int, optional
         Processes of one thread; None: as many as cores. Results do not depend on it. With more
         than one a script must keep this call under ``if __name__ == "__main__":``.
@@ -167,7 +166,7 @@ def run_power_experiment(
     noise_sets : int
         Other sets of fixed random numbers to repeat NUTS with.
     overwrite : bool
-        Begin anew where the folder holds a run of other settings.
+        Begin anew, whatever the folder holds of an earlier run.
     tell : callable, optional
         Called with a line of text as each part begins.
 
@@ -183,7 +182,7 @@ def run_power_experiment(
         If torch, pyro, emcee or arviz is missing.
     """
     _need("pyro", "arviz", "h5netcdf", *(["emcee"] if emcee else []))
-    chosen = PowerSettings() if settings is None else settings
+    chosen = PowerSettings.preset("small") if settings is None else settings
     place = Path(folder).expanduser()
     place.mkdir(parents=True, exist_ok=True)
     if overwrite:
@@ -248,14 +247,14 @@ def _one(
 
 
 def _identity(haloes: HaloCatalog, settings: PowerSettings) -> dict[str, Any]:
-    digest = hashlib.sha256()
-    for values in (
-        haloes.position, haloes.mass, haloes.radius, haloes.concentration, [haloes.boxsize]
-    ):  # fmt: skip
-        digest.update(np.ascontiguousarray(values).tobytes())
-    sampling = {"chains", "warmup", "steps", "walkers", "burn", "walker_steps", "accept"}
-    kept = [f.name for f in fields(settings) if f.name not in sampling]
-    return {"haloes": digest.hexdigest()[:16], **{n: getattr(settings, n) for n in kept}}
+    left_out = {"chains", "warmup", "steps", "walkers", "burn", "walker_steps", "accept"}
+    left_out.add("tau" if settings.draw == "reweighted" else "density")
+    kept = [f.name for f in fields(settings) if f.name not in left_out]
+    return {
+        "format": FORMAT,
+        "haloes": fingerprint(haloes),
+        **{n: getattr(settings, n) for n in kept},
+    }
 
 
 def _clear(place: Path) -> None:

@@ -180,7 +180,6 @@ def emcee_posterior(
     plan: EnsemblePlan,
     coordinates: Coordinates | None,
     names: Sequence[str],
-    **settings: Any,
 ) -> Posterior:
     """The draws of `run_emcee`, in parameters, a walker as a chain."""
     u = np.moveaxis(arrays["u"][plan.burn :], 0, 1)
@@ -194,10 +193,7 @@ def emcee_posterior(
         evaluations=int(arrays["block_evaluations"][~burning].sum()),
         seconds=float(arrays["block_seconds"][~burning].sum()),
         burn_seconds=float(arrays["block_seconds"][burning].sum()),
-        settings={
-            **settings,
-            "acceptance": float(arrays["accepted"][plan.burn :].mean() / plan.walkers),
-        },
+        settings={"acceptance": float(arrays["accepted"][plan.burn :].mean() / plan.walkers)},
     )
 
 

@@ -26,7 +26,7 @@ from pysoftcorr.diffhod.points import (
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
 from pysoftcorr.diffhod.region import Region, Regions
 from pysoftcorr.diffhod.relaxed import check_tau
-from pysoftcorr.diffhod.reweighted import check_reference
+from pysoftcorr.diffhod.reweighted import check_density, check_reference
 from pysoftcorr.mocks._pairs import check_edges
 from pysoftcorr.mocks.hod import _check_haloes
 
@@ -80,7 +80,8 @@ class DiffHOD:
         with the weight occupation/rate: as unbiased, and as smooth as the occupation is, for
         parameters near the reference. `tau`, `trials` and `calibrate` then have no meaning.
     density : float
-        Points for each galaxy of the reference; noise falls as one over it.
+        Points for each galaxy of the reference, but one at most for the central of a halo; noise
+        falls as one over it.
     calibrate : bool
         Whether means are exact; without it rare trials have 1.7 % too much at tau = 0.1.
     realisations : int
@@ -162,6 +163,7 @@ class DiffHOD:
         self.haloes = haloes
         self.boxsize = float(haloes.boxsize)
         self.tau, self.mesh = check_tau(tau), check_mesh(mesh)
+        self.density = check_density(density)
         self.modulate, self.calibrate = _flag("modulate", modulate), _flag("calibrate", calibrate)
         self.gamma = float(gamma)
         self.realisations = _count("realisations", realisations)
@@ -190,7 +192,7 @@ class DiffHOD:
                 calibrate=self.calibrate, chunk=self.chunk,
             )  # fmt: skip
         else:
-            self.reference, self.density = check_reference(reference, density)
+            self.reference = check_reference(reference)
             self._draw = ReferenceDraw(haloes, self.reference, self.density, modulate=self.modulate)
         self._regions = Regions(
             haloes, self._draw, seed=self.seed, realisations=self.realisations, dtype=self.dtype,

@@ -49,7 +49,8 @@ class WeightedGalaxies:
     position : Tensor, shape (P, 3)
         Mpc/h, in the box.
     weight : Tensor, shape (P,)
-        From 0 to 1; differentiable in the parameters.
+        From 0 to 1, of relaxed trials; from 0, of reweighted points. Differentiable in the
+        parameters.
     central : Tensor of bool, shape (P,)
     host : Tensor of int, shape (P,)
         Row of the halo in its catalogue.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,14 @@ from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.calibration import Calibration, calibrate
 from pysoftcorr.diffhod.checkpoint import read_checkpoint, write_checkpoint
 from pysoftcorr.diffhod.coordinates import Coordinates, OccupationBend
+from pysoftcorr.diffhod.corrected import Corrected, Crowd
 from pysoftcorr.diffhod.exact import ExactPower, mock_covariance
 from pysoftcorr.diffhod.laplace import draw_within, laplace
-from pysoftcorr.diffhod.model import ClippedTrials
 from pysoftcorr.diffhod.prepared import Prepared, packed, unpacked
 from pysoftcorr.diffhod.smooth import SmoothPower
 from pysoftcorr.diffhod.target import PRIORS, GaussianLikelihood, Target
 from pysoftcorr.diffhod.workers import Workers, one_thread
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import HODModel
 
 __all__ = ["Bench", "prepare"]
 
@@ -38,9 +36,6 @@ _REFERENCES, _WIDER = 64, 1.5
 _SPREAD = (0.5, 2.2)
 #: Points from which on whole galaxies, which have most noise, are corrected to second order.
 _QUADRATIC = 400
-
-#: Galaxies expected, for each at the fiducial parameters, at which the priors end.
-_CROWD = 20.0
 
 #: Where the posterior is: its centre and covariance, as far as they are known.
 Near = tuple[FloatArray, FloatArray]
@@ -74,11 +69,11 @@ class Bench:
         name = f"{purpose} {self.identity['noise']}" if noise else purpose
         return int(stream(self.identity["seed"], name).integers(2**62))
 
-    def crowd(self) -> _Crowd:
+    def crowd(self) -> Crowd:
         """The number of galaxies at which the priors end."""
         if "crowd" not in self._made:
             s = self.identity
-            self._made["crowd"] = _Crowd(self.haloes, s["fiducial"], s["modulate"])
+            self._made["crowd"] = Crowd(self.haloes.mass, s["fiducial"], s["modulate"])
         return self._made["crowd"]
 
     def exact(self) -> ExactPower:
@@ -87,7 +82,7 @@ class Bench:
             s = self.identity
             self._made["exact"] = ExactPower(
                 self.haloes, mesh=s["mesh"], k_max=s["k_max"], realisations=s["realisations"],
-                seed=self.seed("exact noise"), modulate=s["modulate"],
+                spare=1, seed=self.seed("exact noise"), modulate=s["modulate"],
             )  # fmt: skip
         return self._made["exact"]
 
@@ -109,8 +104,7 @@ class Bench:
             bounds = _bounds(*near) if bounded else None
             options = {"realisations": s["realisations"], "tau": s["tau"], "bounds": bounds}
         else:
-            rng = np.random.default_rng(self.seed("reference", noise=False))
-            wide = draw_within(PRIORS, near[0], _WIDER**2 * near[1], _REFERENCES, rng)
+            wide = self._references(near)
             # One set has less noise than several of whole galaxies; a spare one shows how much.
             options = {"spare": 1, "reference": wide, "density": s["density"]}
         return SmoothPower(
@@ -118,26 +112,38 @@ class Bench:
             modulate=s["modulate"], mesh=s["mesh"], k_max=s["k_max"], **options,
         )  # fmt: skip
 
+    def _references(self, near: Near) -> FloatArray:
+        """Parameters whose mean occupation the points are drawn from, none of them a crowd: one
+        of many galaxies would have all the points."""
+        rng = np.random.default_rng(self.seed("reference", noise=False))
+        out: list[FloatArray] = []
+        while len(out) < _REFERENCES:
+            (theta,) = draw_within(PRIORS, near[0], _WIDER**2 * near[1], 1, rng)
+            try:
+                self.crowd().refuse(theta)
+            except ValueError:
+                continue
+            out.append(theta)
+        return np.array(out)
+
     def exact_target(self) -> Target:
-        """Corrected by its calibration."""
-        if "exact target" not in self._made:
-            prepared = self.prepared()
-            model = _Corrected(self.exact(), prepared.calibrations.get("exact"), self.crowd())
-            self._made["exact target"] = Target(
-                model, prepared.likelihood(), PRIORS, self.coordinates()
-            )
-        return self._made["exact target"]
+        """Of emcee."""
+        return self._target("exact", lambda prepared: self.exact())
 
     def smooth_target(self) -> Target:
-        """Corrected by its calibration."""
-        if "smooth target" not in self._made:
+        """Of NUTS."""
+        return self._target(
+            "smooth", lambda prepared: self.smooth((prepared.near_centre, prepared.near_covariance))
+        )
+
+    def _target(self, name: str, model: Callable[[Prepared], Any]) -> Target:
+        key = f"{name} target"
+        if key not in self._made:
             prepared = self.prepared()
-            near = prepared.near_centre, prepared.near_covariance
-            model = _Corrected(self.smooth(near), prepared.calibrations.get("smooth"), self.crowd())
-            self._made["smooth target"] = Target(
-                model, prepared.likelihood(), PRIORS, self.coordinates()
-            )
-        return self._made["smooth target"]
+            calibration = prepared.calibrations.get(name)
+            corrected = Corrected(model(prepared), calibration, self.crowd())
+            self._made[key] = Target(corrected, prepared.likelihood(), PRIORS, self.coordinates())
+        return self._made[key]
 
     def coordinates(self, near: Near | None = None) -> Coordinates:
         """Those that both samplers walk in, about the peak; or those about another place."""
@@ -171,45 +177,6 @@ class Bench:
         return unpacked(found)
 
 
-class _Corrected:
-    """A model and its calibration, which refuses crowds."""
-
-    def __init__(self, model: Any, calibration: Calibration | None, crowd: _Crowd) -> None:
-        self.model, self.calibration, self.crowd = model, calibration, crowd
-
-    def __call__(self, theta: Any) -> Any:
-        self.crowd.refuse(theta)
-        # Trajectories pass where no posterior is; haloes clipped at the peak are in the report.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ClippedTrials)
-            found = self.model(theta)
-        return found if self.calibration is None else self.calibration(theta, found)
-
-
-class _Crowd:
-    """Where the priors end: at so many galaxies that the exact HOD takes minutes for them."""
-
-    def __init__(self, haloes: HaloCatalog, fiducial: Sequence[float], modulate: bool) -> None:
-        number, edges = np.histogram(np.log10(haloes.mass), 200)
-        self._mass, self._number = 10 ** ((edges[1:] + edges[:-1]) / 2), number
-        self._modulate = modulate
-        self._most = _CROWD * self._galaxies(fiducial)
-
-    def _galaxies(self, theta: Any) -> float:
-        values = [float(x) for x in theta]
-        model = HODModel(**dict(zip(PRIORS.names, values, strict=True)), modulate=self._modulate)
-        mean = model.mean_ncen(self._mass) + model.mean_nsat(self._mass)
-        return float((self._number * mean).sum())
-
-    def refuse(self, theta: Any) -> None:
-        """ValueError if there are too many galaxies."""
-        if isinstance(theta, torch.Tensor):
-            theta = theta.detach().tolist()
-        found = self._galaxies(theta)
-        if not found <= self._most:
-            raise ValueError(f"{found:.3g} galaxies are expected, the most is {self._most:.3g}")
-
-
 def _bounds(centre: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Those within which the points of DiffHOD are found once."""
     reach = _REACH * np.sqrt(np.diag(covariance))
@@ -225,15 +192,12 @@ def _exact_draw(bench: Bench, job: Job) -> FloatArray:
     return bench.exact().spectra(job[0], [job[1]])
 
 
-def _exact_draws(bench: Bench, job: Job) -> FloatArray:
-    """As many as there are fixed sets, which then have as much noise."""
-    rng = np.random.default_rng(job[1])
-    return bench.exact().spectra(job[0], rng.integers(2**62, size=bench.exact().seeds.size))
+def _exact_group(bench: Bench, job: Job) -> FloatArray:
+    return bench.exact().drawn(job[0], job[1])[None]
 
 
 def _exact_fixed(bench: Bench, job: Job) -> FloatArray:
-    exact = bench.exact()
-    return exact.spectra(job[0], exact.seeds)
+    return bench.exact().each(job[0])
 
 
 def _smooth_draw(bench: Bench, job: Job) -> FloatArray:
@@ -247,7 +211,7 @@ def _smooth_fixed(bench: Bench, job: Job) -> FloatArray:
 
 _JOBS: dict[str, tuple[Callable[..., FloatArray], Callable[..., FloatArray]]] = {
     "smooth": (_smooth_fixed, _smooth_draw),
-    "exact": (_exact_fixed, _exact_draws),
+    "exact": (_exact_fixed, _exact_group),
 }
 
 
@@ -295,9 +259,9 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
         calibrations = _calibrated(
             bench, workers, ("smooth", "exact"), near, number, covariance, "final"
         )
-        scatters = [c.scatter for c in calibrations.values() if c.scatter is not None]
-        if scatters:
-            variance = max(scatters)
+        # One set of relaxed trials cannot tell what noise the correction leaves; it has not more
+        # than it had.
+        variance = max(variance if c.scatter is None else c.scatter for c in calibrations.values())
         likelihood = GaussianLikelihood(data, (1 + variance) * covariance)
         peak, curvature, clipped = _peak(bench, likelihood, calibrations["smooth"], near, peak)
     prepared = Prepared(
@@ -321,7 +285,7 @@ def _peak(
         # At first that is all the priors hold, more trials than memory does.
         model = bench.new_smooth(near, bounded=False)
         centre, curvature = laplace(
-            Target(_Corrected(model, calibration, bench.crowd()), likelihood, PRIORS), start
+            Target(Corrected(model, calibration, bench.crowd()), likelihood, PRIORS), start
         )
         model(centre)
     return centre, curvature, model.model.clipped
@@ -343,7 +307,7 @@ def _calibrated(
         fixed, draw = _JOBS[name]
         seeds = rng.integers(2**62, size=number).tolist()
         jobs = [(p, s, near) for p, s in zip(points, seeds, strict=True)]
-        used = bench.smooth(near).number if name == "smooth" else None
+        used = bench.smooth(near).number if name == "smooth" else 1
         quadratic = name == "exact" and number >= _QUADRATIC
         out[name] = calibrate(
             points, workers.map(fixed, jobs), workers.map(draw, jobs), covariance, used=used,

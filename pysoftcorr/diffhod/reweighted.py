@@ -17,21 +17,32 @@ from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, check_parameters
 from pysoftcorr.diffhod.points import PointSet, placed
 from pysoftcorr.mocks._uniforms import uniforms
-from pysoftcorr.mocks.hod import HODModel, _refuse_number, poisson_quantile
+from pysoftcorr.mocks.hod import HODModel, poisson_quantile
 
-__all__ = ["check_reference", "draw_reference", "reference_rates"]
+__all__ = ["check_density", "check_reference", "draw_reference", "reference_rates"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+#: More satellites would take tens of GB.
+_MOST_POINTS = 5e7
 #: Fewest points a halo has in the mean, of each kind, so that no parameters are without any.
 _LEAST_RATE = 0.02
 # Masses at which reference occupations are worked out. A rate need not be exact, but positive.
 _NODES = 512
 
 
-def check_reference(reference: Any, density: Any) -> tuple[FloatArray, float]:
-    """Reference occupations, shape (J, 5), and the density of the points."""
+def check_density(density: Any) -> float:
+    """Points for each galaxy of a reference."""
+    if isinstance(density, (bool, np.bool_)) or not isinstance(density, (int, float, np.number)):
+        raise TypeError(f"density must be a number, got {type(density).__name__}")
+    if not 0.1 <= density <= 1e4:
+        raise ValueError(f"density = {float(density):g}: must be 0.1 to 10000 points a galaxy")
+    return float(density)
+
+
+def check_reference(reference: Any) -> FloatArray:
+    """Reference occupations, shape (J, 5)."""
     try:
         array = np.atleast_2d(np.array(reference, dtype=np.float64))
     except (TypeError, ValueError):
@@ -45,11 +56,7 @@ def check_reference(reference: Any, density: Any) -> tuple[FloatArray, float]:
         )
     for row in array:
         check_parameters(row, torch.zeros(0, dtype=torch.float64))
-    if isinstance(density, (bool, np.bool_)) or not isinstance(density, (int, float, np.number)):
-        raise TypeError(f"density must be a number, got {type(density).__name__}")
-    if not 0.1 <= density <= 1e4:
-        raise ValueError(f"density = {float(density):g}: must be 0.1 to 10000 points a galaxy")
-    return array, float(density)
+    return array
 
 
 def reference_rates(
@@ -93,7 +100,12 @@ def reference_rates(
         np.maximum(density * np.interp(log_mass, nodes, n), _LEAST_RATE)
         for n in (central, satellite)
     ]
-    _refuse_number(float(rates[1].sum()))
+    if not rates[1].sum() <= _MOST_POINTS:
+        raise ValueError(
+            f"reference and density = {density:g} ask for {rates[1].sum():.2g} points of "
+            f"satellites, the most is {_MOST_POINTS:.2g}: lower density, or leave out references "
+            "of many satellites (low logM1, high alpha)"
+        )
     return np.minimum(rates[0], 1.0), rates[1]
 
 

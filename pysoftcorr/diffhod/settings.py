@@ -5,9 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.chains import NutsPlan
+from pysoftcorr.diffhod.cic import check_mesh
 from pysoftcorr.diffhod.ensemble import EnsemblePlan
 from pysoftcorr.diffhod.exact import COVARIANCE_FLOOR, HOD_NAMES
+from pysoftcorr.diffhod.occupation import check_parameters
+from pysoftcorr.diffhod.relaxed import check_tau
+from pysoftcorr.diffhod.reweighted import check_density
 
 __all__ = ["DRAWS", "FIDUCIAL", "PRESETS", "PowerSettings"]
 
@@ -43,7 +48,7 @@ class PowerSettings:
         h/Mpc.
     realisations : int
         Sets of fixed random numbers that P(k) of the exact HOD, and of relaxed trials, is averaged
-        over; reweighted points have one.
+        over, those of the exact HOD `StratifiedDraws`; reweighted points have one.
     calibration : int
         Points at which the bias of the fixed random numbers is measured; 0: it is left in.
     covariance : int
@@ -76,7 +81,7 @@ class PowerSettings:
     modulate: bool = False
     mesh: int = 64
     k_max: float = 1.0
-    realisations: int = 2
+    realisations: int = 4
     calibration: int = 200
     covariance: int = 100
     floor: float = COVARIANCE_FLOOR
@@ -101,6 +106,10 @@ class PowerSettings:
                 f"calibration = {self.calibration}: must be 0 or at least "
                 f"{2 * (1 + len(HOD_NAMES))}"
             )
+        check_parameters(self.fiducial, torch.zeros(0, dtype=torch.float64))
+        check_tau(self.tau)
+        check_density(self.density)
+        check_mesh(self.mesh)
         if self.realisations < 1:
             raise ValueError(f"realisations = {self.realisations}: must be at least 1")
         self.nuts_plan()
@@ -147,7 +156,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "walker_steps": 400,
     },
     "paper": {
-        "realisations": 4, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
+        "realisations": 8, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
         "walker_steps": 5000,
     },
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""P(k) of `DiffHOD` as the model of a posterior: realisations averaged, corrected, repeatable."""
+"""P(k) of `DiffHOD` as the model of a posterior: realisations averaged, repeatable."""
 
 from __future__ import annotations
 

@@ -18,7 +18,14 @@ from pysoftcorr._random import stream
 from pysoftcorr._version import __version__
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.chains import NutsPlan, run_nuts
-from pysoftcorr.diffhod.checkpoint import whole
+from pysoftcorr.diffhod.checkpoint import (
+    FORMAT,
+    Arrays,
+    fingerprint,
+    read_checkpoint,
+    whole,
+    write_checkpoint,
+)
 from pysoftcorr.diffhod.coordinates import Coordinates
 from pysoftcorr.diffhod.exact import HOD_NAMES
 from pysoftcorr.diffhod.inference import Posterior, nuts_posterior
@@ -80,6 +87,10 @@ class StrengthSettings:
         return NutsPlan(
             chains=self.chains, warmup=self.warmup, steps=self.steps, block=50, seed=self.seed
         )
+
+    def root(self, purpose: str) -> int:
+        """Seed of the mock data or of the noise of a model."""
+        return int(stream(self.seed, f"strengths {purpose}").integers(2**62))
 
     def model(self) -> HODModel:
         """Of the mock data."""
@@ -259,7 +270,7 @@ def run_strength_experiment(
     emulator : Emulator, optional
         By default that which comes with the package; left out if there is none. False: none.
     overwrite : bool
-        Begin the chains anew.
+        Begin anew, whatever the folder holds of an earlier run.
     tell : callable, optional
         Told of each part.
 
@@ -270,33 +281,32 @@ def run_strength_experiment(
     Raises
     ------
     ValueError
-        If a setting is out of range, the box too small, or no bin has pairs in all realisations.
+        If a setting is out of range, the folder holds a run of other settings or haloes, the box
+        is too small, or no bin has pairs in all realisations.
     """
     s = StrengthSettings() if settings is None else settings
     say = tell or (lambda text: None)
     place = Path(folder).expanduser()
     place.mkdir(parents=True, exist_ok=True)
-    model = s.model()
-
-    def root(purpose: str) -> int:
-        return int(stream(s.seed, f"strengths {purpose}").integers(2**62))
-
-    say(f"omega(r) of a mock catalogue, covariance of {s.covariance} realisations")
-    data = box_correlations(model.populate(haloes, seed=root("data")))
-    seeds = np.random.default_rng(root("covariance")).integers(2**62, size=s.covariance)
-    mocks = np.array([box_correlations(model.populate(haloes, seed=int(x))).omega for x in seeds])
-    used = np.flatnonzero(np.isfinite(mocks).all(axis=0) & np.isfinite(data.omega))
-    if not used.size or len(mocks) < used.size + 2:
-        raise ValueError(
-            f"{used.size} bins have pairs in all of {len(mocks)} realisations; there must be some, "
-            "and two more realisations than bins: take more haloes or more realisations"
-        )
+    if overwrite:
+        for pattern in ("problem.h5", "*/nuts-*.h5"):
+            for path in place.glob(pattern):
+                path.unlink()
+    identity = {"format": FORMAT, "haloes": fingerprint(haloes), "statistic": "omega", **asdict(s)}
+    # Chains may be made longer.
+    del identity["chains"], identity["steps"]
+    kept = read_checkpoint(place / "problem.h5", identity)
+    if kept is None:
+        say(f"omega(r) of a mock catalogue, covariance of {s.covariance} realisations")
+        kept = _mocks(haloes, s)
+        write_checkpoint(place / "problem.h5", identity, kept)
+    used, omega = kept["used"], kept["omega"]
     # Models that average n catalogues have 1/n of the scatter of one.
-    covariance = np.cov(mocks[:, used].T) * (1 + 1 / s.realisations)
-    likelihood = GaussianLikelihood(data.omega[used], covariance)
+    covariance = kept["covariance"] * (1 + 1 / s.realisations)
+    likelihood = GaussianLikelihood(omega, covariance)
     makers: dict[str, Callable[[], Any]] = {
-        "DiffHOD": lambda: _Catalogue(haloes, s, used, root("relaxed")),
-        "exact expectation": lambda: _Exact(haloes, s, used, root("exact")),
+        "DiffHOD": lambda: _Catalogue(haloes, s, used, s.root("relaxed")),
+        "exact expectation": lambda: _Exact(haloes, s, used, s.root("exact")),
     }
     trained = _shipped() if emulator is None else (emulator or None)
     if trained is not None:
@@ -315,14 +325,11 @@ def run_strength_experiment(
         )
         own = place / label.replace(" ", "-")
         own.mkdir(exist_ok=True)
-        if overwrite:
-            for path in own.glob("nuts-*.h5"):
-                path.unlink()
         with Workers(_Problem(target)) as workers:
             chains = run_nuts(workers, s.plan(), target.coordinates.u(starts), folder=own)
         posteriors[label] = nuts_posterior(chains, s.plan(), target.coordinates, STRENGTHS.names)
     result = StrengthExperiment(
-        s, data.r[used], data.omega[used], np.sqrt(np.diag(covariance)), posteriors, setup, []
+        s, kept["r"], omega, np.sqrt(np.diag(covariance)), posteriors, setup, []
     )
     for label, posterior in posteriors.items():
         name = f"{label.replace(' ', '-')}.nc"
@@ -335,6 +342,24 @@ def run_strength_experiment(
             temporary.write_text(text + "\n")
         result.files.append(place / name)
     return result
+
+
+def _mocks(haloes: HaloCatalog, s: StrengthSettings) -> Arrays:
+    """omega of the data, its covariance, and the bins used, which have pairs in every mock."""
+    model = s.model()
+    data = box_correlations(model.populate(haloes, seed=s.root("data")))
+    seeds = np.random.default_rng(s.root("covariance")).integers(2**62, size=s.covariance)
+    mocks = np.array([box_correlations(model.populate(haloes, seed=int(x))).omega for x in seeds])
+    used = np.flatnonzero(np.isfinite(mocks).all(axis=0) & np.isfinite(data.omega))
+    if not used.size or len(mocks) < used.size + 2:
+        raise ValueError(
+            f"{used.size} bins have pairs in all of {len(mocks)} realisations; there must be some, "
+            "and two more realisations than bins: take more haloes or more realisations"
+        )
+    covariance = np.cov(mocks[:, used].T).reshape(used.size, used.size)
+    return {
+        "used": used, "r": data.r[used], "omega": data.omega[used], "covariance": covariance
+    }  # fmt: skip
 
 
 def _shipped() -> Any:

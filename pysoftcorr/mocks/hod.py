@@ -31,6 +31,8 @@ _PRESETS = {
     "mstar9.5": (11.61, 0.26, 11.80, 12.60, 1.0, 0.55, 0.03),
     "mstar9.0": (11.37, 0.26, 11.55, 12.35, 1.0, 0.0, 0.0),
 }
+#: Means below which Poisson quantiles are counted.
+_FEW = 20
 _LARGEST_NUMBER = 50_000_000
 
 
@@ -274,6 +276,13 @@ def draw_galaxies(
     _refuse_number(float(mean_nsat.sum()))
     centrals = np.flatnonzero(uniforms(seed, "centrals", row) < mean_ncen)
     n_sat = poisson_quantile(uniforms(seed, "number of satellites", row), mean_nsat)
+    return place_galaxies(haloes, centrals, row, n_sat, seed)
+
+
+def place_galaxies(
+    haloes: Any, centrals: IntArray, row: IntArray, n_sat: IntArray, seed: int
+) -> DrawnGalaxies:
+    """Galaxies of these rows of haloes: `centrals`, and `n_sat` satellites in each of `row`."""
     host = np.repeat(row, n_sat)
     rank = np.arange(host.size) - np.repeat(np.cumsum(n_sat) - n_sat, n_sat) + 1
     u = {
@@ -332,14 +341,34 @@ def _nfw_mass(y: FloatArray) -> FloatArray:
     return np.where(y < 0.02, series * small * small, np.log1p(y) - y / (1 + y))
 
 
+def _counted(u: FloatArray, mean: FloatArray) -> FloatArray:
+    """As `poisson_quantile`, by adding terms: faster than the inverse where means are small."""
+    number = np.zeros(u.shape)
+    term = np.exp(-mean)
+    total = term.copy()
+    left = np.flatnonzero(total < u)
+    k = 0
+    while left.size:
+        k += 1
+        term[left] *= mean[left] / k
+        total[left] += term[left]
+        number[left] = k
+        left = left[total[left] < u[left]]
+    return number
+
+
 def poisson_quantile(u: FloatArray, mean: FloatArray) -> IntArray:
     """The least number whose cumulative Poisson probability is not below `u`."""
     number = np.zeros(u.shape, dtype=np.int64)
     some = u > np.exp(-mean)
     if some.any():
         v, lam = u[some], mean[some]
-        k = np.ceil(special.pdtrik(v, lam))
-        # The continuous inverse may round to the wrong side of a whole number.
+        k = np.empty(v.shape)
+        # Next to 1, where a step is below the rounding of a sum, terms cannot tell.
+        few = (lam < _FEW) & (v < 1 - 1e-9)
+        k[few] = _counted(v[few], lam[few])
+        k[~few] = np.ceil(special.pdtrik(v[~few], lam[~few]))
+        # Both may round to the wrong side of a whole number.
         k = np.where((k > 0) & (special.pdtr(np.maximum(k - 1, 0), lam) >= v), k - 1, k)
         number[some] = np.where(special.pdtr(k, lam) < v, k + 1, k)
     return number
