@@ -366,7 +366,7 @@ def test_a_sample_far_sparser_than_the_priors(haloes, tmp_path):
     crowd = Crowd(haloes.mass, sparse, modulate=False)
     assert crowd._galaxies(PRIORS.mean) > 20 * crowd._galaxies(sparse)
     found = prepared_by(haloes, tmp_path, fiducial=sparse)
-    assert found.centre[0] > PRIORS.mean[0] + 0.3  # 14 in 100 haloes, priors 3 sigma away
+    assert found.centre[0] > PRIORS.mean[0] + 0.3  # which are 3 sigma off
 
 
 def test_other_settings_do_not_mix(made, haloes):

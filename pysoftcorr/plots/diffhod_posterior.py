@@ -130,8 +130,10 @@ def _corner(posteriors: Mapping[str, Posterior], truth: Any) -> Figure:
 
 def _density(ax: Axes, x: FloatArray, limits: tuple[float, float], color: str) -> None:
     height, edges = np.histogram(x, bins=60, range=limits, density=True)
-    ax.plot((edges[1:] + edges[:-1]) / 2, gaussian_filter(height, 1.5), color=color, lw=1.5)
-    ax.set_ylim(bottom=0)
+    smooth = gaussian_filter(height, 1.5)
+    ax.plot((edges[1:] + edges[:-1]) / 2, smooth, color=color, lw=1.5)
+    highest = max(line.get_ydata().max() for line in ax.lines)  # of the samplers so far
+    ax.set_ylim(0, 1.05 * highest)
 
 
 def _contours(ax: Axes, x: FloatArray, y: FloatArray, color: str) -> None:
