@@ -65,13 +65,18 @@ def plot_strengths(experiment: StrengthExperiment) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11.0, 4.8), layout="constrained")
     for color, (label, posterior) in zip(_COLORS, experiment.posteriors.items(), strict=False):
         x, y = (posterior.draws[..., j].ravel() for j in (0, 1))
-        _contours(left, x, y, color)
+        _contours(left, x, y, color, bounds=(-1.0, 1.0))
         left.plot([], [], color=color, lw=2, label=label)
     truth = (experiment.settings.mu_cen, experiment.settings.mu_sat)
     left.plot(*truth, marker="+", ms=14, mew=2, color=NAIVE, ls="none", label="truth")
     left.set_xlabel(_LABELS["mu_cen"])
     left.set_ylabel(_LABELS["mu_sat"])
-    left.legend(frameon=False)
+    for j, limit in enumerate((left.set_xlim, left.set_ylim)):
+        every = np.concatenate([p.draws[..., j].ravel() for p in experiment.posteriors.values()])
+        low, high = np.quantile(np.append(every, truth[j]), [0.002, 0.998])
+        pad = 0.1 * (max(high, truth[j]) - min(low, truth[j]))
+        limit(max(min(low, truth[j]) - pad, -1.0), min(max(high, truth[j]) + pad, 1.0))
+    left.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=9)
     right.errorbar(
         experiment.r, experiment.omega, yerr=experiment.error, fmt="o", ms=4, lw=1.2, capsize=2,
         color="black",
@@ -138,10 +143,19 @@ def _density(ax: Axes, x: FloatArray, limits: tuple[float, float], color: str) -
     ax.set_ylim(0, 1.05 * highest)
 
 
-def _contours(ax: Axes, x: FloatArray, y: FloatArray, color: str) -> None:
-    """Contours that hold 68 and 95 % of the samples, of a smoothed histogram."""
+def _contours(
+    ax: Axes,
+    x: FloatArray,
+    y: FloatArray,
+    color: str,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> None:
+    """Contours that hold 68 and 95 % of the samples, of a smoothed histogram within bounds."""
     ranges = [
-        (v.min() - 0.1 * np.ptp(v) - 1e-12, v.max() + 0.1 * np.ptp(v) + 1e-12) for v in (x, y)
+        tuple(
+            np.clip([v.min() - 0.1 * np.ptp(v) - 1e-12, v.max() + 0.1 * np.ptp(v) + 1e-12], *bounds)
+        )
+        for v in (x, y)
     ]
     height, ex, ey = np.histogram2d(x, y, bins=50, range=ranges)
     height = gaussian_filter(height, 2.0)
