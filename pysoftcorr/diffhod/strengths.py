@@ -75,7 +75,7 @@ class StrengthSettings:
     mu_cen: float = 0.78
     mu_sat: float = 0.33
     tau: float = 0.1
-    realisations: int = 4
+    realisations: int = 12
     covariance: int = 100
     chains: int = 3
     warmup: int = 60
