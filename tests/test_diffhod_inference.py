@@ -278,12 +278,12 @@ def test_chains_walk_with_the_mean_step_of_the_later_warm_up():
     plan = NutsPlan(chains=1, warmup=60, steps=20, block=10, seed=2)
     (chain,) = nuts(Linear(), plan)[0]
     kinds = [kind for _, kind in plan.blocks()]
-    assert kinds == ["step", "metric", "step", "sample", "sample"]
+    assert kinds == ["step", "metric", "metric", "step", "sample", "sample"]
     steps, sizes = chain["block_steps"], chain["block_step_size"]
-    # Two thirds of three blocks; the first, of the longest way to the posterior, is not among them.
-    expected = np.exp(np.average(np.log(sizes[1:3]), weights=steps[1:3]))
-    assert sizes[3] == pytest.approx(expected, rel=1e-12)
-    assert sizes[4] == sizes[3]
+    # Two thirds of four blocks; the first, of the longest way to the posterior, is not among them.
+    expected = np.exp(np.average(np.log(sizes[1:4]), weights=steps[1:4]))
+    assert sizes[4] == pytest.approx(expected, rel=1e-12)
+    assert sizes[5] == sizes[4]
 
 
 def test_processes_give_the_bits_of_one():
