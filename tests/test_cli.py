@@ -341,7 +341,7 @@ def test_ctrl_c_leaves_one_line_and_130(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": package},
     )  # fmt: skip
-    time.sleep(8)
+    time.sleep(16)
     assert job.poll() is None, job.communicate()
     job.send_signal(signal.SIGINT)
     try:
