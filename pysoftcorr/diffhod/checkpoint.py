@@ -30,8 +30,7 @@ def fingerprint(haloes: Any) -> str:
         haloes.position, haloes.mass, haloes.radius, haloes.concentration, haloes.axis,
         [haloes.boxsize],
     ):  # fmt: skip
-        if values is not None:
-            digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+        digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
 
 

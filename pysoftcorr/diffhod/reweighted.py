@@ -17,15 +17,13 @@ from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, check_parameters
 from pysoftcorr.diffhod.points import PointSet, placed
 from pysoftcorr.mocks._uniforms import uniforms
-from pysoftcorr.mocks.hod import HODModel, poisson_quantile
+from pysoftcorr.mocks.hod import _LARGEST_NUMBER, HODModel, poisson_quantile
 
 __all__ = ["check_density", "check_reference", "draw_reference", "reference_rates"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: More satellites would take tens of GB.
-_MOST_POINTS = 5e7
 #: Fewest points a halo has in the mean, of each kind, so that no parameters are without any.
 _LEAST_RATE = 0.02
 # Masses at which reference occupations are worked out. A rate need not be exact, but positive.
@@ -100,11 +98,11 @@ def reference_rates(
         np.maximum(density * np.interp(log_mass, nodes, n), _LEAST_RATE)
         for n in (central, satellite)
     ]
-    if not rates[1].sum() <= _MOST_POINTS:
+    if not rates[1].sum() <= _LARGEST_NUMBER:
         raise ValueError(
             f"reference and density = {density:g} ask for {rates[1].sum():.2g} points of "
-            f"satellites, the most is {_MOST_POINTS:.2g}: lower density, or leave out references "
-            "of many satellites (low logM1, high alpha)"
+            f"satellites, the most is {_LARGEST_NUMBER:.2g}: lower density, or leave out "
+            "references of many satellites (low logM1, high alpha)"
         )
     return np.minimum(rates[0], 1.0), rates[1]
 

@@ -137,10 +137,8 @@ def _density(ax: Axes, x: FloatArray, limits: tuple[float, float], color: str) -
     height, edges = np.histogram(x, bins=60, range=limits, density=True)
     smooth = gaussian_filter(height, 1.5)
     ax.plot((edges[1:] + edges[:-1]) / 2, smooth, color=color, lw=1.5)
-    highest = max(
-        float(np.max(np.asarray(line.get_ydata()))) for line in ax.lines
-    )  # of the samplers so far
-    ax.set_ylim(0, 1.05 * highest)
+    # The axes hold the curves of all samplers so far.
+    ax.set_ylim(0, max(ax.get_ylim()[1] if len(ax.lines) > 1 else 0.0, 1.05 * smooth.max()))
 
 
 def _contours(
