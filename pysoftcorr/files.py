@@ -113,7 +113,7 @@ def read_result(path: str | PathLike[str]) -> Result:
 
 @contextmanager
 def whole_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A temporary path beside `target` that takes its place when the block ends well.
+    """A temporary path beside `target`, of its suffix, that takes its place if all goes well.
 
     Whatever goes wrong within the block, `target` stays as it was and nothing else is left.
     """
@@ -153,7 +153,7 @@ def _check_place(target: Path, overwrite: bool) -> None:
 
 def _temporary(target: Path) -> Path:
     # The suffix is kept: the writers go by it, .gz among them.
-    return target.with_name(f".{secrets.token_hex(8)}{_suffix(target)}")
+    return target.with_name(f".{secrets.token_hex(8)}{''.join(target.suffixes)}")
 
 
 # ---------------------------------------------------------------------- to and from plain parts

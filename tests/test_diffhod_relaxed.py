@@ -28,7 +28,7 @@ from pysoftcorr.diffhod.relaxed import (  # noqa: E402
     trial_weights,
 )
 from pysoftcorr.mocks import HODModel, alignment  # noqa: E402
-from pysoftcorr.mocks import hod as exact  # noqa: E402
+from pysoftcorr.mocks import draw as exact  # noqa: E402
 from pysoftcorr.mocks.design import _Z07  # noqa: E402
 
 F64 = torch.float64

@@ -10,7 +10,7 @@ from scipy import integrate, stats
 
 from pysoftcorr.mocks import HaloCatalog, HODModel
 from pysoftcorr.mocks._uniforms import uniforms
-from pysoftcorr.mocks.hod import nfw_radius, poisson_quantile
+from pysoftcorr.mocks.draw import nfw_radius, poisson_quantile
 
 BASE = {"logMmin": 12.0, "sigma_logM": 0.3, "logM0": 12.2, "logM1": 13.0, "alpha": 1.0}
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FORMAT", "fingerprint", "read_checkpoint", "whole", "write_checkpoint"]
+from pysoftcorr.files import whole_file
+
+__all__ = ["FORMAT", "fingerprint", "read_checkpoint", "write_checkpoint"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -34,19 +33,6 @@ def fingerprint(haloes: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, of any suffix, that takes its place if all goes well."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_checkpoint(path: Path, identity: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """Write arrays, whole or not at all, in the place of what was there.
 
@@ -58,7 +44,7 @@ def write_checkpoint(path: Path, identity: Mapping[str, Any], arrays: Mapping[st
         All that the arrays follow from, as JSON can hold it.
     arrays : mapping of array_like
     """
-    with whole(path) as temporary, h5py.File(temporary, "w") as file:
+    with whole_file(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["identity"] = json.dumps(dict(identity), sort_keys=True)
         for name, values in arrays.items():
             file.create_dataset(name, data=np.asarray(values))

@@ -11,8 +11,9 @@ from pysoftcorr.diffhod.cic import paint_cic
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
 from pysoftcorr.diffhod.strata import StratifiedDraws
 from pysoftcorr.mocks.design import PARAMETERS, _at_least_one
+from pysoftcorr.mocks.draw import DrawnGalaxies, draw_galaxies
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import DrawnGalaxies, HODModel, _check_haloes, draw_galaxies
+from pysoftcorr.mocks.hod import HODModel, _check_haloes
 
 __all__ = ["COVARIANCE_FLOOR", "ExactPower", "mock_covariance"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from pysoftcorr._random import stream
 from pysoftcorr._version import __version__
 from pysoftcorr.diffhod.chains import run_nuts
-from pysoftcorr.diffhod.checkpoint import FORMAT, fingerprint, whole
+from pysoftcorr.diffhod.checkpoint import FORMAT, fingerprint
 from pysoftcorr.diffhod.ensemble import run_emcee
 from pysoftcorr.diffhod.exact import HOD_NAMES
 from pysoftcorr.diffhod.inference import (
@@ -31,6 +31,7 @@ from pysoftcorr.diffhod.prepared import Prepared
 from pysoftcorr.diffhod.settings import PowerSettings
 from pysoftcorr.diffhod.target import PRIORS
 from pysoftcorr.diffhod.workers import Workers, usable_cores
+from pysoftcorr.files import whole_file
 from pysoftcorr.mocks.halos import HaloCatalog
 
 __all__ = ["PowerExperiment", "run_power_experiment"]
@@ -206,7 +207,7 @@ def run_power_experiment(
         ("summary.json", json.dumps(result.to_dict(), indent=1)),
         ("table.txt", result.report()),
     ):
-        with whole(place / name) as temporary:
+        with whole_file(place / name, overwrite=True) as temporary:
             temporary.write_text(text + "\n")
         result.files.append(place / name)
     return result

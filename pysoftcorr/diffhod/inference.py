@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from pysoftcorr._version import __version__
 from pysoftcorr.diffhod.chains import NutsPlan
-from pysoftcorr.diffhod.checkpoint import Arrays, whole
+from pysoftcorr.diffhod.checkpoint import Arrays
 from pysoftcorr.diffhod.coordinates import Coordinates
 from pysoftcorr.diffhod.ensemble import EnsemblePlan
+from pysoftcorr.files import whole_file
 
 __all__ = ["Posterior", "compare", "emcee_posterior", "nuts_posterior", "table"]
 
@@ -85,7 +86,7 @@ class Posterior:
 
     def write(self, path: Path, **groups: Any) -> Path:
         """Write `inference_data` to a NetCDF file (.nc), whole or not at all."""
-        with whole(path) as temporary:
+        with whole_file(path, overwrite=True) as temporary:
             self.inference_data(**groups).to_netcdf(str(temporary), engine="h5netcdf")
         return path
 

@@ -75,7 +75,7 @@ def nfw_radius(u: Any, concentration: Any) -> torch.Tensor:
     -----
     y = -1 - 1/W0(-exp(-1 - u m(c))) with Lambert's W, m(c) = ln(1 + c) - c/(1 + c), y = c r/Rvir;
     solved in t = -ln(-W0), where nothing cancels. dy/dc = u m'(c)/m'(y). The twin in numpy is
-    `pysoftcorr.mocks.hod.nfw_radius`.
+    `pysoftcorr.mocks.draw.nfw_radius`.
 
     Examples
     --------

@@ -20,7 +20,8 @@ from pysoftcorr._random import stream
 from pysoftcorr.diffhod._torch import as_tensor, torch
 from pysoftcorr.diffhod.relaxed import HIGHEST
 from pysoftcorr.mocks._uniforms import uniforms
-from pysoftcorr.mocks.hod import HODModel, _directions, nfw_radius
+from pysoftcorr.mocks.draw import directions, nfw_radius
+from pysoftcorr.mocks.hod import HODModel
 
 __all__ = [
     "PointSet",
@@ -310,7 +311,7 @@ def placed(
         uniforms(seed, f"{purpose} {name}", host, rank) for name in ("radius", "height", "azimuth")
     ]
     scaled = nfw_radius(u[0], haloes.concentration[host])
-    direction = _directions(u[1], u[2])
+    direction = directions(u[1], u[2])
     place = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
     place = np.mod(place, haloes.boxsize)
     place[place >= haloes.boxsize] = 0.0

@@ -17,7 +17,8 @@ from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, check_parameters
 from pysoftcorr.diffhod.points import PointSet, placed
 from pysoftcorr.mocks._uniforms import uniforms
-from pysoftcorr.mocks.hod import _LARGEST_NUMBER, HODModel, poisson_quantile
+from pysoftcorr.mocks.draw import LARGEST_NUMBER, poisson_quantile
+from pysoftcorr.mocks.hod import HODModel
 
 __all__ = ["check_density", "check_reference", "draw_reference", "reference_rates"]
 
@@ -98,10 +99,10 @@ def reference_rates(
         np.maximum(density * np.interp(log_mass, nodes, n), _LEAST_RATE)
         for n in (central, satellite)
     ]
-    if not rates[1].sum() <= _LARGEST_NUMBER:
+    if not rates[1].sum() <= LARGEST_NUMBER:
         raise ValueError(
             f"reference and density = {density:g} ask for {rates[1].sum():.2g} points of "
-            f"satellites, the most is {_LARGEST_NUMBER:.2g}: lower density, or leave out "
+            f"satellites, the most is {LARGEST_NUMBER:.2g}: lower density, or leave out "
             "references of many satellites (low logM1, high alpha)"
         )
     return np.minimum(rates[0], 1.0), rates[1]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pysoftcorr._random import stream
 from pysoftcorr.mocks._uniforms import uniforms
-from pysoftcorr.mocks.hod import DrawnGalaxies, _refuse_number, place_galaxies, poisson_quantile
+from pysoftcorr.mocks.draw import DrawnGalaxies, place_galaxies, poisson_quantile, refuse_number
 
 __all__ = ["StratifiedDraws"]
 
@@ -63,7 +63,7 @@ class StratifiedDraws:
         ValueError
             If more satellites than fit in memory would be made.
         """
-        _refuse_number(float(mean_nsat.sum()))
+        refuse_number(float(mean_nsat.sum()))
         centrals = np.flatnonzero(self._central[r] < mean_ncen)
         some = np.flatnonzero(mean_nsat > self._least[r])
         n_sat = poisson_quantile(self._satellites[r, some], mean_nsat[some])

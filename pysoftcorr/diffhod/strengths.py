@@ -23,7 +23,6 @@ from pysoftcorr.diffhod.checkpoint import (
     Arrays,
     fingerprint,
     read_checkpoint,
-    whole,
     write_checkpoint,
 )
 from pysoftcorr.diffhod.coordinates import Coordinates
@@ -34,6 +33,7 @@ from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.pairs import WeightedPairs
 from pysoftcorr.diffhod.target import GaussianLikelihood, Priors, Target
 from pysoftcorr.diffhod.workers import Workers, one_thread
+from pysoftcorr.files import whole_file
 from pysoftcorr.mocks.box import box_correlations
 from pysoftcorr.mocks.expected import AlignmentSums, alignment_sums
 from pysoftcorr.mocks.halos import HaloCatalog
@@ -338,7 +338,7 @@ def run_strength_experiment(
         ("strengths.json", json.dumps(result.to_dict(), indent=1)),
         ("strengths.txt", result.report()),
     ):
-        with whole(place / name) as temporary:
+        with whole_file(place / name, overwrite=True) as temporary:
             temporary.write_text(text + "\n")
         result.files.append(place / name)
     return result
