@@ -43,7 +43,7 @@ _OWN = (
     Setting("modulate", bool, None, "Multiply the mean number of satellites by that of central "
             "galaxies.", _MODEL),
     Setting("realisations", int, None, "Sets of fixed random numbers that the exact HOD and "
-            "relaxed trials average over [default: 4; paper: 8; omega: 12].", _MODEL, least=1),
+            "relaxed trials average over [default: 4; paper: 16; omega: 12].", _MODEL, least=1),
     Setting("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
             "[default: 150; paper: 2000].", _MODEL, least=0),
     Setting("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",

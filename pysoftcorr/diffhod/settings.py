@@ -156,7 +156,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "walker_steps": 400,
     },
     "paper": {
-        "realisations": 8, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
+        "realisations": 16, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
         "walker_steps": 5000,
     },
 }  # fmt: skip
