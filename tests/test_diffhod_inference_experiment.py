@@ -90,7 +90,9 @@ def test_processes_and_an_interruption_change_nothing(made, haloes, tmp_path):
     settings = PowerSettings(**SMALL)
     run_power_experiment(haloes, tmp_path, settings=settings, workers=2, emcee=False)
     (tmp_path / "nuts-1.h5").unlink()  # as if killed before that chain had begun
-    again = run_power_experiment(haloes, tmp_path, settings=settings, emcee=False)
+    # Another name of the device: where it is computed makes no other run.
+    elsewhere = replace(settings, device="cpu:0")
+    again = run_power_experiment(haloes, tmp_path, settings=elsewhere, emcee=False)
     np.testing.assert_array_equal(again.nuts.draws, result.nuts.draws)
 
 
@@ -104,6 +106,8 @@ def test_relaxed_trials_are_an_option(haloes, tmp_path):
     near = np.array(THETA), np.diag([0.01] * 5)
     assert bench.smooth(near).model.reference is None
     assert bench.smooth(near).model.realisations == 2
+    bench.device = "cpu:0"
+    assert str(bench.new_smooth(near).model.device) == "cpu:0"
     assert "smooth: " in made.report()
 
 
@@ -301,6 +305,8 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         (["--out", tmp_path, "--tau", 0.2], "--tau: has no meaning with --draw reweighted"),
         (["--out", tmp_path, "--draw", "relaxed", "--density", 8], "--density: has no meaning"),
         (["--out", tmp_path, "--density", 0], "density = 0: must be 0.1 to 10000"),
+        (["--out", tmp_path, "--device", "nowhere"], "device = 'nowhere': torch cannot use it"),
+        (["--out", tmp_path, "--statistic", "omega", "--device", "cpu"], "--device: has no"),
         (["--out", tmp_path, "--sigma-logM", -1.0], "sigma_logM"),
     ):
         code, out, err = run("diffhod", file, *options)

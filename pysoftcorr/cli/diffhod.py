@@ -57,6 +57,8 @@ _OWN = (
     _whole("walkers", "Walkers of emcee [default: 10]."),
     _whole("burn", "Steps of burn-in of each [default: 100; paper: 1000].", 0),
     _whole("walker_steps", "Steps of each after it [default: 400; paper: 5000]."),
+    Setting("device", str, None, "Where DiffHOD computes P(k): cpu or cuda; power alone [default: "
+            "cpu].", _OUTPUT),
     Setting("workers", int, None, "Processes; one a core by default.", _OUTPUT, least=1),
     Setting("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "
             "command goes on with an unfinished run.", _OUTPUT, metavar="DIR"),
@@ -68,7 +70,7 @@ SETTINGS = {"diffhod": (*_OWN, *(s for s in mocks._READING if s.name not in _TAK
 _HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 _POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realisations", "calibration",
           "covariance", "chains", "warmup", "steps", "accept", "walkers", "burn",
-          "walker_steps")  # fmt: skip
+          "walker_steps", "device")  # fmt: skip
 _OMEGA = ("mu_cen", "mu_sat", "tau", "realisations", "covariance", "chains", "warmup", "steps")
 # Of P(k) alone, though they have a default for both.
 _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}

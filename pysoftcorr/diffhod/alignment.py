@@ -103,7 +103,7 @@ def watson_cosine(u: Any, mu: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """
     like = next((x for x in (u, mu) if isinstance(x, torch.Tensor)), None)
     numbers = as_tensor("u", u, like)
-    strength = as_tensor("mu", mu, numbers)
+    strength = as_tensor("mu", mu, numbers).to(numbers.device)
     if not bool(((numbers > 0) & (numbers < 1)).all()):
         raise ValueError("u must lie within 0 and 1, both excluded")
     if not bool((strength.abs() <= 1).all()):

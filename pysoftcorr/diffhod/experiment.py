@@ -222,7 +222,7 @@ def _one(
     say: Callable[[str], None],
 ) -> tuple[Posterior, Posterior | None, Prepared]:
     plan, ensemble = settings.nuts_plan(), settings.ensemble_plan()
-    bench = Bench(haloes, place / "problem.h5", _identity(haloes, settings))
+    bench = Bench(haloes, place / "problem.h5", _identity(haloes, settings), settings.device)
     with Workers(bench, number) as workers:
         prepared = prepare(bench, workers, say)
         rng = stream(settings.seed, f"starts {settings.noise}")
@@ -248,7 +248,7 @@ def _one(
 
 
 def _identity(haloes: HaloCatalog, settings: PowerSettings) -> dict[str, Any]:
-    left_out = {"chains", "warmup", "steps", "walkers", "burn", "walker_steps", "accept"}
+    left_out = {"chains", "warmup", "steps", "walkers", "burn", "walker_steps", "accept", "device"}
     left_out.add("tau" if settings.draw == "reweighted" else "density")
     kept = [f.name for f in fields(settings) if f.name not in left_out]
     return {

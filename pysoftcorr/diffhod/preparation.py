@@ -51,10 +51,15 @@ class Bench:
         Of the file of what `prepare` found.
     identity : mapping
         Settings that all follows from.
+    device : str
+        Of the model of NUTS.
     """
 
-    def __init__(self, haloes: HaloCatalog, path: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(
+        self, haloes: HaloCatalog, path: Path, identity: Mapping[str, Any], device: str = "cpu"
+    ) -> None:
         self.haloes, self.path, self.identity = haloes, path, dict(identity)
+        self.device = device
         self._made: dict[str, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -109,7 +114,8 @@ class Bench:
             options = {"spare": 1, "reference": wide, "density": s["density"]}
         return SmoothPower(
             self.haloes, seed=self.seed("relaxed noise"),
-            modulate=s["modulate"], mesh=s["mesh"], k_max=s["k_max"], **options,
+            modulate=s["modulate"], mesh=s["mesh"], k_max=s["k_max"], device=self.device,
+            **options,
         )  # fmt: skip
 
     def _references(self, near: Near) -> FloatArray:

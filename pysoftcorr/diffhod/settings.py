@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pysoftcorr.diffhod._torch import torch
+from pysoftcorr.diffhod._torch import check_device, torch
 from pysoftcorr.diffhod.chains import NutsPlan
 from pysoftcorr.diffhod.cic import check_mesh
 from pysoftcorr.diffhod.ensemble import EnsemblePlan
@@ -67,6 +67,8 @@ class PowerSettings:
     noise : int
         Another number: other fixed random numbers in the models, and another calibration, with
         the same data.
+    device : str
+        Where torch computes P(k) of `DiffHOD`, as "cpu" or "cuda"; the exact HOD is on the CPU.
 
     Raises
     ------
@@ -94,6 +96,7 @@ class PowerSettings:
     accept: float = 0.97
     seed: int = 1
     noise: int = 0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fiducial", tuple(float(x) for x in self.fiducial))
@@ -110,6 +113,7 @@ class PowerSettings:
         check_tau(self.tau)
         check_density(self.density)
         check_mesh(self.mesh)
+        check_device(self.device)
         if self.realisations < 1:
             raise ValueError(f"realisations = {self.realisations}: must be at least 1")
         self.nuts_plan()

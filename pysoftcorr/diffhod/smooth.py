@@ -82,7 +82,7 @@ class SmoothPower:
         chosen = range(number)
         tensor = torch.as_tensor(theta, dtype=torch.float64)
         if self._bounds is not None:
-            at = tensor.detach().numpy()
+            at = tensor.detach().cpu().numpy()
             low, high = np.minimum(self._bounds[0], at), np.maximum(self._bounds[1], at)
             wanted = low.tobytes() + high.tobytes()
             if wanted != self._known.get(number):
