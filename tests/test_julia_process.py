@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import pty
 import re
 import signal
 import struct
 import subprocess
+import sys
 import termios
 from pathlib import Path
 
+import numpy.random._common
 import pytest
 
 ORDER = """
@@ -33,6 +36,48 @@ print("fine")
 def test_torch_before_and_after(fresh, first: str, last: str) -> None:
     pytest.importorskip("torch")
     assert fresh(ORDER.format(first=first, last=last)).stdout == "fine\n"
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="torch is a build without triton"
+)
+@pytest.mark.parametrize("first", ["", "import torch", "import triton"])
+def test_triton_after_julia(fresh, first: str) -> None:
+    """Its LLVM beside that of Julia: the builds of torch for GPUs import it when they please."""
+    assert fresh(ORDER.format(first=first, last="import triton")).stdout == "fine\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="of Linux's linker alone")
+def test_libtriton_is_loaded_before_julia(fresh, tmp_path: Path) -> None:
+    """Any library in its place will do to see the order."""
+    folder = tmp_path / "triton" / "_C"
+    folder.mkdir(parents=True)
+    (tmp_path / "triton" / "__init__.py").write_text("raise AssertionError('imported')")
+    (folder / "libtriton.so").write_bytes(Path(numpy.random._common.__file__).read_bytes())
+    out = fresh(
+        """
+        import ctypes, os
+        from pathlib import Path
+        real, seen = ctypes.CDLL, []
+
+        class CDLL(real):
+            def __init__(self, name, *arguments, **keywords):
+                seen.append(Path(os.fspath(name)).name if name else "")
+                super().__init__(name, *arguments, **keywords)
+
+        ctypes.CDLL = CDLL
+        from pysoftcorr._julia import runtime
+        assert runtime.self_test()
+        with open("/proc/self/maps") as maps:
+            assert "triton/_C/libtriton.so" in maps.read()
+        julia = [n for n, name in enumerate(seen) if name.startswith(("libjulia", "libLLVM"))]
+        assert seen.index("libtriton.so") < min(julia), seen
+        print("fine")
+        """,
+        PYTHONPATH=str(tmp_path),
+        PYSOFTCORR_JULIA_HOST="libjulia",
+    )
+    assert out.stdout == "fine\n"
 
 
 def test_import_starts_neither_julia_nor_torch(fresh) -> None:

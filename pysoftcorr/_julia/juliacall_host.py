@@ -11,6 +11,7 @@ from typing import Any
 
 from pysoftcorr._julia import settings, signals
 from pysoftcorr._julia.errors import JuliaUnavailable
+from pysoftcorr._julia.llvm import load_triton
 
 __all__ = ["JuliacallHost", "ready"]
 
@@ -76,6 +77,7 @@ class JuliacallHost:
             juliacall cannot start.
         """
         if not self.caller_owned:
+            load_triton()
             # juliacall reads these at import. Julia needs its own signal handling where it has
             # several threads; ours keeps Python's Ctrl-C.
             os.environ["PYTHON_JULIACALL_THREADS"] = str(self.threads)

@@ -14,6 +14,7 @@ from pysoftcorr._julia import settings, signals
 from pysoftcorr._julia.errors import JuliaError, JuliaUnavailable
 from pysoftcorr._julia.found import Found
 from pysoftcorr._julia.image import COMPILE_COMMAND, Choice
+from pysoftcorr._julia.llvm import load_triton
 
 __all__ = ["LibjuliaHost"]
 
@@ -59,6 +60,7 @@ class LibjuliaHost:
             A library cannot be loaded, or the sources fail to load.
         """
         found = self.found
+        load_triton()
         with signals.kept(), _environment(self.threads):
             try:
                 if found.libdir is not None:
