@@ -28,31 +28,6 @@ RULES = {"exact": 0, "literal": 1}
 SIGMOID_WIDTHS = 20.0
 
 
-def choice(name: str, value: Any, among: dict[str, int]) -> str:
-    """`value` if it is one of the names; ValueError or TypeError otherwise."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} = {value!r}: must be text, one of {', '.join(among)}")
-    if value not in among:
-        raise ValueError(f"{name} = {value!r}: must be one of {', '.join(among)}")
-    return value
-
-
-def flag(name: str, value: Any) -> bool:
-    """`value` if it is a bool."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} = {value!r}: must be True or False")
-    return bool(value)
-
-
-def positive(name: str, value: Any) -> float:
-    """`value` as a positive finite float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name} = {value!r}: must be a number")
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} = {value}: must be finite and above 0")
-    return float(value)
-
-
 def soft_bins(bins: Binning | str, weighting: str, sharpness: Any) -> tuple[Binning, FloatArray]:
     """The bins, and (3, nbins) lower edges, upper edges (arcmin) and sharpness."""
     binning = Binning.parse(bins) if isinstance(bins, str) else bins

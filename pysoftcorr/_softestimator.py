@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr import _softbins
+from pysoftcorr import _options, _softbins
 from pysoftcorr._julia import call
 from pysoftcorr._random import Seed
 from pysoftcorr._softbins import FIELDS
@@ -59,13 +59,13 @@ class SoftEstimator:
         start: npt.ArrayLike | Clustering | None = None,
         max_iter: int = 5000,
     ) -> None:
-        self.approach = _softbins.choice("approach", approach, _softbins.APPROACHES)
-        self.through = _softbins.choice("through", through, _softbins.THROUGH)
-        self.weighting = _softbins.choice("weighting", weighting, _softbins.WEIGHTINGS)
-        self.statistic = _softbins.choice("statistic", statistic, _softbins.STATISTICS)
-        self.rule = _softbins.choice("rule", rule, _softbins.RULES)
-        self.temperature = _softbins.positive("temperature", temperature)
-        self.straight_through = _softbins.flag("straight_through", straight_through)
+        self.approach = _options.choice("approach", approach, _softbins.APPROACHES)
+        self.through = _options.choice("through", through, _softbins.THROUGH)
+        self.weighting = _options.choice("weighting", weighting, _softbins.WEIGHTINGS)
+        self.statistic = _options.choice("statistic", statistic, _softbins.STATISTICS)
+        self.rule = _options.choice("rule", rule, _softbins.RULES)
+        self.temperature = _options.positive("temperature", temperature)
+        self.straight_through = _options.flag("straight_through", straight_through)
         if self.straight_through and self.approach != "gumbel":
             raise ValueError(
                 f"straight_through is of approach='gumbel', not of {self.approach!r}; leave it out"
@@ -74,7 +74,7 @@ class SoftEstimator:
             raise ValueError(
                 f"rule='literal' is of approach='hard', not of {self.approach!r}; leave it out"
             )
-        use_weights = _softbins.flag("use_weights", use_weights)
+        use_weights = _options.flag("use_weights", use_weights)
         if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)):
             raise TypeError(f"max_iter = {max_iter!r}: must be an integer")
         if max_iter < 1:

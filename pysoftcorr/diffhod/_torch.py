@@ -11,7 +11,7 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
         "pysoftcorr.diffhod needs torch; install it with: pip install 'pysoftcorr[torch]'"
     ) from error
 
-__all__ = ["as_tensor", "check_device", "check_dtype", "torch"]
+__all__ = ["as_tensor", "check_dtype", "torch"]
 
 
 def check_dtype(dtype: Any) -> torch.dtype:
@@ -21,17 +21,6 @@ def check_dtype(dtype: Any) -> torch.dtype:
         if isinstance(dtype, (str, torch.dtype)) and dtype in (name, kind):
             return kind
     raise ValueError(f"dtype = {dtype!r}: must be torch.float32 or torch.float64")
-
-
-def check_device(device: Any) -> torch.device:
-    """A torch device that is there; ValueError otherwise."""
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device = {device!r}: torch cannot use it ({reason})") from None
-    return found
 
 
 def as_tensor(name: str, values: Any, like: torch.Tensor | None = None) -> torch.Tensor:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr._options import at_least_one
 from pysoftcorr._random import Seed, root_seed, stream
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.cic import paint_cic
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
 from pysoftcorr.diffhod.strata import StratifiedDraws
-from pysoftcorr.mocks.design import PARAMETERS, _at_least_one
+from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.draw import DrawnGalaxies, draw_galaxies
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.hod import HODModel, _check_haloes
@@ -78,7 +79,7 @@ class ExactPower:
     ) -> None:
         _check_haloes(haloes)
         self.haloes, self.mesh, self.modulate = haloes, mesh, modulate
-        self.realisations = _at_least_one("realisations", realisations)
+        self.realisations = at_least_one("realisations", realisations)
         boxsize = float(haloes.boxsize)
         self.bins = ModeBins(k_bin_edges(boxsize, mesh, k_max=k_max), boxsize=boxsize, mesh=mesh)
         self.k: FloatArray = self.bins.k.numpy()

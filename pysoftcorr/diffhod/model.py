@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr import _options
 from pysoftcorr._random import Seed, root_seed
-from pysoftcorr.diffhod._torch import check_device, check_dtype, torch
+from pysoftcorr.diffhod._torch import check_dtype, torch
 from pysoftcorr.diffhod.cic import CloudInCell, check_mesh
 from pysoftcorr.diffhod.draws import Draw, ReferenceDraw, RelaxedDraw
 from pysoftcorr.diffhod.occupation import check_parameters
@@ -164,11 +165,12 @@ class DiffHOD:
         self.boxsize = float(haloes.boxsize)
         self.tau, self.mesh = check_tau(tau), check_mesh(mesh)
         self.density = check_density(density)
-        self.modulate, self.calibrate = _flag("modulate", modulate), _flag("calibrate", calibrate)
+        self.modulate = _options.flag("modulate", modulate)
+        self.calibrate = _options.flag("calibrate", calibrate)
         self.gamma = float(gamma)
-        self.realisations = _count("realisations", realisations)
-        self.chunk = _count("chunk", chunk)
-        self.dtype, self.device = check_dtype(dtype), check_device(device)
+        self.realisations = _options.at_least_one("realisations", realisations)
+        self.chunk = _options.at_least_one("chunk", chunk)
+        self.dtype, self.device = check_dtype(dtype), _options.device(device)
         self.seed = root_seed(seed)
         self.trials = satellite_trials(haloes.mass, trials)
         if k_edges is not None and k_max is not None:
@@ -385,17 +387,3 @@ class DiffHOD:
             seven = len(theta) == 7
         t = check_parameters(theta, self._like, alignment=seven)
         return t[-5:], t[:2] if seven else None
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} = {value!r}: must be True or False")
-    return bool(value)
-
-
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} = {value!r}: must be a whole number")
-    if value < 1:
-        raise ValueError(f"{name} = {value}: must be at least 1")
-    return int(value)

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from pysoftcorr import _options
 from pysoftcorr._checks import Origin
-from pysoftcorr.diffhod._torch import as_tensor, check_device, check_dtype, torch
+from pysoftcorr.diffhod._torch import as_tensor, check_dtype, torch
 from pysoftcorr.diffhod.orientation import OrientationTensors
 from pysoftcorr.mocks import halo_checks as checks
 from pysoftcorr.mocks._pairs import check_edges, shell_fraction
@@ -96,7 +97,7 @@ class WeightedPairs:
         device: Any = "cpu",
         stored: int = _STORED,
     ) -> None:
-        self.dtype, self.device = check_dtype(dtype), check_device(device)
+        self.dtype, self.device = check_dtype(dtype), _options.device(device)
         self.boxsize = checks.box_side(boxsize)
         self.edges = check_edges(edges, self.boxsize, periodic=True)
         if isinstance(position, torch.Tensor):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pysoftcorr.diffhod._torch import check_device, torch
+from pysoftcorr import _options
+from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.chains import NutsPlan
 from pysoftcorr.diffhod.cic import check_mesh
 from pysoftcorr.diffhod.ensemble import EnsemblePlan
@@ -113,7 +114,7 @@ class PowerSettings:
         check_tau(self.tau)
         check_density(self.density)
         check_mesh(self.mesh)
-        check_device(self.device)
+        _options.device(self.device)
         if self.realisations < 1:
             raise ValueError(f"realisations = {self.realisations}: must be at least 1")
         self.nuts_plan()

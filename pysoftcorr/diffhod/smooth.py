@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr._options import at_least_one
 from pysoftcorr._random import Seed, root_seed
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.model import DiffHOD
-from pysoftcorr.mocks.design import _at_least_one
 from pysoftcorr.mocks.halos import HaloCatalog
 
 __all__ = ["SmoothPower"]
@@ -64,7 +64,7 @@ class SmoothPower:
     ) -> None:
         self._options = options
         self.haloes = haloes
-        self.number = _at_least_one("realisations", realisations)
+        self.number = at_least_one("realisations", realisations)
         root = root_seed(seed)
         self.model = DiffHOD(haloes, realisations=self.number + spare, seed=root, **options)
         self.k: FloatArray = self.model.k.cpu().numpy().astype(np.float64)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pysoftcorr import _options
 from pysoftcorr._random import Seed, root_seed
 from pysoftcorr._version import __version__
 from pysoftcorr.emulator.data_file import read_data
@@ -180,7 +181,9 @@ def train(
     target = None if out is None else check_output(out, overwrite=overwrite)
     split, source = _split(data, split_seed)
     root = root_seed(seed)
-    where = _device(device)
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    where = _options.device(device)
     settings = {
         "kind": kind, "seed": root, "recipe": asdict(chosen), "network": dict(network or {}),
         "rows": [len(part) for part in split],
@@ -295,18 +298,6 @@ def _split(
             f"data is the {data.description['part']} part of a split, which nothing may train on"
         )
     return split_campaign(data, seed=seed), source
-
-
-def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        where = torch.device(device)
-        torch.empty(0, device=where)
-    except (RuntimeError, AssertionError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ValueError(f"device = {str(device)!r}: cannot be used ({first})") from None
-    return where
 
 
 def _device_name(device: torch.device) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr._options import at_least_one
 from pysoftcorr._random import Seed, root_seed
 from pysoftcorr._version import __version__
 from pysoftcorr.files import check_output
@@ -29,7 +30,6 @@ from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.design import (
     LOG_MMIN_RANGE,
     PARAMETERS,
-    _at_least_one,
     log_mmin_range,
     training_design,
 )
@@ -141,7 +141,7 @@ def run_campaign(
         raise ValueError(f"{out}: a campaign is written as HDF5; use .h5 or .hdf5")
     check_output(target, overwrite=True)
     if workers is not None:
-        workers = _at_least_one("workers", workers)
+        workers = at_least_one("workers", workers)
         if scheduler is not None:
             raise ValueError("workers and scheduler are both given: a scheduler has its own")
     if not isinstance(haloes, HaloCatalog):
@@ -233,7 +233,7 @@ def _plan(
     modulate: bool,
     described: dict[str, Any],
 ) -> tuple[Plan, dict[str, Any], FloatArray]:
-    number = _at_least_one("realisations", realisations)
+    number = at_least_one("realisations", realisations)
     if number > _MOST_REALISATIONS:
         raise ValueError(f"realisations = {number}: must be at most {_MOST_REALISATIONS:,}")
     if not isinstance(modulate, (bool, np.bool_)):

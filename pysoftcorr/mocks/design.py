@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
+from pysoftcorr._options import at_least_one
 from pysoftcorr._random import Seed, root_seed, stream
 
 __all__ = ["LOG_MMIN_RANGE", "PARAMETERS", "SIGMA_LEAST", "parameter_bounds", "training_design"]
@@ -113,7 +114,7 @@ def training_design(
     >>> design.shape, bool((abs(design[:, :2]) <= 1).all())
     ((64, 7), True)
     """
-    number = _at_least_one("points", points)
+    number = at_least_one("points", points)
     rng = stream(root_seed(seed), "training design")
     if sampling == "sobol":
         # A whole power of two is drawn: the sequence is balanced there, and a prefix is a prefix.
@@ -144,11 +145,3 @@ def log_mmin_range(logMmin: Any) -> tuple[float, float]:
     if not (np.isfinite([low, high]).all() and 0 < low < high):
         raise ValueError(f"logMmin = ({low:g}, {high:g}): the second must be above the first")
     return low, high
-
-
-def _at_least_one(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} = {value!r}: must be a whole number")
-    if value < 1:
-        raise ValueError(f"{name} = {value}: must be at least 1")
-    return int(value)
