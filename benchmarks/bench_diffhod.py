@@ -10,10 +10,10 @@ import numpy as np
 from timing import heading, in_turn
 
 from pysoftcorr.diffhod._torch import torch
-from pysoftcorr.diffhod.exact import ExactPower
-from pysoftcorr.diffhod.experiment import run_power_experiment
-from pysoftcorr.diffhod.settings import FIDUCIAL, PowerSettings
-from pysoftcorr.diffhod.smooth import SmoothPower
+from pysoftcorr.diffhod.experiments.exact import ExactPower
+from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
+from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings
+from pysoftcorr.diffhod.experiments.smooth import SmoothPower
 from pysoftcorr.mocks import HaloCatalog
 
 

@@ -9,7 +9,7 @@ from timing import heading, in_turn, once
 
 from pysoftcorr.diffhod import DiffHOD
 from pysoftcorr.diffhod._torch import torch
-from pysoftcorr.diffhod.settings import FIDUCIAL
+from pysoftcorr.diffhod.experiments.settings import FIDUCIAL
 from pysoftcorr.mocks import HaloCatalog
 
 KINDS = {"relaxed, tau = 0.1": {"tau": 0.1}, "reweighted": {"reference": FIDUCIAL, "density": 16.0}}

@@ -11,11 +11,10 @@ matplotlib.use("Agg")
 
 import numpy as np
 
-from pysoftcorr import plots
-from pysoftcorr.clustering import SoftClustering
-from pysoftcorr.correlation import rho_statistics
-from pysoftcorr.demo import demo_stars
-from pysoftcorr.finding import find
+from pysoftcorr import demo_stars, plots
+from pysoftcorr.sky.assessment import find
+from pysoftcorr.sky.clustering import SoftClustering
+from pysoftcorr.sky.correlation import rho_statistics
 
 stars = demo_stars()
 bins = "linear:0:40:4"

@@ -7,10 +7,10 @@ Without a catalogue, the simulated stars that travel with the package are taken.
 
 import sys
 
-from pysoftcorr.catalog import StarCatalog
-from pysoftcorr.correlation import rho_statistics
-from pysoftcorr.demo import demo_stars_path
-from pysoftcorr.finding import find
+from pysoftcorr import demo_stars_path
+from pysoftcorr.sky.assessment import find
+from pysoftcorr.sky.correlation import rho_statistics
+from pysoftcorr.sky.stars import StarCatalog
 
 stars = StarCatalog.read(sys.argv[1] if len(sys.argv) > 1 else demo_stars_path())
 bins = "linear:0:45:8"  # arcmin

@@ -11,10 +11,10 @@ matplotlib.use("Agg")
 
 import numpy as np
 
-from pysoftcorr.catalog import Catalog
-from pysoftcorr.correlation import xi_pm
 from pysoftcorr.plots import plot_correlation_set, save_figure
-from pysoftcorr.result import CorrelationSet
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.correlation import xi_pm
+from pysoftcorr.sky.result import CorrelationSet
 
 rng = np.random.default_rng(4)
 n = 600

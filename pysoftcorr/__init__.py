@@ -5,31 +5,33 @@ Importing the package starts nothing: Julia starts with the first call that need
 
 from __future__ import annotations
 
-from pysoftcorr._lazy import lazy
-from pysoftcorr._version import __version__
+from pysoftcorr.core.lazy import lazy
+from pysoftcorr.core.version import __version__
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
-    "Binning": "binning",
-    "Catalog": "catalog",
-    "Clustering": "clustering",
-    "Correlation": "result",
-    "CorrelationSet": "result",
-    "GravitySimulation": "gravity",
+    "Binning": "sky.binning",
+    "Catalog": "sky.catalog",
+    "Clustering": "sky.clustering",
+    "Correlation": "sky.result",
+    "CorrelationSet": "sky.result",
+    "GravitySimulation": "sky.gravity",
     "JuliaError": "_julia",
     "JuliaUnavailable": "_julia",
-    "SimulationResult": "gravity",
-    "SoftClustering": "clustering",
-    "SoftCorrelation": "differentiable",
-    "StarCatalog": "catalog",
-    "bootstrap": "errors",
-    "gamma_t": "correlation",
-    "jackknife": "errors",
+    "SimulationResult": "sky.gravity",
+    "SoftClustering": "sky.clustering",
+    "SoftCorrelation": "sky.differentiable",
+    "StarCatalog": "sky.stars",
+    "bootstrap": "sky.resampling",
+    "demo_stars": "sky.stars",
+    "demo_stars_path": "sky.stars",
+    "gamma_t": "sky.correlation",
+    "jackknife": "sky.resampling",
     "julia_module": "_julia",
-    "landy_szalay": "correlation",
-    "leave_out": "errors",
-    "rho_statistics": "correlation",
-    "xi_pm": "correlation",
+    "landy_szalay": "sky.correlation",
+    "leave_out": "sky.resampling",
+    "rho_statistics": "sky.correlation",
+    "xi_pm": "sky.correlation",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -14,7 +14,7 @@ import numpy as np
 from pysoftcorr._julia import settings, signatures
 from pysoftcorr._julia.errors import JuliaError
 from pysoftcorr._julia.owner import CallerOwner, Control, Job, Owner, ThreadOwner, Watch
-from pysoftcorr._version import __version__
+from pysoftcorr.core.version import __version__
 
 __all__ = ["call", "julia_module", "self_test", "start", "start_with", "status"]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pysoftcorr.core.cores import usable_cores
+
 __all__ = [
     "cache_dir",
     "default_prefix",
@@ -50,9 +52,7 @@ def threads() -> int:
     if not value and julia.isdecimal() and int(julia) > 0:
         return int(julia)
     if not value:
-        if hasattr(os, "sched_getaffinity"):
-            return max(1, len(os.sched_getaffinity(0)))
-        return os.cpu_count() or 1
+        return usable_cores()
     try:
         number = int(value)
     except ValueError:

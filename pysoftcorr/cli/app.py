@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from pysoftcorr._version import __version__
 from pysoftcorr.cli import campaign, commands, diffhod, emulator, inference, mocks, training
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
 from pysoftcorr.cli.settings import COMMANDS, Setting
+from pysoftcorr.core.version import __version__
 
 app = typer.Typer(
     name="softcorr",

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.commands import only_json, wrote
 from pysoftcorr.cli.messages import say
+from pysoftcorr.cli.output import only_json, wrote
 from pysoftcorr.cli.settings import Setting, resolve
 
 _DESIGN, _MACHINES, _OUTPUT = "Design", "Machines", "Output"
@@ -45,9 +45,9 @@ def campaign(
     mocks._needed(settings, "points", "realisations", "out")
     with only_json(as_json):
         output.check_out({**settings, "plot": None, "overwrite": True}, suffixes=(".h5", ".hdf5"))
-        from pysoftcorr.binning import Binning
         from pysoftcorr.mocks import run_campaign
-        from pysoftcorr.mocks._pairs import DEFAULT_EDGES
+        from pysoftcorr.mocks.box import DEFAULT_EDGES
+        from pysoftcorr.sky.binning import Binning
 
         haloes = mocks._read_haloes(paths[0], settings, explicit)
         span = _range(settings["logmmin"])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
+from pysoftcorr.cli.output import only_json, wrote
 from pysoftcorr.cli.settings import resolve
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def demo(out: str, *, threads: int | None, as_json: bool) -> None:
     folder = output.check_folder(out)
     output.use_threads(threads)
     with only_json(as_json):
-        from pysoftcorr.demo import run
+        from pysoftcorr.cli.demo import run
 
         outcome, files = run(folder)
         document = report(outcome, as_json)
@@ -117,7 +116,9 @@ def _statistics(
     settings, explicit = resolve(command, given, config)
     output.use_threads(settings["threads"])
     with only_json(as_json):
-        output.check_out(settings)
+        from pysoftcorr.sky.formats import SUFFIXES
+
+        output.check_out(settings, suffixes=SUFFIXES)
         from pysoftcorr.cli.estimate import measure
 
         outcome = measure(command, paths, settings, explicit)
@@ -147,19 +148,3 @@ def report(outcome: Outcome, as_json: bool) -> dict[str, Any] | None:
     if outcome.finding is not None:
         print(f"\n{outcome.finding.text()}")
     return None
-
-
-def wrote(files: Iterable[Any]) -> None:
-    """Say which files there are now."""
-    for file in files:
-        print(f"wrote {file}", file=sys.stderr)
-
-
-@contextlib.contextmanager
-def only_json(as_json: bool) -> Iterator[None]:
-    """Keep stdout for the JSON object: whatever else is printed goes to stderr."""
-    if not as_json:
-        yield
-        return
-    with contextlib.redirect_stdout(sys.stderr):
-        yield

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.commands import only_json, wrote
+from pysoftcorr.cli.output import only_json, wrote
 from pysoftcorr.cli.settings import Setting, resolve
 
 _DATA, _MODEL, _SAMPLERS, _OUTPUT = "Mock data", "Models", "Samplers", "Output"
@@ -116,8 +116,8 @@ def _tell(text: str) -> None:
 
 
 def _power(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
-    from pysoftcorr.diffhod.experiment import run_power_experiment
-    from pysoftcorr.diffhod.settings import FIDUCIAL, PowerSettings
+    from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
+    from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings
 
     changes = {n: settings[n] for n in _POWER if settings[n] is not None}
     fiducial = [
@@ -142,7 +142,7 @@ def _power(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any
 
 
 def _strengths(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
-    from pysoftcorr.diffhod.strengths import StrengthSettings, run_strength_experiment
+    from pysoftcorr.diffhod.experiments.strengths import StrengthSettings, run_strength_experiment
 
     changes = {n: settings[n] for n in _OMEGA if settings[n] is not None}
     hod = [

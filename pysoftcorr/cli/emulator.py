@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pysoftcorr.cli import output
-from pysoftcorr.cli.commands import only_json, wrote
+from pysoftcorr.cli.output import only_json, wrote
 from pysoftcorr.cli.settings import Setting, resolve
 
 _PARAMETERS, _EMULATOR, _OUTPUT = "Parameters", "Emulator", "Output"

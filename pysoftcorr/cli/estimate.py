@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pysoftcorr.binning import Binning
-from pysoftcorr.catalog import Catalog, StarCatalog
-from pysoftcorr.clustering import Clustering, SoftClustering
-from pysoftcorr.correlation import landy_szalay, rho_statistics, xi_pm
-from pysoftcorr.finding import Finding, find
-from pysoftcorr.result import CorrelationSet
+from pysoftcorr.sky.assessment import Finding, find
+from pysoftcorr.sky.binning import Binning
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.clustering import Clustering, SoftClustering
+from pysoftcorr.sky.correlation import landy_szalay, rho_statistics, xi_pm
+from pysoftcorr.sky.result import CorrelationSet
+from pysoftcorr.sky.stars import StarCatalog
 
 _READING = ("columns", "hdu", "key", "select", "flag", "on_bad", "ra_unit", "dec_unit")
 _FLIPS = ("flip_g1", "flip_g2")

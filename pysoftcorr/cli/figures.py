@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pysoftcorr.catalog import Catalog, StarCatalog
 from pysoftcorr.cli.estimate import Outcome
-from pysoftcorr.clustering import Clustering
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.stars import StarCatalog
 
 
 def _backend() -> None:

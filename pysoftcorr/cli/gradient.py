@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._version import __version__
 from pysoftcorr.cli import output
 from pysoftcorr.cli.settings import resolve
+from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
-    from pysoftcorr.differentiable import SoftCorrelation
-    from pysoftcorr.gravity import GravitySimulation, SimulationResult
+    from pysoftcorr.sky.differentiable import SoftCorrelation
+    from pysoftcorr.sky.gravity import GravitySimulation, SimulationResult
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -129,7 +129,7 @@ def gradient(
     paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
 ) -> None:
     """xi of simulated galaxies and its exact derivative with respect to G."""
-    from pysoftcorr.cli.commands import only_json, wrote
+    from pysoftcorr.cli.output import only_json, wrote
 
     settings, _ = resolve("gradient", given, config)
     output.use_threads(settings["threads"])
@@ -147,8 +147,8 @@ def gradient(
 
 def estimator_of(settings: Mapping[str, Any], **other: Any) -> SoftCorrelation:
     """The estimator that the settings ask for."""
-    from pysoftcorr.binning import Binning
-    from pysoftcorr.differentiable import SoftCorrelation
+    from pysoftcorr.sky.binning import Binning
+    from pysoftcorr.sky.differentiable import SoftCorrelation
 
     names = ("approach", "clusters", "through", "weighting", "sharpness", "statistic",
              "fuzziness", "temperature", "max_iter", "seed")  # fmt: skip
@@ -164,7 +164,7 @@ def measure(settings: dict[str, Any]) -> Gradient:
     ValueError, TypeError
         Settings that are not possible.
     """
-    from pysoftcorr.gravity import GravitySimulation
+    from pysoftcorr.sky.gravity import GravitySimulation
 
     begun = time.perf_counter()
     estimator = estimator_of(settings)

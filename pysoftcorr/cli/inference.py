@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.commands import only_json, wrote
+from pysoftcorr.cli.output import only_json, wrote
 from pysoftcorr.cli.settings import Setting, resolve
 
 _MODEL, _SAMPLER, _OUTPUT = "Model and data", "Sampler", "Output"

@@ -12,11 +12,11 @@ import h5py
 import numpy as np
 from astropy.table import Table
 
-from pysoftcorr._version import __version__
-from pysoftcorr.catalog import Catalog
 from pysoftcorr.cli.estimate import clustering, read
-from pysoftcorr.clustering import Clustering
-from pysoftcorr.files import whole_file
+from pysoftcorr.core.files import whole_file
+from pysoftcorr.core.version import __version__
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.clustering import Clustering
 
 SUFFIXES = (".fits", ".fits.gz", ".h5", ".hdf5")
 

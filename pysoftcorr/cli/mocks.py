@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
-from pysoftcorr.cli.commands import only_json, wrote
+from pysoftcorr.cli.output import only_json, wrote
 from pysoftcorr.cli.settings import Setting, resolve
 
 if TYPE_CHECKING:
@@ -167,8 +167,8 @@ def boxcorr(
     output.use_threads(settings["threads"])
     with only_json(as_json):
         output.check_out(settings, suffixes=(".ecsv",))
-        from pysoftcorr.binning import Binning
         from pysoftcorr.mocks import GalaxyCatalog, box_correlations, expected_correlations
+        from pysoftcorr.sky.binning import Binning
 
         # The unit plays no role: edges are taken as they are, in Mpc/h.
         edges = Binning.parse(settings["bins"], "arcmin").edges

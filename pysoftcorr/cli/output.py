@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +36,12 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def check_out(settings: dict[str, Any], *, suffixes: tuple[str, ...] = ()) -> None:
+def check_out(settings: dict[str, Any], *, suffixes: Sequence[str]) -> None:
     """Check --out and --plot, as far as they are given, before anything else is done."""
     if settings["out"] is not None:
-        if suffixes and not str(settings["out"]).lower().endswith(suffixes):
-            raise ValueError(f"{settings['out']}: unknown suffix; use {' or '.join(suffixes)}")
-        from pysoftcorr.files import check_output
+        from pysoftcorr.core.files import check_output
 
-        check_output(settings["out"], overwrite=settings["overwrite"])
+        check_output(settings["out"], suffixes=suffixes, overwrite=settings["overwrite"])
     if settings["plot"] is not None:
         check_folder(settings["plot"])
 
@@ -49,3 +50,19 @@ def use_threads(number: int | None) -> None:
     """Set the number of threads of Julia, which reads it when it starts."""
     if number is not None:
         os.environ["PYSOFTCORR_THREADS"] = str(number)
+
+
+def wrote(files: Iterable[Any]) -> None:
+    """Say which files there are now."""
+    for file in files:
+        print(f"wrote {file}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def only_json(as_json: bool) -> Iterator[None]:
+    """Keep stdout for the JSON object: whatever else is printed goes to stderr."""
+    if not as_json:
+        yield
+        return
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

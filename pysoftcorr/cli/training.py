@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.commands import only_json, wrote
 from pysoftcorr.cli.messages import say
+from pysoftcorr.cli.output import only_json, wrote
 from pysoftcorr.cli.settings import Setting, resolve
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def evaluate(
 def _rows(emulator: Emulator, path: str, part: str) -> tuple[EmulatorData, str]:
     """The rows to judge by, and what they are in words."""
     from pysoftcorr.emulator import EmulatorData, Split, read_data, split_campaign
-    from pysoftcorr.emulator.dataset import shipped_test_split
+    from pysoftcorr.emulator.data import shipped_test_split
 
     source = shipped_test_split() if path == SHIPPED else Path(path).expanduser()
     found: Any = read_data(source)

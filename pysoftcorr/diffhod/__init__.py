@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pysoftcorr._lazy import lazy
+from pysoftcorr.core.lazy import lazy
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
@@ -13,8 +13,8 @@ _PUBLIC = {
     "WeightedGalaxies": "points",
     "WeightedPairs": "pairs",
     "compare_power": "compare",
-    "nfw_radius": "nfw",
-    "paint_cic": "cic",
+    "nfw_radius": "occupation",
+    "paint_cic": "power",
     "power_spectrum": "power",
     "relaxed_bernoulli": "relaxed",
     "watson_axes": "alignment",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._random import Seed, root_seed
+from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.occupation import HOD_PARAMETERS

@@ -5,35 +5,300 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr import _options
-from pysoftcorr._random import Seed, root_seed
+from pysoftcorr.core import options as _options
+from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.diffhod._torch import check_dtype, torch
-from pysoftcorr.diffhod.cic import CloudInCell, check_mesh
-from pysoftcorr.diffhod.draws import Draw, ReferenceDraw, RelaxedDraw
-from pysoftcorr.diffhod.occupation import check_parameters
+from pysoftcorr.diffhod.occupation import check_parameters, log_mean_nsat, log_odds_central
 from pysoftcorr.diffhod.pairs import WeightedCorrelations, WeightedPairs
 from pysoftcorr.diffhod.points import (
+    PointSet,
     WeightedGalaxies,
+    check_density,
+    check_reference,
+    draw_points,
+    draw_reference,
+    most_log_odds,
     realisation_seed,
+    reference_rates,
     satellite_trials,
     weighted_galaxies,
 )
-from pysoftcorr.diffhod.power import ModeBins, k_bin_edges
-from pysoftcorr.diffhod.region import Region, Regions
-from pysoftcorr.diffhod.relaxed import check_tau
-from pysoftcorr.diffhod.reweighted import check_density, check_reference
-from pysoftcorr.mocks._pairs import check_edges
+from pysoftcorr.diffhod.power import CloudInCell, ModeBins, check_mesh, k_bin_edges
+from pysoftcorr.diffhod.relaxed import (
+    HIGHEST,
+    PLAIN,
+    REACH,
+    _table,
+    calibrated,
+    check_tau,
+    trial_weights,
+)
+from pysoftcorr.mocks.box import check_edges
 from pysoftcorr.mocks.hod import _check_haloes
 
-__all__ = ["ClippedTrials", "DiffHOD"]
+__all__ = ["ClippedTrials", "DiffHOD", "Draw", "ReferenceDraw", "Region", "Regions", "RelaxedDraw"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Draw(Protocol):
+    """Points of a halo catalogue, and their weights.
+
+    `everywhere` says that the points are the same for all parameters; `trials` of each halo are
+    those for satellites; `clipped` counts haloes of more satellites than trials.
+    """
+
+    everywhere: bool
+    trials: IntArray
+    clipped: int
+
+    def points(self, order: IntArray, seed: int, lower: FloatArray, upper: FloatArray) -> PointSet:
+        """Those that can have a weight for parameters within bounds."""
+        ...
+
+    def weights(self, region: Any, theta: torch.Tensor, *, hard: bool) -> torch.Tensor:
+        """Of the points of a `Region`, at five parameters."""
+        ...
+
+
+class RelaxedDraw:
+    """Trials whose noise is drawn once, relaxed at a temperature."""
+
+    everywhere = False
+
+    def __init__(
+        self,
+        haloes: Any,
+        trials: IntArray,
+        *,
+        tau: float,
+        modulate: bool,
+        calibrate: bool,
+        chunk: int,
+    ) -> None:
+        self._haloes, self.trials = haloes, trials
+        self._tau, self._modulate, self._calibrate = tau, modulate, calibrate
+        self._chunk = chunk
+        self._reach = REACH if calibrate else PLAIN
+        self.clipped = 0
+
+    def points(self, order: IntArray, seed: int, lower: FloatArray, upper: FloatArray) -> PointSet:
+        """Trials that are not lost for all parameters within bounds."""
+        odds = most_log_odds(self._haloes.mass, self.trials, lower, upper, modulate=self._modulate)
+        # Calibration lowers the odds of rare trials and raises those of frequent ones.
+        shift = float(np.abs(_table(self._tau)[0]).max()) if self._calibrate else 0.0
+        return draw_points(
+            self._haloes, order, self.trials, odds, least=-self._tau * self._reach - shift,
+            seed=seed, chunk=self._chunk,
+        )  # fmt: skip
+
+    def weights(self, region: Any, theta: torch.Tensor, *, hard: bool) -> torch.Tensor:
+        """Relaxed, or 0 and 1."""
+        odds = self._log_odds(region, theta)
+        if hard:
+            return (odds[region.halo] + region.draw > 0).to(region.draw.dtype)
+        if self._calibrate:
+            odds = calibrated(odds, self._tau)
+        return trial_weights(odds, region.draw, region.halo, tau=self._tau, reach=self._reach)
+
+    def _log_odds(self, region: Any, theta: torch.Tensor) -> torch.Tensor:
+        """Of the haloes' trials, centrals' first."""
+        central = log_odds_central(region.log_mass[0], theta)
+        mean = log_mean_nsat(region.log_mass[1], theta, modulate=self._modulate)
+        log_p = mean - region.log_trials
+        self.clipped = int((log_p[: region.sets[0].satellites.size] > 0).sum())
+        # ln p = -log1p(e^-l): beyond HIGHEST p is 1 to nine digits.
+        top = -math.log1p(math.exp(-HIGHEST))
+        some = log_p > -torch.inf
+        log_p = torch.where(some, log_p, -1.0).clamp(max=top)
+        satellite = torch.where(some, log_p - torch.log(-torch.expm1(log_p)), -1e4)
+        return torch.cat([central, satellite])
+
+
+class ReferenceDraw:
+    """Points drawn once at rates of a reference, with the weight occupation/rate."""
+
+    everywhere = True
+    clipped = 0
+
+    def __init__(
+        self, haloes: Any, reference: FloatArray, density: float, *, modulate: bool
+    ) -> None:
+        self._haloes, self._modulate = haloes, modulate
+        self._rates = reference_rates(haloes.mass, reference, density, modulate=modulate)
+        self.trials = np.ones(len(haloes.mass), dtype=np.int64)
+
+    def points(self, order: IntArray, seed: int, lower: FloatArray, upper: FloatArray) -> PointSet:
+        """The same for all bounds."""
+        return draw_reference(self._haloes, order, self._rates, seed=seed)
+
+    def weights(self, region: Any, theta: torch.Tensor, *, hard: bool) -> torch.Tensor:
+        """Occupation over rate."""
+        if hard:
+            raise ValueError("hard = True: points of a reference are no whole galaxies")
+        central = torch.sigmoid(log_odds_central(region.log_mass[0], theta))
+        satellite = log_mean_nsat(region.log_mass[1], theta, modulate=self._modulate).exp()
+        return torch.cat([central, satellite]).index_select(0, region.halo) * region.draw
+
+
+#: How far parameters may move from where points were chosen, in the order of HOD_PARAMETERS.
+_REACH = np.array([0.15, 0.1, 0.3, 0.15, 0.1])
+#: A region follows a walk until it is this many times as wide as a new one.
+_WIDEST = 3.0
+
+
+@dataclass
+class Region:
+    """Points of some realisations for parameters within bounds, as tensors.
+
+    `halo` counts the haloes of centrals first, then those of satellites.
+    """
+
+    lower: FloatArray
+    upper: FloatArray
+    sets: list[PointSet]
+    position: torch.Tensor
+    draw: torch.Tensor
+    field: torch.Tensor
+    halo: torch.Tensor
+    log_mass: tuple[torch.Tensor, torch.Tensor]
+    log_trials: torch.Tensor
+    cells: CloudInCell | None = None
+    pairs: tuple[bytes, WeightedPairs] | None = None
+    galaxies: WeightedGalaxies | None = None
+
+    def __len__(self) -> int:
+        return int(self.draw.numel())
+
+    def holds(self, theta: FloatArray) -> bool:
+        """Whether points were chosen for these parameters."""
+        return bool((theta >= self.lower).all() and (theta <= self.upper).all())
+
+
+class Regions:
+    """Regions of a model, by realisations and purpose.
+
+    Parameters
+    ----------
+    haloes : HaloCatalog
+    draw : Draw
+        Gives the points.
+    seed : int
+    realisations : int
+    dtype, device
+        Of the tensors.
+    """
+
+    def __init__(
+        self,
+        haloes: Any,
+        draw: Draw,
+        *,
+        seed: int,
+        realisations: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._haloes, self._draw = haloes, draw
+        self._seed, self._realisations = seed, realisations
+        self._dtype, self._device = dtype, device
+        # The heaviest first; equal ones by row.
+        self._order = np.argsort(-haloes.mass, kind="stable")
+        self._known: dict[tuple[Any, ...], Region] = {}
+
+    def chosen(self, realisation: int | Sequence[int] | None) -> tuple[int, ...]:
+        """Numbers of realisations, checked."""
+        if realisation is None:
+            return tuple(range(self._realisations))
+        single = isinstance(realisation, (int, np.integer))
+        values: list[Any] = [realisation] if single else list(realisation)  # type: ignore[arg-type]
+        for r in values:
+            if isinstance(r, bool) or not isinstance(r, (int, np.integer)):
+                raise TypeError(f"realisation = {realisation!r}: must be whole numbers or None")
+            if not 0 <= r < self._realisations:
+                raise ValueError(
+                    f"realisation = {int(r)}: there are {self._realisations}, counted from 0"
+                )
+        if not values:
+            raise ValueError("realisation is empty: name at least one")
+        return tuple(int(r) for r in values)
+
+    def fix(
+        self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray, purpose: str = "power"
+    ) -> Region:
+        """The region within bounds, from now on."""
+        if self._draw.everywhere:
+            everywhere = np.full(5, np.inf)
+            lower, upper, purpose = -everywhere, everywhere, "all"
+        key = (purpose, *chosen)
+        if not (self._draw.everywhere and key in self._known):
+            self._known[key] = self._found(chosen, lower, upper)
+        return self._known[key]
+
+    def at(self, theta: FloatArray, chosen: tuple[int, ...], purpose: str = "power") -> Region:
+        """The region that holds `theta`; widened or moved if the known one does not.
+
+        Pairs of points are many more than points: for them a region begins as the one place, and
+        is a third as wide.
+        """
+        if self._draw.everywhere:
+            return self.fix(chosen, theta, theta)
+        old = self._known.get((purpose, *chosen))
+        if old is not None and old.holds(theta):
+            return old
+        reach = _REACH if purpose == "power" else _REACH / 3
+        margin = reach if purpose == "power" or old is not None else 0 * reach
+        low, high = theta - margin, theta + margin
+        # A narrow step is narrower than the margin.
+        low[1] = max(low[1], 0.25 * theta[1])
+        if old is not None:
+            both = np.minimum(old.lower, low), np.maximum(old.upper, high)
+            # A walk is followed; after a jump the old region is left.
+            if (both[1] - both[0] <= _WIDEST * 2 * reach).all():
+                low, high = both
+        for k in (0, 2, 3):
+            low[k], high[k] = max(low[k], -20.0), min(high[k], 20.0)
+        return self.fix(chosen, low, high, purpose)
+
+    def _found(self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray) -> Region:
+        haloes = self._haloes
+        seeds = [realisation_seed(self._seed, r) for r in chosen]
+        sets = [self._draw.points(self._order, seed, lower, upper) for seed in seeds]
+        centrals = np.concatenate([s.centrals for s in sets])
+        satellites = np.concatenate([s.satellites for s in sets])
+        halo, c, s = [], 0, centrals.size
+        for points in sets:
+            halo += [points.halo[: points.n_central] + c, points.halo[points.n_central :] + s]
+            c, s = c + points.centrals.size, s + points.satellites.size
+
+        def real(values: Any) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=self._dtype, device=self._device)
+
+        def whole(values: Any) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=torch.int32, device=self._device)
+
+        return Region(
+            lower=lower,
+            upper=upper,
+            sets=sets,
+            position=real(np.concatenate([p.position for p in sets])),
+            draw=real(np.concatenate([p.draw for p in sets])),
+            field=whole(np.repeat(np.arange(len(sets)), [len(points) for points in sets])),
+            halo=whole(np.concatenate(halo)),
+            log_mass=(
+                real(np.log10(haloes.mass[centrals])),
+                real(np.log10(haloes.mass[satellites])),
+            ),
+            log_trials=real(np.log(self._draw.trials[satellites])),
+        )
+
 
 #: Beyond this many points cells are worked out anew at every call.
 _STORED = 4_000_000

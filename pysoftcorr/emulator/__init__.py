@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from pysoftcorr._lazy import lazy
+from pysoftcorr.core.lazy import lazy
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
-    "Bounds": "bounds",
+    "Bounds": "domain",
     "Emulator": "emulator",
-    "EmulatorData": "dataset",
+    "EmulatorData": "data",
     "Evaluation": "evaluation",
-    "OutsideBounds": "bounds",
+    "OutsideBounds": "domain",
     "Predicted": "prediction",
     "Prediction": "prediction",
-    "Split": "dataset",
+    "Split": "data",
     "evaluate": "evaluation",
-    "read_data": "data_file",
-    "split_campaign": "dataset",
-    "train": "training",
+    "read_data": "data",
+    "split_campaign": "data",
+    "train": "training.run",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -11,16 +11,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr._random import Seed, root_seed
-from pysoftcorr._version import __version__
-from pysoftcorr.emulator import passes as _passes
-from pysoftcorr.emulator.bounds import Bounds
+from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.domain import Bounds, check_values, table_of
 from pysoftcorr.emulator.model_file import ModelFile, read_model, shipped_model, write_model
-from pysoftcorr.emulator.network import Network, network_of, new_network, whole
-from pysoftcorr.emulator.parameters import check_values, table_of
+from pysoftcorr.emulator.network import network_of, new_network
+from pysoftcorr.emulator.network import passes as _passes
+from pysoftcorr.emulator.network.base import Network, whole
+from pysoftcorr.emulator.network.starting import bin_centres, likely_scaling
 from pysoftcorr.emulator.prediction import Predicted, Prediction
-from pysoftcorr.emulator.starting import bin_centres, likely_scaling
-from pysoftcorr.mocks._pairs import DEFAULT_EDGES
+from pysoftcorr.mocks.box import DEFAULT_EDGES
 from pysoftcorr.mocks.design import PARAMETERS
 
 __all__ = ["STATISTICS", "Emulator"]
@@ -55,7 +55,7 @@ class Emulator:
     Notes
     -----
     After Pandya et al. (2025, IAEmu). ``kind`` is "published" for their network and "response"
-    for the ensemble of `pysoftcorr.emulator.network_response`.
+    for the ensemble of `pysoftcorr.emulator.network.response`.
 
     Examples
     --------

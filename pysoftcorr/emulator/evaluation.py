@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from math import erf, sqrt
@@ -9,26 +10,382 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special, stats
 
-from pysoftcorr._random import Seed, root_seed
-from pysoftcorr.emulator import metrics
-from pysoftcorr.emulator.dataset import STATISTICS, EmulatorData
+from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.emulator.data import STATISTICS, EmulatorData
 from pysoftcorr.mocks.design import PARAMETERS
 
 if TYPE_CHECKING:
     from pysoftcorr.emulator import Emulator
 
-__all__ = ["Accuracy", "Calibration", "Evaluation", "StatisticEvaluation", "evaluate"]
+__all__ = [
+    "NEAR_ZERO",
+    "PUBLISHED",
+    "STANDARD_ERRORS",
+    "Accuracy",
+    "Calibration",
+    "Evaluation",
+    "StatisticEvaluation",
+    "counts",
+    "coverage",
+    "dex_bias",
+    "evaluate",
+    "evaluation_dict",
+    "evaluation_text",
+    "fractional_error",
+    "log_sd_bias",
+    "nrmse",
+    "smape",
+    "spearman",
+    "spearman_per_row",
+]
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+
+#: Of omega and eta: below this a fractional error is not taken.
+NEAR_ZERO = 0.01
+STANDARD_ERRORS = 3.0
+
+
+def counts(
+    true: FloatArray,
+    error: FloatArray,
+    *,
+    least: float = NEAR_ZERO,
+    standard_errors: float = STANDARD_ERRORS,
+) -> BoolArray:
+    """Where a fractional error is taken: |true| above `least` and so many of its errors.
+
+    Parameters
+    ----------
+    true : ndarray, shape (n, b)
+        The mean over realisations.
+    error : ndarray, shape (n, b)
+        Its standard error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.emulator.evaluation import counts
+    >>> counts(np.array([0.005, 0.02, 0.02]), np.array([1e-4, 1e-3, 0.01])).tolist()
+    [False, True, False]
+    """
+    size = np.abs(true)
+    return (size > least) & (size > standard_errors * error)
+
+
+def fractional_error(
+    predicted: FloatArray, true: FloatArray, where: BoolArray | None = None
+) -> FloatArray:
+    """|pred - true| / |true| of each element; NaN where it does not count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.emulator.evaluation import fractional_error
+    >>> fractional_error(np.array([1.1, 3.0]), np.array([1.0, 2.0])).round(3).tolist()
+    [0.1, 0.5]
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.abs(predicted - true) / np.abs(true)
+    return ratio if where is None else np.where(where, ratio, np.nan)
+
+
+def spearman(predicted: FloatArray, true: FloatArray, axis: int | None = None) -> FloatArray:
+    """Rank correlation along an axis, ties by their mean rank; pooled with ``axis=None``.
+
+    NaN where one of the two does not vary.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.emulator.evaluation import spearman
+    >>> float(spearman(np.array([1.0, 2.0, 9.0]), np.array([0.1, 0.2, 0.3])))
+    1.0
+    """
+    x = stats.rankdata(predicted, axis=axis)
+    y = stats.rankdata(true, axis=axis)
+    x = x - x.mean(axis=axis, keepdims=True)
+    y = y - y.mean(axis=axis, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(
+            (x * y).sum(axis) / np.sqrt((x * x).sum(axis) * (y * y).sum(axis)), dtype=np.float64
+        )
+
+
+def spearman_per_row(predicted: FloatArray, true: FloatArray) -> FloatArray:
+    """Rank correlation across the bins of each row, shape (n,)."""
+    return spearman(predicted, true, axis=1)
+
+
+def nrmse(predicted: FloatArray, true: FloatArray, axis: int | None = None) -> FloatArray:
+    """Root mean squared error over the standard deviation of the truth.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.emulator.evaluation import nrmse
+    >>> float(nrmse(np.array([0.0, 2.0]), np.array([-1.0, 1.0])))
+    1.0
+    """
+    error = np.sqrt(np.mean((predicted - true) ** 2, axis=axis))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(error / np.std(true, axis=axis), dtype=np.float64)
+
+
+def smape(predicted: FloatArray, true: FloatArray, axis: int | None = None) -> FloatArray:
+    """Symmetric fractional error, 0 to 2; 0 where both are 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.emulator.evaluation import smape
+    >>> float(smape(np.array([3.0]), np.array([1.0])))
+    1.0
+    """
+    total = np.abs(predicted) + np.abs(true)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(total > 0, 2 * np.abs(predicted - true) / total, 0.0)
+    return np.asarray(ratio.mean(axis=axis), dtype=np.float64)
+
+
+def log_sd_bias(realisations: int) -> float:
+    """Mean of log10(s/sigma), s the unbiased-variance standard deviation of R normal draws.
+
+    [psi(k/2) - ln(k/2)] / (2 ln 10), k = R - 1: -0.025 at R = 10.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two realisations.
+
+    Examples
+    --------
+    >>> from pysoftcorr.emulator.evaluation import log_sd_bias
+    >>> round(log_sd_bias(10), 4)
+    -0.025
+    """
+    if realisations < 2:
+        raise ValueError(f"realisations = {realisations}: a spread needs at least 2")
+    half = (realisations - 1) / 2
+    return float((special.digamma(half) - np.log(half)) / (2 * np.log(10)))
+
+
+def dex_bias(
+    predicted: FloatArray, empirical: FloatArray, realisations: int, axis: int | None = None
+) -> FloatArray:
+    """Mean of log10(sigma_pred / sigma_emp), corrected for the small number of realisations.
+
+    Above 0 the predicted errors are too large. Elements whose realisations do not vary at all
+    are left out.
+
+    Parameters
+    ----------
+    predicted : ndarray, shape (n, b)
+        Predicted standard deviations.
+    empirical : ndarray, shape (n, b)
+        Standard deviations among `realisations` (dividing by R - 1).
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(empirical > 0, np.log10(predicted / empirical), np.nan)
+    mean = np.asarray(np.nanmean(ratio, axis=axis), dtype=np.float64)
+    # sigma_emp is low on average, so the raw ratio is high by as much.
+    return mean + log_sd_bias(realisations)
+
+
+def coverage(
+    drawn: FloatArray,
+    mean: FloatArray,
+    sigma: FloatArray,
+    *,
+    k: float = 1.0,
+    axis: int | tuple[int, ...] | None = None,
+) -> FloatArray:
+    """Part of drawn realisations within k sigma of the mean.
+
+    Parameters
+    ----------
+    drawn : ndarray, shape (n, R, b)
+    mean, sigma : ndarray, shape (n, b)
+    k : float
+    axis : int or tuple of int, optional
+        Of (n, R, b), to average over; all by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.emulator.evaluation import coverage
+    >>> drawn = np.array([-0.5, 0.5, 3.0, 0.9]).reshape(1, 4, 1)
+    >>> float(coverage(drawn, np.zeros((1, 1)), np.ones((1, 1))))
+    0.75
+    """
+    inside = np.abs(drawn - mean[:, None]) <= k * sigma[:, None]
+    return np.asarray(inside.mean(axis=axis), dtype=np.float64)
+
+
+#: Of the test set of Pandya et al. (2025), for comparison.
+PUBLISHED: dict[str, dict[str, float]] = {
+    "xi": {"fractional": 0.032, "spearman": 0.99, "nrmse": 0.19, "smape": 0.10},
+    "omega": {"fractional": 0.049, "spearman": 0.98, "nrmse": 0.19, "smape": 0.30, "dex": 0.34},
+    "eta": {"fractional": 0.54, "spearman": 0.55, "nrmse": 0.69, "smape": 1.11, "dex": 0.18},
+}
+_ACCURACY = (
+    "fractional",
+    "fractional_median",
+    "fractional_all",
+    "counted",
+    "noise",
+    "spearman",
+    "spearman_rows",
+    "nrmse",
+    "smape",
+)
+
+
+def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """As `Evaluation.to_dict`: NaN and infinity become None, which JSON can hold."""
+    found: dict[str, Any] = {}
+    for name, one in evaluation.statistics.items():
+        entry: dict[str, Any] = {"mean of the realisations": _accuracy_text(one.accuracy)}
+        if one.accuracy_expected is not None:
+            entry["exact expectation"] = _accuracy_text(one.accuracy_expected)
+        entry["calibration"] = _calibration_text(one.calibration)
+        entry["published"] = PUBLISHED[name]
+        found[name] = entry
+    return {
+        "rows": len(evaluation),
+        "left_out": evaluation.left_out,
+        "realisations": evaluation.realisations,
+        "passes": evaluation.passes,
+        "seed": evaluation.seed,
+        "edges": evaluation.edges.tolist(),
+        "near_zero": {
+            "statistics": ["omega", "eta"],
+            "least": NEAR_ZERO,
+            "standard_errors": STANDARD_ERRORS,
+        },
+        "statistics": found,
+        "data": {
+            key: evaluation.description[key]
+            for key in ("part", "split_seed")
+            if key in evaluation.description
+        },
+    }
+
+
+def evaluation_text(evaluation: Evaluation, *, bins: bool = True) -> str:
+    """As `Evaluation.summary`."""
+    part = evaluation.description.get("part")
+    rows = f"{len(evaluation)} rows" + (f" ({part})" if part else "")
+    lines = [
+        f"{rows} x {evaluation.realisations} realisations, {evaluation.passes} passes"
+        + (f"; {evaluation.left_out} rows outside of the bounds" if evaluation.left_out else ""),
+        "",
+        f"{'':<8}{'against':<15}{'fract.':>8}{'noise':>8}{'median':>8}{'all':>9}{'counted':>9}"
+        f"{'Spearman':>10}{'by row':>8}{'NRMSE':>8}{'SMAPE':>8}",
+    ]
+    for name, one in evaluation.statistics.items():
+        for label, accuracy in (("mean of real.", one.accuracy),
+                                ("expectation", one.accuracy_expected)):  # fmt: skip
+            if accuracy is not None:
+                lines.append(f"{name:<8}{label:<15}{_accuracy_row(accuracy)}")
+        paper = PUBLISHED[name]
+        lines.append(
+            f"{'':<8}{'published':<15}{paper['fractional']:>8.1%}{'':>8}{'':>8}{'':>9}{'':>9}"
+            f"{paper['spearman']:>10.2f}{'':>8}{paper['nrmse']:>8.2f}{paper['smape']:>8.2f}"
+        )
+    lines += [
+        "",
+        f"{'':<8}{'dex':>8}{'scatter':>9}{'1 sigma':>9}{'2 sigma':>9}{'1 both':>9}{'2 both':>9}"
+        f"{'epi/alea':>10}",
+    ]
+    for name, one in evaluation.statistics.items():
+        c = one.calibration
+        lines.append(
+            f"{name:<8}{c.dex:>+8.3f}{c.dex_scatter:>9.3f}{c.coverage[1]:>9.1%}"
+            f"{c.coverage[2]:>9.1%}{c.coverage_total[1]:>9.1%}{c.coverage_total[2]:>9.1%}"
+            f"{c.epistemic_ratio:>10.3f}"
+        )
+    lines += [
+        "",
+        "fract.: mean |pred - true|/|true| over the elements that count (omega, eta: |true| > "
+        f"{NEAR_ZERO:g} and",
+        f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
+        "without the rule. Spearman, NRMSE, SMAPE: pooled.",
+        "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realisations; xi in "
+        "log xi. 1, 2 sigma: part of",
+        "the realisations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
+    ]
+    if bins:
+        lines += _bins_text(evaluation)
+    return "\n".join(lines)
+
+
+def _accuracy_row(a: Accuracy) -> str:
+    return (
+        f"{a.fractional:>8.1%}{a.noise:>8.1%}{a.fractional_median:>8.1%}"
+        f"{_percent(a.fractional_all):>9}{a.counted:>9.1%}{a.spearman:>10.4f}"
+        f"{a.spearman_rows:>8.3f}{a.nrmse:>8.3f}{a.smape:>8.3f}"
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1%}" if value < 100 else f"{100 * value:.1e}%"
+
+
+def _bins_text(evaluation: Evaluation) -> list[str]:
+    lines: list[str] = []
+    for name, one in evaluation.statistics.items():
+        a, c = one.accuracy.per_bin, one.calibration.per_bin
+        lines += [
+            "",
+            f"{name}: r in Mpc/h, over rows of each bin",
+            f"{'r':>8}{'fract.':>9}{'counted':>9}{'Spearman':>10}{'NRMSE':>8}{'SMAPE':>8}"
+            f"{'dex':>8}{'1 sigma':>9}{'2 sigma':>9}{'epi/alea':>10}",
+        ]
+        for i, r in enumerate(evaluation.r):
+            fraction = a["fractional"][i]
+            lines.append(
+                f"{r:>8.3f}{'-' if np.isnan(fraction) else _percent(fraction):>9}"
+                f"{a['counted'][i]:>9.1%}{a['spearman'][i]:>10.4f}{a['nrmse'][i]:>8.3f}"
+                f"{a['smape'][i]:>8.3f}{c['dex'][i]:>+8.3f}{c['coverage_1'][i]:>9.1%}"
+                f"{c['coverage_2'][i]:>9.1%}{c['epistemic_ratio'][i]:>10.3f}"
+            )
+    return lines
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _per_bin(values: dict[str, Any]) -> dict[str, list[float | None]]:
+    return {key: [_number(x) for x in array] for key, array in values.items()}
+
+
+def _accuracy_text(a: Accuracy) -> dict[str, Any]:
+    found: dict[str, Any] = {name: _number(getattr(a, name)) for name in _ACCURACY}
+    return {**found, "per_bin": _per_bin(a.per_bin)}
+
+
+def _calibration_text(c: Calibration) -> dict[str, Any]:
+    return {
+        "dex": _number(c.dex),
+        "dex_scatter": _number(c.dex_scatter),
+        "coverage": {str(k): value for k, value in c.coverage.items()},
+        "coverage_total": {str(k): value for k, value in c.coverage_total.items()},
+        "epistemic_ratio": _number(c.epistemic_ratio),
+        "per_bin": _per_bin(c.per_bin),
+    }
+
 
 WITHIN = {k: erf(k / sqrt(2)) for k in (1, 2)}
 
 
 @dataclass(frozen=True, eq=False)
 class Accuracy:
-    """Predicted means against one truth; definitions in `pysoftcorr.emulator.metrics`.
+    """Predicted means against one truth; definitions in `pysoftcorr.emulator.evaluation`.
 
     Attributes
     ----------
@@ -171,13 +528,11 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Every figure, as JSON can hold it."""
-        from pysoftcorr.emulator.report import evaluation_dict
 
         return evaluation_dict(self)
 
     def summary(self, *, bins: bool = True) -> str:
         """Tables for a terminal; with the figures of each bin unless ``bins=False``."""
-        from pysoftcorr.emulator.report import evaluation_text
 
         return evaluation_text(self, bins=bins)
 
@@ -189,7 +544,7 @@ def evaluate(
 
     The truth is the mean of the R realisations of a row, and for omega and eta also the exact
     expectation, which has no noise of drawn axes. Definitions are in
-    `pysoftcorr.emulator.metrics`. For xi the errors are judged in log xi, in which the emulator
+    `pysoftcorr.emulator.evaluation`. For xi the errors are judged in log xi, in which the emulator
     is normal: s^2 = ln(1 + (sigma/mean)^2) about ln(mean) - s^2/2.
 
     Parameters
@@ -278,7 +633,7 @@ def _judge(name: str, predicted: Any, data: EmulatorData) -> StatisticEvaluation
         centre, sigma, sigma_e = np.log(mean) - s2 / 2, np.sqrt(s2), epistemic / mean
         values = np.log(drawn)
     else:
-        where = metrics.counts(true, error)
+        where = counts(true, error)
         centre, sigma, sigma_e, values = mean, aleatoric, epistemic, drawn
     empirical = values.std(axis=1, ddof=1)
     expected = getattr(data, f"expected_{name}", None)
@@ -307,7 +662,7 @@ def _judge(name: str, predicted: Any, data: EmulatorData) -> StatisticEvaluation
 def _accuracy(
     against: str, mean: FloatArray, true: FloatArray, where: BoolArray, error: FloatArray
 ) -> Accuracy:
-    every = metrics.fractional_error(mean, true)
+    every = fractional_error(mean, true)
     counted = np.where(where, every, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         # The mean size of a normal deviate is sqrt(2/pi) of its standard deviation.
@@ -317,9 +672,9 @@ def _accuracy(
         per_bin = {
             "fractional": np.nanmean(counted, axis=0),
             "counted": where.mean(axis=0),
-            "spearman": metrics.spearman(mean, true, axis=0),
-            "nrmse": metrics.nrmse(mean, true, axis=0),
-            "smape": metrics.smape(mean, true, axis=0),
+            "spearman": spearman(mean, true, axis=0),
+            "nrmse": nrmse(mean, true, axis=0),
+            "smape": smape(mean, true, axis=0),
         }
         return Accuracy(
             against=against,
@@ -327,10 +682,10 @@ def _accuracy(
             fractional_median=float(np.nanmedian(counted)),
             fractional_all=float(np.mean(every)),
             counted=float(where.mean()),
-            spearman=float(metrics.spearman(mean, true)),
-            spearman_rows=float(np.nanmean(metrics.spearman_per_row(mean, true))),
-            nrmse=float(metrics.nrmse(mean, true)),
-            smape=float(metrics.smape(mean, true)),
+            spearman=float(spearman(mean, true)),
+            spearman_rows=float(np.nanmean(spearman_per_row(mean, true))),
+            nrmse=float(nrmse(mean, true)),
+            smape=float(smape(mean, true)),
             noise=float(np.nanmean(noise)),
             per_bin=per_bin,
         )
@@ -349,17 +704,17 @@ def _calibration(
         ratio = sigma_epistemic / sigma
         dex = np.where(empirical > 0, np.log10(sigma / empirical), np.nan)
     per_bin = {
-        "dex": metrics.dex_bias(sigma, empirical, number, axis=0),
+        "dex": dex_bias(sigma, empirical, number, axis=0),
         "epistemic_ratio": np.median(ratio, axis=0),
     }
     for name, width in (("coverage", sigma), ("coverage_total", total)):
         for k in WITHIN:
-            per_bin[f"{name}_{k}"] = metrics.coverage(values, centre, width, k=k, axis=(0, 1))
+            per_bin[f"{name}_{k}"] = coverage(values, centre, width, k=k, axis=(0, 1))
     return Calibration(
-        dex=float(metrics.dex_bias(sigma, empirical, number)),
+        dex=float(dex_bias(sigma, empirical, number)),
         dex_scatter=float(np.nanstd(dex)),
-        coverage={k: float(metrics.coverage(values, centre, sigma, k=k)) for k in WITHIN},
-        coverage_total={k: float(metrics.coverage(values, centre, total, k=k)) for k in WITHIN},
+        coverage={k: float(coverage(values, centre, sigma, k=k)) for k in WITHIN},
+        coverage_total={k: float(coverage(values, centre, total, k=k)) for k in WITHIN},
         epistemic_ratio=float(np.median(ratio)),
         per_bin=per_bin,
     )

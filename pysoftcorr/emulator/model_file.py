@@ -12,16 +12,14 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._version import __version__
-from pysoftcorr.emulator.bounds import Bounds
-from pysoftcorr.files import check_output, whole_file
+from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.domain import Bounds
 from pysoftcorr.mocks.design import PARAMETERS
 
-__all__ = ["FORMAT_VERSION", "ModelFile", "read_model", "shipped_model", "write_model"]
+__all__ = ["FORMAT", "ModelFile", "read_model", "shipped_model", "write_model"]
 
-FORMAT = "pysoftcorr emulator"
-FORMAT_VERSION = 1
-_SUFFIXES = (".h5", ".hdf5")
+FORMAT = FileFormat("pysoftcorr emulator", "emulator")
 # A model is a few MB: more is no model, whatever the file says.
 _MOST_NUMBERS = 200_000_000
 
@@ -56,10 +54,6 @@ class ModelFile:
     version: str = __version__
 
 
-class _Newer(Exception):
-    pass
-
-
 def shipped_model() -> Path:
     """The model that comes with the package.
 
@@ -85,16 +79,12 @@ def write_model(model: ModelFile, path: str | PathLike[str], *, overwrite: bool 
     ValueError
         If the suffix is neither .h5 nor .hdf5, or a weight is not finite.
     OSError
-        As `pysoftcorr.files.check_output`.
+        As `pysoftcorr.core.files.check_output`.
     """
-    target = Path(path).expanduser()
-    if not target.name.lower().endswith(_SUFFIXES):
-        raise ValueError(f"{target}: a model is an HDF5 file; use {' or '.join(_SUFFIXES)}")
+    target = check_output(path, suffixes=HDF5, overwrite=overwrite)
     _check_finite(model.weights, "cannot write the model")
-    check_output(target, overwrite=overwrite)
     with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
+        FORMAT.stamp(file)
         file.attrs["version"] = model.version
         file.attrs["kind"] = model.kind
         file.attrs["config"] = json.dumps(model.config)
@@ -124,39 +114,15 @@ def read_model(path: str | PathLike[str]) -> ModelFile:
     ValueError
         If it is none, damaged, of a newer format, or for other parameters.
     """
-    source = Path(path).expanduser()
-    if not source.exists():
-        raise FileNotFoundError(f"no such emulator: {source}")
-    if source.is_dir():
-        raise ValueError(f"{source} is a folder; a model is one file")
-    if not h5py.is_hdf5(source):
-        raise ValueError(f"{source} holds no emulator of pysoftcorr: it is no HDF5 file")
-    try:
-        with h5py.File(source, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise ValueError(f"{source} holds no emulator of pysoftcorr, but something else")
-            version = int(file.attrs["format_version"])
-            if version > FORMAT_VERSION:
-                raise _Newer(
-                    f"{source}: its format, {version}, is newer than this pysoftcorr knows "
-                    f"({FORMAT_VERSION}); upgrade pysoftcorr"
-                )
-            return _read(file, source)
-    except _Newer as error:
-        raise ValueError(str(error)) from None
-    except ValueError as error:
-        if str(error).startswith(str(source)):
-            raise
-        raise ValueError(f"{source} is damaged: {error}") from None
-    except (KeyError, OSError, TypeError, AttributeError, RuntimeError) as error:
-        raise ValueError(f"{source} is damaged: {error}") from None
+    with FORMAT.reading(path) as file:
+        return _read(file)
 
 
-def _read(file: h5py.File, source: Path) -> ModelFile:
+def _read(file: h5py.File) -> ModelFile:
     names = json.loads(file.attrs["parameters"])
     if tuple(names) != PARAMETERS:
         raise ValueError(
-            f"{source}: its parameters are {', '.join(map(str, names))}; this pysoftcorr has "
+            f"its parameters are {', '.join(map(str, names))}; this pysoftcorr has "
             f"{', '.join(PARAMETERS)}"
         )
     weights: dict[str, npt.NDArray[Any]] = {}
@@ -168,7 +134,7 @@ def _read(file: h5py.File, source: Path) -> ModelFile:
             weights[name] = item[()] if item.ndim else np.array(item[()])
 
     file["weights"].visititems(take)
-    _check_finite(weights, f"{source} is damaged")
+    _check_finite(weights, "weights")
     edges = np.asarray(file["edges"][...], dtype=np.float64)
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or edges[0] < 0:
         raise ValueError("edges of bins that do not rise")

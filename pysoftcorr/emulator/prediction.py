@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pysoftcorr._version import __version__
+from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -132,12 +132,10 @@ class Prediction:
         OSError
             If nothing can be written there.
         """
-        from pysoftcorr.files import check_output, whole_file
+        from pysoftcorr.core.files import check_output, whole_file
 
-        if Path(path).suffix.lower() != ".ecsv":
-            raise ValueError(f"{path}: a prediction is written as .ecsv")
         table = self.to_table()
-        target = check_output(path, overwrite=overwrite)
+        target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
         with whole_file(target, overwrite=overwrite) as temporary:
             table.write(temporary, format="ascii.ecsv")
         return target

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pysoftcorr._lazy import lazy
+from pysoftcorr.core.lazy import lazy
 
 # Public name -> module; loaded when first used: PyTorch, Pyro and ArviZ take seconds.
 _PUBLIC = {
     "LogPosterior": "density",
-    "Minimisation": "minimisation",
+    "Minimisation": "minimization",
     "Normal": "priors",
     "Observation": "observation",
     "Posterior": "posterior",
     "SimulatedModel": "simulated",
     "TruncatedNormal": "priors",
     "Uniform": "priors",
-    "minimise": "minimisation",
+    "minimise": "minimization",
     "sample_posterior": "sampling",
 }
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import secrets
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from os import PathLike, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.files import FileFormat, check_output, whole_file
 from pysoftcorr.inference._torch import arviz_module
 from pysoftcorr.inference.observation import STATISTICS, Observation
 
@@ -21,8 +21,7 @@ __all__ = ["Posterior"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_FORMAT = "pysoftcorr posterior"
-_FORMAT_VERSION = 1
+_FORMAT = FileFormat("pysoftcorr posterior", "posterior")
 _SUFFIXES = (".nc", ".h5", ".hdf5")
 
 
@@ -208,8 +207,7 @@ class Posterior:
         arviz = arviz_module()
         seen = self.observation
         record = {
-            "format": _FORMAT,
-            "format_version": _FORMAT_VERSION,
+            **_FORMAT.header(),
             "names": list(self.names),
             "priors": self.priors,
             "fixed": self.fixed,
@@ -257,37 +255,25 @@ class Posterior:
         """
         target = check_posterior_path(path, overwrite=overwrite)
         data = self.to_inference_data()
-        temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                data.to_netcdf(str(temporary), engine="h5netcdf")
-            replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(target, overwrite=overwrite) as temporary, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data.to_netcdf(str(temporary), engine="h5netcdf")
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Posterior:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
-        source = Path(path).expanduser()
-        if not source.is_file():
-            raise FileNotFoundError(f"no such posterior: {source}")
+        source = _FORMAT.existing(path)
         arviz = arviz_module()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 data = arviz.from_netcdf(str(source), engine="h5netcdf").load()
             record = json.loads(data.attrs["pysoftcorr"])
-            if record["format"] != _FORMAT:
-                raise ValueError("it holds something else")
-            if record["format_version"] > _FORMAT_VERSION:
-                raise ValueError(
-                    f"its format, {record['format_version']}, is newer than this pysoftcorr "
-                    f"knows ({_FORMAT_VERSION}); upgrade pysoftcorr"
-                )
-            return cls._from(data, record)
         except Exception as error:  # xarray's readers raise of every kind, for one reason
-            raise ValueError(f"{source} holds no posterior of pysoftcorr: {error}") from None
+            raise _FORMAT.foreign(source, error) from None
+        with _FORMAT.damage(source):
+            _FORMAT.check(source, record)
+            return cls._from(data, record)
 
     @classmethod
     def _from(cls, data: Any, record: Mapping[str, Any]) -> Posterior:
@@ -312,19 +298,4 @@ class Posterior:
 
 def check_posterior_path(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
     """Find out whether a posterior could be written here; raises as `Posterior.write`."""
-    from pysoftcorr.files import _check_place
-
-    target = Path(path).expanduser()
-    if target.suffix.lower() not in _SUFFIXES or target.name.lower() in _SUFFIXES:
-        raise ValueError(f"{path}: unknown suffix; posteriors are in {', '.join(_SUFFIXES)}")
-    _check_place(target, overwrite)
-    probe = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
-    try:
-        with open(probe, "xb"):
-            pass
-    except OSError as error:
-        raise type(error)(
-            error.errno, f"cannot write in {target.parent} ({error.strerror})", str(target)
-        ) from None
-    probe.unlink()
-    return target
+    return check_output(path, suffixes=_SUFFIXES, overwrite=overwrite)

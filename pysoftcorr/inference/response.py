@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pysoftcorr.emulator.order import order_parameter
+from pysoftcorr.emulator.network.response import order_parameter
 
 __all__ = ["AlignmentResponse", "alignment_response", "responses_of"]
 

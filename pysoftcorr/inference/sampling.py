@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._random import Seed, root_seed, stream
-from pysoftcorr._version import __version__
+from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.core.version import __version__
 from pysoftcorr.inference._torch import pyro_module, torch_module
 from pysoftcorr.inference.density import LogPosterior
 from pysoftcorr.inference.observation import Observation

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._random import Seed, root_seed
+from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.inference._torch import torch_module
 from pysoftcorr.inference.observation import STATISTICS
 

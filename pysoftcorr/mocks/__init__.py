@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pysoftcorr._lazy import lazy
+from pysoftcorr.core.lazy import lazy
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
     "AlignmentSums": "expected",
     "BoxCorrelations": "box",
-    "Campaign": "campaign_file",
+    "Campaign": "campaign.file",
     "ExpectedCorrelations": "expected",
     "GalaxyCatalog": "galaxies",
     "HODModel": "hod",
@@ -16,7 +16,7 @@ _PUBLIC = {
     "alignment_sums": "expected",
     "box_correlations": "box",
     "expected_correlations": "expected",
-    "run_campaign": "campaign",
+    "run_campaign": "campaign.run",
     "training_design": "design",
 }
 

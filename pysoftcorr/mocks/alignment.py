@@ -348,8 +348,8 @@ def draw_watson(
     >>> bool(abs((axes[:, 2] ** 2).mean() - 0.5275) < 0.004)
     True
     """
-    from pysoftcorr._checks import Origin
-    from pysoftcorr.mocks import halo_checks as checks
+    from pysoftcorr.core.checks import Origin
+    from pysoftcorr.mocks import checks
 
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator, not {type(rng).__name__}")

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from pysoftcorr._options import at_least_one
-from pysoftcorr._random import Seed, root_seed, stream
+from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.random import Seed, root_seed, stream
 
 __all__ = ["LOG_MMIN_RANGE", "PARAMETERS", "SIGMA_LEAST", "parameter_bounds", "training_design"]
 

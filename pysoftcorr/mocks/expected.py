@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.mocks import _pairs, alignment
-from pysoftcorr.mocks._pairs import (
+from pysoftcorr.mocks import alignment
+from pysoftcorr.mocks import box as _pairs
+from pysoftcorr.mocks.box import (
     COUNT,
     DRAWN_ETA,
     DRAWN_OMEGA,

@@ -13,21 +13,19 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from pysoftcorr._checks import Origin
-from pysoftcorr._random import Seed, root_seed
-from pysoftcorr._version import __version__
-from pysoftcorr.files import check_output, whole_file
-from pysoftcorr.mocks import alignment
-from pysoftcorr.mocks import halo_checks as checks
-from pysoftcorr.mocks._uniforms import uniforms
+from pysoftcorr.core.checks import Origin
+from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
+from pysoftcorr.core.random import Seed, root_seed, uniforms
+from pysoftcorr.core.version import __version__
+from pysoftcorr.mocks import alignment, checks
 
 __all__ = ["GalaxyCatalog"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-FORMAT = "pysoftcorr galaxies"
-FORMAT_VERSION = 1
+FORMAT = FileFormat("pysoftcorr galaxies", "galaxy catalogue")
+_SUFFIXES = (*HDF5, ".fits", ".fits.gz")
 _COLUMNS = {
     "position": ("Mpc/h", np.float64, 3),
     "axis": ("", np.float64, 3),
@@ -232,13 +230,12 @@ class GalaxyCatalog:
         FileNotFoundError, OSError
             If nothing can be written there.
         """
-        kind = _kind(Path(path))
-        target = check_output(path, overwrite=overwrite)
-        record = json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION} | self._record())
+        target = check_output(path, suffixes=_SUFFIXES, overwrite=overwrite)
+        record = json.dumps(FORMAT.header() | self._record())
         with whole_file(target, overwrite=overwrite) as temporary:
-            if kind == "hdf5":
+            if suffix_of(target, _SUFFIXES) in HDF5:
                 with h5py.File(temporary, "w") as file:
-                    file.attrs["format"] = FORMAT
+                    file.attrs["format"] = FORMAT.name
                     file["record.json"] = record
                     for name, (unit, _, _) in _COLUMNS.items():
                         file.create_dataset(name, data=getattr(self, name)).attrs["unit"] = unit
@@ -275,36 +272,16 @@ class GalaxyCatalog:
         ValueError
             If it is not one of `write`, is damaged, or of a newer format.
         """
-        source = Path(path).expanduser()
-        kind = _kind(source)
-        if not source.exists():
-            raise FileNotFoundError(f"no such galaxy catalogue: {source}")
+        read = _read_hdf5 if suffix_of(Path(path), _SUFFIXES) in HDF5 else _read_fits
+        source = FORMAT.existing(path)
         try:
-            text, columns = (_read_hdf5 if kind == "hdf5" else _read_fits)(source)
+            text, columns = read(source)
             record = json.loads(text)
         except (KeyError, OSError, TypeError, ValueError) as error:
-            raise ValueError(f"{source} holds no galaxies written by pysoftcorr: {error}") from None
-        if record.pop("format", None) != FORMAT:
-            raise ValueError(f"{source} holds no galaxies written by pysoftcorr")
-        version = record.pop("format_version")
-        if version > FORMAT_VERSION:
-            raise ValueError(
-                f"{source}: its format, {version}, is newer than this pysoftcorr knows "
-                f"({FORMAT_VERSION}); upgrade pysoftcorr"
-            )
-        try:
-            return cls(**columns, **record)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{source} is damaged: {error}") from None
-
-
-def _kind(path: Path) -> str:
-    name = path.name.lower()
-    if name.endswith((".h5", ".hdf5")):
-        return "hdf5"
-    if name.endswith((".fits", ".fits.gz")):
-        return "fits"
-    raise ValueError(f"{path}: unknown suffix; galaxies are in .h5, .hdf5, .fits or .fits.gz")
+            raise FORMAT.foreign(source, error) from None
+        with FORMAT.damage(source):
+            FORMAT.check(source, record)
+            return cls(**columns, **{k: v for k, v in record.items() if k not in FORMAT.header()})
 
 
 def _fits_format(dtype: Any, width: int) -> str:

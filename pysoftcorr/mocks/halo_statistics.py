@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.integrate import trapezoid
 
-from pysoftcorr._random import stream
+from pysoftcorr.core.random import stream
 from pysoftcorr.mocks.cosmology import Cosmology
-from pysoftcorr.mocks.lpt import LPTField, cloud_in_cell
+from pysoftcorr.mocks.simulate import LPTField, cloud_in_cell
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.halos import HaloCatalog

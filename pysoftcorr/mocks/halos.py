@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._checks import Origin, as_float, positive
-from pysoftcorr.mocks import halo_checks as checks
-from pysoftcorr.mocks.halo_files import is_own, read_own, write
-from pysoftcorr.mocks.reading import from_table as _from_table
+from pysoftcorr.core.checks import Origin, as_float, positive
+from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint, whole_file
+from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.halo_tables import from_table as _from_table
 from pysoftcorr.mocks.simulate import simulate as _simulate
 
 FloatArray = npt.NDArray[np.float64]
@@ -175,6 +176,13 @@ class HaloCatalog:
         return "\n".join(lines)
 
     # ------------------------------------------------------------------ files
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the halo catalog: of all that galaxies are drawn from."""
+        return fingerprint(
+            self.position, self.mass, self.radius, self.concentration, self.axis, [self.boxsize]
+        )
+
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the catalogue to HDF5, whole or not at all; `read` gives an equal one.
 
@@ -206,7 +214,7 @@ class HaloCatalog:
         ValueError
             As `from_table`; also if options are given for a file of `write`.
         """
-        if is_own(path):
+        if FORMAT.is_own(path):
             if options:
                 raise ValueError(
                     f"{path} was written by HaloCatalog.write and is read as it is, without "
@@ -225,3 +233,37 @@ def _plain_json(name: str, value: Any) -> Any:
         return json.loads(json.dumps(value))
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be of text, numbers, lists and dicts") from None
+
+
+FORMAT = FileFormat("pysoftcorr haloes", "halo catalogue")
+_UNITS = {
+    "position": "Mpc/h",
+    "mass": "Msun/h",
+    "radius": "Mpc/h",
+    "concentration": "",
+    "axis": "",
+}
+
+
+def write(haloes: HaloCatalog, path: str | PathLike[str], *, overwrite: bool) -> None:
+    """As `HaloCatalog.write`."""
+    target = check_output(path, suffixes=HDF5, overwrite=overwrite)
+    with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+        FORMAT.stamp(file)
+        file.attrs["boxsize"] = haloes.boxsize
+        file.attrs["cosmology"] = json.dumps(haloes.cosmology)
+        file.attrs["meta"] = json.dumps(haloes.meta)
+        for name, unit in _UNITS.items():
+            data = file.create_dataset(name, data=getattr(haloes, name))
+            data.attrs["unit"] = unit
+
+
+def read_own(path: str | PathLike[str]) -> HaloCatalog:
+    """Read a file of `write`; ValueError where it is damaged or of a newer format."""
+    with FORMAT.reading(path) as file:
+        return HaloCatalog(
+            *(np.asarray(file[name]) for name in _UNITS),
+            boxsize=float(file.attrs["boxsize"]),
+            cosmology=json.loads(file.attrs["cosmology"]),
+            meta=json.loads(file.attrs["meta"]),
+        )

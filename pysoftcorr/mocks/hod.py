@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pysoftcorr._checks import Origin
-from pysoftcorr._random import Seed, root_seed
-from pysoftcorr.mocks import halo_checks as checks
-from pysoftcorr.mocks.draw import DrawnGalaxies, draw_galaxies
+from pysoftcorr.core.checks import Origin
+from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.satellites import DrawnGalaxies, draw_galaxies
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog

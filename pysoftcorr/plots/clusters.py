@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from pysoftcorr.catalog import Catalog
-from pysoftcorr.clustering import Clustering
 from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, SkyFrame, axes_of
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.clustering import Clustering
 
 #: Memberships below this are drawn as this: they say no more than "hardly".
 FLOOR = 1e-3

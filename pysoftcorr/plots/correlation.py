@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import AutoMinorLocator, ScalarFormatter
 
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
-from pysoftcorr.result import Correlation
+from pysoftcorr.sky.result import Correlation
 
 #: How the statistics are written in the literature.
 SYMBOLS = {
@@ -68,8 +68,8 @@ def plot_correlation(
     >>> import matplotlib
     >>> matplotlib.use("Agg")
     >>> import numpy as np
-    >>> from pysoftcorr.binning import Binning
-    >>> from pysoftcorr.result import Correlation
+    >>> from pysoftcorr.sky.binning import Binning
+    >>> from pysoftcorr.sky.result import Correlation
     >>> columns = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
     >>> xip = Correlation(name="xip", bins=Binning.linear(0, 2, 2),
     ...                   **dict.fromkeys(columns, [0.5, 1.5]))

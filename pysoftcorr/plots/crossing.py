@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from pysoftcorr.binning import RADIANS, Binning
-from pysoftcorr.catalog import Catalog
-from pysoftcorr.clustering import Clustering
 from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, NAIVE, SkyFrame, log_axis
+from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.clustering import Clustering
 
 FloatArray = npt.NDArray[np.float64]
 #: Centres of smaller membership are not drawn.

@@ -157,7 +157,7 @@ def plot_occupation_derivatives(
     Figure
         d<N>/d of each parameter by mass, one panel each. Bars are errors of the mean.
     """
-    from pysoftcorr._random import stream
+    from pysoftcorr.core.random import stream
     from pysoftcorr.diffhod._torch import torch
     from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, mean_ncen, mean_nsat
     from pysoftcorr.diffhod.points import satellite_trials

@@ -16,9 +16,9 @@ from scipy.ndimage import gaussian_filter
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
-    from pysoftcorr.diffhod.experiment import PowerExperiment
-    from pysoftcorr.diffhod.inference import Posterior
-    from pysoftcorr.diffhod.strengths import StrengthExperiment
+    from pysoftcorr.diffhod.experiments.experiment import PowerExperiment
+    from pysoftcorr.diffhod.experiments.inference import Posterior
+    from pysoftcorr.diffhod.experiments.strengths import StrengthExperiment
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -12,12 +12,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pysoftcorr._softbins import soft_bins
-from pysoftcorr.binning import RADIANS, Binning
-from pysoftcorr.catalog import Catalog
-from pysoftcorr.differentiable import SoftCorrelation
 from pysoftcorr.plots.correlation import symbol
 from pysoftcorr.plots.sky import CLUSTERS, NAIVE, SkyFrame
+from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.differentiable import SoftCorrelation, soft_bins
 
 #: Colours of bins, in their order (Okabe & Ito).
 BINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -183,7 +182,7 @@ def plot_gradient_arrows(
     catalog : Catalog
     ra_gradient, dec_gradient : array_like, shape (nbins, N)
         dxi/dra and dxi/ddec, per degree of the coordinate, as
-        :meth:`pysoftcorr.differentiable.SoftCorrelation.jacobian` gives them.
+        :meth:`pysoftcorr.sky.differentiable.SoftCorrelation.jacobian` gives them.
     bins : Binning
     centres : tuple of two array_like, shape (c,), optional
         RA and Dec of cluster centres, drawn as crosses.

@@ -8,8 +8,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pysoftcorr.catalog import Catalog, StarCatalog
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, SkyFrame, axes_of
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.stars import StarCatalog
 
 
 def plot_shapes(

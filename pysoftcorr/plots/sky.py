@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from pysoftcorr._summary import ra_range
+from pysoftcorr.sky.catalog import ra_range
 
 FloatArray = npt.NDArray[np.float64]
 

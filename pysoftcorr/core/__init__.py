@@ -1,0 +1,1 @@
+"""Ground floor of the package: random numbers, options, expressions, tables and files."""

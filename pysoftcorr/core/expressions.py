@@ -1,0 +1,379 @@
+"""Column expressions: arithmetic on the columns of a table, read without running any text.
+
+The text is parsed into a tree and the tree is walked here, node by node; whatever is not on
+the list below is refused with its position. Nothing is ever passed to ``eval``.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import math
+import operator
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+
+MAX_LENGTH = 2000
+MAX_NODES = 400
+MAX_DEPTH = 60
+
+FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
+    "sqrt": (np.sqrt, 1),
+    "abs": (np.abs, 1),
+    "log": (np.log, 1),
+    "log10": (np.log10, 1),
+    "exp": (np.exp, 1),
+    "sin": (np.sin, 1),
+    "cos": (np.cos, 1),
+    "tan": (np.tan, 1),
+    "isfinite": (np.isfinite, 1),
+    "where": (np.where, 3),
+    "minimum": (np.minimum, 2),
+    "maximum": (np.maximum, 2),
+    "hypot": (np.hypot, 2),
+}
+CONSTANTS = {"pi": math.pi}
+
+_ARITHMETIC: dict[type, Callable[..., Any]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Pow: np.power,
+}
+_BITWISE: dict[type, Callable[..., Any]] = {ast.BitAnd: np.bitwise_and, ast.BitOr: np.bitwise_or}
+_COMPARISONS: dict[type, Callable[..., Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_ALLOWED = (
+    "allowed are columns (`quoted by backticks` where the name is no identifier), numbers, "
+    "+ - * / **, comparisons, & | ~, and/or/not, name[k] for a vector column, "
+    "the constant pi and the functions " + ", ".join(FUNCTIONS)
+)
+
+
+class Expression:
+    """An expression over the columns of a table.
+
+    Arithmetic is done in float64; ``&``, ``|`` and ``~`` act on whole numbers bit by bit (so
+    that ``flags & 4`` tests a bit) and on truth values as and, or, not.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"g1_vignet - g1_psfex"``, ``"1/sig**2"`` or ``"(mag < 24) & (flag == 0)"``.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The columns it uses, in order of first use.
+
+    Raises
+    ------
+    ValueError
+        If the text is not such an expression; the message points at the place.
+    TypeError
+        If it is not text.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.core.expressions import Expression
+    >>> table = {"a": np.array([1.0, 2.0]), "my col": np.array([3.0, 4.0])}
+    >>> expression = Expression("sqrt(a) + 2*`my col`")
+    >>> expression.names
+    ('a', 'my col')
+    >>> expression.evaluate(table.__getitem__)
+    array([7.        , 9.41421356])
+    """
+
+    def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"a column expression must be text, not {type(text).__name__}")
+        self.text = text
+        if not text.strip():
+            raise ValueError("a column expression is empty")
+        if len(text) > MAX_LENGTH:
+            raise ValueError(f"a column expression of {len(text)} characters is too long")
+        if "\n" in text or "\r" in text or "\0" in text:
+            raise ValueError(f"column expression {text!r} must be a single line")
+        lead = len(text) - len(text.lstrip())
+        source, self._quoted = self._unquote(text)
+        self._source = source[lead:]
+        self._lead = lead
+        self._tree = self._parse()
+        if sum(1 for _ in ast.walk(self._tree)) > MAX_NODES:
+            self._fail("has too many parts", 0)
+        names: dict[str, None] = {}
+        self._check(self._tree, names, 0)
+        self.names = tuple(names)
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+    def evaluate(self, column: Callable[[str], np.ndarray]) -> Any:
+        """Value of the expression, `column` giving the array of each named column.
+
+        Returns
+        -------
+        numpy.ndarray or scalar
+            A scalar when the expression names no column. Where the arithmetic has no answer
+            (0/0, log of a negative number) it holds NaN or infinity.
+
+        Raises
+        ------
+        TypeError
+            If an operation does not suit the columns, such as ``&`` on decimal numbers.
+        """
+        # No answer in a row is the catalogue's affair: its NaN policy names or drops the row.
+        with np.errstate(all="ignore"):
+            return self._value(self._tree, column)
+
+    # ------------------------------------------------------------------ reading the text
+    def _unquote(self, text: str) -> tuple[str, dict[str, str]]:
+        """The text with each `quoted name` as an identifier of the same length."""
+        quoted: dict[str, str] = {}
+
+        def stand_in(match: re.Match[str]) -> str:
+            name = match.group(1)
+            if not name.strip():
+                self._fail("backticks hold no column name", match.start())
+            for letter in "QZXJKVW":
+                word = f"{letter}{len(quoted)}".ljust(len(match.group(0)), "_")
+                if word not in text and len(word) == len(match.group(0)):
+                    break
+            else:
+                self._fail("too many quoted columns", match.start())
+            quoted[word] = name
+            return word
+
+        source = re.sub(r"`([^`]*)`", stand_in, text)
+        if "`" in source:
+            self._fail("a backtick is not closed", source.index("`"))
+        return source, quoted
+
+    def _parse(self) -> ast.expr:
+        try:
+            with warnings.catch_warnings():
+                # Python's own remarks on odd literals would name a file that does not exist.
+                warnings.simplefilter("ignore")
+                return ast.parse(self._source, mode="eval").body
+        except SyntaxError as error:
+            at = (error.offset or 1) - 1 + self._lead
+            self._fail(f"cannot be read ({error.msg})", min(at, len(self.text)))
+        except (RecursionError, MemoryError, ValueError):
+            self._fail("is nested too deeply", 0)
+
+    def _fail(self, reason: str, at: int, kind: type[Exception] = ValueError) -> NoReturn:
+        rest = self.text[at:].rstrip()
+        shown = f", before {rest[:20]!r}" if at and rest else ""
+        raise kind(f"column expression {self.text!r}, at character {at + 1}{shown}: {reason}")
+
+    def _at(self, node: ast.AST) -> int:
+        """Place of a node in the text; Python counts the bytes of its UTF-8 form."""
+        offset = getattr(node, "col_offset", 0)
+        return len(self._source.encode()[:offset].decode()) + self._lead
+
+    def _check(self, node: ast.expr, names: dict[str, None], depth: int) -> None:
+        """Refuse whatever is not on the list; gather the columns used."""
+        if depth > MAX_DEPTH:
+            self._fail("is nested too deeply", self._at(node))
+        if isinstance(node, ast.Name):
+            name = self._quoted.get(node.id, node.id)
+            if node.id in self._quoted or name not in CONSTANTS:
+                names.setdefault(name)
+        elif isinstance(node, ast.Constant):
+            self._check_constant(node)
+        elif isinstance(node, ast.BinOp) and type(node.op) in {**_ARITHMETIC, **_BITWISE}:
+            self._check(node.left, names, depth + 1)
+            self._check(node.right, names, depth + 1)
+        elif isinstance(node, ast.UnaryOp):
+            self._check(node.operand, names, depth + 1)
+        elif isinstance(node, ast.BoolOp):
+            for value in node.values:
+                self._check(value, names, depth + 1)
+        elif isinstance(node, ast.Compare):
+            self._check_comparison(node, names, depth)
+        elif isinstance(node, ast.Call):
+            self._check_call(node, names, depth)
+        elif isinstance(node, ast.Subscript):
+            whole = node.slice
+            if not (
+                isinstance(node.value, ast.Name)
+                and isinstance(whole, ast.Constant)
+                and type(whole.value) is int
+            ):
+                self._fail("takes only name[k] with a whole number k", self._at(node))
+            self._check(node.value, names, depth + 1)
+        else:
+            self._fail(f"uses what is not allowed; {_ALLOWED}", self._at(node))
+
+    def _check_constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, (bool, int, float, str)):
+            return
+        self._fail(f"holds {node.value!r}, which is no real number", self._at(node))
+
+    def _check_comparison(self, node: ast.Compare, names: dict[str, None], depth: int) -> None:
+        operands = [node.left, *node.comparators]
+        for op in node.ops:
+            if type(op) not in _COMPARISONS:
+                self._fail(f"uses what is not allowed; {_ALLOWED}", self._at(node))
+        # `a < 1 & b < 2` means a < (1 & b) < 2: surely not what was meant.
+        if len(operands) > 2:
+            for operand in operands:
+                if isinstance(operand, ast.BinOp) and type(operand.op) in _BITWISE:
+                    self._fail(
+                        "needs brackets round each comparison, as in (a < 1) & (b < 2)",
+                        self._at(operand),
+                    )
+        for operand in operands:
+            self._check(operand, names, depth + 1)
+
+    def _check_call(self, node: ast.Call, names: dict[str, None], depth: int) -> None:
+        function = node.func
+        if not isinstance(function, ast.Name) or function.id not in FUNCTIONS:
+            self._fail(f"calls what is not allowed; {_ALLOWED}", self._at(node))
+        assert isinstance(function, ast.Name)
+        count = FUNCTIONS[function.id][1]
+        if node.keywords or len(node.args) != count:
+            self._fail(f"calls {function.id}, which takes {count} argument(s)", self._at(node))
+        for argument in node.args:
+            self._check(argument, names, depth + 1)
+
+    # ------------------------------------------------------------------ walking the tree
+    def _value(self, node: ast.expr, column: Callable[[str], np.ndarray]) -> Any:
+        if isinstance(node, ast.Constant):
+            if isinstance(node.value, int) and not isinstance(node.value, bool):
+                # Whole numbers too big for 64 bits can only be meant as quantities.
+                small = -(2**63) <= node.value < 2**63
+                return np.int64(node.value) if small else self._big(node)
+            return node.value
+        if isinstance(node, ast.Name):
+            if node.id not in self._quoted and node.id in CONSTANTS:
+                return CONSTANTS[node.id]
+            return _native(column(self._quoted.get(node.id, node.id)))
+        if isinstance(node, ast.Subscript):
+            return self._element(node, column)
+        if isinstance(node, ast.BinOp):
+            left, right = self._value(node.left, column), self._value(node.right, column)
+            if type(node.op) in _BITWISE:
+                left, right = self._whole(left, node.left), self._whole(right, node.right)
+                return _BITWISE[type(node.op)](left, right)
+            # In float64 a huge power is infinity at once; small integer columns cannot wrap.
+            left, right = self._real(left, node.left), self._real(right, node.right)
+            return _ARITHMETIC[type(node.op)](left, right)
+        if isinstance(node, ast.UnaryOp):
+            value = self._value(node.operand, column)
+            if isinstance(node.op, ast.Invert):
+                return np.invert(self._whole(value, node.operand))
+            if isinstance(node.op, ast.Not):
+                return np.logical_not(self._whole(value, node.operand))
+            value = self._real(value, node.operand)
+            return -value if isinstance(node.op, ast.USub) else value
+        if isinstance(node, ast.BoolOp):
+            combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+            parts = [self._whole(self._value(v, column), v) for v in node.values]
+            result = parts[0]
+            for part in parts[1:]:
+                result = combine(result, part)
+            return result
+        if isinstance(node, ast.Compare):
+            return self._compare(node, column)
+        assert isinstance(node, ast.Call)
+        assert isinstance(node.func, ast.Name)
+        arguments = [self._value(a, column) for a in node.args]
+        first = 1 if node.func.id == "where" else 0
+        for k in range(first, len(arguments)):
+            arguments[k] = self._real(arguments[k], node.args[k])
+        if first:
+            arguments[0] = self._whole(arguments[0], node.args[0])
+        return FUNCTIONS[node.func.id][0](*arguments)
+
+    def _big(self, node: ast.Constant) -> float:
+        try:
+            return float(node.value)  # type: ignore[arg-type]
+        except OverflowError:
+            return math.inf
+
+    def _compare(self, node: ast.Compare, column: Callable[[str], np.ndarray]) -> Any:
+        result: Any = True
+        left, left_node = self._value(node.left, column), node.left
+        for op, right_node in zip(node.ops, node.comparators, strict=True):
+            right = self._value(right_node, column)
+            texts = [np.asarray(side).dtype.kind in "SU" for side in (left, right)]
+            if texts[0] != texts[1]:
+                self._fail("compares text with a number", self._at(left_node), TypeError)
+            if texts[0] and type(op) not in (ast.Eq, ast.NotEq):
+                self._fail("can compare text only by == or !=", self._at(left_node), TypeError)
+            result = np.logical_and(result, _COMPARISONS[type(op)](left, right))
+            left, left_node = right, right_node
+        return result
+
+    def _element(self, node: ast.Subscript, column: Callable[[str], np.ndarray]) -> Any:
+        assert isinstance(node.slice, ast.Constant)
+        values, k = self._value(node.value, column), int(node.slice.value)  # type: ignore[arg-type]
+        shape = np.shape(values)
+        if len(shape) != 2:
+            self._fail(f"takes an element of a column of shape {shape}", self._at(node), TypeError)
+        if not 0 <= k < shape[1]:
+            self._fail(f"takes element {k} of a column with {shape[1]} a row", self._at(node))
+        return values[:, k]
+
+    def _real(self, value: Any, node: ast.expr) -> Any:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            self._fail(f"does arithmetic on {_kind(array)}", self._at(node), TypeError)
+        return array.astype(np.float64)
+
+    def _whole(self, value: Any, node: ast.expr) -> Any:
+        array = np.asarray(value)
+        if array.dtype.kind not in "biu":
+            self._fail(
+                f"needs whole numbers or truth values here, not {_kind(array)}; "
+                "compare it with something first",
+                self._at(node),
+                TypeError,
+            )
+        return array
+
+
+def _kind(array: np.ndarray) -> str:
+    return "text" if array.dtype.kind in "SU" else f"numbers of type {array.dtype}"
+
+
+def _native(values: Any) -> np.ndarray:
+    """The values in this machine's byte order, byte strings and objects that are text as text."""
+    array = np.asarray(values)
+    if array.dtype.kind == "O" and all(x is None or isinstance(x, (str, bytes)) for x in array):
+        # Parquet, HDF5 and pandas hand out text so, None where it is missing.
+        parts = [x.decode() if isinstance(x, bytes) else x or "" for x in array]
+        return np.array(parts, dtype=np.str_)
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8", "replace")
+    if not array.dtype.isnative:
+        return array.astype(array.dtype.newbyteorder("="))
+    return array
+
+
+def suggestion(name: str, available: Iterable[str]) -> str:
+    """``; did you mean x or y?``, or nothing where no available name is near."""
+    folded = {n.lower(): n for n in reversed(list(available))}
+    close = difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)
+    return f"; did you mean {' or '.join(folded[c] for c in close)}?" if close else ""
+
+
+def nearest(name: str, available: Iterable[str], *, limit: int = 40) -> str:
+    """The nearest of the available names, then all of them, as the end of a message."""
+    names = [str(n) for n in available]
+    text = suggestion(name, names) or "."
+    shown = ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+    return f"{text} Available: {shown or 'none'}"

@@ -1,0 +1,227 @@
+"""Files written whole or not at all, and the header that says whose a file is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["HDF5", "FileFormat", "check_output", "fingerprint", "suffix_of", "whole_file"]
+
+#: Suffixes of HDF5 files.
+HDF5 = (".h5", ".hdf5")
+
+
+def suffix_of(path: Path, suffixes: Sequence[str]) -> str:
+    """The suffix among `suffixes` that the path ends in; ValueError where it ends in none."""
+    name = path.name.lower()
+    for suffix in sorted(suffixes, key=len, reverse=True):
+        if name.endswith(suffix) and name != suffix:
+            return suffix
+    *first, last = suffixes
+    listed = f"{', '.join(first)} or {last}" if first else last
+    raise ValueError(f"{path}: unknown suffix; use {listed}")
+
+
+def check_output(
+    path: str | PathLike[str], *, suffixes: Sequence[str] = (), overwrite: bool = False
+) -> Path:
+    """Find out whether a file could be written here, before the work that makes it.
+
+    Parameters
+    ----------
+    path : path
+    suffixes : sequence of str
+        Those that are possible, in the order in which a message names them; any by default.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is none of `suffixes`.
+    FileNotFoundError
+        If the folder is not there.
+    FileExistsError
+        If the file is there and `overwrite` is not set.
+    IsADirectoryError, NotADirectoryError, PermissionError, OSError
+        If nothing can be written there for another reason.
+
+    Examples
+    --------
+    >>> from pysoftcorr.core.files import check_output
+    >>> check_output("halos.txt", suffixes=(".h5", ".hdf5"))
+    Traceback (most recent call last):
+        ...
+    ValueError: halos.txt: unknown suffix; use .h5 or .hdf5
+    """
+    target = Path(path).expanduser()
+    if suffixes:
+        suffix_of(target, suffixes)
+    _check_place(target, overwrite)
+    probe = _temporary(target)
+    try:
+        with open(probe, "xb"):
+            pass
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"cannot write in {target.parent} ({error.strerror})", str(target)
+        ) from None
+    probe.unlink()
+    return target
+
+
+@contextmanager
+def whole_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A temporary path beside `target`, of its suffix, that takes its place if all goes well.
+
+    Whatever goes wrong within the block, `target` stays as it was and nothing else is left.
+    """
+    temporary = _temporary(target)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as stream:
+            os.fsync(stream.fileno())
+        _check_place(target, overwrite)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def fingerprint(*arrays: npt.ArrayLike) -> str:
+    """Hash of the float64 values of arrays: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for values in arrays:
+        digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _check_place(target: Path, overwrite: bool) -> None:
+    if not target.parent.exists():
+        raise FileNotFoundError(f"cannot write {target}: there is no folder {target.parent}")
+    if not target.parent.is_dir():
+        raise NotADirectoryError(f"cannot write {target}: {target.parent} is not a folder")
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {target}: it is a folder")
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{target} is there already; pass overwrite=True to replace it")
+
+
+def _temporary(target: Path) -> Path:
+    # The suffix is kept: the writers go by it, .gz among them.
+    return target.with_name(f".{secrets.token_hex(8)}{''.join(target.suffixes)}")
+
+
+class _Refused(ValueError):
+    """What `FileFormat` itself finds wrong with a file: its message needs nothing added."""
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A kind of file of this package, and the header by which one is known.
+
+    Attributes
+    ----------
+    name : str
+        Kept in the file, such as "pysoftcorr galaxies".
+    what : str
+        What the file holds, for messages: "galaxy catalog".
+    version : int
+        The newest one that can be read.
+    hint : str
+        What to do about a file that cannot be read, at the end of its message.
+    """
+
+    name: str
+    what: str
+    version: int = 1
+    hint: str = ""
+
+    def header(self) -> dict[str, Any]:
+        """Name and version, as they are written."""
+        return {"format": self.name, "format_version": self.version}
+
+    def stamp(self, file: h5py.File) -> None:
+        """Write the header into the attributes of an HDF5 file."""
+        file.attrs.update(self.header())
+
+    def check(self, source: Path, header: Mapping[str, Any]) -> None:
+        """ValueError where the header is of another format, or of a newer version."""
+        if header.get("format") != self.name:
+            raise self.foreign(source)
+        version = int(header["format_version"])
+        if version > self.version:
+            raise _Refused(
+                f"{source}: its format, {version}, is newer than this pysoftcorr knows "
+                f"({self.version}); upgrade pysoftcorr"
+            )
+
+    def foreign(self, source: Path, why: object = "") -> ValueError:
+        """The error of a file that is none of ours."""
+        reason = f": {why}" if why else ""
+        return _Refused(f"{source} holds no {self.what} written by pysoftcorr{reason}{self.hint}")
+
+    def existing(self, path: str | PathLike[str]) -> Path:
+        """The path of a file that is there.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If it is a folder.
+        """
+        source = Path(path).expanduser()
+        if not source.exists():
+            raise FileNotFoundError(f"no such {self.what}: {source}")
+        if source.is_dir():
+            raise ValueError(f"{source} is a folder; a {self.what} is one file")
+        return source
+
+    def is_own(self, path: str | PathLike[str]) -> bool:
+        """Whether the HDF5 file is of this format; raises as `existing`."""
+        source = self.existing(path)
+        if not h5py.is_hdf5(source):
+            return False
+        with h5py.File(source, "r") as file:
+            return bool(file.attrs.get("format") == self.name)
+
+    @contextmanager
+    def reading(self, path: str | PathLike[str]) -> Iterator[h5py.File]:
+        """An HDF5 file of this format, open within the block.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is a folder, of another format or a newer version, or damaged: whatever h5py,
+            JSON or a class made of the content finds wrong within the block.
+        """
+        source = self.existing(path)
+        if not h5py.is_hdf5(source):
+            raise self.foreign(source, "it is no HDF5 file")
+        with self.damage(source), h5py.File(source, "r") as file:
+            self.check(source, file.attrs)
+            yield file
+
+    @contextmanager
+    def damage(self, source: Path) -> Iterator[None]:
+        """Turn what goes wrong while a file is read into a ValueError that names it."""
+        try:
+            yield
+        except _Refused:
+            raise
+        except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError,
+                ValueError) as error:  # fmt: skip
+            raise ValueError(f"{source} is damaged: {error}{self.hint}") from None

@@ -1,0 +1,1 @@
+"""Parameter recovery with `DiffHOD`: samplers, targets and the two experiments."""

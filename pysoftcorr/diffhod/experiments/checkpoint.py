@@ -1,0 +1,67 @@
+"""Arrays of an unfinished chain in a file, so that the same call goes on after a kill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.core.files import whole_file
+
+__all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+#: To be raised where the same settings no longer lead to the same chains.
+FORMAT = 1
+
+
+def write_checkpoint(path: Path, identity: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Write arrays, whole or not at all, in the place of what was there.
+
+    Parameters
+    ----------
+    path : Path
+        .h5.
+    identity : mapping
+        All that the arrays follow from, as JSON can hold it.
+    arrays : mapping of array_like
+    """
+    with whole_file(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["identity"] = json.dumps(dict(identity), sort_keys=True)
+        for name, values in arrays.items():
+            file.create_dataset(name, data=np.asarray(values))
+
+
+def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Arrays | None:
+    """The arrays of an earlier run of the same identity; None if there is no such file.
+
+    Raises
+    ------
+    ValueError
+        If the file is of other settings, which are named, or damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        with h5py.File(path, "r") as file:
+            found = json.loads(file.attrs["identity"])
+            arrays = {name: file[name][...] for name in file}
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}); pass overwrite=True to begin anew"
+        ) from None
+    wanted = json.loads(json.dumps(dict(identity)))
+    other = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
+    if other:
+        name = other[0]
+        raise ValueError(
+            f"{path} holds a run of other settings ({name} = {found.get(name)!r} there, "
+            f"{wanted.get(name)!r} here); pass overwrite=True to begin anew, or another folder"
+        )
+    return arrays

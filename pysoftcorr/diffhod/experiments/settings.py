@@ -1,0 +1,167 @@
+"""Settings of the experiment that recovers an HOD from P(k), and its presets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pysoftcorr.core import options as _options
+from pysoftcorr.diffhod._torch import torch
+from pysoftcorr.diffhod.experiments.chains import NutsPlan
+from pysoftcorr.diffhod.experiments.ensemble import EnsemblePlan
+from pysoftcorr.diffhod.experiments.exact import COVARIANCE_FLOOR, HOD_NAMES
+from pysoftcorr.diffhod.occupation import check_parameters
+from pysoftcorr.diffhod.points import check_density
+from pysoftcorr.diffhod.power import check_mesh
+from pysoftcorr.diffhod.relaxed import check_tau
+
+__all__ = ["DRAWS", "FIDUCIAL", "PRESETS", "PowerSettings"]
+
+#: How the galaxies of `DiffHOD` may be drawn.
+DRAWS = ("reweighted", "relaxed")
+
+#: Zheng, Coil & Zehavi 2007, the sample of M_r < -20.
+FIDUCIAL = (12.02, 0.26, 11.38, 13.31, 1.06)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerSettings:
+    """All that the experiment follows from, but for the haloes.
+
+    Attributes
+    ----------
+    fiducial : tuple of float
+        logMmin, sigma_logM, logM0, logM1 and alpha of the mock data.
+    draw : {"reweighted", "relaxed"}
+        Galaxies of `DiffHOD` for NUTS: points drawn once from a reference about the posterior and
+        weighted, or relaxed trials.
+    density : float
+        Points of the reference for each galaxy; "reweighted" alone.
+    tau : float
+        Temperature; "relaxed" alone. Weights have the right mean at any; the density of the
+        posterior at fixed random numbers is rough where it is low, and NUTS takes small steps
+        there.
+    modulate : bool
+        As of `HODModel`.
+    mesh : int
+        Cells a side, for both.
+    k_max : float
+        h/Mpc.
+    realisations : int
+        Sets of fixed random numbers that P(k) of the exact HOD, and of relaxed trials, is averaged
+        over, those of the exact HOD `StratifiedDraws`; reweighted points have one.
+    calibration : int
+        Points at which the bias of the fixed random numbers is measured; 0: it is left in.
+    covariance : int
+        Realisations of the exact HOD that the covariance is of.
+    floor : float
+        On the diagonal of the normalised covariance.
+    chains, warmup, steps : int
+        Of NUTS.
+    walkers, burn, walker_steps : int
+        Of emcee.
+    accept : float
+        Acceptance that the step size of NUTS is adapted to: high, as where satellites are many a
+        posterior is up to ten times as narrow as at its peak.
+    seed : int
+        Of data, covariance, starts and chains.
+    noise : int
+        Another number: other fixed random numbers in the models, and another calibration, with
+        the same data.
+    device : str
+        Where torch computes P(k) of `DiffHOD`, as "cpu" or "cuda"; the exact HOD is on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range.
+    """
+
+    fiducial: tuple[float, ...] = FIDUCIAL
+    draw: str = "reweighted"
+    density: float = 16.0
+    tau: float = 0.3
+    modulate: bool = False
+    mesh: int = 64
+    k_max: float = 1.0
+    realisations: int = 4
+    calibration: int = 200
+    covariance: int = 100
+    floor: float = COVARIANCE_FLOOR
+    chains: int = 3
+    warmup: int = 100
+    steps: int = 150
+    walkers: int = 10
+    burn: int = 150
+    walker_steps: int = 600
+    accept: float = 0.97
+    seed: int = 1
+    noise: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fiducial", tuple(float(x) for x in self.fiducial))
+        if len(self.fiducial) != len(HOD_NAMES):
+            raise ValueError(f"fiducial must be {', '.join(HOD_NAMES)}, got {self.fiducial}")
+        if self.draw not in DRAWS:
+            raise ValueError(f"draw = {self.draw!r}: must be one of {', '.join(DRAWS)}")
+        if self.calibration and self.calibration < 2 * (1 + len(HOD_NAMES)):
+            raise ValueError(
+                f"calibration = {self.calibration}: must be 0 or at least "
+                f"{2 * (1 + len(HOD_NAMES))}"
+            )
+        check_parameters(self.fiducial, torch.zeros(0, dtype=torch.float64))
+        check_tau(self.tau)
+        check_density(self.density)
+        check_mesh(self.mesh)
+        _options.device(self.device)
+        if self.realisations < 1:
+            raise ValueError(f"realisations = {self.realisations}: must be at least 1")
+        self.nuts_plan()
+        self.ensemble_plan()
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> PowerSettings:
+        """Settings by name, "small" (minutes) or "paper" (its chains); with changes.
+
+        Examples
+        --------
+        >>> from pysoftcorr.diffhod.experiments.settings import PowerSettings
+        >>> paper = PowerSettings.preset("paper", mesh=32)
+        >>> paper.chains, paper.steps, paper.walkers, paper.mesh
+        (3, 700, 10, 32)
+        """
+        if name not in PRESETS:
+            raise ValueError(f"no preset named {name!r}; there are {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **changes})
+
+    def nuts_plan(self) -> NutsPlan:
+        """Of the chains."""
+        return NutsPlan(
+            chains=self.chains, warmup=self.warmup, steps=self.steps, accept=self.accept,
+            seed=self.seed,
+        )  # fmt: skip
+
+    def ensemble_plan(self) -> EnsemblePlan:
+        """Of the walkers."""
+        return EnsemblePlan(
+            walkers=self.walkers, burn=self.burn, steps=self.walker_steps, seed=self.seed
+        )
+
+
+#: Those of Horowitz et al. are 3 chains of 1000 steps, 300 of them burn-in, and 10 walkers of
+#: 6000 steps.
+PRESETS: dict[str, dict[str, Any]] = {
+    "small": {
+        "mesh": 32,
+        "calibration": 150,
+        "warmup": 100,
+        "steps": 120,
+        "burn": 100,
+        "walker_steps": 400,
+    },
+    "paper": {
+        "realisations": 16, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
+        "walker_steps": 5000,
+    },
+}  # fmt: skip

@@ -1,0 +1,108 @@
+"""P(k) of `DiffHOD` as the model of a posterior: realisations averaged, repeatable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.diffhod._torch import torch
+from pysoftcorr.diffhod.model import DiffHOD
+from pysoftcorr.mocks.halos import HaloCatalog
+
+__all__ = ["SmoothPower"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class SmoothPower:
+    """The mean P(k) of some realisations of `DiffHOD`, a fixed function of the parameters.
+
+    Parameters
+    ----------
+    haloes : HaloCatalog
+    realisations : int
+        Sets of noise that are averaged over.
+    spare : int
+        Further sets, which `each` gives too.
+    seed : int or numpy.random.Generator, optional
+        Of the noise.
+    bounds : tuple of array_like, optional
+        Lowest and highest parameters for which points are found beforehand. Parameters out of
+        bounds are taken with bounds widened to hold them, which takes a moment. A value then
+        depends on nothing but its parameters; without bounds it does, in the tenth digit, on
+        where the model was called before. Points of a reference are the same for all.
+    **options
+        Of `DiffHOD`: tau, trials, reference, density, modulate, mesh, k_max, dtype, device.
+
+    Attributes
+    ----------
+    k : ndarray, shape (nk,)
+
+    Examples
+    --------
+    >>> from pysoftcorr.diffhod.experiments.smooth import SmoothPower
+    >>> from pysoftcorr.mocks import HaloCatalog
+    >>> haloes = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
+    >>> smooth = SmoothPower(haloes, realisations=2, seed=1, mesh=16, k_max=0.6)
+    >>> smooth([12.5, 0.26, 11.4, 13.3, 1.06]).shape
+    (4,)
+    """
+
+    def __init__(
+        self,
+        haloes: HaloCatalog,
+        *,
+        realisations: int = 1,
+        spare: int = 0,
+        seed: Seed = None,
+        bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+        **options: Any,
+    ) -> None:
+        self._options = options
+        self.haloes = haloes
+        self.number = at_least_one("realisations", realisations)
+        root = root_seed(seed)
+        self.model = DiffHOD(haloes, realisations=self.number + spare, seed=root, **options)
+        self.k: FloatArray = self.model.k.cpu().numpy().astype(np.float64)
+        self._bounds: tuple[FloatArray, FloatArray] | None = None
+        self._known: dict[int, bytes] = {}  # by number of sets: bounds of the points there are
+        if bounds is not None:
+            low, high = (np.array(b, dtype=np.float64) for b in bounds)
+            self._bounds = (low, high)
+
+    def each(self, theta: Any) -> torch.Tensor:
+        """P(k) of each set of noise, shape (realisations + spare, nk), differentiable."""
+        return self._first(theta, self.model.realisations)
+
+    def _first(self, theta: Any, number: int) -> torch.Tensor:
+        chosen = range(number)
+        tensor = torch.as_tensor(theta, dtype=torch.float64)
+        if self._bounds is not None:
+            at = tensor.detach().cpu().numpy()
+            low, high = np.minimum(self._bounds[0], at), np.maximum(self._bounds[1], at)
+            wanted = low.tobytes() + high.tobytes()
+            if wanted != self._known.get(number):
+                self.model.prepare(low, high, realisation=chosen)
+                self._known[number] = wanted
+        return self.model.power(tensor, realisation=chosen)[1]
+
+    def __call__(self, theta: Any) -> Any:
+        """The mean; a differentiable tensor for a tensor, else an array."""
+        if isinstance(theta, torch.Tensor):
+            return self._first(theta, self.number).mean(dim=0)
+        with torch.no_grad():
+            return self._first(theta, self.number).mean(dim=0).cpu().numpy().astype(np.float64)
+
+    def spectra(self, theta: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
+        """P(k) with noise of its own for each seed, shape (len(seeds), nk)."""
+        out = []
+        for seed in np.asarray(seeds).tolist():
+            own = DiffHOD(self.haloes, seed=int(seed), **self._options)
+            own.prepare(theta, theta)
+            with torch.no_grad():
+                out.append(own.power(theta)[1].cpu().numpy().astype(np.float64))
+        return np.array(out)

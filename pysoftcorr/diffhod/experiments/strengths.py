@@ -1,0 +1,371 @@
+"""Alignment strengths recovered from omega(r): through the catalogue, exactly, by emulator."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.core.files import whole_file
+from pysoftcorr.core.random import stream
+from pysoftcorr.core.version import __version__
+from pysoftcorr.diffhod._torch import torch
+from pysoftcorr.diffhod.experiments.chains import NutsPlan, run_nuts
+from pysoftcorr.diffhod.experiments.checkpoint import (
+    FORMAT,
+    Arrays,
+    read_checkpoint,
+    write_checkpoint,
+)
+from pysoftcorr.diffhod.experiments.coordinates import Coordinates
+from pysoftcorr.diffhod.experiments.exact import HOD_NAMES
+from pysoftcorr.diffhod.experiments.inference import Posterior, nuts_posterior
+from pysoftcorr.diffhod.experiments.laplace import draw_within, laplace
+from pysoftcorr.diffhod.experiments.target import GaussianLikelihood, Priors, Target
+from pysoftcorr.diffhod.experiments.workers import Workers, one_thread
+from pysoftcorr.diffhod.model import DiffHOD
+from pysoftcorr.diffhod.pairs import WeightedPairs
+from pysoftcorr.mocks.box import box_correlations
+from pysoftcorr.mocks.expected import AlignmentSums, alignment_sums
+from pysoftcorr.mocks.halos import HaloCatalog
+from pysoftcorr.mocks.hod import HODModel
+
+__all__ = ["STRENGTHS", "StrengthExperiment", "StrengthSettings", "run_strength_experiment"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Uniform in [-1, 1].
+STRENGTHS = Priors(
+    names=("mu_cen", "mu_sat"), mean=(0.0, 0.0), sd=(math.inf,) * 2, low=(-1.0,) * 2,
+    high=(1.0,) * 2,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrengthSettings:
+    """All that the experiment follows from, but for the haloes.
+
+    Attributes
+    ----------
+    hod : tuple of float
+        logMmin, sigma_logM, logM0, logM1, alpha: known.
+    mu_cen, mu_sat : float
+        Of the mock data: to be recovered.
+    tau : float
+        Temperature of `DiffHOD`.
+    realisations : int
+        Catalogues that the models average over.
+    covariance : int
+        Realisations that the covariance of omega is of.
+    chains, warmup, steps : int
+        Of NUTS, the same for every model.
+    seed : int
+    """
+
+    hod: tuple[float, ...] = (12.54, 0.26, 12.68, 13.48, 1.0)
+    mu_cen: float = 0.78
+    mu_sat: float = 0.33
+    tau: float = 0.1
+    realisations: int = 12
+    covariance: int = 100
+    chains: int = 3
+    warmup: int = 60
+    steps: int = 300
+    seed: int = 1
+
+    def plan(self) -> NutsPlan:
+        """Of the chains."""
+        return NutsPlan(
+            chains=self.chains, warmup=self.warmup, steps=self.steps, block=50, seed=self.seed
+        )
+
+    def root(self, purpose: str) -> int:
+        """Seed of the mock data or of the noise of a model."""
+        return int(stream(self.seed, f"strengths {purpose}").integers(2**62))
+
+    def model(self) -> HODModel:
+        """Of the mock data."""
+        values: dict[str, Any] = dict(zip(HOD_NAMES, self.hod, strict=True))
+        return HODModel(**values, mu_cen=self.mu_cen, mu_sat=self.mu_sat)
+
+
+class _Catalogue:
+    """omega of the weighted points of DiffHOD, averaged over realisations."""
+
+    def __init__(self, haloes: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
+        model = DiffHOD(haloes, tau=settings.tau, realisations=settings.realisations, seed=seed)
+        theta = (settings.mu_cen, settings.mu_sat, *settings.hod)
+        self.used = torch.as_tensor(used)
+        self.parts = []
+        for r in range(settings.realisations):
+            galaxies = model.galaxies(theta, realisation=r)
+            pairs = WeightedPairs(galaxies.position, boxsize=galaxies.boxsize)
+            self.parts.append((galaxies, pairs.orientation(galaxies.weight.detach())))
+
+    def each(self, mu: torch.Tensor) -> torch.Tensor:
+        return torch.stack([p.omega(g.axes(mu[0], mu[1]))[self.used] for g, p in self.parts])
+
+    def __call__(self, mu: Any) -> Any:
+        if isinstance(mu, torch.Tensor):
+            return self.each(mu).mean(dim=0)
+        with torch.no_grad():
+            return self.each(torch.as_tensor(mu)).mean(dim=0).numpy()
+
+
+class _Expected(torch.autograd.Function):
+    """Exact means over all draws of the axes, with their exact derivatives."""
+
+    @staticmethod
+    def forward(ctx: Any, mu: torch.Tensor, sums: list[AlignmentSums], used: Any) -> torch.Tensor:
+        found = [s.at(*mu.detach().tolist()) for s in sums]
+        slopes = [[f.domega_dmu_cen[used], f.domega_dmu_sat[used]] for f in found]
+        ctx.slopes = torch.as_tensor(np.mean(slopes, axis=0))
+        return torch.as_tensor(np.mean([f.omega[used] for f in found], axis=0))
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.slopes @ cotangent, None, None
+
+
+class _Exact:
+    """omega averaged exactly over all draws of the axes, of whole galaxies."""
+
+    def __init__(self, haloes: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
+        self.used = used
+        seeds = np.random.default_rng(seed).integers(2**62, size=settings.realisations)
+        self.sums = [alignment_sums(settings.model().populate(haloes, seed=int(s))) for s in seeds]
+
+    def __call__(self, mu: Any) -> Any:
+        if isinstance(mu, torch.Tensor):
+            return _Expected.apply(mu, self.sums, self.used)
+        return _Expected.apply(torch.as_tensor(mu), self.sums, self.used).numpy()
+
+
+class _Emulated:
+    """omega of the emulator that comes with the package."""
+
+    def __init__(self, settings: StrengthSettings, used: Any, emulator: Any):
+        self.used, self.emulator = torch.as_tensor(used), emulator
+        self.hod = torch.tensor(settings.hod, dtype=torch.float64)
+
+    def __call__(self, mu: Any) -> Any:
+        if isinstance(mu, torch.Tensor):
+            params = torch.cat([mu, self.hod])
+            return self.emulator.mean_and_std(params)["omega"][0][self.used]
+        with torch.no_grad():
+            return self(torch.as_tensor(mu)).numpy()
+
+
+@dataclass(eq=False)
+class StrengthExperiment:
+    """What came of it.
+
+    Attributes
+    ----------
+    settings : StrengthSettings
+    r, omega, error : ndarray, shape (nbins,)
+        The mock data.
+    posteriors : dict of Posterior
+        By model: "DiffHOD", "exact expectation" and, where one is shipped, "emulator".
+    setup_seconds : dict of float
+        That each model took to be made ready.
+    files : list of Path
+    """
+
+    settings: StrengthSettings
+    r: FloatArray
+    omega: FloatArray
+    error: FloatArray
+    posteriors: dict[str, Posterior]
+    setup_seconds: dict[str, float]
+    files: list[Path]
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """By model and strength: median, low, high, bias in sigma, and effective samples."""
+        out = {}
+        for label, posterior in self.posteriors.items():
+            summary = posterior.summary()
+            for name in STRENGTHS.names:
+                s = summary[name]
+                s["bias"] = (s["median"] - getattr(self.settings, name)) / s["sd"]
+            efficiency = posterior.efficiency()
+            out[label] = {
+                **summary, **efficiency, "setup_seconds": self.setup_seconds[label]
+            }  # fmt: skip
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {
+            "settings": asdict(self.settings),
+            "version": __version__,
+            "r": self.r.tolist(),
+            "omega": self.omega.tolist(),
+            "error": self.error.tolist(),
+            "models": self.rows(),
+        }
+
+    def report(self) -> str:
+        """The table."""
+        from pysoftcorr.diffhod.experiments.inference import _aligned, _interval
+
+        lines = [
+            ("model", "mu_cen", "bias/sigma", "mu_sat", "bias/sigma", "r-hat", "samples/step",
+             "samples/s")
+        ]  # fmt: skip
+        for label, row in self.rows().items():
+            lines.append(
+                (
+                    label,
+                    _interval(row["mu_cen"]), f"{row['mu_cen']['bias']:+.2f}",
+                    _interval(row["mu_sat"]), f"{row['mu_sat']['bias']:+.2f}",
+                    f"{row['r_hat']:.3f}", f"{row['ess_per_step']:.3f}",
+                    f"{row['ess_per_second']:.1f}",
+                )
+            )  # fmt: skip
+        truth = f"truth: mu_cen = {self.settings.mu_cen:g}, mu_sat = {self.settings.mu_sat:g}"
+        return truth + "\n" + _aligned(lines)
+
+
+class _Problem:
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def target(self) -> Target:
+        return self._target
+
+
+def run_strength_experiment(
+    haloes: HaloCatalog,
+    folder: str | PathLike[str],
+    *,
+    settings: StrengthSettings | None = None,
+    emulator: Any = None,
+    overwrite: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> StrengthExperiment:
+    """Recover the alignment strengths of a mock catalogue from omega(r), by three models.
+
+    NUTS through the catalogue itself (`DiffHOD`, its axes drawn with fixed random numbers and
+    differentiable in the strengths), through the exact expectations over all draws of the axes,
+    and through the emulator. Data, covariance, priors and chains are the same.
+
+    Parameters
+    ----------
+    haloes : HaloCatalog
+        In a box of more than 48 Mpc/h, so that the bins up to 16 Mpc/h fit.
+    folder : path
+        Of ``strengths.json``, ``strengths.txt``, the posteriors (.nc), and the chains: the same
+        call goes on where it was ended.
+    settings : StrengthSettings, optional
+    emulator : Emulator, optional
+        By default that which comes with the package; left out if there is none. False: none.
+    overwrite : bool
+        Begin anew, whatever the folder holds of an earlier run.
+    tell : callable, optional
+        Told of each part.
+
+    Returns
+    -------
+    StrengthExperiment
+
+    Raises
+    ------
+    ValueError
+        If a setting is out of range, the folder holds a run of other settings or haloes, the box
+        is too small, or no bin has pairs in all realisations.
+    """
+    s = StrengthSettings() if settings is None else settings
+    say = tell or (lambda text: None)
+    place = Path(folder).expanduser()
+    place.mkdir(parents=True, exist_ok=True)
+    if overwrite:
+        for pattern in ("problem.h5", "*/nuts-*.h5"):
+            for path in place.glob(pattern):
+                path.unlink()
+    identity = {"format": FORMAT, "haloes": haloes.fingerprint, "statistic": "omega", **asdict(s)}
+    # Chains may be made longer.
+    del identity["chains"], identity["steps"]
+    kept = read_checkpoint(place / "problem.h5", identity)
+    if kept is None:
+        say(f"omega(r) of a mock catalogue, covariance of {s.covariance} realisations")
+        kept = _mocks(haloes, s)
+        write_checkpoint(place / "problem.h5", identity, kept)
+    used, omega = kept["used"], kept["omega"]
+    # Models that average n catalogues have 1/n of the scatter of one.
+    covariance = kept["covariance"] * (1 + 1 / s.realisations)
+    likelihood = GaussianLikelihood(omega, covariance)
+    makers: dict[str, Callable[[], Any]] = {
+        "DiffHOD": lambda: _Catalogue(haloes, s, used, s.root("relaxed")),
+        "exact expectation": lambda: _Exact(haloes, s, used, s.root("exact")),
+    }
+    trained = _shipped() if emulator is None else (emulator or None)
+    if trained is not None:
+        makers["emulator"] = lambda: _Emulated(s, used, trained)
+    posteriors, setup = {}, {}
+    for label, make in makers.items():
+        say(f"NUTS by {label}")
+        begun = time.perf_counter()
+        with one_thread():
+            target = Target(make(), likelihood, STRENGTHS)
+            centre, curvature = laplace(target, (0.1, 0.1))
+        target.coordinates = Coordinates(STRENGTHS, STRENGTHS.inside(centre), curvature)
+        setup[label] = time.perf_counter() - begun
+        starts = draw_within(
+            STRENGTHS, centre, curvature, s.chains, stream(s.seed, f"strengths starts {label}")
+        )
+        own = place / label.replace(" ", "-")
+        own.mkdir(exist_ok=True)
+        with Workers(_Problem(target)) as workers:
+            chains = run_nuts(workers, s.plan(), target.coordinates.u(starts), folder=own)
+        posteriors[label] = nuts_posterior(chains, s.plan(), target.coordinates, STRENGTHS.names)
+    result = StrengthExperiment(
+        s, kept["r"], omega, np.sqrt(np.diag(covariance)), posteriors, setup, []
+    )
+    for label, posterior in posteriors.items():
+        name = f"{label.replace(' ', '-')}.nc"
+        result.files.append(posterior.write(place / name, observed_data={"omega": result.omega}))
+    for name, text in (
+        ("strengths.json", json.dumps(result.to_dict(), indent=1)),
+        ("strengths.txt", result.report()),
+    ):
+        with whole_file(place / name, overwrite=True) as temporary:
+            temporary.write_text(text + "\n")
+        result.files.append(place / name)
+    return result
+
+
+def _mocks(haloes: HaloCatalog, s: StrengthSettings) -> Arrays:
+    """omega of the data, its covariance, and the bins used, which have pairs in every mock."""
+    model = s.model()
+    data = box_correlations(model.populate(haloes, seed=s.root("data")))
+    seeds = np.random.default_rng(s.root("covariance")).integers(2**62, size=s.covariance)
+    mocks = np.array([box_correlations(model.populate(haloes, seed=int(x))).omega for x in seeds])
+    used = np.flatnonzero(np.isfinite(mocks).all(axis=0) & np.isfinite(data.omega))
+    if not used.size or len(mocks) < used.size + 2:
+        raise ValueError(
+            f"{used.size} bins have pairs in all of {len(mocks)} realisations; there must be some, "
+            "and two more realisations than bins: take more haloes or more realisations"
+        )
+    covariance = np.cov(mocks[:, used].T).reshape(used.size, used.size)
+    return {
+        "used": used, "r": data.r[used], "omega": data.omega[used], "covariance": covariance
+    }  # fmt: skip
+
+
+def _shipped() -> Any:
+    """The emulator that comes with the package; None if this one comes without."""
+    try:
+        from pysoftcorr.emulator import Emulator
+
+        return Emulator.load()
+    except (FileNotFoundError, ImportError):
+        return None

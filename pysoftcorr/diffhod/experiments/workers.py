@@ -1,0 +1,129 @@
+"""Processes that each hold the target of the samplers."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from typing import Any, Protocol
+
+from pysoftcorr.diffhod._torch import torch
+
+__all__ = ["Problem", "Workers", "one_thread"]
+
+
+class Problem(Protocol):
+    """What a worker makes its target of; goes to other processes, so it must pickle."""
+
+    def target(self) -> Any:
+        """The target, or what has several of them, made anew."""
+        ...
+
+
+_TARGET: Any = None
+
+
+def _start(problem: Problem) -> None:
+    global _TARGET
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers without a traceback
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    _TARGET = problem.target()
+
+
+def _end_with_parent() -> None:
+    """A killed parent cannot end its workers, which would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _with_target(function: Callable[..., Any], arguments: tuple[Any, ...], part: str | None) -> Any:
+    return function(_part(_TARGET, part), *arguments)
+
+
+def _part(target: Any, part: str | None) -> Any:
+    return target if part is None else getattr(target, part)()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: sums are in one order, the same bits in any process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Workers:
+    """Runs functions of a target: in this process, or in several others.
+
+    Parameters
+    ----------
+    problem : Problem
+    number : int
+        Processes; 1: none but this one. With more, a script must keep its calls under ``if
+        __name__ == "__main__":``, as all that start processes.
+
+    Notes
+    -----
+    A context manager; leaving it by an error ends the processes at once.
+    """
+
+    def __init__(self, problem: Problem, number: int = 1) -> None:
+        self.number = number
+        self.part: str | None = None
+        self._pool: ProcessPoolExecutor | None = None
+        self._target: Any = None
+        if number > 1:
+            self._pool = ProcessPoolExecutor(
+                number,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start,
+                initargs=(problem,),
+            )
+        else:
+            self._target = problem.target()
+
+    def of(self, part: str) -> Workers:
+        """The same workers, whose functions get what this method of the target gives."""
+        other = copy.copy(self)
+        other.part = part
+        return other
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        if self._pool is None:
+            return
+        if kind is not None:
+            # A block may last half a minute; whoever interrupts does not wait for it.
+            for process in list((getattr(self._pool, "_processes", None) or {}).values()):
+                process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """A future of function(target, *arguments); done at once in this process."""
+        if self._pool is not None:
+            return self._pool.submit(_with_target, function, arguments, self.part)
+        future: Future[Any] = Future()
+        with one_thread():
+            future.set_result(function(_part(self._target, self.part), *arguments))
+        return future
+
+    def map(self, function: Callable[..., Any], points: Iterable[Any]) -> list[Any]:
+        """function(target, point) of each point, in their order."""
+        if self._pool is None:
+            with one_thread():
+                target = _part(self._target, self.part)
+                return [function(target, p) for p in points]
+        return [f.result() for f in [self.submit(function, p) for p in points]]

@@ -1,0 +1,462 @@
+"""Training and test sets of the emulator: the kept rows of a campaign, split by parameter point."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.mocks.design import PARAMETERS
+
+if TYPE_CHECKING:
+    from pysoftcorr.mocks import Campaign
+
+__all__ = [
+    "PARTS",
+    "STATISTICS",
+    "EmulatorData",
+    "Split",
+    "read_data",
+    "shipped_test_split",
+    "split_campaign",
+    "write_data",
+]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+STATISTICS = ("xi", "omega", "eta")
+PARTS = ("train", "validation", "test")
+FRACTIONS = (0.7, 0.1, 0.2)
+#: Of the 23 bits of a float32: a relative precision of 6e-5, far below the noise of any row.
+MANTISSA_BITS = 13
+_LEAST_ROWS = 10
+DRAWN = {"xi": 3, "omega": 3, "eta": 3}  # dimensions: (n, R, b)
+MEANS = {
+    "expected_omega": 2,
+    "expected_eta": 2,
+    "expected_omega_variance": 2,
+    "expected_eta_variance": 2,
+}
+RESPONSES = {"response": 3, "response_variance": 3}  # (n, 5, b)
+
+
+@dataclass(frozen=True, eq=False)
+class EmulatorData:
+    """Rows of a campaign that an emulator learns from or is judged by.
+
+    n parameter points, R realisations of each, b bins. Variances are over the realisations,
+    without bias (divided by R - 1).
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (n, 7)
+        Columns in the order of `pysoftcorr.mocks.design.PARAMETERS`.
+    edges : ndarray, shape (b + 1,)
+        Mpc/h.
+    xi, omega, eta : ndarray, shape (n, R, b)
+        Of the drawn axes; xi is positive.
+    expected_omega, expected_eta : ndarray, shape (n, b), or None
+        Exact means over all draws of the axes, averaged over the realisations.
+    expected_omega_variance, expected_eta_variance : ndarray, shape (n, b), or None
+        Of those exact means among realisations.
+    response, response_variance : ndarray, shape (n, 5, b), or None
+        A, B, C, D, E of omega = a_cen A + a_sat B and
+        eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, averaged over the realisations, where a is
+        `pysoftcorr.mocks.alignment.order_parameter` of the alignment strength.
+    row : ndarray of int64, shape (n,)
+        Of the campaign.
+    description : dict
+        The campaign's settings, the part, the seed and fractions of the split, rows left out.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, there is no row, a number is not finite, or an xi is not positive.
+    """
+
+    parameters: FloatArray
+    edges: FloatArray
+    xi: FloatArray
+    omega: FloatArray
+    eta: FloatArray
+    expected_omega: FloatArray | None = None
+    expected_eta: FloatArray | None = None
+    expected_omega_variance: FloatArray | None = None
+    expected_eta_variance: FloatArray | None = None
+    response: FloatArray | None = None
+    response_variance: FloatArray | None = None
+    row: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    description: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name not in ("row", "description") and value is not None:
+                object.__setattr__(self, item.name, np.asarray(value, dtype=np.float64))
+        if self.row.size == 0:
+            object.__setattr__(self, "row", np.arange(len(self.parameters), dtype=np.int64))
+        _check(self)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    @property
+    def nbins(self) -> int:
+        """b."""
+        return len(self.edges) - 1
+
+    @property
+    def realisations(self) -> int:
+        """R."""
+        return self.xi.shape[1]
+
+    @classmethod
+    def from_campaign(cls, campaign: Campaign) -> EmulatorData:
+        """The kept rows of a campaign, less those with an xi that is not positive.
+
+        The emulator is of log xi, so that a row where any realisation has xi <= 0 in any bin
+        cannot be used; such rows are counted in a warning and in ``description["left_out"]``.
+
+        Raises
+        ------
+        TypeError
+            If it is no campaign.
+        ValueError
+            If no row can be used.
+        """
+        for name in ("parameters", "kept", "edges", *STATISTICS):
+            if not hasattr(campaign, name):
+                raise TypeError(
+                    f"campaign must be a pysoftcorr.mocks.Campaign, not {type(campaign).__name__}"
+                )
+        rows = np.flatnonzero(campaign.kept)
+        if rows.size == 0:
+            raise ValueError(f"campaign: none of its {len(campaign.kept)} rows is kept")
+        positive = (campaign.xi[rows] > 0).all(axis=(1, 2))
+        if not positive.any():
+            raise ValueError("campaign: every kept row has an xi <= 0, of which there is no log")
+        left_out = {"not kept": int((~campaign.kept).sum()), "xi <= 0": int((~positive).sum())}
+        if left_out["xi <= 0"]:
+            shown = ", ".join(str(row) for row in rows[~positive][:5])
+            warnings.warn(
+                f"{left_out['xi <= 0']} of {rows.size} kept rows have an xi <= 0 and are left out "
+                f"(rows {shown}{', ...' if left_out['xi <= 0'] > 5 else ''})",
+                UserWarning,
+                stacklevel=2,
+            )
+        rows = rows[positive]
+        means: dict[str, FloatArray] = {}
+        for name in ("expected_omega", "expected_eta", "response"):
+            values = getattr(campaign, name, None)
+            if values is not None:
+                means[name] = values[rows].mean(axis=1)
+                means[f"{name}_variance"] = _variance(values[rows])
+        return cls(
+            parameters=campaign.parameters[rows],
+            edges=campaign.edges,
+            **{name: getattr(campaign, name)[rows] for name in STATISTICS},
+            **means,
+            row=rows.astype(np.int64),
+            description={"campaign": dict(campaign.settings), "part": "all", "left_out": left_out},
+        )
+
+    def take(self, index: npt.ArrayLike, **description: Any) -> EmulatorData:
+        """Some of the rows, by number or by a mask; `description` is added to theirs.
+
+        Raises
+        ------
+        IndexError
+            If a row is not there.
+        """
+        chosen = np.asarray(index)
+        values: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[chosen]
+            for name in ("parameters", "row", *DRAWN, *MEANS, *RESPONSES)
+        }
+        return replace(self, **values, description={**self.description, **description})
+
+    def write(
+        self,
+        path: str | PathLike[str],
+        *,
+        responses: bool = False,
+        mantissa_bits: int = MANTISSA_BITS,
+        overwrite: bool = False,
+    ) -> None:
+        """Write to HDF5, compressed.
+
+        Parameters
+        ----------
+        path : path-like
+            .h5 or .hdf5.
+        responses : bool
+            Also `response` and its variance, which training wants and judging does not.
+        mantissa_bits : int
+            Correlations are kept as float32 with so many bits of the mantissa, 1 to 23; the
+            relative error is 2**-(mantissa_bits + 1): 6e-5 by default. Parameters and edges are
+            kept whole.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError, FileExistsError, OSError
+            As `pysoftcorr.core.files.check_output`; or `mantissa_bits` is none.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib, numpy as np
+        >>> from pysoftcorr.emulator.data import EmulatorData
+        >>> one = np.ones((4, 3, 2))
+        >>> data = EmulatorData(parameters=np.ones((4, 7)), edges=np.array([0.1, 1, 10]),
+        ...                     xi=one, omega=one, eta=one)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     data.write(pathlib.Path(folder) / "test.h5")
+        ...     len(EmulatorData.read(pathlib.Path(folder) / "test.h5"))
+        4
+        """
+
+        write_data(
+            path,
+            {"": self},
+            responses=responses,
+            mantissa_bits=mantissa_bits,
+            overwrite=overwrite,
+        )
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> EmulatorData:
+        """Read the file of one part.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there.
+        ValueError
+            If it is none, damaged, of a newer format, or holds a whole split.
+        """
+
+        found = read_data(path)
+        if isinstance(found, EmulatorData):
+            return found
+        raise ValueError(f"{path} holds a {type(found).__name__}, not one part of it")
+
+
+class Split(NamedTuple):
+    """Training, validation and test rows; no parameter point is in two of them."""
+
+    train: EmulatorData
+    validation: EmulatorData
+    test: EmulatorData
+
+    def write(
+        self,
+        path: str | PathLike[str],
+        *,
+        mantissa_bits: int = MANTISSA_BITS,
+        overwrite: bool = False,
+    ) -> None:
+        """Write all three, with the responses; as `EmulatorData.write`."""
+
+        write_data(
+            path,
+            self._asdict(),
+            responses=True,
+            mantissa_bits=mantissa_bits,
+            overwrite=overwrite,
+        )
+
+
+def split_campaign(
+    campaign: Campaign | EmulatorData,
+    *,
+    seed: Seed = 0,
+    fractions: tuple[float, float, float] = FRACTIONS,
+) -> Split:
+    """Split the usable rows of a campaign into training, validation and test sets.
+
+    A row is one parameter point with all its realisations, so that no point is in two sets.
+
+    Parameters
+    ----------
+    campaign : Campaign or EmulatorData
+    seed : int or numpy.random.Generator, optional
+    fractions : (float, float, float)
+        Of train, validation and test; they add to 1.
+
+    Raises
+    ------
+    ValueError
+        If the fractions are not positive or do not add to 1, or there are fewer than 10 rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.emulator.data import EmulatorData, split_campaign
+    >>> one = np.ones((50, 3, 2))
+    >>> data = EmulatorData(parameters=np.ones((50, 7)), edges=np.array([0.1, 1, 10]),
+    ...                     xi=one, omega=one, eta=one)
+    >>> [len(part) for part in split_campaign(data, seed=1)]
+    [35, 5, 10]
+    """
+    parts = np.asarray(fractions, dtype=np.float64)
+    if parts.shape != (3,) or not (parts > 0).all() or abs(parts.sum() - 1) > 1e-9:
+        raise ValueError(f"fractions = {fractions!r}: must be three positive numbers that add to 1")
+    data = campaign if isinstance(campaign, EmulatorData) else EmulatorData.from_campaign(campaign)
+    if len(data) < _LEAST_ROWS:
+        raise ValueError(
+            f"campaign has {len(data)} usable rows; a split needs at least {_LEAST_ROWS}"
+        )
+    root = root_seed(seed)
+    order = stream(root, "split of a campaign").permutation(len(data))
+    ends = np.clip(np.round(np.cumsum(parts[:2]) * len(data)).astype(int), 1, len(data) - 1)
+    ends[0] = min(ends[0], ends[1] - 1)
+    said = {"split_seed": root, "fractions": parts.tolist(), "usable_rows": len(data)}
+    pieces = np.split(order, ends)
+    return Split(
+        *(
+            data.take(np.sort(piece), part=part, **said)
+            for part, piece in zip(PARTS, pieces, strict=True)
+        )
+    )
+
+
+def shipped_test_split() -> Path:
+    """The test part of the campaign that the shipped emulator was trained on.
+
+    Raises
+    ------
+    FileNotFoundError
+        If this installation has none.
+    """
+    path = Path(__file__).with_name("weights") / "test_split.h5"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"this installation of pysoftcorr has no test split ({path}); give a campaign or a "
+            "split, as softcorr campaign and softcorr train write them"
+        )
+    return path
+
+
+# ---------------------------------------------------------------------- checks
+def _variance(values: FloatArray) -> FloatArray:
+    return values.var(axis=1, ddof=1) if values.shape[1] > 1 else np.zeros_like(values[:, 0])
+
+
+def _check(data: EmulatorData) -> None:
+    n, b = len(data.parameters), len(data.edges) - 1
+    if data.parameters.shape != (n, len(PARAMETERS)) or n == 0:
+        raise ValueError(
+            f"parameters has shape {data.parameters.shape}: must be (n, 7), n at least 1, with "
+            f"columns {', '.join(PARAMETERS)}"
+        )
+    if b < 1 or not (np.isfinite(data.edges).all() and (np.diff(data.edges) > 0).all()):
+        raise ValueError("edges must rise and be at least two")
+    r = data.xi.shape[1] if data.xi.ndim == 3 else 0
+    wanted = {**dict.fromkeys(DRAWN, (n, r, b)), **dict.fromkeys(MEANS, (n, b))}
+    wanted |= dict.fromkeys(RESPONSES, (n, 5, b))
+    for name, shape in {"parameters": (n, 7), **wanted}.items():
+        values = getattr(data, name)
+        if values is None:
+            continue
+        if values.shape != shape or 0 in shape:
+            raise ValueError(f"{name} has shape {values.shape}: must be {shape}")
+        bad = ~np.isfinite(values)
+        kind = "not finite"
+        if name == "xi":
+            bad |= ~(values > 0)
+            kind = "not positive"
+        if bad.any():
+            rows = np.flatnonzero(bad.reshape(n, -1).any(axis=1))
+            shown = ", ".join(str(row) for row in rows[:5])
+            raise ValueError(
+                f"{name} is {kind} in {rows.size} of {n} rows (rows {shown}"
+                f"{', ...' if rows.size > 5 else ''}, counted from 0)"
+            )
+    if data.row.shape != (n,):
+        raise ValueError(f"row has shape {data.row.shape}: must be {(n,)}")
+
+
+FORMAT = FileFormat("pysoftcorr emulator data", "emulator data or campaign")
+
+
+def read_data(path: str | PathLike[str]) -> Campaign | EmulatorData | Split:
+    """Read whichever the file holds: a campaign, one part of it, or a split.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it is none of these, damaged, or of a newer format.
+    """
+    if not FORMAT.is_own(path):
+        return Campaign.read(path)
+    with FORMAT.reading(path) as file:
+        if "parameters" in file:
+            return _read_part(file)
+        return Split(*(_read_part(file[part]) for part in PARTS))
+
+
+def _rounded(values: FloatArray, bits: int) -> npt.NDArray[np.float32]:
+    """The nearest float32 with so many bits of the mantissa; the rest compresses to nothing."""
+    drop = 23 - bits
+    word = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    if drop:
+        half = np.uint32(1 << (drop - 1))
+        word = (word + half) & np.uint32(0xFFFFFFFF ^ ((1 << drop) - 1))
+    return word.view(np.float32)
+
+
+def write_data(
+    path: str | PathLike[str],
+    parts: Mapping[str, EmulatorData],
+    *,
+    responses: bool = False,
+    mantissa_bits: int = MANTISSA_BITS,
+    overwrite: bool = False,
+) -> None:
+    """Write one part, under the name "", or several; as `EmulatorData.write`."""
+    bits = mantissa_bits
+    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 23:
+        raise ValueError(f"mantissa_bits = {bits!r}: must be a whole number from 1 to 23")
+    target = check_output(path, suffixes=HDF5, overwrite=overwrite)
+    names = [*DRAWN, *MEANS, *(RESPONSES if responses else ())]
+    packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+    with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+        FORMAT.stamp(file)
+        for part, data in parts.items():
+            group = file.require_group(part) if part else file
+            group.attrs["description"] = json.dumps(data.description)
+            group.attrs["mantissa_bits"] = bits
+            for name in ("parameters", "edges", "row"):
+                group.create_dataset(name, data=getattr(data, name), **packed)
+            group["parameters"].attrs["columns"] = list(PARAMETERS)
+            group["edges"].attrs["unit"] = "Mpc/h"
+            for name in names:
+                values = getattr(data, name)
+                if values is not None:
+                    group.create_dataset(name, data=_rounded(values, bits), **packed)
+
+
+def _read_part(group: h5py.Group) -> EmulatorData:
+    columns = [str(name) for name in group["parameters"].attrs["columns"]]
+    if columns != list(PARAMETERS):
+        raise ValueError(f"its parameters are {', '.join(columns)}, not {', '.join(PARAMETERS)}")
+    names = [n for n in (*DRAWN, *MEANS, *RESPONSES) if n in group or n in DRAWN]
+    return EmulatorData(
+        parameters=group["parameters"][...],
+        edges=group["edges"][...],
+        row=group["row"][...],
+        description=json.loads(group.attrs["description"]),
+        **{name: group[name][...] for name in names},
+    )

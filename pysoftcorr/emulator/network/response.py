@@ -1,0 +1,254 @@
+"""A lean ensemble that learns how omega and eta respond to alignment, not their values.
+
+At given positions omega = a_c A + a_s B and eta = a_c^2 C + a_c a_s D + a_s^2 E exactly, where
+a_c and a_s are the order parameters of centrals and satellites, and A to E depend on the HOD
+alone. The network gives log xi and A to E; the rest is closed form.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pysoftcorr.emulator.network.base import Masks, Network, bernoulli, probability, whole
+from pysoftcorr.emulator.network.scaling import RESPONSES, STATISTICS, ResponseScaling, Scaling
+from pysoftcorr.mocks.alignment import order_parameter as exact
+from pysoftcorr.mocks.design import PARAMETERS
+
+__all__ = ["ResponseNetwork", "order_parameter"]
+
+# Value and slope to 1e-14 and 1e-10; the function turns quickly only near mu = 0.95.
+_PIECES, _DEGREE = 256, 8
+
+
+@cache
+def _table() -> np.ndarray:
+    """Coefficients of q = A(mu)/mu by piece, highest power first; shape (pieces, degree + 1).
+
+    By A = mu q the order parameter of random axes is 0 exactly.
+    """
+    k = np.arange(_DEGREE + 1)
+    nodes = np.cos(np.pi * (k + 0.5) / (_DEGREE + 1))
+    mu = -1.0 + (2.0 * np.arange(_PIECES)[:, None] + 1.0 + nodes) / _PIECES
+    q = exact(mu) / mu
+    return np.linalg.solve(np.vander(nodes), q.T).T
+
+
+def order_parameter(mu: torch.Tensor) -> torch.Tensor:
+    """(3 <t^2> - 1)/2 of axes of strength `mu`; `pysoftcorr.mocks.alignment` for torch.
+
+    Dawson's integral is not among torch's functions, so the exact values are interpolated, by
+    polynomials in 256 pieces: every transform of torch goes through, on any device, and all
+    derivatives are finite.
+
+    Parameters
+    ----------
+    mu : Tensor
+        In [-1, 1]; beyond, the last piece goes on.
+
+    Returns
+    -------
+    Tensor
+        Of the shape, dtype and device of `mu`; in float64 right to 1e-13, its derivative to
+        1e-9. Exactly 0 at 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pysoftcorr.emulator.network.response import order_parameter
+    >>> order_parameter(torch.tensor([-1.0, 0.0, 1.0])).tolist()
+    [-0.5, 0.0, 1.0]
+    """
+    table = torch.as_tensor(_table(), dtype=mu.dtype, device=mu.device)
+    place = (mu + 1.0) * (0.5 * _PIECES)
+    piece = place.detach().floor().clamp(0, _PIECES - 1).nan_to_num(0.0)
+    t = 2.0 * (place - piece) - 1.0
+    # An index of one axis at least: vmap would ask a single number for its value.
+    rows = table[piece.long()[..., None]]
+    q = rows[..., 0, 0]
+    for power in range(1, _DEGREE + 1):
+        q = q * t + rows[..., 0, power]
+    return mu * q
+
+
+_HOD = len(PARAMETERS) - 2
+# Far from the training data the logarithm of a variance goes no further than this from typical.
+_MOST_LOG_VARIANCE = 20.0
+
+
+class _Perceptrons(nn.Module):
+    """One multilayer perceptron for each member, all in one pass of batched products."""
+
+    def __init__(
+        self, members: int, inputs: int, width: int, depth: int, outputs: int, drop: float
+    ) -> None:
+        super().__init__()
+        self.members, self.width, self.drop = members, width, drop
+        sizes = [inputs, *[width] * depth, outputs]
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for k, (i, o) in enumerate(pairwise(sizes)):
+            weight, bias = torch.empty(members, i, o), torch.zeros(members, 1, o)
+            # SiLU halves what goes in; the last layer begins near the mean of the targets.
+            gain = 0.3 if k == depth else math.sqrt(2.0)
+            nn.init.normal_(weight, std=gain / math.sqrt(i))
+            if k == 0:
+                nn.init.uniform_(bias, -1.0, 1.0)
+            self.weights.append(weight)
+            self.biases.append(bias)
+
+    def forward(self, x: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
+        """From (n, inputs), or (members, n, inputs), to (members or passes, n, outputs)."""
+        weights, biases = list(self.weights), list(self.biases)
+        if masks is not None:
+            # Passes take the members in turn; to drop a unit is to drop what goes out of it.
+            member = torch.arange(len(masks[0]), device=x.device) % self.members
+            weights, biases = ([p[member] for p in every] for every in (weights, biases))
+            weights[1:] = [w * m[..., None] for w, m in zip(weights[1:], masks, strict=True)]
+        if x.dim() == 2:
+            x = x.expand(len(weights[0]), *x.shape)
+        h = F.silu(torch.baddbmm(biases[0], x, weights[0]))
+        for weight, bias in zip(weights[1:-1], biases[1:-1], strict=True):
+            h = h + F.silu(torch.baddbmm(bias, self._dropped(h), weight))
+        return torch.baddbmm(biases[-1], self._dropped(h), weights[-1])
+
+    @property
+    def mask_number(self) -> int:
+        """Layers whose input is dropped: all but the first."""
+        return len(self.weights) - 1
+
+    def _dropped(self, h: torch.Tensor) -> torch.Tensor:
+        return F.dropout(h, self.drop, self.training) if self.training else h
+
+    def draw_masks(self, passes: int, generator: torch.Generator) -> Masks:
+        return [
+            bernoulli((passes, self.width), self.drop, generator, self.weights[0])
+            for _ in range(self.mask_number)
+        ]
+
+
+class ResponseNetwork(Network):
+    """An ensemble for log xi and the response functions, and one for the variances.
+
+    Parameters
+    ----------
+    scaling : ResponseScaling, optional
+    bins : int
+    members : int
+        Of the ensemble.
+    width, depth : int
+        Hidden units and hidden layers of the trunk, which gives the means.
+    variance_width, variance_depth : int
+        The same of the two networks of variances: of log xi, and of omega and eta.
+    dropout : float
+
+    Notes
+    -----
+    omega and eta are exactly 0 where both strengths are: no network can get that wrong.
+    """
+
+    kind = "response"
+
+    def __init__(
+        self,
+        scaling: Scaling | None = None,
+        *,
+        bins: int = 20,
+        members: int = 6,
+        width: int = 128,
+        depth: int = 3,
+        variance_width: int = 64,
+        variance_depth: int = 2,
+        dropout: float = 0.005,
+    ) -> None:
+        super().__init__()
+        self.bins = whole("bins", bins, 1, 1000)
+        whole("members", members, 1, 64)
+        drop = probability("dropout", dropout)
+        for name, value in (("width", width), ("variance_width", variance_width)):
+            whole(name, value, 1, 4096)
+        for name, value in (("depth", depth), ("variance_depth", variance_depth)):
+            whole(name, value, 1, 32)
+        self.config = {
+            "bins": bins, "members": members, "width": width, "depth": depth,
+            "variance_width": variance_width, "variance_depth": variance_depth, "dropout": drop,
+        }  # fmt: skip
+        self.scaling = ResponseScaling.blank(bins) if scaling is None else scaling
+        self.trunk = _Perceptrons(members, _HOD, width, depth, (1 + RESPONSES) * bins, drop)
+        # Where galaxies are does not depend on how they are aligned: nor does xi, to the digit.
+        self.variance_xi = _Perceptrons(members, _HOD, variance_width, variance_depth, bins, drop)
+        self.variance_axes = _Perceptrons(
+            members, _HOD + 4, variance_width, variance_depth, (STATISTICS - 1) * bins, drop
+        )
+
+    # ------------------------------------------------------------------ parts, for training
+    def responses(self, params: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
+        """Mean of log xi and A, B, C, D, E, in standardised units.
+
+        Parameters
+        ----------
+        params : Tensor, shape (n, 7) or (members, n, 7)
+            Physical; with a leading axis each member has points of its own.
+
+        Returns
+        -------
+        Tensor, shape (members or passes, n, 6, bins)
+            ``(physical - scaling.target_mean) / scaling.target_std``.
+        """
+        hod = self.scaling.standardised(params)[..., 2:]
+        out = self.trunk(hod, masks)
+        return out.reshape(*out.shape[:-1], 1 + RESPONSES, self.bins)
+
+    def physical(self, responses: torch.Tensor) -> torch.Tensor:
+        """`responses` in physical units."""
+        scaling = cast(ResponseScaling, self.scaling)
+        return responses * scaling.target_std + scaling.target_mean
+
+    def log_variances(self, params: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
+        """Log variance of log xi, omega, eta, physical; shape (members or passes, n, 3, bins)."""
+        strengths = params[..., :2]
+        hod = self.scaling.standardised(params)[..., 2:]
+        x = torch.cat([hod, order_parameter(strengths), strengths], dim=-1)
+        number = self.variance_xi.mask_number
+        first, second = (None, None) if masks is None else (masks[:number], masks[number:])
+        out = torch.cat([self.variance_xi(hod, first), self.variance_axes(x, second)], dim=-1)
+        out = _MOST_LOG_VARIANCE * torch.tanh(out / _MOST_LOG_VARIANCE)
+        out = out.reshape(*out.shape[:-1], STATISTICS, self.bins)
+        return out + cast(ResponseScaling, self.scaling).log_variance
+
+    @staticmethod
+    def means(params: torch.Tensor, physical: torch.Tensor) -> torch.Tensor:
+        """Mean of log xi, omega, eta from the physical responses, (..., n, 6, bins)."""
+        a = order_parameter(params[..., :2])
+        cen, sat = a[..., 0:1], a[..., 1:2]
+        log_xi, one, two, three, four, five = physical.unbind(dim=-2)
+        omega = cen * one + sat * two
+        eta = cen * (cen * three + sat * four) + sat * sat * five
+        return torch.stack([log_xi, omega, eta], dim=-2)
+
+    # ------------------------------------------------------------------ as every network
+    def moments(
+        self, params: torch.Tensor, masks: Masks | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        number = self.trunk.mask_number
+        trunk, variances = (None, None) if masks is None else (masks[:number], masks[number:])
+        mean = self.means(params, self.physical(self.responses(params, trunk)))
+        return mean, self.log_variances(params, variances).exp()
+
+    def draw_masks(self, passes: int, generator: torch.Generator) -> Masks:
+        parts = (self.trunk, self.variance_xi, self.variance_axes)
+        return [mask for part in parts for mask in part.draw_masks(passes, generator)]
+
+    @property
+    def rows_at_once(self) -> int:
+        return 32768
+
+    @property
+    def members(self) -> int:
+        return int(self.config["members"])

@@ -1,0 +1,1 @@
+"""Training of an emulator: loss, loop, checkpoints and calibration."""

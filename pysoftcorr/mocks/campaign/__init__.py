@@ -1,0 +1,1 @@
+"""Correlations over the training design: plan, workers, journal and file."""

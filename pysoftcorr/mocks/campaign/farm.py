@@ -1,0 +1,250 @@
+"""Rows of a campaign on the workers of dask.distributed."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import numpy.typing as npt
+
+from pysoftcorr._julia.errors import JuliaUnavailable
+from pysoftcorr.core.cores import usable_cores
+from pysoftcorr.mocks.campaign.rows import Plan, work
+from pysoftcorr.mocks.halos import HaloCatalog
+
+__all__ = ["connected", "finished_rows"]
+
+_CONNECT_SECONDS = 10.0
+_POLL_SECONDS = 0.25
+_COUNT_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
+#: Haloes are sent again where the workers that had them are gone, this many times.
+_SENT = 5
+
+Tick = Callable[[str], None]
+
+
+@contextmanager
+def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
+    """A client of a scheduler, or of a local cluster of processes that ends with the block.
+
+    Raises
+    ------
+    ConnectionError
+        If there is no scheduler at the address.
+    """
+    from distributed import Client, LocalCluster
+
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        address: Any = scheduler
+        if scheduler is None:
+            cores = usable_cores()
+            number = workers or cores
+            address = LocalCluster(
+                n_workers=number,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                # Its status page is not asked for, and takes whatever port is free.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                # The design's largest catalogues need what they need: killing does not help.
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+                preload=["pysoftcorr.mocks.campaign.preload"],
+                env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
+            )
+            stack.callback(_close, address)
+        try:
+            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConnectionError(
+                f"no dask scheduler answers at {scheduler}: is it running, and is the address "
+                f"right? ({str(error).splitlines()[0]})"
+            ) from None
+        stack.callback(_close, client)
+        yield client
+
+
+def finished_rows(
+    client: Any,
+    haloes: HaloCatalog,
+    plan: Plan,
+    design: npt.NDArray[Any],
+    rows: Sequence[int],
+    tick: Tick,
+) -> Iterator[bytes]:
+    """Records of `rows` in the order in which workers finish them.
+
+    `tick` is called a few times a second, with what is being waited for where that is unusual.
+
+    Raises
+    ------
+    ConnectionError
+        If the scheduler goes away.
+    MemoryError
+        At the end, if workers died of some rows.
+    RuntimeError
+        If a row fails for a reason of ours.
+    """
+    farm = _Farm(client, haloes, plan, design)
+    waiting = list(reversed(rows))
+    lost: list[int] = []
+    while waiting or farm.running:
+        farm.fill(waiting, tick)
+        future = farm.next(tick)
+        if future is None:
+            continue
+        row = farm.running.pop(future.key)
+        status = future.status
+        if status == "finished":
+            try:
+                record = future.result()
+            except OSError:  # fetching it: the scheduler is gone, or the worker that holds it
+                farm.refuse_if_gone(wait=_CLOSE_SECONDS)
+                waiting.append(row)
+                continue
+            yield record
+        elif status == "error":
+            _raise_unless_killed(row, future.exception())
+            lost.append(row)
+        else:
+            farm.refuse_if_gone()
+            farm.send_again()
+            waiting.append(row)
+    if lost:
+        shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        raise MemoryError(
+            f"for {len(lost)} rows ({shown}): workers died of them again and again. All others "
+            "are kept; give the same command again with fewer workers, or on more memory"
+        )
+
+
+class _Farm:
+    """Rows in flight: a few for every thread, so that no worker waits and Ctrl-C is quick."""
+
+    def __init__(
+        self, client: Any, haloes: HaloCatalog, plan: Plan, design: npt.NDArray[Any]
+    ) -> None:
+        self.client, self.haloes, self.plan, self.design = client, haloes, plan, design
+        self.running: dict[str, int] = {}
+        self._futures: dict[str, Any] = {}
+        self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._shared: Any = None
+        self._sent = 0
+        self._counted = -_COUNT_SECONDS
+        self._threads = 0
+
+    def refuse_if_gone(self, *, wait: float = 0.0) -> None:
+        """ConnectionError where the scheduler is gone, or turns out to be within `wait` seconds."""
+        end = time.monotonic() + wait
+        while self.client.status == "running" and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+        if self.client.status != "running":
+            raise ConnectionError(
+                "the dask scheduler went away; finished rows are kept: give the same command "
+                "again to go on"
+            )
+
+    def send_again(self) -> None:
+        """Send the haloes again before the next row: the workers that had them are gone."""
+        self._shared = None
+        if self._sent >= _SENT:
+            raise ConnectionError(
+                f"dask's workers went away {self._sent} times; finished rows are kept: give the "
+                "same command again to go on"
+            )
+
+    def fill(self, waiting: list[int], tick: Tick) -> None:
+        """Submit rows as long as there is room for them."""
+        self._count()
+        if not self._threads:
+            tick("waiting for a worker")
+            return
+        if self._shared is None and waiting:
+            self._ask(self._scatter)
+            self._sent += 1
+        while waiting and len(self.running) < 2 * self._threads + 2:
+            row = waiting.pop()
+            future = self.client.submit(
+                work,
+                self._shared,
+                self.plan,
+                row,
+                self.design[row],
+                key=f"softcorr-campaign-{id(self)}-{self._sent}-{row}",
+                pure=False,
+            )
+            self.running[future.key] = row
+            self._futures[future.key] = future
+            future.add_done_callback(self._done.put)
+
+    def next(self, tick: Tick) -> Any:
+        """A future that is done, or None after a moment."""
+        tick("" if self._threads else "waiting for a worker")
+        try:
+            future = self._done.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            self.refuse_if_gone()
+            return None
+        self._futures.pop(future.key, None)
+        return future
+
+    def _scatter(self) -> None:
+        self._shared = self.client.scatter(self.haloes, broadcast=True, hash=False)
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        if now - self._counted >= (_COUNT_SECONDS if self._threads else _POLL_SECONDS):
+            self._counted = now
+
+            def count() -> None:
+                self._threads = sum(self.client.nthreads().values())
+
+            self._ask(count)
+
+    def _ask(self, question: Callable[[], None]) -> None:
+        """Ask the scheduler; what goes wrong because it is gone is said so."""
+        self.refuse_if_gone()
+        try:
+            question()
+        except (OSError, TimeoutError):
+            self.refuse_if_gone()
+            self._threads = 0
+
+
+def _raise_unless_killed(row: int, error: BaseException) -> None:
+    from distributed import KilledWorker
+
+    if isinstance(error, KilledWorker):
+        return
+    if isinstance(error, (JuliaUnavailable, MemoryError)):
+        raise error
+    raise RuntimeError(
+        f"row {row} failed: {type(error).__name__}: {error}; finished rows are kept"
+    ) from error
+
+
+def _close(cluster: Any) -> None:
+    """Close a client or a cluster; one that is slow must not hide why it is closed."""
+    with suppress(Exception):
+        cluster.close(timeout=_CLOSE_SECONDS)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """dask's own log kept off the terminal: what matters is raised as an error."""
+    loggers = [logging.getLogger(n) for n in list(logging.root.manager.loggerDict)]
+    loggers = [log for log in loggers if log.name.split(".")[0] == "distributed"]
+    before = [(log, log.level) for log in loggers]
+    for log in loggers:
+        log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for log, level in before:
+            log.setLevel(level)

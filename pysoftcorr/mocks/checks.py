@@ -1,0 +1,154 @@
+"""What haloes must be: finite, in the box, and in Mpc/h and Msun/h by their range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.core.checks import SHOWN, FloatArray, Origin
+
+MASS_RANGE = 1e6, 1e17
+_LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
+#: Comoving mean matter density (Msun/h per (Mpc/h)^3) for Om = 0.3, for orders of magnitude.
+_DENSITY = 0.3 * 2.775e11
+
+
+def box_side(boxsize: Any) -> float:
+    """The side of the box in Mpc/h, of one number or three equal ones."""
+    if boxsize is None:
+        raise ValueError("boxsize must be given: the side of the periodic box in Mpc/h")
+    try:
+        sides = np.atleast_1d(np.asarray(boxsize, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise TypeError(f"boxsize = {boxsize!r}: must be a number in Mpc/h") from None
+    if sides.size not in (1, 3) or not (sides == sides.flat[0]).all():
+        raise ValueError(f"boxsize = {boxsize!r}: the box must be a cube, of one side in Mpc/h")
+    side = float(sides.flat[0])
+    if not np.isfinite(side) or side <= 0:
+        raise ValueError(f"boxsize = {side:g}: must be finite and above 0 (Mpc/h)")
+    if side > _LARGEST_BOX:
+        raise ValueError(f"boxsize = {side:g} Mpc/h is larger than any simulation; is it in kpc/h?")
+    return side
+
+
+def boxed(
+    position: FloatArray, boxsize: float, origin: Origin, *, wrap: bool = False
+) -> FloatArray:
+    """Positions (N, 3) within [0, boxsize), moved there only if `wrap`."""
+    outside = (position < 0) | (position >= boxsize)
+    if not outside.any():
+        return position
+    if wrap:
+        inside = np.mod(position, boxsize)
+        inside[inside >= boxsize] = 0.0  # a small negative number plus boxsize may round to it
+        return inside
+    axis = int(np.flatnonzero(outside.any(axis=0))[0])
+    name = "xyz"[axis]
+    rows = np.flatnonzero(outside[:, axis])
+    raise ValueError(
+        f"{origin.column(name)} is outside [0, {boxsize:g}) Mpc/h in "
+        f"{origin.show(rows, position[:, axis])}; {_position_hint(position, boxsize)}"
+    )
+
+
+def _position_hint(position: FloatArray, boxsize: float) -> str:
+    top, low = float(position.max()), float(position.min())
+    if low < 0 and low >= -0.5 * boxsize * 1.0001 and top <= 0.5 * boxsize * 1.0001:
+        return "centred on 0? Pass wrap=True to move positions by whole boxes"
+    if 300 < top / boxsize <= 1001:
+        return "are positions in kpc/h? Give them in Mpc/h, as in columns={'x': 'x/1000', ...}"
+    if low >= 0 and 1.2 < top / boxsize <= 2.0:
+        return "are positions in Mpc, not Mpc/h, or boxsize wrong?"
+    return "is boxsize right? If they may be moved by whole boxes, pass wrap=True"
+
+
+def masses(mass: FloatArray, origin: Origin) -> None:
+    """ValueError where masses cannot be in Msun/h."""
+    bad = np.flatnonzero((mass < MASS_RANGE[0]) | (mass > MASS_RANGE[1]))
+    if not bad.size:
+        return
+    top, low = float(mass.max()), float(mass.min())
+    if low > 5 and top < 20:
+        hint = "these look like log10(M); give 10**column"
+    elif low > 0 and np.median(mass) >= 1e-3 and top < 1e6:
+        hint = "these look like units of 1e10 Msun/h; give 1e10*column"
+    elif low > 1e36:
+        hint = "these look like grams or kilograms"
+    else:
+        hint = "leave such rows out, or mend them"
+    raise ValueError(
+        f"{origin.column('mass')} must be {MASS_RANGE[0]:.0e} to {MASS_RANGE[1]:.0e} Msun/h; it is "
+        f"not in {origin.show(bad, mass)}: {hint}"
+    )
+
+
+def radii(radius: FloatArray, mass: FloatArray, origin: Origin, name: str = "radius") -> None:
+    """ValueError where radii are not above 0, or not those of such masses in Mpc/h."""
+    bad = np.flatnonzero(radius <= 0)
+    if bad.size:
+        raise ValueError(
+            f"{origin.column(name)} must be above 0; it is not in {origin.show(bad, radius)}"
+        )
+    expected = np.cbrt(3.0 * mass / (4.0 * np.pi * 200.0 * _DENSITY))
+    ratio = float(np.median(radius / expected))
+    if 0.1 <= ratio <= 10:
+        return
+    hint = "is this the radius that belongs to the mass?"
+    if 100 <= ratio <= 1e4:
+        hint = "it looks like kpc/h; give column/1000"
+    raise ValueError(
+        f"{origin.column(name)} is in the median {ratio:.3g} times what haloes of these masses "
+        f"have in Mpc/h, as in row 0 ({radius[0]:.6g}, where about {expected[0]:.2g} is "
+        f"expected): {hint}"
+    )
+
+
+def unit_axes(axis: FloatArray, origin: Origin) -> FloatArray:
+    """Axes (N, 3) of length 1; ValueError where one has no direction."""
+    length = np.linalg.norm(axis, axis=1)
+    bad = np.flatnonzero(length == 0)
+    if bad.size:
+        raise ValueError(
+            f"{origin.column('axis')} has no direction (length 0) in {origin.show(bad, length)}; "
+            "leave such rows out, or pass axes='random' with a seed to draw all axes at random"
+        )
+    # What is of length 1 already stays bit for bit as it is.
+    length[np.abs(length - 1.0) < 1e-14] = 1.0
+    return axis / length[:, None]
+
+
+def vectors(name: str, values: Any) -> FloatArray:
+    """A fresh float64 array of shape (N, 3)."""
+    try:
+        array = np.array(values, dtype=np.float64, order="C")
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be real numbers of shape (N, 3)") from None
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ValueError(f"{name} must have shape (N, 3), not {array.shape}")
+    return array
+
+
+def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArray[np.bool_]:
+    """Which rows are finite in every column; columns may be (N,) or (N, 3)."""
+    good: npt.NDArray[np.bool_] | None = None
+    said = []
+    for name, values in columns.items():
+        each = np.isfinite(values)
+        if each.all():  # by rows it takes ten times as long
+            rows_good = np.ones(len(values), dtype=bool)
+        else:
+            rows_good = each if values.ndim == 1 else each.all(axis=1)
+            bad = np.flatnonzero(~rows_good)
+            first = values if values.ndim == 1 else np.where(rows_good, 0.0, np.nan)
+            said.append(f"{origin.column(name)}: {origin.show(bad, first)}")
+        good = rows_good if good is None else good & rows_good
+    if said:
+        raise ValueError(
+            f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}. "
+            "Leave such rows out, or mend them"
+        )
+    assert good is not None
+    return good

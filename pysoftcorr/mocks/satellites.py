@@ -1,0 +1,164 @@
+"""The galaxies of a draw: from uniform numbers to satellites, their number, place and radius."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from pysoftcorr.core.checks import Origin
+from pysoftcorr.core.random import uniforms
+from pysoftcorr.mocks import checks
+
+__all__ = [
+    "LARGEST_NUMBER", "DrawnGalaxies", "directions", "draw_galaxies", "nfw_radius",
+    "place_galaxies", "poisson_quantile", "refuse_number",
+]  # fmt: skip
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Of satellites in a catalogue.
+LARGEST_NUMBER = 50_000_000
+#: Means below which Poisson quantiles are counted.
+_FEW = 20
+
+
+class DrawnGalaxies(NamedTuple):
+    """Galaxies as they are drawn: `centrals`, rows of haloes, and satellites, one row each of
+    `host`, `rank`, `direction` and `scaled_radius`; `position` is of all, centrals first."""
+
+    centrals: IntArray
+    host: IntArray
+    rank: IntArray
+    direction: FloatArray
+    scaled_radius: FloatArray
+    position: FloatArray
+
+
+def draw_galaxies(
+    haloes: Any, mean_ncen: FloatArray, mean_nsat: FloatArray, seed: int
+) -> DrawnGalaxies:
+    """The draw of `HODModel.populate` at these mean numbers, of haloes that are in order.
+
+    Raises
+    ------
+    ValueError
+        If more satellites than fit in memory would be made.
+    """
+    row = np.arange(len(mean_ncen))
+    refuse_number(float(mean_nsat.sum()))
+    centrals = np.flatnonzero(uniforms(seed, "centrals", row) < mean_ncen)
+    n_sat = poisson_quantile(uniforms(seed, "number of satellites", row), mean_nsat)
+    return place_galaxies(haloes, centrals, row, n_sat, seed)
+
+
+def place_galaxies(
+    haloes: Any, centrals: IntArray, row: IntArray, n_sat: IntArray, seed: int
+) -> DrawnGalaxies:
+    """Galaxies of these rows of haloes: `centrals`, and `n_sat` satellites in each of `row`."""
+    host = np.repeat(row, n_sat)
+    rank = np.arange(host.size) - np.repeat(np.cumsum(n_sat) - n_sat, n_sat) + 1
+    u = {
+        name: uniforms(seed, f"satellite {name}", host, rank)
+        for name in ("radius", "height", "azimuth")
+    }
+    scaled = nfw_radius(u["radius"], haloes.concentration[host])
+    direction = directions(u["height"], u["azimuth"])
+    place = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
+    place = checks.boxed(place, float(haloes.boxsize), Origin(), wrap=True)
+    position = np.concatenate([haloes.position[centrals], place])
+    return DrawnGalaxies(centrals, host, rank, direction, scaled, position)
+
+
+def nfw_radius(u: npt.ArrayLike, concentration: npt.ArrayLike) -> FloatArray:
+    """r/Rvir within which a part `u` of the mass of an NFW halo lies: the exact inverse CDF.
+
+    y = -1 - 1/W(-exp(-1 - u m(c))) with W the principal branch of Lambert's function,
+    m(c) = ln(1 + c) - c/(1 + c) and y = c r/Rvir.
+
+    Parameters
+    ----------
+    u : array_like
+        In [0, 1].
+    concentration : array_like
+        Above 0.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks.satellites import nfw_radius
+    >>> nfw_radius([0.0, 0.5, 1.0], 7.0).round(6).tolist()
+    [0.0, 0.402998, 1.0]
+    """
+    u = np.asarray(u, dtype=np.float64)
+    c = np.asarray(concentration, dtype=np.float64)
+    m = u * _nfw_mass(c)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = -1 - 1 / special.lambertw(-np.exp(-1 - m)).real
+    # At the branch point W loses half its digits: there by the series, and a step of Newton's
+    # method on m(y) mends both.
+    root = np.sqrt(2 * m)
+    y = np.where(m < 1e-3, root * (1 + root * (2 / 3 + root * 13 / 36)), y)
+    for _ in range(2):
+        positive = np.where(y > 0, y, 1.0)
+        step = (_nfw_mass(positive) - m) * (1 + positive) ** 2 / positive
+        y = np.where(y > 0, y - step, 0.0)
+    return np.asarray(np.clip(y / c, 0.0, 1.0))
+
+
+def _nfw_mass(y: FloatArray) -> FloatArray:
+    # Below 0.02 the difference cancels; y^2/2 - 2 y^3/3 + ... does not.
+    series = np.zeros_like(y)
+    small = np.minimum(y, 0.02)
+    for k in range(11, 1, -1):
+        series = series * -small + (k - 1) / k
+    return np.where(y < 0.02, series * small * small, np.log1p(y) - y / (1 + y))
+
+
+def _counted(u: FloatArray, mean: FloatArray) -> FloatArray:
+    """As `poisson_quantile`, by adding terms: faster than the inverse where means are small."""
+    number = np.zeros(u.shape)
+    term = np.exp(-mean)
+    total = term.copy()
+    left = np.flatnonzero(total < u)
+    k = 0
+    while left.size:
+        k += 1
+        term[left] *= mean[left] / k
+        total[left] += term[left]
+        number[left] = k
+        left = left[total[left] < u[left]]
+    return number
+
+
+def poisson_quantile(u: FloatArray, mean: FloatArray) -> IntArray:
+    """The least number whose cumulative Poisson probability is not below `u`."""
+    number = np.zeros(u.shape, dtype=np.int64)
+    some = u > np.exp(-mean)
+    if some.any():
+        v, lam = u[some], mean[some]
+        k = np.empty(v.shape)
+        # Next to 1, where a step is below the rounding of a sum, terms cannot tell.
+        few = (lam < _FEW) & (v < 1 - 1e-9)
+        k[few] = _counted(v[few], lam[few])
+        k[~few] = np.ceil(special.pdtrik(v[~few], lam[~few]))
+        # Both may round to the wrong side of a whole number.
+        k = np.where((k > 0) & (special.pdtr(np.maximum(k - 1, 0), lam) >= v), k - 1, k)
+        number[some] = np.where(special.pdtr(k, lam) < v, k + 1, k)
+    return number
+
+
+def directions(u1: FloatArray, u2: FloatArray) -> FloatArray:
+    z, phi = 2 * u1 - 1, 2 * np.pi * u2
+    s = np.sqrt((1 - z) * (1 + z))
+    return np.stack([s * np.cos(phi), s * np.sin(phi), z], axis=1)
+
+
+def refuse_number(mean: float) -> None:
+    if not mean < LARGEST_NUMBER:
+        raise ValueError(
+            f"this HOD makes about {mean:.3g} satellites, more than {LARGEST_NUMBER:,}: raise "
+            "logM1, lower alpha, or leave the lightest haloes out"
+        )

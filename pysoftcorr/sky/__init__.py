@@ -1,0 +1,1 @@
+"""Catalogs on the sky, their correlation functions with both errors, and gradients of these."""

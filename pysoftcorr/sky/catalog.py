@@ -1,0 +1,456 @@
+"""Catalogues of positions and shapes on the sky, checked when they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+from astropy.table import Table
+
+from pysoftcorr.core import checks as _checks
+from pysoftcorr.core.checks import FloatArray, Origin
+from pysoftcorr.core.tables import TableSource, open_table
+from pysoftcorr.sky import columns as schemes
+from pysoftcorr.sky import reading as _reading
+from pysoftcorr.sky.columns import Scheme
+
+
+def ra_range(ra: np.ndarray) -> tuple[float, float]:
+    """First and last right ascension in degrees along the shortest arc that holds them all.
+
+    The arc may cross RA 0: it then ends above 360, as 359.5 to 360.5 does.
+    """
+    turned = np.unique(np.mod(ra, 360.0))
+    gaps = np.diff(turned, append=turned[0] + 360.0)
+    widest = int(np.argmax(gaps))
+    start = turned[(widest + 1) % turned.size]
+    return float(start), float(start + 360.0 - gaps[widest])
+
+
+def area(catalog: Catalog) -> float:
+    """Area in square degrees of the box in RA and Dec that holds the catalogue."""
+    lo, hi = ra_range(catalog.ra)
+    sines = np.sin(np.deg2rad([catalog.dec.min(), catalog.dec.max()]))
+    return float((hi - lo) * np.rad2deg(sines[1] - sines[0]))
+
+
+def short(catalog: Catalog) -> str:
+    """One line: kind, name, number, ranges, and which columns there are."""
+    lo, hi = ra_range(catalog.ra)
+    name = f" {catalog.name!r}" if catalog.name else ""
+    n = len(catalog)
+    has = [f for f in catalog.field_names if f not in ("ra", "dec", "w")]
+    if not catalog.unweighted:
+        has.append("w")
+    extra = f", {' '.join(has)}" if has else ""
+    return (
+        f"<{type(catalog).__name__}{name}: {n} object{'s' if n > 1 else ''}, "
+        f"RA {lo:.6g} to {hi:.6g} deg, "
+        f"Dec {catalog.dec.min():.6g} to {catalog.dec.max():.6g} deg{extra}>"
+    )
+
+
+def full(catalog: Catalog) -> str:
+    """The whole summary, several lines."""
+    lo, hi = ra_range(catalog.ra)
+    dec = catalog.dec
+    size = area(catalog)
+    lines = [f"{type(catalog).__name__} {catalog.name or '(unnamed)'}: {len(catalog)} objects"]
+    if catalog.source:
+        lines.append(f"  source      {catalog.source}")
+    if catalog.columns:
+        listed = ", ".join(f"{k} = {v}" for k, v in catalog.columns.items())
+        lines.append(f"  columns     {listed}")
+    lines.append(
+        f"  left out    {catalog.n_unselected} not selected, {catalog.n_flagged} flagged, "
+        f"{catalog.n_dropped} NaN or infinite"
+    )
+    crossing = " (across RA 0)" if hi > 360.0 else ""
+    lines.append(f"  RA          {lo:.6f} to {hi:.6f} deg{crossing}")
+    lines.append(f"  Dec         {dec.min():.6f} to {dec.max():.6f} deg")
+    density = f", {len(catalog) / size:.4g} objects per deg^2" if size > 0 else ""
+    lines.append(f"  area        {size:.4g} deg^2 (bounding box){density}")
+    lines.extend(_shape_lines(catalog))
+    lines.append(_weight_line(catalog))
+    if catalog.extra:
+        lines.append(f"  extra       {', '.join(catalog.extra)}")
+    return "\n".join(lines)
+
+
+def _shape_lines(catalog: Catalog) -> list[str]:
+    pairs = {"ellipticity": ("g1", "g2"), "model": ("g1_model", "g2_model")}
+    lines = []
+    values = {}
+    for label, (first, second) in pairs.items():
+        if first in catalog.field_names:
+            values[label] = getattr(catalog, first) + 1j * getattr(catalog, second)
+    if len(values) == 2:
+        values["star-model"] = values["ellipticity"] - values["model"]
+    for label, e in values.items():
+        mean = np.average(e, weights=catalog.w)
+        rms = np.sqrt(np.average(np.abs(e) ** 2, weights=catalog.w))
+        lines.append(f"  {label:<11} mean {mean.real:+.5f} {mean.imag:+.5f}i, rms {rms:.5f}")
+    if "T" in catalog.field_names and "T_model" in catalog.field_names:
+        star, model = getattr(catalog, "T"), getattr(catalog, "T_model")  # noqa: B009
+        ratio = (star - model) / star
+        mean = np.average(ratio, weights=catalog.w)
+        rms = np.sqrt(np.average(ratio**2, weights=catalog.w))
+        lines.append(f"  dT/T        mean {mean:+.5f}, rms {rms:.5f}")
+    return lines
+
+
+def _weight_line(catalog: Catalog) -> str:
+    w = catalog.w
+    if catalog.unweighted:
+        return "  weights     none (all 1)"
+    effective = w.sum() ** 2 / (w**2).sum()
+    return (
+        f"  weights     {w.min():.4g} to {w.max():.4g}, sum {w.sum():.6g}, "
+        f"effective number {effective:.1f}"
+    )
+
+
+Self = TypeVar("Self", bound="Catalog")
+
+
+class Catalog:
+    """Objects on the sky: positions, and optionally ellipticities and weights.
+
+    Parameters
+    ----------
+    ra, dec : array_like or astropy Quantity, shape (N,)
+        Right ascension and declination. A Quantity's own unit wins over `ra_unit`,
+        `dec_unit`.
+    g1, g2 : array_like, shape (N,), optional
+        Ellipticity in the local (East-West, North) frame, g1 > 0 East-West.
+    w : array_like, shape (N,), optional
+        Weights, at least 0 and not all 0; 1 where not given.
+    ra_unit, dec_unit : str or astropy unit
+        "deg", "rad", "hourangle", "arcmin" or "arcsec".
+    flip_g1, flip_g2 : bool
+        Change the sign of a component, for other conventions.
+    on_bad : {"error", "drop"}
+        What to do with rows that hold NaN, infinity or a masked value: refuse them, or leave
+        them out and warn with the count.
+    name : str, optional
+        A name for print-outs.
+    extra : mapping of str to array_like, optional
+        Further columns of N numbers, kept along and found under ``catalog.extra``.
+
+    Attributes
+    ----------
+    ra, dec : ndarray, shape (N,)
+        Degrees, as given (not wrapped).
+    g1, g2 : ndarray, shape (N,), or None
+    w : ndarray, shape (N,)
+    xyz : ndarray, shape (N, 3)
+        Unit vectors.
+    n_dropped, n_flagged, n_unselected : int
+        Rows left out for bad values, by a flag, and by a selection.
+    columns : dict
+        Which column or expression of the source each field was read from.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, there are no rows, values are not finite, positions are out of
+        range, weights are negative or all zero, or one ellipticity component is missing.
+    TypeError
+        If a column is not made of real numbers.
+
+    Notes
+    -----
+    The arrays are read-only, so that nothing checked or computed here can go stale. Positions
+    are numbers on the sphere, so RA -1 and 359 are the same place.
+
+    Examples
+    --------
+    >>> from pysoftcorr.sky.catalog import Catalog
+    >>> stars = Catalog(ra=[149.9, 150.0, 150.1], dec=[2.0, 2.1, 2.2], name="three stars")
+    >>> stars
+    <Catalog 'three stars': 3 objects, RA 149.9 to 150.1 deg, Dec 2 to 2.2 deg>
+    >>> len(stars[stars.dec > 2.05])
+    2
+    """
+
+    #: What `columns` of `read` may name.
+    _keys: ClassVar[tuple[str, ...]] = ("ra", "dec", "g1", "g2", "w")
+    #: The two components of each ellipticity.
+    _shapes: ClassVar[tuple[tuple[str, str], ...]] = (("g1", "g2"),)
+
+    ra: FloatArray
+    dec: FloatArray
+    g1: FloatArray | None
+    g2: FloatArray | None
+    w: FloatArray
+
+    def __init__(
+        self,
+        *,
+        ra: npt.ArrayLike | u.Quantity,
+        dec: npt.ArrayLike | u.Quantity,
+        g1: npt.ArrayLike | None = None,
+        g2: npt.ArrayLike | None = None,
+        w: npt.ArrayLike | None = None,
+        ra_unit: str | u.UnitBase = "deg",
+        dec_unit: str | u.UnitBase = "deg",
+        flip_g1: bool = False,
+        flip_g2: bool = False,
+        on_bad: str = "error",
+        name: str | None = None,
+        extra: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> None:
+        given = {"ra": ra, "dec": dec, "g1": g1, "g2": g2, "w": w}
+        units = {"ra": ra_unit, "dec": dec_unit}
+        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
+
+    @classmethod
+    def read(
+        cls: type[Self],
+        source: str | PathLike[str] | Any,
+        *,
+        columns: Mapping[str, str | None] | None = None,
+        hdu: int | str | None = None,
+        key: str | None = None,
+        ra_unit: str | u.UnitBase | None = None,
+        dec_unit: str | u.UnitBase | None = None,
+        flip_g1: bool = False,
+        flip_g2: bool = False,
+        select: str | None = None,
+        flag: str | None = None,
+        on_bad: str = "error",
+        extra: Sequence[str] | Mapping[str, str] = (),
+        name: str | None = None,
+    ) -> Self:
+        """Read a catalogue from a file or from a table in memory.
+
+        Parameters
+        ----------
+        source : path, astropy Table, pandas DataFrame, mapping or structured array
+            Files: FITS, HDF5, Parquet, ECSV, CSV or other text, NumPy .npy and .npz.
+        columns : mapping of str to str, optional
+            The column, or expression over columns, of each field, such as
+            ``{"ra": "RA", "g1": "g1_vignet - g1_psfex", "w": "1/sig**2"}``. Fields it does not
+            name are found by their usual names; a field given as None is left out.
+        hdu : int or str, optional
+            FITS extension; the first table where not given.
+        key : str, optional
+            HDF5 group of columns, or compound dataset; the only one where not given.
+        ra_unit, dec_unit : str or astropy unit, optional
+            Instead of the unit stored with the column, or else degrees.
+        flip_g1, flip_g2 : bool
+            Change the sign of a component (of star and model alike).
+        select : str, optional
+            Keep rows where this expression is true: ``"(mag < 24) & (band == 'f115w')"``.
+        flag : str, optional
+            Keep rows where this expression is 0: ``"flag_data | flag_model"``; bits by
+            ``"flags & 6"``.
+        on_bad : {"error", "drop"}
+            As for the class; looked at after `select` and `flag`.
+        extra : sequence or mapping of str
+            Further columns to keep, or name: expression.
+        name : str, optional
+            Name for print-outs; the file's where not given.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError, TypeError
+            As for the class; for an unknown or unreadable format, a missing column (the
+            nearest names are offered), an unknown key, an expression that is not allowed, and
+            when no row is left.
+
+        Examples
+        --------
+        >>> from pysoftcorr.sky.catalog import Catalog
+        >>> table = {"RA": [10.0, 10.1], "DEC": [-5.0, -5.1], "e1": [0.1, 0.0], "e2": [0.0, 0.2]}
+        >>> catalog = Catalog.read(table, columns={"g1": "e1 - 0.05", "g2": "e2"})
+        >>> catalog.g1
+        array([ 0.05, -0.05])
+        """
+        given = dict(columns or {})
+        schemes.check_keys(given, cls._keys)
+        with open_table(source, hdu=hdu, key=key) as table:
+            chosen, scheme = cls._recognise(given, table)
+            n = _reading.row_count(table, chosen)
+            keep, counts = _reading.kept_rows(table, n, select, flag)
+            values = _reading.fields(table, chosen, n, keep)
+            units = _reading.units(table, chosen, {"ra": ra_unit, "dec": dec_unit})
+            wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
+            kept = _reading.fields(table, wanted, n, keep)
+            if scheme is not None and flag is None and select is None:
+                _reading.warn_of_flags(table, scheme, n)
+        origin = Origin(table.label, chosen, np.flatnonzero(keep))
+        catalog = cls.__new__(cls)
+        if name is None and isinstance(source, (str, PathLike)):
+            name = Path(source).name
+        catalog._build(values, units, (flip_g1, flip_g2), on_bad, name, kept, origin)
+        catalog.n_unselected, catalog.n_flagged = counts
+        catalog.scheme = scheme.name if scheme else None
+        return catalog
+
+    @classmethod
+    def _recognise(
+        cls, given: Mapping[str, str | None], table: TableSource
+    ) -> tuple[dict[str, str], Scheme | None]:
+        """Which column or expression each field is read from, and the naming scheme."""
+        return schemes.plain_columns(given, table.names, table.label), None
+
+    # ------------------------------------------------------------------ building
+    def _build(
+        self,
+        given: Mapping[str, Any],
+        units: Mapping[str, Any],
+        flips: tuple[bool, bool],
+        on_bad: str,
+        name: str | None,
+        extra: Mapping[str, Any],
+        origin: Origin,
+    ) -> None:
+        """Check every column and keep them; the one way a catalogue comes to be."""
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"name must be text, not {type(name).__name__}")
+        self._check_presence(given)
+        columns: dict[str, FloatArray] = {}
+        found = dict(units)
+        for field, value in given.items():
+            if value is not None:
+                columns[field], unit = _checks.as_float(field, value, origin)
+                found[field] = unit if unit is not None else units.get(field)
+        more = {k: _checks.as_float(k, v, origin)[0] for k, v in extra.items()}
+        n = _checks.equal_lengths({**columns, **more})
+        angles = {a: _checks.angle_unit(found[a] or "deg", f"{a}_unit") for a in ("ra", "dec")}
+        good = _checks.finite_rows(columns, origin, on_bad)
+        if not good.all():
+            columns = {k: v[good] for k, v in columns.items()}
+            more = {k: v[good] for k, v in more.items()}
+            origin = origin.keep(good)
+        columns["ra"], columns["dec"] = _checks.positions(
+            columns["ra"], columns["dec"], angles, origin
+        )
+        if "w" in columns:
+            _checks.weights(columns["w"], origin)
+        for first, second in self._shapes:
+            if first in columns:
+                _checks.ellipticities(columns, first, second, origin)
+                for component, flip in zip((first, second), flips, strict=True):
+                    if flip:
+                        columns[component] = -columns[component]
+        self._finish(columns, found, origin)
+        self.unweighted = "w" not in columns
+        columns.setdefault("w", np.ones(len(columns["ra"])))
+        self.name, self.source, self.columns = name, origin.source, dict(origin.labels)
+        self.n_dropped = n - len(columns["ra"])
+        self.n_flagged = self.n_unselected = 0
+        self.scheme: str | None = None
+        self._keep(columns, more)
+
+    def _check_presence(self, given: Mapping[str, Any]) -> None:
+        """TypeError or ValueError where a field that must be there is not."""
+        for axis in ("ra", "dec"):
+            if given.get(axis) is None:
+                raise ValueError(f"{axis} is needed: a catalogue has positions")
+        for first, second in self._shapes:
+            for one, other in ((first, second), (second, first)):
+                if given.get(one) is not None and given.get(other) is None:
+                    raise ValueError(f"{one} is given without {other}; an ellipticity needs both")
+
+    def _finish(
+        self, columns: dict[str, FloatArray], units: Mapping[str, Any], origin: Origin
+    ) -> None:
+        """Checks and derived columns of a subclass, on finite rows."""
+
+    def _keep(self, columns: Mapping[str, FloatArray], extra: Mapping[str, FloatArray]) -> None:
+        for values in (*columns.values(), *extra.values()):
+            values.setflags(write=False)
+        self._columns, self.extra = dict(columns), dict(extra)
+        self._xyz: FloatArray | None = None
+        for first, second in self._shapes:
+            for component in (first, second):
+                setattr(self, component, None)
+        for field, values in columns.items():
+            setattr(self, field, values)
+
+    # ------------------------------------------------------------------ what it holds
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """Names of the columns it holds."""
+        return tuple(self._columns)
+
+    @property
+    def xyz(self) -> FloatArray:
+        """Unit vectors towards the objects, shape (N, 3), C-order, computed once."""
+        if self._xyz is None:
+            # Whole turns are taken off in degrees, where that is exact.
+            ra = np.deg2rad(self.ra - 360.0 * np.round(self.ra / 360.0))
+            dec = np.deg2rad(self.dec)
+            xyz = np.empty((len(self), 3))
+            xyz[:, 0] = np.cos(dec) * np.cos(ra)
+            xyz[:, 1] = np.cos(dec) * np.sin(ra)
+            xyz[:, 2] = np.sin(dec)
+            xyz.setflags(write=False)
+            self._xyz = xyz
+        return self._xyz
+
+    @property
+    def e(self) -> npt.NDArray[np.complex128]:
+        """Complex ellipticity g1 + i g2, shape (N,); ValueError where there is none."""
+        if self.g1 is None or self.g2 is None:
+            raise ValueError(f"{self!r} has no ellipticities; give g1 and g2")
+        return self.g1 + 1j * self.g2
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+    def __getitem__(self: Self, index: Any) -> Self:
+        """The catalogue of some of the rows: a mask, indices (repeats allowed), or a slice.
+
+        Raises
+        ------
+        ValueError
+            If no row is left, or a mask has another length.
+        IndexError
+            If an index is out of range.
+        """
+        if not isinstance(index, slice):
+            index = np.atleast_1d(np.asarray(index))
+            if index.size == 0:
+                index = index.astype(np.int64)
+            if index.dtype.kind not in "biu" or index.ndim != 1:
+                raise TypeError("rows are taken by a mask, integers or a slice")
+            if index.dtype == bool and index.size != len(self):
+                raise ValueError(f"a mask of {index.size} rows for a catalogue of {len(self)}")
+        part = object.__new__(type(self))
+        part.__dict__.update(self.__dict__)
+        columns = {k: np.ascontiguousarray(v[index]) for k, v in self._columns.items()}
+        if len(columns["ra"]) == 0:
+            raise ValueError("the selection leaves no rows: a catalogue cannot be empty")
+        part._keep(columns, {k: np.ascontiguousarray(v[index]) for k, v in self.extra.items()})
+        if self._xyz is not None:
+            part._xyz = np.ascontiguousarray(self._xyz[index])
+            part._xyz.setflags(write=False)
+        return part
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError("a catalogue is not iterated over; use its columns, such as .ra")
+
+    def to_table(self) -> Table:
+        """The columns as an astropy Table, positions in degrees."""
+        table = Table({**self._columns, **self.extra}, copy=True)
+        table["ra"].unit = table["dec"].unit = u.deg
+        if self.name:
+            table.meta["name"] = self.name
+        return table
+
+    def summary(self) -> str:
+        """Rows, area, ranges, ellipticities and weights, as text of several lines."""
+        return full(self)
+
+    def __repr__(self) -> str:
+        return short(self)

@@ -1,0 +1,348 @@
+"""Fuzzy c-means on the sphere: memberships, and the clusters that are drawn from them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr._julia import call
+from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.sky.catalog import Catalog
+
+__all__ = ["Clustering", "SoftClustering"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+ASSIGNMENTS = ("greedy", "sampled", "soft", "gumbel")
+GEOMETRIES = ("sphere", "flat")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftClustering:
+    """Settings of fuzzy c-means clustering.
+
+    Objects i and centres k minimise ``J = sum_ik w_i U_ik^m d_ik^2`` with ``sum_k U_ik = 1``
+    (Bezdek 1984; Berman et al. 2025, eqs. 15 to 18): memberships
+    ``U_ik = 1 / sum_j (d_ik/d_jk)^(2/(m-1))`` and centres at the mean weighted by ``U^m``, in
+    turn until they hold still.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters, at most the number of objects.
+    fuzziness : float
+        The exponent m > 1; near 1 memberships become sharp.
+    geometry : {"sphere", "flat"}
+        "sphere": d is the chord, and centres are renormalised means of unit vectors, right
+        across RA 0 and at the poles. "flat": RA and Dec in degrees as plane coordinates, as in
+        the paper, for comparison.
+    tol : float
+        Converged once the Frobenius norm of the change of U falls below it.
+    max_iter : int
+        Most sweeps over the objects.
+    accelerate : bool
+        Once memberships change little from sweep to sweep, extrapolate from the last ones
+        (Anderson 1965). J still never rises, and the minimum is the one that plain sweeps lead
+        to; several times fewer are needed.
+    use_weights : bool
+        Weigh objects by the catalogue's weights; by default all count alike.
+    seed : int, numpy.random.Generator or None
+        For the k-means++ start (Arthur & Vassilvitskii 2007).
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting that is not possible.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.sky.catalog import Catalog
+    >>> from pysoftcorr.sky.clustering import SoftClustering
+    >>> ra = np.r_[np.linspace(10, 10.1, 20), np.linspace(11, 11.1, 20)]
+    >>> fit = SoftClustering(n_clusters=2, seed=1).fit(Catalog(ra=ra, dec=0 * ra))
+    >>> np.sort(fit.ra).round(2)
+    array([10.05, 11.05])
+    >>> fit.memberships.shape, bool(fit.converged)
+    ((40, 2), True)
+    """
+
+    n_clusters: int
+    fuzziness: float = 2.0
+    geometry: str = "sphere"
+    tol: float = 1e-8
+    max_iter: int = 2000
+    accelerate: bool = True
+    use_weights: bool = False
+    seed: Seed = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_clusters", "max_iter"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{name} = {value!r}: must be an integer")
+            if value < 1:
+                raise ValueError(f"{name} = {value}: must be at least 1")
+            object.__setattr__(self, name, int(value))
+        for name in ("fuzziness", "tol"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+                raise TypeError(f"{name} = {value!r}: must be a number")
+            object.__setattr__(self, name, float(value))
+        if not (np.isfinite(self.fuzziness) and self.fuzziness > 1):
+            raise ValueError(
+                f"fuzziness = {self.fuzziness}: must be a number above 1 (2 is usual; "
+                "near 1 clusters become hard)"
+            )
+        if self.geometry not in GEOMETRIES:
+            raise ValueError(f"geometry = {self.geometry!r}: must be one of {GEOMETRIES}")
+        if not self.tol > 0:
+            raise ValueError(f"tol = {self.tol}: must be above 0")
+        object.__setattr__(self, "seed", root_seed(self.seed))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return asdict(self)
+
+    def fit(self, catalog: Catalog, *, centres: npt.ArrayLike | None = None) -> Clustering:
+        """Cluster a catalogue.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            At least `n_clusters` objects.
+        centres : array_like, shape (n_clusters, 2), optional
+            RA and Dec in degrees to start from, instead of a k-means++ draw.
+
+        Returns
+        -------
+        Clustering
+
+        Raises
+        ------
+        ValueError
+            More clusters than objects, or impossible centres.
+
+        Warns
+        -----
+        UserWarning
+            `max_iter` sweeps were not enough.
+        """
+        _check_catalog(catalog)
+        n, c = len(catalog), int(self.n_clusters)
+        if c > n:
+            raise ValueError(
+                f"n_clusters = {c}: more than the {n} objects of the catalogue; ask for at most {n}"
+            )
+        x = coordinates(catalog, self.geometry)
+        w = catalog.w if self.use_weights else np.ones(n)
+        dims = x.shape[1]
+        v = np.empty((dims, c))
+        if centres is None:
+            draws = stream(int(self.seed), "k-means++").random(c)  # type: ignore[arg-type]
+            call("seed_centres", x, dims, n, w, c, draws, v)
+        else:
+            v[:] = self._start(centres).T
+        u = np.empty((n, c))
+        history = np.empty((2, self.max_iter))
+        outcome = np.zeros(2, dtype=np.int64)
+        call(
+            "fuzzy_cmeans", x, dims, n, w, c, float(self.fuzziness), float(self.tol),
+            int(self.max_iter), int(self.accelerate), v, u, history, outcome,
+        )  # fmt: skip
+        sweeps, converged = int(outcome[0]), bool(outcome[1])
+        if not converged:
+            warnings.warn(
+                f"fuzzy c-means: {self.max_iter} sweeps were not enough, the memberships still "
+                f"change by {history[1, sweeps - 1]:.1e} (tol = {self.tol:.1e}); raise max_iter",
+                stacklevel=2,
+            )
+        return Clustering(
+            options=self, centres=np.ascontiguousarray(v.T), memberships=u,
+            objective=history[0, :sweeps].copy(), change=history[1, :sweeps].copy(),
+            converged=converged,
+        )  # fmt: skip
+
+    def _start(self, centres: npt.ArrayLike) -> FloatArray:
+        start = np.asarray(centres, dtype=np.float64)
+        if start.shape != (self.n_clusters, 2):
+            raise ValueError(
+                f"centres has shape {start.shape}: must be ({self.n_clusters}, 2), "
+                "RA and Dec in degrees"
+            )
+        return coordinates(Catalog(ra=start[:, 0], dec=start[:, 1]), self.geometry)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clustering:
+    """A converged (or stopped) fuzzy c-means clustering; made by `SoftClustering.fit`.
+
+    Attributes
+    ----------
+    options : SoftClustering
+        The settings.
+    centres : ndarray, shape (c, 3) or (c, 2)
+        Unit vectors, or RA and Dec in degrees where ``geometry="flat"``.
+    memberships : ndarray, shape (N, c)
+        U; rows sum to 1.
+    objective : ndarray, shape (n_iter,)
+        J of each accepted sweep; it does not rise.
+    change : ndarray, shape (n_iter,)
+        Frobenius norm of the change of U in each sweep.
+    converged : bool
+    """
+
+    options: SoftClustering
+    centres: FloatArray
+    memberships: FloatArray
+    objective: FloatArray
+    change: FloatArray
+    converged: bool
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return len(self.centres)
+
+    @property
+    def n_iter(self) -> int:
+        """Number of accepted sweeps."""
+        return len(self.objective)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return self.options.settings
+
+    @cached_property
+    def ra(self) -> FloatArray:
+        """Right ascension of the centres in degrees, shape (c,)."""
+        if self.centres.shape[1] == 2:
+            return self.centres[:, 0]
+        return np.degrees(np.arctan2(self.centres[:, 1], self.centres[:, 0])) % 360.0
+
+    @cached_property
+    def dec(self) -> FloatArray:
+        """Declination of the centres in degrees, shape (c,)."""
+        if self.centres.shape[1] == 2:
+            return self.centres[:, 1]
+        return np.degrees(np.arctan2(self.centres[:, 2], np.hypot(*self.centres[:, :2].T)))
+
+    @property
+    def xyz(self) -> FloatArray:
+        """Unit vectors of the centres, shape (c, 3)."""
+        if self.centres.shape[1] == 3:
+            return self.centres
+        return Catalog(ra=self.ra, dec=self.dec).xyz
+
+    @property
+    def max_membership(self) -> FloatArray:
+        """Largest membership of each object, shape (N,)."""
+        return self.memberships.max(axis=1)
+
+    @property
+    def entropy(self) -> FloatArray:
+        """Shannon entropy of each object's memberships in nats, shape (N,)."""
+        u = self.memberships
+        return -np.sum(u * np.log(u, out=np.zeros_like(u), where=u > 0), axis=1)
+
+    def predict(self, catalog: Catalog) -> FloatArray:
+        """Memberships of other objects in these centres, shape (N, c)."""
+        _check_catalog(catalog)
+        x = coordinates(catalog, self.options.geometry)
+        u = np.empty((len(x), self.n_clusters))
+        v = np.ascontiguousarray(self.centres.T)
+        call("memberships", x, x.shape[1], len(x), self.n_clusters,
+             float(self.options.fuzziness), v, u)  # fmt: skip
+        return u
+
+    def assign(
+        self,
+        kind: str = "greedy",
+        *,
+        n: int | None = None,
+        temperature: float = 0.1,
+        straight_through: bool = False,
+        seed: Seed = None,
+    ) -> npt.NDArray[Any]:
+        """Assign the objects to clusters by their memberships (Berman et al. 2025, section 2.3).
+
+        Parameters
+        ----------
+        kind : {"greedy", "sampled", "soft", "gumbel"}
+            The cluster of largest membership; one drawn from the memberships; all, in parts; or
+            the relaxed draw ``softmax((log U + g)/temperature)`` with Gumbel noise g.
+        n : int, optional
+            For "sampled": how many draws; None for a single one.
+        temperature : float
+            For "gumbel".
+        straight_through : bool
+            For "gumbel": the single cluster that the relaxed draw falls into as the temperature
+            goes to 0.
+        seed : int, numpy.random.Generator or None
+            For "sampled" and "gumbel".
+
+        Returns
+        -------
+        ndarray
+            Labels, int64 (N,), or (n, N) for `n` draws; shares, float64 (N, c), for "soft" and
+            "gumbel".
+
+        Raises
+        ------
+        ValueError
+            An unknown `kind`, or a setting that is not possible.
+        """
+        u = self.memberships
+        objects, c = u.shape
+        if kind == "soft":
+            return u.copy()
+        if kind == "greedy":
+            labels = np.empty(objects, dtype=np.int64)
+            call("assign_greedy", u, c, objects, labels)
+            return labels - 1
+        if kind == "sampled":
+            draws = 1 if n is None else n
+            if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)):
+                raise TypeError(f"n = {n!r}: must be an integer or None")
+            if draws < 1:
+                raise ValueError(f"n = {n}: must be at least 1")
+            uniform = stream(root_seed(seed), "assignment").random((draws, objects))
+            sampled = np.empty((draws, objects), dtype=np.int64)
+            call("assign_sampled", u, c, objects, draws, uniform, sampled)
+            return sampled[0] - 1 if n is None else sampled - 1
+        if kind == "gumbel":
+            if not temperature > 0:
+                raise ValueError(f"temperature = {temperature}: must be above 0")
+            noise = stream(root_seed(seed), "gumbel").gumbel(size=(objects, c))
+            share = np.empty((objects, c))
+            call("assign_gumbel", u, c, objects, noise, float(temperature),
+                 int(straight_through), share)  # fmt: skip
+            return share
+        raise ValueError(f"kind = {kind!r}: must be one of {', '.join(ASSIGNMENTS)}")
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "not converged"
+        return (
+            f"<Clustering: {len(self.memberships)} objects in {self.n_clusters} clusters, "
+            f"{state} in {self.n_iter} sweeps>"
+        )
+
+
+def _check_catalog(catalog: Catalog) -> None:
+    if not isinstance(catalog, Catalog):
+        raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
+
+
+def coordinates(catalog: Catalog, geometry: str) -> FloatArray:
+    """What is clustered: unit vectors (N, 3), or RA and Dec in degrees (N, 2)."""
+    if geometry == "sphere":
+        return catalog.xyz
+    return np.ascontiguousarray(np.stack([catalog.ra, catalog.dec], axis=1))

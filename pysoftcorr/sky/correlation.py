@@ -1,0 +1,387 @@
+"""Correlation functions on the sphere: xi+-, rho statistics, w(theta), tangential shear.
+
+All take the same options. Without clusters every pair of objects counts once ("naive"); with
+clusters the objects are drawn into them first (Berman et al. 2025, Algorithm 1). The *epistemic*
+error is the spread over sampled assignments, the *aleatoric* one that over resampled objects.
+
+Resampling the objects of a field without any signal overstates the shot noise of its pairs: the
+standard deviation by 1.7 (bootstrap) or 1.4 (jackknife); see `pysoftcorr.sky.resampling`.
+``sigma_shot`` is right in that case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pysoftcorr.sky.binning import Binning
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.estimate import (
+    Measured,
+    Options,
+    as_binning,
+    check_catalogs,
+    check_shears,
+    run,
+)
+from pysoftcorr.sky.pairs import Objects, PairSums, Source, mean, pair_sums
+from pysoftcorr.sky.result import CorrelationSet
+from pysoftcorr.sky.stars import StarCatalog
+
+__all__ = ["gamma_t", "landy_szalay", "rho_statistics", "xi_pm"]
+
+_OPTIONS = """\
+clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
+        None (or 0): all pairs of objects. A number or settings: each catalogue is clustered. A
+        Clustering made before is used as it is (a tuple of them, in order, for two catalogues).
+    assignment : {"greedy", "sampled", "soft"}
+        How objects fall into clusters for the value itself.
+    samples : int
+        Sampled assignments for the epistemic error; needs clusters.
+    bootstrap : int
+        Bootstrap resamples of the objects for the aleatoric error. With clusters, these are kept
+        and filled greedily.
+    jackknife : int, or array_like of int
+        Instead: number of patches, each left out once, or the patch of every object (a tuple of
+        arrays for two catalogues).
+    leave_out : float or (float, int), optional
+        Instead: fraction of the objects left out at random, and how often (100).
+    seed : int, numpy.random.Generator or None
+        The same seed gives the same result for any number of threads.
+    method : {"pairs", "treecorr"}
+        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the
+        pairs of large catalogues; not for `gamma_t`."""
+
+
+def _documented(function: Any) -> Any:
+    function.__doc__ = function.__doc__.replace("{options}", _OPTIONS)
+    return function
+
+
+@_documented
+def xi_pm(
+    catalog: Catalog,
+    bins: Binning | str,
+    *,
+    catalog2: Catalog | None = None,
+    method: str = "pairs",
+    **options: Any,
+) -> CorrelationSet:
+    """Shear-shear correlation functions xi+ and xi-.
+
+    Both shears of a pair are turned to the great circle that joins them; xi+ is the weighted mean
+    of ``g1' conj(g2')``, xi- that of ``g1' g2'`` (Jarvis, Bernstein & Jain 2004; Berman et al.
+    2025, eq. 8 is the real part of xi+). For one catalogue xi+ is the mean of both orders of a
+    pair, so that its imaginary part is zero.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        With g1 and g2.
+    bins : Binning or str
+        Such as "log:0.5:50:20", in arcmin.
+    catalog2 : Catalog, optional
+        Pairs of one object here and one there, instead of pairs within `catalog`.
+    {options}
+
+    Returns
+    -------
+    CorrelationSet
+        "xip" and "xim".
+
+    Raises
+    ------
+    ValueError, TypeError
+        A catalogue without shears, a single catalogue of one object, or an option that is not
+        possible.
+
+    Warns
+    -----
+    UserWarning
+        Bins without pairs: their value is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr import Catalog, xi_pm
+    >>> rng = np.random.default_rng(1)
+    >>> cat = Catalog(ra=rng.uniform(10, 11, 200), dec=rng.uniform(0, 1, 200),
+    ...               g1=np.full(200, 0.1), g2=np.zeros(200))
+    >>> xi_pm(cat, "linear:0:60:3").xip.value.round(4)
+    array([0.01, 0.01, 0.01])
+    """
+    catalogs = {"catalog": catalog} | ({} if catalog2 is None else {"catalog2": catalog2})
+    check_catalogs("xi_pm", least=3 - len(catalogs), **catalogs)
+    check_shears("xi_pm", **catalogs)
+    edges, choices = as_binning(bins), Options.of("xi_pm", options)
+    if _through_treecorr(method, choices):
+        from pysoftcorr.sky import treecorr as _treecorr
+
+        return _treecorr.xi_pm(list(catalogs.values()), edges)
+    sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
+    return run("xi_pm", sources, _shear_shear, edges, choices, {"method": method})
+
+
+@_documented
+def rho_statistics(
+    stars: StarCatalog,
+    bins: Binning | str,
+    *,
+    reference: str = "star",
+    method: str = "pairs",
+    **options: Any,
+) -> CorrelationSet:
+    """The five rho statistics of a model of the point-spread function.
+
+    With the star's ellipticity e, its residual de, and q = e dT/T: rho1 = <de* de>,
+    rho2 = <e* de>, rho3 = <q* q>, rho4 = <de* q>, rho5 = <e* q>, each the xi+ of the two fields
+    (Rowe 2010; Jarvis et al. 2021; Berman et al. 2025, eqs. 2 to 6). Pairs are of different
+    stars; those of two different fields count in both orders.
+
+    Parameters
+    ----------
+    stars : StarCatalog
+    bins : Binning or str
+        Such as "linear:0:45:8", in arcmin.
+    reference : {"star", "model"}
+        Whose ellipticity and size e and T are.
+    {options}
+
+    Returns
+    -------
+    CorrelationSet
+        "rho1" to "rho5".
+
+    Raises
+    ------
+    ValueError, TypeError
+        A catalogue with one star, or an option that is not possible.
+
+    Warns
+    -----
+    UserWarning
+        Bins without pairs: their value is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr import StarCatalog, rho_statistics
+    >>> rng = np.random.default_rng(1)
+    >>> n = 150
+    >>> stars = StarCatalog(ra=rng.uniform(150, 151, n), dec=rng.uniform(2, 3, n),
+    ...     g1=np.full(n, 0.05), g2=np.zeros(n), sigma=np.ones(n),
+    ...     g1_model=np.full(n, 0.04), g2_model=np.zeros(n), sigma_model=np.ones(n))
+    >>> rho = rho_statistics(stars, "linear:0:40:2", clusters=20, samples=10, bootstrap=10, seed=1)
+    >>> rho.rho2.value.round(6)
+    array([0.0005, 0.0005])
+    """
+    if not isinstance(stars, StarCatalog):
+        raise TypeError(f"rho_statistics: stars must be a StarCatalog, not {type(stars).__name__}")
+    check_catalogs("rho_statistics", stars=stars)
+    edges, choices = as_binning(bins), Options.of("rho_statistics", options)
+    fields = stars.fields(reference=reference)
+    if _through_treecorr(method, choices):
+        from pysoftcorr.sky import treecorr as _treecorr
+
+        return _treecorr.rho_statistics(stars, fields, edges, reference)
+    settings = {"reference": reference, "method": method}
+    return run("rho_statistics", [Source.of(stars, fields)], _rho, edges, choices, settings)
+
+
+@_documented
+def landy_szalay(
+    data: Catalog, randoms: Catalog, bins: Binning | str, *, method: str = "pairs", **options: Any
+) -> CorrelationSet:
+    """Angular correlation function of positions, w(theta), by Landy & Szalay (1993).
+
+    ``(DD/ndd - 2 DR/ndr + RR/nrr) / (RR/nrr)`` with weighted counts; ndd and nrr are half the
+    squared sums of weights (so in TreeCorr; pairs of an object with itself make 1/N of that),
+    less the pairs that lie within a cluster, and ndr is the product of both sums. The jackknife
+    cuts its patches out of both catalogues; bootstrap and leave-out resample the data only.
+
+    Parameters
+    ----------
+    data, randoms : Catalog
+    bins : Binning or str
+        Such as "log:0.5:50:20", in arcmin.
+    {options}
+
+    Returns
+    -------
+    CorrelationSet
+        "w"; counts and mean separations are those of the data pairs, ``varshot`` the
+        semi-empirical shot variance that TreeCorr gives.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A catalogue with one object, or an option that is not possible.
+
+    Warns
+    -----
+    UserWarning
+        Bins without pairs of data; bins without pairs of randoms, where w is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr import Catalog, landy_szalay
+    >>> rng = np.random.default_rng(1)
+    >>> data, randoms = (Catalog(ra=rng.uniform(0, 1, n), dec=rng.uniform(0, 1, n))
+    ...                  for n in (500, 2000))
+    >>> bool(np.all(np.abs(landy_szalay(data, randoms, "linear:0:40:4").w.value) < 0.05))
+    True
+    """
+    check_catalogs("landy_szalay", data=data, randoms=randoms)
+    edges, choices = as_binning(bins), Options.of("landy_szalay", options)
+    if _through_treecorr(method, choices):
+        from pysoftcorr.sky import treecorr as _treecorr
+
+        return _treecorr.landy_szalay(data, randoms, edges)
+    sources = [Source.of(data), Source.of(randoms)]
+    settings = {"method": method}
+    return run("landy_szalay", sources, _landy_szalay, edges, choices, settings, fixed=(1,))
+
+
+@_documented
+def gamma_t(
+    lenses: Catalog, sources: Catalog, bins: Binning | str, **options: Any
+) -> CorrelationSet:
+    """Mean tangential shear of sources around lenses.
+
+    Parameters
+    ----------
+    lenses : Catalog
+        Positions and weights.
+    sources : Catalog
+        With g1 and g2.
+    bins : Binning or str
+        Such as "log:0.5:50:20", in arcmin.
+    {options}
+
+    Returns
+    -------
+    CorrelationSet
+        "gamma_t": its value is the tangential shear, its imaginary part the cross shear.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Sources without shears, or an option that is not possible.
+
+    Warns
+    -----
+    UserWarning
+        Bins without pairs: their value is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr import Catalog, gamma_t
+    >>> angle = np.linspace(0, 2 * np.pi, 20, endpoint=False)
+    >>> lens = Catalog(ra=[10.0], dec=[0.0])
+    >>> ring = Catalog(ra=10 + 0.1 * np.cos(angle), dec=0.1 * np.sin(angle),
+    ...                g1=-0.1 * np.cos(2 * angle), g2=0.1 * np.sin(2 * angle))
+    >>> gamma_t(lens, ring, "linear:5:7:1").gamma_t.value.round(4)
+    array([0.1])
+    """
+    check_catalogs("gamma_t", least=1, lenses=lenses, sources=sources)
+    check_shears("gamma_t", sources=sources)
+    if options.pop("method", "pairs") != "pairs":
+        raise ValueError("gamma_t: method must be 'pairs'")
+    edges, choices = as_binning(bins), Options.of("gamma_t", options)
+    both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
+    return run("gamma_t", both, _count_shear, edges, choices, {})
+
+
+def _through_treecorr(method: str, options: Options) -> bool:
+    if method == "pairs":
+        return False
+    if method != "treecorr":
+        raise ValueError(f"method = {method!r}: must be 'pairs' or 'treecorr'")
+    if not options.naive or options.resampling_asked:
+        raise ValueError(
+            "method='treecorr' gives the naive value alone: leave out clusters, samples, "
+            "bootstrap, jackknife and leave_out, or use method='pairs'"
+        )
+    return True
+
+
+# ---- what each estimator makes of the pair sums ------------------------------------------------
+
+
+def _measured(sums: PairSums, product: Any, noise: Any, orders: int = 1) -> Measured:
+    """The mean of one product; `noise` over the weight is its shot variance."""
+    weight = orders * sums.weight
+    return Measured(
+        value=mean(product, sums.weight),
+        npairs=orders * sums.npairs,
+        weight=weight,
+        theta=mean(sums.theta, sums.weight),
+        logtheta=mean(sums.logtheta, sums.weight),
+        varshot=mean(np.broadcast_to(noise, weight.shape).astype(float), weight),
+    )
+
+
+def _shear_shear(
+    objects: Sequence[Objects], bins: Binning, progress: str | None
+) -> dict[str, Measured]:
+    first, second = objects[0], objects[1] if len(objects) > 1 else None
+    sums = pair_sums("gg", first, second, bins, progress)
+    noise = 2 * first.variance()[0] * (second or first).variance()[0]
+    return {
+        name: _measured(sums, sums.products[..., k], noise) for k, name in enumerate(("xip", "xim"))
+    }
+
+
+# fields e, de, q as numbers, in the order of `KINDS` in julia/entry_pairs.jl
+_RHO = {"rho1": (1, 1), "rho2": (1, 0), "rho3": (2, 2), "rho4": (2, 1), "rho5": (2, 0)}
+
+
+def _rho(objects: Sequence[Objects], bins: Binning, progress: str | None) -> dict[str, Measured]:
+    sums = pair_sums("rho", objects[0], None, bins, progress)
+    variance = objects[0].variance()
+    return {
+        name: _measured(
+            sums, sums.products[..., 2 * k], 2 * variance[e] * variance[f], 1 if e == f else 2
+        )
+        for k, (name, (e, f)) in enumerate(_RHO.items())
+    }
+
+
+def _count_shear(
+    objects: Sequence[Objects], bins: Binning, progress: str | None
+) -> dict[str, Measured]:
+    sums = pair_sums("ng", objects[0], objects[1], bins, progress)
+    return {"gamma_t": _measured(sums, sums.products[..., 0], objects[1].variance()[0])}
+
+
+def _landy_szalay(
+    objects: Sequence[Objects], bins: Binning, progress: str | None
+) -> dict[str, Measured]:
+    data, randoms = objects
+    dd = pair_sums("nn", data, None, bins, progress)
+    dr = pair_sums("nn", data, randoms, bins, progress)
+    rr = pair_sums("nn", randoms, None, bins, progress)
+    ndd, nrr = data.norm_auto[:, None], randoms.norm_auto[:, None]
+    ndr = (data.total * randoms.total)[:, None]
+    expected = rr.weight / nrr
+    w = mean(dd.weight / ndd - 2 * dr.weight / ndr + expected, expected)
+    # Increase of the variance by finite randoms, as TreeCorr has it
+    per_dd, per_dr, per_rr = (
+        np.sum(s.weight, axis=1, keepdims=True)
+        / np.maximum(np.sum(s.npairs, axis=1, keepdims=True), 1)
+        for s in (dd, dr, rr)
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        increase = 1 + 2 * ndd / ndr * per_dr / per_dd + ndd / nrr * per_rr / per_dd
+        varshot = mean(per_dd * increase**2 + 0 * expected, ndd * expected)
+    return {
+        "w": Measured(
+            value=w.astype(complex), npairs=dd.npairs, weight=dd.weight,
+            theta=mean(dd.theta, dd.weight), logtheta=mean(dd.logtheta, dd.weight),
+            varshot=varshot,
+        )
+    }  # fmt: skip

@@ -1,0 +1,651 @@
+"""Correlation functions that can be differentiated with respect to every object.
+
+Algorithm 2 of Berman et al. 2025 (arXiv:2504.06174), sections 4 and 6: soft bins (eqs. 22 and 23)
+over pairs of objects or of clusters, with the exact derivative through the clustering.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr._julia import call
+from pysoftcorr.core import options as _options
+from pysoftcorr.core.random import Seed, stream
+from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.clustering import Clustering, SoftClustering
+from pysoftcorr.sky.gravity import SimulationResult
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["SoftCorrelation", "SoftEstimator", "Solution"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: The quantities of an object that the estimate depends on, in the order Julia takes them.
+FIELDS = ("ra", "dec", "g1", "g2", "w")
+
+APPROACHES = {"naive": 0, "soft": 1, "hard": 2, "gumbel": 3}
+THROUGH = {"frozen": 0, "one-step": 1, "implicit": 2, "unrolled": 3}
+WEIGHTINGS = {"sigmoid": 0, "gaussian": 1}
+STATISTICS = {"xip": 0, "xim": 1}
+RULES = {"exact": 0, "literal": 1}
+
+#: Default sharpness of a sigmoid times the bin's width: 10 e-folds from an edge to the middle.
+SIGMOID_WIDTHS = 20.0
+
+
+def soft_bins(bins: Binning | str, weighting: str, sharpness: Any) -> tuple[Binning, FloatArray]:
+    """The bins, and (3, nbins) lower edges, upper edges (arcmin) and sharpness."""
+    binning = Binning.parse(bins) if isinstance(bins, str) else bins
+    if not isinstance(binning, Binning):
+        raise TypeError(
+            f"bins must be a Binning or text such as 'linear:0:45:8', not {type(bins).__name__}"
+        )
+    edges = binning.edges
+    if binning.unit != "arcmin":
+        edges = edges * (RADIANS[binning.unit] / RADIANS["arcmin"])
+    widths = np.diff(edges)
+    if sharpness is None:
+        sharp = (
+            SIGMOID_WIDTHS / widths if weighting == "sigmoid" else 4.0 * math.log(2.0) / widths**2
+        )
+    else:
+        given = np.asarray(sharpness)
+        if given.dtype.kind not in "iuf":
+            raise TypeError(f"sharpness must hold real numbers, not {given.dtype}")
+        if given.shape not in ((), (binning.nbins,)):
+            raise ValueError(
+                f"sharpness has shape {given.shape}: must be one number or one a bin, "
+                f"({binning.nbins},)"
+            )
+        sharp = np.broadcast_to(given.astype(np.float64), (binning.nbins,))
+        bad = np.flatnonzero(~(np.isfinite(sharp) & (sharp > 0)))
+        if bad.size:
+            raise ValueError(
+                f"sharpness = {sharp[bad[0]]:g} of bin {bad[0]}: must be finite and above 0"
+            )
+    return binning, np.ascontiguousarray(np.stack([edges[:-1], edges[1:], sharp]))
+
+
+def clustering_of(
+    clusters: Any, start: Any, fuzziness: float | None, use_weights: bool, seed: Any
+) -> tuple[SoftClustering, FloatArray | None]:
+    """Settings of the clustering, and unit vectors (c, 3) to start it from, if given."""
+    if isinstance(clusters, Clustering):
+        if start is not None:
+            raise ValueError("clusters is a Clustering, which is a start; leave start out")
+        start, clusters = clusters, clusters.options
+    centres = None if start is None else start_of(start)
+    if isinstance(clusters, SoftClustering):
+        if clusters.geometry != "sphere":
+            raise ValueError(
+                f"clusters has geometry={clusters.geometry!r}: only clusters on the sphere can "
+                "be differentiated; use geometry='sphere'"
+            )
+        if fuzziness is not None and fuzziness != clusters.fuzziness:
+            raise ValueError(
+                f"fuzziness = {fuzziness} but clusters has {clusters.fuzziness}; give it once"
+            )
+        options = clusters
+    else:
+        if clusters is None:
+            clusters = 100 if centres is None else len(centres)
+        if isinstance(clusters, bool) or not isinstance(clusters, (int, np.integer)):
+            raise TypeError(
+                f"clusters = {clusters!r}: must be an integer, a SoftClustering or a Clustering"
+            )
+        if clusters < 1:
+            raise ValueError(f"clusters = {clusters}: must be at least 1")
+        options = SoftClustering(
+            n_clusters=int(clusters),
+            fuzziness=2.0 if fuzziness is None else fuzziness,
+            use_weights=use_weights,
+            seed=seed,
+        )
+    if centres is not None and len(centres) != options.n_clusters:
+        raise ValueError(
+            f"start has {len(centres)} centres but clusters = {options.n_clusters}; "
+            "leave clusters out"
+        )
+    return options, centres
+
+
+def start_of(start: Any) -> FloatArray:
+    """Unit vectors of centres given as a Clustering, RA and Dec (c, 2), or vectors (c, 3)."""
+    if isinstance(start, Clustering):
+        return np.ascontiguousarray(start.xyz)
+    given = np.asarray(start)
+    if given.dtype.kind not in "iuf":
+        raise TypeError(f"start must hold real numbers, not {given.dtype}")
+    if given.ndim != 2 or given.shape[1] not in (2, 3) or len(given) == 0:
+        raise ValueError(
+            f"start has shape {given.shape}: must be (c, 2), RA and Dec in degrees, or (c, 3), "
+            "vectors"
+        )
+    if given.shape[1] == 2:
+        return np.ascontiguousarray(Catalog(ra=given[:, 0], dec=given[:, 1]).xyz)
+    vectors = given.astype(np.float64)
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(norm[:, 0]) & (norm[:, 0] > 0)))
+    if bad.size:
+        raise ValueError(f"start: the vector of row {bad[0]} has no direction")
+    return np.ascontiguousarray(vectors / norm)
+
+
+def seed_numbers(seed: int, n_clusters: int) -> FloatArray:
+    """Uniform numbers of the k-means++ start, those that `SoftClustering.fit` draws."""
+    return stream(seed, "k-means++").random(n_clusters)
+
+
+def gumbel_numbers(seed: int, n: int, n_clusters: int) -> FloatArray:
+    """Gumbel numbers (N, c), those that ``Clustering.assign("gumbel", seed=seed)`` draws."""
+    return stream(seed, "gumbel").gumbel(size=(n, n_clusters))
+
+
+# Below this reciprocal condition of the implicit solve its answer has lost half its digits.
+ILL_CONDITIONED = 1e-8
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What an estimate is taken at: objects, the start, and the converged centres."""
+
+    objects: FloatArray  # (5, N): ra, dec, g1, g2 and w in units of `scale`
+    scale: float
+    start: FloatArray  # (3, c)
+    centres: FloatArray  # (3, c)
+    noise: FloatArray  # (N, c), or empty
+
+
+class SoftEstimator:
+    """Checked settings, and the calls that cluster, estimate and differentiate."""
+
+    def __init__(
+        self,
+        bins: Binning | str,
+        *,
+        approach: str = "soft",
+        clusters: int | SoftClustering | Clustering | None = None,
+        through: str = "implicit",
+        weighting: str = "sigmoid",
+        sharpness: float | npt.ArrayLike | None = None,
+        statistic: str = "xip",
+        fuzziness: float | None = None,
+        temperature: float = 0.1,
+        straight_through: bool = False,
+        rule: str = "exact",
+        use_weights: bool = False,
+        seed: Seed = None,
+        start: npt.ArrayLike | Clustering | None = None,
+        max_iter: int = 5000,
+    ) -> None:
+        self.approach = _options.choice("approach", approach, APPROACHES)
+        self.through = _options.choice("through", through, THROUGH)
+        self.weighting = _options.choice("weighting", weighting, WEIGHTINGS)
+        self.statistic = _options.choice("statistic", statistic, STATISTICS)
+        self.rule = _options.choice("rule", rule, RULES)
+        self.temperature = _options.positive("temperature", temperature)
+        self.straight_through = _options.flag("straight_through", straight_through)
+        if self.straight_through and self.approach != "gumbel":
+            raise ValueError(
+                f"straight_through is of approach='gumbel', not of {self.approach!r}; leave it out"
+            )
+        if self.rule == "literal" and self.approach != "hard":
+            raise ValueError(
+                f"rule='literal' is of approach='hard', not of {self.approach!r}; leave it out"
+            )
+        use_weights = _options.flag("use_weights", use_weights)
+        if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)):
+            raise TypeError(f"max_iter = {max_iter!r}: must be an integer")
+        if max_iter < 1:
+            raise ValueError(f"max_iter = {max_iter}: must be at least 1")
+        self.max_iter = int(max_iter)
+        self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
+        self.clustering, self._start = clustering_of(clusters, start, fuzziness, use_weights, seed)
+        self.timings: dict[str, float] = {}
+
+    @property
+    def nbins(self) -> int:
+        """Number of bins."""
+        return self.bins.nbins
+
+    @property
+    def sharpness(self) -> FloatArray:
+        """Sharpness of each bin, shape (nbins,)."""
+        return self._bins[2].copy()
+
+    def __repr__(self) -> str:
+        kind = self.approach
+        if kind != "naive":
+            kind += f", {self.clustering.n_clusters} clusters"
+        if kind.startswith(("soft", "gumbel")):
+            kind += f", {self.through}"
+        return f"<SoftCorrelation: {self.statistic} in {self.bins}, {self.weighting}, {kind}>"
+
+    # ------------------------------------------------------------------ the work
+    def _begin(self) -> float:
+        self.timings = dict.fromkeys(("clustering", "solve", "pairs", "clusters", "total"), 0.0)
+        return time.perf_counter()
+
+    def _solve(self, catalog: Catalog) -> Solution:
+        """Objects and converged centres."""
+        if not isinstance(catalog, Catalog):
+            raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
+        if catalog.g1 is None or catalog.g2 is None:
+            raise ValueError(f"{catalog!r} has no ellipticities; give g1 and g2")
+        n, c = len(catalog), self.clustering.n_clusters
+        # The estimate does not depend on the unit of the weights; products of them must not
+        # leave the range of numbers.
+        scale = float(catalog.w.max())
+        objects = np.stack([catalog.ra, catalog.dec, catalog.g1, catalog.g2, catalog.w / scale])
+        empty = np.empty(0)
+        if self.approach == "naive":
+            return Solution(objects, scale, empty, empty, empty)
+        if c > n:
+            raise ValueError(
+                f"clusters = {c}: more than the {n} objects of the catalogue; ask for at most {n}"
+            )
+        if self._start is not None:
+            start = np.ascontiguousarray(self._start.T)
+        else:
+            start = np.empty((3, c))
+            shares = objects[4] if self.clustering.use_weights else np.ones(n)
+            seed = int(self.clustering.seed)  # type: ignore[arg-type]
+            draws = seed_numbers(seed, c)
+            call("seed_centres", catalog.xyz, 3, n, shares, c, draws, start)
+        centres = start.copy()
+        outcome, left = np.zeros(2, dtype=np.int64), np.zeros(2)
+        plain = self.through == "unrolled" and self.approach != "hard"
+        call(
+            "softcorr_centres", n, objects, c, self.clustering.fuzziness,
+            int(self.clustering.use_weights), int(plain), self.max_iter, centres, outcome, left,
+        )  # fmt: skip
+        self.timings["clustering"] = float(left[1])
+        if not outcome[1]:
+            warnings.warn(
+                f"fuzzy c-means did not converge in {outcome[0]} steps: centres still move by "
+                f"{np.degrees(left[0]) * 60:.1e} arcmin a sweep, and derivatives are not exact; "
+                "raise max_iter or ask for fewer clusters",
+                stacklevel=3,
+            )
+        noise = empty
+        if self.approach == "gumbel":
+            noise = gumbel_numbers(int(self.clustering.seed), n, c)  # type: ignore[arg-type]
+        return Solution(objects, scale, start, centres, noise)
+
+    def _arguments(self, solution: Solution, *, derivative: bool) -> tuple[Any, ...]:
+        """The arguments that describe objects and estimator to Julia."""
+        unrolled = self.through == "unrolled" and self.approach in ("soft", "gumbel")
+        # The value is that of the converged centres whatever they are differentiated through.
+        through = self.through if derivative else "implicit"
+        options = np.array(
+            [
+                APPROACHES[self.approach],
+                THROUGH[through],
+                WEIGHTINGS[self.weighting],
+                STATISTICS[self.statistic],
+                self.straight_through,
+                RULES[self.rule],
+                self.clustering.use_weights,
+                self.max_iter,
+            ],
+            dtype=np.int64,
+        )
+        numbers = np.array([self.clustering.fuzziness, self.temperature])
+        centres = solution.start if unrolled and derivative else solution.centres
+        c = 0 if self.approach == "naive" else self.clustering.n_clusters
+        return (
+            solution.objects.shape[1], solution.objects, c, centres, solution.noise, options,
+            numbers, self.nbins, self._bins,
+        )  # fmt: skip
+
+    def _value(self, solution: Solution) -> FloatArray:
+        sums, seconds = np.empty((3, self.nbins)), np.zeros(1)
+        call("softcorr_value", *self._arguments(solution, derivative=False), sums, seconds)
+        self.timings["pairs"] = float(seconds[0])
+        self._warn_of_empty_bins(sums[0])
+        return sums[0]
+
+    def _pull(
+        self, solution: Solution, cotangents: FloatArray
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """xi, and the gradients (R, N) of R cotangents (R, nbins)."""
+        r, n = len(cotangents), solution.objects.shape[1]
+        value, out = np.empty(self.nbins), np.empty((5, r, n))
+        kind, report = np.zeros(1, dtype=np.int64), np.zeros(5)
+        call(
+            "softcorr_vjp", *self._arguments(solution, derivative=True), r,
+            np.ascontiguousarray(cotangents), value, out, kind, report,
+        )  # fmt: skip
+        self.timings.update(
+            clusters=float(report[0] + report[2]), pairs=float(report[1]), solve=float(report[3])
+        )
+        out[4] /= solution.scale
+        self._warn_of_empty_bins(value)
+        if kind[0] == 2 or report[4] < ILL_CONDITIONED:
+            warnings.warn(
+                "the implicit solve is ill-conditioned (reciprocal condition "
+                f"{report[4]:.0e}): centres are not determined by the objects, and gradients are "
+                "those of a regularised least-squares solution; ask for fewer clusters",
+                stacklevel=3,
+            )
+        elif kind[0] == 1:
+            warnings.warn(
+                "the fixed point of fuzzy c-means is no minimum of its objective (coincident "
+                "centres?): gradients are those of this fixed point, which sweeps from a start "
+                "nearby may leave; ask for fewer clusters or another seed",
+                stacklevel=3,
+            )
+        return value, dict(zip(FIELDS, out, strict=True))
+
+    def _warn_of_empty_bins(self, value: FloatArray) -> None:
+        empty = np.flatnonzero(np.isnan(value))
+        if empty.size:
+            warnings.warn(
+                f"no pairs in bin{'s' if empty.size > 1 else ''} "
+                f"{', '.join(map(str, empty))} of {self.bins}: the value is NaN, the gradient 0",
+                stacklevel=4,
+            )
+
+
+class SoftCorrelation(SoftEstimator):
+    """A shear correlation function in soft bins, and its derivatives.
+
+    In bin b, with theta the separation of two points and W_b its weight in the bin,
+    ``xi_b = sum W_b(theta) w1 w2 Re[g1' conj(g2')] / sum W_b(theta) w1 w2`` over pairs, with the
+    shears turned to the great circle of the pair (for xi-, g2' is not conjugated).
+
+    Parameters
+    ----------
+    bins : Binning or str
+        Such as ``"linear:0:45:8"`` (arcmin).
+    approach : {"soft", "naive", "hard", "gumbel"}
+        What the points are. "soft" (b in the paper): fuzzy clusters at the c-means centres v_k,
+        with weight sum_i U_ik w_i and the mean shear of those weights. "hard" (c): clusters of
+        the objects nearest each centre, at the weighted mean direction of these; derivatives
+        hold the assignment fixed. "gumbel" (a): clusters by relaxed draws
+        ``softmax((log U + g)/temperature)``, at their weighted mean. "naive": the objects.
+    clusters : int, SoftClustering or Clustering, optional
+        Number of clusters (100, or that of `start`), or their settings; a Clustering is also
+        where to start from.
+    through : {"implicit", "one-step", "unrolled", "frozen"}
+        How the converged centres of "soft" and "gumbel" are differentiated. "implicit": exactly,
+        by the implicit function theorem, one solve with the Hessian of the clustering objective.
+        "one-step": one sweep from the converged centres (the paper's approximation). "unrolled":
+        every plain sweep from the start, which is held fixed; exact where converged, slow.
+        "frozen": the centres stay; memberships, means and weights change.
+    weighting : {"sigmoid", "gaussian"}
+        Eq. 22, ``1/(1 + e^(-s (theta - a))) 1/(1 + e^(s (theta - b)))`` for a bin from a to b, or
+        eq. 23 with the centre mended, ``exp(-s (theta - (a + b)/2)^2)``.
+    sharpness : float or array_like, shape (nbins,), optional
+        s, in 1/arcmin ("sigmoid") or 1/arcmin^2 ("gaussian"). By default 20 over the bin's width,
+        which leaves 1 at the middle and 1/2 at the edges, and 4 ln 2 over its square, which leaves
+        1/2 at the edges.
+    statistic : {"xip", "xim"}
+        xi+ or xi-.
+    fuzziness : float, optional
+        m of the c-means, 2 by default. Derivatives at an object that lies on a centre are limits
+        for m < 3; above, memberships have a cusp there and its derivative is taken as 0.
+    temperature : float
+        Of "gumbel".
+    straight_through : bool
+        For "gumbel": the value of the single cluster that an object would fall into, with the
+        derivative of the relaxed draw.
+    rule : {"exact", "literal"}
+        For "hard": the exact gradient at fixed assignment, or the paper's literal rule that the
+        gradient of an object is that of its cluster.
+    use_weights : bool
+        Weigh objects in the clustering too (`SoftClustering`).
+    seed : int, numpy.random.Generator or None
+        Of the k-means++ start and the Gumbel numbers: those of `SoftClustering` and
+        ``Clustering.assign`` with the same seed. Drawn once: an estimate and its re-evaluation
+        use the same numbers.
+    start : array_like, shape (c, 2) or (c, 3), or Clustering, optional
+        Centres to start from, RA and Dec in degrees or vectors, instead of a k-means++ draw. A
+        start keeps neighbouring catalogues on one branch of the clustering's many minima; see
+        `pin`.
+    max_iter : int
+        Most steps to converge the clustering.
+
+    Attributes
+    ----------
+    bins : Binning
+    nbins : int
+    sharpness : ndarray, shape (nbins,)
+    timings : dict of str to float
+        Seconds of the last call: "clustering", "solve" (Hessian and implicit solve), "pairs",
+        "clusters" (shares and their pull-back), "total".
+
+    Raises
+    ------
+    ValueError, TypeError
+        A setting that is not possible.
+
+    Notes
+    -----
+    The clustering is converged to rounding by Newton's method, so that derivatives are those of
+    the re-converged estimate. All derivatives are finite, also for coincident and antipodal
+    objects, an object on a centre and empty clusters. A bin whose weights sum to nothing has
+    value NaN and gradient 0. Results have the same bits for any number of threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.sky.catalog import Catalog
+    >>> from pysoftcorr.sky.differentiable import SoftCorrelation
+    >>> rng = np.random.default_rng(1)
+    >>> stars = Catalog(ra=rng.uniform(0, 1, 60), dec=rng.uniform(0, 1, 60),
+    ...                 g1=rng.normal(0, 0.1, 60), g2=rng.normal(0, 0.1, 60))
+    >>> sc = SoftCorrelation("linear:0:45:3", clusters=10, seed=1).pin(stars)
+    >>> gradient = sc.jacobian(stars)
+    >>> gradient["ra"].shape
+    (3, 60)
+    >>> def moved(h):
+    ...     return Catalog(ra=stars.ra + h * (np.arange(60) == 7), dec=stars.dec,
+    ...                    g1=stars.g1, g2=stars.g2)
+    >>> difference = (sc.value(moved(1e-5)) - sc.value(moved(-1e-5))) / 2e-5
+    >>> bool(np.allclose(difference, gradient["ra"][:, 7], rtol=1e-5))
+    True
+    """
+
+    # ------------------------------------------------------------------ what it gives
+    def value(self, catalog: Catalog) -> FloatArray:
+        """xi of each bin, shape (nbins,).
+
+        Parameters
+        ----------
+        catalog : Catalog
+            With ellipticities; for clusters at least as many objects as clusters.
+
+        Raises
+        ------
+        ValueError
+            No ellipticities, or more clusters than objects.
+        KeyboardInterrupt
+            Interrupted.
+
+        Warns
+        -----
+        UserWarning
+            The clustering did not converge; a bin has no pairs (NaN).
+        """
+        begun = self._begin()
+        value = self._value(self._solve(catalog))
+        self.timings["total"] = time.perf_counter() - begun
+        return value
+
+    def vjp(self, catalog: Catalog, cotangent: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Gradient of ``sum_b cotangent_b xi_b`` with respect to every object.
+
+        Parameters
+        ----------
+        catalog : Catalog
+        cotangent : array_like, shape (nbins,)
+
+        Returns
+        -------
+        dict
+            "ra", "dec" (per degree), "g1", "g2", "w", each of shape (N,).
+
+        Raises
+        ------
+        ValueError
+            As for `value`; a cotangent of another shape.
+
+        Warns
+        -----
+        UserWarning
+            As for `value`; the implicit solve is ill-conditioned, or its fixed point no minimum.
+        """
+        given = np.array(cotangent, dtype=np.float64)
+        if given.shape != (self.nbins,):
+            raise ValueError(f"cotangent has shape {given.shape}: must be ({self.nbins},)")
+        begun = self._begin()
+        _, rows = self._pull(self._solve(catalog), given[None, :])
+        self.timings["total"] = time.perf_counter() - begun
+        return {field: rows[field][0] for field in FIELDS}
+
+    def jvp(self, catalog: Catalog, tangents: Mapping[str, npt.ArrayLike]) -> FloatArray:
+        """Derivative of xi along a change of the objects, shape (nbins,).
+
+        Parameters
+        ----------
+        catalog : Catalog
+        tangents : mapping of str to array_like, shape (N,)
+            The change of some of "ra", "dec" (degrees), "g1", "g2", "w"; 0 for the rest.
+
+        Raises
+        ------
+        ValueError
+            As for `value`; an unknown name, or a tangent of another shape or not finite.
+        """
+        n = len(catalog)
+        along = np.zeros((5, n))
+        for name, change in tangents.items():
+            if name not in FIELDS:
+                raise ValueError(f"tangents has {name!r}: must be among {', '.join(FIELDS)}")
+            given = np.asarray(change, dtype=np.float64)
+            if given.shape != (n,) or not np.isfinite(given).all():
+                raise ValueError(
+                    f"tangents[{name!r}] must be {n} finite numbers; its shape is {given.shape}"
+                )
+            along[FIELDS.index(name)] = given
+        if self.approach == "hard" and self.rule == "literal":
+            rows = self.jacobian(catalog)
+            return np.sum([rows[f] @ along[k] for k, f in enumerate(FIELDS)], axis=0)
+        begun = self._begin()
+        solution = self._solve(catalog)
+        along[4] /= solution.scale
+        out = np.empty((2, self.nbins))
+        call("softcorr_jvp", *self._arguments(solution, derivative=True), along, out)
+        self.timings["total"] = time.perf_counter() - begun
+        self._warn_of_empty_bins(out[0])
+        return out[1]
+
+    def jacobian(self, catalog: Catalog) -> dict[str, FloatArray]:
+        """Gradient of every bin, a dict as of `vjp` with arrays of shape (nbins, N)."""
+        return self.value_and_jacobian(catalog)[1]
+
+    def value_and_jacobian(self, catalog: Catalog) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """`value` and `jacobian` from one clustering."""
+        begun = self._begin()
+        value, rows = self._pull(self._solve(catalog), np.eye(self.nbins))
+        self.timings["total"] = time.perf_counter() - begun
+        return value, rows
+
+    def gradient_G(self, result: SimulationResult) -> FloatArray:
+        """dxi/dG through a simulation, shape (nbins,).
+
+        sum_i dxi/dra_i dra_i/dG + dxi/ddec_i ddec_i/dG.
+
+        Parameters
+        ----------
+        result : SimulationResult
+            Of :meth:`pysoftcorr.sky.gravity.GravitySimulation.run`, with its derivative.
+
+        Raises
+        ------
+        ValueError
+            The run was made with ``derivative=False``; and as for `value`.
+        """
+        if not isinstance(result, SimulationResult):
+            raise TypeError(f"result must be a SimulationResult, not {type(result).__name__}")
+        if result.dra_dG is None or result.ddec_dG is None:
+            raise ValueError("result has no derivative; run the simulation with derivative=True")
+        return self.jvp(result.catalog, {"ra": result.dra_dG, "dec": result.ddec_dG})
+
+    def pin(self, catalog: Catalog) -> SoftCorrelation:
+        """The same estimator, started from the converged centres of `catalog`.
+
+        Fuzzy c-means has many minima, and a k-means++ start may choose another one as soon as an
+        object moves. From converged centres neighbouring catalogues are followed smoothly: for
+        finite differences, optimisation and sampling.
+        """
+        pinned = copy.copy(self)
+        pinned.timings = {}
+        if self.approach != "naive":
+            pinned._start = np.ascontiguousarray(self._solve(catalog).centres.T)
+        return pinned
+
+    def bin_weights(self, theta: npt.ArrayLike) -> FloatArray:
+        """Weight of separations `theta` (arcmin) in every bin, shape (nbins, ...) (Fig. 7)."""
+        given = np.array(theta, dtype=np.float64, order="C")
+        out = np.empty((self.nbins, given.size))
+        gaussian = WEIGHTINGS[self.weighting]
+        call("soft_bin_weights", given.size, given, gaussian, self.nbins, self._bins, out)
+        return out.reshape((self.nbins, *given.shape))
+
+    def torch(
+        self,
+        ra: torch.Tensor,
+        dec: torch.Tensor,
+        g1: torch.Tensor,
+        g2: torch.Tensor,
+        w: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """xi as a node of a torch graph.
+
+        Parameters
+        ----------
+        ra, dec, g1, g2, w : torch.Tensor, shape (N,)
+            As in a `Catalog`, degrees; any floating dtype and device. The work is done in float64
+            on the CPU.
+
+        Returns
+        -------
+        torch.Tensor, shape (nbins,)
+            On the device and of the widest dtype of the inputs. Differentiable once.
+
+        Raises
+        ------
+        ImportError
+            torch is not installed.
+        ValueError, TypeError
+            As for `Catalog` and `value`; an argument that is no floating tensor.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from pysoftcorr.sky.differentiable import SoftCorrelation
+        >>> sc = SoftCorrelation("linear:0:60:2", approach="naive")
+        >>> ra = torch.tensor([10.0, 10.4, 10.8], dtype=torch.float64, requires_grad=True)
+        >>> g = torch.tensor([0.1, 0.2, -0.1], dtype=torch.float64)
+        >>> xi = sc.torch(ra, torch.zeros_like(ra), g, 0 * g)
+        >>> xi.sum().backward()
+        >>> ra.grad.shape
+        torch.Size([3])
+        """
+        from pysoftcorr.sky.torch_node import soft_correlation
+
+        return soft_correlation(self, ra, dec, g1, g2, w)

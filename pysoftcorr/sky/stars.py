@@ -1,0 +1,215 @@
+"""Star catalogues: shapes of stars beside those of the PSF model at their places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import astropy.units as u
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.core import checks as _checks
+from pysoftcorr.core.checks import FloatArray, Origin
+from pysoftcorr.core.tables import TableSource
+from pysoftcorr.sky import columns as schemes
+from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.columns import Scheme
+
+
+class StarCatalog(Catalog):
+    """Stars with their shapes and those of the PSF model at their places.
+
+    What the rho statistics are made of (Rowe 2010; Jarvis et al. 2021; Berman et al. 2025,
+    section 2.1). Takes all that `Catalog` takes; further
+
+    Parameters
+    ----------
+    g1, g2 : array_like, shape (N,)
+        Ellipticity of the star.
+    g1_model, g2_model : array_like, shape (N,)
+        Ellipticity of the PSF model at the star.
+    T, T_model : array_like or Quantity, shape (N,)
+        Sizes of star and model, ``T = 2 sigma^2``, above 0 and in the same unit.
+    sigma, sigma_model : array_like or Quantity, shape (N,)
+        Instead of `T`, `T_model`.
+
+    Attributes
+    ----------
+    T, g1_model, g2_model, T_model : ndarray, shape (N,)
+    scheme : str or None
+        The naming of columns that `read` recognised: "vignet-psfex" (the names of the
+        COSMOS-Web star catalogues), "piff-hsm", "des-piff", "shapepipe" or "plain".
+
+    Raises
+    ------
+    ValueError
+        As for `Catalog`; if a shape or size is missing, or a size is not above 0.
+
+    Examples
+    --------
+    >>> from pysoftcorr.sky.stars import StarCatalog
+    >>> stars = StarCatalog(
+    ...     ra=[10.0, 10.1], dec=[0.0, 0.1], g1=[0.02, 0.01], g2=[0.0, -0.01], T=[2.0, 2.2],
+    ...     g1_model=[0.01, 0.01], g2_model=[0.0, 0.0], T_model=[2.1, 2.2],
+    ... )
+    >>> stars.dT_over_T
+    array([-0.05,  0.  ])
+    """
+
+    _keys = (
+        *("ra", "dec", "w", "g1", "g2", "T", "sigma"),
+        *("g1_model", "g2_model", "T_model", "sigma_model"),
+    )
+    _shapes = (("g1", "g2"), ("g1_model", "g2_model"))
+
+    T: FloatArray
+    g1_model: FloatArray
+    g2_model: FloatArray
+    T_model: FloatArray
+
+    def __init__(
+        self,
+        *,
+        ra: npt.ArrayLike | u.Quantity,
+        dec: npt.ArrayLike | u.Quantity,
+        g1: npt.ArrayLike,
+        g2: npt.ArrayLike,
+        g1_model: npt.ArrayLike,
+        g2_model: npt.ArrayLike,
+        T: npt.ArrayLike | u.Quantity | None = None,
+        T_model: npt.ArrayLike | u.Quantity | None = None,
+        sigma: npt.ArrayLike | u.Quantity | None = None,
+        sigma_model: npt.ArrayLike | u.Quantity | None = None,
+        w: npt.ArrayLike | None = None,
+        ra_unit: str | u.UnitBase = "deg",
+        dec_unit: str | u.UnitBase = "deg",
+        flip_g1: bool = False,
+        flip_g2: bool = False,
+        on_bad: str = "error",
+        name: str | None = None,
+        extra: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> None:
+        given = {"ra": ra, "dec": dec, "w": w, "g1": g1, "g2": g2, "T": T, "sigma": sigma}
+        given |= {"g1_model": g1_model, "g2_model": g2_model}
+        given |= {"T_model": T_model, "sigma_model": sigma_model}
+        units = {"ra": ra_unit, "dec": dec_unit}
+        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
+
+    @classmethod
+    def _recognise(
+        cls, given: Mapping[str, str | None], table: TableSource
+    ) -> tuple[dict[str, str], Scheme | None]:
+        return schemes.star_columns(given, table.names, table.label)
+
+    def _check_presence(self, given: Mapping[str, Any]) -> None:
+        super()._check_presence(given)
+        for sigma, size in schemes.SIZES.items():
+            if given.get(sigma) is not None and given.get(size) is not None:
+                raise ValueError(f"both {size} and {sigma} are given; one says it all")
+            if given.get(sigma) is None and given.get(size) is None:
+                raise ValueError(f"{size} (or {sigma}) is needed for the rho statistics")
+        for field in ("g1", "g2", "g1_model", "g2_model"):
+            if given.get(field) is None:
+                raise ValueError(f"{field} is needed for the rho statistics")
+
+    def _finish(
+        self, columns: dict[str, FloatArray], units: Mapping[str, Any], origin: Origin
+    ) -> None:
+        kinds = {}
+        for sigma, size in schemes.SIZES.items():
+            given = sigma if sigma in columns else size
+            _checks.positive(given, columns[given], origin)
+            kinds[size] = _size_unit(units.get(given), squared=given == sigma)
+            if given == sigma:
+                columns[size] = 2.0 * columns.pop(sigma) ** 2
+        star, model = kinds["T"], kinds["T_model"]
+        if star is not None and model is not None and star != model:
+            try:
+                columns["T_model"] = columns["T_model"] * model.to(star)
+            except u.UnitConversionError:
+                raise ValueError(
+                    f"T is in {star} and T_model in {model}: their ratio needs the same unit"
+                ) from None
+
+    # ------------------------------------------------------------------ for the rho statistics
+    @property
+    def e_model(self) -> npt.NDArray[np.complex128]:
+        """Complex ellipticity of the model, shape (N,)."""
+        return self.g1_model + 1j * self.g2_model
+
+    @property
+    def de(self) -> npt.NDArray[np.complex128]:
+        """Ellipticity of the star less that of the model, complex, shape (N,)."""
+        return self.e - self.e_model
+
+    @property
+    def dT_over_T(self) -> FloatArray:
+        """``(T - T_model) / T``, shape (N,)."""
+        return (self.T - self.T_model) / self.T
+
+    @property
+    def q(self) -> npt.NDArray[np.complex128]:
+        """``e dT/T`` with the star's own quantities, complex, shape (N,)."""
+        return self.e * self.dT_over_T
+
+    def fields(
+        self, *, reference: str = "star"
+    ) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
+        """The three fields whose correlations are rho1 to rho5.
+
+        Parameters
+        ----------
+        reference : {"star", "model"}
+            "star": e and T of the star (Berman et al. 2025, eq. 2 to 6). "model": e of the
+            model, and sizes relative to the model's.
+
+        Returns
+        -------
+        e, de, q : ndarray of complex128, shape (N,)
+            ``e``, ``e_star - e_model``, and ``e dT/T``.
+        """
+        if reference == "star":
+            return self.e, self.de, self.q
+        if reference == "model":
+            ratio = (self.T - self.T_model) / self.T_model
+            return self.e_model, self.de, self.e_model * ratio
+        raise ValueError(f"reference = {reference!r}: must be 'star' or 'model'")
+
+
+def _size_unit(unit: Any, *, squared: bool) -> u.UnitBase | None:
+    """The unit of T from that of the column given; None where it is not known."""
+    if unit is None:
+        return None
+    unit = u.Unit(unit, parse_strict="silent")
+    if isinstance(unit, u.UnrecognizedUnit):
+        return None
+    return unit**2 if squared else unit
+
+
+def demo_stars_path() -> Path:
+    """Where the simulated star catalogue lies: 400 stars, FITS.
+
+    Examples
+    --------
+    >>> from pysoftcorr import demo_stars_path
+    >>> demo_stars_path().name
+    'demo_stars.fits'
+    """
+    return Path(__file__).resolve().parents[1] / "data" / "demo_stars.fits"
+
+
+def demo_stars() -> StarCatalog:
+    """The simulated star catalogue.
+
+    A field like that of COSMOS-Web: a smooth PSF, a PSF model that misses a part correlated over
+    some arcminutes in ellipticity and size, and measurement noise.
+
+    Examples
+    --------
+    >>> from pysoftcorr import demo_stars
+    >>> len(demo_stars())
+    400
+    """
+    return StarCatalog.read(demo_stars_path())

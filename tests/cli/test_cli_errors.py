@@ -1,0 +1,309 @@
+"""The command line with bad input: one line on stderr that says how to mend it, and status 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+from pysoftcorr import demo_stars_path
+from pysoftcorr.cli import main
+
+SMALL = ["--clusters", "10", "--samples", "4", "--bootstrap", "4", "--bins", "linear:0:40:4"]
+
+
+@pytest.fixture(scope="module")
+def table():
+    return Table.read(demo_stars_path())[:40]
+
+
+@pytest.fixture
+def file(tmp_path, table):
+    """Write some of the stars, perhaps with other columns, and give the path."""
+
+    def inner(rows=slice(None), **columns):
+        part = table[rows].copy()
+        for name, values in columns.items():
+            if values is None:
+                part.remove_column(name)
+            else:
+                part[name] = values
+        path = tmp_path / "stars.fits"
+        part.write(path, overwrite=True)
+        return str(path)
+
+    return inner
+
+
+@pytest.fixture
+def fails(capsys):
+    """Run a command that must fail in one line; gives the line."""
+
+    def inner(*arguments, code=2):
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in arguments])
+        said = capsys.readouterr()
+        assert left.value.code == code, said.err
+        assert said.out == ""
+        lines = said.err.strip().splitlines()
+        errors = [line for line in lines if not line.startswith("warning: ")]
+        assert len(errors) == 1, said.err
+        assert errors[0].startswith("error: ")
+        return errors[0]
+
+    return inner
+
+
+def with_nan(table):
+    values = np.array(table["g1_vignet"])
+    values[[3, 7]] = np.nan
+    return values
+
+
+# ---------------------------------------------------------------------- catalogues
+def test_missing_file_and_a_similar_one(fails, file, tmp_path):
+    file()
+    line = fails("rho", tmp_path / "star.fits")
+    assert "no such catalogue" in line
+    assert "stars.fits" in line
+
+
+def test_missing_column_offers_the_nearest(fails, file):
+    line = fails("rho", file(), "--columns", "g1=g1_vinet")
+    assert "no column 'g1_vinet'" in line
+    assert "did you mean g1_vignet" in line
+
+
+def test_unknown_naming_says_which_option_to_give(fails, file):
+    line = fails("rho", file(sig_psfex=None))
+    assert "sig_psfex" in line
+    assert "--columns" in line
+    assert "columns={" not in line
+
+
+def test_unknown_field_and_no_pair(fails, file):
+    assert "unknown key 'q1'" in fails("rho", file(), "--columns", "q1=g1_vignet")
+    assert "FIELD=COLUMN" in fails("rho", file(), "--columns", "g1_vignet")
+    assert "given twice" in fails("rho", file(), "--columns", "g1=a", "--columns", "g1=b")
+
+
+def test_refused_expression_is_told_in_one_line(fails, file):
+    line = fails("rho", file(), "--columns", "g1=__import__('os').getcwd()")
+    assert "calls what is not allowed" in line
+    assert "^" not in line
+
+
+def test_empty_catalogue(fails, file):
+    assert "empty" in fails("rho", file(slice(0, 0)))
+    assert "no row" in fails("rho", file(), "--select", "ra > 300").replace("empty", "no row")
+
+
+def test_one_object(fails, file):
+    assert "more than the 1 objects" in fails("rho", file(slice(0, 1)))
+    assert "at least two" in fails("rho", file(slice(0, 1)), "--clusters", 0, "--bootstrap", 0)
+
+
+def test_nan_with_and_without_on_bad(fails, file, table, capsys):
+    path = file(g1_vignet=with_nan(table))
+    line = fails("rho", path, *SMALL)
+    assert "g1_vignet" in line
+    assert "--on-bad drop" in line
+    with pytest.raises(SystemExit) as left:
+        main(["rho", path, *SMALL, "--on-bad", "drop", "--json"])
+    said = capsys.readouterr()
+    assert left.value.code == 0, said.err
+    assert "warning: dropped 2 of 40 rows" in said.err
+    assert json.loads(said.out)["settings"]["catalogs"][0]["rows"] == 38
+
+
+def test_wrong_unit(fails, file, table):
+    assert "dec" in fails("rho", file(dec=np.array(table["dec"]) * 60))
+    assert "--ra-unit" in fails("rho", file(), "--ra-unit", "rad", "--dec-unit", "deg")
+    assert "no unit of an angle" in fails("rho", file(), "--ra-unit", "parsec")
+
+
+def test_weights(fails, file):
+    assert "negative" in fails("rho", file(), "--columns", "w=-1 + 0*ra")
+    assert "zero in every row" in fails("rho", file(), "--columns", "w=0*ra")
+
+
+def test_no_shears(fails, file):
+    assert "no g1 and g2" in fails("xi", file(), "--clusters", 0)
+
+
+def test_no_table_in_the_file(fails, tmp_path):
+    path = tmp_path / "noise.fits"
+    path.write_bytes(b"SIMPLE  = nonsense")
+    assert "cannot be read as FITS" in fails("rho", path)
+    assert "is a folder" in fails("rho", tmp_path)
+
+
+# ---------------------------------------------------------------------- settings
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--clusters", 41), "--clusters 41: more than the 40 objects"),
+        (("--clusters", -1), "at least 0"),
+        (("--clusters", "many"), "--clusters 'many': must be a whole number"),
+        (("--clusters", 5.5), "must be a whole number"),
+        (("--fuzziness", "two"), "--fuzziness 'two': must be a number"),
+        (("--fuzziness", 1), "--fuzziness 1.0: must be a number above 1"),
+        (("--fuzziness", 0.5), "above 1"),
+        (("--fuzziness", "nan"), "above 1"),
+        (("--bins", "linear:45:0:8"), "bins must increase"),
+        (("--bins", "edges:0,5,5"), "bins must increase"),
+        (("--bins", "45"), "must read"),
+        (("--bins", "log:0:45:8"), "lo > 0"),
+        (("--unit", "parsec"), "must be one of"),
+        (("--samples", 1), "--samples 1: must be 0 (none) or at least 2"),
+        (("--clusters", 0, "--samples", 5), "ask for clusters too"),
+        (("--leave-out", 1.5), "between 0 and 1"),
+        (("--jackknife", 41), "more than the 40 objects"),
+        (("--assignment", "random"), "must be one of greedy, sampled, soft"),
+        (("--geometry", "torus"), "must be one of"),
+        (("--reference", "moon"), "must be one of star, model"),
+        (("--on-bad", "keep"), "must be one of error, drop"),
+        (("--seed", -1), "at least 0"),
+        (("--threads", 0), "at least 1"),
+        (("--hdu", 7), "no HDU"),
+        (("--method", "treecorr", "--clusters", 5), "naive value alone"),
+        (("--cluster", 7), "--cluster"),
+    ],
+)
+def test_settings_that_are_not_possible(fails, file, options, says, monkeypatch):
+    monkeypatch.setenv("PYSOFTCORR_THREADS", "2")
+    assert says in fails("rho", file(), *SMALL[:2], *SMALL[-2:], *options)
+
+
+def test_clusters_of_the_cluster_command(fails, file):
+    assert "at least one cluster" in fails("cluster", file(), "--clusters", 0)
+
+
+def test_usage(fails):
+    assert "--help" in fails("rho")
+    assert "nonsense" in fails("nonsense")
+    assert "--method sideways" in fails("julia", "install", "--method", "sideways")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("clutsers: 5", "unknown key 'clutsers'; did you mean clusters"),
+        ("clusters: 5\nclusters: 6", "clusters is given twice"),
+        ("on_bad: drop\non-bad: drop", "on_bad is given twice"),
+        ("clusters: five", "clusters: 'five' must be a whole number"),
+        ("clusters: 5.5", "must be a whole number"),
+        ("clusters: true", "must be a whole number"),
+        ("fuzziness: '2'", "fuzziness: '2' must be a number"),
+        ("flip_g1: 1", "flip_g1: 1 must be true or false"),
+        ("columns: [ra, dec]", "must be a mapping"),
+        ("columns: {g1: 5}", "must be a field and a column"),
+        ("on_bad: keep", "must be one of error, drop"),
+        ("json: true", "unknown key 'json'"),
+        ("- clusters", "must hold 'setting: value' lines"),
+        ("clusters: [1", "is no YAML at line"),
+        ("!!python/object/apply:os.getcwd []", "is no YAML"),
+    ],
+)
+def test_yaml_file(fails, file, tmp_path, text, says):
+    config = tmp_path / "settings.yaml"
+    config.write_text(text)
+    assert says in fails("rho", file(), "--config", config)
+
+
+def test_no_yaml_file(fails, file, tmp_path):
+    assert "no such settings file" in fails("rho", file(), "--config", tmp_path / "none.yaml")
+
+
+# ---------------------------------------------------------------------- output
+def places(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    return [
+        ("--out", tmp_path / "none" / "rho.h5", "there is no folder"),
+        ("--out", tmp_path / "file" / "rho.h5", "not a folder"),
+        ("--out", tmp_path / "rho.txt", "unknown suffix"),
+        ("--out", tmp_path, "unknown suffix"),
+        ("--plot", tmp_path / "file", "not a folder"),
+        ("--plot", tmp_path / "file" / "figures", "not a folder"),
+    ]
+
+
+def test_output_is_looked_at_before_the_work(fails, file, tmp_path, monkeypatch):
+    from pysoftcorr.cli import estimate
+
+    def never(*_):
+        raise AssertionError("the work had begun")
+
+    monkeypatch.setattr(estimate, "measure", never)
+    for option, place, says in places(tmp_path):
+        assert says in fails("rho", file(), option, place)
+
+
+def test_output_of_the_other_commands(fails, file, tmp_path):
+    assert "use .fits or" in fails("cluster", file(), "--out", tmp_path / "members.ecsv")
+    (tmp_path / "file").write_text("not a folder")
+    assert "not a folder" in fails("demo", "--out", tmp_path / "file")
+
+
+def test_a_folder_that_may_not_be_written_in(fails, file, monkeypatch, tmp_path):
+    def refuse(self, *_, **__):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    path = file()
+    monkeypatch.setattr(Path, "touch", refuse)
+    line = fails("rho", path, "--plot", tmp_path / "figures")
+    assert "cannot write there (Permission denied)" in line
+
+
+# ---------------------------------------------------------------------- our own faults
+def test_our_own_fault_is_one_line_and_status_1(file, monkeypatch, capsys):
+    from pysoftcorr.cli import estimate
+
+    def broken(*_):
+        raise ZeroDivisionError("what now")
+
+    monkeypatch.setattr(estimate, "measure", broken)
+    for more in ([], ["--debug"]):
+        with pytest.raises(SystemExit) as left:
+            main(["rho", file(), *more])
+        said = capsys.readouterr()
+        assert left.value.code == 1
+        assert said.err.strip().splitlines()[-1].startswith("internal error: ZeroDivisionError")
+        assert ("Traceback" in said.err) is bool(more)
+
+
+def test_debug_shows_where(file, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["rho", file(), "--fuzziness", "1", "--debug"])
+    assert left.value.code == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interrupted_work(file, monkeypatch, capsys):
+    from pysoftcorr.cli import estimate
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(estimate, "measure", stopped)
+    with pytest.raises(SystemExit) as left:
+        main(["rho", file()])
+    assert left.value.code == 130
+    assert capsys.readouterr().err == "interrupted: the work was not finished\n"
+
+
+def test_no_julia_names_the_command_that_mends_it(fresh, file, tmp_path):
+    done = fresh(
+        f"from pysoftcorr.cli import main; main(['rho', {file()!r}, '--clusters', '5'])",
+        ok=False,
+        PYSOFTCORR_JULIA_HOST="libjulia",
+        PYSOFTCORR_JULIA=str(tmp_path / "nowhere"),
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "softcorr julia install" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

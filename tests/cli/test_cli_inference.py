@@ -1,0 +1,238 @@
+"""``softcorr posterior`` and ``softcorr minimise``, and the descent itself."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("pyro")
+pytest.importorskip("arviz")
+from helpers.analytic_emulator import HOD, AnalyticEmulator  # noqa: E402
+from pysoftcorr.emulator import Emulator  # noqa: E402
+from pysoftcorr.inference import (  # noqa: E402
+    LogPosterior,
+    Minimisation,
+    Normal,
+    Observation,
+    Posterior,
+    minimise,
+    sample_posterior,
+)
+from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
+
+EDGES = np.geomspace(0.3, 12.0, 7)
+
+
+# ---------------------------------------------------------------------- descent
+def test_quadratic_within_bounds():
+    def loss(p):
+        return (p["x"] - 0.3) ** 2 + 2 * (p["y"] - 4.0) ** 2 + 0.5 * (p["x"] - 0.3) * (p["y"] - 4)
+
+    bounds = {"x": (-1, 1), "y": None}
+    for method in ("adam", "lbfgs"):
+        found = minimise(loss, bounds, start={"y": 1.0}, method=method)
+        assert found.best["x"] == pytest.approx(0.3, abs=2e-3)
+        assert found.best["y"] == pytest.approx(4.0, abs=2e-3)
+        assert found.trace[0].tolist() == [0.0, 1.0]
+        x, y = found.trace.T
+        np.testing.assert_allclose(found.loss, loss({"x": x, "y": y}), rtol=1e-12)
+        np.testing.assert_allclose(
+            found.gradient[:, 0], 2 * (x - 0.3) + 0.5 * (y - 4), rtol=1e-9, atol=1e-12
+        )
+    assert found.converged
+    assert found.steps < 30  # L-BFGS
+
+
+def test_a_minimum_on_the_bound_is_approached_but_never_passed():
+    found = minimise(lambda p: p["x"], {"x": (-0.5, 2.0)}, steps=800)
+    assert found.trace.min() >= -0.5
+    assert found.best["x"] == pytest.approx(-0.5, abs=5e-3)
+    assert (np.diff(found.loss) <= 1e-12).all()
+
+
+def test_parameters_that_made_the_data_are_found():
+    emulator = AnalyticEmulator()
+    truth = {"mu_cen": 0.45, "mu_sat": -0.25}
+    params = torch.tensor([*truth.values(), *HOD.values()], dtype=torch.float64)
+    made = emulator.mean_and_std(params)
+    values = {name: made[name][0].numpy() for name in ("omega", "eta")}
+    errors = {name: np.full(6, 0.01) for name in values}
+    density = LogPosterior(emulator, Observation(emulator.edges, **values, errors=errors),
+                           fixed=HOD)  # fmt: skip
+    found = minimise(density, method="lbfgs", tolerance=1e-9)
+    assert found.converged
+    for name, value in truth.items():
+        assert found.best[name] == pytest.approx(value, abs=1e-5)
+    assert found.loss.min() < 1e-8
+    # -ln likelihood is half of chi2, and what normalises it.
+    likelihood = minimise(density, method="lbfgs", objective="likelihood", steps=1)
+    constant = 0.5 * 12 * np.log(2 * np.pi * 0.01**2)
+    assert likelihood.loss[0] == pytest.approx(found.loss[0] / 2 + constant, rel=1e-12)
+
+
+def test_prior_pulls():
+    emulator = AnalyticEmulator()
+    free = ("mu_cen", "logM1")  # the stand-in does not depend on log M1
+    fixed = {"mu_sat": 0.1, **{k: v for k, v in HOD.items() if k != "logM1"}}
+    density = LogPosterior(
+        emulator, Observation.unaligned(emulator.edges), free=free, fixed=fixed,
+        priors={"logM1": Normal(13.2, 0.2)},
+    )  # fmt: skip
+    found = minimise(density, objective="posterior", start={"logM1": 13.5}, method="lbfgs")
+    assert found.best["logM1"] == pytest.approx(13.2, abs=1e-4)
+
+
+def test_trace_in_a_file(tmp_path):
+    found = minimise(lambda p: (p["x"] - 0.3) ** 2, {"x": (-1, 1)}, steps=20)
+    found.write(tmp_path / "t.ecsv")
+    back = Minimisation.read(tmp_path / "t.ecsv")
+    for name in ("trace", "loss", "gradient"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
+    assert back.to_dict() == found.to_dict()
+    (tmp_path / "no.ecsv").write_text("x\n1\n")
+    with pytest.raises(ValueError, match="holds no trace"):
+        Minimisation.read(tmp_path / "no.ecsv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "text"),
+    [
+        ((3,), {}, TypeError, "loss must be a function"),
+        ((lambda p: p["x"],), {}, ValueError, "bounds must be given"),
+        ((lambda p: p["x"], {"x": (1, 0)}), {}, ValueError, r"bounds of x = \(1, 0\)"),
+        ((lambda p: p["x"], {"x": (0, 1)}), {"start": {"x": 1.0}}, ValueError, "not on them"),
+        ((lambda p: p["x"], {"x": None}), {}, ValueError, "start of x must be given"),
+        ((lambda p: p["x"], {"x": (0, 1)}), {"start": {"y": 1.0}}, ValueError, "y is not among"),
+        ((lambda p: p["x"], {"x": (0, 1)}), {"method": "sgd"}, ValueError, "method = 'sgd'"),
+        ((lambda p: p["x"], {"x": (0, 1)}), {"steps": 0}, ValueError, "steps = 0"),
+        ((lambda p: p["x"], {"x": (0, 1)}), {"learning_rate": 0}, ValueError, "learning_rate = 0"),
+        ((lambda p: 3.0, {"x": (0, 1)}), {}, TypeError, "must give a torch scalar"),
+        ((lambda p: (p["x"] - 1).log(), {"x": (0, 1)}), {}, ValueError,
+         "not finite.*at step 0, x = 0.5"),
+    ],
+)  # fmt: skip
+def test_bad_descents(arguments, options, error, text):
+    with pytest.raises(error, match=text):
+        minimise(*arguments, **options)
+
+
+# ---------------------------------------------------------------------- commands
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.h5"
+    Emulator.untrained("response", edges=EDGES, seed=1).save(path)
+    return path
+
+
+SHORT = ["--chains", 2, "--warmup", 30, "--draws", 20]
+
+
+def test_posterior_is_that_of_the_api(run, model, tmp_path):
+    out, figures = tmp_path / "p.nc", tmp_path / "figures"
+    code, said, err = run("posterior", "--hod", "mstar9.5", "--emulator", model, *SHORT, "--seed",
+                          5, "--out", out, "--plot", figures, "--json")  # fmt: skip
+    assert code == 0, err
+    document = json.loads(said)
+    emulator = Emulator.load(model)
+    wanted = sample_posterior(emulator, Observation.unaligned(emulator.edges), chains=2, warmup=30,
+                              draws=20, seed=5, fixed=HODModel.preset("mstar9.5"))  # fmt: skip
+    np.testing.assert_allclose(Posterior.read(out).samples, wanted.samples, rtol=1e-10)
+    row = wanted.diagnostics()["mu_cen"]
+    assert document["parameters"]["mu_cen"]["mean"] == pytest.approx(row["mean"], rel=1e-10)
+    assert document["fixed"]["logMmin"] == 11.61
+    assert {path.name for path in figures.iterdir()} == {
+        "corner.png", "correlations.png", "trace.png",
+    }  # fmt: skip
+    assert "warning: emulator: " in err  # so few draws
+
+
+def test_posterior_with_its_check(run, model, tmp_path):
+    haloes = tmp_path / "haloes.h5"
+    HaloCatalog.simulate(50.0, 32, mmin=5e11, seed=3).write(haloes)
+    code, said, err = run("posterior", "--hod", "mstar10.0", "--emulator", model, *SHORT,
+                          "--check", haloes, "--realisations", 2)  # fmt: skip
+    assert code == 0, err
+    assert said.startswith("emulator:\n")
+    assert "\nsimulation:\n" in said
+    for word in ("mu_cen", "mu_sat", "r-hat", "ESS bulk", "acceptance", "divergences"):
+        assert said.count(word) == 2
+
+
+def test_data_fixed_values_and_priors(run, model, tmp_path):
+    emulator = Emulator.load(model)
+    from astropy.table import Table
+
+    path = tmp_path / "data.ecsv"
+    Table({"r_lo": EDGES[:-1], "r_hi": EDGES[1:], "omega": np.zeros(6), "eta": np.zeros(6),
+           "omega_err": np.full(6, 0.01), "eta_err": np.full(6, 0.02)}).write(path)  # fmt: skip
+    fixed = {name: float(np.mean(emulator.bounds[name])) for name in emulator.names[3:]}
+    options = [t for name, value in fixed.items() for t in ("--fixed", f"{name}={value}")]
+    code, said, err = run(
+        "posterior", "--data", path, "--emulator", model, *options, *SHORT, "--json",
+        "--free", "mu_cen,mu_sat,logMmin", "--prior", "logMmin=truncated:12:0.2:11.5:12.5",
+    )  # fmt: skip
+    assert code == 0, err
+    document = json.loads(said)
+    assert list(document["parameters"]) == ["mu_cen", "mu_sat", "logMmin"]
+    assert document["priors"]["logMmin"]["kind"] == "TruncatedNormal"
+    assert document["statistics"] == ["omega", "eta"]
+    assert document["settings"]["noise"] == "data"
+
+
+def test_minimise_by_command(run, model, tmp_path):
+    out = tmp_path / "t.ecsv"
+    code, said, err = run("minimise", "--hod", "mstar10.0", "--emulator", model, "--start",
+                          "mu_cen=0.5", "--method", "lbfgs", "--out", out, "--plot", tmp_path,
+                          "--json")  # fmt: skip
+    assert code == 0, err
+    document = json.loads(said)
+    assert document["start"] == {"mu_cen": 0.5, "mu_sat": 0.0}
+    assert document["loss"] < 1e-4  # omega = 0 without alignments
+    assert len(Minimisation.read(out).loss) == document["steps"] + 1
+    assert (tmp_path / "minimisation.png").exists()
+
+
+def test_what_is_refused(fails, model, tmp_path):
+    where = ["--emulator", model]
+    assert "--hod" in fails("posterior", *where)
+    assert "no such file" in fails("posterior", "--data", tmp_path / "none.ecsv", *where)
+    assert "mu_sat = nan must be finite" in fails(
+        "posterior", "--hod", "mstar10.0", "--free", "mu_cen", "--fixed", "mu_sat=nan", *where
+    )
+    assert "--fixed mu_sat=x: must be a number" in fails(
+        "posterior", "--hod", "mstar10.0", "--free", "mu_cen", "--fixed", "mu_sat=x", *where
+    )
+    assert "must read uniform" in fails(
+        "posterior", "--hod", "mstar10.0", "--prior", "mu_cen=flat", *where
+    )
+    assert "unknown suffix" in fails("posterior", "--hod", "mstar10.0", "--out", "p.txt", *where)
+    assert "--check" in fails(
+        "posterior", "--hod", "mstar10.0", "--epistemic", "--check", "h.h5", *SHORT, *where
+    )
+    assert "--start mu_cen=a" in fails(
+        "minimise", "--hod", "mstar10.0", "--start", "mu_cen=a", *where
+    )
+    path = tmp_path / "bins.ecsv"
+    from astropy.table import Table
+
+    Table({"r_lo": [0.1, 1.0], "r_hi": [1.0, 2.0], "omega": [0.0, 0.0]}).write(path)
+    said = fails("posterior", "--data", path, "--hod", "mstar10.0", *where)
+    assert "the data have 2 bins" in said
+
+
+def test_help_imports_nothing_heavy(fresh):
+    code = """
+        import sys
+        import pysoftcorr.inference
+        from pysoftcorr.cli import main
+        try:
+            main(["posterior", "--help"])
+        except SystemExit as left:
+            assert left.code == 0
+        heavy = {"torch", "pyro", "arviz", "matplotlib", "h5py"} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    assert "--prior" in fresh(code).stdout

@@ -1,0 +1,1 @@
+"""Twins, small catalogs and stand-ins shared by the tests."""

@@ -1,0 +1,415 @@
+"""NUTS against grids, emcee and Pyro's own; posteriors without an emulator; files and figures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pyro = pytest.importorskip("pyro")
+arviz = pytest.importorskip("arviz")
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+from helpers.analytic_emulator import HOD, AnalyticEmulator  # noqa: E402
+from pysoftcorr import plots  # noqa: E402
+from pysoftcorr.emulator import Emulator  # noqa: E402
+from pysoftcorr.inference import (  # noqa: E402
+    LogPosterior,
+    Normal,
+    Observation,
+    Posterior,
+    SimulatedModel,
+    TruncatedNormal,
+    Uniform,
+    sample_posterior,
+)
+from pysoftcorr.mocks import (  # noqa: E402
+    HaloCatalog,
+    HODModel,
+    alignment_sums,
+    expected_correlations,
+)
+from pysoftcorr.plots.posterior import contour_heights  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    return AnalyticEmulator()
+
+
+@pytest.fixture(scope="module")
+def unaligned(emulator):
+    """The paper's experiment on the stand-in: a curved, correlated density with bounds."""
+    return LogPosterior(emulator, Observation.unaligned(emulator.edges), fixed=HOD)
+
+
+@pytest.fixture(scope="module")
+def drawn(unaligned):
+    return sample_posterior(unaligned, chains=4, warmup=300, draws=700, seed=3)
+
+
+def on_grid(density, lows, highs, n=241):
+    """Means, standard deviations and correlation of two parameters by brute force."""
+    axes = [np.linspace(lo, hi, n) for lo, hi in zip(lows, highs, strict=True)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    log_p = density(points)
+    p = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    mean = np.array([(p * points[..., k]).sum() for k in range(2)])
+    centred = points - mean
+    covariance = np.einsum("ij,ijk,ijl->kl", p, centred, centred)
+    sd = np.sqrt(np.diag(covariance))
+    return mean, sd, covariance[0, 1] / sd.prod()
+
+
+def agrees(posterior, mean, sd, correlation=None, sigmas=4.5):
+    """Within so many Monte-Carlo errors; the sd's is sd sqrt(kurtosis - 1)/(2 sqrt(ESS))."""
+    rows = posterior.diagnostics()
+    for k, name in enumerate(posterior.names):
+        row, x = rows[name], posterior.flat[:, k]
+        assert abs(row["mean"] - mean[k]) < sigmas * row["mcse"], name
+        ess = min(row["ess_bulk"], row["ess_tail"])
+        kurtosis = np.mean((x - x.mean()) ** 4) / x.var() ** 2
+        error = row["sd"] * np.sqrt(kurtosis - 1) / (2 * np.sqrt(ess))
+        assert abs(row["sd"] - sd[k]) < sigmas * error, name
+    if correlation is not None:
+        ess = min(row["ess_bulk"] for row in rows.values())
+        found = np.arctanh(np.corrcoef(posterior.flat.T)[0, 1])
+        # Fisher's z; 1.5: its error is that of a normal distribution, which this is not.
+        assert abs(found - np.arctanh(correlation)) < 1.5 * sigmas / np.sqrt(ess)
+
+
+# ---------------------------------------------------------------------- against other samplers
+def test_nuts_against_a_grid(unaligned, drawn):
+    mean, sd, correlation = on_grid(unaligned, (-1, -1), (1, 1))
+    assert correlation < -0.5
+    agrees(drawn, mean, sd, correlation)
+    assert drawn.divergences == 0
+    assert drawn.problems() == []
+    assert drawn.settings["compiled"]
+    assert drawn.settings["closed_form"]
+
+
+def test_nuts_against_emcee(emulator):
+    """Other priors, a covariance, parameters of the HOD."""
+    emcee = pytest.importorskip("emcee")
+    free = ("mu_cen", "logMmin", "alpha")
+    priors = {"mu_cen": TruncatedNormal(0.2, 0.5, -1, 1), "logMmin": Normal(12.0, 0.1),
+              "alpha": Uniform(0.7, 1.3)}  # fmt: skip
+    truth = torch.tensor([0.4, 0.3, *HOD.values()], dtype=torch.float64)
+    made = emulator.mean_and_std(truth)
+    rng = np.random.default_rng(1)
+    values = {n: made[n][0].numpy() * (1 + 0.05 * rng.normal(size=6)) for n in ("xi", "omega")}
+    sigma = np.concatenate([0.3 * np.abs(v) + 1e-3 for v in values.values()])
+    shape = 0.4 ** np.abs(np.subtract.outer(np.arange(12), np.arange(12)))
+    data = Observation(emulator.edges, **values, covariance=shape * np.outer(sigma, sigma))
+    fixed = {**{k: v for k, v in HOD.items() if k not in free}, "mu_sat": 0.3}
+    density = LogPosterior(emulator, data, free=free, fixed=fixed, priors=priors)
+    found = sample_posterior(density, chains=2, warmup=300, draws=1000, seed=1, mass="diagonal")
+
+    walkers = 24
+    start = density.priors.draw(walkers, rng)
+    sampler = emcee.EnsembleSampler(walkers, 3, density, vectorize=True)
+    sampler._random.seed(4)
+    sampler.run_mcmc(start, 2000)
+    chain = sampler.get_chain(discard=400)
+    ess = chain.shape[0] * walkers / sampler.get_autocorr_time(tol=0).max()
+    theirs = chain.reshape(-1, 3)
+    rows = found.diagnostics()
+    for k, name in enumerate(density.names):
+        row, sd = rows[name], theirs[:, k].std()
+        error = np.hypot(row["mcse"], sd / np.sqrt(ess))
+        assert abs(row["mean"] - theirs[:, k].mean()) < 4.5 * error
+        # Nearly normal: sd's error is sd/sqrt(2 ESS), doubled.
+        error = sd * np.hypot(1 / np.sqrt(row["ess_tail"]), 1 / np.sqrt(ess)) * np.sqrt(2)
+        assert abs(row["sd"] - sd) < 4.5 * error
+    assert found.names == free
+
+
+def test_nuts_against_pyros_own(unaligned):
+    """The same kernel as Pyro wrote it, on the same potential: mean, sd and acceptance."""
+    kernel = pyro.infer.NUTS(potential_fn=lambda z: unaligned.potential(z["u"]), full_mass=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        mcmc = pyro.infer.MCMC(
+            kernel, num_samples=400, warmup_steps=200, disable_progbar=True,
+            initial_params={"u": torch.zeros(2, dtype=torch.float64)},
+        )  # fmt: skip
+        mcmc.run()
+    theirs = unaligned.priors.physical(mcmc.get_samples()["u"].numpy())
+    ours = sample_posterior(unaligned, chains=1, warmup=200, draws=400, seed=2)
+    for k, row in enumerate(ours.diagnostics().values()):
+        x = theirs[:, k][None]
+        error = np.hypot(float(arviz.mcse(x)), row["mcse"])
+        assert abs(x.mean() - row["mean"]) < 4.5 * error
+        ess = min(float(arviz.ess(x, method="tail")), row["ess_tail"])
+        assert abs(x.std() - row["sd"]) < 4.5 * row["sd"] * np.sqrt(2 / ess)
+
+
+# ---------------------------------------------------------------------- how it runs
+def test_a_chain_depends_on_its_own_seed_alone(unaligned):
+    """Together or apart, compiled or not: rounding grows along a chain, so only short ones."""
+    options = {"warmup": 5, "draws": 3, "seed": 7}
+    together = sample_posterior(unaligned, chains=3, **options)
+    again = sample_posterior(unaligned, chains=3, **options)
+    np.testing.assert_array_equal(together.samples, again.samples)
+    plain = sample_posterior(unaligned, chains=3, compiled=False, **options)
+    assert not plain.settings["compiled"]
+    np.testing.assert_allclose(plain.samples, together.samples, rtol=1e-6, atol=1e-9)
+    other = sample_posterior(unaligned, chains=3, warmup=5, draws=3, seed=8)
+    assert not np.allclose(other.samples, together.samples)
+
+
+def test_global_random_state_is_left_alone(unaligned):
+    torch.manual_seed(5)
+    before, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    threads = torch.get_num_threads()
+    sample_posterior(unaligned, chains=2, warmup=10, draws=2, seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], numbers)  # noqa: NPY002
+    assert torch.get_num_threads() == threads
+
+
+def test_problems_are_said(emulator, unaligned):
+    short = sample_posterior(unaligned, chains=2, warmup=20, draws=10, seed=1)
+    assert any("effective draws below 100" in text for text in short.problems())
+    single = sample_posterior(unaligned, chains=1, warmup=5, draws=2, seed=1)
+    assert np.isnan(single.diagnostics()["mu_cen"]["r_hat"])
+    assert single.to_dict()["parameters"]["mu_cen"]["r_hat"] is None
+    shallow = sample_posterior(unaligned, chains=1, warmup=5, draws=20, max_tree_depth=1, seed=1)
+    assert shallow.stats["n_steps"].max() == 1
+    assert any("greatest tree depth" in text for text in shallow.problems())
+
+
+def test_the_acceptance_aimed_at_is_reached(unaligned):
+    options = {"chains": 2, "warmup": 400, "draws": 200, "seed": 4}
+    low, high = (sample_posterior(unaligned, target_accept=a, **options) for a in (0.6, 0.95))
+    assert low.acceptance < high.acceptance
+    assert high.acceptance > 0.9
+    assert low.stats["step_size"].max() > high.stats["step_size"].max()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"chains": 0}, ValueError, "chains = 0: must be at least 1"),
+        ({"draws": 1.5}, TypeError, "draws = 1.5: must be a whole number"),
+        ({"mass": "full"}, ValueError, "mass = 'full'"),
+        ({"target_accept": 1.0}, ValueError, "between 0 and 1"),
+        ({"seed": -1}, ValueError, "seed = -1"),
+        ({"free": "alpha"}, TypeError, "free: a LogPosterior has its own"),
+    ],
+)
+def test_bad_settings(unaligned, options, error, text):
+    with pytest.raises(error, match=text):
+        sample_posterior(unaligned, **options)
+
+
+def test_no_start_of_finite_density(emulator):
+    class Broken(AnalyticEmulator):
+        def mean_and_std(self, params):
+            made = super().mean_and_std(params)
+            return {name: (mean * np.nan, std) for name, (mean, std) in made.items()}
+
+    broken = Broken()
+    with pytest.raises(ValueError, match="the posterior density is 0 or NaN at"):
+        sample_posterior(broken, Observation.unaligned(broken.edges), fixed=HOD, seed=1)
+
+
+def test_an_interrupt_leaves_nothing_behind(unaligned, monkeypatch, tmp_path):
+    calls = []
+
+    def interrupted(*_):
+        calls.append(1)
+        if len(calls) > 50:
+            raise KeyboardInterrupt
+        return 0.0
+
+    from pysoftcorr.inference import nuts
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(nuts, "_log_sum", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sample_posterior(unaligned, chains=2, seed=1)
+    assert torch.get_num_threads() == threads
+
+
+# ---------------------------------------------------------------------- without an emulator
+@pytest.fixture(scope="module")
+def haloes():
+    return HaloCatalog.simulate(60.0, 64, mmin=3e11, seed=1)
+
+
+def test_simulated_model_is_the_expectation(haloes):
+    edges = np.geomspace(0.2, 16.0, 8)
+    hod = HODModel.preset("mstar10.0")
+    galaxies = [hod.populate(haloes, seed=s) for s in (1, 2)]
+    noise = {name: np.full(7, 0.01) for name in ("omega", "eta")}
+    model = SimulatedModel([alignment_sums(g, edges=edges) for g in galaxies], hod, noise=noise)
+    for mu in ((0.7, -0.3), (-1.0, 1.0), (0.0, 0.0)):
+        exact = [expected_correlations(g, *mu, edges=edges) for g in galaxies]
+        params = torch.tensor([*mu, *model.hod.values()], dtype=torch.float64)
+        found = model.mean_and_std(params)
+        for name in ("omega", "eta"):
+            wanted = np.mean([getattr(e, name) for e in exact], axis=0)
+            np.testing.assert_allclose(found[name][0], wanted, rtol=1e-9, atol=1e-12)
+            assert (found[name][1] == 0.01).all()
+    np.testing.assert_allclose(model.xi, [expected_correlations(g, 0, 0, edges=edges).xi
+                                          for g in galaxies], rtol=1e-12)  # fmt: skip
+    density = LogPosterior(model, Observation.unaligned(edges), fixed=hod)
+    assert density.closed_form
+    with pytest.raises(ValueError, match="alpha cannot be free: this model has it at 1 alone"):
+        LogPosterior(model, Observation.unaligned(edges), free="mu_cen,alpha", fixed=hod)
+    with pytest.raises(ValueError, match=r"logMmin = 12\.54 is outside"):
+        LogPosterior(model, Observation.unaligned(edges), fixed=HODModel.preset("mstar10.5"))
+
+
+def test_posterior_of_the_simulation_over_an_emulators_noise(haloes):
+    edges = np.geomspace(0.2, 16.0, 8)
+    emulator = Emulator.untrained("response", edges=edges, seed=2)
+    hod = HODModel.preset("mstar10.0")
+    model = SimulatedModel.simulate(haloes, hod, noise=emulator, realisations=2, seed=1)
+    again = SimulatedModel.simulate(haloes, hod, noise=emulator, realisations=2, seed=1)
+    np.testing.assert_array_equal(model.responses, again.responses)
+    params = torch.tensor([0.3, 0.2, *model.hod.values()], dtype=torch.float64)
+    np.testing.assert_allclose(
+        model.mean_and_std(params)["omega"][1],
+        emulator.mean_and_std(params)["omega"][1],
+        rtol=1e-6,
+    )
+    density = LogPosterior(model, Observation.unaligned(edges), fixed=hod)
+    found = sample_posterior(density, chains=2, warmup=200, draws=500, seed=1)
+    mean, sd, _ = on_grid(density, (-1, -1), (1, 1), n=101)
+    agrees(found, mean, sd)
+    assert found.settings["model"]["realisations"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        ({"sums": []}, ValueError, "at least one"),
+        ({"sums": [3]}, TypeError, r"sums\[0\] is no AlignmentSums"),
+        ({"noise": 0.1}, TypeError, "must be an Emulator or a mapping"),
+        ({"noise": {"omega": [0.1]}}, ValueError, "must be 3 numbers above 0"),
+        ({"noise": {"wp": [0.1] * 3}}, ValueError, "'wp' is none of"),
+    ],
+)
+def test_bad_simulations(haloes, change, error, text):
+    hod = HODModel.preset("mstar10.0")
+    if "sums" not in change:
+        galaxies = hod.populate(haloes, seed=1)
+        change["sums"] = [alignment_sums(galaxies, edges=[0.5, 2, 6, 16])]
+    with pytest.raises(error, match=text):
+        SimulatedModel(**{"hod": hod, "noise": {"omega": [0.1] * 3}, **change})
+
+
+# ---------------------------------------------------------------------- files and figures
+@pytest.mark.parametrize("suffix", [".nc", ".h5"])
+def test_what_is_written_is_read(drawn, tmp_path, suffix):
+    path = tmp_path / f"posterior{suffix}"
+    drawn.write(path)
+    back = Posterior.read(path)
+    np.testing.assert_array_equal(back.samples, drawn.samples)
+    assert back.names == drawn.names
+    assert back.to_dict() == drawn.to_dict()
+    for name, value in drawn.stats.items():
+        np.testing.assert_array_equal(back.stats[name], value)
+    for name, value in drawn.curves.items():
+        np.testing.assert_array_equal(back.curves[name], value)
+    np.testing.assert_array_equal(back.observation.vector, drawn.observation.vector)
+    theirs = arviz.from_netcdf(str(path), engine="h5netcdf")
+    assert float(arviz.rhat(theirs)["mu_cen"]) == drawn.diagnostics()["mu_cen"]["r_hat"]
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        drawn.write(path)
+    drawn.write(path, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_covariance_and_dropped_bins_survive_the_file(emulator, tmp_path):
+    values = np.array([0.01, np.nan, 0.0, 0.01, 0.0, 0.0])
+    data = Observation(emulator.edges, omega=values, errors={"omega": np.full(6, 0.01)},
+                       on_bad="drop")  # fmt: skip
+    found = sample_posterior(emulator, data, fixed=HOD, chains=1, warmup=5, draws=5, seed=1)
+    found.write(tmp_path / "p.nc")
+    back = Posterior.read(tmp_path / "p.nc").observation
+    np.testing.assert_array_equal(back.covariance, data.covariance)
+    assert back.rows.tolist() == data.rows.tolist()
+
+
+def test_files_that_are_none(drawn, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError):
+        Posterior.read(tmp_path / "none.nc")
+    (tmp_path / "text.nc").write_text("text")
+    with pytest.raises(ValueError, match="holds no posterior of pysoftcorr"):
+        Posterior.read(tmp_path / "text.nc")
+    with pytest.raises(ValueError, match="unknown suffix"):
+        drawn.write(tmp_path / "p.txt")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        drawn.write(tmp_path / "none" / "p.nc")
+    (tmp_path / "text.nc").unlink()
+
+    def broken(self, path, **options):
+        with open(path, "w") as file:
+            file.write("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(arviz.InferenceData, "to_netcdf", broken)
+    with pytest.raises(KeyboardInterrupt):
+        drawn.write(tmp_path / "p.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_contours_hold_what_they_say():
+    x = np.linspace(-5, 5, 201)
+    density = np.exp(-0.5 * (x[:, None] ** 2 + x**2))
+    heights = contour_heights(density, [0.6827, 0.9545])
+    # In two dimensions a part P lies within r^2 = -2 ln(1 - P).
+    radius = np.sqrt(-2 * np.log(heights / density.max()))
+    np.testing.assert_allclose(radius, np.sqrt(-2 * np.log([0.3173, 0.0455])), atol=0.02)
+
+
+def test_corner_of_several(drawn):
+    figure = plots.plot_corner({"one": drawn, "two": drawn}, truth={"mu_cen": 0.0})
+    axes = [ax for ax in figure.axes if ax.axison]
+    assert len(axes) == 3
+    assert axes[1].get_xlabel() == r"$\mu_\mathrm{cen}$"
+    assert axes[1].get_ylabel() == r"$\mu_\mathrm{sat}$"
+    assert len(axes[1].collections) == 2 * (3 + 1)  # three filled levels and their lines, twice
+    x, y = axes[0].lines[0].get_data()
+    step = x[1] - x[0]
+    assert (y * step).sum() == pytest.approx(1, abs=0.01)
+    assert (x * y * step).sum() == pytest.approx(drawn.flat[:, 0].mean(), abs=0.02)
+    legend = next(ax.get_legend() for ax in figure.axes if ax.get_legend())
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+    with pytest.raises(ValueError, match="names: alpha"):
+        plots.plot_corner(drawn, names=["alpha"])
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        plots.plot_corner(drawn, levels=[1.2])
+
+
+def test_correlations_from_the_posterior(unaligned, drawn):
+    figure = plots.plot_posterior_correlations(drawn, statistics=["omega"])
+    (ax,) = figure.axes
+    median = next(line for line in ax.lines if line.get_label() == "median")
+    np.testing.assert_allclose(median.get_xdata(), drawn.observation.r)
+    np.testing.assert_allclose(median.get_ydata(), np.median(drawn.curves["omega"], axis=0))
+    # The curves are the model at draws: each is found among those of all draws.
+    every = unaligned.predict(drawn.flat)["omega"][0]
+    for curve in drawn.curves["omega"][:20]:
+        assert np.abs(every - curve).max(axis=1).min() < 1e-12
+    with pytest.raises(ValueError, match="wp not among"):
+        plots.plot_posterior_correlations(drawn, statistics=["wp"])
+
+
+def test_traces(drawn):
+    figure = plots.plot_trace(drawn)
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), drawn.samples[1, :, 0])
+    assert len(figure.axes) == 4
