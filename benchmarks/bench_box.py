@@ -24,11 +24,11 @@ EDGES = np.geomspace(0.1, 16.0, 21)
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def catalogue(n: int, boxsize: float = 250.0) -> GalaxyCatalog:
+def catalog(n: int, boxsize: float = 250.0) -> GalaxyCatalog:
     """n galaxies of an HOD with log M* >= 10.0, at their own density where n is 1e5."""
     side = boxsize * (n / 1e5) ** (1 / 3)
-    haloes = HaloCatalog.simulate(side, 64, mmin=3e11, seed=1)
-    galaxies = HODModel.preset("mstar10.0").populate(haloes, seed=1)
+    halos = HaloCatalog.simulate(side, 64, mmin=3e11, seed=1)
+    galaxies = HODModel.preset("mstar10.0").populate(halos, seed=1)
     chosen = np.random.default_rng(1).permutation(len(galaxies))[:n]
     if len(chosen) < n:
         raise SystemExit(f"the box holds {len(galaxies)} galaxies, not {n}: make it larger")
@@ -105,7 +105,7 @@ def against_corrfunc(galaxies: GalaxyCatalog, runs: int) -> None:
 def growth(sizes: tuple[int, ...], runs: int) -> None:
     """Seconds and pairs of larger and larger boxes of one density."""
     for n in sizes:
-        galaxies = catalogue(n)
+        galaxies = catalog(n)
         pairs = int(box_correlations(galaxies, edges=EDGES).npairs.sum())
 
         def ours(galaxies: GalaxyCatalog = galaxies) -> None:
@@ -143,7 +143,7 @@ def peak(n: int) -> float:
 def main() -> None:
     """All comparisons; a number as argument takes fewer galaxies than 1e5."""
     n = int(float(sys.argv[1])) if len(sys.argv) > 1 else 100_000
-    galaxies = catalogue(n)
+    galaxies = catalog(n)
     box_correlations(galaxies[:100], edges=EDGES)  # start and compile
     heading(f"xi, omega, eta of {n:,} galaxies in {galaxies.boxsize:.0f} Mpc/h, 0.1 to 16 Mpc/h")
     against_halotools(galaxies, 3)

@@ -12,7 +12,7 @@ from pysoftcorr import Catalog, SoftClustering
 
 
 def main() -> None:
-    """Two sizes, both started from the same memberships or centres."""
+    """Two sizes, both started from the same memberships or centers."""
     heading("fuzzy c-means, per iteration: scikit-fuzzy / pysoftcorr")
     for n, c, sweeps, runs in ((610, 100, 50, 7), (100_000, 100, 5, 3)):
         rng = np.random.default_rng(1)

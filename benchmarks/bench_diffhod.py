@@ -21,13 +21,13 @@ def main() -> None:
     """``bench_diffhod.py [BOXSIZE] [STEPS]``: 100 Mpc/h and the small preset by default."""
     side = float(sys.argv[1]) if len(sys.argv) > 1 else 100.0
     steps = int(sys.argv[2]) if len(sys.argv) > 2 else 150
-    haloes = HaloCatalog.simulate(side, 128, seed=1)
+    halos = HaloCatalog.simulate(side, 128, seed=1)
     settings = PowerSettings.preset("small", steps=steps, walker_steps=4 * steps)
-    options = {"mesh": settings.mesh, "k_max": settings.k_max, "realisations": 1, "seed": 1}
-    exact = ExactPower(haloes, **options)
+    options = {"mesh": settings.mesh, "k_max": settings.k_max, "realizations": 1, "seed": 1}
+    exact = ExactPower(halos, **options)
     theta = np.array(FIDUCIAL)
     box = (theta - 0.1, theta + 0.1)
-    heading(f"P(k) of {len(haloes):,} haloes in {side:g} Mpc/h, one realisation, one thread")
+    heading(f"P(k) of {len(halos):,} halos in {side:g} Mpc/h, one realization, one thread")
     torch.set_num_threads(1)
     kinds = {
         "relaxed, tau = 0.1": {"tau": 0.1, "bounds": box},
@@ -35,7 +35,7 @@ def main() -> None:
         "reweighted, 16 points a galaxy": {"reference": [*box], "density": 16.0},
     }
     for name, kind in kinds.items():
-        smooth = SmoothPower(haloes, **kind, **options)
+        smooth = SmoothPower(halos, **kind, **options)
 
         def gradient(smooth: SmoothPower = smooth) -> None:
             at = torch.tensor(theta, requires_grad=True)
@@ -50,7 +50,7 @@ def main() -> None:
     heading("effective samples, two processes")
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        made = run_power_experiment(haloes, folder, settings=settings, workers=2)
+        made = run_power_experiment(halos, folder, settings=settings, workers=2)
     print(made.report())
     print(f"\n{time.perf_counter() - begun:.0f} s in all")
 

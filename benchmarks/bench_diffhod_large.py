@@ -1,4 +1,4 @@
-"""DiffHOD on a million haloes: P(k) with gradient on the CPU and, where there is one, the GPU."""
+"""DiffHOD on a million halos: P(k) with gradient on the CPU and, where there is one, the GPU."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def gradient(model: DiffHOD, statistic: str) -> None:
     torch.autograd.grad(total, theta)[0].cpu()
 
 
-def compare(haloes: HaloCatalog, name: str, statistic: str, **options: object) -> None:
+def compare(halos: HaloCatalog, name: str, statistic: str, **options: object) -> None:
     """A line for each device and precision, all timed in turn."""
     works, found = {}, {}
     for device in DEVICES:
         for dtype in (torch.float64, torch.float32):
-            model = DiffHOD(haloes, device=device, dtype=dtype, seed=1, **options)
+            model = DiffHOD(halos, device=device, dtype=dtype, seed=1, **options)
             label = f"{device} {str(dtype).removeprefix('torch.')}"
             works[label] = partial(gradient, model, statistic)
             found[label] = once(works[label])
@@ -48,15 +48,15 @@ def compare(haloes: HaloCatalog, name: str, statistic: str, **options: object) -
 
 
 def main() -> None:
-    """``bench_diffhod_large.py [BOXSIZE]``: 470 Mpc/h by default, a million haloes."""
+    """``bench_diffhod_large.py [BOXSIZE]``: 470 Mpc/h by default, a million halos."""
     side = float(sys.argv[1]) if len(sys.argv) > 1 else 470.0
     small = HaloCatalog.simulate(100.0, 128, seed=1)
-    heading(f"{len(small):,} haloes in 100 Mpc/h, mesh 64, {torch.get_num_threads()} threads")
+    heading(f"{len(small):,} halos in 100 Mpc/h, mesh 64, {torch.get_num_threads()} threads")
     for name, kind in KINDS.items():
         compare(small, name, "power", mesh=64, **kind)
     compare(small, "relaxed, tau = 0.1", "correlations", tau=0.1)
     large = HaloCatalog.simulate(side, 256, mmin=3e11, seed=1)
-    heading(f"{len(large):,} haloes in {side:g} Mpc/h, mesh 256")
+    heading(f"{len(large):,} halos in {side:g} Mpc/h, mesh 256")
     for name, kind in KINDS.items():
         compare(large, name, "power", mesh=256, **kind)
     if "cuda" in DEVICES:

@@ -1,6 +1,6 @@
 """The emulator's forward pass, one call against one simulation, and NUTS against plain Pyro.
 
-The shipped emulator where there is one, else networks of the same sizes that learnt nothing:
+The shipped emulator where there is one, else networks of the same sizes that learned nothing:
 they take the same time. Numbers of draws of NUTS, and of points, may be given: 1000 and 32768.
 """
 
@@ -60,14 +60,14 @@ def forward(emulator: Emulator, points: int, device: str) -> float:
 
 def against_simulation(emulator: Emulator, side: float) -> None:
     """One prediction, with 50 passes and with one, against populate + correlate."""
-    haloes = HaloCatalog.simulate(side, 128, mmin=3e11, seed=1)
+    halos = HaloCatalog.simulate(side, 128, mmin=3e11, seed=1)
     model = HODModel.preset("mstar10.0")
     params = [model.mu_cen, model.mu_sat, model.logMmin, model.sigma_logM, model.logM0,
               model.logM1, model.alpha]  # fmt: skip
     tensor = torch.tensor(params)
 
     def simulate() -> None:
-        box_correlations(model.populate(haloes, seed=1), edges=emulator.edges)
+        box_correlations(model.populate(halos, seed=1), edges=emulator.edges)
 
     def means() -> None:
         with torch.inference_mode():
@@ -75,7 +75,7 @@ def against_simulation(emulator: Emulator, side: float) -> None:
 
     done = in_turn(3, simulation=simulate, predict=lambda: emulator.predict(params), mean=means)
     print(
-        f"  simulation ({side:.0f} Mpc/h, {len(haloes)} haloes) {done['simulation'].median:.2f} s; "
+        f"  simulation ({side:.0f} Mpc/h, {len(halos)} halos) {done['simulation'].median:.2f} s; "
         f"predict with 50 passes {1e3 * done['predict'].median:.1f} ms, "
         f"{ratio(done['simulation'], done['predict'])}; mean and aleatoric error alone "
         f"{1e3 * done['mean'].median:.2f} ms, {ratio(done['simulation'], done['mean'])} ({load()})"

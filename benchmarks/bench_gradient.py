@@ -23,7 +23,7 @@ from pysoftcorr import GravitySimulation, SoftCorrelation
 BINS = "linear:0:160:3"
 CLUSTERS = 100
 GROWTH = (500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
-#: Motion of the centres (radians) at which torch's sweeps stop. Ours go on to 1e-15, which sums
+#: Motion of the centers (radians) at which torch's sweeps stop. Ours go on to 1e-15, which sums
 #: in torch may never reach for their rounding.
 TOL = 1e-12
 
@@ -38,14 +38,14 @@ def sky(n: int):
     return GravitySimulation(n, seed=1).run(derivative=False).catalog
 
 
-def starting_centres(catalog):
+def starting_centers(catalog):
     """The start (c, 3) that every route begins from: k-means++, moved by some arcmin."""
     from pysoftcorr._julia import call
     from pysoftcorr.sky.differentiable import seed_numbers
 
     start = np.empty((3, CLUSTERS))
     draws = seed_numbers(1, CLUSTERS)
-    call("seed_centres", catalog.xyz, 3, len(catalog), np.ones(len(catalog)), CLUSTERS, draws,
+    call("seed_centers", catalog.xyz, 3, len(catalog), np.ones(len(catalog)), CLUSTERS, draws,
          start)  # fmt: skip
     # Off the objects that k-means++ chose: on one the plain twin divides 0 by 0 and ends in NaN.
     start += np.random.default_rng(1).normal(0.0, 1e-3, start.shape)
@@ -89,7 +89,7 @@ def forget_peak() -> float:
 def peak(route: str, n: int) -> None:
     """The work of that process."""
     catalog = sky(n)
-    few, start = sky(CLUSTERS + 20), starting_centres(catalog)
+    few, start = sky(CLUSTERS + 20), starting_centers(catalog)
     if route == "torch":
         import torch
 
@@ -101,7 +101,7 @@ def peak(route: str, n: int) -> None:
         def work(catalog, start):
             return estimator(start=start, through=route).jacobian(catalog)
 
-        work(few, starting_centres(few))  # compilation is no part of it
+        work(few, starting_centers(few))  # compilation is no part of it
     before = forget_peak()
     seconds = once(lambda: work(catalog, start))
     after = resident("VmHWM")
@@ -110,7 +110,7 @@ def peak(route: str, n: int) -> None:
 
 def against_value(catalog) -> None:
     """Gradient of all bins with respect to all positions over the value alone; over unrolling."""
-    start = starting_centres(catalog)
+    start = starting_centers(catalog)
     implicit = estimator(start=start)
     done = in_turn(
         7,
@@ -123,12 +123,12 @@ def against_value(catalog) -> None:
     print(f"  gradient / value         {ratio(done['gradient'], done['value'])}")
     stages = ", ".join(f"{k} {1e3 * s:.1f} ms" for k, s in implicit.timings.items())
     print(f"  stages of the gradient: {stages}")
-    # From converged centres, as in an optimisation: what is left is the derivative itself.
+    # From converged centers, as in an optimization: what is left is the derivative itself.
     pinned = implicit.pin(catalog)
     done = in_turn(
         7, value=lambda: pinned.value(catalog), gradient=lambda: pinned.jacobian(catalog)
     )
-    print(f"  from converged centres:  gradient {1e3 * done['gradient'].median:.2f} ms, / value "
+    print(f"  from converged centers:  gradient {1e3 * done['gradient'].median:.2f} ms, / value "
           f"{ratio(done['gradient'], done['value'])}")  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def against_torch(catalog) -> None:
     import torch
 
     torch.set_num_threads(2)
-    start = starting_centres(catalog)
+    start = starting_centers(catalog)
     routes = {through: estimator(start=start, through=through) for through in
               ("implicit", "unrolled")}  # fmt: skip
     found = {}
@@ -183,7 +183,7 @@ def growth() -> None:
     rows = []
     for n in GROWTH:
         catalog = sky(n)
-        work = estimator(start=starting_centres(catalog))
+        work = estimator(start=starting_centers(catalog))
         runs = 3 if n <= 5_000 else 1
         done = in_turn(
             runs, warmup=n == GROWTH[0],

@@ -1,4 +1,4 @@
-"""A realisation of a mock universe, split by stage: populate, draw axes, correlate."""
+"""A realization of a mock universe, split by stage: populate, draw axes, correlate."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from pysoftcorr.mocks import (
 def main() -> None:
     """Boxes of 100 Mpc/h, as of a training set, and one of a million galaxies."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
-    heading("a realisation by stage, 20 bins from 0.1 to 16 Mpc/h")
+    heading("a realization by stage, 20 bins from 0.1 to 16 Mpc/h")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     made: dict[str, HaloCatalog] = {}
 
     def simulate() -> None:
-        made["haloes"] = HaloCatalog.simulate(100.0, 128, seed=1)
+        made["halos"] = HaloCatalog.simulate(100.0, 128, seed=1)
 
     first, again = once(simulate), once(simulate)
-    haloes = made["haloes"]
-    print(f"  {len(haloes):,} haloes of 100 Mpc/h, mesh 128: {again:.2f} s (first {first:.2f} s)")
-    galaxies = HODModel.preset("mstar10.0").populate(haloes, seed=1)
+    halos = made["halos"]
+    print(f"  {len(halos):,} halos of 100 Mpc/h, mesh 128: {again:.2f} s (first {first:.2f} s)")
+    galaxies = HODModel.preset("mstar10.0").populate(halos, seed=1)
     print(f"  start of Julia and compilation: {once(lambda: box_correlations(galaxies)):.2f} s")
     for preset in ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0"):
         model = HODModel.preset(preset)
-        galaxies = model.populate(haloes, seed=1)
+        galaxies = model.populate(halos, seed=1)
         sums = alignment_sums(galaxies)
         stages = {
-            "populate": lambda model=model: model.populate(haloes, seed=1),
+            "populate": lambda model=model: model.populate(halos, seed=1),
             "realign": lambda g=galaxies: g.realign(mu_cen=0.5, mu_sat=0.2, seed=2),
             "correlate": lambda g=galaxies: box_correlations(g),
             "expected": lambda g=galaxies: expected_correlations(g, 0.5, 0.2),
@@ -47,7 +47,7 @@ def main() -> None:
         whole = done["populate"] + done["correlate"]
         print(
             f"  {preset:>9}, {len(galaxies):>6,} galaxies: populate {_ms(done['populate'])}, "
-            f"correlate {_ms(done['correlate'])}: {_ms(whole)} a realisation; axes anew "
+            f"correlate {_ms(done['correlate'])}: {_ms(whole)} a realization; axes anew "
             f"{_ms(done['realign'])}, expectation {_ms(done['expected'])}, and at other "
             f"strengths {_ms(done['at'])} (load {os.getloadavg()[0]:.1f} on {cores} cores)"
         )

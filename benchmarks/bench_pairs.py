@@ -1,4 +1,4 @@
-"""All-pairs xi+- against TreeCorr: brute force, and bin_slop = 0, on the same catalogues."""
+"""All-pairs xi+- against TreeCorr: brute force, and bin_slop = 0, on the same catalogs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pysoftcorr import Binning, Catalog, xi_pm
 BINS = Binning.log(0.5, 50, 20)
 
 
-def catalogue(n: int) -> Catalog:
+def catalog(n: int) -> Catalog:
     """n objects in a square degree."""
     rng = np.random.default_rng(1)
     return Catalog(
@@ -26,7 +26,7 @@ def catalogue(n: int) -> Catalog:
 
 def compare(n: int, runs: int, **settings: object) -> None:
     """One size and one setting of TreeCorr."""
-    ours_catalog = catalogue(n)
+    ours_catalog = catalog(n)
     theirs_catalog = treecorr.Catalog(
         ra=ours_catalog.ra, dec=ours_catalog.dec, ra_units="deg", dec_units="deg",
         g1=ours_catalog.g1, g2=ours_catalog.g2,
@@ -58,7 +58,7 @@ def peak(n: int) -> float:
     here = str(Path(__file__).parent)
     return peak_memory(
         f"import sys; sys.path.insert(0, {here!r}); from bench_pairs import *; "
-        f"xi_pm(catalogue({n}), BINS)"
+        f"xi_pm(catalog({n}), BINS)"
     )
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     heading(
         "xi+- of all pairs, one square degree, 0.5 to 50 arcmin, 20 bins: TreeCorr / pysoftcorr"
     )
-    xi_pm(catalogue(100), Binning.log(1, 50, 5))  # start and compile
+    xi_pm(catalog(100), Binning.log(1, 50, 5))  # start and compile
     compare(10_000, 5, brute=True)
     compare(10_000, 5, bin_slop=0)
     compare(100_000, 2, bin_slop=0)

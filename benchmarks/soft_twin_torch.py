@@ -1,7 +1,7 @@
-"""The soft-clustered correlation function in plain vectorised torch: the benchmark's peer.
+"""The soft-clustered correlation function in plain vectorized torch: the benchmark's peer.
 
 The same estimator as ``SoftCorrelation(approach="soft")``: fuzzy c-means (m = 2) by plain sweeps
-until no centre moves, shares, soft bins over all pairs of clusters. torch's autograd
+until no center moves, shares, soft bins over all pairs of clusters. torch's autograd
 differentiates it, through every sweep.
 """
 
@@ -19,13 +19,13 @@ def directions(ra, dec):
 
 
 def memberships(x, v):
-    """(N, c), for m = 2: 1/d^2, normalised."""
+    """(N, c), for m = 2: 1/d^2, normalized."""
     near = 1.0 / ((x[:, None, :] - v[None, :, :]) ** 2).sum(-1)
     return near / near.sum(1, keepdim=True)
 
 
 def cmeans(x, start, tol, max_sweeps=2_000):
-    """Centres (c, 3), and how many sweeps there were."""
+    """Centers (c, 3), and how many sweeps there were."""
     v, sweeps, moved = start, 0, float("inf")
     while moved > tol and sweeps < max_sweeps:
         s = (memberships(x, v) ** 2).T @ x

@@ -1,4 +1,4 @@
-"""How sure is the clustering? Centres, memberships, entropy, and what a broad one does.
+"""How sure is the clustering? Centers, memberships, entropy, and what a broad one does.
 
     python examples/clustering_diagnostics.py
 
@@ -32,7 +32,7 @@ for fuzziness in (1.3, 2.0):
         f"epistemic / aleatoric {found.median['rho1']:.2f}"
     )
 
-plots.save_figure(plots.plot_centres(stars, fit).figure, "centres.png")
+plots.save_figure(plots.plot_centers(stars, fit).figure, "centers.png")
 plots.save_figure(plots.plot_memberships(fit).figure, "memberships.png")
 plots.save_figure(plots.plot_membership_histograms(fit), "membership_histograms.png")
 plots.save_figure(plots.plot_pair_crossing(stars, fit, bins), "pair_crossing.png")

@@ -50,11 +50,11 @@ function xi(G, estimator, start)
     return SoftCorr.soft_correlation(estimator, start, ra, dec, G1, G2, ones(N))
 end
 
-"Centres of converged clusters at G = 1, from every seventh galaxy: where all clusterings start."
+"Centers of converged clusters at G = 1, from every seventh galaxy: where all clusterings start."
 function start_at(estimator)
     x = SoftCorr.directions(sky(1.0)...)
     v = permutedims(x[:, 1:7:(7 * CLUSTERS)])
-    SoftCorr.converge_centres!(v, x, ones(N), estimator.m, estimator.max_sweeps)
+    SoftCorr.converge_centers!(v, x, ones(N), estimator.m, estimator.max_sweeps)
     return v
 end
 

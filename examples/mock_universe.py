@@ -1,8 +1,8 @@
-"""A mock universe from nothing: haloes, galaxies with intrinsic alignments, xi, omega and eta.
+"""A mock universe from nothing: halos, galaxies with intrinsic alignments, xi, omega and eta.
 
     python examples/mock_universe.py
 
-Writes ``haloes.png``, ``slice.png``, ``correlations.png`` and ``galaxies.h5`` into the current
+Writes ``halos.png``, ``slice.png``, ``correlations.png`` and ``galaxies.h5`` into the current
 folder.
 """
 
@@ -29,12 +29,12 @@ from pysoftcorr.plots import (
 )
 
 small = bool(os.environ.get("PYSOFTCORR_EXAMPLE_SMALL"))
-haloes = HaloCatalog.simulate(60.0 if small else 150.0, 32 if small else 128, mmin=3e11, seed=1)
-print(haloes.summary())
+halos = HaloCatalog.simulate(60.0 if small else 150.0, 32 if small else 128, mmin=3e11, seed=1)
+print(halos.summary())
 
 # Galaxies above 10^10 Msun; satellites point at their central galaxy more than observed ones do.
 model = HODModel.preset("mstar10.0", mu_sat=0.6)
-galaxies = model.populate(haloes, seed=1)
+galaxies = model.populate(halos, seed=1)
 print(f"\n{galaxies}")
 
 result = box_correlations(galaxies)
@@ -50,8 +50,8 @@ for k in range(len(result.r)):
 # Without alignments nothing is left of the expectation.
 assert np.nanmax(np.abs(sums.at(0.0, 0.0).omega)) < 1e-12
 
-save_figure(plot_halo_statistics(haloes), "haloes.png")
-save_figure(plot_box_slice(galaxies, haloes=haloes).figure, "slice.png")
+save_figure(plot_halo_statistics(halos), "halos.png")
+save_figure(plot_box_slice(galaxies, halos=halos).figure, "slice.png")
 save_figure(plot_box_correlations(result, expected=expected), "correlations.png")
 galaxies.write("galaxies.h5", overwrite=True)
 assert GalaxyCatalog.read("galaxies.h5") == galaxies

@@ -3,7 +3,7 @@
     python examples/null_xi.py
 
 Once for xi+ of all pairs, once for xi+ of soft clusters, where every galaxy has a gradient
-through the memberships, the clusters' shears and the converged centres.
+through the memberships, the clusters' shears and the converged centers.
 """
 
 import os
@@ -17,7 +17,7 @@ SMALL = bool(os.environ.get("PYSOFTCORR_EXAMPLE_SMALL"))
 n, clusters = (150, 15) if SMALL else (400, 40)
 BINS = "linear:0:45:3"
 
-# Shapes that are aligned with their neighbours', so that there is a correlation to begin with.
+# Shapes that are aligned with their neighbors', so that there is a correlation to begin with.
 rng = np.random.default_rng(1)
 ra, dec = rng.uniform(150.0, 151.0, n), rng.uniform(2.0, 3.0, n)
 phase = 6.0 * np.pi * (ra + dec)
@@ -34,9 +34,9 @@ def null(estimator):
     # In arcmin on the sky, the same length either way.
     shift = torch.zeros(2, n, dtype=torch.float64, requires_grad=True)
     fixed = [torch.from_numpy(a) for a in (ra, dec, g1, g2)]
-    optimiser = torch.optim.Adam([shift], lr=0.1)
+    optimizer = torch.optim.Adam([shift], lr=0.1)
     for step in range(201):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         ra_now = fixed[0] + shift[0] / 60 / torch.cos(torch.deg2rad(fixed[1]))
         dec_now = fixed[1] + shift[1] / 60
         moved = Catalog(ra=ra_now.detach().numpy(), dec=dec_now.detach().numpy(), g1=g1, g2=g2)
@@ -50,8 +50,8 @@ def null(estimator):
         if done:
             break
         ((xi / abs(first).max()) ** 2).sum().backward()
-        optimiser.step()
-        optimiser.param_groups[0]["lr"] = 0.1 * min(1.0, left)  # shorter steps near the end
+        optimizer.step()
+        optimizer.param_groups[0]["lr"] = 0.1 * min(1.0, left)  # shorter steps near the end
     print("after ", " ".join(f"{v:+.2e}" for v in xi.tolist()))
     return left
 

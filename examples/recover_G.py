@@ -3,7 +3,7 @@
     python examples/recover_G.py
 
 Galaxies fall about a mass, and their shapes were aligned with the field where they started. xi+
-of what is seen in the end is the target, at G = 1. Starting from another G, torch's own optimiser
+of what is seen in the end is the target, at G = 1. Starting from another G, torch's own optimizer
 finds it back: the loss goes through `SoftCorrelation.torch` and, one node before it, through the
 simulation.
 """
@@ -48,11 +48,11 @@ for approach, clusters in (("naive", None), ("soft", 20)):
     target = torch.from_numpy(estimator.value(simulation.run(TRUE, derivative=False).catalog))
     print(f"{approach}: target xi+ " + " ".join(f"{v:+.3e}" for v in target.tolist()))
     G = torch.tensor(START, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.SGD([G], lr=0.02)
+    optimizer = torch.optim.SGD([G], lr=0.02)
     for step in range(21):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         ra, dec = Sky.apply(G, simulation)
-        # From the last step's centres, so that the clustering is followed, not found anew.
+        # From the last step's centers, so that the clustering is followed, not found anew.
         estimator = estimator.pin(simulation.run(G.item(), derivative=False).catalog)
         loss = ((estimator.torch(ra, dec, g1, g2) - target) ** 2).sum() / (target**2).sum()
         loss.backward()
@@ -60,7 +60,7 @@ for approach, clusters in (("naive", None), ("soft", 20)):
             print(f"  step {step:2d}  G = {G.item():.8f}  loss {loss.item():.2e}")
         # A step of no more than 0.05, as far as a slope can be trusted.
         torch.nn.utils.clip_grad_value_([G], 0.05 / 0.02)
-        optimiser.step()
+        optimizer.step()
     print(f"  recovered G = {G.item():.8f}, true {TRUE}")
     if approach == "naive":
         assert abs(G.item() - TRUE) < 1e-5, "G was not recovered"

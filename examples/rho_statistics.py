@@ -1,8 +1,8 @@
-"""Is the PSF model good? Rho statistics of a star catalogue with both error bars.
+"""Is the PSF model good? Rho statistics of a star catalog with both error bars.
 
     python examples/rho_statistics.py [CATALOG]
 
-Without a catalogue, the simulated stars that travel with the package are taken.
+Without a catalog, the simulated stars that travel with the package are taken.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""xi+ of a shear catalogue: the aleatoric and the epistemic error, and all pairs beside them.
+"""xi+ of a shear catalog: the aleatoric and the epistemic error, and all pairs beside them.
 
     python examples/xi_both_errors.py
 

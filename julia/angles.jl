@@ -18,7 +18,7 @@ theta = 0 or pi for that.
 
 theta = 2 asin(sqrt(t)/2), so theta' = y = (t (4 - t))^(-1/2), and q y' = -q' y / 2 with
 q = t (4 - t) gives the coefficients of y one from another; those of ln(theta) follow from
-(ln theta)' = theta'/theta. Chebyshev's economisation then drops the terms that are not needed.
+(ln theta)' = theta'/theta. Chebyshev's economization then drops the terms that are not needed.
 """
 function expand!(s::Series, low, high)
     middle = (low + high) / 2
@@ -46,8 +46,8 @@ function expand!(s::Series, low, high)
         end
     end
     s.degree = clamp(ceil(Int, -24.0 / log(ratio / 2)), 2, DEGREE)
-    economise!(s.theta, s.degree)
-    economise!(s.logtheta, s.degree)
+    economize!(s.theta, s.degree)
+    economize!(s.logtheta, s.degree)
     return true
 end
 
@@ -60,7 +60,7 @@ const CHEBYSHEV = let T = [[1.0], [0.0, 1.0]]
 end
 
 "Take the terms above `degree` off a power series on [-1, 1], with the least change to its values."
-function economise!(a, degree)
+function economize!(a, degree)
     @inbounds for k in DEGREE:-1:(degree + 1)
         t, top = CHEBYSHEV[k + 1], a[k + 1]
         for j in (k - 1):-2:1

@@ -63,7 +63,7 @@ end
 """
     cluster_means!(x, w, fields, labels, x0, w0, fields0)
 
-Clusters of labelled objects: mean directions `x` (3, c), weights `w` (c) and weighted means of
+Clusters of labeled objects: mean directions `x` (3, c), weights `w` (c) and weighted means of
 the fields (F, c), from objects `x0` (3, N), `w0` (N), `fields0` (F, N).
 """
 function cluster_means!(x, w, fields, labels, x0, w0, fields0)

@@ -154,7 +154,7 @@ const ROUNDER = 1.5 * 2.0^52
 @inline nearest_image8(d::Vec, boxsize::Vec, inverse::Vec) =
     vfnma(boxsize, vsub(vadd(vmul(d, inverse), splat8(ROUNDER)), splat8(ROUNDER)), d)
 
-# Sums of a bin take eight numbers, so that a pair is added at once; neighbouring lanes add to
+# Sums of a bin take eight numbers, so that a pair is added at once; neighboring lanes add to
 # different copies, so that one addition need not wait for the one before.
 const COPIES = 4
 

@@ -1,7 +1,7 @@
 # From column to column: which meet, in which image, and the sums over all of them.
 
 "An image of a column in reach of another: its displacement and the greatest |dz|."
-struct Neighbour
+struct Neighbor
     first::Int          # its slots
     last::Int
     west::Float64       # its lower corner
@@ -11,8 +11,8 @@ struct Neighbour
     own::Bool           # the column itself: partners are behind each object
 end
 
-"Neighbours of column `ca`; of one set (`auto`), half of them."
-function neighbours!(list, a, b, ca, reach, rmax, boxsize, auto, periodic)
+"Neighbors of column `ca`; of one set (`auto`), half of them."
+function neighbors!(list, a, b, ca, reach, rmax, boxsize, auto, periodic)
     empty!(list)
     ix, iy = divrem(ca - 1, a.side)
     for jx in (auto ? 0 : -reach):reach, jy in (auto && jx == 0 ? 0 : -reach):reach
@@ -28,7 +28,7 @@ function neighbours!(list, a, b, ca, reach, rmax, boxsize, auto, periodic)
         own = auto && jx == 0 && jy == 0
         for wz in (periodic ? (-1:1) : (0:0))
             own && wz == -1 && continue
-            push!(list, Neighbour(b.first[cb], b.first[cb + 1] - 1, b.origin[1] + b.width * kx,
+            push!(list, Neighbor(b.first[cb], b.first[cb + 1] - 1, b.origin[1] + b.width * kx,
                                   b.origin[2] + b.width * ky, (wx, wy, wz) .* boxsize, high,
                                   own && wz == 0))
         end
@@ -40,7 +40,7 @@ end
 @inline outside(c, low, width) =
     ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
 
-"Every object of column `ca` with those of the neighbours."
+"Every object of column `ca` with those of the neighbors."
 function box_column!(bench, list, table, split, drawn, a, b, ca, image)
     slots = a.first[ca]:(a.first[ca + 1] - 1)
     rmax2 = table.edges2[end] * (1 + 1e-12)
@@ -100,12 +100,12 @@ end
 
 "Sums of the columns `range` of the first set."
 function column_sums(table, split, drawn, a, b, range, reach, rmax, boxsize, image, auto, done)
-    bench, list = BoxBench(length(table.edges2) - 1), Neighbour[]
+    bench, list = BoxBench(length(table.edges2) - 1), Neighbor[]
     sums = zeros(BOX_SUMS, length(table.edges2) - 1, 2)
     for ca in range
         cancelled() && break
         if a.first[ca] < a.first[ca + 1]
-            neighbours!(list, a, b, ca, reach, rmax, boxsize, auto, image !== nothing)
+            neighbors!(list, a, b, ca, reach, rmax, boxsize, auto, image !== nothing)
             box_column!(bench, list, table, split, drawn, a, b, ca, image)
             collect_rows!(sums, bench)
         end

@@ -1,6 +1,6 @@
 # Run by `julia --output-o` to make a system image with SoftCorr in it, all compiled.
 
-# Nothing has been initialised yet where an image is being made; a process that starts with the
+# Nothing has been initialized yet where an image is being made; a process that starts with the
 # image does all this again.
 Base.reinit_stdio()
 Base.Sys.__init__()

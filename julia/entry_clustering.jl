@@ -1,9 +1,9 @@
 # C entry points of fuzzy c-means and of the assignments. Coordinates are (3, N) unit vectors or
-# (2, N) plane ones; centres travel as (c, D), memberships as (c, N).
+# (2, N) plane ones; centers travel as (c, D), memberships as (c, N).
 
-@entry function seed_centres(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
-                             draws::Ptr{Float64}, centres::Ptr{Float64})
-    seed_centres!(unsafe_wrap(Array, centres, (c, dims)), unsafe_wrap(Array, xyz, (dims, n)),
+@entry function seed_centers(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
+                             draws::Ptr{Float64}, centers::Ptr{Float64})
+    seed_centers!(unsafe_wrap(Array, centers, (c, dims)), unsafe_wrap(Array, xyz, (dims, n)),
                   unsafe_wrap(Array, w, n), unsafe_wrap(Array, draws, c))
 end
 
@@ -11,10 +11,10 @@ end
 # where they converged.
 @entry function fuzzy_cmeans(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
                              m::Float64, tol::Float64, max_sweeps::Int64, accelerate::Int64,
-                             centres::Ptr{Float64}, u::Ptr{Float64}, history::Ptr{Float64},
+                             centers::Ptr{Float64}, u::Ptr{Float64}, history::Ptr{Float64},
                              outcome::Ptr{Int64})
     objectives, changes, converged = fuzzy_cmeans!(
-        unsafe_wrap(Array, centres, (c, dims)), unsafe_wrap(Array, u, (c, n)),
+        unsafe_wrap(Array, centers, (c, dims)), unsafe_wrap(Array, u, (c, n)),
         unsafe_wrap(Array, xyz, (dims, n)), unsafe_wrap(Array, w, n), m, tol, max_sweeps;
         accelerate = accelerate != 0)
     out = unsafe_wrap(Array, history, (max_sweeps, 2))
@@ -24,11 +24,11 @@ end
     unsafe_store!(outcome, converged, 2)
 end
 
-# Memberships of objects in given centres.
+# Memberships of objects in given centers.
 @entry function memberships(xyz::Ptr{Float64}, dims::Int64, n::Int64, c::Int64, m::Float64,
-                            centres::Ptr{Float64}, u::Ptr{Float64})
+                            centers::Ptr{Float64}, u::Ptr{Float64})
     x = unsafe_wrap(Array, xyz, (dims, n))
-    v = unsafe_wrap(Array, centres, (c, dims))
+    v = unsafe_wrap(Array, centers, (c, dims))
     out = unsafe_wrap(Array, u, (c, n))
     power = fuzziness(m)
     chunked(n, pieces(n)) do _, range

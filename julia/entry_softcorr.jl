@@ -1,6 +1,6 @@
 # C entry points of the differentiable correlation function.
 #
-# Objects travel as (N, 5): right ascension, declination (degrees), g1, g2, weight; centres as
+# Objects travel as (N, 5): right ascension, declination (degrees), g1, g2, weight; centers as
 # (c, 3), Gumbel numbers as (c, N) or nothing, bins as (nbins, 3): limits and sharpness. `options`
 # are approach, through, Gaussian, xi-, straight-through, literal, weighted, max_sweeps; `numbers`
 # are the fuzziness and the temperature.
@@ -18,22 +18,22 @@ end
 
 shears(objects) = permutedims(objects[:, 3:4])
 
-# Centres in, converged centres out. `plain` asks for plain sweeps, as `UNROLLED` differentiates
-# them. `outcome`: steps, converged; `left`: motion of a centre in one more sweep, and seconds.
-@entry function softcorr_centres(n::Int64, objects::Ptr{Float64}, c::Int64, m::Float64,
+# Centers in, converged centers out. `plain` asks for plain sweeps, as `UNROLLED` differentiates
+# them. `outcome`: steps, converged; `left`: motion of a center in one more sweep, and seconds.
+@entry function softcorr_centers(n::Int64, objects::Ptr{Float64}, c::Int64, m::Float64,
                                  weighted::Int64, plain::Int64, max_sweeps::Int64,
-                                 centres::Ptr{Float64}, outcome::Ptr{Int64}, left::Ptr{Float64})
+                                 centers::Ptr{Float64}, outcome::Ptr{Int64}, left::Ptr{Float64})
     begun = time_ns()
     y = unsafe_wrap(Array, objects, (n, 5))
-    v = unsafe_wrap(Array, centres, (c, 3))
+    v = unsafe_wrap(Array, centers, (c, 3))
     x, w = directions(y[:, 1], y[:, 2]), weighted != 0 ? y[:, 5] : ones(n)
     if plain != 0
-        iterates, settled = unroll_centres(v, x, w, m, UNROLLED_TOL, max_sweeps)
+        iterates, settled = unroll_centers(v, x, w, m, UNROLLED_TOL, max_sweeps)
         copyto!(v, iterates[end])
         sweeps, residual = length(iterates) - 1, standing(x, w, v, m).residual
         converged = settled || residual <= CONVERGED * field_extent(x)
     else
-        sweeps, residual, converged = converge_centres!(v, x, w, m, max_sweeps)
+        sweeps, residual, converged = converge_centers!(v, x, w, m, max_sweeps)
     end
     unsafe_store!(outcome, sweeps, 1)
     unsafe_store!(outcome, converged, 2)
@@ -42,14 +42,14 @@ shears(objects) = permutedims(objects[:, 3:4])
 end
 
 # `sums` (nbins, 3): xi, numerator, denominator; `seconds`: one number.
-@entry function softcorr_value(n::Int64, objects::Ptr{Float64}, c::Int64, centres::Ptr{Float64},
+@entry function softcorr_value(n::Int64, objects::Ptr{Float64}, c::Int64, centers::Ptr{Float64},
                                noise::Ptr{Float64}, options::Ptr{Int64}, numbers::Ptr{Float64},
                                nb::Int64, bins::Ptr{Float64}, sums::Ptr{Float64},
                                seconds::Ptr{Float64})
     begun = time_ns()
     y = unsafe_wrap(Array, objects, (n, 5))
     est = wrapped_estimator(c, n, noise, options, numbers, bins, nb)
-    xi, num, den = soft_correlation_at(est, unsafe_wrap(Array, centres, (c, 3)), y[:, 1], y[:, 2],
+    xi, num, den = soft_correlation_at(est, unsafe_wrap(Array, centers, (c, 3)), y[:, 1], y[:, 2],
                                        shears(y), y[:, 5])
     copyto!(unsafe_wrap(Array, sums, (nb, 3)), hcat(xi, num, den))
     unsafe_store!(seconds, (time_ns() - begun) / 1e9)
@@ -57,7 +57,7 @@ end
 
 # `cotangents` (nbins, R) in, (N, R, 5) out; `solve_kind` as of `Factor`; `report`: seconds of
 # clusters, pairs, back and solve, and the solve's reciprocal condition.
-@entry function softcorr_vjp(n::Int64, objects::Ptr{Float64}, c::Int64, centres::Ptr{Float64},
+@entry function softcorr_vjp(n::Int64, objects::Ptr{Float64}, c::Int64, centers::Ptr{Float64},
                              noise::Ptr{Float64}, options::Ptr{Int64}, numbers::Ptr{Float64},
                              nb::Int64, bins::Ptr{Float64}, r::Int64, cotangents::Ptr{Float64},
                              value::Ptr{Float64}, out::Ptr{Float64}, solve_kind::Ptr{Int64},
@@ -65,7 +65,7 @@ end
     y = unsafe_wrap(Array, objects, (n, 5))
     est = wrapped_estimator(c, n, noise, options, numbers, bins, nb)
     xi, ra_, dec_, g_, w_, found = soft_correlation_pullback(
-        est, unsafe_wrap(Array, centres, (c, 3)), y[:, 1], y[:, 2], shears(y), y[:, 5],
+        est, unsafe_wrap(Array, centers, (c, 3)), y[:, 1], y[:, 2], shears(y), y[:, 5],
         unsafe_wrap(Array, cotangents, (nb, r)))
     copyto!(unsafe_wrap(Array, value, nb), xi)
     o = unsafe_wrap(Array, out, (n, r, 5))
@@ -76,14 +76,14 @@ end
 end
 
 # Forward derivative along `tangents` (N, 5); `out` (nbins, 2): xi and its derivative.
-@entry function softcorr_jvp(n::Int64, objects::Ptr{Float64}, c::Int64, centres::Ptr{Float64},
+@entry function softcorr_jvp(n::Int64, objects::Ptr{Float64}, c::Int64, centers::Ptr{Float64},
                              noise::Ptr{Float64}, options::Ptr{Int64}, numbers::Ptr{Float64},
                              nb::Int64, bins::Ptr{Float64}, tangents::Ptr{Float64},
                              out::Ptr{Float64})
     y, t = unsafe_wrap(Array, objects, (n, 5)), unsafe_wrap(Array, tangents, (n, 5))
     est = wrapped_estimator(c, n, noise, options, numbers, bins, nb)
     carried = [Dual{AlongTangent}(y[i, q], (t[i, q],)) for i in 1:n, q in 1:5]
-    xi, num, den = soft_correlation_at(est, unsafe_wrap(Array, centres, (c, 3)), carried[:, 1],
+    xi, num, den = soft_correlation_at(est, unsafe_wrap(Array, centers, (c, 3)), carried[:, 1],
                                        carried[:, 2], shears(carried), carried[:, 5])
     o = unsafe_wrap(Array, out, (nb, 2))
     for b in 1:nb

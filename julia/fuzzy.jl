@@ -1,10 +1,10 @@
 # Fuzzy c-means (Bezdek 1984; Berman et al. 2025, eqs. 15-18) on unit vectors (three rows,
-# centres renormalised) or in a plane (two rows).
+# centers renormalized) or in a plane (two rows).
 #
-# The distance is the chord: the objective that it defines is the one that the renormalised
-# mean of unit vectors minimises, so that the objective cannot rise.
+# The distance is the chord: the objective that it defines is the one that the renormalized
+# mean of unit vectors minimizes, so that the objective cannot rise.
 #
-# Objects are columns, x (D, N). Centres are rows, v (c, D), so that a loop over centres is
+# Objects are columns, x (D, N). Centers are rows, v (c, D), so that a loop over centers is
 # contiguous. The fuzziness m is a number, or Val(2) where the powers reduce to squares.
 
 "How many pieces the sums over n objects are cut into: a function of n alone."
@@ -23,8 +23,8 @@ end
 """
     memberships!(u, x, i, v, m) -> sum_k u_k^m d_k^2
 
-Memberships of object `i` in all centres, into `u`: (d_min/d_k)^(2/(m-1)), normalised, so that
-nothing overflows; an object that lies on one or more centres belongs to these alone, in equal
+Memberships of object `i` in all centers, into `u`: (d_min/d_k)^(2/(m-1)), normalized, so that
+nothing overflows; an object that lies on one or more centers belongs to these alone, in equal
 parts.
 """
 @inline function memberships!(u, x, i, v, m)
@@ -78,7 +78,7 @@ end
 """
     sweep!(u, sums, x, w, v, m) -> (objective, change)
 
-One pass over the objects: memberships in the centres `v`, replacing `u` (c, N); the sums
+One pass over the objects: memberships in the centers `v`, replacing `u` (c, N); the sums
 sum_i w_i u_ik^m x_i, and sum_i w_i u_ik^m in the last column, of each piece into `sums`
 (c, D + 1, pieces); the objective; and the squared Frobenius norm of the change of `u`.
 """
@@ -127,8 +127,8 @@ end
     return moved
 end
 
-"New centres from the sums of a sweep; a centre that no object belongs to stays where it is."
-function centres!(next, sums, v)
+"New centers from the sums of a sweep; a center that no object belongs to stays where it is."
+function centers!(next, sums, v)
     dims = size(v, 2)
     for k in axes(v, 1)
         total = sum(sums[k, dims + 1, p] for p in axes(sums, 3))
@@ -150,10 +150,10 @@ const SETTLED_CHANGE = 1e-3
 """
     fuzzy_cmeans!(v, u, x, w, m, tol, max_sweeps; accelerate) -> (objectives, changes, converged)
 
-Iterate memberships and centres from the start `v` until ||dU||_F < tol. `v` and `u` hold the
+Iterate memberships and centers from the start `v` until ||dU||_F < tol. `v` and `u` hold the
 answer, with `u` the memberships in `v`. One objective and one ||dU||_F per accepted sweep.
 
-With `accelerate`, the centres are extrapolated from the last sweeps (Anderson 1965) once
+With `accelerate`, the centers are extrapolated from the last sweeps (Anderson 1965) once
 memberships change by less than `SETTLED_CHANGE` (root mean square over the objects): before that
 a long step may lead to another of the many minima. A step that would raise the objective is undone
 and replaced by the plain one, so that the objective falls either way.
@@ -180,17 +180,17 @@ function fuzzy_cmeans!(v, u, x, w, m, tol, max_sweeps; accelerate = true)
         push!(objectives, J)
         push!(changes, sqrt(change))
         changes[end] < tol && return objectives, changes, true
-        centres!(plain, sums, v)
+        centers!(plain, sums, v)
         settled = changes[end] < SETTLED_CHANGE * sqrt(size(x, 2))
         extrapolated = accelerate && settled && extrapolate!(v, plain, history)
         extrapolated || copyto!(v, plain)
-        extrapolated && size(v, 2) == 3 && normalise_rows!(v)
+        extrapolated && size(v, 2) == 3 && normalize_rows!(v)
         progress(sweeps, max_sweeps)
     end
     return objectives, changes, false
 end
 
-function normalise_rows!(v)
+function normalize_rows!(v)
     for k in axes(v, 1)
         norm = sqrt(v[k, 1]^2 + v[k, 2]^2 + v[k, 3]^2)
         for d in 1:3
@@ -242,7 +242,7 @@ function extrapolate!(v, plain, h::Anderson)
     return all(isfinite, v)
 end
 
-"Coefficients a that minimise |b - sum_j a_j columns_j|, by modified Gram-Schmidt, newest first."
+"Coefficients a that minimize |b - sum_j a_j columns_j|, by modified Gram-Schmidt, newest first."
 function least_squares(columns, b)
     n = length(columns)
     T = eltype(b)
@@ -281,13 +281,13 @@ function least_squares(columns, b)
 end
 
 """
-    seed_centres!(v, x, w, draws)
+    seed_centers!(v, x, w, draws)
 
-k-means++ start (Arthur & Vassilvitskii 2007): each centre an object, drawn in proportion to its
-squared distance from the centres before it (times its weight); `draws` are uniform numbers. Where
-every object lies on a centre, the rest are drawn among the objects not yet taken.
+k-means++ start (Arthur & Vassilvitskii 2007): each center an object, drawn in proportion to its
+squared distance from the centers before it (times its weight); `draws` are uniform numbers. Where
+every object lies on a center, the rest are drawn among the objects not yet taken.
 """
-function seed_centres!(v, x, w, draws)
+function seed_centers!(v, x, w, draws)
     n = size(x, 2)
     nearest = fill(typemax(eltype(x)), n)
     mass = float.(w)

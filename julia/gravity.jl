@@ -2,10 +2,10 @@
 # differentiated through (Berman et al. 2025, arXiv:2504.06174, section 3.2).
 
 # What became of a particle.
-const ARRIVED, CENTRE, STUCK, AT_POLE, AT_OBSERVER = Int64(0), Int64(1), Int64(2), Int64(3), Int64(4)
+const ARRIVED, CENTER, STUCK, AT_POLE, AT_OBSERVER = Int64(0), Int64(1), Int64(2), Int64(3), Int64(4)
 
 const FATES = Dict(
-    CENTRE => "reach the centre of the field, where the acceleration has no bound; give them " *
+    CENTER => "reach the center of the field, where the acceleration has no bound; give them " *
               "angular momentum, a shorter t_max or a softening",
     STUCK => "take more than max_steps steps or steps that vanish; raise max_steps, loosen rtol " *
              "or shorten t_max",
@@ -14,9 +14,9 @@ const FATES = Dict(
     AT_OBSERVER => "end at the observer; move the observer",
 )
 
-# Closer to the centre than this fraction of the starting radius a particle counts as lost: its
+# Closer to the center than this fraction of the starting radius a particle counts as lost: its
 # orbit could not be carried on to the precision promised.
-const CENTRE_FRACTION = 1e-8
+const CENTER_FRACTION = 1e-8
 const OBSERVER_FRACTION = 1e-9
 
 """
@@ -37,7 +37,7 @@ number of steps and what became of it (`ARRIVED`, ...).
 
 Step sizes are plain numbers: they are chosen so that the estimated error of the values *and of
 every partial derivative* stays below `rtol` per step, each against its own size (less, near the
-centre of an eccentric orbit), and are not differentiated themselves. A `t_max` that carries derivatives is honoured by a last step of
+center of an eccentric orbit), and are not differentiated themselves. A `t_max` that carries derivatives is honored by a last step of
 length zero that carries them.
 """
 function integrate(x::Vec3{T}, v::Vec3{T}, GM, softening2, t_max, rtol, max_steps,
@@ -47,7 +47,7 @@ function integrate(x::Vec3{T}, v::Vec3{T}, GM, softening2, t_max, rtol, max_step
     gm, soft2, stop = P(primal(GM)), P(primal(softening2)), P(primal(t_max))
     a = field(x)
     r2 = primal(sum(abs2, x))
-    centre2 = iszero(soft2) ? r2 * CENTRE_FRACTION^2 : -one(r2)
+    center2 = iszero(soft2) ? r2 * CENTER_FRACTION^2 : -one(r2)
     t = zero(stop)
     h = t
     # Deep in the well a relative error of the velocity is a large error of the orbital energy, and
@@ -58,7 +58,7 @@ function integrate(x::Vec3{T}, v::Vec3{T}, GM, softening2, t_max, rtol, max_step
     finest = 4 * eps(P)
     steps, rejected = Int64(0), false
     while t < stop
-        r2 <= centre2 && return x, v, steps, CENTRE
+        r2 <= center2 && return x, v, steps, CENTER
         s2 = r2 + soft2
         time2 = s2 * sqrt(s2) / gm
         speed = sqrt(primal(sum(abs2, v)))
@@ -83,7 +83,7 @@ function integrate(x::Vec3{T}, v::Vec3{T}, GM, softening2, t_max, rtol, max_step
             rejected = true
         end
     end
-    r2 <= centre2 && return x, v, steps, CENTRE
+    r2 <= center2 && return x, v, steps, CENTER
     rest = t_max - stop
     if !(rest isa AbstractFloat)
         x, v, a = dop853_step!(stages, field, x, v, a, rest)
@@ -159,7 +159,7 @@ each particle. Every argument may carry derivatives, so that
 fixed starting points, velocities and `t_max`.
 
 The integrator is an adaptive Runge-Kutta pair of order 8(5,3). Throws `ArgumentError` where an
-argument is out of range and where a particle reaches the centre (closer than $CENTRE_FRACTION
+argument is out of range and where a particle reaches the center (closer than $CENTER_FRACTION
 of its starting radius, without softening), needs too many steps, or ends where it has no
 direction on the sky.
 """

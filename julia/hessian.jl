@@ -1,5 +1,5 @@
-# Half the Hessian of the clustering objective in the centres alone (see `implicit.jl`), as a sum
-# of outer products over the objects, and its factorisations. Written out here and not left to
+# Half the Hessian of the clustering objective in the centers alone (see `implicit.jl`), as a sum
+# of outer products over the objects, and its factorizations. Written out here and not left to
 # LAPACK, whose bits may depend on its own threads.
 
 const HESSIAN_BLOCK = 256       # objects at a time: their vectors stay in the cache
@@ -97,9 +97,9 @@ function rank_update!(H, Z, rows, block, tile)
 end
 
 """
-A factorisation of H, scaled by 1/sqrt(|S|) from both sides so that small clusters count as much
+A factorization of H, scaled by 1/sqrt(|S|) from both sides so that small clusters count as much
 as large ones. `kind`: 0 positive definite (Cholesky), 1 indefinite (pivoted LU: the fixed point
-is no minimum of the objective), 2 singular (regularised least squares).
+is no minimum of the objective), 2 singular (regularized least squares).
 """
 struct Factor
     L::Matrix{Float64}
@@ -111,7 +111,7 @@ struct Factor
 end
 
 const SINGULAR = 1e-11          # relative pivot below which H counts as singular
-const DAMPING = 1e-7            # of the regularised solve, relative to the largest row sum
+const DAMPING = 1e-7            # of the regularized solve, relative to the largest row sum
 
 "Factor H (lower triangle); a cluster without objects gets the identity."
 function factor(H, lengths)

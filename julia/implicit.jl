@@ -1,16 +1,16 @@
 # The derivative of converged fuzzy c-means on the sphere, by the implicit function theorem.
 #
-# The centres are a fixed point v = F(v, y) of a sweep, F_k = S_k/|S_k|, S_k = sum_i a_ik x_i,
-# a_ik = w_i u_ik^m. In coordinates on the tangent planes at the centres
+# The centers are a fixed point v = F(v, y) of a sweep, F_k = S_k/|S_k|, S_k = sum_i a_ik x_i,
+# a_ik = w_i u_ik^m. In coordinates on the tangent planes at the centers
 #   I - dF/dv = diag(1/|S|) H,   H = diag(|S|) - D + Q   (2c x 2c),
 # with D_k = 2mp sum_i (a_ik/d_ik^2) t_ik t_ik', Q_kl = 2mp sum_i (a_ik u_il/d_il^2) t_ik t_il',
 # p = 1/(m-1), t_ik the tangent part of x_i at v_k. Since u_il/d_il^2 = u_il^m/J_i with J_i the
-# object's objective, H is symmetric: half the Hessian of the objective in the centres alone, and
-# positive definite at a minimum. An adjoint lambda of the centres therefore becomes an adjoint
+# object's objective, H is symmetric: half the Hessian of the objective in the centers alone, and
+# positive definite at a minimum. An adjoint lambda of the centers therefore becomes an adjoint
 # of the sums S by one Cholesky solve, H s = dxi/dv, for all right-hand sides at once; a step of
 # Newton's method is the solve H dv = t, t_k the tangent part of S_k.
 #
-# An object that lies on a centre has no derivative of its memberships there other than 0 (for
+# An object that lies on a center has no derivative of its memberships there other than 0 (for
 # m < 3: the limit; above, the memberships have a cusp and 0 is the value between its sides).
 
 "First and second tangent vector of each row of `v` (c, 3): (c, 3) each, orthonormal, by a fixed rule."
@@ -86,8 +86,8 @@ end
 
 row_norms(s) = [(q = s[k, 1]^2 + s[k, 2]^2 + s[k, 3]^2; iszero(q) ? q : sqrt(q)) for k in axes(s, 1)]
 
-"One plain sweep, F(v, y); a centre without objects stays."
-function sweep_centres(x, w, v, m)
+"One plain sweep, F(v, y); a center without objects stays."
+function sweep_centers(x, w, v, m)
     T, A = pulls(x, w, v, m)
     S = T .+ A .* v
     norms = row_norms(S)
@@ -126,13 +126,13 @@ function move(v, frames, q)
 end
 
 """
-    converge_centres!(v, x, w, m, max_sweeps) -> (sweeps, residual, converged)
+    converge_centers!(v, x, w, m, max_sweeps) -> (sweeps, residual, converged)
 
 Fuzzy c-means from the start `v` to the fixed point, to rounding: accelerated sweeps, then Newton's
 method, then sweeps again where that did not get there. `residual` is the largest motion (radians)
-of a centre in one more sweep; it is below 1e-10 of the extent of the field when converged.
+of a center in one more sweep; it is below 1e-10 of the extent of the field when converged.
 """
-function converge_centres!(v, x, w, m, max_sweeps)
+function converge_centers!(v, x, w, m, max_sweeps)
     u = zeros(size(v, 1), size(x, 2))
     extent = field_extent(x)
     first = min(handover_sweeps(size(v, 1)), max_sweeps)
@@ -161,8 +161,8 @@ end
     newton!(v, x, w, m, extent) -> (residual, steps)
 
 Newton's method on the fixed point, damped by mu |S| (Levenberg 1944) while the objective would not
-fall: mu large is a short step in the direction of a plain sweep. Near the end the factorisation is
-kept for a few steps. `v` holds the best centres.
+fall: mu large is a short step in the direction of a plain sweep. Near the end the factorization is
+kept for a few steps. `v` holds the best centers.
 """
 function newton!(v, x, w, m, extent)
     now, mu, steps = standing(x, w, v, m), 0.0, 0
@@ -172,7 +172,7 @@ function newton!(v, x, w, m, extent)
         moved = false
         while !moved && mu < 1e3
             f = factor(damped(H, lengths, mu), lengths)
-            # Towards a saddle (kind 1) only where it is already close. The first step, and more
+            # Toward a saddle (kind 1) only where it is already close. The first step, and more
             # where they are quadratic.
             while f.kind == 0 || (f.kind == 1 && iszero(mu) && now.residual < 1e-6 * extent)
                 next = move(v, now.frames, solve(f, now.q))
@@ -213,12 +213,12 @@ end
 layers(::Type{T}) where {T} = (x = one(T); typeof(value(x)) === T ? 0 : 1 + layers(typeof(value(x))))
 
 """
-    carry_centres(v, x, w, m) -> centres of the number type of x and w
+    carry_centers(v, x, w, m) -> centers of the number type of x and w
 
-The derivatives of the converged centres `v` (plain numbers) by the implicit function theorem: as
+The derivatives of the converged centers `v` (plain numbers) by the implicit function theorem: as
 many steps of Newton's method with the plain Hessian as there are layers of derivatives.
 """
-function carry_centres(v, x, w, m)
+function carry_centers(v, x, w, m)
     N = promote_type(eltype(x), eltype(w))
     N === eltype(v) && return v
     f = factor(hessian(map(primal, x), map(primal, w), v, m)...)
@@ -231,12 +231,12 @@ function carry_centres(v, x, w, m)
     return carried
 end
 
-"Plain sweeps from `start` until no centre moves further than `tol` -> (all iterates, converged)."
-function unroll_centres(start, x, w, m, tol, max_sweeps)
+"Plain sweeps from `start` until no center moves further than `tol` -> (all iterates, converged)."
+function unroll_centers(start, x, w, m, tol, max_sweeps)
     N = promote_type(eltype(x), eltype(w), eltype(start))
     iterates = [convert(Matrix{N}, start)]
     while length(iterates) <= max_sweeps
-        push!(iterates, sweep_centres(x, w, iterates[end], m))
+        push!(iterates, sweep_centers(x, w, iterates[end], m))
         moved = maximum(abs(primal(a) - primal(b)) for (a, b) in zip(iterates[end], iterates[end - 1]))
         PROGRESS[1] = length(iterates)
         moved <= tol && return iterates, true

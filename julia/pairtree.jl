@@ -1,6 +1,6 @@
 # The pair sums of `pairs.jl` through a tree: leaves out of range are skipped, eight pairs are
 # taken at a time, and where two leaves meet in three bins at most (most pairs of a large
-# catalogue do) the sums of each bin stay in registers.
+# catalog do) the sums of each bin stay in registers.
 
 "Weights and weighted shears of a tree's slots; `real` is 1 where the weight is not 0."
 struct Load
@@ -231,11 +231,11 @@ one object the other leaf spans fewer bins than from all, often few enough.
 function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
     a, b = pairing.first, pairing.second
     own = pairing.auto && I == J
-    centre, reach = b.centre[node], b.radius[node]
+    center, reach = b.center[node], b.radius[node]
     start, nblocks = b.first[J], blocks(b, J)
     for s in a.first[I]:(a.first[I] + a.count[I] - 1)
         @inbounds iszero(load1.w[s]) && continue
-        @inbounds middle = sqrt(chord2((a.x[s], a.y[s], a.z[s]), centre))
+        @inbounds middle = sqrt(chord2((a.x[s], a.y[s], a.z[s]), center))
         low = outer_bin(pairing.edges, max(middle - reach, 0.0)^2)
         high = outer_bin(pairing.edges, (middle + reach)^2)
         # Where pairs may coincide, ln(theta) must not be had as a difference: it holds LOG_ZERO.
@@ -318,13 +318,13 @@ end
 function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
     a, b, edges = pairing.first, pairing.second, pairing.edges
     rmin, rmax = sqrt(edges[1]), sqrt(edges[end])
-    centre, radius = a.centre[leafnode[I]], a.radius[leafnode[I]]
+    center, radius = a.center[leafnode[I]], a.radius[leafnode[I]]
     empty!(stack)
     push!(stack, 1)
     while !isempty(stack)
         node = pop!(stack)
         pairing.auto && b.hi[node] < I && continue
-        middle = sqrt(chord2(centre, b.centre[node]))
+        middle = sqrt(chord2(center, b.center[node]))
         reach = radius + b.radius[node]
         (middle - reach > rmax || middle + reach < rmin) && continue
         near, far = max(middle - reach, 0.0)^2, min(middle + reach, 2.0)^2

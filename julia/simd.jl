@@ -1,5 +1,5 @@
 # Eight Float64 side by side. LLVM splits the operations where the processor's registers are
-# shorter, so the code runs anywhere; only the pair sums over large catalogues use it.
+# shorter, so the code runs anywhere; only the pair sums over large catalogs use it.
 
 const Vec = NTuple{8,VecElement{Float64}}
 

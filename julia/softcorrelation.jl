@@ -1,11 +1,11 @@
 # The differentiable correlation function (Berman et al. 2025, arXiv:2504.06174, sections 4 and 6):
-# objects -> centres -> clusters -> soft-binned pair sums, its value for any number type and its
+# objects -> centers -> clusters -> soft-binned pair sums, its value for any number type and its
 # reverse derivative.
 
 "Which objects are paired: all; clusters by shares U; clusters of nearest objects; relaxed draws."
 const NAIVE, SOFT, HARD, GUMBEL = 0, 1, 2, 3
 """
-How the centres are differentiated: not at all; through one sweep; through the fixed point; through
+How the centers are differentiated: not at all; through one sweep; through the fixed point; through
 every sweep from the start.
 """
 const FROZEN, ONE_STEP, IMPLICIT, UNROLLED = 0, 1, 2, 3
@@ -16,7 +16,7 @@ const FROZEN, ONE_STEP, IMPLICIT, UNROLLED = 0, 1, 2, 3
 What is estimated and how it is differentiated. `noise` (c, N) are Gumbel numbers; `straight` takes
 the value of the one cluster that an object would fall into and the derivative of the relaxed draw;
 `literal` (of `HARD`) hands each object the gradient of its cluster; `weighted` lets the clustering
-itself honour the weights, in which all objects count alike without it.
+itself honor the weights, in which all objects count alike without it.
 """
 struct SoftEstimator
     bins::SoftBins
@@ -36,13 +36,13 @@ SoftEstimator(bins::SoftBins; approach = SOFT, through = IMPLICIT, m = 2.0, tau 
               max_sweeps = 5000) =
     SoftEstimator(bins, approach, through, m, tau, noise, straight, literal, weighted, max_sweeps)
 
-# Sweeps of UNROLLED go on until no centre moves by more than this (radians).
+# Sweeps of UNROLLED go on until no center moves by more than this (radians).
 const UNROLLED_TOL = 1e-15
 
 "Weights of the objects in the clustering."
 clustering_weights(est::SoftEstimator, w) = est.weighted ? w : ones(length(w))
 
-moves_centres(est::SoftEstimator) = est.approach == SOFT || est.approach == GUMBEL
+moves_centers(est::SoftEstimator) = est.approach == SOFT || est.approach == GUMBEL
 
 "Unit vectors (3, N) of right ascensions and declinations in degrees."
 function directions(ra, dec)
@@ -60,7 +60,7 @@ end
     share_row!(s, f, x, i, v, est, power)
 
 Shares of object `i` in all clusters into `s`, and into `f` the size of their slopes: with
-q the exponent of 1/d^2, q s_k/d_k^2, and 0 for an object on a centre. Returns the largest.
+q the exponent of 1/d^2, q s_k/d_k^2, and 0 for an object on a center. Returns the largest.
 """
 @inline function share_row!(s, f, x, i, v, est, power)
     est.approach == GUMBEL && return gumbel_row!(s, f, x, i, v, est)
@@ -144,8 +144,8 @@ function add_shares!(sums, s, best, straight, x, g, w, i)
     end
 end
 
-"Nearest centre of each object: the greedy assignment."
-function nearest_centres(x, v)
+"Nearest center of each object: the greedy assignment."
+function nearest_centers(x, v)
     labels = zeros(Int, size(x, 2))
     for i in eachindex(labels)
         best, low = 1, distance2(x, i, v, 1)
@@ -172,7 +172,7 @@ function label_sums(labels, c, x, g, w)
     return X, M, W
 end
 
-"Directions of the rows; an empty cluster, which weighs nothing, stands at its centre `v`."
+"Directions of the rows; an empty cluster, which weighs nothing, stands at its center `v`."
 function unit_rows(X, v)
     norms = row_norms(X)
     return [iszero(norms[k]) ? v[k, d] + zero(X[k, d]) : X[k, d] / norms[k] for k in axes(X, 1), d in 1:3]
@@ -180,18 +180,18 @@ end
 
 # ---- values ----------------------------------------------------------------------------------
 
-"Centres that carry the derivatives that `est.through` asks for; `v` converged, or a start to unroll."
-function carried_centres(est, v, x, w)
-    moves_centres(est) || return v
-    est.through == IMPLICIT && return carry_centres(v, x, w, est.m)
-    est.through == UNROLLED && return unroll_centres(v, x, w, est.m, UNROLLED_TOL, est.max_sweeps)[1][end]
+"Centers that carry the derivatives that `est.through` asks for; `v` converged, or a start to unroll."
+function carried_centers(est, v, x, w)
+    moves_centers(est) || return v
+    est.through == IMPLICIT && return carry_centers(v, x, w, est.m)
+    est.through == UNROLLED && return unroll_centers(v, x, w, est.m, UNROLLED_TOL, est.max_sweeps)[1][end]
     est.through == ONE_STEP && promote_type(eltype(x), eltype(w)) !== eltype(v) || return v
-    # The value stays that of the converged centres.
-    stepped = sweep_centres(x, w, v, est.m)
+    # The value stays that of the converged centers.
+    stepped = sweep_centers(x, w, v, est.m)
     return v .+ (stepped .- map(primal, stepped))
 end
 
-"Points (X, M, W) whose pairs are summed: clusters by shares stand at their centres, others at their mean."
+"Points (X, M, W) whose pairs are summed: clusters by shares stand at their centers, others at their mean."
 function paired_points(est, v, x, g, w)
     X, M, W = point_sums(est, v, x, g, w)
     return place_points(est, v, X), M, W
@@ -203,18 +203,18 @@ place_points(est, v, X) = est.approach == NAIVE ? X : est.approach == SOFT ? v :
 function point_sums(est, v, x, g, w)
     est.approach == NAIVE && return permutedims(x), permutedims(g) .* w, w
     est.approach == HARD || return share_sums(est, x, g, w, v)
-    return label_sums(nearest_centres(map(primal, x), v), size(v, 1), x, g, w)
+    return label_sums(nearest_centers(map(primal, x), v), size(v, 1), x, g, w)
 end
 
 """
     soft_correlation_at(est, v, ra, dec, g, w) -> (xi, num, den)
 
-The estimate at converged centres `v` (c, 3) of the plain values (a start for `UNROLLED`; anything
+The estimate at converged centers `v` (c, 3) of the plain values (a start for `UNROLLED`; anything
 for `NAIVE`). Angles in degrees, g (2, N). Numbers that carry derivatives go through.
 """
 function soft_correlation_at(est::SoftEstimator, v, ra, dec, g, w)
     x = directions(ra, dec)
-    X, M, W = paired_points(est, carried_centres(est, v, x, clustering_weights(est, w)), x, g, w)
+    X, M, W = paired_points(est, carried_centers(est, v, x, clustering_weights(est, w)), x, g, w)
     num, den = soft_pair_sums(est.bins, X, M, W)
     return soft_ratio(num, den), num, den
 end
@@ -222,16 +222,16 @@ end
 """
     soft_correlation(est, start, ra, dec, g1, g2, w)
 
-xi of every soft bin, from centres `start` (c, 3) converged here. Right ascension and declination
-in degrees. Every array may carry derivatives (those of ForwardDiff or of `dual.jl`): the centres'
+xi of every soft bin, from centers `start` (c, 3) converged here. Right ascension and declination
+in degrees. Every array may carry derivatives (those of ForwardDiff or of `dual.jl`): the centers'
 follow from `est.through`.
 """
 function soft_correlation(est::SoftEstimator, start, ra, dec, g1, g2, w)
     v = convert(Matrix{Float64}, start)
-    if est.approach != NAIVE && !(moves_centres(est) && est.through == UNROLLED)
+    if est.approach != NAIVE && !(moves_centers(est) && est.through == UNROLLED)
         v = copy(v)
         x0 = directions(map(primal, ra), map(primal, dec))
-        converge_centres!(v, x0, clustering_weights(est, map(primal, w)), est.m, est.max_sweeps)
+        converge_centers!(v, x0, clustering_weights(est, map(primal, w)), est.m, est.max_sweeps)
     end
     return soft_correlation_at(est, v, ra, dec, permutedims(hcat(g1, g2)), w)[1]
 end

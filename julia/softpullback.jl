@@ -10,7 +10,7 @@ Cotangents(n, R) = Cotangents(zeros(3, n, R), zeros(2, n, R), zeros(n, R))
 
 """
 Cotangents `e` of the shares of an object, back through its distances: adds to those of the
-centres, `v_[:, :, r]`, and returns those of the object's direction. Only differences of `e` from
+centers, `v_[:, :, r]`, and returns those of the object's direction. Only differences of `e` from
 that of the largest share enter, so that nothing is lost where one share is nearly 1.
 """
 @inline function distances_pullback!(v_, r, e, s, f, best, x, i, v)
@@ -150,7 +150,7 @@ end
     return nothing
 end
 
-"Back through the normalisation n = X/|X|; 0 where X is."
+"Back through the normalization n = X/|X|; 0 where X is."
 function unit_pullback(n, norms, n_)
     X_ = zero(n_)
     for r in axes(n_, 3), k in axes(n_, 1)
@@ -191,8 +191,8 @@ function timed(f, report, stage)
     return result
 end
 
-"Cotangent of the (last) centres (c, 3, R) on to the objects."
-function centres_pullback!(to::Cotangents, report, est, iterates, x, w, v_)
+"Cotangent of the (last) centers (c, 3, R) on to the objects."
+function centers_pullback!(to::Cotangents, report, est, iterates, x, w, v_)
     est.through == FROZEN && return nothing
     if est.through == IMPLICIT
         v = iterates[end]
@@ -208,7 +208,7 @@ function centres_pullback!(to::Cotangents, report, est, iterates, x, w, v_)
     return nothing
 end
 
-"Cotangents of the sums of a sweep from `v` to `next`, and which centres have no objects and stay."
+"Cotangents of the sums of a sweep from `v` to `next`, and which centers have no objects and stay."
 function step_sums(m, v, next, x, w, v_)
     T, A = pulls(x, w, v, m)
     norms = row_norms(T .+ A .* v)
@@ -246,7 +246,7 @@ function soft_correlation_pullback(est::SoftEstimator, v, ra, dec, g, w, cotange
     x = directions(ra, dec)
     to = Cotangents(length(w), size(cotangent, 2))
     share = clustering_weights(est, w)
-    iterates = timed(() -> swept_centres(est, v, x, share), report, 1)
+    iterates = timed(() -> swept_centers(est, v, x, share), report, 1)
     last = iterates[end]
     X, M, W = timed(() -> point_sums(est, last, x, g, w), report, 1)
     place = place_points(est, last, X)
@@ -255,21 +255,21 @@ function soft_correlation_pullback(est::SoftEstimator, v, ra, dec, g, w, cotange
         soft_pair_pullback(est.bins, place, M, W, ratio_pullback(cotangent, num, den)...)
     end
     v_ = timed(() -> points_pullback!(to, est, last, x, g, w, X, M, W, place, points...), report, 3)
-    if moves_centres(est)
+    if moves_centers(est)
         into = est.weighted ? to : Cotangents(to.x, to.g, zero(to.w))
-        centres_pullback!(into, report, est, iterates, x, share, v_)
+        centers_pullback!(into, report, est, iterates, x, share, v_)
     end
     ra_, dec_ = sky_cotangents(to, ra, dec)
     if est.approach == HARD && est.literal
-        literal_sky!(ra_, dec_, nearest_centres(x, last), place, points[1])
+        literal_sky!(ra_, dec_, nearest_centers(x, last), place, points[1])
     end
     return soft_ratio(num, den), ra_, dec_, to.g, to.w, report
 end
 
-swept_centres(est, v, x, w) = moves_centres(est) && est.through == UNROLLED ?
-    unroll_centres(v, x, w, est.m, UNROLLED_TOL, est.max_sweeps)[1] : [v]
+swept_centers(est, v, x, w) = moves_centers(est) && est.through == UNROLLED ?
+    unroll_centers(v, x, w, est.m, UNROLLED_TOL, est.max_sweeps)[1] : [v]
 
-"From cotangents of the points to those of the objects; returns that of the centres (c, 3, R)."
+"From cotangents of the points to those of the objects; returns that of the centers (c, 3, R)."
 function points_pullback!(to::Cotangents, est, v, x, g, w, X, M, W, place, x_, M_, W_)
     if est.approach == NAIVE
         to.x .+= permutedims(x_, (2, 1, 3))
@@ -282,7 +282,7 @@ function points_pullback!(to::Cotangents, est, v, x, g, w, X, M, W, place, x_, M
     end
     X_ = unit_pullback(place, row_norms(X), x_)
     est.approach == GUMBEL && return share_pullback!(to, est, x, g, w, v, X_, M_, W_)
-    labels = nearest_centres(x, v)
+    labels = nearest_centers(x, v)
     if est.literal
         literal_pullback!(to, labels, M, W, M_, W_)
     else

@@ -28,8 +28,8 @@ end
 """
     projections(u, v) -> (a, b)
 
-Directions (East + i North components, not normalised) of the great circle that joins u and v:
-at u towards v, and at v towards u. Built from differences, so that close pairs keep their digits.
+Directions (East + i North components, not normalized) of the great circle that joins u and v:
+at u toward v, and at v toward u. Built from differences, so that close pairs keep their digits.
 """
 @inline function projections(u, v)
     dx, dy, dz = v[1] - u[1], v[2] - u[2], v[3] - u[3]

@@ -3,7 +3,7 @@
 """
 Objects in the order of the leaves. Leaf `l` holds the slots `first[l]:first[l]+count[l]-1`;
 slots up to the next multiple of eight repeat its last object and carry no weight. A node covers
-the leaves `lo:hi` and lies within `radius` (chord) of `centre`; `left` is 0 for a leaf.
+the leaves `lo:hi` and lies within `radius` (chord) of `center`; `left` is 0 for a leaf.
 """
 struct Tree
     order::Vector{Int}          # slot -> object
@@ -17,7 +17,7 @@ struct Tree
     hi::Vector{Int}
     left::Vector{Int}
     right::Vector{Int}
-    centre::Vector{NTuple{3,Float64}}
+    center::Vector{NTuple{3,Float64}}
     radius::Vector{Float64}
 end
 
@@ -35,13 +35,13 @@ end
 function grow!(t::Tree, xyz, objects, leafsize)
     n = length(objects)
     node = length(t.lo) + 1
-    centre = ntuple(d -> sum(xyz[d, i] for i in objects) / n, 3)
-    reach = maximum(chord2(centre, (xyz[1, i], xyz[2, i], xyz[3, i])) for i in objects)
+    center = ntuple(d -> sum(xyz[d, i] for i in objects) / n, 3)
+    reach = maximum(chord2(center, (xyz[1, i], xyz[2, i], xyz[3, i])) for i in objects)
     push!(t.lo, nleaves(t) + 1)
     push!(t.hi, 0)
     push!(t.left, 0)
     push!(t.right, 0)
-    push!(t.centre, centre)
+    push!(t.center, center)
     push!(t.radius, sqrt(reach) * (1 + 1e-12) + 1e-15)
     if n <= leafsize
         add_leaf!(t, xyz, objects)

@@ -5,11 +5,11 @@ push!(STEPS, function ()
     xyz, w = directions(n), ones(n)
     for x in (xyz, xyz[1:2, :]), m in (2.0, 1.7), accelerate in (0, 1)
         dims = size(x, 1)
-        centres, u = zeros(c, dims), zeros(c, n)
-        call("seed_centres", x, dims, n, w, c, collect(uniform(c)), centres)
-        call("fuzzy_cmeans", x, dims, n, w, c, m, 1e-3, 40, accelerate, centres, u, zeros(40, 2),
+        centers, u = zeros(c, dims), zeros(c, n)
+        call("seed_centers", x, dims, n, w, c, collect(uniform(c)), centers)
+        call("fuzzy_cmeans", x, dims, n, w, c, m, 1e-3, 40, accelerate, centers, u, zeros(40, 2),
              zeros(Int, 2))
-        call("memberships", x, dims, n, c, m, centres, u)
+        call("memberships", x, dims, n, c, m, centers, u)
     end
     u = [1.0 / c for k in 1:c, i in 1:n]
     labels = zeros(Int, n, r)

@@ -1,11 +1,11 @@
-# Warm-up of `entry_softcorr.jl`: every approach, through every treatment of the centres.
+# Warm-up of `entry_softcorr.jl`: every approach, through every treatment of the centers.
 
 push!(STEPS, function ()
     n, nb, r = 120, 3, 2
     objects = hcat(uniform(n, 1), uniform(n, 2), 0.1 * uniform(n, 4), 0.1 * uniform(n, 5), ones(n))
     start(c) = permutedims(directions(c + 1)[:, 1:c])
     for c in (3, 40), m in (2.0, 1.7), weighted in (0, 1), plain in (0, 1)
-        call("softcorr_centres", n, objects, c, m, weighted, plain, 60, start(c), zeros(Int, 2), zeros(2))
+        call("softcorr_centers", n, objects, c, m, weighted, plain, 60, start(c), zeros(Int, 2), zeros(2))
     end
     c = 3
     noise = reshape(-log.(-log.(0.9 .* uniform(c * n) .+ 0.05)), c, n)

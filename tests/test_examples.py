@@ -16,7 +16,7 @@ EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*.jl")])
 
 #: Figures and results a script leaves behind.
 WRITES = {
-    "clustering_diagnostics": {"centres.png", "memberships.png", "pair_crossing.png"},
+    "clustering_diagnostics": {"centers.png", "memberships.png", "pair_crossing.png"},
     "xi_both_errors": {"xi.png", "xi.h5"},
 }
 #: Packages a script needs that the tests do without.

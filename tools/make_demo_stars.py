@@ -1,8 +1,8 @@
-"""Make the simulated star catalogue that travels with the package: pysoftcorr/data/demo_stars.fits.
+"""Make the simulated star catalog that travels with the package: pysoftcorr/data/demo_stars.fits.
 
     python tools/make_demo_stars.py [FILE]
 
-A field like the one COSMOS-Web covers, with the column names of its star catalogues. The PSF's
+A field like the one COSMOS-Web covers, with the column names of its star catalogs. The PSF's
 ellipticity and size are smooth in the field; the PSF model misses a part that is correlated over
 some arcminutes, and every star is measured with noise. The same seed makes the same stars.
 """
@@ -17,7 +17,7 @@ from astropy.table import Table
 
 SEED = 20250409
 STARS = 400
-CENTRE = (150.11, 2.20)  # deg
+CENTER = (150.11, 2.20)  # deg
 SIDE = 0.78  # deg
 PIXEL = 0.03  # arcsec
 TILT = 20.0  # deg, of the mosaic on the sky
@@ -48,7 +48,7 @@ def smooth(
 
 
 def positions(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets of the stars from the field's centre in degrees, within the tilted square."""
+    """Offsets of the stars from the field's center in degrees, within the tilted square."""
     groups = rng.uniform(-0.5, 0.5, (GROUPS, 2)) * SIDE
     n = 4 * STARS
     near = groups[rng.integers(0, GROUPS, n)] + rng.normal(scale=GROUP_SIZE, size=(n, 2))
@@ -60,14 +60,14 @@ def positions(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make() -> Table:
-    """The catalogue."""
+    """The catalog."""
     rng = np.random.default_rng(SEED)
     x, y = positions(rng)
     tilt = np.deg2rad(TILT)
     east = np.cos(tilt) * x - np.sin(tilt) * y
     north = np.sin(tilt) * x + np.cos(tilt) * y
-    dec = CENTRE[1] + north
-    ra = CENTRE[0] + east / np.cos(np.deg2rad(dec))
+    dec = CENTER[1] + north
+    ra = CENTER[0] + east / np.cos(np.deg2rad(dec))
 
     def field(rms: float, scale: float) -> np.ndarray:
         return smooth(rng, x, y, rms, scale)
@@ -103,7 +103,7 @@ def make() -> Table:
 
 
 def main() -> None:
-    """Write the catalogue to the package, or to the file named on the command line."""
+    """Write the catalog to the package, or to the file named on the command line."""
     here = Path(__file__).resolve().parents[1] / "pysoftcorr" / "data" / "demo_stars.fits"
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else here
     table = make()

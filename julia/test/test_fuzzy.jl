@@ -2,7 +2,7 @@
 
 using Random
 
-"Memberships and objective of objects (D, N) in centres (c, D), as the formula has them."
+"Memberships and objective of objects (D, N) in centers (c, D), as the formula has them."
 function plain_memberships(x, w, v, m)
     c, n = size(v, 1), size(x, 2)
     u = zeros(c, n)
@@ -57,7 +57,7 @@ end
     @test change[end] < 1e-11
 end
 
-@testset "a centre without members stays" begin
+@testset "a center without members stays" begin
     x = [1.0 1.0; 0.0 0.0; 0.0 0.0]
     v, u, J, _, done = fit(x, ones(2), [1.0 0 0; 0 1 0], 2)
     @test done && v == [1.0 0 0; 0 1 0] && u == [1.0 1; 0 0] && all(iszero, J)
@@ -69,10 +69,10 @@ end
     w = ones(50)
     w[1:10] .= 0
     v = zeros(40, 3)
-    SoftCorr.seed_centres!(v, x, w, rand(rng, 40))
+    SoftCorr.seed_centers!(v, x, w, rand(rng, 40))
     @test sort([findfirst(i -> x[:, i] == v[k, :], 1:50) for k in 1:40]) == 11:50
-    same = repeat(x[:, 1:1], 1, 5)              # all in one place: still one object per centre
-    SoftCorr.seed_centres!(view(v, 1:5, :), same, ones(5), rand(rng, 5))
+    same = repeat(x[:, 1:1], 1, 5)              # all in one place: still one object per center
+    SoftCorr.seed_centers!(view(v, 1:5, :), same, ones(5), rand(rng, 5))
     @test all(v[k, :] == x[:, 1] for k in 1:5)
 end
 

@@ -113,7 +113,7 @@ end
         back = one_particle(vec(y), -vec(w); G = GM, softening = eps, t_max = t)
         @test vec(back[1]) ≈ x atol = 1e-9
     end
-    # Softened, a particle may pass through the centre and start there.
+    # Softened, a particle may pass through the center and start there.
     d = SoftCorr.derivative(G -> state([0.0, 0.0, 0.0], [0.3, 0.0, 0.1]; G = G, softening = 0.5,
                                        t_max = 3.0), 1.0)
     h = 1e-5
@@ -181,7 +181,7 @@ end
     fall = copy(v)
     fall[:, 2] .= 0.0
     text = message(() -> go(x, fall))
-    @test occursin("1 of 2 particles (first: 2) reach the centre", text)
+    @test occursin("1 of 2 particles (first: 2) reach the center", text)
     @test occursin("max_steps", message(() -> go(x, v; max_steps = 5)))
     @test occursin("pole", message(() -> SoftCorr.simulate(x, v; t_max = 0.0, observer = (1.0, 0.0, 5.0))))
     @test occursin("end at the observer",

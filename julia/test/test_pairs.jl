@@ -126,7 +126,7 @@ end
         for node in eachindex(t.lo)
             stop = t.first[t.hi[node]] + t.count[t.hi[node]] - 1
             inside = t.order[t.first[t.lo[node]]:stop]
-            @test all(sqrt(S.chord2(x[:, i], t.centre[node])) <= t.radius[node] for i in inside)
+            @test all(sqrt(S.chord2(x[:, i], t.center[node])) <= t.radius[node] for i in inside)
         end
     end
 end

@@ -111,14 +111,14 @@ end
     x = SC.directions(ra, dec)
     v = start_of(ra, dec, 7) .+ 1e-3
     v ./= sqrt.(sum(abs2, v, dims = 2))
-    _, left, converged = SC.converge_centres!(v, x, w, m, 5000)
+    _, left, converged = SC.converge_centers!(v, x, w, m, 5000)
     @test converged && left < 1e-15
     H, lengths = SC.hessian(x, w, v, m)
     frames = SC.tangent_frames(v)
     # I - dF/dv from forward-mode numbers through a sweep
     J = zeros(14, 14)
     for j in 1:14
-        step(t) = SC.sweep_centres(x, w, SC.move(v, frames, [k == j ? t : zero(t) for k in 1:14]), m)
+        step(t) = SC.sweep_centers(x, w, SC.move(v, frames, [k == j ? t : zero(t) for k in 1:14]), m)
         J[:, j] = SC.flat(frames, OD.derivative(step, 0.0))
     end
     @test Symmetric(H, :L) ≈ Diagonal(vcat(lengths, lengths)) * (I - J) rtol = 1e-9
@@ -132,7 +132,7 @@ end
     @test OD.derivative(t -> OD.derivative(objective, t), 0.0) ≈ 2 * dot(b, Symmetric(H, :L) * b) rtol = 1e-8
 end
 
-@testset "factorisations" begin
+@testset "factorizations" begin
     rng = MersenneTwister(4)
     for n in (2, 30, 66, 300)
         B = randn(rng, n, n)
@@ -180,7 +180,7 @@ end
     est = SC.SoftEstimator(bins_of(); approach = approach, noise = noise, tau = 0.4, weighted = true)
     start = start_of(ra, dec, c)
     v = copy(start)
-    SC.converge_centres!(v, SC.directions(ra, dec), w, 2.0, 5000)
+    SC.converge_centers!(v, SC.directions(ra, dec), w, 2.0, 5000)
     xi, ra_, dec_, g_, w_, _ = SC.soft_correlation_pullback(
         est, v, ra, dec, permutedims(hcat(g1, g2)), w, Matrix(1.0I, 3, 3))
     @test xi ≈ SC.soft_correlation(est, start, ra, dec, g1, g2, w) rtol = 1e-11

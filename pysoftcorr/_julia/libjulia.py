@@ -52,7 +52,7 @@ class LibjuliaHost:
         self._lib: Any = None
 
     def start(self) -> None:
-        """Load and initialise Julia, and load the sources.
+        """Load and initialize Julia, and load the sources.
 
         Raises
         ------
@@ -71,8 +71,8 @@ class LibjuliaHost:
                 lib = ctypes.CDLL(found.libjulia, mode=ctypes.RTLD_GLOBAL)
             except OSError as error:
                 raise JuliaUnavailable(f"libjulia cannot be loaded: {error}") from error
-            initialise = next((getattr(lib, n) for n in INIT_NAMES if hasattr(lib, n)), None)
-            if initialise is None:
+            initialize = next((getattr(lib, n) for n in INIT_NAMES if hasattr(lib, n)), None)
+            if initialize is None:
                 raise JuliaUnavailable(
                     f"{found.libjulia} has none of the functions {', '.join(INIT_NAMES)}"
                 )
@@ -80,12 +80,12 @@ class LibjuliaHost:
             lib.jl_eval_string.argtypes = [ctypes.c_char_p]
             lib.jl_string_ptr.restype = ctypes.c_char_p
             lib.jl_string_ptr.argtypes = [ctypes.c_void_p]
-            initialise.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
-            initialise.restype = None
+            initialize.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+            initialize.restype = None
             image = found.image
             if self.image is not None and self._loads(self.image):
                 image = self.image
-            initialise(os.fsencode(found.bindir), os.fsencode(image))
+            initialize(os.fsencode(found.bindir), os.fsencode(image))
             self._lib = lib
             source = settings.source_dir() / "SoftCorr.jl"
             try:
@@ -154,7 +154,7 @@ class LibjuliaHost:
 
 @contextlib.contextmanager
 def _environment(threads: int) -> Iterator[None]:
-    # Read by Julia once, at start; afterwards the caller's own values are put back.
+    # Read by Julia once, at start; afterward the caller's own values are put back.
     wanted = {"JULIA_NUM_THREADS": str(threads)}
     if "OPENBLAS_NUM_THREADS" not in os.environ:
         wanted["OPENBLAS_NUM_THREADS"] = "1"

@@ -1,6 +1,6 @@
 """The thread that Julia belongs to, and how other threads have their work done by it.
 
-Julia may only be called from the thread that initialised it. `ThreadOwner` is a worker thread
+Julia may only be called from the thread that initialized it. `ThreadOwner` is a worker thread
 with a queue: any Python thread may ask, calls are answered one after another, and the asking
 thread stays open to Ctrl-C. `CallerOwner` is for a Julia that the user's own code has started:
 there the calls run in that thread itself.

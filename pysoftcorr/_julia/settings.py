@@ -63,7 +63,7 @@ def threads() -> int:
 
 
 def cache_dir() -> Path:
-    """Per-user folder for the private Julia runtime (``XDG_CACHE_HOME`` is honoured)."""
+    """Per-user folder for the private Julia runtime (``XDG_CACHE_HOME`` is honored)."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     return root / "pysoftcorr"

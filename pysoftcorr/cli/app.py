@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 julia = typer.Typer(help="The Julia runtime behind it.", rich_markup_mode=None)
 app.add_typer(julia, name="julia")
-haloes = typer.Typer(help="Haloes of a mock universe.", rich_markup_mode=None)
-app.add_typer(haloes, name="haloes")
+halos = typer.Typer(help="Halos of a mock universe.", rich_markup_mode=None)
+app.add_typer(halos, name="halos")
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
@@ -101,9 +101,9 @@ def _command(
     *catalogs: tuple[str, ...],
     group: typer.Typer = app,
 ) -> None:
-    """Make a command of a function of its catalogues, its settings and the common options.
+    """Make a command of a function of its catalogs, its settings and the common options.
 
-    A catalogue is its name, its help and, where it need not be given, what it is by default.
+    A catalog is its name, its help and, where it need not be given, what it is by default.
     """
     common = {
         "config": Annotated[
@@ -149,15 +149,15 @@ _command("wtheta", commands.wtheta, ("data", "Positions."), ("randoms", "Random 
 _command("cluster", commands.cluster, ("catalog", "Positions."))
 _command("gradient", commands.gradient)
 COMMANDS.update(mocks.SETTINGS)
-_HALOES = ("haloes", "Haloes: of simulate, halotools (HDF5), Rockstar (text), or a table.")
-_command("haloes simulate", mocks.simulate, group=haloes)
-_command("haloes info", mocks.info, _HALOES, group=haloes)
-_command("mock", mocks.mock, _HALOES)
+_HALOS = ("halos", "Halos: of simulate, halotools (HDF5), Rockstar (text), or a table.")
+_command("halos simulate", mocks.simulate, group=halos)
+_command("halos info", mocks.info, _HALOS, group=halos)
+_command("mock", mocks.mock, _HALOS)
 _command("boxcorr", mocks.boxcorr, ("galaxies", "Galaxies, as mock writes them."))
 COMMANDS.update(campaign.SETTINGS)
-_command("campaign", campaign.campaign, _HALOES)
+_command("campaign", campaign.campaign, _HALOS)
 COMMANDS.update(diffhod.SETTINGS)
-_command("diffhod", diffhod.diffhod, _HALOES)
+_command("diffhod", diffhod.diffhod, _HALOS)
 COMMANDS.update(emulator.SETTINGS)
 _command("predict", emulator.predict)
 COMMANDS.update(training.SETTINGS)
@@ -170,7 +170,7 @@ _command(
 )
 COMMANDS.update(inference.SETTINGS)
 _command("posterior", inference.posterior)
-_command("minimise", inference.minimise)
+_command("minimize", inference.minimize)
 
 
 @app.command()
@@ -182,7 +182,7 @@ def demo(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """The main job on a small simulated star catalogue: rho statistics with both errors."""
+    """The main job on a small simulated star catalog: rho statistics with both errors."""
     with one_line_errors(debug=debug), one_line_warnings():
         commands.demo(out, threads=threads, as_json=json)
 

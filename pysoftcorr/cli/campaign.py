@@ -14,7 +14,7 @@ from pysoftcorr.cli.settings import Setting, resolve
 _DESIGN, _MACHINES, _OUTPUT = "Design", "Machines", "Output"
 _OWN = (
     Setting("points", int, None, "Points of the design; needed.", _DESIGN, least=1),
-    Setting("realisations", int, None, "Catalogues for each point; needed.", _DESIGN, least=1),
+    Setting("realizations", int, None, "Catalogs for each point; needed.", _DESIGN, least=1),
     Setting("seed", int, None, "Seed of everything random; by default a new one, or that of the "
             "unfinished campaign.", _DESIGN, least=0),
     Setting("sampling", str, "sobol", "How the points fill the space.", _DESIGN,
@@ -42,25 +42,23 @@ def campaign(
 ) -> None:
     """xi, omega and eta over the training design of an emulator, on every core or a cluster."""
     settings, explicit = resolve("campaign", given, config)
-    mocks._needed(settings, "points", "realisations", "out")
+    mocks._needed(settings, "points", "realizations", "out")
     with only_json(as_json):
         output.check_out({**settings, "plot": None, "overwrite": True}, suffixes=(".h5", ".hdf5"))
         from pysoftcorr.mocks import run_campaign
         from pysoftcorr.mocks.box import DEFAULT_EDGES
         from pysoftcorr.sky.binning import Binning
 
-        haloes = mocks._read_haloes(paths[0], settings, explicit)
+        halos = mocks._read_halos(paths[0], settings, explicit)
         span = _range(settings["logmmin"])
         edges = DEFAULT_EDGES
         if "bins" in explicit:
             # The unit plays no role: edges are taken as they are, in Mpc/h.
             edges = Binning.parse(settings["bins"], "arcmin").edges
-        names = ("points", "realisations", "seed", "sampling", "modulate", "workers", "scheduler",
+        names = ("points", "realizations", "seed", "sampling", "modulate", "workers", "scheduler",
                  "out", "overwrite", "cosmology")  # fmt: skip
         try:
-            made = run_campaign(
-                haloes, edges=edges, logMmin=span, **{n: settings[n] for n in names}
-            )
+            made = run_campaign(halos, edges=edges, logMmin=span, **{n: settings[n] for n in names})
         except KeyboardInterrupt as interrupt:
             say("interrupted", str(interrupt) or "nothing was done")
             raise SystemExit(130) from None

@@ -43,7 +43,7 @@ def wtheta(
 def cluster(
     paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
 ) -> None:
-    """Soft clusters of a catalogue: centres and memberships."""
+    """Soft clusters of a catalog: centers and memberships."""
     settings, _ = resolve("cluster", given, config)
     output.use_threads(settings["threads"])
     with only_json(as_json):
@@ -66,7 +66,7 @@ def cluster(
 
 
 def demo(out: str, *, threads: int | None, as_json: bool) -> None:
-    """The main job on the shipped catalogue."""
+    """The main job on the shipped catalog."""
     folder = output.check_folder(out)
     output.use_threads(threads)
     with only_json(as_json):

@@ -1,4 +1,4 @@
-"""The demo: rho statistics with both errors, of a simulated star catalogue shipped with it."""
+"""The demo: rho statistics with both errors, of a simulated star catalog shipped with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(folder: str | PathLike[str]) -> tuple[Outcome, list[Path]]:
     Returns
     -------
     outcome : Outcome
-        Catalogue, clustering, rho statistics with 100 sampled assignments and 100 bootstrap
+        Catalog, clustering, rho statistics with 100 sampled assignments and 100 bootstrap
         resamples, the same of all pairs, and the finding.
     files : list of Path
         What was written.

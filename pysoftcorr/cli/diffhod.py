@@ -1,4 +1,4 @@
-"""The command ``diffhod``: an HOD, or alignment strengths, recovered through the catalogue."""
+"""The command ``diffhod``: an HOD, or alignment strengths, recovered through the catalog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OWN = (
     Setting("alpha", float, None, "Of the mock data [default: 1.06; omega: 1].", _DATA),
     Setting("mu_cen", float, None, "Of the mock data; omega alone [default: 0.78].", _DATA),
     Setting("mu_sat", float, None, "Of the mock data; omega alone [default: 0.33].", _DATA),
-    Setting("covariance", int, None, "Realisations of the covariance [default: 100].", _DATA,
+    Setting("covariance", int, None, "Realizations of the covariance [default: 100].", _DATA,
             least=4),
     Setting("seed", int, 1, "Seed of everything random.", _DATA, least=0),
     Setting("draw", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or relaxed "
@@ -42,7 +42,7 @@ _OWN = (
     Setting("k_max", float, None, "Largest wavenumber, h/Mpc [default: 1].", _MODEL),
     Setting("modulate", bool, None, "Multiply the mean number of satellites by that of central "
             "galaxies.", _MODEL),
-    Setting("realisations", int, None, "Sets of fixed random numbers that the exact HOD and "
+    Setting("realizations", int, None, "Sets of fixed random numbers that the exact HOD and "
             "relaxed trials average over [default: 4; paper: 16; omega: 12].", _MODEL, least=1),
     Setting("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
             "[default: 150; paper: 2000].", _MODEL, least=0),
@@ -68,10 +68,10 @@ _OWN = (
 _TAKEN = {setting.name for setting in _OWN}
 SETTINGS = {"diffhod": (*_OWN, *(s for s in mocks._READING if s.name not in _TAKEN))}
 _HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-_POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realisations", "calibration",
+_POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realizations", "calibration",
           "covariance", "chains", "warmup", "steps", "accept", "walkers", "burn",
           "walker_steps", "device")  # fmt: skip
-_OMEGA = ("mu_cen", "mu_sat", "tau", "realisations", "covariance", "chains", "warmup", "steps")
+_OMEGA = ("mu_cen", "mu_sat", "tau", "realizations", "covariance", "chains", "warmup", "steps")
 # Of P(k) alone, though they have a default for both.
 _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 
@@ -79,7 +79,7 @@ _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 def diffhod(
     paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
 ) -> None:
-    """Recover an HOD through its differentiable catalogue: NUTS beside emcee."""
+    """Recover an HOD through its differentiable catalog: NUTS beside emcee."""
     settings, explicit = resolve("diffhod", given, config)
     mocks._needed(settings, "out")
     omega = settings["statistic"] == "omega"
@@ -101,9 +101,9 @@ def diffhod(
         )
     with only_json(as_json):
         output.check_folder(settings["out"])
-        haloes = mocks._read_haloes(paths[0], settings, explicit)
+        halos = mocks._read_halos(paths[0], settings, explicit)
         run = _strengths if omega else _power
-        document, files = run(haloes, settings, as_json)
+        document, files = run(halos, settings, as_json)
         wrote(files)
     if as_json:
         print(json.dumps(document))
@@ -115,7 +115,7 @@ def _tell(text: str) -> None:
     say("diffhod", text)
 
 
-def _power(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
+def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
     from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
     from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings
 
@@ -124,7 +124,7 @@ def _power(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any
         f if settings[n] is None else settings[n] for n, f in zip(_HOD, FIDUCIAL, strict=True)
     ]
     made = run_power_experiment(
-        haloes, settings["out"],
+        halos, settings["out"],
         settings=PowerSettings.preset(
             settings["preset"], fiducial=fiducial, seed=settings["seed"], **changes
         ),
@@ -141,7 +141,7 @@ def _power(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any
     return made.to_dict(), [*made.files, figure]
 
 
-def _strengths(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
+def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
     from pysoftcorr.diffhod.experiments.strengths import StrengthSettings, run_strength_experiment
 
     changes = {n: settings[n] for n in _OMEGA if settings[n] is not None}
@@ -150,7 +150,7 @@ def _strengths(haloes: Any, settings: Mapping[str, Any], as_json: bool) -> tuple
         for n, f in zip(_HOD, StrengthSettings().hod, strict=True)
     ]
     made = run_strength_experiment(
-        haloes, settings["out"],
+        halos, settings["out"],
         settings=StrengthSettings(hod=tuple(hod), seed=settings["seed"], **changes),
         overwrite=settings["overwrite"], tell=_tell,
     )  # fmt: skip

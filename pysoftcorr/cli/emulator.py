@@ -18,7 +18,7 @@ POINT = (
     Setting("mu_cen", float, None, "Alignment strength of central galaxies, -1 to 1; 0, or that "
             "of the HOD.", _PARAMETERS),
     Setting("mu_sat", float, None, "Alignment strength of satellites.", _PARAMETERS),
-    Setting("logMmin", float, None, "log10 of the mass (Msun/h) where half of the haloes have a "
+    Setting("logMmin", float, None, "log10 of the mass (Msun/h) where half of the halos have a "
             "central galaxy.", _PARAMETERS),
     Setting("sigma_logM", float, None, "Width of that step.", _PARAMETERS),
     Setting("logM0", float, None, "log10 of the satellites' cut-off.", _PARAMETERS),
@@ -98,10 +98,10 @@ def point(settings: Mapping[str, Any]) -> dict[str, float]:
 
 def load(path: str | None) -> Any:
     """An emulator; ValueError where torch is missing, else as `Emulator.load`."""
-    from pysoftcorr.emulator import require_torch
+    from pysoftcorr.core.torch import need
 
     try:
-        require_torch()
+        need("torch", "pysoftcorr.emulator")
     except ImportError as error:
         raise ValueError(str(error)) from None
     from pysoftcorr.emulator import Emulator

@@ -34,7 +34,7 @@ class Outcome:
 def read(
     path: str, settings: Mapping[str, Any], kind: type[Catalog], *, flips: bool = True
 ) -> Catalog:
-    """The catalogue in a file, as the settings say."""
+    """The catalog in a file, as the settings say."""
     names = (*_READING, *_FLIPS) if flips else _READING
     options = {name: settings[name] for name in names}
     return kind.read(path, **options)
@@ -76,14 +76,14 @@ def measure(command: str, paths: Sequence[str], settings: Mapping[str, Any],
     ----------
     command : {"rho", "xi", "wtheta"}
     paths : sequence of str
-        Its catalogues.
+        Its catalogs.
     settings, explicit
         See `pysoftcorr.cli.settings.resolve`.
 
     Raises
     ------
     ValueError, TypeError, OSError
-        Whatever is wrong with the catalogues or the settings.
+        Whatever is wrong with the catalogs or the settings.
     """
     bins = Binning.parse(settings["bins"], settings["unit"])
     soft = clustering(settings) if settings["clusters"] else None

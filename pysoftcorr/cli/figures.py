@@ -18,14 +18,14 @@ def _backend() -> None:
 
 
 def draw_clusters(catalog: Catalog, fit: Clustering, folder: str | os.PathLike[str]) -> list[Path]:
-    """Centres, membership matrix and histograms."""
+    """Centers, membership matrix and histograms."""
     _backend()
     from pysoftcorr import plots
 
     target = Path(folder).expanduser()
     target.mkdir(parents=True, exist_ok=True)
     figures = {
-        "centres": plots.plot_centres(catalog, fit).figure,
+        "centers": plots.plot_centers(catalog, fit).figure,
         "memberships": plots.plot_memberships(fit).figure,
         "membership_histograms": plots.plot_membership_histograms(fit),
     }

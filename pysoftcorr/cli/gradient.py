@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 # Steps of the finite differences relative to G, each half a decade below the last. Fuzzy
-# clustering has folds about 1e-4 apart in G for hundreds of galaxies, and a nearest-centre
+# clustering has folds about 1e-4 apart in G for hundreds of galaxies, and a nearest-center
 # assignment changes sooner.
 STEPS = 10.0 ** np.arange(-5.0, -8.1, -0.5)
 # A difference known this well needs no smaller step.
@@ -189,7 +189,7 @@ def measure(settings: dict[str, Any]) -> Gradient:
     check = None
     if settings["check"]:
         begun = time.perf_counter()
-        # Newton's method finds the same centres as plain sweeps from there, and more quickly.
+        # Newton's method finds the same centers as plain sweeps from there, and more quickly.
         clustered = settings["approach"] != "naive"
         start = {"start": estimator.pin(result.catalog)._start} if clustered else {}
         quick = estimator_of(settings, through="implicit", **start)
@@ -222,7 +222,7 @@ def central_difference(
 ) -> tuple[FloatArray, FloatArray]:
     """Derivative by central differences with Richardson's extrapolation.
 
-    Each two neighbouring steps give an extrapolated value, each three neighbours of these the
+    Each two neighboring steps give an extrapolated value, each three neighbors of these the
     middle one and its uncertainty, their spread; of each component the surest is taken. Large
     steps lose to curvature and to jumps of the function, small ones to rounding.
 
@@ -287,7 +287,7 @@ def draw(found: Gradient, folder: str) -> list[Path]:
     estimator, catalog, G = found.estimator, found.result.catalog, found.settings["G"]
     statistic = found.settings["statistic"]
     clustered = found.settings["approach"] != "naive"
-    pinned, naive, centres = estimator.pin(catalog), None, None
+    pinned, naive, centers = estimator.pin(catalog), None, None
     pinned.through = "implicit"  # its value is the same, and found more quickly
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said already
@@ -303,14 +303,14 @@ def draw(found: Gradient, folder: str) -> list[Path]:
             v = pinned._start
             assert v is not None
             ra, dec = np.arctan2(v[:, 1], v[:, 0]), np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1]))
-            centres = np.rad2deg(ra), np.rad2deg(dec)
+            centers = np.rad2deg(ra), np.rad2deg(dec)
     figures = {
         "bin_weights": plots.plot_bin_weights(estimator.bins),
         "xi_of_G": plots.plot_xi_of_G(runs, G, found.xi, found.dxi_dG, estimator.bins,
                                       naive=naive, statistic=statistic),
         "gradient_arrows": plots.plot_gradient_arrows(
             catalog, found.jacobian["ra"], found.jacobian["dec"], estimator.bins,
-            centres=centres, statistic=statistic),
+            centers=centers, statistic=statistic),
     }  # fmt: skip
     return [plots.save_figure(figure, target / f"{name}.png") for name, figure in figures.items()]
 
@@ -318,7 +318,7 @@ def draw(found: Gradient, folder: str) -> list[Path]:
 def followed(
     simulation: GravitySimulation, estimator: SoftCorrelation, at: FloatArray
 ) -> FloatArray:
-    """xi (n, nbins) at values of G, from the middle outwards, each from its neighbour's centres."""
+    """xi (n, nbins) at values of G, from the middle outwards, each from its neighbor's centers."""
     out = np.full((at.size, estimator.nbins), np.nan)
     middle = at.size // 2
     for way in (range(middle, at.size), range(middle - 1, -1, -1)):

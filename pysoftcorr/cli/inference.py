@@ -1,4 +1,4 @@
-"""The commands ``posterior`` and ``minimise``."""
+"""The commands ``posterior`` and ``minimize``."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _COMMON = (
 SETTINGS: dict[str, tuple[Setting, ...]] = {
     "posterior": (
         *_COMMON,
-        Setting("check", str, None, "Haloes to populate: the same posterior without the emulator, "
-                "drawn over it.", _MODEL, metavar="HALOES"),
-        Setting("realisations", int, 10, "Catalogues of the check.", _MODEL, least=1),
+        Setting("check", str, None, "Halos to populate: the same posterior without the emulator, "
+                "drawn over it.", _MODEL, metavar="HALOS"),
+        Setting("realizations", int, 10, "Catalogs of the check.", _MODEL, least=1),
         Setting("chains", int, 4, "Chains.", _SAMPLER, least=1),
         Setting("warmup", int, 1000, "Steps of warm-up of each.", _SAMPLER, least=0),
         Setting("draws", int, 1000, "Draws of each.", _SAMPLER, least=1),
@@ -56,9 +56,9 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
         Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
     ),
-    "minimise": (
+    "minimize": (
         *_COMMON,
-        Setting("objective", str, "chi2", "What is minimised.", _SAMPLER,
+        Setting("objective", str, "chi2", "What is minimized.", _SAMPLER,
                 choices=("chi2", "likelihood", "posterior")),
         Setting("method", str, "adam", "How.", _SAMPLER, choices=("adam", "lbfgs")),
         Setting("start", dict, {}, "Where a parameter starts; the middle of its bounds by "
@@ -115,16 +115,16 @@ def posterior(
         print(json.dumps(document))
 
 
-def minimise(
+def minimize(
     paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
 ) -> None:
     """Best alignment strengths and HOD parameters, by gradient descent on the emulator."""
-    settings, explicit = resolve("minimise", given, config)
+    settings, explicit = resolve("minimize", given, config)
     with only_json(as_json):
         output.check_out(settings, suffixes=(".ecsv",))
         emulator, seen, options = _problem(settings, explicit)
         from pysoftcorr.inference import LogPosterior
-        from pysoftcorr.inference import minimise as descend
+        from pysoftcorr.inference import minimize as descend
 
         density = LogPosterior(emulator, seen, **options)
         found = descend(
@@ -142,8 +142,8 @@ def minimise(
             target = mocks._folder(settings["plot"])
             from pysoftcorr import plots
 
-            figure = plots.plot_minimisation(found)
-            files.append(plots.save_figure(figure, target / "minimisation.png"))
+            figure = plots.plot_minimization(found)
+            files.append(plots.save_figure(figure, target / "minimization.png"))
         wrote(files)
     if as_json:
         print(json.dumps(found.to_dict()))
@@ -157,9 +157,9 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
             f"--hod ({', '.join(_PRESETS)}) or --data FILE must be given: the first observes "
             "omega = 0 of these galaxies"
         )
-    from pysoftcorr.inference._torch import pyro_module
+    from pysoftcorr.core.torch import need
 
-    pyro_module()
+    need("pyro.infer", "a posterior")
     from pysoftcorr.emulator import Emulator
     from pysoftcorr.inference import Observation
     from pysoftcorr.inference.priors import parse_prior
@@ -211,7 +211,7 @@ def _refuse_check(settings: Mapping[str, Any], options: Mapping[str, Any]) -> No
         )
     source = Path(settings["check"]).expanduser()
     if not source.is_file():
-        raise FileNotFoundError(f"no such halo catalogue: {source}")
+        raise FileNotFoundError(f"no such halo catalog: {source}")
 
 
 def _check(
@@ -221,7 +221,7 @@ def _check(
     options: dict[str, Any],
     sampler: dict[str, Any],
 ) -> Any:
-    """The posterior of populated haloes, over the noise of the emulator."""
+    """The posterior of populated halos, over the noise of the emulator."""
     from pysoftcorr.inference import SimulatedModel, sample_posterior
     from pysoftcorr.mocks import HaloCatalog, HODModel
 
@@ -229,7 +229,7 @@ def _check(
     hod = HODModel(**{name: options["fixed"][name] for name in hod_names})
     model = SimulatedModel.simulate(
         HaloCatalog.read(settings["check"]), hod, noise=emulator,
-        realisations=settings["realisations"], seed=settings["seed"],
+        realizations=settings["realizations"], seed=settings["seed"],
     )  # fmt: skip
     return sample_posterior(model, seen, **options, **sampler)
 
@@ -256,4 +256,4 @@ def _draw(folder: str, every: Mapping[str, Any]) -> list[Any]:
     ]
 
 
-__all__ = ["SETTINGS", "minimise", "posterior"]
+__all__ = ["SETTINGS", "minimize", "posterior"]

@@ -23,7 +23,7 @@ SUFFIXES = (".fits", ".fits.gz", ".h5", ".hdf5")
 
 @dataclass(frozen=True)
 class Memberships:
-    """A clustered catalogue.
+    """A clustered catalog.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Memberships:
 
 
 def make(path: str, settings: Mapping[str, Any]) -> Memberships:
-    """Read a catalogue and cluster it."""
+    """Read a catalog and cluster it."""
     if settings["clusters"] < 1:
         raise ValueError("--clusters 0: at least one cluster is needed")
     soft = clustering(settings)

@@ -1,4 +1,4 @@
-"""The commands of mock universes: ``haloes simulate``, ``haloes info``, ``mock``, ``boxcorr``."""
+"""The commands of mock universes: ``halos simulate``, ``halos info``, ``mock``, ``boxcorr``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _out(text: str) -> Setting:
     return Setting("out", str, None, text, _OUTPUT, metavar="FILE")
 
 
-# Of a catalogue that this program did not write; given to HaloCatalog.read as they are.
+# Of a catalog that this program did not write; given to HaloCatalog.read as they are.
 _READING = (
     Setting("boxsize", float, None, "Side of the box in Mpc/h, where the file does not say.",
             _UNIVERSE),
@@ -48,7 +48,7 @@ _READING = (
 )  # fmt: skip
 #: The settings of each command, in the order of its help.
 SETTINGS: dict[str, tuple[Setting, ...]] = {
-    "haloes simulate": (
+    "halos simulate": (
         Setting("boxsize", float, None, "Side of the periodic box in Mpc/h; needed.", _UNIVERSE),
         Setting("mesh", int, 128, "Cells along a side.", _UNIVERSE),
         _SEED,
@@ -64,16 +64,16 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("concentration_scatter", float, 0.16, "Its scatter in dex.", _UNIVERSE),
         Setting("axis_alignment", float, 0.5, "Strength, -1 to 1, of major axes about the tidal "
                 "direction.", _UNIVERSE),
-        Setting("exclusion", bool, True, "Keep haloes out of heavier ones.", _UNIVERSE),
-        _out("Write the haloes: .h5; needed."),
+        Setting("exclusion", bool, True, "Keep halos out of heavier ones.", _UNIVERSE),
+        _out("Write the halos: .h5; needed."),
         _OVERWRITE,
         _PLOT,
     ),
-    "haloes info": (*_READING, _SEED, _PLOT),
+    "halos info": (*_READING, _SEED, _PLOT),
     "mock": (
         Setting("preset", str, None, "A fixed HOD, by the least stellar mass; options change it.",
                 _OCCUPATION, choices=("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")),
-        Setting("logMmin", float, None, "log10 of the mass (Msun/h) where half of the haloes "
+        Setting("logMmin", float, None, "log10 of the mass (Msun/h) where half of the halos "
                 "have a central galaxy.", _OCCUPATION),
         Setting("sigma_logM", float, None, "Width of that step.", _OCCUPATION),
         Setting("logM0", float, None, "log10 of the satellites' cut-off.", _OCCUPATION),
@@ -96,7 +96,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("bins", str, "log:0.1:16:20", "Bins of r in Mpc/h: linear:LO:HI:N, log:LO:HI:N "
                 "or edges:E0,E1,...", _UNIVERSE, metavar="BINS"),
         Setting("expected", bool, False, "Also the mean of omega and eta over all draws of the "
-                "axes, at the strengths of the catalogue.", _UNIVERSE),
+                "axes, at the strengths of the catalog.", _UNIVERSE),
         _THREADS,
         _out("Write the table: .ecsv."),
         _OVERWRITE,
@@ -108,42 +108,42 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
 def simulate(
     paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
 ) -> None:
-    """Haloes of a simulated universe: a 2LPT field, a mass function, bias, tidal axes."""
-    settings, _ = resolve("haloes simulate", given, config)
+    """Halos of a simulated universe: a 2LPT field, a mass function, bias, tidal axes."""
+    settings, _ = resolve("halos simulate", given, config)
     _needed(settings, "boxsize", "out")
     with only_json(as_json):
         output.check_out(settings, suffixes=(".h5", ".hdf5"))
         from pysoftcorr.mocks import HaloCatalog
 
-        names = [s.name for s in SETTINGS["haloes simulate"] if s.group == _UNIVERSE]
-        haloes = HaloCatalog.simulate(**{name: settings[name] for name in names})
-        haloes.write(settings["out"], overwrite=settings["overwrite"])
-        document = _haloes(haloes, settings, as_json, files=[settings["out"]])
+        names = [s.name for s in SETTINGS["halos simulate"] if s.group == _UNIVERSE]
+        halos = HaloCatalog.simulate(**{name: settings[name] for name in names})
+        halos.write(settings["out"], overwrite=settings["overwrite"])
+        document = _halos(halos, settings, as_json, files=[settings["out"]])
     if as_json:
         print(json.dumps(document))
 
 
 def info(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool) -> None:
-    """What a halo catalogue holds, and its mass function beside theory."""
-    settings, explicit = resolve("haloes info", given, config)
+    """What a halo catalog holds, and its mass function beside theory."""
+    settings, explicit = resolve("halos info", given, config)
     with only_json(as_json):
         if settings["plot"] is not None:
             output.check_folder(settings["plot"])
-        haloes = _read_haloes(paths[0], settings, explicit)
-        document = _haloes(haloes, settings, as_json, files=[])
+        halos = _read_halos(paths[0], settings, explicit)
+        document = _halos(halos, settings, as_json, files=[])
     if as_json:
         print(json.dumps(document))
 
 
 def mock(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool) -> None:
-    """Galaxies with intrinsic alignments in the haloes of a catalogue."""
+    """Galaxies with intrinsic alignments in the halos of a catalog."""
     settings, explicit = resolve("mock", given, config)
     _needed(settings, "out")
     model = _model(settings, explicit)
     with only_json(as_json):
         output.check_out(settings, suffixes=(".h5", ".hdf5", ".fits", ".fits.gz"))
-        haloes = _read_haloes(paths[0], settings, explicit)
-        galaxies = model.populate(haloes, seed=settings["seed"])
+        halos = _read_halos(paths[0], settings, explicit)
+        galaxies = model.populate(halos, seed=settings["seed"])
         galaxies.write(settings["out"], overwrite=settings["overwrite"])
         files: list[Any] = [settings["out"]]
         if not as_json:
@@ -152,11 +152,11 @@ def mock(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_j
             from pysoftcorr import plots
 
             target = _folder(settings["plot"])
-            figure = plots.plot_box_slice(galaxies, haloes=haloes).figure
+            figure = plots.plot_box_slice(galaxies, halos=halos).figure
             files.append(plots.save_figure(figure, target / "slice.png"))  # type: ignore[arg-type]
         wrote(files)
     if as_json:
-        print(json.dumps({**_galaxies(galaxies), "haloes": len(haloes)}))
+        print(json.dumps({**_galaxies(galaxies), "halos": len(halos)}))
 
 
 def boxcorr(
@@ -211,7 +211,7 @@ def _needed(settings: Mapping[str, Any], *names: str) -> None:
         raise ValueError(f"{' and '.join(lacking)}: must be given")
 
 
-def _read_haloes(path: str, settings: Mapping[str, Any], explicit: set[str]) -> HaloCatalog:
+def _read_halos(path: str, settings: Mapping[str, Any], explicit: set[str]) -> HaloCatalog:
     from pysoftcorr.mocks import HaloCatalog
 
     options = {s.name: settings[s.name] for s in _READING if s.name in explicit}
@@ -260,37 +260,37 @@ def _folder(path: str) -> Path:
 
 
 # ---------------------------------------------------------------------- what comes out
-def _haloes(
-    haloes: HaloCatalog, settings: Mapping[str, Any], as_json: bool, *, files: list[Any]
+def _halos(
+    halos: HaloCatalog, settings: Mapping[str, Any], as_json: bool, *, files: list[Any]
 ) -> dict[str, Any]:
-    """Print the catalogue and its mass function, draw them if asked; the JSON document."""
+    """Print the catalog and its mass function, draw them if asked; the JSON document."""
     from pysoftcorr.mocks.halo_statistics import mass_function
 
-    table = mass_function(haloes)
+    table = mass_function(halos)
     if not as_json:
-        print(haloes.summary(), _mass_table(table), sep="\n\n", flush=True)
+        print(halos.summary(), _mass_table(table), sep="\n\n", flush=True)
     if settings["plot"] is not None:
         target = _folder(settings["plot"])
         from pysoftcorr import plots
 
-        figure = plots.plot_halo_statistics(haloes)
-        files.append(plots.save_figure(figure, target / "haloes.png"))
-        slab = plots.plot_box_slice(haloes, haloes=haloes).figure
+        figure = plots.plot_halo_statistics(halos)
+        files.append(plots.save_figure(figure, target / "halos.png"))
+        slab = plots.plot_box_slice(halos, halos=halos).figure
         files.append(plots.save_figure(slab, target / "halo_slice.png"))  # type: ignore[arg-type]
     wrote(files)
     return {
-        "haloes": len(haloes),
-        "boxsize": haloes.boxsize,
-        "mass": [float(haloes.mass.min()), float(haloes.mass.max())],
-        "number_density": len(haloes) / haloes.boxsize**3,
-        "cosmology": haloes.cosmology,
-        "meta": haloes.meta,
+        "halos": len(halos),
+        "boxsize": halos.boxsize,
+        "mass": [float(halos.mass.min()), float(halos.mass.max())],
+        "number_density": len(halos) / halos.boxsize**3,
+        "cosmology": halos.cosmology,
+        "meta": halos.meta,
         "mass_function": table.to_dict(),
     }
 
 
 def _mass_table(table: MassFunction) -> str:
-    titles = ["log10 M", "haloes", "dn/dlog10 M", "+-"]
+    titles = ["log10 M", "halos", "dn/dlog10 M", "+-"]
     if table.theory is not None:
         titles.append(table.model)
     rows = []

@@ -74,26 +74,26 @@ class Setting:
         return value
 
 
-_CATALOGUE, _CLUSTERS, _ERRORS, _OUTPUT = "Catalogue", "Clusters", "Bins and errors", "Output"
+_CATALOG, _CLUSTERS, _ERRORS, _OUTPUT = "Catalog", "Clusters", "Bins and errors", "Output"
 _UNITS = "deg, rad, hourangle, arcmin or arcsec; that stored with the column, or else degrees"
 
 COLUMNS = (
     Setting("columns", dict, {}, "Column or expression of a field, such as g1='e1 - 0.01'; "
-            "may be given several times.", _CATALOGUE, metavar="FIELD=COLUMN"),
-    Setting("hdu", str, None, "FITS extension, number or name.", _CATALOGUE),
-    Setting("key", str, None, "HDF5 group or dataset.", _CATALOGUE),
-    Setting("select", str, None, "Keep rows where this expression is true.", _CATALOGUE,
+            "may be given several times.", _CATALOG, metavar="FIELD=COLUMN"),
+    Setting("hdu", str, None, "FITS extension, number or name.", _CATALOG),
+    Setting("key", str, None, "HDF5 group or dataset.", _CATALOG),
+    Setting("select", str, None, "Keep rows where this expression is true.", _CATALOG,
             metavar="EXPRESSION"),
-    Setting("flag", str, None, "Keep rows where this expression is 0.", _CATALOGUE,
+    Setting("flag", str, None, "Keep rows where this expression is 0.", _CATALOG,
             metavar="EXPRESSION"),
     Setting("on_bad", str, "error", "Rows with NaN or infinity: refuse, or drop and count.",
-            _CATALOGUE, choices=("error", "drop")),
-    Setting("ra_unit", str, None, f"Unit of ra: {_UNITS}.", _CATALOGUE, metavar="UNIT"),
-    Setting("dec_unit", str, None, "Unit of dec.", _CATALOGUE, metavar="UNIT"),
+            _CATALOG, choices=("error", "drop")),
+    Setting("ra_unit", str, None, f"Unit of ra: {_UNITS}.", _CATALOG, metavar="UNIT"),
+    Setting("dec_unit", str, None, "Unit of dec.", _CATALOG, metavar="UNIT"),
 )  # fmt: skip
 FLIPS = (
-    Setting("flip_g1", bool, False, "Change the sign of g1.", _CATALOGUE),
-    Setting("flip_g2", bool, False, "Change the sign of g2.", _CATALOGUE),
+    Setting("flip_g1", bool, False, "Change the sign of g1.", _CATALOG),
+    Setting("flip_g2", bool, False, "Change the sign of g2.", _CATALOG),
 )
 CLUSTERS = (
     Setting("clusters", int, 100, "Number of soft clusters; 0: none, all pairs (naive).",
@@ -136,9 +136,9 @@ OUTPUT = (
 )
 # Of `gradient`, where clusters are differentiated.
 SOFT = (
-    Setting("galaxies", int, 500, "Galaxies of the simulation.", _CATALOGUE, least=1),
+    Setting("galaxies", int, 500, "Galaxies of the simulation.", _CATALOG, least=1),
     Setting("G", float, 1.0, "Gravitational constant at which xi and dxi/dG are taken; orbits "
-            "start as circles at G = 1.", _CATALOGUE),
+            "start as circles at G = 1.", _CATALOG),
     Setting("clusters", int, 100, "Number of soft clusters.", _CLUSTERS, least=1),
     Setting("approach", str, "soft", "What is paired: clusters by their memberships, of nearest "
             "objects, by relaxed draws; or all galaxies.", _CLUSTERS,

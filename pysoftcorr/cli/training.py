@@ -37,7 +37,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("targets", str, None, "What the means of omega and eta learn from: exact means "
                 f"over all axes, or those of drawn axes; {_AS_KIND}.", _TRAINING,
                 choices=("expected", "drawn")),
-        Setting("sufficient", bool, None, "Train on mean and spread of the realisations instead "
+        Setting("sufficient", bool, None, "Train on mean and spread of the realizations instead "
                 f"of each; {_AS_KIND}.", _TRAINING),
         Setting("calibrate", str, None, "By what predicted errors are adjusted on the validation "
                 f"set; {_AS_KIND}.", _TRAINING,

@@ -1,4 +1,4 @@
-"""What a catalogue's columns must be, and the errors that name the column and the rows."""
+"""What a catalog's columns must be, and the errors that name the column and the rows."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def equal_lengths(columns: Mapping[str, FloatArray]) -> int:
         raise ValueError(f"columns differ in length: {listed}")
     n = next(iter(lengths.values()))
     if n == 0:
-        raise ValueError("the catalogue is empty: it has no rows")
+        raise ValueError("the catalog is empty: it has no rows")
     return n
 
 
@@ -155,7 +155,7 @@ def finite_rows(
         )
     if not good.any():
         raise ValueError(
-            "the catalogue is empty: every row has a NaN, infinite or masked value in "
+            "the catalog is empty: every row has a NaN, infinite or masked value in "
             + ", ".join(origin.column(name) for name in bad)
         )
     listed = ", ".join(f"{name} {index.size}" for name, index in bad.items())
@@ -219,12 +219,12 @@ def _dec_hint(ra_deg: FloatArray, dec: FloatArray, unit: u.UnitBase) -> str:
 
 
 def _warn_if_radians(ra: FloatArray, dec: FloatArray) -> None:
-    """Degrees that fill just the box an all-sky catalogue in radians would fill."""
+    """Degrees that fill just the box an all-sky catalog in radians would fill."""
     span = float(ra.max() - ra.min())
     inside = ra.min() >= -math.pi and ra.max() <= 2 * math.pi and np.abs(dec).max() <= math.pi / 2
     if inside and span > 0.95 * 2 * math.pi and dec.max() - dec.min() > 0.4 * math.pi:
         warnings.warn(
-            "ra and dec fill the range that an all-sky catalogue has in radians; if they are "
+            "ra and dec fill the range that an all-sky catalog has in radians; if they are "
             "radians, pass ra_unit='rad', dec_unit='rad'",
             stacklevel=5,
         )

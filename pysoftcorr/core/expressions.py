@@ -134,7 +134,7 @@ class Expression:
         TypeError
             If an operation does not suit the columns, such as ``&`` on decimal numbers.
         """
-        # No answer in a row is the catalogue's affair: its NaN policy names or drops the row.
+        # No answer in a row is the catalog's affair: its NaN policy names or drops the row.
         with np.errstate(all="ignore"):
             return self._value(self._tree, column)
 

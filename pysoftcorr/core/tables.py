@@ -122,9 +122,9 @@ def open_table(
         return
     path = Path(source).expanduser()
     if not path.exists():
-        raise FileNotFoundError(f"no such catalogue: {path}{_similar_file(path)}")
+        raise FileNotFoundError(f"no such catalog: {path}{_similar_file(path)}")
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; a catalogue is one file")
+        raise ValueError(f"{path} is a folder; a catalog is one file")
     kind = _format(path)
     if hdu is not None and kind != "fits":
         raise ValueError(f"hdu = {hdu!r} is for FITS files; {path.name} is read as {kind}")
@@ -186,7 +186,7 @@ def _in_memory(source: Any) -> TableSource:
         units = {str(n): str(v.unit) for n, v in source.items() if _has_unit(v)}
         return TableSource("the mapping", [str(n) for n in source], source.__getitem__, units)
     raise TypeError(
-        "a catalogue is read from a path, an astropy Table, a pandas DataFrame, a mapping of "
+        "a catalog is read from a path, an astropy Table, a pandas DataFrame, a mapping of "
         f"columns or a structured array, not from {type(source).__name__}"
     )
 
@@ -335,7 +335,7 @@ def _numpy(path: Path, stack: ExitStack) -> TableSource:
     if isinstance(data, np.ndarray):
         if data.dtype.names is None:
             raise ValueError(
-                f"{path} holds a plain array of shape {data.shape}; a catalogue needs named "
+                f"{path} holds a plain array of shape {data.shape}; a catalog needs named "
                 "columns: a structured array, or a .npz file of one array a column"
             )
         return TableSource(str(path), list(data.dtype.names), data.__getitem__)

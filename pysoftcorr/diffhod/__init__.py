@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pysoftcorr.core.lazy import lazy
+from pysoftcorr.core.torch import need
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
@@ -23,4 +24,4 @@ _PUBLIC = {
 
 __all__ = sorted(_PUBLIC)
 
-__getattr__, __dir__ = lazy(__name__, _PUBLIC)
+__getattr__, __dir__ = lazy(__name__, _PUBLIC, before=lambda: need("torch", "pysoftcorr.diffhod"))

@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+import torch
 
-from pysoftcorr.diffhod._torch import as_tensor, torch
+from pysoftcorr.core.torch import as_tensor
 from pysoftcorr.mocks import alignment
 
 __all__ = ["watson_axes", "watson_cosine"]

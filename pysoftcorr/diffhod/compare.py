@@ -1,4 +1,4 @@
-"""The relaxed HOD against the exact one: P(k) and its derivatives over realisations."""
+"""The relaxed HOD against the exact one: P(k) and its derivatives over realizations."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.occupation import HOD_PARAMETERS
-from pysoftcorr.diffhod.points import realisation_seed
+from pysoftcorr.diffhod.points import realization_seed
 from pysoftcorr.diffhod.power import power_spectrum
 from pysoftcorr.mocks.hod import HODModel
 
@@ -26,7 +26,7 @@ STEPS = (0.04, 0.03, 0.15, 0.04, 0.04)
 
 @dataclass(frozen=True)
 class PowerComparison:
-    """P(k) of R realisations of the exact and of the relaxed HOD.
+    """P(k) of R realizations of the exact and of the relaxed HOD.
 
     Attributes
     ----------
@@ -61,10 +61,10 @@ class PowerComparison:
 
 
 def compare_power(
-    haloes: Any,
+    halos: Any,
     theta: npt.ArrayLike,
     *,
-    realisations: int = 50,
+    realizations: int = 50,
     derivatives: bool = True,
     tau: float = 0.1,
     mesh: int = 64,
@@ -72,16 +72,16 @@ def compare_power(
     steps: npt.ArrayLike = STEPS,
     seed: Seed = None,
 ) -> PowerComparison:
-    """P(k), and its derivatives, of the exact and the relaxed HOD in the same haloes.
+    """P(k), and its derivatives, of the exact and the relaxed HOD in the same halos.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     theta : array_like, shape (5,)
-    realisations : int
+    realizations : int
         At least 2.
     derivatives : bool
-        Whether finite differences are taken: ten more catalogues a realisation.
+        Whether finite differences are taken: ten more catalogs a realization.
     tau, mesh, k_max
         As of `DiffHOD`.
     steps : array_like, shape (5,)
@@ -95,22 +95,22 @@ def compare_power(
     Raises
     ------
     ValueError
-        If there are too few realisations, or an argument is out of range.
+        If there are too few realizations, or an argument is out of range.
 
     Examples
     --------
     >>> from pysoftcorr.diffhod.compare import compare_power
     >>> from pysoftcorr.mocks import HaloCatalog
-    >>> haloes = HaloCatalog.simulate(40.0, 32, mmin=3e11, seed=1)
-    >>> found = compare_power(haloes, [12.0, 0.3, 11.4, 13.1, 1.0], realisations=4,
+    >>> halos = HaloCatalog.simulate(40.0, 32, mmin=3e11, seed=1)
+    >>> found = compare_power(halos, [12.0, 0.3, 11.4, 13.1, 1.0], realizations=4,
     ...                       derivatives=False, mesh=16, seed=1)
     >>> found.relaxed.shape == found.exact.shape
     True
     """
-    if isinstance(realisations, bool) or not isinstance(realisations, (int, np.integer)):
-        raise TypeError(f"realisations must be a whole number, not {realisations!r}")
-    if realisations < 2:
-        raise ValueError(f"realisations = {realisations}: at least 2 are needed for an error")
+    if isinstance(realizations, bool) or not isinstance(realizations, (int, np.integer)):
+        raise TypeError(f"realizations must be a whole number, not {realizations!r}")
+    if realizations < 2:
+        raise ValueError(f"realizations = {realizations}: at least 2 are needed for an error")
     values, widths = (np.asarray(x, dtype=np.float64) for x in (theta, steps))
     if values.shape != (5,) or widths.shape != (5,):
         raise ValueError(
@@ -120,15 +120,13 @@ def compare_power(
 
     def power(parameters: FloatArray, number: int) -> FloatArray:
         model = HODModel(**dict(zip(HOD_PARAMETERS, parameters.tolist(), strict=True)))
-        place = model.populate(haloes, seed=realisation_seed(root, number)).position
-        found = power_spectrum(place, boxsize=haloes.boxsize, mesh=mesh, edges=edges)
+        place = model.populate(halos, seed=realization_seed(root, number)).position
+        found = power_spectrum(place, boxsize=halos.boxsize, mesh=mesh, edges=edges)
         return np.asarray(found.power)
 
     exact, relaxed, difference, gradient = [], [], [], []
-    for number in range(realisations):
-        model = DiffHOD(
-            haloes, tau=tau, mesh=mesh, k_max=k_max, seed=realisation_seed(root, number)
-        )
+    for number in range(realizations):
+        model = DiffHOD(halos, tau=tau, mesh=mesh, k_max=k_max, seed=realization_seed(root, number))
         edges = model.k_edges
         t = torch.tensor(values, requires_grad=True)
         found = model.power(t)[1]

@@ -1,4 +1,4 @@
-"""DiffHOD: galaxies of a halo catalogue as weighted points, smooth in the HOD's parameters."""
+"""DiffHOD: galaxies of a halo catalog as weighted points, smooth in the HOD's parameters."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pysoftcorr.core import options as _options
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.diffhod._torch import check_dtype, torch
+from pysoftcorr.core.torch import check_device, check_dtype
 from pysoftcorr.diffhod.occupation import check_parameters, log_mean_nsat, log_odds_central
 from pysoftcorr.diffhod.pairs import WeightedCorrelations, WeightedPairs
 from pysoftcorr.diffhod.points import (
@@ -24,7 +25,7 @@ from pysoftcorr.diffhod.points import (
     draw_points,
     draw_reference,
     most_log_odds,
-    realisation_seed,
+    realization_seed,
     reference_rates,
     satellite_trials,
     weighted_galaxies,
@@ -40,7 +41,7 @@ from pysoftcorr.diffhod.relaxed import (
     trial_weights,
 )
 from pysoftcorr.mocks.box import check_edges
-from pysoftcorr.mocks.hod import _check_haloes
+from pysoftcorr.mocks.hod import _check_halos
 
 __all__ = ["ClippedTrials", "DiffHOD", "Draw", "ReferenceDraw", "Region", "Regions", "RelaxedDraw"]
 
@@ -49,10 +50,10 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Draw(Protocol):
-    """Points of a halo catalogue, and their weights.
+    """Points of a halo catalog, and their weights.
 
     `everywhere` says that the points are the same for all parameters; `trials` of each halo are
-    those for satellites; `clipped` counts haloes of more satellites than trials.
+    those for satellites; `clipped` counts halos of more satellites than trials.
     """
 
     everywhere: bool
@@ -75,7 +76,7 @@ class RelaxedDraw:
 
     def __init__(
         self,
-        haloes: Any,
+        halos: Any,
         trials: IntArray,
         *,
         tau: float,
@@ -83,7 +84,7 @@ class RelaxedDraw:
         calibrate: bool,
         chunk: int,
     ) -> None:
-        self._haloes, self.trials = haloes, trials
+        self._halos, self.trials = halos, trials
         self._tau, self._modulate, self._calibrate = tau, modulate, calibrate
         self._chunk = chunk
         self._reach = REACH if calibrate else PLAIN
@@ -91,11 +92,11 @@ class RelaxedDraw:
 
     def points(self, order: IntArray, seed: int, lower: FloatArray, upper: FloatArray) -> PointSet:
         """Trials that are not lost for all parameters within bounds."""
-        odds = most_log_odds(self._haloes.mass, self.trials, lower, upper, modulate=self._modulate)
+        odds = most_log_odds(self._halos.mass, self.trials, lower, upper, modulate=self._modulate)
         # Calibration lowers the odds of rare trials and raises those of frequent ones.
         shift = float(np.abs(_table(self._tau)[0]).max()) if self._calibrate else 0.0
         return draw_points(
-            self._haloes, order, self.trials, odds, least=-self._tau * self._reach - shift,
+            self._halos, order, self.trials, odds, least=-self._tau * self._reach - shift,
             seed=seed, chunk=self._chunk,
         )  # fmt: skip
 
@@ -109,7 +110,7 @@ class RelaxedDraw:
         return trial_weights(odds, region.draw, region.halo, tau=self._tau, reach=self._reach)
 
     def _log_odds(self, region: Any, theta: torch.Tensor) -> torch.Tensor:
-        """Of the haloes' trials, centrals' first."""
+        """Of the halos' trials, centrals' first."""
         central = log_odds_central(region.log_mass[0], theta)
         mean = log_mean_nsat(region.log_mass[1], theta, modulate=self._modulate)
         log_p = mean - region.log_trials
@@ -129,15 +130,15 @@ class ReferenceDraw:
     clipped = 0
 
     def __init__(
-        self, haloes: Any, reference: FloatArray, density: float, *, modulate: bool
+        self, halos: Any, reference: FloatArray, density: float, *, modulate: bool
     ) -> None:
-        self._haloes, self._modulate = haloes, modulate
-        self._rates = reference_rates(haloes.mass, reference, density, modulate=modulate)
-        self.trials = np.ones(len(haloes.mass), dtype=np.int64)
+        self._halos, self._modulate = halos, modulate
+        self._rates = reference_rates(halos.mass, reference, density, modulate=modulate)
+        self.trials = np.ones(len(halos.mass), dtype=np.int64)
 
     def points(self, order: IntArray, seed: int, lower: FloatArray, upper: FloatArray) -> PointSet:
         """The same for all bounds."""
-        return draw_reference(self._haloes, order, self._rates, seed=seed)
+        return draw_reference(self._halos, order, self._rates, seed=seed)
 
     def weights(self, region: Any, theta: torch.Tensor, *, hard: bool) -> torch.Tensor:
         """Occupation over rate."""
@@ -156,9 +157,9 @@ _WIDEST = 3.0
 
 @dataclass
 class Region:
-    """Points of some realisations for parameters within bounds, as tensors.
+    """Points of some realizations for parameters within bounds, as tensors.
 
-    `halo` counts the haloes of centrals first, then those of satellites.
+    `halo` counts the halos of centrals first, then those of satellites.
     """
 
     lower: FloatArray
@@ -183,51 +184,51 @@ class Region:
 
 
 class Regions:
-    """Regions of a model, by realisations and purpose.
+    """Regions of a model, by realizations and purpose.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     draw : Draw
         Gives the points.
     seed : int
-    realisations : int
+    realizations : int
     dtype, device
         Of the tensors.
     """
 
     def __init__(
         self,
-        haloes: Any,
+        halos: Any,
         draw: Draw,
         *,
         seed: int,
-        realisations: int,
+        realizations: int,
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
-        self._haloes, self._draw = haloes, draw
-        self._seed, self._realisations = seed, realisations
+        self._halos, self._draw = halos, draw
+        self._seed, self._realizations = seed, realizations
         self._dtype, self._device = dtype, device
         # The heaviest first; equal ones by row.
-        self._order = np.argsort(-haloes.mass, kind="stable")
+        self._order = np.argsort(-halos.mass, kind="stable")
         self._known: dict[tuple[Any, ...], Region] = {}
 
-    def chosen(self, realisation: int | Sequence[int] | None) -> tuple[int, ...]:
-        """Numbers of realisations, checked."""
-        if realisation is None:
-            return tuple(range(self._realisations))
-        single = isinstance(realisation, (int, np.integer))
-        values: list[Any] = [realisation] if single else list(realisation)  # type: ignore[arg-type]
+    def chosen(self, realization: int | Sequence[int] | None) -> tuple[int, ...]:
+        """Numbers of realizations, checked."""
+        if realization is None:
+            return tuple(range(self._realizations))
+        single = isinstance(realization, (int, np.integer))
+        values: list[Any] = [realization] if single else list(realization)  # type: ignore[arg-type]
         for r in values:
             if isinstance(r, bool) or not isinstance(r, (int, np.integer)):
-                raise TypeError(f"realisation = {realisation!r}: must be whole numbers or None")
-            if not 0 <= r < self._realisations:
+                raise TypeError(f"realization = {realization!r}: must be whole numbers or None")
+            if not 0 <= r < self._realizations:
                 raise ValueError(
-                    f"realisation = {int(r)}: there are {self._realisations}, counted from 0"
+                    f"realization = {int(r)}: there are {self._realizations}, counted from 0"
                 )
         if not values:
-            raise ValueError("realisation is empty: name at least one")
+            raise ValueError("realization is empty: name at least one")
         return tuple(int(r) for r in values)
 
     def fix(
@@ -268,8 +269,8 @@ class Regions:
         return self.fix(chosen, low, high, purpose)
 
     def _found(self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray) -> Region:
-        haloes = self._haloes
-        seeds = [realisation_seed(self._seed, r) for r in chosen]
+        halos = self._halos
+        seeds = [realization_seed(self._seed, r) for r in chosen]
         sets = [self._draw.points(self._order, seed, lower, upper) for seed in seeds]
         centrals = np.concatenate([s.centrals for s in sets])
         satellites = np.concatenate([s.satellites for s in sets])
@@ -293,8 +294,8 @@ class Regions:
             field=whole(np.repeat(np.arange(len(sets)), [len(points) for points in sets])),
             halo=whole(np.concatenate(halo)),
             log_mass=(
-                real(np.log10(haloes.mass[centrals])),
-                real(np.log10(haloes.mass[satellites])),
+                real(np.log10(halos.mass[centrals])),
+                real(np.log10(halos.mass[satellites])),
             ),
             log_trials=real(np.log(self._draw.trials[satellites])),
         )
@@ -305,11 +306,11 @@ _STORED = 4_000_000
 
 
 class ClippedTrials(UserWarning):
-    """Some haloes hold more satellites than they have trials."""
+    """Some halos hold more satellites than they have trials."""
 
 
 class DiffHOD:
-    """A halo catalogue whose galaxies are weighted points, smooth in the parameters of the HOD.
+    """A halo catalog whose galaxies are weighted points, smooth in the parameters of the HOD.
 
     Each halo has a trial for its central galaxy and some for satellites, of probability <Ncen>
     and <Nsat>/trials. A trial is not won or lost: its point has the weight
@@ -319,7 +320,7 @@ class DiffHOD:
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     tau : float
         Temperature, 0.001 to 0.95: the lower, the nearer to whole galaxies, and the rougher.
     trials : int or "auto"
@@ -350,7 +351,7 @@ class DiffHOD:
         falls as one over it.
     calibrate : bool
         Whether means are exact; without it rare trials have 1.7 % too much at tau = 0.1.
-    realisations : int
+    realizations : int
         Independent sets of noise.
     dtype : torch.dtype
         float32 or float64.
@@ -367,14 +368,14 @@ class DiffHOD:
     modes : Tensor of int, shape (nk,)
     k_edges : ndarray, shape (nk + 1,)
     clipped : int
-        Haloes with more satellites than trials at the last evaluation.
+        Halos with more satellites than trials at the last evaluation.
     trials : ndarray of int, shape (H,)
-        For satellites, by row of the catalogue.
+        For satellites, by row of the catalog.
 
     Raises
     ------
     ValueError
-        If an argument is out of range, or the haloes hold what haloes do not.
+        If an argument is out of range, or the halos hold what halos do not.
     TypeError
         If one is of the wrong kind.
 
@@ -393,8 +394,8 @@ class DiffHOD:
     >>> import torch
     >>> from pysoftcorr.diffhod import DiffHOD
     >>> from pysoftcorr.mocks import HaloCatalog
-    >>> haloes = HaloCatalog.simulate(50.0, 32, mmin=3e11, seed=1)
-    >>> model = DiffHOD(haloes, mesh=32, seed=1)
+    >>> halos = HaloCatalog.simulate(50.0, 32, mmin=3e11, seed=1)
+    >>> model = DiffHOD(halos, mesh=32, seed=1)
     >>> theta = torch.tensor([12.0, 0.25, 11.3, 13.2, 1.0], dtype=torch.float64,
     ...                      requires_grad=True)
     >>> k, power = model.power(theta)
@@ -405,7 +406,7 @@ class DiffHOD:
 
     def __init__(
         self,
-        haloes: Any,
+        halos: Any,
         *,
         tau: float = 0.1,
         trials: int | str = "auto",
@@ -419,25 +420,25 @@ class DiffHOD:
         reference: npt.ArrayLike | None = None,
         density: float = 16.0,
         calibrate: bool = True,
-        realisations: int = 1,
+        realizations: int = 1,
         dtype: Any = torch.float64,
         device: Any = "cpu",
         seed: Seed = None,
         chunk: int = 1 << 20,
     ) -> None:
-        _check_haloes(haloes)
-        self.haloes = haloes
-        self.boxsize = float(haloes.boxsize)
+        _check_halos(halos)
+        self.halos = halos
+        self.boxsize = float(halos.boxsize)
         self.tau, self.mesh = check_tau(tau), check_mesh(mesh)
         self.density = check_density(density)
         self.modulate = _options.flag("modulate", modulate)
         self.calibrate = _options.flag("calibrate", calibrate)
         self.gamma = float(gamma)
-        self.realisations = _options.at_least_one("realisations", realisations)
+        self.realizations = _options.at_least_one("realizations", realizations)
         self.chunk = _options.at_least_one("chunk", chunk)
-        self.dtype, self.device = check_dtype(dtype), _options.device(device)
+        self.dtype, self.device = check_dtype(dtype), check_device(device)
         self.seed = root_seed(seed)
-        self.trials = satellite_trials(haloes.mass, trials)
+        self.trials = satellite_trials(halos.mass, trials)
         if k_edges is not None and k_max is not None:
             raise ValueError("k_edges and k_max are both given; k_max is of the default bins")
         if k_edges is None:
@@ -455,14 +456,14 @@ class DiffHOD:
         self._draw: Draw
         if reference is None:
             self._draw = RelaxedDraw(
-                haloes, self.trials, tau=self.tau, modulate=self.modulate,
+                halos, self.trials, tau=self.tau, modulate=self.modulate,
                 calibrate=self.calibrate, chunk=self.chunk,
             )  # fmt: skip
         else:
             self.reference = check_reference(reference)
-            self._draw = ReferenceDraw(haloes, self.reference, self.density, modulate=self.modulate)
+            self._draw = ReferenceDraw(halos, self.reference, self.density, modulate=self.modulate)
         self._regions = Regions(
-            haloes, self._draw, seed=self.seed, realisations=self.realisations, dtype=self.dtype,
+            halos, self._draw, seed=self.seed, realizations=self.realizations, dtype=self.dtype,
             device=self.device,
         )  # fmt: skip
         self._like = torch.zeros(0, dtype=self.dtype, device=self.device)
@@ -472,18 +473,18 @@ class DiffHOD:
         if self.reference is not None:
             kind = f"{self.density:g} points a galaxy of a reference"
         return (
-            f"<DiffHOD: {len(self.haloes)} haloes in {self.boxsize:g} Mpc/h, {kind}, "
-            f"{self.realisations} realisation{'s' * (self.realisations > 1)}>"
+            f"<DiffHOD: {len(self.halos)} halos in {self.boxsize:g} Mpc/h, {kind}, "
+            f"{self.realizations} realization{'s' * (self.realizations > 1)}>"
         )
 
     # ------------------------------------------------------------------ points
-    def prepare(self, lower: npt.ArrayLike, upper: npt.ArrayLike, *, realisation: Any = 0) -> int:
+    def prepare(self, lower: npt.ArrayLike, upper: npt.ArrayLike, *, realization: Any = 0) -> int:
         """Find the points for all parameters within bounds, and say how many there are.
 
         Parameters
         ----------
         lower, upper : array_like, shape (5,)
-        realisation : int, sequence of int or None
+        realization : int, sequence of int or None
             As for `power`.
 
         Raises
@@ -491,7 +492,7 @@ class DiffHOD:
         ValueError
             If a lower bound is above the upper one, or a bound is no HOD.
         """
-        chosen = self._regions.chosen(realisation)
+        chosen = self._regions.chosen(realization)
         like = torch.zeros(0, dtype=torch.float64)
         low, high = (check_parameters(b, like).numpy().copy() for b in (lower, upper))
         if (low > high).any():
@@ -508,7 +509,7 @@ class DiffHOD:
         if self.clipped and not self._warned:
             self._warned = True
             warnings.warn(
-                f"{self.clipped} haloes hold more satellites than they have trials: the number is "
+                f"{self.clipped} halos hold more satellites than they have trials: the number is "
                 "clipped there; raise trials (said once; DiffHOD.clipped counts them)",
                 ClippedTrials,
                 stacklevel=3,
@@ -516,14 +517,14 @@ class DiffHOD:
         return weight
 
     # ------------------------------------------------------------------ results
-    def galaxies(self, theta: Any, *, realisation: int = 0, hard: bool = False) -> WeightedGalaxies:
+    def galaxies(self, theta: Any, *, realization: int = 0, hard: bool = False) -> WeightedGalaxies:
         """The weighted points: those with weight above 0.
 
         Parameters
         ----------
         theta : array_like or Tensor, shape (5,) or (7,)
             With seven the points have axes, too.
-        realisation : int
+        realization : int
         hard : bool
             Whole galaxies instead, weights 0 or 1 of the same noise: the limit of temperature 0,
             the HOD itself, without derivatives. Centrals are those of ``HODModel.populate`` of
@@ -537,21 +538,21 @@ class DiffHOD:
         Raises
         ------
         ValueError
-            If a parameter is out of range or there is no such realisation.
+            If a parameter is out of range or there is no such realization.
         """
         t, mu = self._parameters(theta)
-        chosen = self._regions.chosen(int(realisation))
+        chosen = self._regions.chosen(int(realization))
         region = self._region(t, chosen, "power")
         weight = self._weights(region, t, hard=hard)
         rows = torch.nonzero(weight.detach() > 0)[:, 0]
-        seed = realisation_seed(self.seed, chosen[0])
+        seed = realization_seed(self.seed, chosen[0])
         found = weighted_galaxies(region.sets[0], rows, weight[rows], seed, self.boxsize)
         if mu is None:
             return found
         return replace(found, axis=found.axes(mu[0], mu[1], gamma=self.gamma))
 
     def correlations(
-        self, theta: Any, *, edges: npt.ArrayLike | None = None, realisation: int = 0
+        self, theta: Any, *, edges: npt.ArrayLike | None = None, realization: int = 0
     ) -> WeightedCorrelations:
         """xi, omega and eta of the weighted points, differentiable once in the parameters.
 
@@ -561,7 +562,7 @@ class DiffHOD:
             mu_cen, mu_sat, logMmin, sigma_logM, logM0, logM1, alpha.
         edges : array_like, optional
             Of the bins (lo, hi] in Mpc/h; by default 20 bins, even in the logarithm from 0.1 to 16.
-        realisation : int
+        realization : int
 
         Returns
         -------
@@ -581,7 +582,7 @@ class DiffHOD:
         t, mu = self._parameters(theta)
         if mu is None:
             raise ValueError("theta must be all seven parameters, with mu_cen and mu_sat first")
-        chosen = self._regions.chosen(int(realisation))
+        chosen = self._regions.chosen(int(realization))
         region = self._region(t, chosen, "pairs")
         bounds = check_edges(edges, self.boxsize, periodic=True)
         if region.pairs is None or region.pairs[0] != bounds.tobytes():
@@ -593,7 +594,7 @@ class DiffHOD:
         weight = self._weights(region, t)
         if region.galaxies is None:
             rows = torch.arange(len(region), device=self.device)
-            seed = realisation_seed(self.seed, chosen[0])
+            seed = realization_seed(self.seed, chosen[0])
             region.galaxies = weighted_galaxies(
                 region.sets[0], rows, weight.detach(), seed, self.boxsize
             )
@@ -601,7 +602,7 @@ class DiffHOD:
         return region.pairs[1].correlations(weight, axis)
 
     def power(
-        self, theta: Any, *, realisation: int | Sequence[int] | None = 0
+        self, theta: Any, *, realization: int | Sequence[int] | None = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """P(k) of the weighted points, differentiable once in the parameters.
 
@@ -609,23 +610,23 @@ class DiffHOD:
         ----------
         theta : array_like or Tensor, shape (5,) or (7,)
             In the order of `pysoftcorr.mocks.design.PARAMETERS`; the strengths do not matter.
-        realisation : int, sequence of int or None
+        realization : int, sequence of int or None
             Which sets of noise; None is all.
 
         Returns
         -------
         k : Tensor, shape (nk,)
             h/Mpc.
-        power : Tensor, shape (nk,), or (R, nk) for several realisations
+        power : Tensor, shape (nk,), or (R, nk) for several realizations
             (Mpc/h)^3.
 
         Raises
         ------
         ValueError
-            If a parameter is out of range, there is no such realisation, or no galaxies are made.
+            If a parameter is out of range, there is no such realization, or no galaxies are made.
         """
         t, _ = self._parameters(theta)
-        chosen = self._regions.chosen(realisation)
+        chosen = self._regions.chosen(realization)
         region = self._region(t, chosen, "power")
         weight = self._weights(region, t)
         if region.cells is None:
@@ -641,9 +642,9 @@ class DiffHOD:
             weight2 = torch.zeros(len(chosen), dtype=self.dtype, device=self.device)
             weight2 = weight2.index_add(0, region.field, weight * weight)
         if not bool((painted.detach().flatten(1).sum(dim=1) > 0).all()):
-            raise ValueError(f"theta = {t.tolist()} makes no galaxies in these haloes")
+            raise ValueError(f"theta = {t.tolist()} makes no galaxies in these halos")
         power, _ = self._bins.power(painted, weight2)
-        return self.k, power[0] if isinstance(realisation, (int, np.integer)) else power
+        return self.k, power[0] if isinstance(realization, (int, np.integer)) else power
 
     def _parameters(self, theta: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
         if isinstance(theta, dict):

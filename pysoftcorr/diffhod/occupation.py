@@ -1,4 +1,4 @@
-"""Mean occupation of haloes and its log-odds, smooth to the last digit in the parameters."""
+"""Mean occupation of halos and its log-odds, smooth to the last digit in the parameters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pysoftcorr.diffhod._torch import as_tensor, torch
+import torch
+
+from pysoftcorr.core.torch import as_tensor
 
 __all__ = [
     "HOD_PARAMETERS",
@@ -197,7 +199,7 @@ class _Radius(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         u, c, y, mass = ctx.saved_tensors
-        # m'(y) = y/(1 + y)^2; at the centre r rises as the root of u, which has no slope there.
+        # m'(y) = y/(1 + y)^2; at the center r rises as the root of u, which has no slope there.
         inner = torch.where(y > 0, (1 + y) ** 2 / y, torch.inf)
         by_u = torch.where(cotangent == 0, 0.0, cotangent * mass * inner / c)
         rise = torch.where(y > 0, u * inner, 0.0) * c / (1 + c) ** 2

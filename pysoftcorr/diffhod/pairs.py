@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.spatial import cKDTree
 
-from pysoftcorr.core import options as _options
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.diffhod._torch import as_tensor, check_dtype, torch
+from pysoftcorr.core.torch import as_tensor, check_device, check_dtype
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import check_edges, shell_fraction
 
@@ -151,7 +151,7 @@ class WeightedPairs:
         device: Any = "cpu",
         stored: int = _STORED,
     ) -> None:
-        self.dtype, self.device = check_dtype(dtype), _options.device(device)
+        self.dtype, self.device = check_dtype(dtype), check_device(device)
         self.boxsize = checks.box_side(boxsize)
         self.edges = check_edges(edges, self.boxsize, periodic=True)
         if isinstance(position, torch.Tensor):

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import special
 
 from pysoftcorr.core.random import stream, uniforms
-from pysoftcorr.diffhod._torch import as_tensor, torch
+from pysoftcorr.core.torch import as_tensor
 from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, check_parameters
 from pysoftcorr.diffhod.relaxed import HIGHEST
 from pysoftcorr.mocks.hod import HODModel
@@ -47,7 +48,7 @@ _TRIALS_AT_1E13, _FEWEST_TRIALS = 64.0, 8
 
 @dataclass(frozen=True)
 class WeightedGalaxies:
-    """Weighted points that stand for the galaxies of a catalogue; rows of P tensors.
+    """Weighted points that stand for the galaxies of a catalog; rows of P tensors.
 
     Attributes
     ----------
@@ -58,13 +59,13 @@ class WeightedGalaxies:
         parameters.
     central : Tensor of bool, shape (P,)
     host : Tensor of int, shape (P,)
-        Row of the halo in its catalogue.
+        Row of the halo in its catalog.
     rank : Tensor of int, shape (P,)
         0 for centrals; the number of the trial for satellites, from 1.
     reference : Tensor, shape (P, 3)
         Unit axes before misalignment.
     scaled_radius : Tensor, shape (P,)
-        r/Rvir from the centre of the halo; 0 for centrals.
+        r/Rvir from the center of the halo; 0 for centrals.
     angle, turn : Tensor, shape (P,)
         Uniform numbers of the axes: the angle to the reference, and about it.
     axis : Tensor, shape (P, 3) or None
@@ -156,10 +157,10 @@ def weighted_galaxies(
 
 @dataclass(frozen=True)
 class PointSet:
-    """Points of one realisation that can have a weight; centrals first.
+    """Points of one realization that can have a weight; centrals first.
 
     `draw` is the logistic noise of relaxed trials, one over the rate of points of a reference.
-    `halo` counts haloes that have a point of that kind: row ``centrals[halo]`` of the catalogue
+    `halo` counts halos that have a point of that kind: row ``centrals[halo]`` of the catalog
     for the first `n_central` points, ``satellites[halo]`` for the others.
     """
 
@@ -178,14 +179,14 @@ class PointSet:
 
     @property
     def host(self) -> IntArray:
-        """Row of each point's halo in its catalogue."""
+        """Row of each point's halo in its catalog."""
         n = self.n_central
         first, rest = self.centrals[self.halo[:n]], self.satellites[self.halo[n:]]
         return np.concatenate([first, rest])
 
 
 def satellite_trials(mass: FloatArray, trials: int | str) -> IntArray:
-    """Trials for satellites of haloes of `mass` (Msun/h).
+    """Trials for satellites of halos of `mass` (Msun/h).
 
     Parameters
     ----------
@@ -238,15 +239,15 @@ def most_log_odds(
     return central, satellite
 
 
-def realisation_seed(seed: int, realisation: int) -> int:
-    """Seed of a realisation; the first has the seed itself."""
-    if realisation == 0:
+def realization_seed(seed: int, realization: int) -> int:
+    """Seed of a realization; the first has the seed itself."""
+    if realization == 0:
         return seed
-    return int(stream(seed, f"realisation {realisation}").integers(2**62))
+    return int(stream(seed, f"realisation {realization}").integers(2**62))
 
 
 def draw_points(
-    haloes: Any,
+    halos: Any,
     order: IntArray,
     trials: IntArray,
     odds: tuple[FloatArray, FloatArray],
@@ -259,9 +260,9 @@ def draw_points(
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     order : ndarray of int, shape (H,)
-        Rows of the haloes in the order they are taken, the heaviest first.
+        Rows of the halos in the order they are taken, the heaviest first.
     trials : ndarray of int, shape (H,)
         For satellites, by row.
     odds : tuple of two ndarray, shape (H,)
@@ -293,14 +294,14 @@ def draw_points(
         noises.append(eps[keep])
     empty = np.empty(0, dtype=np.int64)
     return placed(
-        haloes, central, central_eps, np.concatenate([empty, *rows]),
+        halos, central, central_eps, np.concatenate([empty, *rows]),
         np.concatenate([empty, *ranks]), np.concatenate([np.empty(0), *noises]), seed=seed,
         purpose="relaxed satellite",
     )  # fmt: skip
 
 
 def placed(
-    haloes: Any,
+    halos: Any,
     central: IntArray,
     central_draw: FloatArray,
     host: IntArray,
@@ -310,21 +311,21 @@ def placed(
     seed: int,
     purpose: str,
 ) -> PointSet:
-    """Points of the haloes `central` and satellites of those in `host`, at places of their own."""
+    """Points of the halos `central` and satellites of those in `host`, at places of their own."""
     u = [
         uniforms(seed, f"{purpose} {name}", host, rank) for name in ("radius", "height", "azimuth")
     ]
-    scaled = nfw_radius(u[0], haloes.concentration[host])
+    scaled = nfw_radius(u[0], halos.concentration[host])
     direction = directions(u[1], u[2])
-    place = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
-    place = np.mod(place, haloes.boxsize)
-    place[place >= haloes.boxsize] = 0.0
+    place = halos.position[host] + direction * (scaled * halos.radius[host])[:, None]
+    place = np.mod(place, halos.boxsize)
+    place[place >= halos.boxsize] = 0.0
 
     first, first_halo = _numbered(central)
     rest, rest_halo = _numbered(host)
     n = central.size
     return PointSet(
-        position=np.concatenate([haloes.position[central], place]),
+        position=np.concatenate([halos.position[central], place]),
         draw=np.concatenate([central_draw, draw]),
         halo=np.concatenate([first_halo, rest_halo]),
         rank=np.concatenate([np.zeros(n, dtype=np.int64), rank]),
@@ -332,12 +333,12 @@ def placed(
         centrals=first,
         satellites=rest,
         scaled_radius=np.concatenate([np.zeros(n), scaled]),
-        direction=np.concatenate([haloes.axis[central], direction]),
+        direction=np.concatenate([halos.axis[central], direction]),
     )
 
 
 def _parts(sizes: IntArray, chunk: int) -> Iterator[slice]:
-    """Runs of haloes that have at most `chunk` trials together, or are one halo."""
+    """Runs of halos that have at most `chunk` trials together, or are one halo."""
     ends = np.cumsum(sizes)
     start = 0
     while start < sizes.size:
@@ -439,15 +440,15 @@ def reference_rates(
 
 
 def draw_reference(
-    haloes: Any, order: IntArray, rates: tuple[FloatArray, FloatArray], *, seed: int
+    halos: Any, order: IntArray, rates: tuple[FloatArray, FloatArray], *, seed: int
 ) -> PointSet:
     """Points at these rates; the `draw` of each is one over its rate.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     order : ndarray of int, shape (H,)
-        Rows of the haloes in the order they are taken.
+        Rows of the halos in the order they are taken.
     rates : tuple of two ndarray, shape (H,)
         As of `reference_rates`, by row.
     seed : int
@@ -461,6 +462,6 @@ def draw_reference(
     host = np.repeat(order, number)
     rank = np.arange(host.size) - np.repeat(np.cumsum(number) - number, number) + 1
     return placed(
-        haloes, central, 1 / rate[keep], host, rank, np.repeat(1 / mean, number),
+        halos, central, 1 / rate[keep], host, rank, np.repeat(1 / mean, number),
         seed=seed, purpose="satellite",
     )  # fmt: skip

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from pysoftcorr.diffhod._torch import as_tensor, torch
+from pysoftcorr.core.torch import as_tensor
 
 __all__ = [
     "CloudInCell",
@@ -183,7 +184,7 @@ def paint_cic(position: Any, weight: Any = None, *, mesh: int, boxsize: float) -
     weight : array_like or Tensor, shape (P,) or (R, P), optional
         1 by default.
     mesh : int
-        Cells a side; even. Cell (i, j, k) has its centre at (i, j, k) boxsize/mesh.
+        Cells a side; even. Cell (i, j, k) has its center at (i, j, k) boxsize/mesh.
     boxsize : float
 
     Returns

@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import special
-
-from pysoftcorr.diffhod._torch import torch
 
 __all__ = [
     "HIGHEST",
@@ -185,7 +184,7 @@ def _parts(number: int) -> list[slice]:
 
 
 class _TrialWeights(torch.autograd.Function):
-    """Weights of trials from the log-odds of their haloes; keeps the weights alone.
+    """Weights of trials from the log-odds of their halos; keeps the weights alone.
 
     Of the smaller part v = sigmoid(-|x|) a weight is w = (v - a)^2/(v b), a the sigmoid at the
     reach and b = (1 - 2a)^2; then v - a^2/v = sqrt(b w (b w + 4 a)) is b dw/dx over 1 - v.
@@ -239,7 +238,7 @@ def trial_weights(
     Parameters
     ----------
     log_odds : Tensor, shape (H,)
-        Calibrated, of the haloes.
+        Calibrated, of the halos.
     noise : Tensor, shape (P,)
         Logistic.
     host : Tensor of int, shape (P,)

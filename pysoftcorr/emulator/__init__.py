@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pysoftcorr.core.lazy import lazy
+from pysoftcorr.core.torch import need
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
@@ -23,14 +24,4 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-def require_torch() -> None:
-    """ImportError, with the command that mends it, where torch is missing."""
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "pysoftcorr.emulator needs torch; install it with: pip install 'pysoftcorr[torch]'"
-        ) from error
-
-
-__getattr__, __dir__ = lazy(__name__, _PUBLIC, before=require_torch)
+__getattr__, __dir__ = lazy(__name__, _PUBLIC, before=lambda: need("torch", "pysoftcorr.emulator"))

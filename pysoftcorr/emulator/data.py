@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -16,10 +16,8 @@ import numpy.typing as npt
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.mocks.campaign.file import Campaign
 from pysoftcorr.mocks.design import PARAMETERS
-
-if TYPE_CHECKING:
-    from pysoftcorr.mocks import Campaign
 
 __all__ = [
     "PARTS",
@@ -55,7 +53,7 @@ RESPONSES = {"response": 3, "response_variance": 3}  # (n, 5, b)
 class EmulatorData:
     """Rows of a campaign that an emulator learns from or is judged by.
 
-    n parameter points, R realisations of each, b bins. Variances are over the realisations,
+    n parameter points, R realizations of each, b bins. Variances are over the realizations,
     without bias (divided by R - 1).
 
     Attributes
@@ -67,12 +65,12 @@ class EmulatorData:
     xi, omega, eta : ndarray, shape (n, R, b)
         Of the drawn axes; xi is positive.
     expected_omega, expected_eta : ndarray, shape (n, b), or None
-        Exact means over all draws of the axes, averaged over the realisations.
+        Exact means over all draws of the axes, averaged over the realizations.
     expected_omega_variance, expected_eta_variance : ndarray, shape (n, b), or None
-        Of those exact means among realisations.
+        Of those exact means among realizations.
     response, response_variance : ndarray, shape (n, 5, b), or None
         A, B, C, D, E of omega = a_cen A + a_sat B and
-        eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, averaged over the realisations, where a is
+        eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, averaged over the realizations, where a is
         `pysoftcorr.mocks.alignment.order_parameter` of the alignment strength.
     row : ndarray of int64, shape (n,)
         Of the campaign.
@@ -117,7 +115,7 @@ class EmulatorData:
         return len(self.edges) - 1
 
     @property
-    def realisations(self) -> int:
+    def realizations(self) -> int:
         """R."""
         return self.xi.shape[1]
 
@@ -125,7 +123,7 @@ class EmulatorData:
     def from_campaign(cls, campaign: Campaign) -> EmulatorData:
         """The kept rows of a campaign, less those with an xi that is not positive.
 
-        The emulator is of log xi, so that a row where any realisation has xi <= 0 in any bin
+        The emulator is of log xi, so that a row where any realization has xi <= 0 in any bin
         cannot be used; such rows are counted in a warning and in ``description["left_out"]``.
 
         Raises
@@ -284,7 +282,7 @@ def split_campaign(
 ) -> Split:
     """Split the usable rows of a campaign into training, validation and test sets.
 
-    A row is one parameter point with all its realisations, so that no point is in two sets.
+    A row is one parameter point with all its realizations, so that no point is in two sets.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from pysoftcorr.emulator.model_file import ModelFile, read_model, shipped_model,
 from pysoftcorr.emulator.network import network_of, new_network
 from pysoftcorr.emulator.network import passes as _passes
 from pysoftcorr.emulator.network.base import Network, whole
-from pysoftcorr.emulator.network.starting import bin_centres, likely_scaling
+from pysoftcorr.emulator.network.starting import bin_centers, likely_scaling
 from pysoftcorr.emulator.prediction import Predicted, Prediction
 from pysoftcorr.mocks.box import DEFAULT_EDGES
 from pysoftcorr.mocks.design import PARAMETERS
@@ -50,7 +50,7 @@ class Emulator:
     names : tuple of str
         The parameters, in their order.
     r : ndarray, shape (b,)
-        Geometric centres of the bins, Mpc/h.
+        Geometric centers of the bins, Mpc/h.
 
     Notes
     -----
@@ -178,8 +178,8 @@ class Emulator:
 
     @property
     def r(self) -> FloatArray:
-        """Geometric centres of the bins, Mpc/h; the lower edge counts as half the upper if 0."""
-        return bin_centres(self.edges)
+        """Geometric centers of the bins, Mpc/h; the lower edge counts as half the upper if 0."""
+        return bin_centers(self.edges)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:

@@ -61,7 +61,7 @@ def counts(
     Parameters
     ----------
     true : ndarray, shape (n, b)
-        The mean over realisations.
+        The mean over realizations.
     error : ndarray, shape (n, b)
         Its standard error.
 
@@ -151,7 +151,7 @@ def smape(predicted: FloatArray, true: FloatArray, axis: int | None = None) -> F
     return np.asarray(ratio.mean(axis=axis), dtype=np.float64)
 
 
-def log_sd_bias(realisations: int) -> float:
+def log_sd_bias(realizations: int) -> float:
     """Mean of log10(s/sigma), s the unbiased-variance standard deviation of R normal draws.
 
     [psi(k/2) - ln(k/2)] / (2 ln 10), k = R - 1: -0.025 at R = 10.
@@ -159,7 +159,7 @@ def log_sd_bias(realisations: int) -> float:
     Raises
     ------
     ValueError
-        If there are fewer than two realisations.
+        If there are fewer than two realizations.
 
     Examples
     --------
@@ -167,18 +167,18 @@ def log_sd_bias(realisations: int) -> float:
     >>> round(log_sd_bias(10), 4)
     -0.025
     """
-    if realisations < 2:
-        raise ValueError(f"realisations = {realisations}: a spread needs at least 2")
-    half = (realisations - 1) / 2
+    if realizations < 2:
+        raise ValueError(f"realizations = {realizations}: a spread needs at least 2")
+    half = (realizations - 1) / 2
     return float((special.digamma(half) - np.log(half)) / (2 * np.log(10)))
 
 
 def dex_bias(
-    predicted: FloatArray, empirical: FloatArray, realisations: int, axis: int | None = None
+    predicted: FloatArray, empirical: FloatArray, realizations: int, axis: int | None = None
 ) -> FloatArray:
-    """Mean of log10(sigma_pred / sigma_emp), corrected for the small number of realisations.
+    """Mean of log10(sigma_pred / sigma_emp), corrected for the small number of realizations.
 
-    Above 0 the predicted errors are too large. Elements whose realisations do not vary at all
+    Above 0 the predicted errors are too large. Elements whose realizations do not vary at all
     are left out.
 
     Parameters
@@ -186,13 +186,13 @@ def dex_bias(
     predicted : ndarray, shape (n, b)
         Predicted standard deviations.
     empirical : ndarray, shape (n, b)
-        Standard deviations among `realisations` (dividing by R - 1).
+        Standard deviations among `realizations` (dividing by R - 1).
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(empirical > 0, np.log10(predicted / empirical), np.nan)
     mean = np.asarray(np.nanmean(ratio, axis=axis), dtype=np.float64)
     # sigma_emp is low on average, so the raw ratio is high by as much.
-    return mean + log_sd_bias(realisations)
+    return mean + log_sd_bias(realizations)
 
 
 def coverage(
@@ -203,7 +203,7 @@ def coverage(
     k: float = 1.0,
     axis: int | tuple[int, ...] | None = None,
 ) -> FloatArray:
-    """Part of drawn realisations within k sigma of the mean.
+    """Part of drawn realizations within k sigma of the mean.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
     """As `Evaluation.to_dict`: NaN and infinity become None, which JSON can hold."""
     found: dict[str, Any] = {}
     for name, one in evaluation.statistics.items():
-        entry: dict[str, Any] = {"mean of the realisations": _accuracy_text(one.accuracy)}
+        entry: dict[str, Any] = {"mean of the realizations": _accuracy_text(one.accuracy)}
         if one.accuracy_expected is not None:
             entry["exact expectation"] = _accuracy_text(one.accuracy_expected)
         entry["calibration"] = _calibration_text(one.calibration)
@@ -257,7 +257,7 @@ def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "rows": len(evaluation),
         "left_out": evaluation.left_out,
-        "realisations": evaluation.realisations,
+        "realizations": evaluation.realizations,
         "passes": evaluation.passes,
         "seed": evaluation.seed,
         "edges": evaluation.edges.tolist(),
@@ -280,7 +280,7 @@ def evaluation_text(evaluation: Evaluation, *, bins: bool = True) -> str:
     part = evaluation.description.get("part")
     rows = f"{len(evaluation)} rows" + (f" ({part})" if part else "")
     lines = [
-        f"{rows} x {evaluation.realisations} realisations, {evaluation.passes} passes"
+        f"{rows} x {evaluation.realizations} realizations, {evaluation.passes} passes"
         + (f"; {evaluation.left_out} rows outside of the bounds" if evaluation.left_out else ""),
         "",
         f"{'':<8}{'against':<15}{'fract.':>8}{'noise':>8}{'median':>8}{'all':>9}{'counted':>9}"
@@ -314,9 +314,9 @@ def evaluation_text(evaluation: Evaluation, *, bins: bool = True) -> str:
         f"{NEAR_ZERO:g} and",
         f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
         "without the rule. Spearman, NRMSE, SMAPE: pooled.",
-        "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realisations; xi in "
+        "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realizations; xi in "
         "log xi. 1, 2 sigma: part of",
-        "the realisations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
+        "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
     ]
     if bins:
         lines += _bins_text(evaluation)
@@ -390,7 +390,7 @@ class Accuracy:
     Attributes
     ----------
     against : str
-        "mean of the realisations" or "exact expectation".
+        "mean of the realizations" or "exact expectation".
     fractional : float
         Mean over the elements that count, of all bins.
     fractional_median, fractional_all : float
@@ -423,17 +423,17 @@ class Accuracy:
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Predicted errors against the scatter of realisations; of log xi for xi.
+    """Predicted errors against the scatter of realizations; of log xi for xi.
 
     Attributes
     ----------
     dex : float
-        Mean of log10(sigma_pred / sigma_emp), corrected for the number of realisations; above 0
+        Mean of log10(sigma_pred / sigma_emp), corrected for the number of realizations; above 0
         the predicted errors are too large.
     dex_scatter : float
-        Standard deviation of the same; R realisations alone give 0.11 at R = 10.
+        Standard deviation of the same; R realizations alone give 0.11 at R = 10.
     coverage, coverage_total : dict of float
-        By k = 1, 2: the part of the realisations within k aleatoric sigma of the mean; within k
+        By k = 1, 2: the part of the realizations within k aleatoric sigma of the mean; within k
         sigma of aleatoric and epistemic together.
     epistemic_ratio : float
         Median of epistemic over aleatoric sigma.
@@ -459,9 +459,9 @@ class StatisticEvaluation:
     mean, aleatoric, epistemic : ndarray, shape (n, b)
         Predicted, in physical units.
     true : ndarray, shape (n, b)
-        Mean over the realisations.
+        Mean over the realizations.
     empirical : ndarray, shape (n, b)
-        Standard deviation among realisations (dividing by R - 1), of log xi for xi.
+        Standard deviation among realizations (dividing by R - 1), of log xi for xi.
     sigma, sigma_epistemic : ndarray, shape (n, b)
         Predicted standard deviations in the space of `empirical`.
     counts : ndarray of bool, shape (n, b)
@@ -499,7 +499,7 @@ class Evaluation:
     parameters : ndarray, shape (n, 7)
     edges : ndarray, shape (b + 1,)
         Mpc/h.
-    realisations, passes, seed : int
+    realizations, passes, seed : int
     left_out : int
         Rows outside the bounds of the emulator, which are not judged.
     description : dict
@@ -509,7 +509,7 @@ class Evaluation:
     statistics: dict[str, StatisticEvaluation]
     parameters: FloatArray
     edges: FloatArray
-    realisations: int
+    realizations: int
     passes: int
     seed: int
     left_out: int
@@ -523,7 +523,7 @@ class Evaluation:
 
     @property
     def r(self) -> FloatArray:
-        """Geometric centres of the bins, Mpc/h."""
+        """Geometric centers of the bins, Mpc/h."""
         return np.sqrt(self.edges[:-1] * self.edges[1:])
 
     def to_dict(self) -> dict[str, Any]:
@@ -542,7 +542,7 @@ def evaluate(
 ) -> Evaluation:
     """Hold an emulator against measured correlations.
 
-    The truth is the mean of the R realisations of a row, and for omega and eta also the exact
+    The truth is the mean of the R realizations of a row, and for omega and eta also the exact
     expectation, which has no noise of drawn axes. Definitions are in
     `pysoftcorr.emulator.evaluation`. For xi the errors are judged in log xi, in which the emulator
     is normal: s^2 = ln(1 + (sigma/mean)^2) about ln(mean) - s^2/2.
@@ -567,7 +567,7 @@ def evaluate(
         If `data` is not EmulatorData.
     ValueError
         If the bins are not the emulator's, there are fewer than two rows within its bounds or
-        fewer than two realisations.
+        fewer than two realizations.
 
     References
     ----------
@@ -582,8 +582,8 @@ def evaluate(
             f"the emulator {len(edges) - 1} from {edges[0]:g} to {edges[-1]:g}: they must be the "
             "same; measure in the emulator's bins"
         )
-    if data.realisations < 2:
-        raise ValueError("data has one realisation of each row; a spread needs at least 2")
+    if data.realizations < 2:
+        raise ValueError("data has one realization of each row; a spread needs at least 2")
     inside = ~emulator.training_bounds.outside(data.parameters).any(axis=1)
     left_out = int((~inside).sum())
     if inside.sum() < 2:
@@ -604,7 +604,7 @@ def evaluate(
         statistics={name: _judge(name, getattr(prediction, name), data) for name in STATISTICS},
         parameters=data.parameters,
         edges=data.edges,
-        realisations=data.realisations,
+        realizations=data.realizations,
         passes=passes,
         seed=root,
         left_out=left_out,
@@ -630,11 +630,11 @@ def _judge(name: str, predicted: Any, data: EmulatorData) -> StatisticEvaluation
     if name == "xi":
         where = np.ones(true.shape, dtype=bool)
         s2 = np.log1p((aleatoric / mean) ** 2)
-        centre, sigma, sigma_e = np.log(mean) - s2 / 2, np.sqrt(s2), epistemic / mean
+        center, sigma, sigma_e = np.log(mean) - s2 / 2, np.sqrt(s2), epistemic / mean
         values = np.log(drawn)
     else:
         where = counts(true, error)
-        centre, sigma, sigma_e, values = mean, aleatoric, epistemic, drawn
+        center, sigma, sigma_e, values = mean, aleatoric, epistemic, drawn
     empirical = values.std(axis=1, ddof=1)
     expected = getattr(data, f"expected_{name}", None)
     return StatisticEvaluation(
@@ -648,14 +648,14 @@ def _judge(name: str, predicted: Any, data: EmulatorData) -> StatisticEvaluation
         sigma_epistemic=sigma_e,
         counts=where,
         expected=expected,
-        accuracy=_accuracy("mean of the realisations", mean, true, where, error),
+        accuracy=_accuracy("mean of the realizations", mean, true, where, error),
         accuracy_expected=(
             None
             if expected is None
             # The same elements, so that the two can be compared.
             else _accuracy("exact expectation", mean, expected, where, np.zeros_like(true))
         ),
-        calibration=_calibration(values, centre, sigma, sigma_e, empirical),
+        calibration=_calibration(values, center, sigma, sigma_e, empirical),
     )
 
 
@@ -693,7 +693,7 @@ def _accuracy(
 
 def _calibration(
     values: FloatArray,
-    centre: FloatArray,
+    center: FloatArray,
     sigma: FloatArray,
     sigma_epistemic: FloatArray,
     empirical: FloatArray,
@@ -709,12 +709,12 @@ def _calibration(
     }
     for name, width in (("coverage", sigma), ("coverage_total", total)):
         for k in WITHIN:
-            per_bin[f"{name}_{k}"] = coverage(values, centre, width, k=k, axis=(0, 1))
+            per_bin[f"{name}_{k}"] = coverage(values, center, width, k=k, axis=(0, 1))
     return Calibration(
         dex=float(dex_bias(sigma, empirical, number)),
         dex_scatter=float(np.nanstd(dex)),
-        coverage={k: float(coverage(values, centre, sigma, k=k)) for k in WITHIN},
-        coverage_total={k: float(coverage(values, centre, total, k=k)) for k in WITHIN},
+        coverage={k: float(coverage(values, center, sigma, k=k)) for k in WITHIN},
+        coverage_total={k: float(coverage(values, center, total, k=k)) for k in WITHIN},
         epistemic_ratio=float(np.median(ratio)),
         per_bin=per_bin,
     )

@@ -29,7 +29,7 @@ class Predicted:
     ----------
     mean : ndarray or Tensor
     aleatoric : ndarray or Tensor
-        Standard deviation among realisations of the box: what no training can take away.
+        Standard deviation among realizations of the box: what no training can take away.
     epistemic : ndarray or Tensor
         Standard deviation of the mean over passes of the network: what it does not know.
     """
@@ -40,7 +40,7 @@ class Predicted:
 
     @property
     def total(self) -> Any:
-        """Both errors added in quadrature: the scatter of one realisation about `mean`."""
+        """Both errors added in quadrature: the scatter of one realization about `mean`."""
         return (self.aleatoric**2 + self.epistemic**2) ** 0.5
 
 
@@ -52,7 +52,7 @@ class Prediction:
     ----------
     xi, omega, eta : Predicted
     r : ndarray, shape (b,)
-        Geometric centres of the bins, Mpc/h.
+        Geometric centers of the bins, Mpc/h.
     edges : ndarray, shape (b + 1,)
         Mpc/h.
     parameters : ndarray or Tensor, shape (7,) or (n, 7)

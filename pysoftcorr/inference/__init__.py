@@ -1,4 +1,4 @@
-"""Posteriors of HOD and alignment parameters from an emulator, and minimisation over them."""
+"""Posteriors of HOD and alignment parameters from an emulator, and minimization over them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pysoftcorr.core.lazy import lazy
 # Public name -> module; loaded when first used: PyTorch, Pyro and ArviZ take seconds.
 _PUBLIC = {
     "LogPosterior": "density",
-    "Minimisation": "minimization",
+    "Minimization": "minimization",
     "Normal": "priors",
     "Observation": "observation",
     "Posterior": "posterior",
     "SimulatedModel": "simulated",
     "TruncatedNormal": "priors",
     "Uniform": "priors",
-    "minimise": "minimization",
+    "minimize": "minimization",
     "sample_posterior": "sampling",
 }
 

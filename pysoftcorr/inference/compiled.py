@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.inference._torch import torch_module
+from pysoftcorr.core.torch import need
 
 __all__ = ["ValueAndGradient"]
 
@@ -67,7 +67,7 @@ class ValueAndGradient:
         n = len(points)
         self.calls += 1
         self.points += n
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         if self._graph is None:
             value, gradient = self._eager(torch.from_numpy(np.ascontiguousarray(points)))
         else:
@@ -78,7 +78,7 @@ class ValueAndGradient:
         return value.numpy()[:n], gradient.numpy()[:n]
 
     def _eager(self, points: Any) -> tuple[Any, Any]:
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         with torch.enable_grad():
             leaf = points.detach().requires_grad_(True)
             value = self._function(leaf)
@@ -86,7 +86,7 @@ class ValueAndGradient:
         return value.detach(), gradient.detach()
 
     def _made(self, probes: FloatArray) -> Any:
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         from torch.fx.experimental.proxy_tensor import make_fx
 
         filled = np.resize(probes, (max(len(probes), self._batch), self._size))
@@ -106,7 +106,7 @@ class ValueAndGradient:
                 try:
                     graph = make(flat, chosen[0])
                     with torch.inference_mode():
-                        for _ in range(3):  # the first runs profile and optimise
+                        for _ in range(3):  # the first runs profile and optimize
                             graph(chosen[0])
                         found = [graph(points) for points in chosen]
                 except Exception:
@@ -117,13 +117,13 @@ class ValueAndGradient:
 
 
 def _scripted(flat: Any, example: Any) -> Any:
-    torch = torch_module()
+    torch = need("torch", "a posterior")
     return torch.jit.freeze(torch.jit.trace(flat.eval(), (example,), check_trace=False))
 
 
 def _same(found: tuple[Any, Any], wanted: tuple[Any, Any]) -> bool:
     """Whether values and gradients agree but for rounding; NaN where there is NaN."""
-    torch = torch_module()
+    torch = need("torch", "a posterior")
     for a, b in zip(found, wanted, strict=True):
         scale = float(b.nan_to_num(0.0, 0.0, 0.0).abs().max())
         if not torch.allclose(a, b, rtol=1e-9, atol=1e-10 * max(scale, 1.0), equal_nan=True):

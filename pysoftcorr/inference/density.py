@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.random import stream
-from pysoftcorr.inference._torch import torch_module
+from pysoftcorr.core.torch import need
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
 
@@ -285,7 +285,7 @@ class LogPosterior:
         jitter: float = 1e-6,
         on_outside: str = "error",
     ) -> None:
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         for name in ("names", "edges", "bounds", "mean_and_std"):
             if not hasattr(emulator, name):
                 raise TypeError(
@@ -349,7 +349,7 @@ class LogPosterior:
 
     # ------------------------------------------------------------------ set up
     def _set_covariance(self, constant: FloatArray) -> None:
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         #: Covariance that does not depend on the parameters; zero where there is none.
         self.constant_covariance = constant
         self._constant = torch.tensor(constant, dtype=torch.float64)
@@ -426,7 +426,7 @@ class LogPosterior:
     # ------------------------------------------------------------------ torch
     def _prior_terms(self, u: Any) -> tuple[Any, Any]:
         """Parameters at u, and ln of the prior density in u."""
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         logistic = torch.nn.functional.logsigmoid
         log_density = self.priors.log_norm
         if self.priors.bounded.all():
@@ -449,18 +449,18 @@ class LogPosterior:
         return -0.5 * (chi2 + log_det + self._data.numel() * np.log(2 * np.pi))
 
     def torch_loss(self, theta: Any, objective: str) -> Any:
-        """chi2, -ln likelihood or -ln posterior at free parameters (..., p), not normalised."""
+        """chi2, -ln likelihood or -ln posterior at free parameters (..., p), not normalized."""
         if objective == "chi2":
             return self._chi2_and_log_det(theta)[0]
         loss = -self.torch_log_likelihood(theta)
         if objective == "posterior" and self.priors.gaussian.any():
-            torch = torch_module()
+            torch = need("torch", "a posterior")
             square = 0.5 * ((theta - self._mean) / self._sd) ** 2
             loss = loss + torch.where(self._gaussian, square, 0.0).sum(-1)
         return loss
 
     def _chi2_and_log_det(self, theta: Any) -> tuple[Any, Any]:
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         params = self._base + theta @ self._places
         closed = self._closed
         found: Any = None
@@ -500,7 +500,7 @@ class LogPosterior:
     # ------------------------------------------------------------------ numpy
     def log_likelihood(self, theta: npt.ArrayLike) -> FloatArray:
         """ln likelihood at free parameters of shape (..., p)."""
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         values = self._checked(theta)
         flat = values.reshape(-1, values.shape[-1])
         with torch.no_grad():
@@ -511,7 +511,7 @@ class LogPosterior:
         return np.asarray(np.concatenate(parts).reshape(values.shape[:-1]))
 
     def __call__(self, theta: npt.ArrayLike) -> FloatArray:
-        """ln posterior density, not normalised, at parameters (..., p); -inf outside the priors.
+        """ln posterior density, not normalized, at parameters (..., p); -inf outside the priors.
 
         What an independent sampler, or a grid, is to be given.
         """
@@ -525,7 +525,7 @@ class LogPosterior:
 
     def predict(self, theta: npt.ArrayLike) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Mean and aleatoric standard deviation of every statistic at parameters (..., p)."""
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         values = self._checked(theta)
         with torch.no_grad():
             found = self._model.mean_and_std(torch.tensor(self._full(values)))

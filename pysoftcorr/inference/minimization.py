@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.torch import need
 from pysoftcorr.core.version import __version__
-from pysoftcorr.inference._torch import torch_module
 from pysoftcorr.inference.density import LogPosterior
 
-__all__ = ["Minimisation", "minimise"]
+__all__ = ["Minimization", "minimize"]
 
 FloatArray = npt.NDArray[np.float64]
 _METHODS = {"adam": 500, "lbfgs": 100}
@@ -26,8 +26,8 @@ _LOSSES = ("chi2", "likelihood", "posterior")
 
 
 @dataclass(frozen=True, eq=False)
-class Minimisation:
-    """What `minimise` gives.
+class Minimization:
+    """What `minimize` gives.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Minimisation:
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
-        return f"<Minimisation: loss {self.loss.min():.6g} after {self.steps} steps, {state}>"
+        return f"<Minimization: loss {self.loss.min():.6g} after {self.steps} steps, {state}>"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
@@ -121,7 +121,7 @@ class Minimisation:
             table.write(temporary, format="ascii.ecsv")
 
     @classmethod
-    def read(cls, path: str | PathLike[str]) -> Minimisation:
+    def read(cls, path: str | PathLike[str]) -> Minimization:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
         from astropy.table import Table
 
@@ -141,7 +141,7 @@ class Minimisation:
                 settings=record["settings"],
             )
         except Exception as error:  # astropy's readers raise of every kind, for one reason
-            raise ValueError(f"{source} holds no trace of a minimisation: {error}") from None
+            raise ValueError(f"{source} holds no trace of a minimization: {error}") from None
 
 
 class _Box:
@@ -186,12 +186,12 @@ class _Box:
         return out
 
     def physical(self, u: Any) -> Any:
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         low, width = torch.tensor(self.low), torch.tensor(self.width)
         return torch.where(torch.tensor(self.bounded), low + width * torch.sigmoid(u), u)
 
 
-def minimise(
+def minimize(
     loss: Callable[[dict[str, Any]], Any] | LogPosterior,
     bounds: Mapping[str, tuple[float, float] | None] | None = None,
     *,
@@ -202,14 +202,14 @@ def minimise(
     learning_rate: float | None = None,
     tolerance: float = 1e-6,
     progress: bool | None = None,
-) -> Minimisation:
+) -> Minimization:
     """Follow the gradient of a loss down, within bounds (Berman et al. 2025, Algorithm 3).
 
     Parameters
     ----------
     loss : callable or LogPosterior
         A function of a dict of torch scalars (float64) by parameter that gives a torch scalar;
-        or a `LogPosterior`, of which `objective` is minimised over its free parameters.
+        or a `LogPosterior`, of which `objective` is minimized over its free parameters.
     bounds : mapping of str to (float, float) or None
         Of every parameter, in order; None knows no bounds. Of a LogPosterior the supports of
         its priors.
@@ -235,7 +235,7 @@ def minimise(
 
     Returns
     -------
-    Minimisation
+    Minimization
 
     Raises
     ------
@@ -247,12 +247,12 @@ def minimise(
 
     Examples
     --------
-    >>> from pysoftcorr.inference import minimise
-    >>> found = minimise(lambda p: (p["x"] - 0.25) ** 2, {"x": (0, 1)}, method="lbfgs")
+    >>> from pysoftcorr.inference import minimize
+    >>> found = minimize(lambda p: (p["x"] - 0.25) ** 2, {"x": (0, 1)}, method="lbfgs")
     >>> round(found.best["x"], 5), found.converged
     (0.25, True)
     """
-    torch = torch_module()
+    torch = need("torch", "a posterior")
     from tqdm import tqdm
 
     if method not in _METHODS:
@@ -306,10 +306,10 @@ def minimise(
 
     converged = record()
     if method == "adam":
-        optimiser = torch.optim.Adam([u], lr=rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, most)
+        optimizer = torch.optim.Adam([u], lr=rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, most)
     else:
-        optimiser = torch.optim.LBFGS(
+        optimizer = torch.optim.LBFGS(
             [u], lr=rate, max_iter=1, max_eval=30, tolerance_grad=0, tolerance_change=0,
             line_search_fn="strong_wolfe",
         )  # fmt: skip
@@ -319,12 +319,12 @@ def minimise(
         if converged:
             break
         if schedule is None:
-            optimiser.step(lambda: evaluated()[0])
+            optimizer.step(lambda: evaluated()[0])
         else:
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         converged = record()
-    return Minimisation(
+    return Minimization(
         names=box.names,
         trace=np.array(trace),
         loss=np.array(losses),

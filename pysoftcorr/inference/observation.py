@@ -78,7 +78,7 @@ def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covarian
     if not values[0] > least:
         raise ValueError(
             f"{name} is not positive definite: its smallest eigenvalue is {values[0]:.3g}, its "
-            f"largest {values[-1]:.3g}. A sample covariance needs more realisations than values "
+            f"largest {values[-1]:.3g}. A sample covariance needs more realizations than values "
             f"({n}); else leave bins out, or add a variance to the diagonal, such as "
             f"C + {max(-2 * values[0], 1e-6 * abs(values[-1])):.1g} * np.eye({n})"
         )
@@ -215,7 +215,7 @@ class Observation:
 
     @property
     def r(self) -> FloatArray:
-        """Geometric centres of the bins in Mpc/h; arithmetic where the first edge is 0."""
+        """Geometric centers of the bins in Mpc/h; arithmetic where the first edge is 0."""
         low, high = self.edges[:-1], self.edges[1:]
         return np.where(low > 0, np.sqrt(np.maximum(low, 0) * high), (low + high) / 2)
 

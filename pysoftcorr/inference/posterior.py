@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.files import FileFormat, check_output, whole_file
-from pysoftcorr.inference._torch import arviz_module
+from pysoftcorr.core.torch import need
 from pysoftcorr.inference.observation import STATISTICS, Observation
 
 __all__ = ["Posterior"]
@@ -81,11 +81,11 @@ class Posterior:
     def diagnostics(self) -> dict[str, dict[str, float]]:
         """Mean, sd, 16, 50 and 84 %, Monte-Carlo error, r-hat and effective sizes by parameter.
 
-        r-hat and the sizes are those of Vehtari et al. 2021, rank-normalised and split; r-hat is
+        r-hat and the sizes are those of Vehtari et al. 2021, rank-normalized and split; r-hat is
         NaN of a single draw, and compares the halves of a single chain.
         """
         if "diagnostics" not in self._cache:
-            arviz = arviz_module()
+            arviz = need("arviz", "a posterior")
             out = {}
             for k, name in enumerate(self.names):
                 x = self.samples[:, :, k]
@@ -204,7 +204,7 @@ class Posterior:
         Groups: ``posterior``, ``sample_stats``, ``predictions`` (the correlation functions at
         some draws), ``observed_data`` and ``constant_data`` (edges and covariance).
         """
-        arviz = arviz_module()
+        arviz = need("arviz", "a posterior")
         seen = self.observation
         record = {
             **_FORMAT.header(),
@@ -263,7 +263,7 @@ class Posterior:
     def read(cls, path: str | PathLike[str]) -> Posterior:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
         source = _FORMAT.existing(path)
-        arviz = arviz_module()
+        arviz = need("arviz", "a posterior")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

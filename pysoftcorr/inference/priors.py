@@ -128,7 +128,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class TruncatedNormal:
-    """Normal distribution between two bounds, normalised there.
+    """Normal distribution between two bounds, normalized there.
 
     Parameters
     ----------

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.core.torch import need
 from pysoftcorr.core.version import __version__
-from pysoftcorr.inference._torch import pyro_module, torch_module
 from pysoftcorr.inference.density import LogPosterior
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.posterior import Posterior
@@ -143,8 +143,8 @@ def _run(
     compiled: bool,
     progress: bool,
 ) -> Posterior:
-    pyro_module()
-    torch = torch_module()
+    need("pyro.infer", "a posterior")
+    torch = need("torch", "a posterior")
     from tqdm import tqdm
 
     from pysoftcorr.inference.compiled import ValueAndGradient
@@ -255,7 +255,7 @@ def _curves(density: LogPosterior, samples: FloatArray, root: int) -> dict[str, 
 
 def _describe(emulator: Any) -> dict[str, Any]:
     out: dict[str, Any] = {"class": type(emulator).__name__}
-    for name in ("kind", "realisations"):
+    for name in ("kind", "realizations"):
         if isinstance(getattr(emulator, name, None), (str, int)):
             out[name] = getattr(emulator, name)
     return out

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.inference._torch import torch_module
+from pysoftcorr.core.torch import need
 from pysoftcorr.inference.observation import STATISTICS
 
 __all__ = ["SimulatedModel"]
@@ -22,12 +22,12 @@ class SimulatedModel:
     """xi, omega and eta of one HOD at any alignment strengths, without an emulator.
 
     The mean over all draws of the axes is exact at fixed positions; positions are averaged over
-    the catalogues that are given. A check on an emulator: it goes where an `Emulator` does.
+    the catalogs that are given. A check on an emulator: it goes where an `Emulator` does.
 
     Parameters
     ----------
     sums : sequence of AlignmentSums
-        Of realisations of one HOD, in the same bins: ``alignment_sums(galaxies, edges=edges)``.
+        Of realizations of one HOD, in the same bins: ``alignment_sums(galaxies, edges=edges)``.
     hod : HODModel or mapping of str to float
         What they were populated by.
     noise : Emulator or mapping of str to array_like, shape (nbins,)
@@ -42,11 +42,11 @@ class SimulatedModel:
     bounds : dict of str to (float, float)
         [-1, 1] of the strengths; of the HOD its values.
     noise : Emulator or mapping
-    realisations : int
-    responses : ndarray, shape (realisations, 5, nbins)
+    realizations : int
+    responses : ndarray, shape (realizations, 5, nbins)
         A, B, C, D, E of omega = a_c A + a_s B and eta = a_c^2 C + a_c a_s D + a_s^2 E, where a is
         `pysoftcorr.mocks.alignment.order_parameter` of the strength.
-    xi : ndarray, shape (realisations, nbins)
+    xi : ndarray, shape (realizations, nbins)
 
     Raises
     ------
@@ -68,7 +68,7 @@ class SimulatedModel:
     """
 
     def __init__(self, sums: Sequence[Any], hod: Any, *, noise: Any) -> None:
-        torch = torch_module()
+        torch = need("torch", "a posterior")
         if isinstance(sums, (str, bytes)) or not hasattr(sums, "__len__") or not len(sums):
             raise ValueError("sums must be at least one result of alignment_sums, in a list")
         for k, one in enumerate(sums):
@@ -91,7 +91,7 @@ class SimulatedModel:
             **{name: (-1.0, 1.0) for name in _STRENGTHS},
             **{name: (value, value) for name, value in self.hod.items()},
         }
-        self.realisations = len(sums)
+        self.realizations = len(sums)
         self.responses: FloatArray = np.array([_responses(one) for one in sums])
         self.xi: FloatArray = np.array([2 * s.weight.sum(axis=0) / s.rr - 1 for s in sums])
 
@@ -122,23 +122,23 @@ class SimulatedModel:
     @classmethod
     def simulate(
         cls,
-        haloes: Any,
+        halos: Any,
         hod: Any,
         *,
         noise: Any,
-        realisations: int = 10,
+        realizations: int = 10,
         seed: Seed = None,
         edges: npt.ArrayLike | None = None,
     ) -> SimulatedModel:
-        """Populate haloes several times, and take the sums of each.
+        """Populate halos several times, and take the sums of each.
 
         Parameters
         ----------
-        haloes : HaloCatalog
+        halos : HaloCatalog
         hod : HODModel
         noise
             As of `SimulatedModel`.
-        realisations : int
+        realizations : int
         seed : int or numpy.random.Generator, optional
         edges : array_like, optional
             Of the bins; by default those of `noise` if that is an emulator.
@@ -150,15 +150,15 @@ class SimulatedModel:
         """
         from pysoftcorr.mocks import alignment_sums
 
-        if isinstance(realisations, bool) or not isinstance(realisations, (int, np.integer)):
-            raise TypeError(f"realisations = {realisations!r}: must be a whole number")
-        if realisations < 1:
-            raise ValueError(f"realisations = {realisations}: must be at least 1")
+        if isinstance(realizations, bool) or not isinstance(realizations, (int, np.integer)):
+            raise TypeError(f"realizations = {realizations!r}: must be a whole number")
+        if realizations < 1:
+            raise ValueError(f"realizations = {realizations}: must be at least 1")
         if edges is None and hasattr(noise, "edges"):
             edges = noise.edges
         root = root_seed(seed)
-        seeds = np.random.SeedSequence(root).generate_state(realisations, np.uint32).tolist()
-        sums = [alignment_sums(hod.populate(haloes, seed=s), edges=edges) for s in seeds]
+        seeds = np.random.SeedSequence(root).generate_state(realizations, np.uint32).tolist()
+        sums = [alignment_sums(hod.populate(halos, seed=s), edges=edges) for s in seeds]
         return cls(sums, hod, noise=noise)
 
     def double(self) -> SimulatedModel:

@@ -1,4 +1,4 @@
-"""Mock universes: haloes, galaxies with intrinsic alignments, and their correlations in the box."""
+"""Mock universes: halos, galaxies with intrinsic alignments, and their correlations in the box."""
 
 from __future__ import annotations
 

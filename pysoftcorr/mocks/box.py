@@ -393,7 +393,7 @@ def box_correlations(
     Parameters
     ----------
     galaxies : GalaxyCatalog, or array_like, shape (N, 3)
-        Galaxies, or positions in comoving Mpc/h; a catalogue brings axes, hosts and box.
+        Galaxies, or positions in comoving Mpc/h; a catalog brings axes, hosts and box.
     axis : array_like, shape (N, 3), optional
         Axes of any length but 0, without head. Without them omega and eta are NaN.
     boxsize : float

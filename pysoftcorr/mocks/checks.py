@@ -1,4 +1,4 @@
-"""What haloes must be: finite, in the box, and in Mpc/h and Msun/h by their range."""
+"""What halos must be: finite, in the box, and in Mpc/h and Msun/h by their range."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def boxed(
 def _position_hint(position: FloatArray, boxsize: float) -> str:
     top, low = float(position.max()), float(position.min())
     if low < 0 and low >= -0.5 * boxsize * 1.0001 and top <= 0.5 * boxsize * 1.0001:
-        return "centred on 0? Pass wrap=True to move positions by whole boxes"
+        return "centered on 0? Pass wrap=True to move positions by whole boxes"
     if 300 < top / boxsize <= 1001:
         return "are positions in kpc/h? Give them in Mpc/h, as in columns={'x': 'x/1000', ...}"
     if low >= 0 and 1.2 < top / boxsize <= 2.0:
@@ -100,7 +100,7 @@ def radii(radius: FloatArray, mass: FloatArray, origin: Origin, name: str = "rad
     if 100 <= ratio <= 1e4:
         hint = "it looks like kpc/h; give column/1000"
     raise ValueError(
-        f"{origin.column(name)} is in the median {ratio:.3g} times what haloes of these masses "
+        f"{origin.column(name)} is in the median {ratio:.3g} times what halos of these masses "
         f"have in Mpc/h, as in row 0 ({radius[0]:.6g}, where about {expected[0]:.2g} is "
         f"expected): {hint}"
     )

@@ -284,13 +284,13 @@ def _from_astropy(cosmology: FLRW) -> tuple[str, dict[str, Any]]:
     }
 
 
-#: More haloes than this in one box are refused rather than made.
-MOST_HALOES = 50_000_000
+#: More halos than this in one box are refused rather than made.
+MOST_HALOS = 50_000_000
 _HIGHEST = 10.0**16.2  # Msun/h; no halo of a universe like ours is heavier
 
 
 class Abundance:
-    """The number density of haloes above a mass, and masses drawn from it.
+    """The number density of halos above a mass, and masses drawn from it.
 
     Parameters
     ----------
@@ -340,7 +340,7 @@ class Abundance:
 
     @property
     def density(self) -> float:
-        """Number of haloes per (Mpc/h)^3, comoving."""
+        """Number of halos per (Mpc/h)^3, comoving."""
         return float(self._above[0])
 
     def above(self, mass: FloatArray) -> FloatArray:
@@ -350,10 +350,10 @@ class Abundance:
     def draw(self, volume: float, rng: np.random.Generator) -> FloatArray:
         """Masses in Msun/h of a Poisson sample of `volume` (Mpc/h)^3, heaviest first."""
         expected = self.density * volume
-        if expected > MOST_HALOES:
+        if expected > MOST_HALOS:
             raise ValueError(
-                f"mmin = {np.exp(self._log_mass[0]):.3g}: about {expected:.3g} haloes would be "
-                f"made, more than {MOST_HALOES:.0e}; raise mmin or make the box smaller"
+                f"mmin = {np.exp(self._log_mass[0]):.3g}: about {expected:.3g} halos would be "
+                f"made, more than {MOST_HALOS:.0e}; raise mmin or make the box smaller"
             )
         number = int(rng.poisson(expected))
         if number == 0:

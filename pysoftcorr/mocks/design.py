@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 #: Order of the columns of a design, that of the emulator's input.
 PARAMETERS = ("mu_cen", "mu_sat", "logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 LOG_MMIN_RANGE = (11.0, 15.0)
-#: The fit less four RMSE is below 0 for light haloes, where no HOD has a width.
+#: The fit less four RMSE is below 0 for light halos, where no HOD has a width.
 SIGMA_LEAST = 0.01
 
 #: Zheng, Coil & Zehavi 2007, table 1.

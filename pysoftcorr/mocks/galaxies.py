@@ -24,7 +24,7 @@ __all__ = ["GalaxyCatalog"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-FORMAT = FileFormat("pysoftcorr galaxies", "galaxy catalogue")
+FORMAT = FileFormat("pysoftcorr galaxies", "galaxy catalog")
 _SUFFIXES = (*HDF5, ".fits", ".fits.gz")
 _COLUMNS = {
     "position": ("Mpc/h", np.float64, 3),
@@ -51,22 +51,22 @@ class GalaxyCatalog:
         Axes of any length but 0, without head; None takes those of `reference`.
     reference : array_like, shape (N, 3), optional
         Axes before misalignment: the halo's major axis of a central galaxy, the direction from
-        the centre of the halo of a satellite. By default `axis`.
+        the center of the halo of a satellite. By default `axis`.
     central : array_like of bool, shape (N,), optional
         By default every galaxy is one.
     host : array_like of int, shape (N,), optional
-        Row of the halo in its catalogue; by default each galaxy has its own.
+        Row of the halo in its catalog; by default each galaxy has its own.
     rank : array_like of int, shape (N,), optional
         0 for central galaxies; satellites of one halo count from 1.
     scaled_radius : array_like, shape (N,), optional
-        r/Rvir from the centre of the halo; 0 by default.
+        r/Rvir from the center of the halo; 0 by default.
     boxsize : float
         Mpc/h.
     params : mapping, optional
         Of the HOD.
     seed : int, optional
     cosmology : optional
-        As that of the haloes.
+        As that of the halos.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class GalaxyCatalog:
         place = checks.vectors("position", position)
         n = len(place)
         if n == 0:
-            raise ValueError("the galaxy catalogue is empty: it has no rows")
+            raise ValueError("the galaxy catalog is empty: it has no rows")
         if axis is None and reference is None:
             raise ValueError("neither axis nor reference is given; one of them is needed")
         self.reference: FloatArray = _axes(
@@ -144,7 +144,7 @@ class GalaxyCatalog:
         )
 
     def __getitem__(self, rows: Any) -> GalaxyCatalog:
-        """The chosen galaxies, by a mask, a slice or row numbers, as a catalogue."""
+        """The chosen galaxies, by a mask, a slice or row numbers, as a catalog."""
         if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
             rows = [rows]
         index = np.arange(len(self))[rows]
@@ -219,7 +219,7 @@ class GalaxyCatalog:
 
     # ------------------------------------------------------------------ files
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write to HDF5 or FITS by suffix, whole or not at all; `read` gives an equal catalogue.
+        """Write to HDF5 or FITS by suffix, whole or not at all; `read` gives an equal catalog.
 
         Raises
         ------
@@ -274,6 +274,8 @@ class GalaxyCatalog:
         """
         read = _read_hdf5 if suffix_of(Path(path), _SUFFIXES) in HDF5 else _read_fits
         source = FORMAT.existing(path)
+        if read is _read_hdf5 and not FORMAT.is_own(source):
+            raise FORMAT.foreign(source)
         try:
             text, columns = read(source)
             record = json.loads(text)

@@ -1,4 +1,4 @@
-"""Mass function and bias of a halo catalogue, beside the published relations."""
+"""Mass function and bias of a halo catalog, beside the published relations."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MESH = 64
 
 @dataclass(frozen=True)
 class MassFunction:
-    """Haloes per volume and decade of mass; arrays of shape (nbins,).
+    """Halos per volume and decade of mass; arrays of shape (nbins,).
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class MassFunction:
 
 @dataclass(frozen=True)
 class HaloBias:
-    """Large-scale bias of haloes by mass; arrays of shape (nbins,).
+    """Large-scale bias of halos by mass; arrays of shape (nbins,).
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class HaloBias:
     bias, error : ndarray
         P_hm/P_mm with the matter of the same modes, and its error from their scatter.
     theory : ndarray
-        Mean of `model` over the haloes of the bin.
+        Mean of `model` over the halos of the bin.
     model : str
     k_max : float
         Modes up to this are used, h/Mpc.
@@ -86,12 +86,12 @@ class HaloBias:
     k_max: float
 
 
-def mass_function(haloes: HaloCatalog, *, decade: int = 5) -> MassFunction:
-    """Mass function of a catalogue, and the published one of its cosmology.
+def mass_function(halos: HaloCatalog, *, decade: int = 5) -> MassFunction:
+    """Mass function of a catalog, and the published one of its cosmology.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
         Its ``meta`` says which relation, mass definition and redshift; else Tinker et al. 2008,
         "vir" and 0.
     decade : int
@@ -110,29 +110,29 @@ def mass_function(haloes: HaloCatalog, *, decade: int = 5) -> MassFunction:
     --------
     >>> from pysoftcorr.mocks import HaloCatalog
     >>> from pysoftcorr.mocks.halo_statistics import mass_function
-    >>> haloes = HaloCatalog.simulate(50.0, 32, mmin=1e12, seed=1)
-    >>> table = mass_function(haloes)
-    >>> bool(table.count.sum() == len(haloes))
+    >>> halos = HaloCatalog.simulate(50.0, 32, mmin=1e12, seed=1)
+    >>> table = mass_function(halos)
+    >>> bool(table.count.sum() == len(halos))
     True
     """
     if decade < 1:
         raise ValueError(f"decade = {decade}: must be at least 1")
-    meta, volume = haloes.meta, haloes.boxsize**3
-    low = np.log10(min(meta.get("mmin") or np.inf, float(haloes.mass.min())))
-    high = max(np.log10(float(haloes.mass.max())), low + 1e-6)
+    meta, volume = halos.meta, halos.boxsize**3
+    low = np.log10(min(meta.get("mmin") or np.inf, float(halos.mass.min())))
+    high = max(np.log10(float(halos.mass.max())), low + 1e-6)
     number = max(1, int(np.ceil((high - low) * decade)))
     log_edges = low + np.arange(number + 1) / decade
     if meta.get("mmax"):  # beyond it there are none
         log_edges[-1] = max(np.log10(meta["mmax"]), high)
     edges = 10.0**log_edges
     # Rounding must not leave the lightest halo out.
-    edges[0] = min(edges[0], haloes.mass.min())
-    edges[-1] = max(edges[-1], haloes.mass.max())
-    count = np.histogram(haloes.mass, edges)[0].astype(np.int64)
+    edges[0] = min(edges[0], halos.mass.min())
+    edges[-1] = max(edges[-1], halos.mass.max())
+    count = np.histogram(halos.mass, edges)[0].astype(np.int64)
     width = np.diff(log_edges) * volume
     model, theory = str(meta.get("mass_function", "tinker08")), None
-    if haloes.cosmology is not None:
-        world = Cosmology(haloes.cosmology)
+    if halos.cosmology is not None:
+        world = Cosmology(halos.cosmology)
         fine = log_edges[:-1, None] + np.diff(log_edges)[:, None] * np.linspace(0, 1, 33)
         dn = world.mass_function(10.0 ** fine.ravel(), model=model, **_when(meta))
         dn = dn.reshape(fine.shape) * np.log(10.0)
@@ -140,42 +140,42 @@ def mass_function(haloes: HaloCatalog, *, decade: int = 5) -> MassFunction:
     return MassFunction(edges, count, count / width, np.sqrt(count) / width, theory, model)
 
 
-def halo_bias(haloes: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
-    """Bias of simulated haloes on large scales, in bins of mass of about equal weight.
+def halo_bias(halos: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
+    """Bias of simulated halos on large scales, in bins of mass of about equal weight.
 
-    The matter is that of the same initial field, drawn again from the seed: what haloes and
+    The matter is that of the same initial field, drawn again from the seed: what halos and
     matter share cancels, and with it the scatter from box to box.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     bins : int
-        At most; each has 50 haloes or more.
+        At most; each has 50 halos or more.
 
     Returns
     -------
     HaloBias or None
-        None where the matter is not known: haloes that `HaloCatalog.simulate` did not make.
+        None where the matter is not known: halos that `HaloCatalog.simulate` did not make.
 
     Examples
     --------
     >>> from pysoftcorr.mocks import HaloCatalog
     >>> from pysoftcorr.mocks.halo_statistics import halo_bias
-    >>> haloes = HaloCatalog.simulate(100.0, 32, mmin=1e12, seed=1)
-    >>> found = halo_bias(haloes, bins=2)
+    >>> halos = HaloCatalog.simulate(100.0, 32, mmin=1e12, seed=1)
+    >>> found = halo_bias(halos, bins=2)
     >>> bool((abs(found.bias - found.theory) < 5 * found.error).all())
     True
     """
-    meta = haloes.meta
-    if meta.get("source") != "HaloCatalog.simulate" or haloes.cosmology is None:
+    meta = halos.meta
+    if meta.get("source") != "HaloCatalog.simulate" or halos.cosmology is None:
         return None
-    world = Cosmology(haloes.cosmology)
+    world = Cosmology(halos.cosmology)
     mesh = min(_MESH, int(meta["mesh"]))
     field = LPTField.draw(
-        haloes.boxsize, mesh, world, meta["redshift"], stream(meta["seed"], "density field")
+        halos.boxsize, mesh, world, meta["redshift"], stream(meta["seed"], "density field")
     )
     matter = fft.rfftn(field.density())
-    fundamental = 2 * np.pi / haloes.boxsize
+    fundamental = 2 * np.pi / halos.boxsize
     k_max = max(_K_MAX, _FUNDAMENTAL * fundamental)
     whole, half = fft.fftfreq(mesh) * mesh, np.arange(mesh // 2 + 1)
     k = fundamental * np.sqrt(whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half**2)
@@ -186,19 +186,19 @@ def halo_bias(haloes: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
     auto = np.abs(dark) ** 2
     model = str(meta["bias"])
     rows = []
-    for part in _groups(haloes.mass, bins):
-        light = fft.rfftn(cloud_in_cell(haloes.position[part], haloes.boxsize, mesh))[used]
+    for part in _groups(halos.mass, bins):
+        light = fft.rfftn(cloud_in_cell(halos.position[part], halos.boxsize, mesh))[used]
         cross = (light * dark.conj()).real
         bias = np.sum(share * cross) / np.sum(share * auto)
         error = np.sqrt(np.sum(share * (cross - bias * auto) ** 2)) / np.sum(share * auto)
-        theory = world.bias(haloes.mass[part], model=model, **_when(meta)).mean()
-        rows.append((np.median(haloes.mass[part]), bias, error, theory))
+        theory = world.bias(halos.mass[part], model=model, **_when(meta)).mean()
+        rows.append((np.median(halos.mass[part]), bias, error, theory))
     mass, bias, error, theory = np.array(rows).T
     return HaloBias(mass, bias, error, theory, model, float(k_max))
 
 
 def _groups(mass: FloatArray, bins: int) -> list[npt.NDArray[np.int64]]:
-    """Rows of haloes by mass, each group a fixed range of its logarithm, the rare end together."""
+    """Rows of halos by mass, each group a fixed range of its logarithm, the rare end together."""
     logs = np.log10(mass)
     edges = np.linspace(logs.min(), logs.max(), bins + 1)[1:-1]
     groups: list[npt.NDArray[np.int64]] = []

@@ -1,4 +1,4 @@
-"""Halo catalogues out of tables: halotools' columns, Rockstar's, or a map of columns."""
+"""Halo catalogs out of tables: halotools' columns, Rockstar's, or a map of columns."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def host_rows(
         return np.ones(n, dtype=bool)
     if "parent" not in chosen:
         warnings.warn(
-            f"{table.label} names no parent haloes (halo_upid, upid, PID, or columns={{'parent': "
+            f"{table.label} names no parent halos (halo_upid, upid, PID, or columns={{'parent': "
             "...}): every row is taken as a host halo; pass hosts=False if that is so",
             stacklevel=5,
         )
@@ -130,7 +130,7 @@ def host_rows(
     keep = parent == -1
     if not keep.any():
         raise ValueError(
-            f"the halo catalogue is empty: no row has {origin.column('parent')} = -1 "
+            f"the halo catalog is empty: no row has {origin.column('parent')} = -1 "
             "(a host halo); pass hosts=False to keep all"
         )
     return keep
@@ -287,7 +287,7 @@ def from_table(
     key: str | None = None,
     hdu: int | str | None = None,
 ) -> HaloCatalog:
-    """Haloes of a table: halotools' columns, Rockstar's, or a map of columns.
+    """Halos of a table: halotools' columns, Rockstar's, or a map of columns.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def from_table(
         Side in Mpc/h; needed where the file does not say (halotools' ``Lbox``, Rockstar's
         header).
     hosts : bool
-        Keep host haloes alone: those whose ``parent`` is -1 (halotools' ``halo_upid``,
+        Keep host halos alone: those whose ``parent`` is -1 (halotools' ``halo_upid``,
         Rockstar's ``upid`` or ``PID``). Without such a column all are kept, with a warning.
     wrap : bool
         Move positions outside the box by whole boxes instead of refusing them.
@@ -340,10 +340,10 @@ def from_table(
     >>> table = {"px": [1.0, 4.0], "py": [2.0, 5.0], "pz": [3.0, 6.0], "lgm": [12.0, 13.0],
     ...          "r": [210.0, 450.0], "c": [9.0, 7.0], "ax": [1.0, 0.0], "ay": [0.0, 1.0],
     ...          "az": [0.0, 0.0], "up": [-1, -1]}
-    >>> haloes = HaloCatalog.from_table(table, boxsize=10.0, columns={
+    >>> halos = HaloCatalog.from_table(table, boxsize=10.0, columns={
     ...     "x": "px", "y": "py", "z": "pz", "mass": "10**lgm", "radius": "r/1000",
     ...     "concentration": "c", "axis": ("ax", "ay", "az"), "parent": "up"})
-    >>> haloes.mass.tolist()
+    >>> halos.mass.tolist()
     [1000000000000.0, 10000000000000.0]
     """
     if axes not in (None, "random"):
@@ -374,7 +374,7 @@ def from_table(
         except ValueError as error:
             raise ValueError(f"mass: {error}") from None
         if n == 0:
-            raise ValueError(f"the halo catalogue is empty: {table.label} has no rows")
+            raise ValueError(f"the halo catalog is empty: {table.label} has no rows")
         labels = {name: ", ".join(texts) for name, texts in chosen.items()}
         if len(chosen["position"]) == 3:
             labels |= dict(zip("xyz", chosen["position"], strict=True))

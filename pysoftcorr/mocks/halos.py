@@ -1,4 +1,4 @@
-"""Host haloes in a periodic box."""
+"""Host halos in a periodic box."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class HaloCatalog:
-    """Host haloes in a periodic cubic box, with what an HOD with alignments asks of them.
+    """Host halos in a periodic cubic box, with what an HOD with alignments asks of them.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class HaloCatalog:
     concentration : array_like, shape (N,)
         Of the NFW profile within `radius`.
     axis : array_like, shape (N, 3)
-        Major axes, of any length but 0; they are normalised, and have no head.
+        Major axes, of any length but 0; they are normalized, and have no head.
     boxsize : float
         Side of the box in Mpc/h.
     cosmology : mapping or str, optional
         Name or parameters of the cosmology, kept for the record.
     meta : mapping, optional
-        How the haloes were made; as JSON can hold it.
+        How the halos were made; as JSON can hold it.
     wrap : bool
         Move positions outside the box by whole boxes instead of refusing them.
 
@@ -64,12 +64,12 @@ class HaloCatalog:
     Examples
     --------
     >>> from pysoftcorr.mocks import HaloCatalog
-    >>> haloes = HaloCatalog(
+    >>> halos = HaloCatalog(
     ...     [[1.0, 2.0, 3.0], [9.0, 0.0, 5.0]], [1e13, 1e12], [0.45, 0.21], [7.0, 9.0],
     ...     [[0.0, 0.0, 2.0], [1.0, 1.0, 0.0]], boxsize=10.0)
-    >>> len(haloes), haloes.axis[0].tolist()
+    >>> len(halos), halos.axis[0].tolist()
     (2, [0.0, 0.0, 1.0])
-    >>> len(haloes[haloes.mass > 5e12])
+    >>> len(halos[halos.mass > 5e12])
     1
     """
 
@@ -105,7 +105,7 @@ class HaloCatalog:
             listed = ", ".join(f"{name} {n}" for name, n in lengths.items())
             raise ValueError(f"columns differ in length: {listed}")
         if not len(columns["mass"]):
-            raise ValueError("the halo catalogue is empty: it has no rows")
+            raise ValueError("the halo catalog is empty: it has no rows")
         checks.finite(every, origin)
         checks.masses(columns["mass"], origin)
         checks.radii(columns["radius"], columns["mass"], origin)
@@ -123,12 +123,12 @@ class HaloCatalog:
 
     def __repr__(self) -> str:
         return (
-            f"<HaloCatalog: {len(self)} haloes of {self.mass.min():.3g} to "
+            f"<HaloCatalog: {len(self)} halos of {self.mass.min():.3g} to "
             f"{self.mass.max():.3g} Msun/h in {self.boxsize:g} Mpc/h>"
         )
 
     def __getitem__(self, rows: Any) -> HaloCatalog:
-        """The chosen haloes, by a mask, a slice or row numbers, as a catalogue."""
+        """The chosen halos, by a mask, a slice or row numbers, as a catalog."""
         if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
             rows = [rows]
         index = np.arange(len(self))[rows]
@@ -158,10 +158,10 @@ class HaloCatalog:
     __hash__ = None  # type: ignore[assignment]
 
     def summary(self) -> str:
-        """A few lines on the haloes: number, masses, box, how they were made."""
+        """A few lines on the halos: number, masses, box, how they were made."""
         volume = self.boxsize**3
         lines = [
-            f"{len(self)} host haloes in a box of {self.boxsize:g} Mpc/h "
+            f"{len(self)} host halos in a box of {self.boxsize:g} Mpc/h "
             f"({len(self) / volume:.3g} per (Mpc/h)^3)",
             f"  mass           {self.mass.min():.3g} to {self.mass.max():.3g} Msun/h "
             f"(median {np.median(self.mass):.3g})",
@@ -184,7 +184,7 @@ class HaloCatalog:
         )
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the catalogue to HDF5, whole or not at all; `read` gives an equal one.
+        """Write the catalog to HDF5, whole or not at all; `read` gives an equal one.
 
         Raises
         ------
@@ -235,7 +235,7 @@ def _plain_json(name: str, value: Any) -> Any:
         raise TypeError(f"{name} must be of text, numbers, lists and dicts") from None
 
 
-FORMAT = FileFormat("pysoftcorr haloes", "halo catalogue")
+FORMAT = FileFormat("pysoftcorr haloes", "halo catalog")
 _UNITS = {
     "position": "Mpc/h",
     "mass": "Msun/h",
@@ -245,16 +245,16 @@ _UNITS = {
 }
 
 
-def write(haloes: HaloCatalog, path: str | PathLike[str], *, overwrite: bool) -> None:
+def write(halos: HaloCatalog, path: str | PathLike[str], *, overwrite: bool) -> None:
     """As `HaloCatalog.write`."""
     target = check_output(path, suffixes=HDF5, overwrite=overwrite)
     with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
         FORMAT.stamp(file)
-        file.attrs["boxsize"] = haloes.boxsize
-        file.attrs["cosmology"] = json.dumps(haloes.cosmology)
-        file.attrs["meta"] = json.dumps(haloes.meta)
+        file.attrs["boxsize"] = halos.boxsize
+        file.attrs["cosmology"] = json.dumps(halos.cosmology)
+        file.attrs["meta"] = json.dumps(halos.meta)
         for name, unit in _UNITS.items():
-            data = file.create_dataset(name, data=getattr(haloes, name))
+            data = file.create_dataset(name, data=getattr(halos, name))
             data.attrs["unit"] = unit
 
 

@@ -34,12 +34,12 @@ _PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class HODModel:
-    """Zheng et al. (2007) occupation of haloes with Dimroth-Watson alignments.
+    """Zheng et al. (2007) occupation of halos with Dimroth-Watson alignments.
 
     Parameters
     ----------
     logMmin : float
-        log10 of the mass (Msun/h) at which half of the haloes hold a central galaxy.
+        log10 of the mass (Msun/h) at which half of the halos hold a central galaxy.
     sigma_logM : float
         Width of that step, above 0.
     logM0, logM1 : float
@@ -154,16 +154,16 @@ class HODModel:
         return _plain(n)
 
     # ------------------------------------------------------------------ galaxies
-    def populate(self, haloes: Any, *, seed: Seed = None, **changes: Any) -> GalaxyCatalog:
-        """Galaxies drawn for haloes.
+    def populate(self, halos: Any, *, seed: Seed = None, **changes: Any) -> GalaxyCatalog:
+        """Galaxies drawn for halos.
 
-        A central galaxy lies at the centre of its halo, or there is none (Bernoulli); the number
+        A central galaxy lies at the center of its halo, or there is none (Bernoulli); the number
         of satellites is Poisson and independent of it. Satellites follow an NFW profile of the
         halo's concentration out to its radius.
 
         Parameters
         ----------
-        haloes : HaloCatalog
+        halos : HaloCatalog
             Or anything with its ``position``, ``mass``, ``radius``, ``concentration``, ``axis``
             and ``boxsize``.
         seed : int or numpy.random.Generator, optional
@@ -176,42 +176,42 @@ class HODModel:
         Returns
         -------
         GalaxyCatalog
-            Centrals first, then satellites, both in the order of the haloes.
+            Centrals first, then satellites, both in the order of the halos.
 
         Raises
         ------
         ValueError
-            If no galaxy is made, more than 50 million would be, or a column of the haloes has
+            If no galaxy is made, more than 50 million would be, or a column of the halos has
             NaN or values that its unit does not allow.
         TypeError
-            If `haloes` lacks a column, or `seed` or a parameter is of the wrong kind.
+            If `halos` lacks a column, or `seed` or a parameter is of the wrong kind.
 
         Examples
         --------
         >>> from pysoftcorr.mocks import HaloCatalog, HODModel
         >>> import numpy as np
         >>> rng = np.random.default_rng(4)
-        >>> haloes = HaloCatalog(
+        >>> halos = HaloCatalog(
         ...     rng.uniform(0, 50, (20, 3)), np.full(20, 1e14), np.full(20, 0.97),
         ...     np.full(20, 5.0), rng.normal(size=(20, 3)), boxsize=50.0)
-        >>> galaxies = HODModel.preset("mstar10.5").populate(haloes, seed=1)
+        >>> galaxies = HODModel.preset("mstar10.5").populate(halos, seed=1)
         >>> len(galaxies), int(galaxies.central.sum())
         (78, 20)
         """
         from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
         model = self.with_parameters(**changes)
-        _check_haloes(haloes)
+        _check_halos(halos)
         root = root_seed(seed)
-        mass = haloes.mass
-        drawn = draw_galaxies(haloes, model.mean_ncen(mass), model.mean_nsat(mass), root)
+        mass = halos.mass
+        drawn = draw_galaxies(halos, model.mean_ncen(mass), model.mean_nsat(mass), root)
         model._refuse_none(drawn, mass)
         centrals, host = drawn.centrals, drawn.host
-        boxsize = float(haloes.boxsize)
+        boxsize = float(halos.boxsize)
 
         galaxies = GalaxyCatalog(
             position=drawn.position,
-            reference=np.concatenate([haloes.axis[centrals], drawn.direction]),
+            reference=np.concatenate([halos.axis[centrals], drawn.direction]),
             axis=None,
             central=np.arange(centrals.size + host.size) < centrals.size,
             host=np.concatenate([centrals, host]),
@@ -220,7 +220,7 @@ class HODModel:
             boxsize=boxsize,
             params=model.to_dict(),
             seed=root,
-            cosmology=getattr(haloes, "cosmology", None),
+            cosmology=getattr(halos, "cosmology", None),
         )
         return galaxies.realign(
             mu_cen=model.mu_cen, mu_sat=model.mu_sat, gamma=model.gamma, seed=root
@@ -239,25 +239,25 @@ class HODModel:
             return
         mean = self.mean_nsat(mass)
         raise ValueError(
-            f"this HOD makes no galaxies in {mass.size} haloes of {mass.min():.3g} to "
+            f"this HOD makes no galaxies in {mass.size} halos of {mass.min():.3g} to "
             f"{mass.max():.3g} Msun/h (expected: {self.mean_ncen(mass).sum():.3g} centrals, "
             f"{mean.sum():.3g} satellites): lower logMmin = {self.logMmin:g} or logM1 = "
             f"{self.logM1:g}, or take a larger box"
         )
 
 
-def _check_haloes(haloes: Any) -> None:
+def _check_halos(halos: Any) -> None:
     names = ("position", "mass", "radius", "concentration", "axis", "boxsize")
     for name in names:
-        if not hasattr(haloes, name):
+        if not hasattr(halos, name):
             raise TypeError(
-                f"haloes must be a HaloCatalog, with {', '.join(names)}; "
-                f"{type(haloes).__name__} has no {name}"
+                f"halos must be a HaloCatalog, with {', '.join(names)}; "
+                f"{type(halos).__name__} has no {name}"
             )
     origin = Origin()
-    checks.finite({name: np.asarray(getattr(haloes, name)) for name in names[:-1]}, origin)
-    checks.masses(haloes.mass, origin)
-    checks.radii(haloes.radius, haloes.mass, origin)
+    checks.finite({name: np.asarray(getattr(halos, name)) for name in names[:-1]}, origin)
+    checks.masses(halos.mass, origin)
+    checks.radii(halos.radius, halos.mass, origin)
 
 
 def _number(name: str, value: Any) -> float:

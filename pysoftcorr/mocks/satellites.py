@@ -20,14 +20,14 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Of satellites in a catalogue.
+#: Of satellites in a catalog.
 LARGEST_NUMBER = 50_000_000
 #: Means below which Poisson quantiles are counted.
 _FEW = 20
 
 
 class DrawnGalaxies(NamedTuple):
-    """Galaxies as they are drawn: `centrals`, rows of haloes, and satellites, one row each of
+    """Galaxies as they are drawn: `centrals`, rows of halos, and satellites, one row each of
     `host`, `rank`, `direction` and `scaled_radius`; `position` is of all, centrals first."""
 
     centrals: IntArray
@@ -39,9 +39,9 @@ class DrawnGalaxies(NamedTuple):
 
 
 def draw_galaxies(
-    haloes: Any, mean_ncen: FloatArray, mean_nsat: FloatArray, seed: int
+    halos: Any, mean_ncen: FloatArray, mean_nsat: FloatArray, seed: int
 ) -> DrawnGalaxies:
-    """The draw of `HODModel.populate` at these mean numbers, of haloes that are in order.
+    """The draw of `HODModel.populate` at these mean numbers, of halos that are in order.
 
     Raises
     ------
@@ -52,24 +52,24 @@ def draw_galaxies(
     refuse_number(float(mean_nsat.sum()))
     centrals = np.flatnonzero(uniforms(seed, "centrals", row) < mean_ncen)
     n_sat = poisson_quantile(uniforms(seed, "number of satellites", row), mean_nsat)
-    return place_galaxies(haloes, centrals, row, n_sat, seed)
+    return place_galaxies(halos, centrals, row, n_sat, seed)
 
 
 def place_galaxies(
-    haloes: Any, centrals: IntArray, row: IntArray, n_sat: IntArray, seed: int
+    halos: Any, centrals: IntArray, row: IntArray, n_sat: IntArray, seed: int
 ) -> DrawnGalaxies:
-    """Galaxies of these rows of haloes: `centrals`, and `n_sat` satellites in each of `row`."""
+    """Galaxies of these rows of halos: `centrals`, and `n_sat` satellites in each of `row`."""
     host = np.repeat(row, n_sat)
     rank = np.arange(host.size) - np.repeat(np.cumsum(n_sat) - n_sat, n_sat) + 1
     u = {
         name: uniforms(seed, f"satellite {name}", host, rank)
         for name in ("radius", "height", "azimuth")
     }
-    scaled = nfw_radius(u["radius"], haloes.concentration[host])
+    scaled = nfw_radius(u["radius"], halos.concentration[host])
     direction = directions(u["height"], u["azimuth"])
-    place = haloes.position[host] + direction * (scaled * haloes.radius[host])[:, None]
-    place = checks.boxed(place, float(haloes.boxsize), Origin(), wrap=True)
-    position = np.concatenate([haloes.position[centrals], place])
+    place = halos.position[host] + direction * (scaled * halos.radius[host])[:, None]
+    place = checks.boxed(place, float(halos.boxsize), Origin(), wrap=True)
+    position = np.concatenate([halos.position[centrals], place])
     return DrawnGalaxies(centrals, host, rank, direction, scaled, position)
 
 
@@ -160,5 +160,5 @@ def refuse_number(mean: float) -> None:
     if not mean < LARGEST_NUMBER:
         raise ValueError(
             f"this HOD makes about {mean:.3g} satellites, more than {LARGEST_NUMBER:,}: raise "
-            "logM1, lower alpha, or leave the lightest haloes out"
+            "logM1, lower alpha, or leave the lightest halos out"
         )

@@ -1,4 +1,4 @@
-"""Haloes of a simulated universe: a 2LPT field, a mass function and a bias relation."""
+"""Halos of a simulated universe: a 2LPT field, a mass function and a bias relation."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class LPTField:
     With the linear density contrast delta at this redshift, laplacian(phi1) = delta and
     laplacian(phi2) = sum_{i<j} (phi1_ii phi1_jj - phi1_ij^2), the displacement is
     psi = -grad(phi1) - (3/7) Om(z)^(-1/143) grad(phi2) (Bouchet et al. 1995, A&A 296, 575,
-    with their D1 within phi1). Fields are float32; a point of the mesh is the centre of its cell.
+    with their D1 within phi1). Fields are float32; a point of the mesh is the center of its cell.
 
     Examples
     --------
@@ -249,7 +249,7 @@ def _top_hat(x: FloatArray) -> FloatArray:
 def cloud_in_cell(position: FloatArray, boxsize: float, mesh: int) -> FloatArray:
     """Density contrast of points (N, 3) in a periodic box, (mesh, mesh, mesh), by cloud-in-cell.
 
-    A point of the mesh is the centre of its cell, at ``index * boxsize / mesh``.
+    A point of the mesh is the center of its cell, at ``index * boxsize / mesh``.
     """
     total = np.zeros(mesh**3)
     for start in range(0, len(position), 1 << 20):  # bounded memory
@@ -270,7 +270,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Spares(NamedTuple):
-    """Places for haloes that must move: drawn with the others, as likely as theirs.
+    """Places for halos that must move: drawn with the others, as likely as theirs.
 
     `position` (M, 3), `tides` (M, 3, 3), `group` (M,), and `lightest` (M,), the row of the
     lightest halo of that group.
@@ -296,14 +296,14 @@ def covered(
     Parameters
     ----------
     position : ndarray, shape (N, 3)
-        Halo centres in [0, boxsize), heaviest first.
+        Halo centers in [0, boxsize), heaviest first.
     radius : ndarray, shape (N,)
     places : ndarray, shape (M, 3)
     owner : ndarray of int, shape (M,)
         Row of the halo that each place is for.
     boxsize : float
     by : ndarray of int, optional
-        Rows of the haloes that are asked about; all of them by default.
+        Rows of the halos that are asked about; all of them by default.
 
     Returns
     -------
@@ -317,7 +317,7 @@ def covered(
     count = tree.query_ball_point(
         position[rows], radius[rows], return_length=True, workers=usable_cores()
     )
-    # Most haloes cover no place but, where the places are the haloes, their own.
+    # Most halos cover no place but, where the places are the halos, their own.
     several = count > (1 if places is position else 0)
     rows, count = rows[several], count[several]
     for start in range(0, rows.size, 100_000):
@@ -339,7 +339,7 @@ def separate(
     spare: Spares,
     boxsize: float,
 ) -> int:
-    """Move haloes out of heavier ones to spare places, in place; the number that none was for.
+    """Move halos out of heavier ones to spare places, in place; the number that none was for.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def separate(
         Heaviest first; rows that move are overwritten.
     radius : ndarray, shape (N,)
     group : ndarray of int, shape (N,)
-        Haloes of one group are equally likely in every place.
+        Halos of one group are equally likely in every place.
     spare : Spares
         Each is used once at most.
     boxsize : float
@@ -388,13 +388,13 @@ def _matched(offered: IntArray, asked: IntArray) -> tuple[IntArray, IntArray]:
     return offered_rows[one], asked_rows[two]
 
 
-#: Haloes whose Lagrangian radii differ by less than this factor share a smoothing scale.
+#: Halos whose Lagrangian radii differ by less than this factor share a smoothing scale.
 _SCALE_RATIO = 1.8
 #: Cells of a mesh along the radius of a sphere at least; a finer mesh shows nothing more of it.
 _CELLS_PER_RADIUS = 2.0
 _CONTRAST_BINS = 4096
 _BIAS_STEP = 0.01
-#: Spare places for haloes that others exclude: for a group of like haloes, and per halo.
+#: Spare places for halos that others exclude: for a group of like halos, and per halo.
 _SPARES, _SPARE_FRACTION = 8, 0.05
 
 
@@ -416,7 +416,7 @@ def simulate(
     exclusion: bool = True,
     seed: Seed = None,
 ) -> HaloCatalog:
-    """Haloes of a simulated universe, without an N-body run.
+    """Halos of a simulated universe, without an N-body run.
 
     The initial density field is Gaussian, of the linear power spectrum, on a mesh. Halo
     masses are a Poisson sample of a published mass function. Each halo forms at a place
@@ -453,7 +453,7 @@ def simulate(
         Dimroth-Watson strength mu of major axes about the tidal direction, -1 to 1:
         1 along it, 0 at random. Default 0.5 (<cos^2> = 0.43), a moderate alignment.
     exclusion : bool
-        Draw another place for a halo whose centre lies within the radius of a heavier one
+        Draw another place for a halo whose center lies within the radius of a heavier one
         (it would be no host halo), default True. This moves about one halo in a hundred and
         lowers the bias by about 1 %.
     seed : int or numpy.random.Generator, optional
@@ -474,19 +474,19 @@ def simulate(
 
     Notes
     -----
-    Limits. Nothing is known of a halo's interior or surroundings below the mesh: haloes are
-    spread evenly within a cell, and there are no subhaloes. At fixed mass, places depend on
+    Limits. Nothing is known of a halo's interior or surroundings below the mesh: halos are
+    spread evenly within a cell, and there are no subhalos. At fixed mass, places depend on
     the density in one sphere alone: no assembly bias, no relation between concentration or
-    axis and clustering other than by the tides. Haloes are placed independently of each
+    axis and clustering other than by the tides. Halos are placed independently of each
     other but for `exclusion`. 2LPT smears structure below a few Mpc/h at low redshift, so
-    light haloes cluster less there than in an N-body simulation. The mean density of the
-    box is that of the universe, and the number of haloes fluctuates as Poisson's law alone.
+    light halos cluster less there than in an N-body simulation. The mean density of the
+    box is that of the universe, and the number of halos fluctuates as Poisson's law alone.
 
     Examples
     --------
     >>> from pysoftcorr.mocks import HaloCatalog
-    >>> haloes = HaloCatalog.simulate(50.0, 32, mmin=1e12, seed=1)
-    >>> haloes.boxsize, bool(haloes.mass.min() >= 1e12), haloes.meta["mass_function"]
+    >>> halos = HaloCatalog.simulate(50.0, 32, mmin=1e12, seed=1)
+    >>> halos.boxsize, bool(halos.mass.min() >= 1e12), halos.meta["mass_function"]
     (50.0, True, 'tinker08')
     """
     check_options(boxsize, mesh, redshift, concentration_scatter, axis_alignment)
@@ -519,7 +519,7 @@ def simulate(
         overlapping = separate(position, tides, radius, group, spare, field.boxsize)
         if overlapping:
             warnings.warn(
-                f"{overlapping} of {mass.size} haloes stay within the radius of a heavier one: "
+                f"{overlapping} of {mass.size} halos stay within the radius of a heavier one: "
                 "no place outside was found for them",
                 stacklevel=2,
             )
@@ -582,11 +582,11 @@ def check_options(
 def place(
     field: LPTField, radius: FloatArray, excess: FloatArray, rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Positions of haloes in the evolved field, and the tides where they formed.
+    """Positions of halos in the evolved field, and the tides where they formed.
 
     A halo forms in a cell of the initial field with a probability that goes as exp(b_L delta),
     delta being the linear contrast in its Lagrangian sphere. For a Gaussian delta the mean
-    number of such haloes around any place has the cross-correlation b_L <delta delta'> with
+    number of such halos around any place has the cross-correlation b_L <delta delta'> with
     the linear field to every order (a Gaussian integral), so b_L is their Lagrangian bias and
     1 + b_L their Eulerian one once they have moved with the matter. The displacement is the
     mean one of the sphere, as of a body that moves whole.
@@ -624,7 +624,7 @@ def place(
 
 
 def smoothing_scales(radius: FloatArray, cell: float) -> Iterator[tuple[slice, float]]:
-    """Rows of haloes of about one Lagrangian radius, and that radius (Mpc/h), 0 below the mesh.
+    """Rows of halos of about one Lagrangian radius, and that radius (Mpc/h), 0 below the mesh.
 
     `radius` is in falling order. A sphere smaller than a cell cannot be resolved: there the
     field is taken as the mesh has it.
@@ -645,21 +645,21 @@ def smoothing_scales(radius: FloatArray, cell: float) -> Iterator[tuple[slice, f
 def with_spares(
     radius: FloatArray, excess: FloatArray, cell: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows of haloes, some of them twice for a spare place, and the group of every halo.
+    """Rows of halos, some of them twice for a spare place, and the group of every halo.
 
-    Haloes of a group share a smoothing scale and a bias: `place` puts any of them anywhere with
-    the same probability. Groups are numbered in the order of the haloes.
+    Halos of a group share a smoothing scale and a bias: `place` puts any of them anywhere with
+    the same probability. Groups are numbered in the order of the halos.
     """
     group = np.zeros(radius.size, dtype=np.int64)
     rounded = _rounded(excess)
     for rows, _ in smoothing_scales(radius, cell):
         group[rows.start :] += 1
-    # Bias need not rise with mass everywhere: a group is a run of neighbours.
+    # Bias need not rise with mass everywhere: a group is a run of neighbors.
     group += np.cumsum(np.diff(rounded, prepend=rounded[0]) != 0)
     start = np.flatnonzero(np.diff(group, prepend=-1))
     size = np.diff(start, append=radius.size)
     spares = _SPARES + (size * _SPARE_FRACTION).astype(np.int64)
-    # More spares than haloes make no harm: they are copies of the first haloes of the group.
+    # More spares than halos make no harm: they are copies of the first halos of the group.
     offset = np.arange(spares.sum()) - np.repeat(np.cumsum(spares) - spares, spares)
     copies = np.repeat(start, spares) + offset % np.repeat(size, spares)
     return np.sort(np.concatenate([np.arange(radius.size), copies])), group
@@ -680,7 +680,7 @@ def _cells(contrast: Grid, excess: FloatArray, rng: np.random.Generator) -> npt.
     mean = np.bincount(level, weights=flat, minlength=_CONTRAST_BINS) / np.maximum(count, 1)
     order = np.argsort(level, kind="stable")
     first = np.cumsum(count) - count
-    # Haloes of nearly one bias share a table; the rounding is unbiased and 1e-2 at most.
+    # Halos of nearly one bias share a table; the rounding is unbiased and 1e-2 at most.
     rounded = _rounded(excess)
     which, within = rng.random(excess.size), rng.random(excess.size)
     chosen = np.empty(excess.size, dtype=np.int64)
@@ -696,7 +696,7 @@ def slowest_collapse(tides: FloatArray) -> FloatArray:
     """Unit eigenvectors (N, 3) of the smallest eigenvalue of tidal tensors (N, 3, 3).
 
     Matter collapses first along the axis of the largest eigenvalue of d_i d_j phi and last
-    along that of the smallest; haloes stay longest there, along their filament (Porciani,
+    along that of the smallest; halos stay longest there, along their filament (Porciani,
     Dekel & Hoffman 2002, MNRAS 332, 339).
     """
     return np.ascontiguousarray(np.linalg.eigh(tides)[1][:, :, 0])

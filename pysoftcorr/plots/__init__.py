@@ -1,6 +1,6 @@
 """Figures: correlations with both errors, clusterings, shapes on the sky (matplotlib)."""
 
-from pysoftcorr.plots.clusters import plot_centres, plot_membership_histograms, plot_memberships
+from pysoftcorr.plots.clusters import plot_centers, plot_membership_histograms, plot_memberships
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
 from pysoftcorr.plots.crossing import plot_pair_crossing
 from pysoftcorr.plots.diffhod import (
@@ -21,7 +21,7 @@ from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, pl
 from pysoftcorr.plots.mocks import plot_box_correlations, plot_box_slice, plot_halo_statistics
 from pysoftcorr.plots.posterior import (
     plot_corner,
-    plot_minimisation,
+    plot_minimization,
     plot_posterior_correlations,
     plot_trace,
 )
@@ -33,7 +33,7 @@ __all__ = [
     "plot_box_correlations",
     "plot_box_slice",
     "plot_calibration",
-    "plot_centres",
+    "plot_centers",
     "plot_corner",
     "plot_correlation",
     "plot_correlation_set",
@@ -43,7 +43,7 @@ __all__ = [
     "plot_learning_curves",
     "plot_membership_histograms",
     "plot_memberships",
-    "plot_minimisation",
+    "plot_minimization",
     "plot_occupation",
     "plot_occupation_derivatives",
     "plot_pair_crossing",

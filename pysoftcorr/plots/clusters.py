@@ -1,4 +1,4 @@
-"""Soft clusterings: centres on the sky, the membership matrix, and how sure memberships are."""
+"""Soft clusterings: centers on the sky, the membership matrix, and how sure memberships are."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pysoftcorr.sky.clustering import Clustering
 FLOOR = 1e-3
 
 
-def plot_centres(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -> Axes:
-    """Cluster centres over the objects (Berman et al. 2025, fig. 5).
+def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -> Axes:
+    """Cluster centers over the objects (Berman et al. 2025, fig. 5).
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def plot_centres(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -
         marker="x",
         lw=1.6,
         color=CLUSTERS,
-        label=f"{len(fit.ra)} cluster centres",
+        label=f"{len(fit.ra)} cluster centers",
     )
     frame.draw(ax)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)

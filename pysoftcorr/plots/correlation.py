@@ -23,7 +23,7 @@ SYMBOLS = {
     "gamma_t": r"$\gamma_t$",
     **{f"rho{k}": rf"$\rho_{k}$" for k in range(1, 6)},
 }
-#: Colours of what comes upon axes with curves already.
+#: Colors of what comes upon axes with curves already.
 FURTHER = ("#56B4E9", "#CC79A7", "#009E73", "#E69F00", "#000000")
 
 
@@ -53,8 +53,8 @@ def plot_correlation(
         Axes to draw on; a new figure by default.
     naive : Correlation, optional
         The same statistic of all pairs, drawn as a line.
-    color : matplotlib colour, optional
-        One colour for both errors; by default one for each, or on axes with curves already the
+    color : matplotlib color, optional
+        One color for both errors; by default one for each, or on axes with curves already the
         next of the cycle.
     label : str, optional
         Name in the legend; the statistic's symbol by default.

@@ -13,12 +13,12 @@ from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
 
 FloatArray = npt.NDArray[np.float64]
-#: Centres of smaller membership are not drawn.
+#: Centers of smaller membership are not drawn.
 FAINT = 0.03
 
 
 def bin_probabilities(fit: Clustering, bins: Binning, pair: tuple[int, int]) -> FloatArray:
-    """Probability that a pair, put at the centres drawn for it, falls in each bin.
+    """Probability that a pair, put at the centers drawn for it, falls in each bin.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def bin_probabilities(fit: Clustering, bins: Binning, pair: tuple[int, int]) -> 
     Returns
     -------
     ndarray, shape (nbins,)
-        Sum of ``U_ik U_jl`` over the pairs of centres k, l whose separation is in the bin; what
+        Sum of ``U_ik U_jl`` over the pairs of centers k, l whose separation is in the bin; what
         is left to 1 falls outside all bins.
     """
     i, j = pair
@@ -84,7 +84,7 @@ def plot_pair_crossing(
     """A pair near a bin's edge, and the bins that its cluster assignment may put it in.
 
     This is where the epistemic error comes from (Berman et al. 2025, fig. 2): the two objects
-    have one separation, the centres they are assigned to have others.
+    have one separation, the centers they are assigned to have others.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def plot_pair_crossing(
     Returns
     -------
     Figure
-        Left, the pair and the centres it may be assigned to, as large as the membership. Right,
+        Left, the pair and the centers it may be assigned to, as large as the membership. Right,
         the probability of each bin and the separation of the objects themselves.
 
     Raises
@@ -120,13 +120,13 @@ def plot_pair_crossing(
     frame = SkyFrame(np.r_[both.ra, fit.ra[shown]], np.r_[both.dec, fit.dec[shown]])
     x = frame.x(both.ra)
     for k, color in enumerate((ALEATORIC, "#009E73")):
-        for centre in np.flatnonzero(u[k] > FAINT):
-            at = [x[k], frame.x(fit.ra[[centre]])[0]], [both.dec[k], fit.dec[centre]]
-            left.plot(*at, color=color, lw=6 * u[k, centre] + 0.6, alpha=0.8, zorder=2)
+        for center in np.flatnonzero(u[k] > FAINT):
+            at = [x[k], frame.x(fit.ra[[center]])[0]], [both.dec[k], fit.dec[center]]
+            left.plot(*at, color=color, lw=6 * u[k, center] + 0.6, alpha=0.8, zorder=2)
     left.plot(x, both.dec, color=NAIVE, ls="--", lw=1.2, zorder=1)
     left.scatter(
         frame.x(fit.ra[shown]), fit.dec[shown], s=60, marker="x", lw=1.8, color=CLUSTERS,
-        zorder=3, label="cluster centres",
+        zorder=3, label="cluster centers",
     )  # fmt: skip
     left.scatter(
         x, both.dec, s=55, c=[ALEATORIC, "#009E73"], edgecolors="white", zorder=4,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Colours by temperature or by parameter (Okabe & Ito).
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+#: Colors by temperature or by parameter (Okabe & Ito).
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Temperatures shown by default.
 TEMPERATURES = (0.1, 0.2, 0.4)
 SYMBOLS = {
@@ -33,7 +33,8 @@ _MASS = r"$M$ [$h^{-1}\,M_\odot$]"
 
 def _occupations(log_mass: FloatArray, theta: Any, tau: float, *, calibrate: bool) -> Any:
     """Exact means of the relaxed trials by mass: centrals and satellites."""
-    from pysoftcorr.diffhod._torch import torch
+    import torch
+
     from pysoftcorr.diffhod.occupation import log_mean_nsat, log_odds_central
     from pysoftcorr.diffhod.points import satellite_trials
     from pysoftcorr.diffhod.relaxed import REACH, calibrated, relaxed_mean
@@ -100,18 +101,18 @@ def plot_occupation(
         2, 2, figsize=(9.6, 5.6), sharex=True, layout="constrained",
         gridspec_kw={"height_ratios": (3, 2)},
     )  # fmt: skip
-    for tau, colour in zip(temperatures, COLOURS, strict=False):
+    for tau, color in zip(temperatures, COLORS, strict=False):
         bare = _occupations(grid, values, tau, calibrate=False)
         mended = _occupations(grid, values, tau, calibrate=True)
         for column in range(2):
             truth = exact[column]
             upper, lower = axes[:, column]
-            upper.plot(mass, bare[column], color=colour, lw=1.5, label=rf"$\tau$ = {tau:g}")
+            upper.plot(mass, bare[column], color=color, lw=1.5, label=rf"$\tau$ = {tau:g}")
             some = truth > 1e-6
             ratio = bare[column][some] / truth[some]
-            lower.plot(mass[some], ratio, color=colour, lw=1.5)
+            lower.plot(mass[some], ratio, color=color, lw=1.5)
             ratio = mended[column][some] / truth[some]
-            lower.plot(mass[some], ratio, color=colour, lw=1.8, ls=(0, (1, 2)))
+            lower.plot(mass[some], ratio, color=color, lw=1.8, ls=(0, (1, 2)))
     for column, name in enumerate(("central galaxies", "satellites")):
         upper, lower = axes[:, column]
         upper.plot(mass, exact[column], color=NAIVE, lw=1.2, ls="--", label="Zheng et al. 2007")
@@ -157,8 +158,9 @@ def plot_occupation_derivatives(
     Figure
         d<N>/d of each parameter by mass, one panel each. Bars are errors of the mean.
     """
+    import torch
+
     from pysoftcorr.core.random import stream
-    from pysoftcorr.diffhod._torch import torch
     from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, mean_ncen, mean_nsat
     from pysoftcorr.diffhod.points import satellite_trials
     from pysoftcorr.diffhod.relaxed import relaxed_bernoulli
@@ -208,7 +210,7 @@ def plot_occupation_derivatives(
 
 def _total(central: Any, satellite: Any, mass: FloatArray, rows: Any) -> Any:
     """<N> of each mass at its own row of parameters."""
-    from pysoftcorr.diffhod._torch import torch
+    import torch
 
     return torch.stack(
         [central([m], t)[0] + satellite([m], t)[0] for m, t in zip(mass, rows, strict=True)]
@@ -216,7 +218,7 @@ def _total(central: Any, satellite: Any, mass: FloatArray, rows: Any) -> Any:
 
 
 def _rowwise(function: Any, rows: Any) -> FloatArray:
-    from pysoftcorr.diffhod._torch import torch
+    import torch
 
     rows = rows.requires_grad_()
     (slopes,) = torch.autograd.grad(function(rows).sum(), rows)
@@ -234,7 +236,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     Returns
     -------
     Figure
-        Bars are the errors of the means over realisations; the grey band is 1 %.
+        Bars are the errors of the means over realizations; the gray band is 1 %.
     """
     k, number = comparison.k, len(comparison.exact)
     figure, (upper, lower) = plt.subplots(
@@ -243,7 +245,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     )  # fmt: skip
     upper.fill_between(
         k, *np.percentile(comparison.exact, [16, 84], axis=0), color="0.85", lw=0,
-        label="68 % of exact realisations",
+        label="68 % of exact realizations",
     )  # fmt: skip
     upper.plot(k, comparison.exact.mean(axis=0), color=NAIVE, lw=1.4, label="exact HOD")
     upper.plot(
@@ -301,12 +303,12 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
     )
     for i, name in enumerate(HOD_PARAMETERS):
         upper, lower = axes[:, i]
-        for shift, (values, mark, colour, label) in enumerate(kinds):
+        for shift, (values, mark, color, label) in enumerate(kinds):
             mean = values[:, i].mean(axis=0)
             error = values[:, i].std(axis=0, ddof=1) / np.sqrt(number)
             upper.errorbar(
                 k * (1 + 0.02 * shift), k * mean, yerr=k * error, fmt=mark, ms=3.5, lw=1.0,
-                capsize=2, color=colour, label=label, alpha=0.85,
+                capsize=2, color=color, label=label, alpha=0.85,
             )  # fmt: skip
         lower.axhspan(-2, 2, color="0.88", zorder=0)
         lower.axhline(0.0, color=NAIVE, lw=1.0)

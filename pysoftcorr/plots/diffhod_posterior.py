@@ -43,7 +43,7 @@ def plot_diffhod_posteriors(experiment: PowerExperiment) -> Figure:
     -------
     Figure
         One- and two-dimensional marginal densities, contours at 68 and 95 %; the parameters of
-        the mock data in grey.
+        the mock data in gray.
     """
     every = {"DiffHOD, NUTS": experiment.nuts}
     if experiment.emcee is not None:
@@ -85,7 +85,7 @@ def plot_strengths(experiment: StrengthExperiment) -> Figure:
     right.set_xscale("log")
     log_axis(right.xaxis, float(experiment.r[0]), float(experiment.r[-1]))
     right.set_xlabel(r"$r$ [$h^{-1}\,$Mpc]")
-    right.set_ylabel(r"$\omega(r)$ of the mock catalogue")
+    right.set_ylabel(r"$\omega(r)$ of the mock catalog")
     return figure
 
 

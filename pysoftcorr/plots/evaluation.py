@@ -25,7 +25,7 @@ _BAND = (16, 50, 84)  # percentiles
 
 
 def plot_accuracy(evaluation: Evaluation) -> Figure:
-    """Predicted means against the means of the realisations, and fractional errors by bin.
+    """Predicted means against the means of the realizations, and fractional errors by bin.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def plot_accuracy(evaluation: Evaluation) -> Figure:
     for (name, one), upper, lower in zip(evaluation.statistics.items(), *axes, strict=True):
         symbol = _SYMBOLS[name]
         _against(upper, one)
-        upper.set_xlabel(rf"${symbol}$, mean of {evaluation.realisations} realisations")
+        upper.set_xlabel(rf"${symbol}$, mean of {evaluation.realizations} realizations")
         upper.set_ylabel(rf"${symbol}$, emulator")
         a = one.accuracy
         upper.set_title(
@@ -69,13 +69,13 @@ def plot_accuracy(evaluation: Evaluation) -> Figure:
 
 
 def plot_calibration(evaluation: Evaluation) -> Figure:
-    """Predicted aleatoric errors against the scatter of realisations, and coverage by bin.
+    """Predicted aleatoric errors against the scatter of realizations, and coverage by bin.
 
     Returns
     -------
     Figure
         Above, sigma predicted and found, of log xi for xi; the dashed line is equality. Below,
-        the part of the realisations within 1 and 2 sigma, beside 68.3 and 95.4 %. After figure 4
+        the part of the realizations within 1 and 2 sigma, beside 68.3 and 95.4 %. After figure 4
         of Pandya et al. (2025).
     """
     figure, axes = plt.subplots(2, 3, figsize=(13.8, 8.0), layout="constrained",
@@ -85,7 +85,7 @@ def plot_calibration(evaluation: Evaluation) -> Figure:
         good = (one.empirical > 0) & (one.sigma > 0)
         x, y = one.empirical[good], one.sigma[good]
         _density(upper, x, y)
-        upper.set_xlabel(rf"$\sigma$ of ${symbol}$, {evaluation.realisations} realisations")
+        upper.set_xlabel(rf"$\sigma$ of ${symbol}$, {evaluation.realizations} realizations")
         upper.set_ylabel(rf"$\sigma$ of ${symbol}$, emulator")
         c = one.calibration
         upper.set_title(f"bias {c.dex:+.3f} dex, scatter {c.dex_scatter:.2f} dex",
@@ -111,7 +111,7 @@ def plot_uncertainties(evaluation: Evaluation) -> Figure:
     Returns
     -------
     Figure
-        The dots are the scatter of realisations, median over the rows. After figure 5 of Pandya
+        The dots are the scatter of realizations, median over the rows. After figure 5 of Pandya
         et al. (2025).
     """
     figure, axes = plt.subplots(1, 3, figsize=(13.8, 4.4), layout="constrained")
@@ -125,7 +125,7 @@ def plot_uncertainties(evaluation: Evaluation) -> Figure:
             ax.fill_between(r, low, high, color=color, alpha=0.25, lw=0)
             ax.plot(r, middle, color=color, lw=1.5, label=label)
         ax.plot(r, np.median(one.empirical, axis=0), "o", ms=4, color="black",
-                label="realisations")  # fmt: skip
+                label="realizations")  # fmt: skip
         ax.set_yscale("log")
         symbol = rf"\log\xi" if name == "xi" else _SYMBOLS[name]  # noqa: F541
         ax.set_ylabel(rf"$\sigma$ of ${symbol}$")

@@ -18,7 +18,7 @@ from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.differentiable import SoftCorrelation, soft_bins
 
-#: Colours of bins, in their order (Okabe & Ito).
+#: Colors of bins, in their order (Okabe & Ito).
 BINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Sharpnesses drawn by default, as multiples of the estimator's own.
 MULTIPLES = (0.25, 1.0, 4.0)
@@ -43,7 +43,7 @@ def plot_bin_weights(
     -------
     Figure
         One row a weighting, sigmoids (eq. 22) above Gaussians (eq. 23), one column a sharpness,
-        one colour a bin. Grey lines are the edges of the bins, the dashed line the sum of all.
+        one color a bin. Gray lines are the edges of the bins, the dashed line the sum of all.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def plot_gradient_arrows(
     dec_gradient: npt.ArrayLike,
     bins: Binning,
     *,
-    centres: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    centers: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     statistic: str = "xip",
 ) -> Figure:
     """Which way each object would have to move to raise xi, one panel a bin, of at most four.
@@ -184,8 +184,8 @@ def plot_gradient_arrows(
         dxi/dra and dxi/ddec, per degree of the coordinate, as
         :meth:`pysoftcorr.sky.differentiable.SoftCorrelation.jacobian` gives them.
     bins : Binning
-    centres : tuple of two array_like, shape (c,), optional
-        RA and Dec of cluster centres, drawn as crosses.
+    centers : tuple of two array_like, shape (c,), optional
+        RA and Dec of cluster centers, drawn as crosses.
     statistic : str
 
     Returns
@@ -193,7 +193,7 @@ def plot_gradient_arrows(
     Figure
         Arrows point along the gradient on the sky. Sizes of gradients differ by orders of
         magnitude: the length of an arrow grows with its square root, up to the longest of its
-        panel, and its colour tells the size, per arcmin on the sky.
+        panel, and its color tells the size, per arcmin on the sky.
 
     Raises
     ------
@@ -225,10 +225,10 @@ def plot_gradient_arrows(
         along = np.divide(drawn, size[b], out=np.zeros_like(drawn), where=size[b] > 0)
         order = np.argsort(size[b])  # the largest on top
         ax.scatter(x, catalog.dec, s=2.0, color="0.75", lw=0, zorder=1)
-        if centres is not None:
+        if centers is not None:
             ax.scatter(
-                frame.x(np.asarray(centres[0], dtype=float)), centres[1], s=14, marker="x",
-                lw=0.8, color=CLUSTERS, alpha=0.8, zorder=2, label="cluster centres",
+                frame.x(np.asarray(centers[0], dtype=float)), centers[1], s=14, marker="x",
+                lw=0.8, color=CLUSTERS, alpha=0.8, zorder=2, label="cluster centers",
             )  # fmt: skip
         ax.quiver(
             x[order], catalog.dec[order], -(east[b] * along)[order], (north[b] * along)[order],
@@ -241,7 +241,7 @@ def plot_gradient_arrows(
         ax.set_title(f"{lo:.4g} to {hi:.4g} {bins.unit}", fontsize=10)
     for ax in axes[0, 1:]:
         ax.set_ylabel("")
-    if centres is not None:
+    if centers is not None:
         axes[0, 0].legend(loc="upper left", fontsize="small", framealpha=0.8, handletextpad=0.2)
     figure.colorbar(
         ScalarMappable(norm, "viridis_r"), ax=axes,

@@ -25,40 +25,40 @@ if TYPE_CHECKING:
 
 ONE_HALO, TWO_HALO = EPISTEMIC, ALEATORIC
 #: A mean over this few pairs is noise: random axes scatter by 0.3/sqrt(pairs).
-#: And xi of the very few says how many haloes there happen to be.
+#: And xi of the very few says how many halos there happen to be.
 FEWEST_PAIRS, FEWEST_COUNTED = 100, 10
-#: Haloes drawn in a slice, and how many whiskers make it crowded.
-MOST_HALOES, CROWDED = 2000, 1500
+#: Halos drawn in a slice, and how many whiskers make it crowded.
+MOST_HALOS, CROWDED = 2000, 1500
 
 
-def plot_halo_statistics(haloes: HaloCatalog) -> Figure:
-    """Mass function and large-scale bias of haloes, beside the published relations.
+def plot_halo_statistics(halos: HaloCatalog) -> Figure:
+    """Mass function and large-scale bias of halos, beside the published relations.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
 
     Returns
     -------
     Figure
-        With one panel where the bias cannot be had: haloes that `HaloCatalog.simulate` did not
+        With one panel where the bias cannot be had: halos that `HaloCatalog.simulate` did not
         make. Below the mass function, its ratio to theory.
     """
     # colossus takes a second to import, and most figures do without it.
     from pysoftcorr.mocks.halo_statistics import halo_bias, mass_function
 
-    bias = halo_bias(haloes)
+    bias = halo_bias(halos)
     columns = 1 if bias is None else 2
     figure = plt.figure(figsize=(5.6 * columns, 4.6), layout=ConstrainedLayoutEngine(w_pad=0.12))
     grid = figure.add_gridspec(2, columns, height_ratios=(3, 1))
     upper = figure.add_subplot(grid[0, 0])
     lower = figure.add_subplot(grid[1, 0], sharex=upper)
-    table = mass_function(haloes)
+    table = mass_function(halos)
     middle = np.sqrt(table.edges[:-1] * table.edges[1:])
     found = table.count > 0
     upper.errorbar(
         middle[found], table.density[found], yerr=table.error[found], fmt="o", ms=4, lw=1.2,
-        capsize=2, color=ALEATORIC, label="haloes", zorder=3,
+        capsize=2, color=ALEATORIC, label="halos", zorder=3,
     )  # fmt: skip
     if table.theory is not None:
         upper.plot(middle, table.theory, color=NAIVE, lw=1.4, label=table.model)
@@ -68,7 +68,7 @@ def plot_halo_statistics(haloes: HaloCatalog) -> Figure:
             color=ALEATORIC,
         )  # fmt: skip
         lower.axhline(1.0, color=NAIVE, lw=1.2)
-        # The rare end, of a few haloes, would hide how well the others agree.
+        # The rare end, of a few halos, would hide how well the others agree.
         well = table.count >= 10
         far = np.abs(table.density / table.theory - 1.0)[well].max(initial=0.1)
         lower.set_ylim(1.0 - 1.4 * far, 1.0 + 1.4 * far)
@@ -86,7 +86,7 @@ def plot_halo_statistics(haloes: HaloCatalog) -> Figure:
         ax = figure.add_subplot(grid[:, 1])
         ax.errorbar(
             bias.mass, bias.bias, yerr=bias.error, fmt="o", ms=5, lw=1.2, capsize=3,
-            color=ALEATORIC, label=rf"haloes, $k < {bias.k_max:.2g}\,h$/Mpc", zorder=3,
+            color=ALEATORIC, label=rf"halos, $k < {bias.k_max:.2g}\,h$/Mpc", zorder=3,
         )  # fmt: skip
         ax.plot(bias.mass, bias.theory, color=NAIVE, lw=1.4, label=bias.model)
         ax.set_xscale("log")
@@ -100,20 +100,20 @@ def plot_halo_statistics(haloes: HaloCatalog) -> Figure:
 def plot_box_slice(
     objects: GalaxyCatalog | HaloCatalog,
     *,
-    haloes: HaloCatalog | None = None,
+    halos: HaloCatalog | None = None,
     axis: int = 2,
     start: float = 0.0,
     depth: float | None = None,
     length: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """A slice of the box with the axes of its galaxies, or haloes, as whiskers.
+    """A slice of the box with the axes of its galaxies, or halos, as whiskers.
 
     Parameters
     ----------
     objects : GalaxyCatalog or HaloCatalog
-        Central galaxies and satellites have a colour each. Of haloes the heaviest 2000.
-    haloes : HaloCatalog, optional
+        Central galaxies and satellites have a color each. Of halos the heaviest 2000.
+    halos : HaloCatalog, optional
         Drawn as circles of their radius; the heaviest 300.
     axis : {0, 1, 2}
         The direction one looks along.
@@ -148,14 +148,14 @@ def plot_box_slice(
     def within(position: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         return (position[:, axis] >= start) & (position[:, axis] < start + thick)
 
-    if haloes is not None:
-        rows = np.flatnonzero(within(haloes.position))
-        rows = rows[np.argsort(-haloes.mass[rows], kind="stable")[:300]]
-        size = 2 * haloes.radius[rows]
+    if halos is not None:
+        rows = np.flatnonzero(within(halos.position))
+        rows = rows[np.argsort(-halos.mass[rows], kind="stable")[:300]]
+        size = 2 * halos.radius[rows]
         ax.add_collection(
             EllipseCollection(
                 size, size, np.zeros(rows.size), units="xy", facecolor="0.92", edgecolor="0.75",
-                lw=0.6, offsets=haloes.position[rows][:, across], transOffset=ax.transData,
+                lw=0.6, offsets=halos.position[rows][:, across], transOffset=ax.transData,
                 zorder=1,
             )
         )  # fmt: skip
@@ -163,8 +163,8 @@ def plot_box_slice(
     central = getattr(objects, "central", None)
     if central is None:
         heaviest = np.flatnonzero(here)
-        heaviest = heaviest[np.argsort(-objects.mass[heaviest], kind="stable")[:MOST_HALOES]]
-        name = "haloes" if heaviest.size == here.sum() else f"heaviest of {here.sum()} haloes"
+        heaviest = heaviest[np.argsort(-objects.mass[heaviest], kind="stable")[:MOST_HALOS]]
+        name = "halos" if heaviest.size == here.sum() else f"heaviest of {here.sum()} halos"
         here = np.zeros_like(here)
         here[heaviest] = True
         kinds = [(name, here, ALEATORIC)]
@@ -265,7 +265,7 @@ def _curves(ax: Axes, result: BoxCorrelations, name: str) -> list[Any]:
     kinds: list[tuple[str, str, dict[str, Any]]] = [
         ("", "all pairs", {"color": "black", "marker": "o", "lw": 1.2, "zorder": 3}),
         ("_1h", "one halo", {"color": ONE_HALO, "marker": "^", "lw": 1.0}),
-        ("_2h", "two haloes", {"color": TWO_HALO, "marker": "s", "mfc": "white", "lw": 1.0}),
+        ("_2h", "two halos", {"color": TWO_HALO, "marker": "s", "mfc": "white", "lw": 1.0}),
     ]
     drawn = []
     for suffix, label, style in kinds:

@@ -1,4 +1,4 @@
-"""Posteriors: contours, correlation functions, traces; and the descent of a minimisation."""
+"""Posteriors: contours, correlation functions, traces; and the descent of a minimization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
-    from pysoftcorr.inference import Minimisation, Posterior
+    from pysoftcorr.inference import Minimization, Posterior
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def plot_posterior_correlations(
     ----------
     posterior : Posterior
     statistics : sequence of str, optional
-        By default all that are modelled.
+        By default all that are modeled.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def plot_posterior_correlations(
     Raises
     ------
     ValueError
-        If one is not modelled.
+        If one is not modeled.
     """
     there = [name for name in SYMBOLS if name in posterior.curves]
     chosen = there if statistics is None else list(statistics)
@@ -207,12 +207,12 @@ def plot_trace(posterior: Posterior) -> Figure:
     return figure
 
 
-def plot_minimisation(found: Minimisation) -> Figure:
+def plot_minimization(found: Minimization) -> Figure:
     """Loss and parameters against the step of a descent.
 
     Parameters
     ----------
-    found : Minimisation
+    found : Minimization
 
     Returns
     -------

@@ -32,11 +32,11 @@ def plot_shapes(
     ----------
     catalog : Catalog
     e : ndarray of complex128, shape (N,), optional
-        What to draw; the catalogue's ellipticities by default.
+        What to draw; the catalog's ellipticities by default.
     scale : float, optional
         The ellipticity drawn with a length of a twentieth of the panel's width; by default the
         95th percentile.
-    color : matplotlib colour
+    color : matplotlib color
     title : str, optional
     ax : Axes, optional
         Axes to draw on; a new figure by default.

@@ -15,7 +15,7 @@ from pysoftcorr.sky.catalog import ra_range
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Colours that stay apart for the colour-blind (Okabe & Ito) and in grey.
+#: Colors that stay apart for the color-blind (Okabe & Ito) and in gray.
 ALEATORIC, EPISTEMIC, NAIVE, CLUSTERS = "#0072B2", "#D55E00", "#555555", "#D55E00"
 
 

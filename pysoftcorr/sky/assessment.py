@@ -109,7 +109,7 @@ def find(
 
     Otherwise it does **little harm**. Without both errors and without `naive` nothing is said.
 
-    The amplitude A of a clustered statistic c against the naive n minimises
+    The amplitude A of a clustered statistic c against the naive n minimizes
     ``sum (c - A n)^2 / sigma^2`` over bins, sigma the shot noise of n. A statistic is detected
     if ``sum n^2 / sigma^2`` is above its expectation for noise, the number of bins, by more than
     three of its standard deviations, ``sqrt(2 nbins)``.

@@ -1,4 +1,4 @@
-"""Catalogues of positions and shapes on the sky, checked when they are made."""
+"""Catalogs of positions and shapes on the sky, checked when they are made."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def ra_range(ra: np.ndarray) -> tuple[float, float]:
 
 
 def area(catalog: Catalog) -> float:
-    """Area in square degrees of the box in RA and Dec that holds the catalogue."""
+    """Area in square degrees of the box in RA and Dec that holds the catalog."""
     lo, hi = ra_range(catalog.ra)
     sines = np.sin(np.deg2rad([catalog.dec.min(), catalog.dec.max()]))
     return float((hi - lo) * np.rad2deg(sines[1] - sines[0]))
@@ -227,7 +227,7 @@ class Catalog:
         extra: Sequence[str] | Mapping[str, str] = (),
         name: str | None = None,
     ) -> Self:
-        """Read a catalogue from a file or from a table in memory.
+        """Read a catalog from a file or from a table in memory.
 
         Parameters
         ----------
@@ -277,7 +277,7 @@ class Catalog:
         given = dict(columns or {})
         schemes.check_keys(given, cls._keys)
         with open_table(source, hdu=hdu, key=key) as table:
-            chosen, scheme = cls._recognise(given, table)
+            chosen, scheme = cls._recognize(given, table)
             n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)
             values = _reading.fields(table, chosen, n, keep)
@@ -296,7 +296,7 @@ class Catalog:
         return catalog
 
     @classmethod
-    def _recognise(
+    def _recognize(
         cls, given: Mapping[str, str | None], table: TableSource
     ) -> tuple[dict[str, str], Scheme | None]:
         """Which column or expression each field is read from, and the naming scheme."""
@@ -313,7 +313,7 @@ class Catalog:
         extra: Mapping[str, Any],
         origin: Origin,
     ) -> None:
-        """Check every column and keep them; the one way a catalogue comes to be."""
+        """Check every column and keep them; the one way a catalog comes to be."""
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be text, not {type(name).__name__}")
         self._check_presence(given)
@@ -355,7 +355,7 @@ class Catalog:
         """TypeError or ValueError where a field that must be there is not."""
         for axis in ("ra", "dec"):
             if given.get(axis) is None:
-                raise ValueError(f"{axis} is needed: a catalogue has positions")
+                raise ValueError(f"{axis} is needed: a catalog has positions")
         for first, second in self._shapes:
             for one, other in ((first, second), (second, first)):
                 if given.get(one) is not None and given.get(other) is None:
@@ -385,7 +385,7 @@ class Catalog:
 
     @property
     def xyz(self) -> FloatArray:
-        """Unit vectors towards the objects, shape (N, 3), C-order, computed once."""
+        """Unit vectors toward the objects, shape (N, 3), C-order, computed once."""
         if self._xyz is None:
             # Whole turns are taken off in degrees, where that is exact.
             ra = np.deg2rad(self.ra - 360.0 * np.round(self.ra / 360.0))
@@ -409,7 +409,7 @@ class Catalog:
         return len(self.ra)
 
     def __getitem__(self: Self, index: Any) -> Self:
-        """The catalogue of some of the rows: a mask, indices (repeats allowed), or a slice.
+        """The catalog of some of the rows: a mask, indices (repeats allowed), or a slice.
 
         Raises
         ------
@@ -425,12 +425,12 @@ class Catalog:
             if index.dtype.kind not in "biu" or index.ndim != 1:
                 raise TypeError("rows are taken by a mask, integers or a slice")
             if index.dtype == bool and index.size != len(self):
-                raise ValueError(f"a mask of {index.size} rows for a catalogue of {len(self)}")
+                raise ValueError(f"a mask of {index.size} rows for a catalog of {len(self)}")
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
         columns = {k: np.ascontiguousarray(v[index]) for k, v in self._columns.items()}
         if len(columns["ra"]) == 0:
-            raise ValueError("the selection leaves no rows: a catalogue cannot be empty")
+            raise ValueError("the selection leaves no rows: a catalog cannot be empty")
         part._keep(columns, {k: np.ascontiguousarray(v[index]) for k, v in self.extra.items()})
         if self._xyz is not None:
             part._xyz = np.ascontiguousarray(self._xyz[index])
@@ -438,7 +438,7 @@ class Catalog:
         return part
 
     def __iter__(self) -> Iterator[Any]:
-        raise TypeError("a catalogue is not iterated over; use its columns, such as .ra")
+        raise TypeError("a catalog is not iterated over; use its columns, such as .ra")
 
     def to_table(self) -> Table:
         """The columns as an astropy Table, positions in degrees."""

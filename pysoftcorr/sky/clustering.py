@@ -27,9 +27,9 @@ GEOMETRIES = ("sphere", "flat")
 class SoftClustering:
     """Settings of fuzzy c-means clustering.
 
-    Objects i and centres k minimise ``J = sum_ik w_i U_ik^m d_ik^2`` with ``sum_k U_ik = 1``
+    Objects i and centers k minimize ``J = sum_ik w_i U_ik^m d_ik^2`` with ``sum_k U_ik = 1``
     (Bezdek 1984; Berman et al. 2025, eqs. 15 to 18): memberships
-    ``U_ik = 1 / sum_j (d_ik/d_jk)^(2/(m-1))`` and centres at the mean weighted by ``U^m``, in
+    ``U_ik = 1 / sum_j (d_ik/d_jk)^(2/(m-1))`` and centers at the mean weighted by ``U^m``, in
     turn until they hold still.
 
     Parameters
@@ -39,7 +39,7 @@ class SoftClustering:
     fuzziness : float
         The exponent m > 1; near 1 memberships become sharp.
     geometry : {"sphere", "flat"}
-        "sphere": d is the chord, and centres are renormalised means of unit vectors, right
+        "sphere": d is the chord, and centers are renormalized means of unit vectors, right
         across RA 0 and at the poles. "flat": RA and Dec in degrees as plane coordinates, as in
         the paper, for comparison.
     tol : float
@@ -51,7 +51,7 @@ class SoftClustering:
         (Anderson 1965). J still never rises, and the minimum is the one that plain sweeps lead
         to; several times fewer are needed.
     use_weights : bool
-        Weigh objects by the catalogue's weights; by default all count alike.
+        Weigh objects by the catalog's weights; by default all count alike.
     seed : int, numpy.random.Generator or None
         For the k-means++ start (Arthur & Vassilvitskii 2007).
 
@@ -111,14 +111,14 @@ class SoftClustering:
         """The settings as plain values."""
         return asdict(self)
 
-    def fit(self, catalog: Catalog, *, centres: npt.ArrayLike | None = None) -> Clustering:
-        """Cluster a catalogue.
+    def fit(self, catalog: Catalog, *, centers: npt.ArrayLike | None = None) -> Clustering:
+        """Cluster a catalog.
 
         Parameters
         ----------
         catalog : Catalog
             At least `n_clusters` objects.
-        centres : array_like, shape (n_clusters, 2), optional
+        centers : array_like, shape (n_clusters, 2), optional
             RA and Dec in degrees to start from, instead of a k-means++ draw.
 
         Returns
@@ -128,7 +128,7 @@ class SoftClustering:
         Raises
         ------
         ValueError
-            More clusters than objects, or impossible centres.
+            More clusters than objects, or impossible centers.
 
         Warns
         -----
@@ -139,17 +139,17 @@ class SoftClustering:
         n, c = len(catalog), int(self.n_clusters)
         if c > n:
             raise ValueError(
-                f"n_clusters = {c}: more than the {n} objects of the catalogue; ask for at most {n}"
+                f"n_clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
             )
         x = coordinates(catalog, self.geometry)
         w = catalog.w if self.use_weights else np.ones(n)
         dims = x.shape[1]
         v = np.empty((dims, c))
-        if centres is None:
+        if centers is None:
             draws = stream(int(self.seed), "k-means++").random(c)  # type: ignore[arg-type]
-            call("seed_centres", x, dims, n, w, c, draws, v)
+            call("seed_centers", x, dims, n, w, c, draws, v)
         else:
-            v[:] = self._start(centres).T
+            v[:] = self._start(centers).T
         u = np.empty((n, c))
         history = np.empty((2, self.max_iter))
         outcome = np.zeros(2, dtype=np.int64)
@@ -165,16 +165,16 @@ class SoftClustering:
                 stacklevel=2,
             )
         return Clustering(
-            options=self, centres=np.ascontiguousarray(v.T), memberships=u,
+            options=self, centers=np.ascontiguousarray(v.T), memberships=u,
             objective=history[0, :sweeps].copy(), change=history[1, :sweeps].copy(),
             converged=converged,
         )  # fmt: skip
 
-    def _start(self, centres: npt.ArrayLike) -> FloatArray:
-        start = np.asarray(centres, dtype=np.float64)
+    def _start(self, centers: npt.ArrayLike) -> FloatArray:
+        start = np.asarray(centers, dtype=np.float64)
         if start.shape != (self.n_clusters, 2):
             raise ValueError(
-                f"centres has shape {start.shape}: must be ({self.n_clusters}, 2), "
+                f"centers has shape {start.shape}: must be ({self.n_clusters}, 2), "
                 "RA and Dec in degrees"
             )
         return coordinates(Catalog(ra=start[:, 0], dec=start[:, 1]), self.geometry)
@@ -188,7 +188,7 @@ class Clustering:
     ----------
     options : SoftClustering
         The settings.
-    centres : ndarray, shape (c, 3) or (c, 2)
+    centers : ndarray, shape (c, 3) or (c, 2)
         Unit vectors, or RA and Dec in degrees where ``geometry="flat"``.
     memberships : ndarray, shape (N, c)
         U; rows sum to 1.
@@ -200,7 +200,7 @@ class Clustering:
     """
 
     options: SoftClustering
-    centres: FloatArray
+    centers: FloatArray
     memberships: FloatArray
     objective: FloatArray
     change: FloatArray
@@ -209,7 +209,7 @@ class Clustering:
     @property
     def n_clusters(self) -> int:
         """Number of clusters."""
-        return len(self.centres)
+        return len(self.centers)
 
     @property
     def n_iter(self) -> int:
@@ -223,23 +223,23 @@ class Clustering:
 
     @cached_property
     def ra(self) -> FloatArray:
-        """Right ascension of the centres in degrees, shape (c,)."""
-        if self.centres.shape[1] == 2:
-            return self.centres[:, 0]
-        return np.degrees(np.arctan2(self.centres[:, 1], self.centres[:, 0])) % 360.0
+        """Right ascension of the centers in degrees, shape (c,)."""
+        if self.centers.shape[1] == 2:
+            return self.centers[:, 0]
+        return np.degrees(np.arctan2(self.centers[:, 1], self.centers[:, 0])) % 360.0
 
     @cached_property
     def dec(self) -> FloatArray:
-        """Declination of the centres in degrees, shape (c,)."""
-        if self.centres.shape[1] == 2:
-            return self.centres[:, 1]
-        return np.degrees(np.arctan2(self.centres[:, 2], np.hypot(*self.centres[:, :2].T)))
+        """Declination of the centers in degrees, shape (c,)."""
+        if self.centers.shape[1] == 2:
+            return self.centers[:, 1]
+        return np.degrees(np.arctan2(self.centers[:, 2], np.hypot(*self.centers[:, :2].T)))
 
     @property
     def xyz(self) -> FloatArray:
-        """Unit vectors of the centres, shape (c, 3)."""
-        if self.centres.shape[1] == 3:
-            return self.centres
+        """Unit vectors of the centers, shape (c, 3)."""
+        if self.centers.shape[1] == 3:
+            return self.centers
         return Catalog(ra=self.ra, dec=self.dec).xyz
 
     @property
@@ -254,11 +254,11 @@ class Clustering:
         return -np.sum(u * np.log(u, out=np.zeros_like(u), where=u > 0), axis=1)
 
     def predict(self, catalog: Catalog) -> FloatArray:
-        """Memberships of other objects in these centres, shape (N, c)."""
+        """Memberships of other objects in these centers, shape (N, c)."""
         _check_catalog(catalog)
         x = coordinates(catalog, self.options.geometry)
         u = np.empty((len(x), self.n_clusters))
-        v = np.ascontiguousarray(self.centres.T)
+        v = np.ascontiguousarray(self.centers.T)
         call("memberships", x, x.shape[1], len(x), self.n_clusters,
              float(self.options.fuzziness), v, u)  # fmt: skip
         return u

@@ -1,4 +1,4 @@
-"""Names that catalogues give their columns, and which field each one means."""
+"""Names that catalogs give their columns, and which field each one means."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHAPE_NAMES = (("g1", "g2"), ("e1", "e2"), ("gamma1", "gamma2"), ("e_1", "e_2"),
 
 @dataclass(frozen=True)
 class Scheme:
-    """How one source of star catalogues names the columns of the rho statistics.
+    """How one source of star catalogs names the columns of the rho statistics.
 
     Ellipticities are taken as they stand: the scheme knows names, not shear or distortion.
     """
@@ -155,7 +155,7 @@ def _weight(columns: dict[str, str | None], names: Sequence[str]) -> None:
 def plain_columns(
     given: Mapping[str, str | None], names: Sequence[str], source: str
 ) -> dict[str, str]:
-    """Columns of a catalogue of positions and shapes: `given`, the rest by their usual names.
+    """Columns of a catalog of positions and shapes: `given`, the rest by their usual names.
 
     A field given as None is left out even where a column of a usual name is there.
     """
@@ -176,7 +176,7 @@ def plain_columns(
 def star_columns(
     given: Mapping[str, str | None], names: Sequence[str], source: str
 ) -> tuple[dict[str, str], Scheme | None]:
-    """Columns of a star catalogue and the scheme they were recognised by.
+    """Columns of a star catalog and the scheme they were recognized by.
 
     Raises
     ------

@@ -34,8 +34,8 @@ __all__ = ["gamma_t", "landy_szalay", "rho_statistics", "xi_pm"]
 
 _OPTIONS = """\
 clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
-        None (or 0): all pairs of objects. A number or settings: each catalogue is clustered. A
-        Clustering made before is used as it is (a tuple of them, in order, for two catalogues).
+        None (or 0): all pairs of objects. A number or settings: each catalog is clustered. A
+        Clustering made before is used as it is (a tuple of them, in order, for two catalogs).
     assignment : {"greedy", "sampled", "soft"}
         How objects fall into clusters for the value itself.
     samples : int
@@ -45,14 +45,14 @@ clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         and filled greedily.
     jackknife : int, or array_like of int
         Instead: number of patches, each left out once, or the patch of every object (a tuple of
-        arrays for two catalogues).
+        arrays for two catalogs).
     leave_out : float or (float, int), optional
         Instead: fraction of the objects left out at random, and how often (100).
     seed : int, numpy.random.Generator or None
         The same seed gives the same result for any number of threads.
     method : {"pairs", "treecorr"}
         "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the
-        pairs of large catalogues; not for `gamma_t`."""
+        pairs of large catalogs; not for `gamma_t`."""
 
 
 def _documented(function: Any) -> Any:
@@ -73,7 +73,7 @@ def xi_pm(
 
     Both shears of a pair are turned to the great circle that joins them; xi+ is the weighted mean
     of ``g1' conj(g2')``, xi- that of ``g1' g2'`` (Jarvis, Bernstein & Jain 2004; Berman et al.
-    2025, eq. 8 is the real part of xi+). For one catalogue xi+ is the mean of both orders of a
+    2025, eq. 8 is the real part of xi+). For one catalog xi+ is the mean of both orders of a
     pair, so that its imaginary part is zero.
 
     Parameters
@@ -94,7 +94,7 @@ def xi_pm(
     Raises
     ------
     ValueError, TypeError
-        A catalogue without shears, a single catalogue of one object, or an option that is not
+        A catalog without shears, a single catalog of one object, or an option that is not
         possible.
 
     Warns
@@ -157,7 +157,7 @@ def rho_statistics(
     Raises
     ------
     ValueError, TypeError
-        A catalogue with one star, or an option that is not possible.
+        A catalog with one star, or an option that is not possible.
 
     Warns
     -----
@@ -199,7 +199,7 @@ def landy_szalay(
     ``(DD/ndd - 2 DR/ndr + RR/nrr) / (RR/nrr)`` with weighted counts; ndd and nrr are half the
     squared sums of weights (so in TreeCorr; pairs of an object with itself make 1/N of that),
     less the pairs that lie within a cluster, and ndr is the product of both sums. The jackknife
-    cuts its patches out of both catalogues; bootstrap and leave-out resample the data only.
+    cuts its patches out of both catalogs; bootstrap and leave-out resample the data only.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def landy_szalay(
     Raises
     ------
     ValueError, TypeError
-        A catalogue with one object, or an option that is not possible.
+        A catalog with one object, or an option that is not possible.
 
     Warns
     -----

@@ -86,7 +86,7 @@ def clustering_of(
         if start is not None:
             raise ValueError("clusters is a Clustering, which is a start; leave start out")
         start, clusters = clusters, clusters.options
-    centres = None if start is None else start_of(start)
+    centers = None if start is None else start_of(start)
     if isinstance(clusters, SoftClustering):
         if clusters.geometry != "sphere":
             raise ValueError(
@@ -100,7 +100,7 @@ def clustering_of(
         options = clusters
     else:
         if clusters is None:
-            clusters = 100 if centres is None else len(centres)
+            clusters = 100 if centers is None else len(centers)
         if isinstance(clusters, bool) or not isinstance(clusters, (int, np.integer)):
             raise TypeError(
                 f"clusters = {clusters!r}: must be an integer, a SoftClustering or a Clustering"
@@ -113,16 +113,16 @@ def clustering_of(
             use_weights=use_weights,
             seed=seed,
         )
-    if centres is not None and len(centres) != options.n_clusters:
+    if centers is not None and len(centers) != options.n_clusters:
         raise ValueError(
-            f"start has {len(centres)} centres but clusters = {options.n_clusters}; "
+            f"start has {len(centers)} centers but clusters = {options.n_clusters}; "
             "leave clusters out"
         )
-    return options, centres
+    return options, centers
 
 
 def start_of(start: Any) -> FloatArray:
-    """Unit vectors of centres given as a Clustering, RA and Dec (c, 2), or vectors (c, 3)."""
+    """Unit vectors of centers given as a Clustering, RA and Dec (c, 2), or vectors (c, 3)."""
     if isinstance(start, Clustering):
         return np.ascontiguousarray(start.xyz)
     given = np.asarray(start)
@@ -159,12 +159,12 @@ ILL_CONDITIONED = 1e-8
 
 @dataclass(frozen=True)
 class Solution:
-    """What an estimate is taken at: objects, the start, and the converged centres."""
+    """What an estimate is taken at: objects, the start, and the converged centers."""
 
     objects: FloatArray  # (5, N): ra, dec, g1, g2 and w in units of `scale`
     scale: float
     start: FloatArray  # (3, c)
-    centres: FloatArray  # (3, c)
+    centers: FloatArray  # (3, c)
     noise: FloatArray  # (N, c), or empty
 
 
@@ -239,7 +239,7 @@ class SoftEstimator:
         return time.perf_counter()
 
     def _solve(self, catalog: Catalog) -> Solution:
-        """Objects and converged centres."""
+        """Objects and converged centers."""
         if not isinstance(catalog, Catalog):
             raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
         if catalog.g1 is None or catalog.g2 is None:
@@ -254,7 +254,7 @@ class SoftEstimator:
             return Solution(objects, scale, empty, empty, empty)
         if c > n:
             raise ValueError(
-                f"clusters = {c}: more than the {n} objects of the catalogue; ask for at most {n}"
+                f"clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
             )
         if self._start is not None:
             start = np.ascontiguousarray(self._start.T)
@@ -263,18 +263,18 @@ class SoftEstimator:
             shares = objects[4] if self.clustering.use_weights else np.ones(n)
             seed = int(self.clustering.seed)  # type: ignore[arg-type]
             draws = seed_numbers(seed, c)
-            call("seed_centres", catalog.xyz, 3, n, shares, c, draws, start)
-        centres = start.copy()
+            call("seed_centers", catalog.xyz, 3, n, shares, c, draws, start)
+        centers = start.copy()
         outcome, left = np.zeros(2, dtype=np.int64), np.zeros(2)
         plain = self.through == "unrolled" and self.approach != "hard"
         call(
-            "softcorr_centres", n, objects, c, self.clustering.fuzziness,
-            int(self.clustering.use_weights), int(plain), self.max_iter, centres, outcome, left,
+            "softcorr_centers", n, objects, c, self.clustering.fuzziness,
+            int(self.clustering.use_weights), int(plain), self.max_iter, centers, outcome, left,
         )  # fmt: skip
         self.timings["clustering"] = float(left[1])
         if not outcome[1]:
             warnings.warn(
-                f"fuzzy c-means did not converge in {outcome[0]} steps: centres still move by "
+                f"fuzzy c-means did not converge in {outcome[0]} steps: centers still move by "
                 f"{np.degrees(left[0]) * 60:.1e} arcmin a sweep, and derivatives are not exact; "
                 "raise max_iter or ask for fewer clusters",
                 stacklevel=3,
@@ -282,12 +282,12 @@ class SoftEstimator:
         noise = empty
         if self.approach == "gumbel":
             noise = gumbel_numbers(int(self.clustering.seed), n, c)  # type: ignore[arg-type]
-        return Solution(objects, scale, start, centres, noise)
+        return Solution(objects, scale, start, centers, noise)
 
     def _arguments(self, solution: Solution, *, derivative: bool) -> tuple[Any, ...]:
         """The arguments that describe objects and estimator to Julia."""
         unrolled = self.through == "unrolled" and self.approach in ("soft", "gumbel")
-        # The value is that of the converged centres whatever they are differentiated through.
+        # The value is that of the converged centers whatever they are differentiated through.
         through = self.through if derivative else "implicit"
         options = np.array(
             [
@@ -303,10 +303,10 @@ class SoftEstimator:
             dtype=np.int64,
         )
         numbers = np.array([self.clustering.fuzziness, self.temperature])
-        centres = solution.start if unrolled and derivative else solution.centres
+        centers = solution.start if unrolled and derivative else solution.centers
         c = 0 if self.approach == "naive" else self.clustering.n_clusters
         return (
-            solution.objects.shape[1], solution.objects, c, centres, solution.noise, options,
+            solution.objects.shape[1], solution.objects, c, centers, solution.noise, options,
             numbers, self.nbins, self._bins,
         )  # fmt: skip
 
@@ -336,14 +336,14 @@ class SoftEstimator:
         if kind[0] == 2 or report[4] < ILL_CONDITIONED:
             warnings.warn(
                 "the implicit solve is ill-conditioned (reciprocal condition "
-                f"{report[4]:.0e}): centres are not determined by the objects, and gradients are "
-                "those of a regularised least-squares solution; ask for fewer clusters",
+                f"{report[4]:.0e}): centers are not determined by the objects, and gradients are "
+                "those of a regularized least-squares solution; ask for fewer clusters",
                 stacklevel=3,
             )
         elif kind[0] == 1:
             warnings.warn(
                 "the fixed point of fuzzy c-means is no minimum of its objective (coincident "
-                "centres?): gradients are those of this fixed point, which sweeps from a start "
+                "centers?): gradients are those of this fixed point, which sweeps from a start "
                 "nearby may leave; ask for fewer clusters or another seed",
                 stacklevel=3,
             )
@@ -371,23 +371,23 @@ class SoftCorrelation(SoftEstimator):
     bins : Binning or str
         Such as ``"linear:0:45:8"`` (arcmin).
     approach : {"soft", "naive", "hard", "gumbel"}
-        What the points are. "soft" (b in the paper): fuzzy clusters at the c-means centres v_k,
+        What the points are. "soft" (b in the paper): fuzzy clusters at the c-means centers v_k,
         with weight sum_i U_ik w_i and the mean shear of those weights. "hard" (c): clusters of
-        the objects nearest each centre, at the weighted mean direction of these; derivatives
+        the objects nearest each center, at the weighted mean direction of these; derivatives
         hold the assignment fixed. "gumbel" (a): clusters by relaxed draws
         ``softmax((log U + g)/temperature)``, at their weighted mean. "naive": the objects.
     clusters : int, SoftClustering or Clustering, optional
         Number of clusters (100, or that of `start`), or their settings; a Clustering is also
         where to start from.
     through : {"implicit", "one-step", "unrolled", "frozen"}
-        How the converged centres of "soft" and "gumbel" are differentiated. "implicit": exactly,
+        How the converged centers of "soft" and "gumbel" are differentiated. "implicit": exactly,
         by the implicit function theorem, one solve with the Hessian of the clustering objective.
-        "one-step": one sweep from the converged centres (the paper's approximation). "unrolled":
+        "one-step": one sweep from the converged centers (the paper's approximation). "unrolled":
         every plain sweep from the start, which is held fixed; exact where converged, slow.
-        "frozen": the centres stay; memberships, means and weights change.
+        "frozen": the centers stay; memberships, means and weights change.
     weighting : {"sigmoid", "gaussian"}
         Eq. 22, ``1/(1 + e^(-s (theta - a))) 1/(1 + e^(s (theta - b)))`` for a bin from a to b, or
-        eq. 23 with the centre mended, ``exp(-s (theta - (a + b)/2)^2)``.
+        eq. 23 with the center mended, ``exp(-s (theta - (a + b)/2)^2)``.
     sharpness : float or array_like, shape (nbins,), optional
         s, in 1/arcmin ("sigmoid") or 1/arcmin^2 ("gaussian"). By default 20 over the bin's width,
         which leaves 1 at the middle and 1/2 at the edges, and 4 ln 2 over its square, which leaves
@@ -395,7 +395,7 @@ class SoftCorrelation(SoftEstimator):
     statistic : {"xip", "xim"}
         xi+ or xi-.
     fuzziness : float, optional
-        m of the c-means, 2 by default. Derivatives at an object that lies on a centre are limits
+        m of the c-means, 2 by default. Derivatives at an object that lies on a center are limits
         for m < 3; above, memberships have a cusp there and its derivative is taken as 0.
     temperature : float
         Of "gumbel".
@@ -412,8 +412,8 @@ class SoftCorrelation(SoftEstimator):
         ``Clustering.assign`` with the same seed. Drawn once: an estimate and its re-evaluation
         use the same numbers.
     start : array_like, shape (c, 2) or (c, 3), or Clustering, optional
-        Centres to start from, RA and Dec in degrees or vectors, instead of a k-means++ draw. A
-        start keeps neighbouring catalogues on one branch of the clustering's many minima; see
+        Centers to start from, RA and Dec in degrees or vectors, instead of a k-means++ draw. A
+        start keeps neighboring catalogs on one branch of the clustering's many minima; see
         `pin`.
     max_iter : int
         Most steps to converge the clustering.
@@ -436,7 +436,7 @@ class SoftCorrelation(SoftEstimator):
     -----
     The clustering is converged to rounding by Newton's method, so that derivatives are those of
     the re-converged estimate. All derivatives are finite, also for coincident and antipodal
-    objects, an object on a centre and empty clusters. A bin whose weights sum to nothing has
+    objects, an object on a center and empty clusters. A bin whose weights sum to nothing has
     value NaN and gradient 0. Results have the same bits for any number of threads.
 
     Examples
@@ -586,16 +586,16 @@ class SoftCorrelation(SoftEstimator):
         return self.jvp(result.catalog, {"ra": result.dra_dG, "dec": result.ddec_dG})
 
     def pin(self, catalog: Catalog) -> SoftCorrelation:
-        """The same estimator, started from the converged centres of `catalog`.
+        """The same estimator, started from the converged centers of `catalog`.
 
         Fuzzy c-means has many minima, and a k-means++ start may choose another one as soon as an
-        object moves. From converged centres neighbouring catalogues are followed smoothly: for
-        finite differences, optimisation and sampling.
+        object moves. From converged centers neighboring catalogs are followed smoothly: for
+        finite differences, optimization and sampling.
         """
         pinned = copy.copy(self)
         pinned.timings = {}
         if self.approach != "naive":
-            pinned._start = np.ascontiguousarray(self._solve(catalog).centres.T)
+            pinned._start = np.ascontiguousarray(self._solve(catalog).centers.T)
         return pinned
 
     def bin_weights(self, theta: npt.ArrayLike) -> FloatArray:

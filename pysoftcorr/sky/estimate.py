@@ -89,7 +89,7 @@ class Options:
 
     def _check_clusters(self) -> None:
         given = self.clusters
-        wanted = "must be an integer, a SoftClustering, or a Clustering per catalogue"
+        wanted = "must be an integer, a SoftClustering, or a Clustering per catalog"
         if isinstance(given, (list, tuple)):
             wrong = [type(fit).__name__ for fit in given if not isinstance(fit, Clustering)]
             if wrong:
@@ -141,7 +141,7 @@ class Options:
     def resampling(
         self, catalogs: Sequence[Catalog], fixed: Sequence[int] = ()
     ) -> errors.Resampling | None:
-        """The resamples asked for; only the jackknife touches the catalogues numbered `fixed`."""
+        """The resamples asked for; only the jackknife touches the catalogs numbered `fixed`."""
         seed = self.seed
         if self._asks("jackknife"):
             if isinstance(self.jackknife, int):
@@ -162,7 +162,7 @@ class Options:
         return replace(done, multiplicity=tuple(times))
 
     def clusterings(self, catalogs: Sequence[Catalog]) -> list[Clustering | None]:
-        """One clustering per catalogue, or none."""
+        """One clustering per catalog, or none."""
         given = self.clusters
         if given is None or self.naive:
             return [None] * len(catalogs)
@@ -174,13 +174,13 @@ class Options:
         if len(fits) != len(catalogs):
             raise ValueError(
                 f"clusters: {len(fits)} given, one Clustering for each of the {len(catalogs)} "
-                "catalogues is needed"
+                "catalogs is needed"
             )
         for fit, catalog in zip(fits, catalogs, strict=True):
             if len(fit.memberships) != len(catalog):
                 raise ValueError(
                     f"clusters: a Clustering of {len(fit.memberships)} objects does not belong "
-                    f"to a catalogue of {len(catalog)}"
+                    f"to a catalog of {len(catalog)}"
                 )
         return list(fits)
 
@@ -222,7 +222,7 @@ def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
         if len(catalog) < least:
             raise ValueError(
                 f"{name}: {argument} has one object; pairs need at least two "
-                "(was the catalogue cut too hard?)"
+                "(was the catalog cut too hard?)"
             )
 
 
@@ -291,7 +291,7 @@ def run(
 
 
 def _own(seed: int, purpose: str, number: int) -> int:
-    """A seed for the assignments of one catalogue for one purpose."""
+    """A seed for the assignments of one catalog for one purpose."""
     return int(stream(seed, f"{purpose} {number}").integers(2**62))
 
 

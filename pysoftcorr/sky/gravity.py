@@ -95,7 +95,7 @@ IntArray = npt.NDArray[np.int64]
 
 # What the Julia side says of a lost particle.
 _FATES = {
-    1: "reach the centre of the field, where the acceleration has no bound; give them angular "
+    1: "reach the center of the field, where the acceleration has no bound; give them angular "
     "momentum (eccentricity, velocities), a shorter t_max or a softening",
     2: "need more than max_steps={max_steps} steps, or steps too short to count; raise max_steps, "
     "loosen rtol or shorten t_max",
@@ -174,10 +174,10 @@ class GravitySimulation:
         starting radius r. One number for all particles: circular orbits that each ran for their
         own period would all be back where they started. It is held fixed when G varies, and d/dG
         is taken at fixed `t_max`.
-    observer : {"far", "centre"} or array_like, shape (3,)
+    observer : {"far", "center"} or array_like, shape (3,)
         Where the sky is seen from, on axes parallel to those of the simulation. "far" stands on
         the positive x axis where the starting points span `field_width`, so that the field lies
-        around RA 180, Dec 0, away from the seam and the poles; "centre" is the paper's code.
+        around RA 180, Dec 0, away from the seam and the poles; "center" is the paper's code.
     field_width : float
         Degrees, below 180; for ``observer="far"``.
     rtol : float
@@ -198,7 +198,7 @@ class GravitySimulation:
     ------
     ValueError
         If a number is out of range, an array has the wrong shape or holds numbers that are not
-        finite, or a particle starts at the centre or at the observer.
+        finite, or a particle starts at the center or at the observer.
     TypeError
         If an argument is of the wrong kind.
 
@@ -266,7 +266,7 @@ class GravitySimulation:
                 raise ValueError(f"n={n} but positions has {count} rows; leave n out")
         radius = np.linalg.norm(self.positions, axis=1)
         if self.softening == 0.0:
-            _refuse_rows(radius == 0.0, "start at the centre of the field; move them, or soften it")
+            _refuse_rows(radius == 0.0, "start at the center of the field; move them, or soften it")
         if velocities is None:
             e = np.asarray(eccentricity)
             e = _array("eccentricity", np.full(count, e) if e.ndim == 0 else e, (count,))
@@ -276,7 +276,7 @@ class GravitySimulation:
                     f"eccentricity must lie in [0, 1), got {e[bad[0]]} in {_rows(bad)}; "
                     "unbound orbits can be given by positions and velocities"
                 )
-            _refuse_rows(radius == 0.0, "start at the centre, where no velocity can be drawn")
+            _refuse_rows(radius == 0.0, "start at the center, where no velocity can be drawn")
             self.velocities = orbit_velocities(
                 rng[1], self.positions, e, self.G * self.mass, self.softening
             )
@@ -329,7 +329,7 @@ class GravitySimulation:
         Raises
         ------
         ValueError
-            If G is not positive and finite, or particles reach the centre (come closer than 1e-8
+            If G is not positive and finite, or particles reach the center (come closer than 1e-8
             of their starting radius, without softening), need more than `max_steps` steps, or end
             at the observer or at a pole of the observer's sky; the message names the rows.
         KeyboardInterrupt
@@ -461,9 +461,9 @@ def _array(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray:
 def _observer(observer: Any, extent: float, field_width: Any) -> FloatArray:
     if not isinstance(observer, str):
         return _array("observer", observer, (3,))
-    if observer == "centre":
+    if observer == "center":
         return np.zeros(3)
     if observer != "far":
-        raise ValueError(f'observer must be "far", "centre" or a position, got {observer!r}')
+        raise ValueError(f'observer must be "far", "center" or a position, got {observer!r}')
     width = _number("field_width", field_width, above=0.0, below=180.0)
     return np.array([extent / math.tan(math.radians(width) / 2.0), 0.0, 0.0])

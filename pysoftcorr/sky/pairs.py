@@ -33,7 +33,7 @@ class Objects:
     fields : ndarray, shape (1 or R, n, 2K)
         g1 and g2 of each of K spin-2 fields, in turn.
     members : ndarray, shape (R,)
-        Sum of the squared weights of the catalogue's objects, whether clustered or not.
+        Sum of the squared weights of the catalog's objects, whether clustered or not.
     """
 
     xyz: FloatArray
@@ -70,7 +70,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Source:
-    """A catalogue as an estimator sees it: its objects, its fields, and perhaps its clusters."""
+    """A catalog as an estimator sees it: its objects, its fields, and perhaps its clusters."""
 
     catalog: Catalog
     fields: FloatArray
@@ -95,12 +95,12 @@ class Source:
             return self._plain(w)
         if assignment == "soft":
             return self._shared(w, self.clustering.assign("soft"))
-        return self._labelled(w, self.clustering.assign(assignment, seed=seed)[None])
+        return self._labeled(w, self.clustering.assign(assignment, seed=seed)[None])
 
     def drawn(self, n: int, seed: int) -> Objects:
         """Clusters of n sampled assignments."""
         assert self.clustering is not None
-        return self._labelled(
+        return self._labeled(
             self.catalog.w[None], self.clustering.assign("sampled", n=n, seed=seed)
         )
 
@@ -109,7 +109,7 @@ class Source:
         w = np.ascontiguousarray(multiplicity * self.catalog.w)
         if self.clustering is None:
             return self._plain(w)
-        return self._labelled(w, self.clustering.assign("greedy")[None])
+        return self._labeled(w, self.clustering.assign("greedy")[None])
 
     def _plain(self, w: FloatArray) -> Objects:
         return Objects(self.catalog.xyz[None], w, self.fields[None], _squares(w))
@@ -119,7 +119,7 @@ class Source:
         c = self.clustering.n_clusters
         return np.empty((r, c, 3)), np.empty((r, c)), np.empty((r, c, self.fields.shape[1]))
 
-    def _labelled(self, w: FloatArray, labels: npt.NDArray[np.int64]) -> Objects:
+    def _labeled(self, w: FloatArray, labels: npt.NDArray[np.int64]) -> Objects:
         assert self.clustering is not None
         r = max(len(w), len(labels))
         x, cw, g = self._outputs(r)

@@ -1,4 +1,4 @@
-"""From a table to the fields of a catalogue: rows kept, values and units of each field."""
+"""From a table to the fields of a catalog: rows kept, values and units of each field."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _named(error: Exception, argument: str) -> Exception:
 def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
     """Number of rows, by the column that holds ra; ValueError where it is 0."""
     if "ra" not in chosen:
-        raise ValueError("ra is needed: a catalogue has positions")
+        raise ValueError("ra is needed: a catalog has positions")
     try:
         n = table.rows(chosen["ra"])
     except (TypeError, ValueError) as error:
         raise _named(error, "ra") from None
     if n == 0:
-        raise ValueError(f"the catalogue is empty: {table.label} has no rows")
+        raise ValueError(f"the catalog is empty: {table.label} has no rows")
     return n
 
 
@@ -129,7 +129,7 @@ def kept_rows(
             )
         keep &= chosen
         if not keep.any():
-            raise ValueError(f"the catalogue is empty: no row has {select}")
+            raise ValueError(f"the catalog is empty: no row has {select}")
     unselected = n - int(np.count_nonzero(keep))
     if flag is not None:
         flags = full(_evaluate(table, flag, "flag"), n, "flag", flag)
@@ -138,7 +138,7 @@ def kept_rows(
         # A masked or NaN flag is not 0: such a row is not known to be good.
         keep &= flags == 0
         if not keep.any():
-            raise ValueError(f"the catalogue is empty: every row is flagged by {flag}")
+            raise ValueError(f"the catalog is empty: every row is flagged by {flag}")
     return keep, (unselected, n - unselected - int(np.count_nonzero(keep)))
 
 

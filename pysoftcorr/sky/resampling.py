@@ -29,7 +29,7 @@ class Resampling:
     Attributes
     ----------
     multiplicity : tuple of ndarray, each of shape (R, N) or (1, N)
-        One array per catalogue; (1, N) of ones for one that is not resampled.
+        One array per catalog; (1, N) of ones for one that is not resampled.
     method : {"bootstrap", "jackknife", "leave-out"}
     factor : float
         The covariance is this times the sum of squares about the mean of the resamples.
@@ -46,7 +46,7 @@ class Resampling:
 
 
 def bootstrap(*catalogs: Catalog, n: int = 100, seed: Seed = None) -> Resampling:
-    """Objects drawn anew with replacement, each catalogue by itself (Efron 1979).
+    """Objects drawn anew with replacement, each catalog by itself (Efron 1979).
 
     Of a shear correlation without any signal this overstates the variance threefold: a pair drawn
     ``m_i m_j`` times has the variance 3. Where ``sigma_shot`` comes near the error found here,
@@ -117,7 +117,7 @@ def patches(catalog: Catalog, n: int, *, seed: Seed = None) -> IntArray:
         raise ValueError(f"n = {n} patches: more than the {len(catalog)} objects")
     start = np.empty((3, n))
     draws = stream(root_seed(seed), "patches").random(n)
-    call("seed_centres", catalog.xyz, 3, len(catalog), np.ones(len(catalog)), n, draws, start)
+    call("seed_centers", catalog.xyz, 3, len(catalog), np.ones(len(catalog)), n, draws, start)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # an empty patch; closed up below
         _, labels = kmeans2(catalog.xyz, start.T, iter=50, minit="matrix")
@@ -127,7 +127,7 @@ def patches(catalog: Catalog, n: int, *, seed: Seed = None) -> IntArray:
 def jackknife(
     *catalogs: Catalog, n: int | None = None, labels: object = None, seed: Seed = None
 ) -> Resampling:
-    """Every patch left out once, from all catalogues.
+    """Every patch left out once, from all catalogs.
 
     A pair counts where both its objects are kept (``cross_patch_weight="simple"`` of TreeCorr). Of
     pure noise between patches the variance comes out twofold (Efron & Stein 1981).
@@ -136,9 +136,9 @@ def jackknife(
     ----------
     *catalogs : Catalog
     n : int, optional
-        Number of patches, made by `patches` from the first catalogue; objects of the others
+        Number of patches, made by `patches` from the first catalog; objects of the others
         belong to the patch whose mean direction is nearest.
-    labels : array_like of int (N,), or a tuple of them, one per catalogue, optional
+    labels : array_like of int (N,), or a tuple of them, one per catalog, optional
         Patches of your own, instead of `n`.
     seed : int, numpy.random.Generator or None
 
@@ -160,12 +160,12 @@ def jackknife(
     else:
         own = [_labels(part) for part in (labels if isinstance(labels, tuple) else (labels,))]
     if len(own) != len(catalogs):
-        raise ValueError(f"jackknife: {len(catalogs)} catalogues need as many arrays of labels")
+        raise ValueError(f"jackknife: {len(catalogs)} catalogs need as many arrays of labels")
     for number, (part, catalog) in enumerate(zip(own, catalogs, strict=True)):
         if part.shape != (len(catalog),):
             raise ValueError(
-                f"jackknife: labels of catalogue {number + 1} have shape {part.shape}, "
-                f"the catalogue {len(catalog)} objects"
+                f"jackknife: labels of catalog {number + 1} have shape {part.shape}, "
+                f"the catalog {len(catalog)} objects"
             )
     names = np.unique(np.concatenate(own))
     _at_least_two("number of patches", len(names))
@@ -179,7 +179,7 @@ def leave_out(
     """A random fraction of the objects left out of each resample (Berman et al. 2025).
 
     The factor is that of the delete-d jackknife, kept/(left x n), so that the covariance is that
-    of the whole catalogue whatever the fraction f (Shao & Wu 1989); of pure noise in shears it
+    of the whole catalog whatever the fraction f (Shao & Wu 1989); of pure noise in shears it
     comes out ``(2 - f)/(1 - f)`` times too large.
 
     Parameters

@@ -66,18 +66,18 @@ def covariance(resamples: npt.NDArray[np.floating], scale: float) -> FloatArray:
     if n < 2:
         return np.full((x.shape[1], x.shape[1]), np.nan)
     if finite.all():
-        centred = x - x.mean(axis=0)
-        return scale * (centred.T @ centred)
+        centered = x - x.mean(axis=0)
+        return scale * (centered.T @ centered)
     # Sums about each bin's own mean over all its draws lose no digits to a large mean; the
     # means over the draws that two bins share then follow from the shared sums.
     here = finite.astype(np.float64)
     count = here.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(finite, x, 0.0).sum(axis=0) / count
-        centred = np.where(finite, x - mean, 0.0)
+        centered = np.where(finite, x - mean, 0.0)
         shared = here.T @ here
-        sums = centred.T @ here
-        about = centred.T @ centred - sums * sums.T / shared
+        sums = centered.T @ here
+        about = centered.T @ centered - sums * sums.T / shared
         result = scale * (n - 1) / (shared - 1) * about
     result[shared < 2] = np.nan
     # Draws that are all alike must not get a variance of minus one rounding.

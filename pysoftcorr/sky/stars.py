@@ -1,4 +1,4 @@
-"""Star catalogues: shapes of stars beside those of the PSF model at their places."""
+"""Star catalogs: shapes of stars beside those of the PSF model at their places."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class StarCatalog(Catalog):
     ----------
     T, g1_model, g2_model, T_model : ndarray, shape (N,)
     scheme : str or None
-        The naming of columns that `read` recognised: "vignet-psfex" (the names of the
-        COSMOS-Web star catalogues), "piff-hsm", "des-piff", "shapepipe" or "plain".
+        The naming of columns that `read` recognized: "vignet-psfex" (the names of the
+        COSMOS-Web star catalogs), "piff-hsm", "des-piff", "shapepipe" or "plain".
 
     Raises
     ------
@@ -98,7 +98,7 @@ class StarCatalog(Catalog):
         self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
 
     @classmethod
-    def _recognise(
+    def _recognize(
         cls, given: Mapping[str, str | None], table: TableSource
     ) -> tuple[dict[str, str], Scheme | None]:
         return schemes.star_columns(given, table.names, table.label)
@@ -189,7 +189,7 @@ def _size_unit(unit: Any, *, squared: bool) -> u.UnitBase | None:
 
 
 def demo_stars_path() -> Path:
-    """Where the simulated star catalogue lies: 400 stars, FITS.
+    """Where the simulated star catalog lies: 400 stars, FITS.
 
     Examples
     --------
@@ -201,7 +201,7 @@ def demo_stars_path() -> Path:
 
 
 def demo_stars() -> StarCatalog:
-    """The simulated star catalogue.
+    """The simulated star catalog.
 
     A field like that of COSMOS-Web: a smooth PSF, a PSF model that misses a part correlated over
     some arcminutes in ellipticity and size, and measurement noise.

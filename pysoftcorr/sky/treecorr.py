@@ -80,7 +80,7 @@ def _shear_shear(bins: Binning, *catalogs: Any) -> Any:
 
 
 def xi_pm(catalogs: Sequence[Catalog], bins: Binning) -> CorrelationSet:
-    """xi+ and xi- of one or two catalogues."""
+    """xi+ and xi- of one or two catalogs."""
     settings = _settings("xi_pm", catalogs)
     done = _shear_shear(bins, *(_catalog(c, c.e) for c in catalogs))
     warn_empty("xi_pm", bins, *_hollow(done))
@@ -106,7 +106,7 @@ def rho_statistics(
     def auto(field: npt.NDArray[np.complex128]) -> Any:
         return _shear_shear(bins, _catalog(stars, field))
 
-    # TreeCorr's correlation of two fields of one catalogue also counts each star with itself.
+    # TreeCorr's correlation of two fields of one catalog also counts each star with itself.
     # <a* b> in both orders follows from the fields' own correlations, which do not:
     # |a + b|^2 = |a|^2 + |b|^2 + 2 Re(a* b), and with i b the imaginary part.
     own = {"e": auto(e), "de": auto(de), "q": auto(q)}

@@ -132,7 +132,7 @@ def test_stdout_holds_nothing_but_json_in_a_process_of_its_own(stars, tmp_path):
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"{REAL.name} is not beside the project")
-def test_the_real_catalogue_with_no_options_but_its_path(run):
+def test_the_real_catalog_with_no_options_but_its_path(run):
     code, out, err = run("rho", REAL, "--json")
     assert code == 0, err
     document = json.loads(out)
@@ -213,7 +213,7 @@ def test_cluster_writes_memberships(run, stars, tmp_path, suffix):
     np.testing.assert_allclose(clusters["size"], u.sum(axis=0))
     np.testing.assert_array_equal(document["label"], objects["label"])
     assert sum(document["clusters"]["members"]) == 80
-    # The same objects may be read back as a catalogue.
+    # The same objects may be read back as a catalog.
     read = Catalog.read(out_file, **({} if suffix == "fits" else {"key": "objects"}))
     np.testing.assert_allclose(read.ra, Catalog.read(stars).ra)
 
@@ -266,7 +266,7 @@ def test_result_and_figures_are_written(run, stars, tmp_path):
     np.testing.assert_array_equal(saved.rho1.value, rho(stars).rho1.value)
     drawn = {p.name for p in figures.iterdir()}
     assert drawn == {
-        "rho_statistics.png", "shapes.png", "centres.png", "memberships.png",
+        "rho_statistics.png", "shapes.png", "centers.png", "memberships.png",
         "membership_histograms.png", "pair_crossing.png",
     }  # fmt: skip
     assert all(f"wrote {path}" in err for path in (target, figures / "shapes.png"))

@@ -63,11 +63,11 @@ def with_nan(table):
     return values
 
 
-# ---------------------------------------------------------------------- catalogues
+# ---------------------------------------------------------------------- catalogs
 def test_missing_file_and_a_similar_one(fails, file, tmp_path):
     file()
     line = fails("rho", tmp_path / "star.fits")
-    assert "no such catalogue" in line
+    assert "no such catalog" in line
     assert "stars.fits" in line
 
 
@@ -96,7 +96,7 @@ def test_refused_expression_is_told_in_one_line(fails, file):
     assert "^" not in line
 
 
-def test_empty_catalogue(fails, file):
+def test_empty_catalog(fails, file):
     assert "empty" in fails("rho", file(slice(0, 0)))
     assert "no row" in fails("rho", file(), "--select", "ra > 300").replace("empty", "no row")
 
@@ -243,7 +243,9 @@ def test_output_is_looked_at_before_the_work(fails, file, tmp_path, monkeypatch)
 
 
 def test_output_of_the_other_commands(fails, file, tmp_path):
-    assert "use .fits or" in fails("cluster", file(), "--out", tmp_path / "members.ecsv")
+    assert "use .fits, .fits.gz, .h5 or .hdf5" in fails(
+        "cluster", file(), "--out", tmp_path / "members.ecsv"
+    )
     (tmp_path / "file").write_text("not a folder")
     assert "not a folder" in fails("demo", "--out", tmp_path / "file")
 

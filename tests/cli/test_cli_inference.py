@@ -1,4 +1,4 @@
-"""``softcorr posterior`` and ``softcorr minimise``, and the descent itself."""
+"""``softcorr posterior`` and ``softcorr minimize``, and the descent itself."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from helpers.analytic_emulator import HOD, AnalyticEmulator  # noqa: E402
 from pysoftcorr.emulator import Emulator  # noqa: E402
 from pysoftcorr.inference import (  # noqa: E402
     LogPosterior,
-    Minimisation,
+    Minimization,
     Normal,
     Observation,
     Posterior,
-    minimise,
+    minimize,
     sample_posterior,
 )
 from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
@@ -33,7 +33,7 @@ def test_quadratic_within_bounds():
 
     bounds = {"x": (-1, 1), "y": None}
     for method in ("adam", "lbfgs"):
-        found = minimise(loss, bounds, start={"y": 1.0}, method=method)
+        found = minimize(loss, bounds, start={"y": 1.0}, method=method)
         assert found.best["x"] == pytest.approx(0.3, abs=2e-3)
         assert found.best["y"] == pytest.approx(4.0, abs=2e-3)
         assert found.trace[0].tolist() == [0.0, 1.0]
@@ -47,7 +47,7 @@ def test_quadratic_within_bounds():
 
 
 def test_a_minimum_on_the_bound_is_approached_but_never_passed():
-    found = minimise(lambda p: p["x"], {"x": (-0.5, 2.0)}, steps=800)
+    found = minimize(lambda p: p["x"], {"x": (-0.5, 2.0)}, steps=800)
     assert found.trace.min() >= -0.5
     assert found.best["x"] == pytest.approx(-0.5, abs=5e-3)
     assert (np.diff(found.loss) <= 1e-12).all()
@@ -62,13 +62,13 @@ def test_parameters_that_made_the_data_are_found():
     errors = {name: np.full(6, 0.01) for name in values}
     density = LogPosterior(emulator, Observation(emulator.edges, **values, errors=errors),
                            fixed=HOD)  # fmt: skip
-    found = minimise(density, method="lbfgs", tolerance=1e-9)
+    found = minimize(density, method="lbfgs", tolerance=1e-9)
     assert found.converged
     for name, value in truth.items():
         assert found.best[name] == pytest.approx(value, abs=1e-5)
     assert found.loss.min() < 1e-8
-    # -ln likelihood is half of chi2, and what normalises it.
-    likelihood = minimise(density, method="lbfgs", objective="likelihood", steps=1)
+    # -ln likelihood is half of chi2, and what normalizes it.
+    likelihood = minimize(density, method="lbfgs", objective="likelihood", steps=1)
     constant = 0.5 * 12 * np.log(2 * np.pi * 0.01**2)
     assert likelihood.loss[0] == pytest.approx(found.loss[0] / 2 + constant, rel=1e-12)
 
@@ -81,20 +81,20 @@ def test_prior_pulls():
         emulator, Observation.unaligned(emulator.edges), free=free, fixed=fixed,
         priors={"logM1": Normal(13.2, 0.2)},
     )  # fmt: skip
-    found = minimise(density, objective="posterior", start={"logM1": 13.5}, method="lbfgs")
+    found = minimize(density, objective="posterior", start={"logM1": 13.5}, method="lbfgs")
     assert found.best["logM1"] == pytest.approx(13.2, abs=1e-4)
 
 
 def test_trace_in_a_file(tmp_path):
-    found = minimise(lambda p: (p["x"] - 0.3) ** 2, {"x": (-1, 1)}, steps=20)
+    found = minimize(lambda p: (p["x"] - 0.3) ** 2, {"x": (-1, 1)}, steps=20)
     found.write(tmp_path / "t.ecsv")
-    back = Minimisation.read(tmp_path / "t.ecsv")
+    back = Minimization.read(tmp_path / "t.ecsv")
     for name in ("trace", "loss", "gradient"):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
     assert back.to_dict() == found.to_dict()
     (tmp_path / "no.ecsv").write_text("x\n1\n")
     with pytest.raises(ValueError, match="holds no trace"):
-        Minimisation.read(tmp_path / "no.ecsv")
+        Minimization.read(tmp_path / "no.ecsv")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_trace_in_a_file(tmp_path):
 )  # fmt: skip
 def test_bad_descents(arguments, options, error, text):
     with pytest.raises(error, match=text):
-        minimise(*arguments, **options)
+        minimize(*arguments, **options)
 
 
 # ---------------------------------------------------------------------- commands
@@ -150,10 +150,10 @@ def test_posterior_is_that_of_the_api(run, model, tmp_path):
 
 
 def test_posterior_with_its_check(run, model, tmp_path):
-    haloes = tmp_path / "haloes.h5"
-    HaloCatalog.simulate(50.0, 32, mmin=5e11, seed=3).write(haloes)
+    halos = tmp_path / "halos.h5"
+    HaloCatalog.simulate(50.0, 32, mmin=5e11, seed=3).write(halos)
     code, said, err = run("posterior", "--hod", "mstar10.0", "--emulator", model, *SHORT,
-                          "--check", haloes, "--realisations", 2)  # fmt: skip
+                          "--check", halos, "--realizations", 2)  # fmt: skip
     assert code == 0, err
     assert said.startswith("emulator:\n")
     assert "\nsimulation:\n" in said
@@ -182,17 +182,17 @@ def test_data_fixed_values_and_priors(run, model, tmp_path):
     assert document["settings"]["noise"] == "data"
 
 
-def test_minimise_by_command(run, model, tmp_path):
+def test_minimize_by_command(run, model, tmp_path):
     out = tmp_path / "t.ecsv"
-    code, said, err = run("minimise", "--hod", "mstar10.0", "--emulator", model, "--start",
+    code, said, err = run("minimize", "--hod", "mstar10.0", "--emulator", model, "--start",
                           "mu_cen=0.5", "--method", "lbfgs", "--out", out, "--plot", tmp_path,
                           "--json")  # fmt: skip
     assert code == 0, err
     document = json.loads(said)
     assert document["start"] == {"mu_cen": 0.5, "mu_sat": 0.0}
     assert document["loss"] < 1e-4  # omega = 0 without alignments
-    assert len(Minimisation.read(out).loss) == document["steps"] + 1
-    assert (tmp_path / "minimisation.png").exists()
+    assert len(Minimization.read(out).loss) == document["steps"] + 1
+    assert (tmp_path / "minimization.png").exists()
 
 
 def test_what_is_refused(fails, model, tmp_path):
@@ -213,7 +213,7 @@ def test_what_is_refused(fails, model, tmp_path):
         "posterior", "--hod", "mstar10.0", "--epistemic", "--check", "h.h5", *SHORT, *where
     )
     assert "--start mu_cen=a" in fails(
-        "minimise", "--hod", "mstar10.0", "--start", "mu_cen=a", *where
+        "minimize", "--hod", "mstar10.0", "--start", "mu_cen=a", *where
     )
     path = tmp_path / "bins.ecsv"
     from astropy.table import Table

@@ -1,4 +1,4 @@
-"""``softcorr haloes``, ``mock`` and ``boxcorr``: what they make, print and refuse."""
+"""``softcorr halos``, ``mock`` and ``boxcorr``: what they make, print and refuse."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ BINS = ["--bins", "log:0.2:12:8"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with haloes and galaxies in it."""
+    """A folder with halos and galaxies in it."""
     place = tmp_path_factory.mktemp("universe")
-    haloes = HaloCatalog.simulate(60.0, 32, mmin=5e11, seed=7)
-    haloes.write(place / "haloes.h5")
-    HODModel.preset("mstar10.0", mu_sat=0.6).populate(haloes, seed=2).write(place / "galaxies.h5")
+    halos = HaloCatalog.simulate(60.0, 32, mmin=5e11, seed=7)
+    halos.write(place / "halos.h5")
+    HODModel.preset("mstar10.0", mu_sat=0.6).populate(halos, seed=2).write(place / "galaxies.h5")
     return place
 
 
 @pytest.fixture
-def haloes(folder):
-    return folder / "haloes.h5"
+def halos(folder):
+    return folder / "halos.h5"
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def galaxies(folder):
     return folder / "galaxies.h5"
 
 
-# ---------------------------------------------------------------------- haloes
+# ---------------------------------------------------------------------- halos
 def test_simulate_writes_what_the_api_makes(run, tmp_path):
     out = tmp_path / "made.h5"
-    code, said, err = run("haloes", "simulate", "--boxsize", 40, "--mesh", 16, "--mmin", "1e12",
+    code, said, err = run("halos", "simulate", "--boxsize", 40, "--mesh", 16, "--mmin", "1e12",
                           "--redshift", 0.5, "--seed", 3, "--no-exclusion", "--out", out,
                           "--json")  # fmt: skip
     assert code == 0, err
@@ -52,29 +52,29 @@ def test_simulate_writes_what_the_api_makes(run, tmp_path):
     options = {"mmin": 1e12, "redshift": 0.5, "exclusion": False, "seed": 3}
     assert made == HaloCatalog.simulate(40.0, 16, **options)
     document = json.loads(said)
-    assert document["haloes"] == len(made)
+    assert document["halos"] == len(made)
     assert document["mass"] == [made.mass.min(), made.mass.max()]
     assert sum(document["mass_function"]["count"]) == len(made)
     assert document["meta"] == made.meta
     assert err.splitlines() == [f"wrote {out}"]
 
 
-def test_info_in_words_and_numbers(run, haloes, tmp_path):
-    code, out, err = run("haloes", "info", haloes, "--plot", tmp_path / "figures")
+def test_info_in_words_and_numbers(run, halos, tmp_path):
+    code, out, err = run("halos", "info", halos, "--plot", tmp_path / "figures")
     assert code == 0, err
-    catalog = HaloCatalog.read(haloes)
+    catalog = HaloCatalog.read(halos)
     assert out.startswith(catalog.summary())
     rows = [line.split() for line in out.splitlines() if " to " in line and line[0] != " "]
     assert out.count("tinker08") >= 2  # how it was made, and the title of the column
     names = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert names == {"haloes.png", "halo_slice.png"}
-    document = json.loads(run("haloes", "info", haloes, "--json")[1])
+    assert names == {"halos.png", "halo_slice.png"}
+    document = json.loads(run("halos", "info", halos, "--json")[1])
     counts = [int(row[3]) for row in rows if len(row) == 7]
     assert counts == document["mass_function"]["count"]
     assert sum(counts) == len(catalog)
 
 
-def test_haloes_of_another_program(run, fails, tmp_path):
+def test_halos_of_another_program(run, fails, tmp_path):
     rng = np.random.default_rng(1)
     path, mass = tmp_path / "table.h5", 10 ** rng.uniform(12.5, 14, 200)
     with h5py.File(path, "w") as file:
@@ -91,31 +91,31 @@ def test_haloes_of_another_program(run, fails, tmp_path):
     made = GalaxyCatalog.read(tmp_path / "g.fits")
     assert json.loads(out)["galaxies"] == len(made) > 20
     assert made.boxsize == 30
-    line = fails("haloes", "info", path, *options[:-6], "--axes", "random")
+    line = fails("halos", "info", path, *options[:-6], "--axes", "random")
     assert "boxsize must be given" in line
 
 
 # ---------------------------------------------------------------------- mock
-def test_mock_is_the_model_populated(run, haloes, tmp_path):
+def test_mock_is_the_model_populated(run, halos, tmp_path):
     out = tmp_path / "g.h5"
     parameters = {"logMmin": 12.2, "sigma_logM": 0.3, "logM0": 12.3, "logM1": 13.2, "alpha": 0.9,
                   "mu_cen": -0.4, "mu_sat": 0.7}  # fmt: skip
     options = []
     for name, value in parameters.items():
         options += ["--" + name.replace("_", "-"), value]
-    code, said, err = run("mock", haloes, *options, "--modulate", "--seed", 9, "--out", out)
+    code, said, err = run("mock", halos, *options, "--modulate", "--seed", 9, "--out", out)
     assert code == 0, err
     made = GalaxyCatalog.read(out)
     model = HODModel(**parameters, modulate=True)
-    assert made == model.populate(HaloCatalog.read(haloes), seed=9)
+    assert made == model.populate(HaloCatalog.read(halos), seed=9)
     assert f"{len(made)} galaxies in a box of 60 Mpc/h" in said
     assert f"centrals    {made.central.sum()}" in said
     assert "mu_cen = -0.4" in said
 
 
-def test_preset_and_its_changes(run, haloes, tmp_path):
+def test_preset_and_its_changes(run, halos, tmp_path):
     out = tmp_path / "g.h5"
-    code, said, err = run("mock", haloes, "--preset", "mstar10.5", "--mu-cen", 0, "--out", out,
+    code, said, err = run("mock", halos, "--preset", "mstar10.5", "--mu-cen", 0, "--out", out,
                           "--json", "--plot", tmp_path)  # fmt: skip
     assert code == 0, err
     document = json.loads(said)
@@ -129,10 +129,10 @@ def test_preset_and_its_changes(run, haloes, tmp_path):
     assert (tmp_path / "slice.png").stat().st_size > 10_000
 
 
-def test_settings_from_a_file(run, haloes, tmp_path):
+def test_settings_from_a_file(run, halos, tmp_path):
     config = tmp_path / "mock.yaml"
     config.write_text("preset: mstar10.0\nmu-sat: 0.25\nseed: 5\n")
-    code, said, err = run("mock", haloes, "--config", config, "--seed", 6, "--json",
+    code, said, err = run("mock", halos, "--config", config, "--seed", 6, "--json",
                           "--out", tmp_path / "g.h5")  # fmt: skip
     assert code == 0, err
     document = json.loads(said)
@@ -194,7 +194,7 @@ FULL = ["--sigma-logM", "0.3", "--logM0", "12", "--logM1", "13", "--alpha", "1"]
 )
 def test_simulate_refuses(fails, tmp_path, arguments, says):
     out = tmp_path / "h.h5"
-    assert says in fails("haloes", "simulate", *[out if a == "@" else a for a in arguments])
+    assert says in fails("halos", "simulate", *[out if a == "@" else a for a in arguments])
     assert not list(tmp_path.iterdir())
 
 
@@ -213,21 +213,21 @@ def test_simulate_refuses(fails, tmp_path, arguments, says):
         (["--preset", "mstar10.5", "--out", "@", "--plot", "/dev/null/f"], "is not a folder"),
     ],
 )  # fmt: skip
-def test_mock_refuses(fails, haloes, tmp_path, arguments, says):
+def test_mock_refuses(fails, halos, tmp_path, arguments, says):
     out = tmp_path / "g.h5"
-    assert says in fails("mock", haloes, *[out if a == "@" else a for a in arguments])
+    assert says in fails("mock", halos, *[out if a == "@" else a for a in arguments])
     assert not list(tmp_path.iterdir())
 
 
 def test_output_is_checked_before_the_work(fails, tmp_path):
-    """The haloes are not there, and yet it is the output that is complained of."""
+    """The halos are not there, and yet it is the output that is complained of."""
     old = tmp_path / "old.h5"
     old.write_text("precious")
     line = fails("mock", tmp_path / "none.h5", "--preset", "mstar10.5", "--out", old)
     assert "old.h5" in line
     assert "--overwrite" in line
     assert old.read_text() == "precious"
-    line = fails("haloes", "simulate", "--boxsize", 2000, "--mesh", 1024, "--out", old)
+    line = fails("halos", "simulate", "--boxsize", 2000, "--mesh", 1024, "--out", old)
     assert "old.h5" in line
 
 
@@ -245,13 +245,13 @@ def test_boxcorr_refuses(fails, galaxies, arguments, says):
     assert says in fails("boxcorr", galaxies, *arguments)
 
 
-def test_files_of_the_wrong_kind(fails, haloes, galaxies, tmp_path):
-    assert "no such galaxy catalogue" in fails("boxcorr", tmp_path / "none.h5")
-    assert "holds no galaxies" in fails("boxcorr", haloes)
-    assert "no such halo catalogue" in fails("haloes", "info", tmp_path / "none.h5")
+def test_files_of_the_wrong_kind(fails, halos, galaxies, tmp_path):
+    assert "no such galaxy catalog" in fails("boxcorr", tmp_path / "none.h5")
+    assert "holds no galaxy catalog" in fails("boxcorr", halos)
+    assert "no such halo catalog" in fails("halos", "info", tmp_path / "none.h5")
     text = tmp_path / "text.h5"
     text.write_text("nothing")
-    fails("haloes", "info", text)
+    fails("halos", "info", text)
     bare = tmp_path / "bare.h5"
     GalaxyCatalog([[1, 2, 3], [4, 5, 6]], [[0, 0, 1]] * 2, boxsize=60).write(bare)
     assert "does not say the alignment strengths" in fails("boxcorr", bare, "--expected")

@@ -36,7 +36,7 @@ CLOSE = {F64: {"rtol": 1e-10, "atol": 1e-10}, F32: {"rtol": 2e-3, "atol": 2e-3}}
 
 
 @pytest.fixture(scope="module")
-def haloes() -> HaloCatalog:
+def halos() -> HaloCatalog:
     return HaloCatalog.simulate(60.0, 64, seed=1)
 
 
@@ -69,24 +69,24 @@ def jacobian(values: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("dtype", [F32, F64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_power_and_derivatives(haloes: HaloCatalog, kind: str, dtype: torch.dtype) -> None:
+def test_power_and_derivatives(halos: HaloCatalog, kind: str, dtype: torch.dtype) -> None:
     made = []
     for device in ("cpu", "cuda"):
         model = DiffHOD(
-            haloes, mesh=32, realisations=3, dtype=dtype, device=device, seed=1, **KINDS[kind]
+            halos, mesh=32, realizations=3, dtype=dtype, device=device, seed=1, **KINDS[kind]
         )
         theta = torch.tensor(FIVE, dtype=dtype, device=device, requires_grad=True)
-        k, one = model.power(theta, realisation=1)
-        every = model.power(theta, realisation=None)[1]
+        k, one = model.power(theta, realization=1)
+        every = model.power(theta, realization=None)[1]
         made.append((k, one, every, jacobian(every, theta)))
     for expected, found in zip(*made, strict=True):
         same(found, expected)
 
 
 @pytest.mark.parametrize("hard", [False, True])
-def test_galaxies(haloes: HaloCatalog, hard: bool) -> None:
+def test_galaxies(halos: HaloCatalog, hard: bool) -> None:
     a, b = (
-        DiffHOD(haloes, device=device, seed=3).galaxies(SEVEN, hard=hard)
+        DiffHOD(halos, device=device, seed=3).galaxies(SEVEN, hard=hard)
         for device in ("cpu", "cuda")
     )
     for name in ("position", "weight", "central", "host", "rank", "scaled_radius", "axis"):
@@ -96,10 +96,10 @@ def test_galaxies(haloes: HaloCatalog, hard: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_correlations_in_seven_parameters(haloes: HaloCatalog, kind: str) -> None:
+def test_correlations_in_seven_parameters(halos: HaloCatalog, kind: str) -> None:
     made = []
     for device in ("cpu", "cuda"):
-        model = DiffHOD(haloes, device=device, seed=2, **KINDS[kind])
+        model = DiffHOD(halos, device=device, seed=2, **KINDS[kind])
         theta = torch.tensor(SEVEN, dtype=F64, device=device, requires_grad=True)
         found = torch.cat(model.correlations(theta, edges=[0.3, 1.0, 3.0, 9.0]))
         made.append((found, jacobian(found, theta)))
@@ -156,13 +156,13 @@ def test_a_strength_may_lie_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_model_of_a_posterior(haloes: HaloCatalog, kind: str) -> None:
+def test_model_of_a_posterior(halos: HaloCatalog, kind: str) -> None:
     """Parameters may lie on either side; those of the chains lie on the CPU."""
     low, high = np.subtract(FIVE, 0.1), np.add(FIVE, 0.1)
     bounds = (low, high) if kind == "relaxed" else None
     a, b = (
         SmoothPower(
-            haloes, realisations=2, seed=1, mesh=32, device=device, bounds=bounds, **KINDS[kind]
+            halos, realizations=2, seed=1, mesh=32, device=device, bounds=bounds, **KINDS[kind]
         )
         for device in ("cpu", "cuda")
     )
@@ -177,7 +177,7 @@ def test_model_of_a_posterior(haloes: HaloCatalog, kind: str) -> None:
         torch.testing.assert_close(gradient.cpu(), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_experiment(haloes: HaloCatalog, tmp_path: Path) -> None:
+def test_experiment(halos: HaloCatalog, tmp_path: Path) -> None:
     for module in ("pyro", "arviz", "h5netcdf"):
         pytest.importorskip(module)
     from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
@@ -186,15 +186,15 @@ def test_experiment(haloes: HaloCatalog, tmp_path: Path) -> None:
     made = {}
     for device, workers in (("cpu", 1), ("cuda", 2)):
         settings = PowerSettings.preset(
-            "small", mesh=16, k_max=0.8, covariance=30, realisations=1, calibration=20, chains=2,
+            "small", mesh=16, k_max=0.8, covariance=30, realizations=1, calibration=20, chains=2,
             warmup=20, steps=20, device=device,
         )  # fmt: skip
         made[device] = run_power_experiment(
-            haloes, tmp_path / device, settings=settings, workers=workers, emcee=False
+            halos, tmp_path / device, settings=settings, workers=workers, emcee=False
         )
     a, b = made["cpu"].prepared, made["cuda"].prepared
     np.testing.assert_allclose(b.data, a.data, rtol=1e-12)
-    np.testing.assert_allclose(b.centre, a.centre, atol=1e-5)
+    np.testing.assert_allclose(b.center, a.center, atol=1e-5)
     np.testing.assert_allclose(b.laplace, a.laplace, rtol=1e-4, atol=1e-6)
     assert np.isfinite(made["cuda"].nuts.draws).all()
     assert made["cuda"].nuts.draws.shape == made["cpu"].nuts.draws.shape

@@ -27,14 +27,14 @@ STEPS = (0.05, 0.03, 0.2, 0.05, 0.05)
 
 
 @pytest.fixture(scope="module")
-def haloes() -> HaloCatalog:
+def halos() -> HaloCatalog:
     return HaloCatalog.simulate(60.0, 64, seed=1)
 
 
-def exact(haloes: HaloCatalog, theta: object, seed: int) -> np.ndarray:
+def exact(halos: HaloCatalog, theta: object, seed: int) -> np.ndarray:
     model = HODModel(**dict(zip(NAMES, theta, strict=True)))
-    place = model.populate(haloes, seed=seed).position
-    return power_spectrum(place, boxsize=haloes.boxsize, mesh=32, k_max=1.0).power
+    place = model.populate(halos, seed=seed).position
+    return power_spectrum(place, boxsize=halos.boxsize, mesh=32, k_max=1.0).power
 
 
 def parameter(values: object, dtype: torch.dtype = F64) -> torch.Tensor:
@@ -42,19 +42,19 @@ def parameter(values: object, dtype: torch.dtype = F64) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def compared(haloes: HaloCatalog) -> dict[str, np.ndarray]:
+def compared(halos: HaloCatalog) -> dict[str, np.ndarray]:
     """P(k) and its derivatives at many seeds, of the exact HOD and of the relaxed one."""
     out: dict[str, list] = {"exact": [], "relaxed": [], "difference": [], "gradient": []}
     for seed in range(40):
-        out["exact"].append(exact(haloes, FIVE, seed))
+        out["exact"].append(exact(halos, FIVE, seed))
         shifts = np.diag(STEPS)
         out["difference"].append(
             [
-                (exact(haloes, FIVE + d, seed) - exact(haloes, FIVE - d, seed)) / (2 * step)
+                (exact(halos, FIVE + d, seed) - exact(halos, FIVE - d, seed)) / (2 * step)
                 for d, step in zip(shifts, STEPS, strict=True)
             ]
         )
-        model = DiffHOD(haloes, mesh=32, seed=seed)
+        model = DiffHOD(halos, mesh=32, seed=seed)
         theta = parameter(FIVE)
         _, power = model.power(theta)
         out["relaxed"].append(power.detach().numpy())
@@ -85,8 +85,8 @@ def test_derivatives_are_those_of_the_exact_hod(compared: dict[str, np.ndarray])
     assert (np.abs(compared["gradient"].mean(axis=0) / error) > 10).mean() > 0.6
 
 
-def test_shot_noise_is_below_that_of_galaxies(haloes: HaloCatalog) -> None:
-    galaxies = DiffHOD(haloes, seed=1).galaxies(FIVE)
+def test_shot_noise_is_below_that_of_galaxies(halos: HaloCatalog) -> None:
+    galaxies = DiffHOD(halos, seed=1).galaxies(FIVE)
     w = galaxies.weight.double()
     assert 0.9 < ((w * w).sum() / w.sum()).item() < 0.99
 
@@ -94,9 +94,9 @@ def test_shot_noise_is_below_that_of_galaxies(haloes: HaloCatalog) -> None:
 @pytest.mark.parametrize("tau", [0.1, 0.4])
 @pytest.mark.parametrize("modulate", [False, True])
 def test_the_derivative_is_that_of_the_function(
-    haloes: HaloCatalog, tau: float, modulate: bool
+    halos: HaloCatalog, tau: float, modulate: bool
 ) -> None:
-    model = DiffHOD(haloes, tau=tau, modulate=modulate, mesh=32, seed=2)
+    model = DiffHOD(halos, tau=tau, modulate=modulate, mesh=32, seed=2)
     theta = parameter(FIVE)
     factor = torch.linspace(1, 3, len(model.k), dtype=F64)
     gradient = torch.autograd.grad(model.power(theta)[1] @ factor, theta)[0]
@@ -108,8 +108,8 @@ def test_the_derivative_is_that_of_the_function(
         assert gradient[i].item() == pytest.approx(numerical, rel=1e-6)
 
 
-def test_correlations_differentiate_in_all_seven(haloes: HaloCatalog) -> None:
-    model = DiffHOD(haloes[haloes.mass > 2e12], seed=2)
+def test_correlations_differentiate_in_all_seven(halos: HaloCatalog) -> None:
+    model = DiffHOD(halos[halos.mass > 2e12], seed=2)
     theta = parameter([0.7, 0.3, 12.7, 0.3, 12.2, 13.4, 1.0])
     edges = np.geomspace(0.2, 8, 7)
 
@@ -127,8 +127,8 @@ def test_correlations_differentiate_in_all_seven(haloes: HaloCatalog) -> None:
         assert gradient[i] != 0
 
 
-def test_correlations_are_those_of_the_points(haloes: HaloCatalog) -> None:
-    some = haloes[haloes.mass > 3e12]
+def test_correlations_are_those_of_the_points(halos: HaloCatalog) -> None:
+    some = halos[halos.mass > 3e12]
     model = DiffHOD(some, seed=2, gamma=0.4)
     points = model.galaxies(SEVEN)
     edges = np.geomspace(0.2, 8, 7)
@@ -142,11 +142,11 @@ def test_correlations_are_those_of_the_points(haloes: HaloCatalog) -> None:
     np.testing.assert_allclose(found.eta, box.eta, atol=1e-8)
 
 
-def test_cold_points_are_galaxies_of_the_exact_hod(haloes: HaloCatalog) -> None:
-    model = DiffHOD(haloes, seed=5)
+def test_cold_points_are_galaxies_of_the_exact_hod(halos: HaloCatalog) -> None:
+    model = DiffHOD(halos, seed=5)
     points = model.galaxies(SEVEN, hard=True)
     drawn = HODModel(**dict(zip(NAMES, FIVE, strict=True)), mu_cen=0.7, mu_sat=0.3).populate(
-        haloes, seed=5
+        halos, seed=5
     )
     cen = points.central.numpy()
     order = np.argsort(points.host.numpy()[cen])
@@ -162,12 +162,12 @@ def test_cold_points_are_galaxies_of_the_exact_hod(haloes: HaloCatalog) -> None:
     other = drawn.scaled_radius[~drawn.central]
     assert abs(radius.mean() - other.mean()) < 4 * np.sqrt(2 / n) * radius.std()
     # Relaxed weights tend to them.
-    cold = DiffHOD(haloes, tau=0.001, seed=5).galaxies(SEVEN)
+    cold = DiffHOD(halos, tau=0.001, seed=5).galaxies(SEVEN)
     assert abs(cold.weight.sum().item() - len(points)) < 0.01 * len(points)
 
 
-def test_omega_by_orientation_tensors(haloes: HaloCatalog) -> None:
-    model = DiffHOD(haloes[haloes.mass > 3e12], seed=2)
+def test_omega_by_orientation_tensors(halos: HaloCatalog) -> None:
+    model = DiffHOD(halos[halos.mass > 3e12], seed=2)
     points = model.galaxies(FIVE)
     pairs = WeightedPairs(points.position, boxsize=points.boxsize)
     fast = pairs.orientation(points.weight)
@@ -179,17 +179,17 @@ def test_omega_by_orientation_tensors(haloes: HaloCatalog) -> None:
     np.testing.assert_allclose(*slopes, rtol=1e-9)
 
 
-def test_chunks_regions_and_realisations(haloes: HaloCatalog) -> None:
-    whole = DiffHOD(haloes, mesh=32, seed=3, realisations=3)
-    parts = DiffHOD(haloes, mesh=32, seed=3, realisations=3, chunk=1000)
+def test_chunks_regions_and_realizations(halos: HaloCatalog) -> None:
+    whole = DiffHOD(halos, mesh=32, seed=3, realizations=3)
+    parts = DiffHOD(halos, mesh=32, seed=3, realizations=3, chunk=1000)
     theta = parameter(FIVE)
-    power = whole.power(theta, realisation=None)[1]
+    power = whole.power(theta, realization=None)[1]
     assert power.shape == (3, len(whole.k))
-    assert torch.equal(power, parts.power(theta, realisation=None)[1])
+    assert torch.equal(power, parts.power(theta, realization=None)[1])
     gradient = torch.autograd.grad(power.sum(), theta)[0]
     each = 0
     for r in range(3):
-        single = parts.power(theta, realisation=r)[1]
+        single = parts.power(theta, realization=r)[1]
         np.testing.assert_allclose(single.detach(), power[r].detach(), rtol=1e-11)
         each = each + torch.autograd.grad(single.sum(), theta)[0]
     np.testing.assert_allclose(each, gradient, rtol=1e-10)
@@ -197,16 +197,16 @@ def test_chunks_regions_and_realisations(haloes: HaloCatalog) -> None:
     # Far away and back: the points are found anew, and what they give is the same.
     far = whole.power([13.2, 0.5, 12.0, 14.0, 0.8])[1]
     np.testing.assert_allclose(whole.power(theta)[1].detach(), power[0].detach(), rtol=1e-11)
-    fresh = DiffHOD(haloes, mesh=32, seed=3)
+    fresh = DiffHOD(halos, mesh=32, seed=3)
     count = fresh.prepare([11.5, 0.1, 11.0, 13.0, 0.7], [13.5, 0.6, 12.5, 14.2, 1.3])
     np.testing.assert_allclose(fresh.power([13.2, 0.5, 12.0, 14.0, 0.8])[1], far, rtol=1e-10)
     np.testing.assert_allclose(fresh.power(theta)[1].detach(), power[0].detach(), rtol=1e-11)
     assert len(fresh._region(theta, (0,), "power")) == count
 
 
-def test_points_left_out_have_no_weight(haloes: HaloCatalog) -> None:
+def test_points_left_out_have_no_weight(halos: HaloCatalog) -> None:
     """Every trial, against those that a region keeps: nothing of weight is missing."""
-    some = haloes[haloes.mass > 1e12]
+    some = halos[halos.mass > 1e12]
     trials = satellite_trials(some.mass, "auto")
     model = DiffHOD(some, seed=4)
     found = model.galaxies(FIVE)
@@ -225,9 +225,9 @@ def test_points_left_out_have_no_weight(haloes: HaloCatalog) -> None:
             assert (here <= most + 1e-9).all()
 
 
-def test_single_precision(haloes: HaloCatalog) -> None:
-    double = DiffHOD(haloes, mesh=32, seed=3)
-    single = DiffHOD(haloes, mesh=32, seed=3, dtype="float32")
+def test_single_precision(halos: HaloCatalog) -> None:
+    double = DiffHOD(halos, mesh=32, seed=3)
+    single = DiffHOD(halos, mesh=32, seed=3, dtype="float32")
     results = []
     for model, dtype in ((double, F64), (single, torch.float32)):
         theta = parameter(FIVE, dtype)
@@ -237,7 +237,7 @@ def test_single_precision(haloes: HaloCatalog) -> None:
         results.append((power.detach().double(), gradient.double()))
     np.testing.assert_allclose(results[1][0], results[0][0], rtol=2e-4)
     np.testing.assert_allclose(results[1][1], results[0][1], rtol=2e-3)
-    few = haloes[haloes.mass > 5e12]
+    few = halos[halos.mass > 5e12]
     edges = np.geomspace(0.2, 8, 7)
     found = [
         DiffHOD(few, seed=3, dtype=d).correlations(SEVEN, edges=edges)
@@ -247,20 +247,20 @@ def test_single_precision(haloes: HaloCatalog) -> None:
         np.testing.assert_allclose(b, a, rtol=2e-4, atol=2e-4)
 
 
-def test_nothing_global_is_touched(haloes: HaloCatalog) -> None:
+def test_nothing_global_is_touched(halos: HaloCatalog) -> None:
     before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    first = DiffHOD(haloes, mesh=32, seed=np.random.default_rng(3))
-    second = DiffHOD(haloes, mesh=32, seed=np.random.default_rng(3))
+    first = DiffHOD(halos, mesh=32, seed=np.random.default_rng(3))
+    second = DiffHOD(halos, mesh=32, seed=np.random.default_rng(3))
     assert torch.equal(first.power(FIVE)[1], second.power(FIVE)[1])
     assert torch.equal(before, torch.get_rng_state())
     np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
 
 
-def test_clipped_haloes_are_counted_and_said_once(haloes: HaloCatalog) -> None:
-    model = DiffHOD(haloes, mesh=32, trials=3, seed=1)
-    many = int((HODModel(**dict(zip(NAMES, FIVE, strict=True))).mean_nsat(haloes.mass) > 3).sum())
+def test_clipped_halos_are_counted_and_said_once(halos: HaloCatalog) -> None:
+    model = DiffHOD(halos, mesh=32, trials=3, seed=1)
+    many = int((HODModel(**dict(zip(NAMES, FIVE, strict=True))).mean_nsat(halos.mass) > 3).sum())
     assert many > 0
-    with pytest.warns(ClippedTrials, match=f"{many} haloes hold more satellites"):
+    with pytest.warns(ClippedTrials, match=f"{many} halos hold more satellites"):
         model.power(FIVE)
     assert model.clipped == many
     with warnings.catch_warnings():
@@ -270,18 +270,18 @@ def test_clipped_haloes_are_counted_and_said_once(haloes: HaloCatalog) -> None:
         assert torch.isfinite(gradient).all()
         # All trials of a clipped halo are won.
         points = model.galaxies(FIVE)
-        host = np.argmax(haloes.mass)
+        host = np.argmax(halos.mass)
         full = points.weight[(points.host == host) & ~points.central]
         np.testing.assert_allclose(full, 1.0, atol=1e-6)
         assert len(full) == 3
-        assert DiffHOD(haloes, mesh=32, seed=1).power(FIVE)[1].isfinite().all()
-    fitted = DiffHOD(haloes, mesh=32, seed=1)
+        assert DiffHOD(halos, mesh=32, seed=1).power(FIVE)[1].isfinite().all()
+    fitted = DiffHOD(halos, mesh=32, seed=1)
     fitted.power(FIVE)
     assert fitted.clipped == 0
 
 
-def test_messages(haloes: HaloCatalog) -> None:
-    few = haloes[:200]
+def test_messages(halos: HaloCatalog) -> None:
+    few = halos[:200]
     model = DiffHOD(few, mesh=32, seed=1)
     for message, call in (
         ("tau = 2", lambda: DiffHOD(few, tau=2)),
@@ -289,12 +289,12 @@ def test_messages(haloes: HaloCatalog) -> None:
         ("trials = 0", lambda: DiffHOD(few, trials=0)),
         ("mesh = 33", lambda: DiffHOD(few, mesh=33)),
         ("k_max = 40 h/Mpc", lambda: DiffHOD(few, k_max=40)),
-        ("realisations = 0", lambda: DiffHOD(few, realisations=0)),
+        ("realizations = 0", lambda: DiffHOD(few, realizations=0)),
         ("dtype = 'float16'", lambda: DiffHOD(few, dtype="float16")),
         ("device = 'nowhere'", lambda: DiffHOD(few, device="nowhere")),
         ("window = 'tsc'", lambda: DiffHOD(few, window="tsc")),
-        ("realisation = 1: there are 1", lambda: model.power(FIVE, realisation=1)),
-        ("realisation is empty", lambda: model.power(FIVE, realisation=[])),
+        ("realization = 1: there are 1", lambda: model.power(FIVE, realization=1)),
+        ("realization is empty", lambda: model.power(FIVE, realization=[])),
         ("theta must be the five", lambda: model.power(FIVE[:3])),
         ("theta must be all seven", lambda: model.correlations(FIVE)),
         ("theta has no logM0", lambda: model.power({"logMmin": 12.0, "sigma_logM": 1, "logM1": 13,
@@ -315,8 +315,8 @@ def test_messages(haloes: HaloCatalog) -> None:
         ("tau must be a number", lambda: DiffHOD(few, tau="cold")),
         ("trials must be", lambda: DiffHOD(few, trials=4.5)),
         ("modulate = 1", lambda: DiffHOD(few, modulate=1)),
-        ("haloes must be a HaloCatalog", lambda: DiffHOD([1, 2])),
-        ("realisation = 'all'", lambda: model.power(FIVE, realisation="all")),
+        ("halos must be a HaloCatalog", lambda: DiffHOD([1, 2])),
+        ("realization = 'all'", lambda: model.power(FIVE, realization="all")),
         ("theta must be real numbers", lambda: model.power(list("abcde"))),
     ):
         with pytest.raises(TypeError, match=message):

@@ -39,14 +39,14 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def haloes():
+def halos():
     return HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=1)
 
 
 @pytest.fixture(scope="module")
-def made(haloes, tmp_path_factory):
+def made(halos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("experiment")
-    return run_power_experiment(haloes, folder, settings=PowerSettings(**SMALL)), folder
+    return run_power_experiment(halos, folder, settings=PowerSettings(**SMALL)), folder
 
 
 def test_experiment_keeps_all_that_it_found(made):
@@ -67,62 +67,62 @@ def test_experiment_keeps_all_that_it_found(made):
     p = result.prepared
     assert set(p.calibrations) == {"smooth", "exact"}
     assert 0 < p.model_variance < 0.5
-    # Reweighted points have far less noise of their own than two catalogues of galaxies.
+    # Reweighted points have far less noise of their own than two catalogs of galaxies.
     assert p.calibrations["smooth"].scatter < 0.3 * p.calibrations["exact"].scatter
     np.testing.assert_array_equal(p.likelihood().covariance, (1 + p.model_variance) * p.covariance)
 
 
-def test_the_same_call_reads_what_is_there(made, haloes, monkeypatch):
+def test_the_same_call_reads_what_is_there(made, halos, monkeypatch):
     result, folder = made
     monkeypatch.setattr(
         "pysoftcorr.diffhod.experiments.preparation.mock_covariance",
         lambda *a, **k: pytest.fail("made anew"),
     )
-    again = run_power_experiment(haloes, folder, settings=PowerSettings(**SMALL))
+    again = run_power_experiment(halos, folder, settings=PowerSettings(**SMALL))
     np.testing.assert_array_equal(again.nuts.draws, result.nuts.draws)
     np.testing.assert_array_equal(again.emcee.draws, result.emcee.draws)
     assert again.to_dict() == result.to_dict()
 
 
-def test_processes_and_an_interruption_change_nothing(made, haloes, tmp_path):
+def test_processes_and_an_interruption_change_nothing(made, halos, tmp_path):
     """Two workers, and a run that was killed: the bits of one process in one go."""
     result, _ = made
     settings = PowerSettings(**SMALL)
-    run_power_experiment(haloes, tmp_path, settings=settings, workers=2, emcee=False)
+    run_power_experiment(halos, tmp_path, settings=settings, workers=2, emcee=False)
     (tmp_path / "nuts-1.h5").unlink()  # as if killed before that chain had begun
     # Another name of the device: where it is computed makes no other run.
     elsewhere = replace(settings, device="cpu:0")
-    again = run_power_experiment(haloes, tmp_path, settings=elsewhere, emcee=False)
+    again = run_power_experiment(halos, tmp_path, settings=elsewhere, emcee=False)
     np.testing.assert_array_equal(again.nuts.draws, result.nuts.draws)
 
 
-def test_relaxed_trials_are_an_option(haloes, tmp_path):
+def test_relaxed_trials_are_an_option(halos, tmp_path):
     settings = PowerSettings(**{**SMALL, "draw": "relaxed", "tau": 0.5, "steps": 4})
-    made = run_power_experiment(haloes, tmp_path, settings=settings, emcee=False)
+    made = run_power_experiment(halos, tmp_path, settings=settings, emcee=False)
     assert made.nuts.draws.shape == (2, 4, 5)
-    bench = Bench(haloes, tmp_path / "problem.h5", {"noise": 0, "seed": 1})
-    bench.identity.update(draw="relaxed", tau=0.5, realisations=2, modulate=False, mesh=16,
+    bench = Bench(halos, tmp_path / "problem.h5", {"noise": 0, "seed": 1})
+    bench.identity.update(draw="relaxed", tau=0.5, realizations=2, modulate=False, mesh=16,
                           k_max=0.6)  # fmt: skip
     near = np.array(THETA), np.diag([0.01] * 5)
     assert bench.smooth(near).model.reference is None
-    assert bench.smooth(near).model.realisations == 2
+    assert bench.smooth(near).model.realizations == 2
     bench.device = "cpu:0"
     assert str(bench.new_smooth(near).model.device) == "cpu:0"
     assert "smooth: " in made.report()
 
 
-def test_priors_end_at_a_crowd_for_both_samplers(made, haloes):
+def test_priors_end_at_a_crowd_for_both_samplers(made, halos):
     """Where 20 times as many galaxies are expected; neither model is asked there."""
     _, folder = made
     identity = json.loads(h5py.File(folder / "problem.h5").attrs["identity"])
-    bench = Bench(haloes, folder / "problem.h5", identity)
+    bench = Bench(halos, folder / "problem.h5", identity)
     model = HODModel(**dict(zip(PRIORS.names, THETA, strict=True)))
-    mean = (model.mean_ncen(haloes.mass) + model.mean_nsat(haloes.mass)).sum()
+    mean = (model.mean_ncen(halos.mass) + model.mean_nsat(halos.mass)).sum()
     few, many = list(THETA), list(THETA)
     few[3], many[3] = THETA[3] - 1.0, THETA[3] - 3.0
     for theta, there in ((few, True), (many, False)):
         other = HODModel(**dict(zip(PRIORS.names, theta, strict=True)))
-        number = (other.mean_ncen(haloes.mass) + other.mean_nsat(haloes.mass)).sum()
+        number = (other.mean_ncen(halos.mass) + other.mean_nsat(halos.mass)).sum()
         assert (number < 20 * mean) == there
         for target in (bench.exact_target(), bench.smooth_target()):
             assert math.isfinite(target.log_posterior(theta)) == there
@@ -130,55 +130,55 @@ def test_priors_end_at_a_crowd_for_both_samplers(made, haloes):
         bench.crowd().refuse(many)
 
 
-def prepared_by(haloes, folder, **changes):
+def prepared_by(halos, folder, **changes):
     settings = PowerSettings(**{**SMALL, **changes})
-    bench = Bench(haloes, folder / "problem.h5", _identity(haloes, settings))
+    bench = Bench(halos, folder / "problem.h5", _identity(halos, settings))
     with Workers(bench) as workers:
         return prepare(bench, workers, lambda text: None)
 
 
-def test_only_whole_galaxies_are_corrected_to_second_order(haloes, tmp_path, monkeypatch):
+def test_only_whole_galaxies_are_corrected_to_second_order(halos, tmp_path, monkeypatch):
     """And only if there are points enough."""
     monkeypatch.setattr("pysoftcorr.diffhod.experiments.preparation._QUADRATIC", 42)
     (tmp_path / "few").mkdir()
     sizes = {
         number: {
             name: len(c.coefficients)
-            for name, c in prepared_by(haloes, folder, calibration=number).calibrations.items()
+            for name, c in prepared_by(halos, folder, calibration=number).calibrations.items()
         }
         for number, folder in ((41, tmp_path / "few"), (42, tmp_path))
     }
     assert sizes == {41: {"smooth": 6, "exact": 6}, 42: {"smooth": 6, "exact": 21}}
 
 
-def test_noise_that_cannot_be_measured_is_all_in_the_likelihood(haloes, tmp_path):
+def test_noise_that_cannot_be_measured_is_all_in_the_likelihood(halos, tmp_path):
     """One set of relaxed trials; whole galaxies have a spare group."""
     (tmp_path / "relaxed").mkdir()
-    found = prepared_by(haloes, tmp_path / "relaxed", realisations=1, draw="relaxed", tau=0.5)
+    found = prepared_by(halos, tmp_path / "relaxed", realizations=1, draw="relaxed", tau=0.5)
     assert found.calibrations["smooth"].scatter is None
     assert found.model_variance == 1
-    found = prepared_by(haloes, tmp_path, realisations=1)
+    found = prepared_by(halos, tmp_path, realizations=1)
     assert found.model_variance == found.calibrations["exact"].scatter < 1
 
 
-def test_a_sample_far_sparser_than_the_priors(haloes, tmp_path):
+def test_a_sample_far_sparser_than_the_priors(halos, tmp_path):
     """Where the priors begin there are more than 20 times as many galaxies."""
     sparse = (13.6, 0.2, 12.5, 14.3, 1.0)
-    crowd = Crowd(haloes.mass, sparse, modulate=False)
+    crowd = Crowd(halos.mass, sparse, modulate=False)
     assert crowd._galaxies(PRIORS.mean) > 20 * crowd._galaxies(sparse)
-    found = prepared_by(haloes, tmp_path, fiducial=sparse)
-    assert found.centre[0] > PRIORS.mean[0] + 0.3  # which are 3 sigma off
+    found = prepared_by(halos, tmp_path, fiducial=sparse)
+    assert found.center[0] > PRIORS.mean[0] + 0.3  # which are 3 sigma off
 
 
-def test_other_settings_do_not_mix(made, haloes):
+def test_other_settings_do_not_mix(made, halos):
     _, folder = made
     with pytest.raises(ValueError, match=r"density = 16.0 there, 8.0 here.*overwrite=True"):
-        run_power_experiment(haloes, folder, settings=PowerSettings(**{**SMALL, "density": 8.0}))
+        run_power_experiment(halos, folder, settings=PowerSettings(**{**SMALL, "density": 8.0}))
     # A temperature is of relaxed trials alone.
-    again = run_power_experiment(haloes, folder, settings=PowerSettings(**{**SMALL, "tau": 0.2}))
+    again = run_power_experiment(halos, folder, settings=PowerSettings(**{**SMALL, "tau": 0.2}))
     assert again.nuts.draws.shape == (2, 6, 5)
-    with pytest.raises(ValueError, match="haloes = "):
-        run_power_experiment(haloes[1:], folder, settings=PowerSettings(**SMALL))
+    with pytest.raises(ValueError, match="halos = "):
+        run_power_experiment(halos[1:], folder, settings=PowerSettings(**SMALL))
     with pytest.raises(ValueError, match="calibration = 5: must be 0 or at least 12"):
         PowerSettings(calibration=5)
     with pytest.raises(ValueError, match="draw = 'cold': must be one of reweighted, relaxed"):
@@ -195,15 +195,15 @@ def test_other_settings_do_not_mix(made, haloes):
         PowerSettings.preset("huge")
 
 
-def test_other_noise_leaves_the_data_alone(haloes, tmp_path):
+def test_other_noise_leaves_the_data_alone(halos, tmp_path):
     made = run_power_experiment(
-        haloes, tmp_path, settings=PowerSettings(**SMALL), emcee=False, noise_sets=1
+        halos, tmp_path, settings=PowerSettings(**SMALL), emcee=False, noise_sets=1
     )
     (other,) = made.noise
     assert other.draws.shape == made.nuts.draws.shape
     assert (other.draws != made.nuts.draws).all()
     benches = [
-        Bench(haloes, tmp_path / name / "problem.h5", {"noise": n, "seed": 1})
+        Bench(halos, tmp_path / name / "problem.h5", {"noise": n, "seed": 1})
         for n, name in ((0, "."), (1, "noise-1"))
     ]
     assert benches[0].seed("data", noise=False) == benches[1].seed("data", noise=False)
@@ -218,14 +218,14 @@ def test_other_noise_leaves_the_data_alone(haloes, tmp_path):
 
 
 # ---------------------------------------------------------------------- alignment strengths
-def test_strengths_through_the_catalogue_and_exactly(run, tmp_path):
+def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
     """Both models recover the strengths that the data were made with, and agree."""
-    haloes = HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=3)
+    halos = HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=3)
     settings = StrengthSettings(
-        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realisations=3, warmup=30, steps=60,
+        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=30, steps=60,
         chains=2, seed=5,
     )  # fmt: skip
-    made = run_strength_experiment(haloes, tmp_path, settings=settings, emulator=False)
+    made = run_strength_experiment(halos, tmp_path, settings=settings, emulator=False)
     assert list(made.posteriors) == ["DiffHOD", "exact expectation"]
     rows = made.rows()
     for row in rows.values():
@@ -235,19 +235,19 @@ def test_strengths_through_the_catalogue_and_exactly(run, tmp_path):
         assert row["r_hat"] < 1.1
     for name in STRENGTHS.names:
         a, b = (rows[label][name] for label in rows)
-        # Each averages three catalogues of its own: by chance apart by sqrt(2/3) sigma.
+        # Each averages three catalogs of its own: by chance apart by sqrt(2/3) sigma.
         assert abs(a["median"] - b["median"]) < 4 * math.sqrt(2 / 3) * max(a["sd"], b["sd"])
     assert json.loads((tmp_path / "strengths.json").read_text())["settings"]["mu_cen"] == 0.78
-    again = run_strength_experiment(haloes, tmp_path, settings=settings, emulator=False)
+    again = run_strength_experiment(halos, tmp_path, settings=settings, emulator=False)
     for label, posterior in made.posteriors.items():
         np.testing.assert_array_equal(posterior.draws, again.posteriors[label].draws)
     with pytest.raises(ValueError, match=r"tau = 0.1 there, 0.3 here.*another folder"):
-        run_strength_experiment(haloes, tmp_path, settings=replace(settings, tau=0.3))
-    with pytest.raises(ValueError, match="haloes = "):
-        run_strength_experiment(haloes[1:], tmp_path, settings=settings)
+        run_strength_experiment(halos, tmp_path, settings=replace(settings, tau=0.3))
+    with pytest.raises(ValueError, match="halos = "):
+        run_strength_experiment(halos[1:], tmp_path, settings=settings)
 
     # The command goes on with the same folder, and adds the emulator.
-    haloes.write(tmp_path / "haloes.h5")
+    halos.write(tmp_path / "halos.h5")
     options = [
         text for name, value in asdict(settings).items() if name != "hod"
         for text in (f"--{name.replace('_', '-')}", value)
@@ -256,7 +256,7 @@ def test_strengths_through_the_catalogue_and_exactly(run, tmp_path):
         text for name, value in zip(PRIORS.names, settings.hod, strict=True)
         for text in (f"--{name.replace('_', '-')}", value)
     ]  # fmt: skip
-    code, out, err = run("diffhod", tmp_path / "haloes.h5", "--statistic", "omega", *options,
+    code, out, err = run("diffhod", tmp_path / "halos.h5", "--statistic", "omega", *options,
                          "--out", tmp_path, "--json")  # fmt: skip
     assert code == 0, err
     models = json.loads(out)["models"]
@@ -267,9 +267,9 @@ def test_strengths_through_the_catalogue_and_exactly(run, tmp_path):
 
 # ---------------------------------------------------------------------- the command
 @pytest.fixture(scope="module")
-def file(haloes, tmp_path_factory):
-    path = tmp_path_factory.mktemp("haloes") / "haloes.h5"
-    haloes.write(path)
+def file(halos, tmp_path_factory):
+    path = tmp_path_factory.mktemp("halos") / "halos.h5"
+    halos.write(path)
     return path
 
 
@@ -340,4 +340,4 @@ def test_help_has_the_defaults_of_the_presets():
             assert said.pop("omega") == f"{strengths[name]:g}", name
         assert not said, name
         seen.add(name)
-    assert {"logMmin", "mesh", "realisations", "calibration", "burn", "walker_steps"} <= seen
+    assert {"logMmin", "mesh", "realizations", "calibration", "burn", "walker_steps"} <= seen

@@ -24,17 +24,17 @@ THETA = (12.5, 0.4, 12.0, 13.6, 1.0)
 
 
 @pytest.fixture(scope="module")
-def haloes():
+def halos():
     return HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=1)
 
 
 # ---------------------------------------------------------------------- whole galaxies
-def test_exact_power_is_that_of_the_populated_galaxies(haloes):
-    exact = ExactPower(haloes, mesh=16, k_max=0.6, seed=4)
+def test_exact_power_is_that_of_the_populated_galaxies(halos):
+    exact = ExactPower(halos, mesh=16, k_max=0.6, seed=4)
     each = []
     for seed in (3, 2**40, 5):
         names = PRIORS.names
-        galaxies = HODModel(**dict(zip(names, THETA, strict=True))).populate(haloes, seed=int(seed))
+        galaxies = HODModel(**dict(zip(names, THETA, strict=True))).populate(halos, seed=int(seed))
         found = power_spectrum(galaxies.position, boxsize=60.0, mesh=16, k_max=0.6)
         np.testing.assert_allclose(found.k, exact.k, rtol=1e-12)
         each.append(found.power)
@@ -53,10 +53,10 @@ def exact_model():
     return HODModel(**dict(zip(PRIORS.names, THETA, strict=True)))
 
 
-def test_a_group_is_the_mean_of_its_catalogues(haloes):
-    exact = ExactPower(haloes, mesh=16, k_max=0.6, realisations=3, spare=1, seed=4)
-    means = exact_model().mean_ncen(haloes.mass), exact_model().mean_nsat(haloes.mass)
-    draws = StratifiedDraws(haloes, 3, seed=9)
+def test_a_group_is_the_mean_of_its_catalogs(halos):
+    exact = ExactPower(halos, mesh=16, k_max=0.6, realizations=3, spare=1, seed=4)
+    means = exact_model().mean_ncen(halos.mass), exact_model().mean_nsat(halos.mass)
+    draws = StratifiedDraws(halos, 3, seed=9)
     each = [
         power_spectrum(draws.draw(r, *means).position, boxsize=60.0, mesh=16, k_max=0.6).power
         for r in range(3)
@@ -68,19 +68,19 @@ def test_a_group_is_the_mean_of_its_catalogues(haloes):
     assert (both[1] != both[0]).all()
 
 
-def test_each_catalogue_of_a_group_is_a_fair_draw(haloes):
-    """Numbers of galaxies of one catalogue over 200 groups; those of a group are even."""
+def test_each_catalog_of_a_group_is_a_fair_draw(halos):
+    """Numbers of galaxies of one catalog over 200 groups; those of a group are even."""
     model = exact_model()
-    means = model.mean_ncen(haloes.mass), model.mean_nsat(haloes.mass)
+    means = model.mean_ncen(halos.mass), model.mean_nsat(halos.mass)
     number, size = 200, 4
     totals, squares = np.zeros((2, 2))
     for seed in range(number):
-        draws = StratifiedDraws(haloes, size, seed=seed)
+        draws = StratifiedDraws(halos, size, seed=seed)
         drawn = [draws.draw(r, *means) for r in range(size)]
         found = np.array([len(drawn[2].centrals), len(drawn[2].host)])
         totals += found
         squares += found**2
-        centrals = np.bincount(np.concatenate([d.centrals for d in drawn]), minlength=len(haloes))
+        centrals = np.bincount(np.concatenate([d.centrals for d in drawn]), minlength=len(halos))
         assert (abs(centrals - size * means[0]) < 1).all()
     variance = [(means[0] * (1 - means[0])).sum(), means[1].sum()]
     for total, square, mean, v in zip(totals, squares, means, variance, strict=True):
@@ -89,8 +89,8 @@ def test_each_catalogue_of_a_group_is_a_fair_draw(haloes):
         assert abs((square / number - (total / number) ** 2) / v - 1) < 4 * math.sqrt(2 / number)
 
 
-def test_a_group_has_less_noise_than_independent_catalogues(haloes):
-    exact = ExactPower(haloes, mesh=16, k_max=0.6, realisations=8, seed=4)
+def test_a_group_has_less_noise_than_independent_catalogs(halos):
+    exact = ExactPower(halos, mesh=16, k_max=0.6, realizations=8, seed=4)
     groups = np.array([exact.drawn(THETA, seed) for seed in range(60)])
     single = np.array([exact.spectra(THETA, [seed])[0] for seed in range(200)])
     # Unbiased: 5 bins beyond 3.5 errors once in 400 tries.
@@ -107,7 +107,7 @@ def test_covariance_has_its_floor():
     mean, covariance = mock_covariance(spectra, floor=8e-5)
     np.testing.assert_allclose(mean, spectra.mean(axis=0))
     np.testing.assert_allclose(covariance, np.cov(spectra.T) + 8e-5 * np.diag(mean**2))
-    with pytest.raises(ValueError, match="at least n \\+ 2 realisations"):
+    with pytest.raises(ValueError, match="at least n \\+ 2 realizations"):
         mock_covariance(spectra[:3])
     with pytest.raises(ValueError, match="floor = -1"):
         mock_covariance(spectra, floor=-1)
@@ -117,16 +117,16 @@ def test_covariance_has_its_floor():
 def calibration_problem(number, *, bend=0.0):
     """A model whose fixed noise is an offset, a slope, a bend and a ripple of shorter range."""
     rng = np.random.default_rng(2)
-    bins, realisations = 6, 4
+    bins, realizations = 6, 4
     points = rng.normal(size=(number, 3))
     covariance = np.diag(rng.uniform(0.5, 2.0, bins))
     truth = points @ rng.normal(size=(3, bins))
     root = np.sqrt(np.diag(covariance))
-    slopes = 0.5 * rng.normal(size=(realisations, 3, bins)) * root
-    offsets = 2.0 * rng.normal(size=(realisations, 1, bins)) * root
-    bends = bend * rng.normal(size=(realisations, 1, bins)) * root
-    phase = rng.uniform(0, 2 * np.pi, (realisations, 1, bins))
-    waves = 5.0 * rng.normal(size=(realisations, 3, bins))
+    slopes = 0.5 * rng.normal(size=(realizations, 3, bins)) * root
+    offsets = 2.0 * rng.normal(size=(realizations, 1, bins)) * root
+    bends = bend * rng.normal(size=(realizations, 1, bins)) * root
+    phase = rng.uniform(0, 2 * np.pi, (realizations, 1, bins))
+    waves = 5.0 * rng.normal(size=(realizations, 3, bins))
     ripple = 0.4 * math.sqrt(2) * np.sin(points @ waves + phase) * root
     square = (points[:, :1] * points[:, 1:2])[None]
     fixed = truth + offsets + points @ slopes + square * bends + ripple
@@ -180,13 +180,13 @@ def test_calibration_refuses_too_few_points():
         calibrate(np.zeros((5, 2)), np.zeros((5, 3)), np.zeros((5, 3)), np.eye(3))
 
 
-def test_smooth_power_does_not_remember_where_it_was(haloes):
+def test_smooth_power_does_not_remember_where_it_was(halos):
     low, high = np.array(THETA) - 0.05, np.array(THETA) + 0.05
-    options = {"seed": 3, "realisations": 2, "mesh": 16, "k_max": 0.6, "bounds": (low, high)}
-    first = SmoothPower(haloes, **options)
+    options = {"seed": 3, "realizations": 2, "mesh": 16, "k_max": 0.6, "bounds": (low, high)}
+    first = SmoothPower(halos, **options)
     expected = first(THETA)
     assert first.each(THETA).shape == (2, expected.size)
-    other = SmoothPower(haloes, **options)
+    other = SmoothPower(halos, **options)
     other([13.2, 0.1, 12.9, 14.1, 1.3])
     np.testing.assert_array_equal(other(THETA), expected)
     tensor = torch.tensor(THETA, dtype=torch.float64, requires_grad=True)
@@ -202,10 +202,10 @@ def test_smooth_power_does_not_remember_where_it_was(haloes):
     np.testing.assert_array_equal(other.spectra(THETA, [1, 2])[1], other.spectra(THETA, [2])[0])
 
 
-def test_spare_sets_are_given_and_not_averaged(haloes):
+def test_spare_sets_are_given_and_not_averaged(halos):
     options = {"seed": 3, "mesh": 16, "k_max": 0.6, "reference": THETA}
-    plain = SmoothPower(haloes, realisations=2, **options)
-    spare = SmoothPower(haloes, realisations=2, spare=1, **options)
+    plain = SmoothPower(halos, realizations=2, **options)
+    spare = SmoothPower(halos, realizations=2, spare=1, **options)
     assert spare.each(THETA).shape == (3, plain.k.size)
     np.testing.assert_array_equal(spare(THETA), plain(THETA))
     np.testing.assert_allclose(spare.each(THETA)[:2].mean(dim=0), plain(THETA), rtol=1e-12)

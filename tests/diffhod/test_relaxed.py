@@ -212,7 +212,7 @@ def test_nfw_radius_solves_the_lambert_equation_and_differentiates_it() -> None:
         nfw_radius(u, c).detach(), (-1 - 1 / w) / c.detach().numpy(), rtol=1e-9
     )
     assert torch.autograd.gradcheck(nfw_radius, (u, c))
-    # At the centre the derivative by the concentration is 0, not NaN.
+    # At the center the derivative by the concentration is 0, not NaN.
     zero = torch.zeros(2, dtype=F64)
     assert torch.autograd.grad(nfw_radius(zero, c[:2]).sum(), c)[0].abs().max() == 0
     with pytest.raises(ValueError, match="u must lie in"):

@@ -19,7 +19,7 @@ REFERENCE = [[11.9, 0.3, 11.2, 13.2, 1.0], [12.1, 0.2, 11.6, 13.4, 1.1]]
 
 
 @pytest.fixture(scope="module")
-def haloes() -> HaloCatalog:
+def halos() -> HaloCatalog:
     return HaloCatalog.simulate(60.0, 64, seed=1)
 
 
@@ -46,19 +46,19 @@ def test_rates_are_those_of_the_mean_occupation(modulate: bool) -> None:
 
 
 @pytest.mark.parametrize("modulate", [False, True])
-def test_mean_weights_are_the_occupation(haloes: HaloCatalog, modulate: bool) -> None:
+def test_mean_weights_are_the_occupation(halos: HaloCatalog, modulate: bool) -> None:
     """By kind and mass, over 40 draws: chi square of the sums, whose variance is known."""
     model = exact(FIVE, modulate=modulate)
-    rates = reference_rates(haloes.mass, np.array(REFERENCE), 4.0, modulate=modulate)
-    bins = np.digitize(haloes.mass, [3e11, 1e12, 3e12, 1e13, 3e13, 1e14])
+    rates = reference_rates(halos.mass, np.array(REFERENCE), 4.0, modulate=modulate)
+    bins = np.digitize(halos.mass, [3e11, 1e12, 3e12, 1e13, 3e13, 1e14])
     number = 40
     total = np.zeros((2, 7))
     for seed in range(number):
-        diff = DiffHOD(haloes, reference=REFERENCE, density=4.0, modulate=modulate, seed=seed)
+        diff = DiffHOD(halos, reference=REFERENCE, density=4.0, modulate=modulate, seed=seed)
         g = diff.galaxies(FIVE)
         for kind, rows in enumerate((g.central.numpy(), ~g.central.numpy())):
             total[kind] += np.bincount(bins[g.host.numpy()[rows]], g.weight.numpy()[rows], 7)
-    for kind, mean in enumerate((model.mean_ncen(haloes.mass), model.mean_nsat(haloes.mass))):
+    for kind, mean in enumerate((model.mean_ncen(halos.mass), model.mean_nsat(halos.mass))):
         rate = rates[kind]
         # A central is drawn or not; the number of satellites is Poisson.
         each = mean**2 * (1 / rate - 1) if kind == 0 else mean**2 / rate
@@ -70,8 +70,8 @@ def test_mean_weights_are_the_occupation(haloes: HaloCatalog, modulate: bool) ->
         np.testing.assert_allclose(total[kind][~known], expected[~known], rtol=1e-9)
 
 
-def test_points_are_the_same_for_all_parameters(haloes: HaloCatalog) -> None:
-    model = DiffHOD(haloes, reference=REFERENCE, mesh=32, seed=3)
+def test_points_are_the_same_for_all_parameters(halos: HaloCatalog) -> None:
+    model = DiffHOD(halos, reference=REFERENCE, mesh=32, seed=3)
     number = model.prepare(FIVE, FIVE)
     first = model.power(FIVE)[1]
     here = model.galaxies(FIVE)
@@ -84,24 +84,24 @@ def test_points_are_the_same_for_all_parameters(haloes: HaloCatalog) -> None:
         assert (found.weight != 0).all()
     assert model.prepare(*np.sort([FIVE, other], axis=0)) == number
     torch.testing.assert_close(model.power(FIVE)[1], first, rtol=0, atol=0)
-    again = DiffHOD(haloes, reference=REFERENCE, mesh=32, seed=3)
+    again = DiffHOD(halos, reference=REFERENCE, mesh=32, seed=3)
     torch.testing.assert_close(again.power(FIVE)[1], first, rtol=0, atol=0)
     assert model.clipped == 0
 
 
-def test_at_its_reference_and_one_point_a_galaxy_it_is_the_exact_hod(haloes: HaloCatalog) -> None:
+def test_at_its_reference_and_one_point_a_galaxy_it_is_the_exact_hod(halos: HaloCatalog) -> None:
     """The same random numbers: the galaxies of `populate`, where rates are above the least."""
-    g = DiffHOD(haloes, reference=FIVE, density=1.0, seed=7).galaxies(FIVE)
-    galaxies = exact(FIVE).populate(haloes, seed=7)
+    g = DiffHOD(halos, reference=FIVE, density=1.0, seed=7).galaxies(FIVE)
+    galaxies = exact(FIVE).populate(halos, seed=7)
     model = exact(FIVE)
     host, central = g.host.numpy(), g.central.numpy()
-    rate = np.where(central, model.mean_ncen(haloes.mass)[host], model.mean_nsat(haloes.mass)[host])
+    rate = np.where(central, model.mean_ncen(halos.mass)[host], model.mean_nsat(halos.mass)[host])
     ours = np.abs(g.weight.numpy() - 1) < 0.02
     assert (ours | (rate < 0.021)).all()
     for kind in (True, False):
         theirs = galaxies.central == kind
         rare = model.mean_ncen if kind else model.mean_nsat
-        theirs &= rare(haloes.mass)[galaxies.host] > 0.021
+        theirs &= rare(halos.mass)[galaxies.host] > 0.021
         mine = (central == kind) & (rate > 0.021)
         a = {tuple(p) for p in np.round(g.position.numpy()[mine], 9)}
         b = {tuple(p) for p in np.round(galaxies.position[theirs], 9)}
@@ -110,12 +110,12 @@ def test_at_its_reference_and_one_point_a_galaxy_it_is_the_exact_hod(haloes: Hal
         assert len(b) > 150
 
 
-def test_power_is_that_of_the_exact_hod_with_less_noise(haloes: HaloCatalog) -> None:
+def test_power_is_that_of_the_exact_hod_with_less_noise(halos: HaloCatalog) -> None:
     ours, theirs = [], []
     for seed in range(40):
-        place = exact(FIVE).populate(haloes, seed=seed).position
+        place = exact(FIVE).populate(halos, seed=seed).position
         theirs.append(power_spectrum(place, boxsize=60.0, mesh=32, k_max=1.0).power)
-        model = DiffHOD(haloes, reference=REFERENCE, density=16.0, mesh=32, seed=1000 + seed)
+        model = DiffHOD(halos, reference=REFERENCE, density=16.0, mesh=32, seed=1000 + seed)
         ours.append(model.power(FIVE)[1].numpy())
     a, b = np.array(ours), np.array(theirs)
     error = np.sqrt((a.var(axis=0, ddof=1) + b.var(axis=0, ddof=1)) / 40)
@@ -126,14 +126,14 @@ def test_power_is_that_of_the_exact_hod_with_less_noise(haloes: HaloCatalog) -> 
     assert a.var(axis=0).sum() < 0.12 * b.var(axis=0).sum()
 
 
-def test_derivatives_are_those_of_the_relaxed_ones(haloes: HaloCatalog) -> None:
+def test_derivatives_are_those_of_the_relaxed_ones(halos: HaloCatalog) -> None:
     """Both are unbiased: their means over seeds agree."""
 
     def gradients(**options: object) -> np.ndarray:
         out = []
         for seed in range(30):
             theta = parameter(FIVE)
-            power = DiffHOD(haloes, mesh=16, k_max=0.8, seed=seed, **options).power(theta)[1]
+            power = DiffHOD(halos, mesh=16, k_max=0.8, seed=seed, **options).power(theta)[1]
             rows = [torch.autograd.grad(p, theta, retain_graph=True)[0].numpy() for p in power]
             out.append(rows)
         return np.array(out)
@@ -146,13 +146,13 @@ def test_derivatives_are_those_of_the_relaxed_ones(haloes: HaloCatalog) -> None:
 
 
 @pytest.mark.parametrize("modulate", [False, True])
-def test_the_derivative_is_that_of_the_function(haloes: HaloCatalog, modulate: bool) -> None:
-    model = DiffHOD(haloes, reference=REFERENCE, modulate=modulate, mesh=32, realisations=2, seed=2)
+def test_the_derivative_is_that_of_the_function(halos: HaloCatalog, modulate: bool) -> None:
+    model = DiffHOD(halos, reference=REFERENCE, modulate=modulate, mesh=32, realizations=2, seed=2)
     theta = parameter(FIVE)
     factor = torch.linspace(1, 3, len(model.k), dtype=F64)
 
     def f(t: torch.Tensor) -> torch.Tensor:
-        return (model.power(t, realisation=None)[1] @ factor).sum()
+        return (model.power(t, realization=None)[1] @ factor).sum()
 
     gradient = torch.autograd.grad(f(theta), theta)[0]
     for i in range(5):
@@ -164,11 +164,11 @@ def test_the_derivative_is_that_of_the_function(haloes: HaloCatalog, modulate: b
         assert gradient[i].item() == pytest.approx(numerical, rel=1e-4 if i == 2 else 1e-6)
 
 
-def test_it_is_smooth_where_relaxed_trials_are_not(haloes: HaloCatalog) -> None:
+def test_it_is_smooth_where_relaxed_trials_are_not(halos: HaloCatalog) -> None:
     """Third differences of P(k) along a line, which a smooth function has next to none of."""
 
     def roughness(**options: object) -> float:
-        model = DiffHOD(haloes, mesh=16, k_max=0.8, seed=4, **options)
+        model = DiffHOD(halos, mesh=16, k_max=0.8, seed=4, **options)
         line = np.array(FIVE) + np.linspace(-0.05, 0.05, 21)[:, None] * np.array([1, 0, 0, 1, 0])
         with torch.no_grad():
             values = np.array([model.power(t)[1].numpy() for t in line])
@@ -178,8 +178,8 @@ def test_it_is_smooth_where_relaxed_trials_are_not(haloes: HaloCatalog) -> None:
     assert roughness(tau=0.1) > 1e-4
 
 
-def test_correlations_differentiate_in_all_seven(haloes: HaloCatalog) -> None:
-    few = haloes[haloes.mass > 2e12]
+def test_correlations_differentiate_in_all_seven(halos: HaloCatalog) -> None:
+    few = halos[halos.mass > 2e12]
     seven = [0.7, 0.3, 12.7, 0.3, 12.2, 13.4, 1.0]
     model = DiffHOD(few, reference=seven[2:], density=2.0, seed=2)
     theta = parameter(seven)
@@ -198,8 +198,8 @@ def test_correlations_differentiate_in_all_seven(haloes: HaloCatalog) -> None:
         assert gradient[i].item() == pytest.approx(numerical, rel=2e-6)
 
 
-def test_it_says_what_it_cannot_do(haloes: HaloCatalog) -> None:
-    few = haloes[haloes.mass > 1e13]
+def test_it_says_what_it_cannot_do(halos: HaloCatalog) -> None:
+    few = halos[halos.mass > 1e13]
     model = DiffHOD(few, reference=FIVE, density=2.5, mesh=32, seed=1)
     assert "2.5 points a galaxy of a reference" in repr(model)
     for words, call in (
@@ -222,11 +222,11 @@ def test_it_says_what_it_cannot_do(haloes: HaloCatalog) -> None:
             call()
 
 
-def test_single_precision_is_the_same_to_its_rounding(haloes: HaloCatalog) -> None:
+def test_single_precision_is_the_same_to_its_rounding(halos: HaloCatalog) -> None:
     found = []
     for dtype in (torch.float64, torch.float32):
         theta = torch.tensor(FIVE, dtype=dtype, requires_grad=True)
-        model = DiffHOD(haloes, reference=REFERENCE, mesh=32, seed=2, dtype=dtype)
+        model = DiffHOD(halos, reference=REFERENCE, mesh=32, seed=2, dtype=dtype)
         power = model.power(theta)[1]
         assert power.dtype == dtype
         gradient = torch.autograd.grad(power.log().sum(), theta)[0]

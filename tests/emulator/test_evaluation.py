@@ -20,7 +20,7 @@ from pysoftcorr.emulator import evaluation as metrics  # noqa: E402
 from pysoftcorr.emulator.data import shipped_test_split  # noqa: E402
 from pysoftcorr.emulator.evaluation import PUBLISHED, Evaluation  # noqa: E402
 
-POINTS, REALISATIONS = 160, 10
+POINTS, REALIZATIONS = 160, 10
 
 
 class Oracle:
@@ -49,7 +49,7 @@ class Oracle:
 
 @pytest.fixture(scope="module")
 def data() -> EmulatorData:
-    return EmulatorData.from_campaign(campaign(POINTS, REALISATIONS, seed=8))
+    return EmulatorData.from_campaign(campaign(POINTS, REALIZATIONS, seed=8))
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_a_perfect_emulator_is_calibrated(perfect: Evaluation):
         assert abs(c.dex) < 5 * 0.106 / np.sqrt(elements) + 0.01
         assert 0.09 < c.dex_scatter < 0.13
         for k, part in ((1, 0.6827), (2, 0.9545)):
-            error = np.sqrt(part * (1 - part) / (elements * REALISATIONS))
+            error = np.sqrt(part * (1 - part) / (elements * REALIZATIONS))
             assert abs(c.coverage[k] - part) < 5 * error + 0.005
             assert c.coverage_total[k] == c.coverage[k]
         assert c.epistemic_ratio == 0.0
@@ -192,7 +192,7 @@ def test_bad_data_are_refused(data: EmulatorData):
     oracle.bounds = oracle.training_bounds.as_dict()
     with pytest.raises(ValueError, match=f"0 of {len(data)} rows are within"):
         evaluate(oracle, data)
-    with pytest.raises(ValueError, match="one realisation"):
+    with pytest.raises(ValueError, match="one realization"):
         evaluate(Oracle(), EmulatorData.from_campaign(campaign(60, 1)))
 
 
@@ -203,7 +203,7 @@ def test_in_words_and_as_json(perfect: Evaluation):
     for name in ("xi", "omega", "eta"):
         found = document["statistics"][name]
         assert found["calibration"]["dex"] == perfect[name].calibration.dex
-        assert len(found["mean of the realisations"]["per_bin"]["smape"]) == 6
+        assert len(found["mean of the realizations"]["per_bin"]["smape"]) == 6
         assert ("exact expectation" in found) == (name != "xi")
     text = perfect.summary()
     assert f"{100 * perfect['omega'].accuracy.fractional:.1f}%" in text
@@ -226,7 +226,7 @@ def test_figures_hold_the_numbers(perfect: Evaluation):
     np.testing.assert_allclose(lines["aleatoric"], perfect["xi"].calibration.per_bin["coverage_1"])
     figure = plots.plot_uncertainties(perfect)
     lines = {line.get_label(): line.get_ydata() for line in figure.axes[2].lines}
-    np.testing.assert_allclose(lines["realisations"], np.median(perfect["eta"].empirical, axis=0))
+    np.testing.assert_allclose(lines["realizations"], np.median(perfect["eta"].empirical, axis=0))
     with pytest.raises(ValueError, match="no learning curves"):
         plots.plot_learning_curves({})
     plt.close("all")
@@ -323,7 +323,7 @@ def test_a_campaign_is_judged_by_its_test_part_alone(tmp_path: Path, capsys):
     [
         (("evaluate", "none.h5", "split.h5"), "none.h5"),
         (("evaluate", "split.h5", "split.h5"), "split.h5 holds no emulator"),
-        (("evaluate", "model.h5", "none.h5"), "no such data"),
+        (("evaluate", "model.h5", "none.h5"), "no such emulator data"),
         (("evaluate", "model.h5", "model.h5"), "model.h5 holds no"),
         (("evaluate", "model.h5", "split.h5", "--part", "all"), "--part all"),
         (("train", "split.h5"), "--out"),
@@ -371,7 +371,7 @@ def test_interrupted_training_says_how_to_go_on(files: Path, tmp_path: Path, cap
 def test_the_shipped_model_is_good():
     """Errors, ranks, calibration and coverage on the shipped test split.
 
-    Means of 10 realisations are so noisy in most bins of omega and eta that the exact
+    Means of 10 realizations are so noisy in most bins of omega and eta that the exact
     expectation itself has rank correlations of 0.95 and 0.39 with them: the emulator is held
     against the expectation, and must come near to it against the means.
     """

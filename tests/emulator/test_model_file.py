@@ -129,7 +129,7 @@ def reset(name, value):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (change_attribute("format", "pysoftcorr campaign"), "holds no emulator of pysoftcorr"),
+        (change_attribute("format", "pysoftcorr campaign"), "holds no emulator written by"),
         (change_attribute("format_version", FORMAT.version + 1), "newer .* upgrade pysoftcorr"),
         (change_attribute("format_version", "x"), "is damaged"),
         (change_attribute("kind", "cnn"), "is damaged: kind = 'cnn'"),
@@ -167,7 +167,7 @@ def test_foreign(tmp_path):
         Emulator.load(tmp_path / "model.pt")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(ValueError, match="holds no emulator of pysoftcorr"):
+    with pytest.raises(ValueError, match="holds no emulator written by pysoftcorr"):
         Emulator.load(tmp_path / "other.h5")
     with pytest.raises(ValueError, match="is a folder"):
         Emulator.load(tmp_path)

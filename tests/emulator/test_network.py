@@ -120,7 +120,7 @@ def published_twin(network, x):
 
 
 def test_published_is_its_twin(published, points):
-    x = published.scaling.standardised(points) / 5
+    x = published.scaling.standardized(points) / 5
     mean, variance = published(x)
     twin_mean, twin_variance = published_twin(published, x)
     assert mean.shape == (6, 3, 4)
@@ -283,7 +283,7 @@ def test_response_input_is_white():
         many, np.random.default_rng(1).normal(size=(3000, 2)), np.ones((3000, 5, 2)),
         np.ones((3000, 3, 2)),
     )  # fmt: skip
-    z = scaling.standardised(torch.tensor(many).float()).double().numpy()
+    z = scaling.standardized(torch.tensor(many).float()).double().numpy()
     np.testing.assert_allclose(z[:, 2:].mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(np.cov(z[:, 2:].T), np.eye(5), atol=1e-3)
     np.testing.assert_allclose(z[:, :2], many[:, :2], atol=1e-6)
@@ -294,9 +294,9 @@ def test_constant_parameters_are_no_trouble():
     many = np.tile([0.1, 0.2, 12.0, 0.3, 12.0, 13.0, 1.0], (10, 1))
     many[:, 2] += np.linspace(0, 1, 10)
     scaling = ResponseScaling.fit(many, np.ones((10, 2)), np.ones((10, 5, 2)), np.ones((10, 3, 2)))
-    assert torch.isfinite(scaling.standardised(torch.tensor(many).float())).all()
+    assert torch.isfinite(scaling.standardized(torch.tensor(many).float())).all()
     scaling = PublishedScaling.fit(many, np.random.default_rng(0).random((10, 3, 2)))
-    assert torch.isfinite(scaling.standardised(torch.tensor(many).float())).all()
+    assert torch.isfinite(scaling.standardized(torch.tensor(many).float())).all()
 
 
 def test_scaling_refuses():

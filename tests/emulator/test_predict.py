@@ -403,7 +403,7 @@ def test_table(response, tmp_path):
     lines = said.format_table().splitlines()
     assert len(lines) == 5
     assert f"{said.omega.mean[3]:.3e}" in lines[4]
-    with pytest.raises(ValueError, match=r"is written as \.ecsv"):
+    with pytest.raises(ValueError, match=r"unknown suffix; use \.ecsv"):
         said.write(tmp_path / "p.txt")
     with pytest.raises(FileExistsError):
         said.write(tmp_path / "p.ecsv")

@@ -135,7 +135,7 @@ def test_files_keep_what_they_say(tmp_path: Path, split: Split):
 
 
 def test_a_test_split_of_full_size_is_small(tmp_path: Path):
-    """1600 points, 10 realisations, 3 statistics, 20 bins, of normal noise: below 5 MB."""
+    """1600 points, 10 realizations, 3 statistics, 20 bins, of normal noise: below 5 MB."""
     rng = np.random.default_rng(0)
     drawn = {n: rng.lognormal(size=(1600, 10, 20)) for n in ("xi", "omega", "eta")}
     exact = {f"expected_{n}": rng.normal(size=(1600, 20)) for n in ("omega", "eta")}
@@ -147,7 +147,7 @@ def test_a_test_split_of_full_size_is_small(tmp_path: Path):
 
 
 def test_foreign_and_damaged_files(tmp_path: Path, split: Split):
-    with pytest.raises(FileNotFoundError, match="no such data"):
+    with pytest.raises(FileNotFoundError, match="no such emulator data"):
         read_data(tmp_path / "none.h5")
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(ValueError, match=r"text\.h5 holds no"):
@@ -156,7 +156,7 @@ def test_foreign_and_damaged_files(tmp_path: Path, split: Split):
     split.test.write(path)
     with h5py.File(path, "r+") as file:
         del file["omega"]
-    with pytest.raises(ValueError, match=r"test\.h5 holds no emulator data"):
+    with pytest.raises(ValueError, match=r"test\.h5 is damaged"):
         read_data(path)
     split.test.write(path, overwrite=True)
     with h5py.File(path, "r+") as file:
@@ -170,7 +170,7 @@ def test_foreign_and_damaged_files(tmp_path: Path, split: Split):
 
 
 # ---------------------------------------------------------------------- losses
-def test_sufficient_statistics_give_the_loss_of_every_realisation():
+def test_sufficient_statistics_give_the_loss_of_every_realization():
     g = torch.Generator().manual_seed(1)
     y = torch.randn(5, 10, 3, 4, generator=g, dtype=torch.float64)
     m = torch.randn(5, 3, 4, generator=g, dtype=torch.float64)
@@ -236,7 +236,7 @@ def test_checkpoint_round_trip(tmp_path: Path):
         write_checkpoint(tmp_path / "b.h5", {"f": lambda: None})
     assert not (tmp_path / "b.h5").exists()
     (tmp_path / "c.h5").write_bytes((tmp_path / "a.h5").read_bytes()[:900])
-    with pytest.raises(ValueError, match="holds no checkpoint"):
+    with pytest.raises(ValueError, match=r"is damaged: .*; delete it to start again"):
         read_checkpoint(tmp_path / "c.h5")
 
 
@@ -294,9 +294,9 @@ def test_seeds_and_the_global_state(split: Split):
     assert not same(one, train(split, epochs=2, **{**SMALL, "seed": 4}))
 
 
-# ---------------------------------------------------------------------- what is learnt
+# ---------------------------------------------------------------------- what is learned
 @pytest.fixture(scope="module")
-def learnt(split: Split) -> Emulator:
+def learned(split: Split) -> Emulator:
     return train(split, epochs=80, **{**SMALL, "network": {"members": 2, "dropout": 0.0}})
 
 
@@ -311,28 +311,28 @@ def _off(emulator: Emulator, split: Split) -> dict[str, float]:
     return found
 
 
-def test_response_learns_the_truth(learnt: Emulator, split: Split):
-    """Noise of 1 to 4 % in each of 10 realisations of 200 points: 3 % is well within reach."""
-    found = _off(learnt, split)
+def test_response_learns_the_truth(learned: Emulator, split: Split):
+    """Noise of 1 to 4 % in each of 10 realizations of 200 points: 3 % is well within reach."""
+    found = _off(learned, split)
     assert max(found.values()) < 0.03, found
 
 
-def test_predicted_errors_are_those_of_the_noise(learnt: Emulator, split: Split):
+def test_predicted_errors_are_those_of_the_noise(learned: Emulator, split: Split):
     true = truth(split.test.parameters)
-    said = learnt.predict(split.test.parameters, on_outside="ignore")
+    said = learned.predict(split.test.parameters, on_outside="ignore")
     for name in ("omega", "eta"):
         ratio = np.log10(getattr(said, name).aleatoric / true[f"sigma_{name}"])
-        # 28 validation rows x 10 realisations calibrate each bin: 1/sqrt(2 x 28 x 9) = 4.5 %,
+        # 28 validation rows x 10 realizations calibrate each bin: 1/sqrt(2 x 28 x 9) = 4.5 %,
         # 0.02 dex a bin; the positions' part of the noise, 2 % of the signal, is left out of it.
         assert abs(ratio.mean()) < 0.05, name
 
 
-def test_exact_means_are_worth_having(learnt: Emulator, split: Split):
-    """The same network on means of drawn axes, whose noise is that of 10 realisations."""
+def test_exact_means_are_worth_having(learned: Emulator, split: Split):
+    """The same network on means of drawn axes, whose noise is that of 10 realizations."""
     drawn = train(
         split, epochs=80, targets="drawn", **{**SMALL, "network": {"members": 2, "dropout": 0.0}}
     )
-    exact, noisy = _off(learnt, split), _off(drawn, split)
+    exact, noisy = _off(learned, split), _off(drawn, split)
     assert exact["omega"] < 0.5 * noisy["omega"]
     assert exact["eta"] < 0.5 * noisy["eta"]
     assert drawn.description["training"]["recipe"]["targets"] == "drawn"
@@ -362,9 +362,9 @@ def test_early_stopping_keeps_the_best(split: Split):
     assert training["stopped"] == "no better score for 2 epochs"
 
 
-def test_calibration_scales_the_errors(learnt: Emulator, split: Split):
+def test_calibration_scales_the_errors(learned: Emulator, split: Split):
     rows = Targets.of(split.validation, "expected")
-    network = Emulator(learnt.network, edges=EDGES, bounds=learnt.training_bounds).network
+    network = Emulator(learned.network, edges=EDGES, bounds=learned.training_bounds).network
     for by in ("scatter", "coverage", "likelihood"):
         for per in ("bin", "statistic"):
             factors = sigma_factors(network, rows, by=by, per=per)
@@ -434,7 +434,7 @@ def test_data_sets_need_no_torch(fresh):
         import sys
         from pysoftcorr.emulator.data import EmulatorData
         from pysoftcorr.emulator.data import read_data
-        from pysoftcorr.emulator import metrics
+        from pysoftcorr.emulator import evaluation as metrics
         assert "torch" not in sys.modules
         """
     )

@@ -51,14 +51,14 @@ def truth(parameters: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def campaign(points: int = 200, realisations: int = 10, seed: int = 1, **changed: Any) -> Any:
+def campaign(points: int = 200, realizations: int = 10, seed: int = 1, **changed: Any) -> Any:
     """As `pysoftcorr.mocks.Campaign` gives it; every twentieth row is not kept, and NaN."""
     rng = np.random.default_rng(seed)
     p = training_design(4 * points, seed=seed, sampling="random")
     p = p[p[:, 2] < 13.2][:points]
     n = len(p)
     true = truth(p)
-    shape = (n, realisations, len(R))
+    shape = (n, realizations, len(R))
 
     def about(mean: np.ndarray, sigma: np.ndarray) -> np.ndarray:
         return mean[:, None] + sigma[:, None] * rng.standard_normal(shape)
@@ -81,7 +81,7 @@ def campaign(points: int = 200, realisations: int = 10, seed: int = 1, **changed
         "expected_eta": expected_eta,
         "response": response,
         "kept": np.arange(n) % 20 != 7,
-        "settings": {"seed": seed, "points": n, "haloes": {"simulated": "exactly known"}},
+        "settings": {"seed": seed, "points": n, "halos": {"simulated": "exactly known"}},
         "path": Path("synthetic.h5"),
     }
     for name in ("xi", "omega", "eta"):
@@ -91,19 +91,19 @@ def campaign(points: int = 200, realisations: int = 10, seed: int = 1, **changed
 
 def write(path: Path, made: Any) -> None:
     """The file of a finished campaign that holds it."""
-    n, realisations, bins = made.xi.shape
-    records = np.zeros(n, dtype=record_dtype(realisations, bins))
+    n, realizations, bins = made.xi.shape
+    records = np.zeros(n, dtype=record_dtype(realizations, bins))
     records["row"] = np.arange(n)
     records["kept"] = made.kept
     records["status"] = np.where(made.kept, 0, 2)[:, None]
     records["measured"] = np.stack([made.xi, made.omega, made.eta], axis=2)
     records["response"] = made.response
-    haloes = {"number": 1, "boxsize": 100.0, "meta": {}, "sha256": "0"}
+    halos = {"number": 1, "boxsize": 100.0, "meta": {}, "sha256": "0"}
     write_campaign(
         path,
         records,
         parameters=made.parameters,
         edges=made.edges,
         xi_matter=np.ones(bins),
-        settings={**made.settings, "haloes": haloes, "cosmology": {}, "version": "0"},
+        settings={**made.settings, "halos": halos, "cosmology": {}, "version": "0"},
     )

@@ -34,7 +34,7 @@ def _load(rng, n, mean, sigma):
 
 
 def replaced(cat: Catalog, **columns) -> Catalog:
-    """The catalogue with other columns."""
+    """The catalog with other columns."""
     old = {"ra": cat.ra, "dec": cat.dec, "g1": cat.g1, "g2": cat.g2, "w": cat.w}
     return Catalog(**(old | columns))
 
@@ -87,7 +87,7 @@ def separations(a: Catalog, b: Catalog):
 
 
 def bearings(a: Catalog, b: Catalog):
-    """Unit complex numbers (east + i north) at a towards b, by spherical trigonometry."""
+    """Unit complex numbers (east + i north) at a toward b, by spherical trigonometry."""
     d1, d2 = np.radians(a.dec)[:, None], np.radians(b.dec)[None]
     step = np.radians(b.ra)[None] - np.radians(a.ra)[:, None]
     north = np.sin(d2 - d1) + 2 * np.sin(d1) * np.cos(d2) * np.sin(step / 2) ** 2
@@ -102,12 +102,12 @@ def pair_twin(a: Catalog, bins, b: Catalog | None = None, e1=None, e2=None) -> T
     e1 = (a.g1 + 1j * a.g2) if e1 is None else e1
     e2 = (b.g1 + 1j * b.g2) if e2 is None else e2
     theta = separations(a, b)
-    towards, back = bearings(a, b), bearings(b, a).T
-    f1, f2 = e1[:, None] * towards**2, e2[None] * back**2
+    toward, back = bearings(a, b), bearings(b, a).T
+    f1, f2 = e1[:, None] * toward**2, e2[None] * back**2
     plus, minus, tangential = f1 * f2.conj(), f1 * f2, -f2
     use = (a.w[:, None] != 0) & (b.w[None] != 0)
     if auto:
-        other1, other2 = e2[:, None] * towards**2, e1[None] * back**2
+        other1, other2 = e2[:, None] * toward**2, e1[None] * back**2
         plus = (plus + (other1.conj() * other2)) / 2
         minus = (minus + other1 * other2) / 2
         use &= np.triu(np.ones_like(use), 1)

@@ -1,6 +1,6 @@
 """The soft-binned estimator a second time: plain torch, spherical trigonometry, plain sweeps.
 
-Written for small catalogues and independent of the Julia kernels: bearings instead of chords for
+Written for small catalogs and independent of the Julia kernels: bearings instead of chords for
 the turn of the shears, all N x N pairs, autograd through every sweep.
 """
 
@@ -38,7 +38,7 @@ def pair_correlation(x, shear, weight, lo, hi, sharp, weighting, statistic):
     step = a[j] - a[i]
     theta = ARCMIN * torch.atan2(torch.linalg.cross(x[i], x[j]).norm(dim=1), (x[i] * x[j]).sum(1))
 
-    def turn(p, q, s):  # of the shear at p to the great circle towards q
+    def turn(p, q, s):  # of the shear at p to the great circle toward q
         east = torch.cos(d[q]) * torch.sin(s)
         north = torch.cos(d[p]) * torch.sin(d[q]) - torch.sin(d[p]) * torch.cos(d[q]) * torch.cos(s)
         return torch.polar(torch.ones_like(s), 2.0 * torch.atan2(north, east))
@@ -60,7 +60,7 @@ def estimate(
 ):  # fmt: skip
     """xi (nbins,) of `fields` (ra, dec, g1, g2, w).
 
-    `fixed` sweeps bring the centres to rest without derivative, then `sweeps` are differentiated.
+    `fixed` sweeps bring the centers to rest without derivative, then `sweeps` are differentiated.
     """
     ra, dec, g1, g2, w = fields
     lo, hi, sharp = bins

@@ -1,4 +1,4 @@
-"""Tables written to disk in every format that a catalogue is read from."""
+"""Tables written to disk in every format that a catalog is read from."""
 
 from pathlib import Path
 

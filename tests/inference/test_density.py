@@ -57,7 +57,7 @@ MIXED = {
 }
 
 
-def test_densities_are_normalised():
+def test_densities_are_normalized():
     for prior in MIXED.values():
         low, high = np.maximum(prior.support[0], -5), np.minimum(prior.support[1], 20)
         mass = integrate.quad(lambda x, p=prior: np.exp(p.log_density(x)), low, high, limit=200)[0]

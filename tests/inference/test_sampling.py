@@ -64,8 +64,8 @@ def on_grid(density, lows, highs, n=241):
     p = np.exp(log_p - log_p.max())
     p /= p.sum()
     mean = np.array([(p * points[..., k]).sum() for k in range(2)])
-    centred = points - mean
-    covariance = np.einsum("ij,ijk,ijl->kl", p, centred, centred)
+    centered = points - mean
+    covariance = np.einsum("ij,ijk,ijl->kl", p, centered, centered)
     sd = np.sqrt(np.diag(covariance))
     return mean, sd, covariance[0, 1] / sd.prod()
 
@@ -244,14 +244,14 @@ def test_an_interrupt_leaves_nothing_behind(unaligned, monkeypatch, tmp_path):
 
 # ---------------------------------------------------------------------- without an emulator
 @pytest.fixture(scope="module")
-def haloes():
+def halos():
     return HaloCatalog.simulate(60.0, 64, mmin=3e11, seed=1)
 
 
-def test_simulated_model_is_the_expectation(haloes):
+def test_simulated_model_is_the_expectation(halos):
     edges = np.geomspace(0.2, 16.0, 8)
     hod = HODModel.preset("mstar10.0")
-    galaxies = [hod.populate(haloes, seed=s) for s in (1, 2)]
+    galaxies = [hod.populate(halos, seed=s) for s in (1, 2)]
     noise = {name: np.full(7, 0.01) for name in ("omega", "eta")}
     model = SimulatedModel([alignment_sums(g, edges=edges) for g in galaxies], hod, noise=noise)
     for mu in ((0.7, -0.3), (-1.0, 1.0), (0.0, 0.0)):
@@ -272,12 +272,12 @@ def test_simulated_model_is_the_expectation(haloes):
         LogPosterior(model, Observation.unaligned(edges), fixed=HODModel.preset("mstar10.5"))
 
 
-def test_posterior_of_the_simulation_over_an_emulators_noise(haloes):
+def test_posterior_of_the_simulation_over_an_emulators_noise(halos):
     edges = np.geomspace(0.2, 16.0, 8)
     emulator = Emulator.untrained("response", edges=edges, seed=2)
     hod = HODModel.preset("mstar10.0")
-    model = SimulatedModel.simulate(haloes, hod, noise=emulator, realisations=2, seed=1)
-    again = SimulatedModel.simulate(haloes, hod, noise=emulator, realisations=2, seed=1)
+    model = SimulatedModel.simulate(halos, hod, noise=emulator, realizations=2, seed=1)
+    again = SimulatedModel.simulate(halos, hod, noise=emulator, realizations=2, seed=1)
     np.testing.assert_array_equal(model.responses, again.responses)
     params = torch.tensor([0.3, 0.2, *model.hod.values()], dtype=torch.float64)
     np.testing.assert_allclose(
@@ -289,7 +289,7 @@ def test_posterior_of_the_simulation_over_an_emulators_noise(haloes):
     found = sample_posterior(density, chains=2, warmup=200, draws=500, seed=1)
     mean, sd, _ = on_grid(density, (-1, -1), (1, 1), n=101)
     agrees(found, mean, sd)
-    assert found.settings["model"]["realisations"] == 2
+    assert found.settings["model"]["realizations"] == 2
 
 
 @pytest.mark.parametrize(
@@ -302,10 +302,10 @@ def test_posterior_of_the_simulation_over_an_emulators_noise(haloes):
         ({"noise": {"wp": [0.1] * 3}}, ValueError, "'wp' is none of"),
     ],
 )
-def test_bad_simulations(haloes, change, error, text):
+def test_bad_simulations(halos, change, error, text):
     hod = HODModel.preset("mstar10.0")
     if "sums" not in change:
-        galaxies = hod.populate(haloes, seed=1)
+        galaxies = hod.populate(halos, seed=1)
         change["sums"] = [alignment_sums(galaxies, edges=[0.5, 2, 6, 16])]
     with pytest.raises(error, match=text):
         SimulatedModel(**{"hod": hod, "noise": {"omega": [0.1] * 3}, **change})
@@ -348,7 +348,7 @@ def test_files_that_are_none(drawn, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError):
         Posterior.read(tmp_path / "none.nc")
     (tmp_path / "text.nc").write_text("text")
-    with pytest.raises(ValueError, match="holds no posterior of pysoftcorr"):
+    with pytest.raises(ValueError, match="holds no posterior written by pysoftcorr"):
         Posterior.read(tmp_path / "text.nc")
     with pytest.raises(ValueError, match="unknown suffix"):
         drawn.write(tmp_path / "p.txt")

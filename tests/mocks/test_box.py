@@ -235,7 +235,7 @@ def test_bits_do_not_depend_on_threads(fresh) -> None:
     assert fresh(code, PYSOFTCORR_THREADS=threads).stdout.strip() == digest()
 
 
-def test_catalogue_brings_axes_hosts_and_box() -> None:
+def test_catalog_brings_axes_hosts_and_box() -> None:
     p, e, _, host = drawn(300, 60.0, 4, clump=0.3)
     galaxies = GalaxyCatalog(p, e, boxsize=60.0, host=host)
     a, b = box_correlations(galaxies), box_correlations(p, e, boxsize=60.0, host=host)
@@ -266,7 +266,7 @@ def test_files(tmp_path: Path) -> None:
         result.write(tmp_path / "r.ecsv", overwrite=True)
         assert BoxCorrelations.read(tmp_path / "r.ecsv") == result
         assert result.to_dict()["npairs"] == result.npairs.tolist()
-    with pytest.raises(ValueError, match=r"written as \.ecsv"):
+    with pytest.raises(ValueError, match=r"unknown suffix; use \.ecsv"):
         result.write(tmp_path / "r.fits")
     with pytest.raises(FileNotFoundError):
         BoxCorrelations.read(tmp_path / "none.ecsv")

@@ -33,8 +33,8 @@ from pysoftcorr.mocks.campaign.run import _Progress
 from pysoftcorr.mocks.design import PARAMETERS
 
 EDGES = np.geomspace(0.3, 9.0, 5)
-POINTS, REALISATIONS, SEED = 24, 2, 3
-SAME = {"points": POINTS, "realisations": REALISATIONS, "seed": SEED, "edges": EDGES}
+POINTS, REALIZATIONS, SEED = 24, 2, 3
+SAME = {"points": POINTS, "realizations": REALIZATIONS, "seed": SEED, "edges": EDGES}
 _FILES = Path(pysoftcorr.__file__).resolve().parents[1]
 
 SCRIPT = """
@@ -42,21 +42,21 @@ import sys
 import numpy as np
 from pysoftcorr.mocks import HaloCatalog, run_campaign
 if __name__ == "__main__":
-    haloes, out, scheduler = sys.argv[1:4]
-    run_campaign(haloes, points=24, realisations=2, seed=3, edges=np.geomspace(0.3, 9.0, 5),
+    halos, out, scheduler = sys.argv[1:4]
+    run_campaign(halos, points=24, realizations=2, seed=3, edges=np.geomspace(0.3, 9.0, 5),
                  out=out, scheduler=scheduler)
 """
 
 
 @pytest.fixture(scope="module")
-def haloes() -> HaloCatalog:
+def halos() -> HaloCatalog:
     return HaloCatalog.simulate(40.0, 32, mmin=3e11, seed=1)
 
 
 @pytest.fixture(scope="module")
-def halo_file(haloes: HaloCatalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("haloes") / "haloes.h5"
-    haloes.write(path)
+def halo_file(halos: HaloCatalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("halos") / "halos.h5"
+    halos.write(path)
     return path
 
 
@@ -122,25 +122,25 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def finished(
-    haloes: HaloCatalog, scheduler: str, tmp_path_factory: pytest.TempPathFactory
+    halos: HaloCatalog, scheduler: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Campaign:
     """A campaign that nothing interrupted, by two workers of a scheduler."""
     out = tmp_path_factory.mktemp("campaign") / "whole.h5"
-    return run_campaign(haloes, **SAME, out=out, scheduler=scheduler)
+    return run_campaign(halos, **SAME, out=out, scheduler=scheduler)
 
 
-def test_rows_are_what_the_parts_give_alone(haloes: HaloCatalog, finished: Campaign) -> None:
+def test_rows_are_what_the_parts_give_alone(halos: HaloCatalog, finished: Campaign) -> None:
     np.testing.assert_array_equal(finished.parameters, training_design(POINTS, seed=SEED))
-    seeds = [row_seeds(SEED, row, REALISATIONS) for row in range(POINTS)]
+    seeds = [row_seeds(SEED, row, REALIZATIONS) for row in range(POINTS)]
     np.testing.assert_array_equal(finished.seed, seeds)
-    assert len(np.unique(finished.seed)) == POINTS * REALISATIONS
+    assert len(np.unique(finished.seed)) == POINTS * REALIZATIONS
     made = 0
     for row in range(0, POINTS, 3):
         model = HODModel(**dict(zip(PARAMETERS, finished.parameters[row], strict=True)))
-        for k in range(REALISATIONS):
+        for k in range(REALIZATIONS):
             if finished.n_central[row, k] + finished.n_satellite[row, k] == 0:
                 continue
-            galaxies = model.populate(haloes, seed=int(seeds[row][k]))
+            galaxies = model.populate(halos, seed=int(seeds[row][k]))
             assert galaxies.central.sum() == finished.n_central[row, k]
             found = box_correlations(galaxies, edges=EDGES)
             mean = expected_correlations(galaxies, model.mu_cen, model.mu_sat, edges=EDGES)
@@ -173,21 +173,21 @@ def test_every_dropped_row_has_its_reason(finished: Campaign) -> None:
     assert 0 < finished.kept.sum() < POINTS
     assert finished.to_dict()["dropped"] == int((~finished.kept).sum())
     assert finished.settings["cosmology"]["name"] == "planck18"
-    assert finished.settings["haloes"]["boxsize"] == 40.0
+    assert finished.settings["halos"]["boxsize"] == 40.0
     assert finished.settings["version"] == pysoftcorr.__version__
 
 
-def test_xi_above_the_limit_and_too_many_galaxies_are_said(haloes: HaloCatalog) -> None:
+def test_xi_above_the_limit_and_too_many_galaxies_are_said(halos: HaloCatalog) -> None:
     from pysoftcorr.mocks.campaign.rows import Plan, measure_row
 
     plan = Plan(1, 2, EDGES, np.array([np.inf, 1e-3, np.inf, np.inf]))
     point = np.array([0.5, 0.5, 11.6, 0.3, 11.6, 12.6, 1.0])
-    record = measure_row(haloes, plan, 5, point)
+    record = measure_row(halos, plan, 5, point)
     assert record["status"].tolist() == [3, 3]
     assert not record["kept"]
     text = record["reason"].item().decode()
     assert re.match(r"xi above the limit in 2 of 2 \(xi = \S+ at 0.702 to 1.64 Mpc/h, above", text)
-    crowded = measure_row(haloes, plan, 5, np.array([0.5, 0.5, 11.6, 0.3, 8.0, 9.0, 1.4]))
+    crowded = measure_row(halos, plan, 5, np.array([0.5, 0.5, 11.6, 0.3, 8.0, 9.0, 1.4]))
     assert crowded["status"].tolist() == [4, 4]
     assert b"too many galaxies in 2 of 2" in crowded["reason"].item()
     assert np.isnan(crowded["measured"]).all()
@@ -216,8 +216,8 @@ def test_kills_at_any_moment_lose_and_double_nothing(
         sizes.append(journal.stat().st_size)
     assert len(sizes) > 1, "it was never killed before it was finished"
     assert sorted(sizes) == sizes  # what was finished stayed
-    haloes = HaloCatalog.read(halo_file)
-    run_campaign(haloes, **SAME, out=out, scheduler=scheduler)
+    halos = HaloCatalog.read(halo_file)
+    run_campaign(halos, **SAME, out=out, scheduler=scheduler)
     assert out.read_bytes() == finished.path.read_bytes()
     assert not journal.exists()
 
@@ -226,7 +226,7 @@ def test_local_processes_make_the_same_file(
     halo_file: Path, finished: Campaign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "local.h5"
-    arguments = ["campaign", halo_file, "--points", POINTS, "--realisations", REALISATIONS]
+    arguments = ["campaign", halo_file, "--points", POINTS, "--realizations", REALIZATIONS]
     arguments += ["--seed", SEED, "--bins", "log:0.3:9:4", "--workers", 1, "--out", out, "--json"]
     with pytest.raises(SystemExit) as left:
         main([str(a) for a in arguments])
@@ -319,16 +319,16 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------------- what is refused
-def _begun(haloes: HaloCatalog, out: Path, scheduler: str) -> None:
+def _begun(halos: HaloCatalog, out: Path, scheduler: str) -> None:
     """A campaign of which the last row is not yet made."""
     from pysoftcorr.mocks.campaign import file as campaign_file
 
-    whole = run_campaign(haloes, **{**SAME, "points": 3}, out=out, scheduler=scheduler)
+    whole = run_campaign(halos, **{**SAME, "points": 3}, out=out, scheduler=scheduler)
     del whole
     settings = campaign_file.read_campaign_settings(out)
     from pysoftcorr.mocks.campaign.rows import record_dtype
 
-    Journal(journal_path(out), settings, record_dtype(REALISATIONS, 4)).close()
+    Journal(journal_path(out), settings, record_dtype(REALIZATIONS, 4)).close()
     out.unlink()
 
 
@@ -338,31 +338,31 @@ def _begun(haloes: HaloCatalog, out: Path, scheduler: str) -> None:
         ({"points": 4}, "points = 4 here and 3 there"),
         ({"seed": 4}, "seed = 4 here and 3 there"),
         ({"sampling": "random"}, 'sampling = "random" here and "sobol" there'),
-        ({"realisations": 3}, "realisations = 3 here and 2 there"),
+        ({"realizations": 3}, "realizations = 3 here and 2 there"),
         ({"modulate": True}, "modulate = true here and false there"),
         ({"edges": np.geomspace(0.3, 8.0, 5)}, "edges = "),
         ({"cosmology": "WMAP9"}, "cosmology: "),
     ],
 )
 def test_other_settings_are_refused_by_name(
-    haloes: HaloCatalog, scheduler: str, tmp_path: Path, change: dict, words: str
+    halos: HaloCatalog, scheduler: str, tmp_path: Path, change: dict, words: str
 ) -> None:
     out = tmp_path / "a.h5"
-    _begun(haloes, out, scheduler)
+    _begun(halos, out, scheduler)
     options = {**SAME, "points": 3, **change}
     before = journal_path(out).read_bytes()
     with pytest.raises(ValueError, match=re.escape(words)):
-        run_campaign(haloes, **options, out=out, scheduler=scheduler)
+        run_campaign(halos, **options, out=out, scheduler=scheduler)
     assert journal_path(out).read_bytes() == before
 
 
-def test_other_haloes_are_refused_and_overwrite_begins_anew(
-    haloes: HaloCatalog, scheduler: str, tmp_path: Path
+def test_other_halos_are_refused_and_overwrite_begins_anew(
+    halos: HaloCatalog, scheduler: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "a.h5"
-    _begun(haloes, out, scheduler)
-    fewer = haloes[haloes.mass > 4e11]
-    with pytest.raises(ValueError, match=r"haloes: number = \d+ here and \d+ there"):
+    _begun(halos, out, scheduler)
+    fewer = halos[halos.mass > 4e11]
+    with pytest.raises(ValueError, match=r"halos: number = \d+ here and \d+ there"):
         run_campaign(fewer, **{**SAME, "points": 3}, out=out, scheduler=scheduler)
     options = {**SAME, "points": 2, "overwrite": True}
     assert len(run_campaign(fewer, **options, out=out, scheduler=scheduler)) == 2
@@ -370,18 +370,18 @@ def test_other_haloes_are_refused_and_overwrite_begins_anew(
         run_campaign(fewer, **{**SAME, "points": 3}, out=out, scheduler=scheduler)
 
 
-def test_a_finished_campaign_is_there_at_once(haloes: HaloCatalog, finished: Campaign) -> None:
+def test_a_finished_campaign_is_there_at_once(halos: HaloCatalog, finished: Campaign) -> None:
     # Nothing listens at this address: nothing is asked of it.
-    again = run_campaign(haloes, **SAME, out=finished.path, scheduler="tcp://127.0.0.1:9")
+    again = run_campaign(halos, **SAME, out=finished.path, scheduler="tcp://127.0.0.1:9")
     np.testing.assert_array_equal(again.xi, finished.xi)
 
 
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        ({"realisations": 0}, ValueError, "realisations = 0: must be at least 1"),
-        ({"realisations": 10**6}, ValueError, "at most 100,000"),
-        ({"realisations": 1.5}, TypeError, "realisations = 1.5"),
+        ({"realizations": 0}, ValueError, "realizations = 0: must be at least 1"),
+        ({"realizations": 10**6}, ValueError, "at most 100,000"),
+        ({"realizations": 1.5}, TypeError, "realizations = 1.5"),
         ({"points": [[1, 2]]}, ValueError, "points has shape .1, 2."),
         ({"points": [[2, 0, 12, 0.2, 12, 13, 1]]}, ValueError, "points, row 0: mu_cen = 2"),
         ({"workers": 0, "scheduler": None}, ValueError, "workers = 0"),
@@ -394,7 +394,7 @@ def test_a_finished_campaign_is_there_at_once(haloes: HaloCatalog, finished: Cam
     ],
 )
 def test_bad_options_are_named(
-    haloes: HaloCatalog,
+    halos: HaloCatalog,
     tmp_path: Path,
     change: dict,
     kind: type[Exception],
@@ -407,26 +407,26 @@ def test_bad_options_are_named(
     options = {**SAME, "points": 2, "scheduler": "tcp://127.0.0.1:9", "out": "a.h5", **change}
     options["out"] = tmp_path / options["out"]
     with pytest.raises(kind, match=words):
-        run_campaign(haloes, **options)
+        run_campaign(halos, **options)
 
 
-def test_haloes_without_a_cosmology_are_asked_for_it(haloes: HaloCatalog, tmp_path: Path) -> None:
-    columns = (haloes.position, haloes.mass, haloes.radius, haloes.concentration, haloes.axis)
-    plain = HaloCatalog(*columns, boxsize=haloes.boxsize)
+def test_halos_without_a_cosmology_are_asked_for_it(halos: HaloCatalog, tmp_path: Path) -> None:
+    columns = (halos.position, halos.mass, halos.radius, halos.concentration, halos.axis)
+    plain = HaloCatalog(*columns, boxsize=halos.boxsize)
     with pytest.raises(ValueError, match="cosmology='planck18'"):
         run_campaign(plain, **SAME, out=tmp_path / "a.h5")
 
 
-def test_not_enough_room_is_said_before_the_work(haloes: HaloCatalog, tmp_path: Path) -> None:
+def test_not_enough_room_is_said_before_the_work(halos: HaloCatalog, tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"the campaign needs .* GB"):
         run_campaign(
-            haloes, points=200_000, realisations=100_000, edges=EDGES, out=tmp_path / "a.h5"
+            halos, points=200_000, realizations=100_000, edges=EDGES, out=tmp_path / "a.h5"
         )
 
 
 # ---------------------------------------------------------------------- ends before its time
 def test_a_scheduler_that_goes_away_is_an_error_and_rows_are_kept(
-    halo_file: Path, haloes: HaloCatalog, finished: Campaign, scheduler: str, tmp_path: Path
+    halo_file: Path, halos: HaloCatalog, finished: Campaign, scheduler: str, tmp_path: Path
 ) -> None:
     process, address = _start_scheduler(tmp_path)
     workers = _start_workers(address, 1, tmp_path)
@@ -444,14 +444,14 @@ def test_a_scheduler_that_goes_away_is_an_error_and_rows_are_kept(
             _end(each)
     assert errors.splitlines()[-1].startswith("ConnectionError: the dask scheduler went away")
     assert journal_path(out).stat().st_size > 2500
-    run_campaign(haloes, **SAME, out=out, scheduler=scheduler)
+    run_campaign(halos, **SAME, out=out, scheduler=scheduler)
     assert out.read_bytes() == finished.path.read_bytes()
 
 
 def test_ctrl_c_ends_within_seconds_and_says_what_is_kept(halo_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "a.h5"
     command = [sys.executable, "-m", "pysoftcorr.cli", "campaign", str(halo_file), "--out"]
-    command += [str(out), "--points", "5000", "--realisations", "2", "--workers", "2"]
+    command += [str(out), "--points", "5000", "--realizations", "2", "--workers", "2"]
     command += ["--bins", "log:0.3:9:4"]
     # A session of its own, so that the signal reaches every process, as a terminal's does.
     campaign = subprocess.Popen(

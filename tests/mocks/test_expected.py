@@ -23,12 +23,12 @@ def galaxies() -> GalaxyCatalog:
     rng = np.random.default_rng(3)
     n, L = 150, 40.0
     mass = 10 ** rng.uniform(12.5, 14.3, n)
-    axis = rng.normal(size=(n, 3)) * [1, 1, 3]  # haloes that point alike
-    haloes = HaloCatalog(
+    axis = rng.normal(size=(n, 3)) * [1, 1, 3]  # halos that point alike
+    halos = HaloCatalog(
         rng.uniform(0, L, (n, 3)), mass, 0.97 * (mass / 1e14) ** (1 / 3), np.full(n, 6.0), axis,
         boxsize=L,
     )  # fmt: skip
-    return HODModel.preset("mstar10.0").populate(haloes, seed=1)
+    return HODModel.preset("mstar10.0").populate(halos, seed=1)
 
 
 def weights(galaxies: GalaxyCatalog) -> np.ndarray:

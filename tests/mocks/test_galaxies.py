@@ -1,4 +1,4 @@
-"""Galaxy catalogues: checks, choice of rows, files."""
+"""Galaxy catalogs: checks, choice of rows, files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pysoftcorr.mocks import GalaxyCatalog, HaloCatalog, HODModel
 @pytest.fixture(scope="module")
 def galaxies() -> GalaxyCatalog:
     rng = np.random.default_rng(2)
-    haloes = HaloCatalog(
+    halos = HaloCatalog(
         rng.uniform(0, 50, (40, 3)), np.full(40, 1e14), np.full(40, 0.97), np.full(40, 6.0),
         rng.normal(size=(40, 3)), boxsize=50.0, cosmology="planck18",
     )  # fmt: skip
-    return HODModel.preset("mstar10.0").populate(haloes, seed=7)
+    return HODModel.preset("mstar10.0").populate(halos, seed=7)
 
 
 def test_what_a_population_says_of_itself(galaxies: GalaxyCatalog) -> None:
@@ -62,13 +62,13 @@ def test_others_can_read_the_files(galaxies: GalaxyCatalog, tmp_path: Path) -> N
 
 
 def test_bad_files_are_named(galaxies: GalaxyCatalog, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"unknown suffix; galaxies are in \.h5"):
+    with pytest.raises(ValueError, match=r"unknown suffix; use \.h5"):
         galaxies.write(tmp_path / "g.txt")
-    with pytest.raises(FileNotFoundError, match="no such galaxy catalogue"):
+    with pytest.raises(FileNotFoundError, match="no such galaxy catalog"):
         GalaxyCatalog.read(tmp_path / "g.h5")
     for name in ("g.h5", "g.fits"):
         (tmp_path / name).write_text("no such thing")
-        with pytest.raises(ValueError, match="holds no galaxies written by pysoftcorr"):
+        with pytest.raises(ValueError, match="holds no galaxy catalog written by pysoftcorr"):
             GalaxyCatalog.read(tmp_path / name)
     galaxies.write(tmp_path / "g.h5", overwrite=True)
     with h5py.File(tmp_path / "g.h5", "a") as file:

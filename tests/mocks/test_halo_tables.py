@@ -15,7 +15,7 @@ N, BOX = 8, 250.0
 
 
 def table(seed=3):
-    """Columns of a table of haloes; rows 2 and 5 are subhaloes."""
+    """Columns of a table of halos; rows 2 and 5 are subhalos."""
     rng = np.random.default_rng(seed)
     mass = np.logspace(11, 14.5, N)
     radius = Cosmology("bolshoi").radius(mass)
@@ -70,20 +70,18 @@ def hosts_of(name):
 
 
 def test_halotools_file(tmp_path):
-    haloes = HaloCatalog.read(halotools_file(tmp_path / "bolplanck.hdf5"))
-    assert len(haloes) == N - 2
-    assert haloes.boxsize == BOX
-    np.testing.assert_array_equal(haloes.mass, hosts_of("halo_mvir"))
-    np.testing.assert_array_equal(haloes.radius, hosts_of("halo_rvir"))
-    np.testing.assert_array_equal(haloes.concentration, hosts_of("halo_nfw_conc"))
-    np.testing.assert_array_equal(haloes.position[:, 1], hosts_of("halo_y"))
+    halos = HaloCatalog.read(halotools_file(tmp_path / "bolplanck.hdf5"))
+    assert len(halos) == N - 2
+    assert halos.boxsize == BOX
+    np.testing.assert_array_equal(halos.mass, hosts_of("halo_mvir"))
+    np.testing.assert_array_equal(halos.radius, hosts_of("halo_rvir"))
+    np.testing.assert_array_equal(halos.concentration, hosts_of("halo_nfw_conc"))
+    np.testing.assert_array_equal(halos.position[:, 1], hosts_of("halo_y"))
     long = np.stack([hosts_of(f"halo_axisA_{c}") for c in "xyz"], axis=1)
-    np.testing.assert_allclose(
-        haloes.axis, long / np.linalg.norm(long, axis=1)[:, None], rtol=1e-14
-    )
-    assert haloes.meta["simname"] == "bolplanck"
-    assert haloes.meta["scheme"] == "halotools"
-    assert haloes.meta["filled"] == {}
+    np.testing.assert_allclose(halos.axis, long / np.linalg.norm(long, axis=1)[:, None], rtol=1e-14)
+    assert halos.meta["simname"] == "bolplanck"
+    assert halos.meta["scheme"] == "halotools"
+    assert halos.meta["filled"] == {}
 
 
 def test_halotools_box_of_three_sides_and_of_a_wrong_one(tmp_path):
@@ -95,17 +93,17 @@ def test_halotools_box_of_three_sides_and_of_a_wrong_one(tmp_path):
 
 
 def test_all_rows_without_choosing_hosts(tmp_path):
-    haloes = HaloCatalog.read(halotools_file(tmp_path / "a.h5"), hosts=False)
-    np.testing.assert_array_equal(haloes.mass, table()["halo_mvir"])
-    assert haloes.meta["hosts"] is False
+    halos = HaloCatalog.read(halotools_file(tmp_path / "a.h5"), hosts=False)
+    np.testing.assert_array_equal(halos.mass, table()["halo_mvir"])
+    assert halos.meta["hosts"] is False
 
 
 def test_concentration_from_the_scale_radius(tmp_path):
     data = table()
     del data["halo_nfw_conc"]
-    haloes = HaloCatalog.read(halotools_file(tmp_path / "a.h5", data))
-    np.testing.assert_allclose(haloes.concentration, 8.0, rtol=1e-14)
-    assert haloes.meta["concentration_from"] == "radius / scale_radius"
+    halos = HaloCatalog.read(halotools_file(tmp_path / "a.h5", data))
+    np.testing.assert_allclose(halos.concentration, 8.0, rtol=1e-14)
+    assert halos.meta["concentration_from"] == "radius / scale_radius"
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -115,14 +113,14 @@ def test_rockstar_list(tmp_path, packed):
     path.write_bytes(gzip.compress(text) if packed else text)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        haloes = HaloCatalog.read(path)
-    assert haloes.boxsize == BOX
-    assert haloes.meta["redshift"] == 1.0
-    assert haloes.meta["simulation_omega_m"] == 0.27
-    assert haloes.meta["simulation_h"] == 0.7
-    np.testing.assert_allclose(haloes.radius, hosts_of("halo_rvir"), rtol=1e-14)
-    np.testing.assert_allclose(haloes.concentration, 8.0, rtol=1e-14)
-    np.testing.assert_array_equal(haloes.mass, hosts_of("halo_mvir"))
+        halos = HaloCatalog.read(path)
+    assert halos.boxsize == BOX
+    assert halos.meta["redshift"] == 1.0
+    assert halos.meta["simulation_omega_m"] == 0.27
+    assert halos.meta["simulation_h"] == 0.7
+    np.testing.assert_allclose(halos.radius, hosts_of("halo_rvir"), rtol=1e-14)
+    np.testing.assert_allclose(halos.concentration, 8.0, rtol=1e-14)
+    np.testing.assert_array_equal(halos.mass, hosts_of("halo_mvir"))
 
 
 def test_consistent_trees_list(tmp_path):
@@ -132,9 +130,9 @@ def test_consistent_trees_list(tmp_path):
     header += "#Full box size = 250.0 Mpc/h\n#Units: Radii in kpc/h (comoving)\n"
     path = tmp_path / "hlist_1.00000.list"
     path.write_text(rockstar_text(header))
-    haloes = HaloCatalog.read(path)
-    assert (len(haloes), haloes.boxsize) == (N - 2, BOX)
-    np.testing.assert_allclose(haloes.radius, hosts_of("halo_rvir"), rtol=1e-14)
+    halos = HaloCatalog.read(path)
+    assert (len(halos), halos.boxsize) == (N - 2, BOX)
+    np.testing.assert_allclose(halos.radius, hosts_of("halo_rvir"), rtol=1e-14)
 
 
 def test_rockstar_list_without_parents_warns(tmp_path):
@@ -189,24 +187,24 @@ def test_any_table_with_a_map(tmp_path, kind):
     elif kind == "table":
         source = Table(other())
     elif kind == "npz":
-        source = tmp_path / "haloes.npz"
+        source = tmp_path / "halos.npz"
         np.savez(source, **other())
     else:
-        source = tmp_path / f"haloes.{kind}"
-        Table(other()).write(source, **({"path": "haloes"} if kind == "hdf5" else {}))
-    haloes = HaloCatalog.from_table(source, columns=MAP, boxsize=BOX)
-    np.testing.assert_allclose(haloes.position[:, 2], hosts_of("halo_z"), rtol=1e-14)
-    np.testing.assert_allclose(haloes.mass, hosts_of("halo_mvir"), rtol=1e-14)
-    np.testing.assert_allclose(haloes.radius, hosts_of("halo_rvir"), rtol=1e-14)
-    assert haloes.meta["hosts"] is True
-    assert haloes.meta["scheme"] is None
+        source = tmp_path / f"halos.{kind}"
+        Table(other()).write(source, **({"path": "halos"} if kind == "hdf5" else {}))
+    halos = HaloCatalog.from_table(source, columns=MAP, boxsize=BOX)
+    np.testing.assert_allclose(halos.position[:, 2], hosts_of("halo_z"), rtol=1e-14)
+    np.testing.assert_allclose(halos.mass, hosts_of("halo_mvir"), rtol=1e-14)
+    np.testing.assert_allclose(halos.radius, hosts_of("halo_rvir"), rtol=1e-14)
+    assert halos.meta["hosts"] is True
+    assert halos.meta["scheme"] is None
 
 
 def test_missing_radius_and_concentration_are_filled_and_told():
     columns = {k: v for k, v in MAP.items() if k not in ("radius", "concentration")}
     world = Cosmology("WMAP9")
     with pytest.warns(UserWarning, match=r"radius: .*'200m', WMAP9 at z = 0.5.*'duffy08'"):
-        haloes = HaloCatalog.from_table(
+        halos = HaloCatalog.from_table(
             other(),
             columns=columns,
             boxsize=BOX,
@@ -216,15 +214,15 @@ def test_missing_radius_and_concentration_are_filled_and_told():
             redshift=0.5,
         )
     at = {"redshift": 0.5, "mdef": "200m"}
-    np.testing.assert_allclose(haloes.radius, world.radius(haloes.mass, **at), rtol=1e-14)
+    np.testing.assert_allclose(halos.radius, world.radius(halos.mass, **at), rtol=1e-14)
     # Comoving: 200 times the mean density of today within it.
-    density = haloes.mass / (4 / 3 * np.pi * haloes.radius**3)
+    density = halos.mass / (4 / 3 * np.pi * halos.radius**3)
     np.testing.assert_allclose(density, 200 * world.mean_density, rtol=1e-3)
     np.testing.assert_allclose(
-        haloes.concentration, world.concentration(haloes.mass, model="duffy08", **at), rtol=1e-6
+        halos.concentration, world.concentration(halos.mass, model="duffy08", **at), rtol=1e-6
     )
-    assert set(haloes.meta["filled"]) == {"radius", "concentration"}
-    assert haloes.cosmology["name"] == "WMAP9"
+    assert set(halos.meta["filled"]) == {"radius", "concentration"}
+    assert halos.cosmology["name"] == "WMAP9"
 
 
 def test_axes_at_random_only_when_asked_with_a_seed():
@@ -306,8 +304,8 @@ def test_text_where_numbers_belong():
 
 def test_wrap_when_asked():
     source = with_value("px", 4, 2.6e5)
-    haloes = HaloCatalog.from_table(source, columns=MAP, boxsize=BOX, wrap=True)
-    assert haloes.position[3, 0] == pytest.approx(10.0)  # row 2 is a subhalo
+    halos = HaloCatalog.from_table(source, columns=MAP, boxsize=BOX, wrap=True)
+    assert halos.position[3, 0] == pytest.approx(10.0)  # row 2 is a subhalo
 
 
 def test_missing_file(tmp_path):
@@ -319,7 +317,7 @@ def test_a_halo_file_of_another_column_set(tmp_path):
     data = {k.replace("halo_m", "halo_other_m"): v for k, v in table().items()}
     with pytest.raises(ValueError, match="pass columns="):
         HaloCatalog.read(halotools_file(tmp_path / "a.h5", data))
-    haloes = HaloCatalog.read(
+    halos = HaloCatalog.read(
         tmp_path / "a.h5",
         columns={
             "x": "halo_x",
@@ -332,5 +330,5 @@ def test_a_halo_file_of_another_column_set(tmp_path):
             "parent": "halo_upid",
         },
     )
-    assert haloes.boxsize == BOX
-    np.testing.assert_allclose(haloes.concentration, 8.0, rtol=1e-14)
+    assert halos.boxsize == BOX
+    np.testing.assert_allclose(halos.concentration, 8.0, rtol=1e-14)

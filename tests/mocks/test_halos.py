@@ -26,41 +26,41 @@ def made(boxsize=50.0, drop=(), meta=None, cosmology=None, wrap=False, **changed
     return HaloCatalog(**given, boxsize=boxsize, meta=meta, cosmology=cosmology, wrap=wrap)
 
 
-def test_columns_are_kept_and_axes_normalised():
+def test_columns_are_kept_and_axes_normalized():
     given = columns()
-    haloes = made()
-    assert len(haloes) == 6
-    np.testing.assert_array_equal(haloes.position, given["position"])
-    np.testing.assert_array_equal(haloes.mass, given["mass"])
-    np.testing.assert_allclose(np.linalg.norm(haloes.axis, axis=1), 1, rtol=1e-15)
-    np.testing.assert_allclose(np.cross(haloes.axis, given["axis"]), 0, atol=1e-15)
+    halos = made()
+    assert len(halos) == 6
+    np.testing.assert_array_equal(halos.position, given["position"])
+    np.testing.assert_array_equal(halos.mass, given["mass"])
+    np.testing.assert_allclose(np.linalg.norm(halos.axis, axis=1), 1, rtol=1e-15)
+    np.testing.assert_allclose(np.cross(halos.axis, given["axis"]), 0, atol=1e-15)
     for name in ("position", "axis", "mass", "radius", "concentration"):
-        array = getattr(haloes, name)
+        array = getattr(halos, name)
         assert array.dtype == np.float64
         assert array.flags.c_contiguous
     given["position"][0] = -1
-    assert haloes.position[0, 0] >= 0  # a copy
+    assert halos.position[0, 0] >= 0  # a copy
 
 
 def test_selection_keeps_rows_together():
-    haloes = made(meta={"note": 1}, cosmology="planck18")
-    heavy = haloes[haloes.mass > 1e13]
-    assert len(heavy) == np.count_nonzero(haloes.mass > 1e13)
-    np.testing.assert_array_equal(heavy.axis, haloes.axis[haloes.mass > 1e13])
+    halos = made(meta={"note": 1}, cosmology="planck18")
+    heavy = halos[halos.mass > 1e13]
+    assert len(heavy) == np.count_nonzero(halos.mass > 1e13)
+    np.testing.assert_array_equal(heavy.axis, halos.axis[halos.mass > 1e13])
     assert heavy.boxsize == 50
     assert heavy.meta == {"note": 1}
     assert heavy.cosmology == "planck18"
-    assert haloes[2].mass.tolist() == [haloes.mass[2]]
-    assert haloes[[3, 1]].radius.tolist() == haloes.radius[[3, 1]].tolist()
+    assert halos[2].mass.tolist() == [halos.mass[2]]
+    assert halos[[3, 1]].radius.tolist() == halos.radius[[3, 1]].tolist()
     with pytest.raises(ValueError, match="empty"):
-        haloes[haloes.mass > 1e16]
+        halos[halos.mass > 1e16]
 
 
 def test_summary_and_repr():
     text = made(meta={"seed": 7}, cosmology={"name": "planck18"}).summary()
-    for part in ("6 host haloes", "50 Mpc/h", "1e+12 to 1e+14", "planck18", "seed"):
+    for part in ("6 host halos", "50 Mpc/h", "1e+12 to 1e+14", "planck18", "seed"):
         assert part in text
-    assert "6 haloes" in repr(made())
+    assert "6 halos" in repr(made())
 
 
 def bad_row(name, row, value):
@@ -79,7 +79,7 @@ def bad_row(name, row, value):
         (bad_row("radius", 0, 0.0), r"radius must be above 0.*row 0"),
         (bad_row("axis", 4, 0.0), r"axis has no direction.*row 4.*axes='random'"),
         (bad_row("position", (1, 2), 50.0), r"z is outside \[0, 50\) Mpc/h in row 1 \(50\)"),
-        ({"position": columns()["position"] - 25}, r"centred on 0\? Pass wrap=True"),
+        ({"position": columns()["position"] - 25}, r"centered on 0\? Pass wrap=True"),
         ({"position": columns()["position"] * 1000}, r"kpc/h"),
         ({"position": columns()["position"] * 1.45}, r"Mpc, not Mpc/h"),
         ({"mass": np.log10(columns()["mass"])}, r"log10\(M\)"),
@@ -117,30 +117,30 @@ def test_wrong_kinds_are_refused(changed, said):
 
 def test_wrap_moves_by_whole_boxes_only_if_asked():
     moved = columns()["position"] + np.array([50.0, -100.0, 0.0])
-    haloes = made(position=moved, wrap=True)
-    np.testing.assert_allclose(haloes.position, columns()["position"], atol=1e-12)
+    halos = made(position=moved, wrap=True)
+    np.testing.assert_allclose(halos.position, columns()["position"], atol=1e-12)
     tiny = columns()["position"]
     tiny[0] = -1e-18  # plus 50 this rounds to 50, which is outside
     assert made(position=tiny, wrap=True).position[0].tolist() == [0, 0, 0]
 
 
-def test_write_and_read_give_an_equal_catalogue(tmp_path):
-    haloes = made(meta={"seed": 3, "list": [1, 2]}, cosmology={"name": "a", "h": 0.7})
-    path = tmp_path / "haloes.h5"
-    haloes.write(path)
+def test_write_and_read_give_an_equal_catalog(tmp_path):
+    halos = made(meta={"seed": 3, "list": [1, 2]}, cosmology={"name": "a", "h": 0.7})
+    path = tmp_path / "halos.h5"
+    halos.write(path)
     again = HaloCatalog.read(path)
-    assert again == haloes
+    assert again == halos
     assert again.meta == {"seed": 3, "list": [1, 2]}
     assert again != made()
     with pytest.raises(FileExistsError, match="overwrite=True"):
-        haloes.write(path)
+        halos.write(path)
     made().write(path, overwrite=True)
     assert HaloCatalog.read(path) == made()
-    assert [p.name for p in tmp_path.iterdir()] == ["haloes.h5"]
+    assert [p.name for p in tmp_path.iterdir()] == ["halos.h5"]
 
 
 def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "haloes.h5"
+    path = tmp_path / "halos.h5"
     made().write(path)
     before = path.read_bytes()
 
@@ -151,21 +151,21 @@ def test_write_is_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space"):
         made().write(path, overwrite=True)
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["haloes.h5"]
+    assert [p.name for p in tmp_path.iterdir()] == ["halos.h5"]
 
 
 def test_bad_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"use \.h5 or \.hdf5"):
-        made().write(tmp_path / "haloes.fits")
-    with pytest.raises(FileNotFoundError, match="no such halo catalogue"):
+        made().write(tmp_path / "halos.fits")
+    with pytest.raises(FileNotFoundError, match="no such halo catalog"):
         HaloCatalog.read(tmp_path / "none.h5")
-    path = tmp_path / "haloes.h5"
+    path = tmp_path / "halos.h5"
     made().write(path)
     with pytest.raises(ValueError, match="as it is, without boxsize"):
         HaloCatalog.read(path, boxsize=3)
     with h5py.File(path, "r+") as file:
         del file["mass"]
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="is damaged"):
         HaloCatalog.read(path)
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 99
@@ -174,7 +174,7 @@ def test_bad_files_are_refused(tmp_path):
 
 
 def test_record_is_json(tmp_path):
-    path = tmp_path / "haloes.hdf5"
+    path = tmp_path / "halos.hdf5"
     made(meta={"a": (1, 2)}).write(path)
     with h5py.File(path) as file:
         assert json.loads(file.attrs["meta"]) == {"a": [1, 2]}

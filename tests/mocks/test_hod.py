@@ -15,7 +15,7 @@ from pysoftcorr.mocks.satellites import nfw_radius, poisson_quantile
 BASE = {"logMmin": 12.0, "sigma_logM": 0.3, "logM0": 12.2, "logM1": 13.0, "alpha": 1.0}
 
 
-def make_haloes(n: int, *, mass: float | None = None, seed: int = 0, L: float = 100.0):
+def make_halos(n: int, *, mass: float | None = None, seed: int = 0, L: float = 100.0):
     rng = np.random.default_rng(seed)
     m = 10 ** rng.uniform(11, 14.5, n) if mass is None else np.full(n, mass)
     return HaloCatalog(
@@ -46,9 +46,9 @@ def test_means_against_the_formulas() -> None:
 @pytest.mark.parametrize("modulate", [False, True])
 def test_numbers_of_galaxies(modulate: bool) -> None:
     mass = 10**12.3
-    haloes = make_haloes(60_000, mass=mass)
+    halos = make_halos(60_000, mass=mass)
     model = HODModel(**{**BASE, "logM0": 12.0, "logM1": 12.1}, modulate=modulate)
-    galaxies = model.populate(haloes, seed=5)
+    galaxies = model.populate(halos, seed=5)
     p, mean = model.mean_ncen(mass), model.mean_nsat(mass)
     n_cen = galaxies.central.sum()
     assert abs(n_cen - 60_000 * p) < 4 * np.sqrt(60_000 * p * (1 - p))
@@ -93,16 +93,16 @@ def test_nfw_radius_inverts_the_profile() -> None:
     assert nfw_radius(0.0, 5.0) == 0.0
 
 
-def test_satellites_follow_nfw_and_surround_the_centre() -> None:
-    haloes = make_haloes(200, mass=1e14)
-    galaxies = HODModel(**{**BASE, "logM1": 12.0}).populate(haloes, seed=1)
+def test_satellites_follow_nfw_and_surround_the_center() -> None:
+    halos = make_halos(200, mass=1e14)
+    galaxies = HODModel(**{**BASE, "logM1": 12.0}).populate(halos, seed=1)
     sat = galaxies[~galaxies.central]
-    d = sat.position - haloes.position[sat.host]
+    d = sat.position - halos.position[sat.host]
     d -= 100 * np.round(d / 100)
     r = np.linalg.norm(d, axis=1)
-    c = haloes.concentration[sat.host]
+    c = halos.concentration[sat.host]
     m = lambda y: np.log1p(y) - y / (1 + y)  # noqa: E731
-    x = r / haloes.radius[sat.host]
+    x = r / halos.radius[sat.host]
     np.testing.assert_allclose(sat.scaled_radius, x, rtol=1e-9)
     assert stats.kstest(m(c * x) / m(c), "uniform").pvalue > 1e-3
     direction = d / r[:, None]
@@ -114,14 +114,14 @@ def test_satellites_follow_nfw_and_surround_the_centre() -> None:
     assert (galaxies.position < 100).all()
 
 
-def test_centrals_sit_at_the_centre_and_point_along_the_halo() -> None:
-    haloes = make_haloes(500)
-    galaxies = HODModel(**BASE, mu_cen=1.0, mu_sat=-1.0).populate(haloes, seed=1)
+def test_centrals_sit_at_the_center_and_point_along_the_halo() -> None:
+    halos = make_halos(500)
+    galaxies = HODModel(**BASE, mu_cen=1.0, mu_sat=-1.0).populate(halos, seed=1)
     cen, sat = galaxies[galaxies.central], galaxies[~galaxies.central]
     assert len(cen) > 50
     assert len(sat) > 50
-    np.testing.assert_array_equal(cen.position, haloes.position[cen.host])
-    along = np.abs(np.einsum("ij,ij->i", cen.axis, haloes.axis[cen.host]))
+    np.testing.assert_array_equal(cen.position, halos.position[cen.host])
+    along = np.abs(np.einsum("ij,ij->i", cen.axis, halos.axis[cen.host]))
     np.testing.assert_allclose(along, 1, atol=1e-14)
     across = np.einsum("ij,ij->i", sat.axis, sat.reference)
     np.testing.assert_allclose(across, 0, atol=1e-14)
@@ -132,10 +132,10 @@ def identity(galaxies) -> dict:
 
 
 def test_a_parameter_changes_only_what_depends_on_it() -> None:
-    haloes = make_haloes(2000)
+    halos = make_halos(2000)
     model = HODModel(**BASE, mu_cen=0.6, mu_sat=0.3)
-    base = model.populate(haloes, seed=9)
-    fewer = model.populate(haloes, seed=9, logM1=13.4)
+    base = model.populate(halos, seed=9)
+    fewer = model.populate(halos, seed=9, logM1=13.4)
     assert len(fewer) < len(base)
     np.testing.assert_array_equal(fewer.host[fewer.central], base.host[base.central])
     at = identity(base)
@@ -143,19 +143,19 @@ def test_a_parameter_changes_only_what_depends_on_it() -> None:
     np.testing.assert_array_equal(fewer.position, base.position[rows])
     np.testing.assert_array_equal(fewer.axis, base.axis[rows])
 
-    rarer = model.populate(haloes, seed=9, logMmin=12.5)
+    rarer = model.populate(halos, seed=9, logMmin=12.5)
     assert set(rarer.host[rarer.central]) < set(base.host[base.central])
     np.testing.assert_array_equal(rarer.position[~rarer.central], base.position[~base.central])
     np.testing.assert_array_equal(rarer.axis[~rarer.central], base.axis[~base.central])
 
-    turned = model.populate(haloes, seed=9, mu_cen=0.2)
+    turned = model.populate(halos, seed=9, mu_cen=0.2)
     np.testing.assert_array_equal(turned.position, base.position)
     np.testing.assert_array_equal(turned.axis[~turned.central], base.axis[~base.central])
     assert (turned.axis[turned.central] != base.axis[base.central]).any(axis=1).all()
 
-    other = model.populate(haloes, seed=10)
+    other = model.populate(halos, seed=10)
     assert len(other) != len(base) or not np.array_equal(other.position, base.position)
-    assert model.populate(haloes, seed=9) == base
+    assert model.populate(halos, seed=9) == base
 
 
 def test_uniform_numbers_are_uniform_and_independent() -> None:
@@ -174,9 +174,9 @@ def test_uniform_numbers_are_uniform_and_independent() -> None:
 
 
 def test_strength_by_radius_of_satellites() -> None:
-    haloes = make_haloes(300, mass=1e14)
+    halos = make_halos(300, mass=1e14)
     model = HODModel(**{**BASE, "logM1": 12.0}, mu_sat=0.9, gamma=1.0)
-    galaxies = model.populate(haloes, seed=1)
+    galaxies = model.populate(halos, seed=1)
     sat = galaxies[~galaxies.central]
     cos2 = np.einsum("ij,ij->i", sat.axis, sat.reference) ** 2
     from pysoftcorr.mocks.alignment import mean_cos2
@@ -189,22 +189,22 @@ def test_strength_by_radius_of_satellites() -> None:
 
 
 def test_no_galaxies_is_an_error() -> None:
-    haloes = make_haloes(50, mass=1e11)
-    with pytest.raises(ValueError, match=r"makes no galaxies in 50 haloes .*lower logMmin = 15"):
-        HODModel(**{**BASE, "logMmin": 15.0}).populate(haloes, seed=1)
+    halos = make_halos(50, mass=1e11)
+    with pytest.raises(ValueError, match=r"makes no galaxies in 50 halos .*lower logMmin = 15"):
+        HODModel(**{**BASE, "logMmin": 15.0}).populate(halos, seed=1)
     with pytest.raises(ValueError, match=r"about .* satellites, more than"):
-        HODModel(**{**BASE, "logM0": 1.0, "logM1": 2.0}).populate(haloes, seed=1)
+        HODModel(**{**BASE, "logM0": 1.0, "logM1": 2.0}).populate(halos, seed=1)
 
 
 def columns(**changes) -> SimpleNamespace:
-    h = make_haloes(20)
+    h = make_halos(20)
     parts = {
         k: getattr(h, k).copy() for k in ("position", "mass", "radius", "concentration", "axis")
     }
     return SimpleNamespace(**{**parts, "boxsize": 100.0, **changes})
 
 
-def test_bad_haloes_are_named() -> None:
+def test_bad_halos_are_named() -> None:
     model = HODModel(**BASE)
     with pytest.raises(ValueError, match=r"log10\(M\)"):
         model.populate(columns(mass=np.full(20, 12.5)), seed=1)

@@ -30,7 +30,7 @@ PLANCK = Cosmology("planck18")
 
 
 @pytest.fixture(scope="module")
-def haloes():
+def halos():
     return HaloCatalog.simulate(150.0, 64, mmin=3e11, seed=11)
 
 
@@ -43,19 +43,19 @@ def number_density(low, high, model="tinker08"):
     return value
 
 
-def test_mass_function_within_poisson_errors(haloes):
+def test_mass_function_within_poisson_errors(halos):
     edges = 3e11 * 10 ** np.array([0, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 1.2, 1.5, 1.9, 2.4])
     expected = np.array([number_density(a, b) * 150.0**3 for a, b in itertools.pairwise(edges)])
-    found = np.histogram(haloes.mass, edges)[0]
+    found = np.histogram(halos.mass, edges)[0]
     assert expected.min() > 50
     chi2 = np.sum((found - expected) ** 2 / expected)
     assert 1e-3 < stats.chi2.sf(chi2, len(expected)) < 0.999
     # The rare end, together.
     above = number_density(edges[-1], 1e16) * 150.0**3
-    assert abs(np.count_nonzero(haloes.mass > edges[-1]) - above) < 4 * np.sqrt(above)
+    assert abs(np.count_nonzero(halos.mass > edges[-1]) - above) < 4 * np.sqrt(above)
 
 
-def test_number_of_haloes_is_poisson():
+def test_number_of_halos_is_poisson():
     abundance = Abundance(PLANCK, mmin=1e13, mmax=1e15)
     assert abundance.density == pytest.approx(number_density(1e13, 1e15), rel=1e-4)
     assert abundance.above(np.array([1e14]))[0] == pytest.approx(
@@ -72,19 +72,19 @@ def test_number_of_haloes_is_poisson():
 
 
 # ---------------------------------------------------------------------- bias
-def measured_bias(haloes, mesh, k_max=0.08):
+def measured_bias(halos, mesh, k_max=0.08):
     """P_hm / P_mm with the evolved matter of the same modes, and its error from k bins."""
-    meta = haloes.meta
+    meta = halos.meta
     matter = LPTField.draw(
-        haloes.boxsize, mesh, PLANCK, meta["redshift"], stream(meta["seed"], "density field")
+        halos.boxsize, mesh, PLANCK, meta["redshift"], stream(meta["seed"], "density field")
     )
     dark = fft.rfftn(matter.density())
-    light = fft.rfftn(cloud_in_cell(haloes.position, haloes.boxsize, mesh))
+    light = fft.rfftn(cloud_in_cell(halos.position, halos.boxsize, mesh))
     whole, half = np.fft.fftfreq(mesh) * mesh, np.arange(mesh // 2 + 1)
     k = np.sqrt(whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half**2)
-    k *= 2 * np.pi / haloes.boxsize
+    k *= 2 * np.pi / halos.boxsize
     # Modes of the plane kz = 0 come twice, at k and -k; what is wanted is a ratio.
-    group = np.digitize(k.ravel(), np.linspace(0.5 * 2 * np.pi / haloes.boxsize, k_max, 9))
+    group = np.digitize(k.ravel(), np.linspace(0.5 * 2 * np.pi / halos.boxsize, k_max, 9))
     cross = np.bincount(group, (light * dark.conj()).real.ravel())[1:9]
     auto = np.bincount(group, (np.abs(dark) ** 2).ravel())[1:9]
     bias = cross.sum() / auto.sum()
@@ -136,7 +136,7 @@ def test_slowest_collapse_is_the_smallest_eigenvalue():
     assert abs(axes[1] @ rotation[:, 0]) == pytest.approx(1)
 
 
-def test_haloes_of_a_filament_point_along_it():
+def test_halos_of_a_filament_point_along_it():
     # delta = cos x + cos y: matter falls in along x and y, and stays along z.
     phase = np.arange(32) * (2 * np.pi / 32)
     grid = 0.5 * (np.cos(phase)[:, None, None] + np.cos(phase)[None, :, None]) + np.zeros((32,) * 3)
@@ -158,10 +158,10 @@ def test_axes_scatter_about_the_tides_as_asked():
         np.testing.assert_array_equal(made.position, tidal.position)
 
 
-def test_axes_are_isotropic(haloes):
+def test_axes_are_isotropic(halos):
     # Tides are coherent over some 10 Mpc/h: about 3000 independent places, and 4/45 the
     # variance of a squared component.
-    moments = haloes.axis.T @ haloes.axis / len(haloes)
+    moments = halos.axis.T @ halos.axis / len(halos)
     assert np.abs(moments - np.eye(3) / 3).max() < 4 * np.sqrt(4 / 45 / 3000)
 
 
@@ -176,13 +176,13 @@ def test_smoothing_scales_cover_every_row_once():
     assert (seen == 1).all()
 
 
-def inside_heavier(haloes):
-    """By brute force: haloes whose centre lies within the radius of a heavier one."""
-    found = np.zeros(len(haloes), dtype=bool)
-    for i in range(len(haloes)):
-        gap = haloes.position[i + 1 :] - haloes.position[i]
-        gap -= haloes.boxsize * np.rint(gap / haloes.boxsize)
-        found[i + 1 :] |= np.sum(gap**2, axis=1) <= haloes.radius[i] ** 2
+def inside_heavier(halos):
+    """By brute force: halos whose center lies within the radius of a heavier one."""
+    found = np.zeros(len(halos), dtype=bool)
+    for i in range(len(halos)):
+        gap = halos.position[i + 1 :] - halos.position[i]
+        gap -= halos.boxsize * np.rint(gap / halos.boxsize)
+        found[i + 1 :] |= np.sum(gap**2, axis=1) <= halos.radius[i] ** 2
     return found
 
 
@@ -215,7 +215,7 @@ def test_too_few_spare_places_are_told(monkeypatch):
     assert made.meta["overlapping"] == inside_heavier(made).sum() > 0
 
 
-def test_spare_places_go_to_haloes_of_their_group():
+def test_spare_places_go_to_halos_of_their_group():
     rng = np.random.default_rng(3)
     radius = np.sort(rng.lognormal(0, 0.7, 3000))[::-1]
     excess = 0.5 * radius
@@ -235,33 +235,33 @@ def test_exclusion_reaches_across_the_faces():
     assert covered(position, radius, position, rows, 10.0).tolist() == [False, True, False]
 
 
-def test_haloes_cluster_and_heavy_ones_more(haloes):
+def test_halos_cluster_and_heavy_ones_more(halos):
     def pairs(chosen):
         tree = cKDTree(chosen.position, boxsize=chosen.boxsize)
         random = len(chosen) ** 2 * 4 / 3 * np.pi * (8**3 - 4**3) / chosen.boxsize**3
         return np.diff(tree.count_neighbors(tree, [4, 8]))[0] / random - 1
 
-    light, heavy = pairs(haloes[haloes.mass < 1e12]), pairs(haloes[haloes.mass > 1e13])
+    light, heavy = pairs(halos[halos.mass < 1e12]), pairs(halos[halos.mass > 1e13])
     assert 0.2 < light < 1.5
     assert heavy > 1.5 * light
 
 
 # ---------------------------------------------------------------------- the rest of a halo
-def test_radii_and_concentrations(haloes):
-    np.testing.assert_allclose(haloes.radius, PLANCK.radius(haloes.mass), rtol=1e-12)
-    offset = np.log10(haloes.concentration / PLANCK.concentration(haloes.mass))
-    assert offset.mean() == pytest.approx(0, abs=4 * 0.16 / np.sqrt(len(haloes)))
-    assert offset.std() == pytest.approx(0.16, rel=4 / np.sqrt(2 * len(haloes)))
-    assert haloes.position.min() >= 0
-    assert haloes.position.max() < 150
+def test_radii_and_concentrations(halos):
+    np.testing.assert_allclose(halos.radius, PLANCK.radius(halos.mass), rtol=1e-12)
+    offset = np.log10(halos.concentration / PLANCK.concentration(halos.mass))
+    assert offset.mean() == pytest.approx(0, abs=4 * 0.16 / np.sqrt(len(halos)))
+    assert offset.std() == pytest.approx(0.16, rel=4 / np.sqrt(2 * len(halos)))
+    assert halos.position.min() >= 0
+    assert halos.position.max() < 150
 
 
-def test_record(haloes, tmp_path):
-    meta = haloes.meta
+def test_record(halos, tmp_path):
+    meta = halos.meta
     assert (meta["seed"], meta["mesh"], meta["mmin"], meta["mdef"]) == (11, 64, 3e11, "vir")
-    assert Cosmology(haloes.cosmology).to_dict() == PLANCK.to_dict()
-    haloes.write(tmp_path / "haloes.h5")
-    assert HaloCatalog.read(tmp_path / "haloes.h5") == haloes
+    assert Cosmology(halos.cosmology).to_dict() == PLANCK.to_dict()
+    halos.write(tmp_path / "halos.h5")
+    assert HaloCatalog.read(tmp_path / "halos.h5") == halos
 
 
 def test_seed_decides_everything():

@@ -45,12 +45,12 @@ def correlation(name="rho1", bins=None, **more):
     return Correlation(name=name, bins=bins, **(columns | more))
 
 
-def clustered(ra, dec, centres, memberships):
-    """A clustering of given centres and memberships."""
-    xyz = Catalog(ra=centres[0], dec=centres[1]).xyz
+def clustered(ra, dec, centers, memberships):
+    """A clustering of given centers and memberships."""
+    xyz = Catalog(ra=centers[0], dec=centers[1]).xyz
     fit = Clustering(
         options=SoftClustering(n_clusters=len(xyz), seed=1),
-        centres=xyz,
+        centers=xyz,
         memberships=np.asarray(memberships),
         objective=np.ones(1),
         change=np.zeros(1),
@@ -62,8 +62,8 @@ def clustered(ra, dec, centres, memberships):
 def random_clustering(n=40, c=5):
     ra, dec = RNG.uniform(359.5, 360.5, n) % 360, RNG.uniform(-0.5, 0.5, n)
     share = RNG.random((n, c)) ** 4
-    centres = RNG.uniform(359.6, 360.4, c) % 360, RNG.uniform(-0.4, 0.4, c)
-    return clustered(ra, dec, centres, share / share.sum(axis=1, keepdims=True))
+    centers = RNG.uniform(359.6, 360.4, c) % 360, RNG.uniform(-0.4, 0.4, c)
+    return clustered(ra, dec, centers, share / share.sum(axis=1, keepdims=True))
 
 
 def heights(container):
@@ -133,15 +133,15 @@ def test_a_panel_for_every_statistic():
     assert pair.legends
 
 
-def test_centres_over_objects_across_ra_zero_east_to_the_left():
+def test_centers_over_objects_across_ra_zero_east_to_the_left():
     catalog, fit = random_clustering()
-    ax = plots.plot_centres(catalog, fit)
+    ax = plots.plot_centers(catalog, fit)
     left, right = ax.get_xlim()
     assert left > right
     assert abs(left - right) < 1.5  # in one piece, not round the sky
-    objects, centres = (np.asarray(c.get_offsets()) for c in ax.collections)
+    objects, centers = (np.asarray(c.get_offsets()) for c in ax.collections)
     np.testing.assert_allclose(np.mod(objects[:, 0], 360), catalog.ra)
-    np.testing.assert_allclose(centres[:, 1], fit.dec)
+    np.testing.assert_allclose(centers[:, 1], fit.dec)
     assert np.all((objects[:, 0] < left) & (objects[:, 0] > right))
 
 
@@ -200,8 +200,8 @@ def test_shapes_need_ellipticities_of_the_right_number():
 def toy():
     """Two objects 10 arcmin apart at the edge of a bin; the second may go nearer or farther."""
     ra = np.array([0.0, 10.0]) / 60
-    centres = np.array([0.0, 8.0, 13.0]) / 60
-    return clustered(ra, np.zeros(2), (centres, np.zeros(3)), [[1.0, 0.0, 0.0], [0.0, 0.7, 0.3]])
+    centers = np.array([0.0, 8.0, 13.0]) / 60
+    return clustered(ra, np.zeros(2), (centers, np.zeros(3)), [[1.0, 0.0, 0.0], [0.0, 0.7, 0.3]])
 
 
 def test_probabilities_of_the_bins_by_hand():

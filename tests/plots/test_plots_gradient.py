@@ -37,7 +37,7 @@ def test_bin_weights_follow_eqs_22_and_23():
     axes = np.reshape(plots.plot_bin_weights(BINS).axes, (2, len(MULTIPLES)))
     for column, multiple in enumerate(MULTIPLES):
         for row in range(2):
-            # The grey edges come first.
+            # The gray edges come first.
             drawn = [line for line in curves(axes[row, column]) if len(line.get_xdata()) > 2]
             assert len(drawn) == BINS.nbins
             for line, (a, b) in zip(drawn, [(0, 30), (30, 60)], strict=True):
@@ -96,7 +96,7 @@ def test_arrows_point_along_the_gradient_on_the_sky(three):
     ra, dec = np.zeros((2, 3)), np.zeros((2, 3))
     ra[0, 0] = 6e-3  # per degree of right ascension, which is half a degree on the sky here
     dec[0, 1], dec[1, 2] = -3e-3, 1e-3
-    figure = plots.plot_gradient_arrows(three, ra, dec, BINS, centres=([10.2], [60.1]))
+    figure = plots.plot_gradient_arrows(three, ra, dec, BINS, centers=([10.2], [60.1]))
     drawn = [next(c for c in ax.collections if isinstance(c, Quiver)) for ax in figure.axes[:2]]
     columns = drawn[0].U, drawn[0].V, drawn[0].get_array()
     where = map(tuple, drawn[0].get_offsets().round(9).tolist())

@@ -31,13 +31,13 @@ def _close():
 
 
 @pytest.fixture(scope="module")
-def haloes():
+def halos():
     return HaloCatalog.simulate(100.0, 64, mmin=3e11, seed=5)
 
 
 @pytest.fixture(scope="module")
-def galaxies(haloes):
-    return HODModel.preset("mstar10.0", mu_sat=0.6).populate(haloes, seed=2)
+def galaxies(halos):
+    return HODModel.preset("mstar10.0", mu_sat=0.6).populate(halos, seed=2)
 
 
 @pytest.fixture
@@ -61,10 +61,10 @@ def whiskers(ax):
 
 
 # ---------------------------------------------------------------------- mass function and bias
-def test_mass_function_counts_every_halo_and_follows_theory(haloes):
-    table = mass_function(haloes)
-    assert table.count.sum() == len(haloes)
-    np.testing.assert_array_equal(table.count, np.histogram(haloes.mass, table.edges)[0])
+def test_mass_function_counts_every_halo_and_follows_theory(halos):
+    table = mass_function(halos)
+    assert table.count.sum() == len(halos)
+    np.testing.assert_array_equal(table.count, np.histogram(halos.mass, table.edges)[0])
     width = np.diff(np.log10(table.edges))
     np.testing.assert_allclose(table.density * width * 100.0**3, table.count, rtol=1e-12)
     # A power law would average to its value at the middle; this one nearly does.
@@ -88,28 +88,28 @@ def test_mass_function_knows_the_relation_and_the_highest_mass():
         mass_function(made, decade=0)
 
 
-def test_bias_is_that_of_the_matter(haloes):
-    found = halo_bias(haloes)
+def test_bias_is_that_of_the_matter(halos):
+    found = halo_bias(halos)
     assert found.bias.size >= 3
     assert np.all(np.abs(found.bias - found.theory) < 5 * found.error + 0.1 * found.theory)
-    # Haloes moved at random know nothing of the matter.
+    # Halos moved at random know nothing of the matter.
     rng = np.random.default_rng(1)
     lost = HaloCatalog(
-        rng.uniform(0, 100, haloes.position.shape),
-        haloes.mass,
-        haloes.radius,
-        haloes.concentration,
-        haloes.axis,
+        rng.uniform(0, 100, halos.position.shape),
+        halos.mass,
+        halos.radius,
+        halos.concentration,
+        halos.axis,
         boxsize=100.0,
-        cosmology=haloes.cosmology,
-        meta=haloes.meta,
+        cosmology=halos.cosmology,
+        meta=halos.meta,
     )
     assert np.all(np.abs(halo_bias(lost).bias) < 5 * halo_bias(lost).error)
 
 
-def test_halo_figure_holds_both(haloes):
-    upper, lower, bias = plots.plot_halo_statistics(haloes).axes
-    table, found = mass_function(haloes), halo_bias(haloes)
+def test_halo_figure_holds_both(halos):
+    upper, lower, bias = plots.plot_halo_statistics(halos).axes
+    table, found = mass_function(halos), halo_bias(halos)
     curve = next(line for line in upper.lines if line.get_label() == "tinker08")
     np.testing.assert_allclose(curve.get_ydata(), table.theory)
     points = upper.containers[0].lines[0]
@@ -121,7 +121,7 @@ def test_halo_figure_holds_both(haloes):
     )
 
 
-def test_haloes_of_unknown_origin_have_no_bias_and_no_theory():
+def test_halos_of_unknown_origin_have_no_bias_and_no_theory():
     rng = np.random.default_rng(3)
     made = HaloCatalog(
         rng.uniform(0, 50, (30, 3)), 10 ** rng.uniform(12, 13, 30), np.full(30, 0.3),
@@ -146,22 +146,22 @@ def test_slice_has_its_galaxies_and_foreshortens_axes(few):
     assert len(along_x["satellites"]) == 0
 
 
-def test_slice_of_haloes_draws_the_heaviest_and_circles(haloes, galaxies):
-    ax = plots.plot_box_slice(haloes, depth=40.0)
+def test_slice_of_halos_draws_the_heaviest_and_circles(halos, galaxies):
+    ax = plots.plot_box_slice(halos, depth=40.0)
     (drawn,) = [c for c in ax.collections if isinstance(c, LineCollection)]
-    inside = haloes.position[:, 2] < 40
+    inside = halos.position[:, 2] < 40
     assert inside.sum() > 2000
     assert len(drawn.get_segments()) == 2000
-    assert f"of {inside.sum()} haloes" in drawn.get_label()
+    assert f"of {inside.sum()} halos" in drawn.get_label()
     middle = np.array(drawn.get_segments()).mean(axis=1)
-    np.testing.assert_allclose(  # haloes are heaviest first
-        middle, haloes.position[inside][:2000, :2], atol=1e-9
+    np.testing.assert_allclose(  # halos are heaviest first
+        middle, halos.position[inside][:2000, :2], atol=1e-9
     )
-    ax = plots.plot_box_slice(galaxies, haloes=haloes)
+    ax = plots.plot_box_slice(galaxies, halos=halos)
     (circles,) = [c for c in ax.collections if isinstance(c, EllipseCollection)]
-    first = np.flatnonzero(haloes.position[:, 2] < 10)[0]
-    np.testing.assert_allclose(circles.get_offsets()[0], haloes.position[first, :2])
-    assert circles.get_widths()[0] == pytest.approx(2 * haloes.radius[first])
+    first = np.flatnonzero(halos.position[:, 2] < 10)[0]
+    np.testing.assert_allclose(circles.get_offsets()[0], halos.position[first, :2])
+    assert circles.get_widths()[0] == pytest.approx(2 * halos.radius[first])
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_correlations_with_their_parts(galaxies):
     figure = plots.plot_box_correlations(result, expected=expected)
     for ax, name in zip(figure.axes, ("xi", "omega", "eta"), strict=True):
         lines = {line.get_label(): line for line in ax.lines}
-        for label, suffix in (("all pairs", ""), ("one halo", "_1h"), ("two haloes", "_2h")):
+        for label, suffix in (("all pairs", ""), ("one halo", "_1h"), ("two halos", "_2h")):
             values = getattr(result, name + suffix)
             pairs = getattr(result, "npairs" + suffix)
             keep = pairs >= (10 if name == "xi" else 100)

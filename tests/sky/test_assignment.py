@@ -90,7 +90,7 @@ def test_gumbel_limits(fit):
         np.testing.assert_array_equal(share.argmax(axis=1), hard.argmax(axis=1))
 
 
-def test_objects_on_centres():
+def test_objects_on_centers():
     """Memberships of exactly 0 are never drawn, by any way of assignment."""
     ra = np.repeat([10.0, 20.0, 30.0], 5)
     fit = SoftClustering(n_clusters=3, seed=1).fit(Catalog(ra=ra, dec=0 * ra))

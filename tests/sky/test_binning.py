@@ -11,7 +11,7 @@ import pytest
 from pysoftcorr.sky.binning import Binning
 
 
-def test_linear_edges_and_centres():
+def test_linear_edges_and_centers():
     bins = Binning.linear(0, 45, 8)
     assert bins.nbins == len(bins) == 8
     np.testing.assert_array_equal(bins.edges, np.linspace(0, 45, 9))
@@ -21,7 +21,7 @@ def test_linear_edges_and_centres():
     assert bins.unit == "arcmin"
 
 
-def test_log_edges_end_exactly_and_centres_are_geometric():
+def test_log_edges_end_exactly_and_centers_are_geometric():
     bins = Binning.log(0.5, 50, 20)
     assert bins.edges[0] == 0.5
     assert bins.edges[-1] == 50

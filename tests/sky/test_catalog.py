@@ -1,4 +1,4 @@
-"""Catalogues made from arrays: what they hold, and every bad input with its message."""
+"""Catalogs made from arrays: what they hold, and every bad input with its message."""
 
 import math
 import pickle
@@ -129,7 +129,7 @@ def test_bad_row_selections(rng):
         catalog[np.zeros(50, dtype=bool)]
     with pytest.raises(ValueError, match="no rows"):
         catalog[[]]
-    with pytest.raises(ValueError, match="mask of 3 rows for a catalogue of 50"):
+    with pytest.raises(ValueError, match="mask of 3 rows for a catalog of 50"):
         catalog[np.array([True, False, True])]
     with pytest.raises(IndexError):
         catalog[[50]]
@@ -227,7 +227,7 @@ def test_drop_without_bad_rows_is_silent(rng):
 
 
 def test_nothing_left_after_dropping():
-    with pytest.raises(ValueError, match="catalogue is empty: every row"):
+    with pytest.raises(ValueError, match="catalog is empty: every row"):
         Catalog(ra=[np.nan], dec=[0], on_bad="drop")
 
 
@@ -240,7 +240,7 @@ def test_masked_values_are_bad_values():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"ra": [], "dec": []}, "catalogue is empty: it has no rows"),
+        ({"ra": [], "dec": []}, "catalog is empty: it has no rows"),
         ({"dec": [1]}, "columns differ in length: ra 2, dec 1"),
         ({"w": [1, 2, 3]}, "columns differ in length: ra 2, dec 2, w 3"),
         ({"extra": {"x": [1]}}, "differ in length: ra 2, dec 2, x 1"),
@@ -258,7 +258,7 @@ def test_masked_values_are_bad_values():
         ({"ra": None}, "ra is needed"),
     ],
 )
-def test_impossible_catalogues(changes, message):
+def test_impossible_catalogs(changes, message):
     with pytest.raises(ValueError, match=message):
         Catalog(**({"ra": [1, 2], "dec": [3, 4]} | changes))
 
@@ -316,7 +316,7 @@ def test_small_fields_near_ra_zero_are_not_taken_for_radians(rng):
         Catalog(ra=rng.uniform(0, 2, 100), dec=rng.uniform(-1, 1, 100))
 
 
-def test_an_all_sky_catalogue_in_radians_called_degrees_is_doubted(rng):
+def test_an_all_sky_catalog_in_radians_called_degrees_is_doubted(rng):
     ra, dec = rng.uniform(0, 2 * np.pi, 500), np.arcsin(rng.uniform(-1, 1, 500))
     with pytest.warns(UserWarning, match="pass ra_unit='rad'"):
         Catalog(ra=ra, dec=dec)

@@ -1,4 +1,4 @@
-"""Files of every format give the same catalogue, and damaged ones a clear error."""
+"""Files of every format give the same catalog, and damaged ones a clear error."""
 
 import builtins
 import warnings
@@ -19,7 +19,7 @@ FILES = (
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_format_gives_the_same_catalogue(tmp_path, name):
+def test_every_format_gives_the_same_catalog(tmp_path, name):
     data = columns()
     path = write(tmp_path / name, data)
     catalog = Catalog.read(
@@ -201,7 +201,7 @@ def test_text_that_is_no_table(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a.fits", "root.h5", "a.ecsv", "a.csv", "a.parquet", "a.npz"])
-def test_empty_catalogues(tmp_path, name):
+def test_empty_catalogs(tmp_path, name):
     path = write(tmp_path / name, {"ra": np.zeros(0), "dec": np.zeros(0)})
-    with pytest.raises(ValueError, match=r"catalogue is empty: .* has no rows"):
+    with pytest.raises(ValueError, match=r"catalog is empty: .* has no rows"):
         Catalog.read(path)

@@ -1,4 +1,4 @@
-"""Reading catalogues: names, units, selection, and every wrong request."""
+"""Reading catalogs: names, units, selection, and every wrong request."""
 
 import astropy.units as u
 import h5py
@@ -71,7 +71,7 @@ def test_a_lone_e1_is_not_taken_for_a_shape():
 
 
 @pytest.mark.parametrize("name", ["u.fits", "u.ecsv", "u.hdf5"])
-def test_units_stored_with_columns_are_honoured(tmp_path, name):
+def test_units_stored_with_columns_are_honored(tmp_path, name):
     table = QTable({"ra": [1.5, 2] * u.hourangle, "dec": [30, 60] * u.arcmin})
     path = tmp_path / name
     if name == "u.fits":
@@ -129,7 +129,7 @@ def test_a_constant_is_a_column():
 # ---------------------------------------------------------------------- what is asked for
 def test_missing_file_offers_near_ones(tmp_path):
     write(tmp_path / "stars.fits", columns())
-    with pytest.raises(FileNotFoundError, match=r"no such catalogue: .*star\.fits; did you mean"):
+    with pytest.raises(FileNotFoundError, match=r"no such catalog: .*star\.fits; did you mean"):
         Catalog.read(tmp_path / "star.fits")
     with pytest.raises(FileNotFoundError, match="nor is there a folder"):
         Catalog.read(tmp_path / "nowhere" / "star.fits")

@@ -11,7 +11,7 @@ from pysoftcorr.sky.clustering import Clustering, SoftClustering
 
 
 def memberships_twin(x, v, m):
-    """U of objects (N, D) in centres (c, D): the formula of Bezdek (1984)."""
+    """U of objects (N, D) in centers (c, D): the formula of Bezdek (1984)."""
     d2 = ((x[:, None] - v[None]) ** 2).sum(axis=2)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = (d2[:, :, None] / d2[:, None, :]) ** (1 / (m - 1))
@@ -23,7 +23,7 @@ def memberships_twin(x, v, m):
 
 
 def cmeans_twin(x, v, m, sweeps, w=None, sphere=True):
-    """Plain sweeps: the centres they end at, the memberships there, and J of every sweep."""
+    """Plain sweeps: the centers they end at, the memberships there, and J of every sweep."""
     w = np.ones(len(x)) if w is None else w
     J = []
     for sweep in range(sweeps):
@@ -66,11 +66,11 @@ def test_sweeps_against_numpy(m, use_weights):
     w = cat.w if use_weights else None
     fit = SoftClustering(
         n_clusters=9, fuzziness=m, accelerate=False, max_iter=6, use_weights=use_weights
-    ).fit(cat, centres=start)
+    ).fit(cat, centers=start)
     v, u, J = cmeans_twin(cat.xyz, unit_vectors(start), m, 6, w)
     np.testing.assert_allclose(fit.objective, J, rtol=1e-12)
     np.testing.assert_allclose(fit.memberships, u, atol=1e-12)
-    # after the last sweep the centres move once more
+    # after the last sweep the centers move once more
     weight = u**m if w is None else w[:, None] * u**m
     v = weight.T @ cat.xyz
     v /= np.linalg.norm(v, axis=1)[:, None]
@@ -78,12 +78,12 @@ def test_sweeps_against_numpy(m, use_weights):
 
 
 @pytest.mark.filterwarnings("ignore:fuzzy c-means")
-def test_first_memberships_on_centres():
-    """An object on a centre belongs to it alone; on two, to both by half."""
+def test_first_memberships_on_centers():
+    """An object on a center belongs to it alone; on two, to both by half."""
     cat = field(2, 50)
     start = start_of(cat, 5)
     start[4] = start[3]
-    fit = SoftClustering(n_clusters=5, max_iter=1).fit(cat, centres=start)
+    fit = SoftClustering(n_clusters=5, max_iter=1).fit(cat, centers=start)
     expected = memberships_twin(cat.xyz, unit_vectors(start), 2)
     np.testing.assert_allclose(fit.memberships, expected, atol=1e-12)
     assert sorted(fit.memberships.max(axis=1))[-3:] == [1.0, 1.0, 1.0]
@@ -97,12 +97,12 @@ def test_flat_against_scikit_fuzzy():
         start = start_of(cat, 6)
         ours = SoftClustering(
             n_clusters=6, fuzziness=m, geometry="flat", tol=1e-11, max_iter=20_000
-        ).fit(cat, centres=start)
+        ).fit(cat, centers=start)
         plane = np.stack([cat.ra, cat.dec])
         u0 = memberships_twin(plane.T, start, m).T
         theirs = skfuzzy.cmeans(plane, 6, m, 1e-11, 20_000, init=u0)
-        order = matched(theirs[0], ours.centres)
-        np.testing.assert_allclose(ours.centres[order], theirs[0], atol=1e-7)
+        order = matched(theirs[0], ours.centers)
+        np.testing.assert_allclose(ours.centers[order], theirs[0], atol=1e-7)
         np.testing.assert_allclose(ours.memberships[:, order], theirs[1].T, atol=1e-7)
         np.testing.assert_allclose(ours.objective[-1], theirs[4][-1], rtol=1e-9)
 
@@ -110,11 +110,11 @@ def test_flat_against_scikit_fuzzy():
 def test_flat_sweeps_against_numpy():
     cat = field(4, 150)
     start = start_of(cat, 5)
-    fit = SoftClustering(n_clusters=5, geometry="flat", accelerate=False).fit(cat, centres=start)
+    fit = SoftClustering(n_clusters=5, geometry="flat", accelerate=False).fit(cat, centers=start)
     plane = np.stack([cat.ra, cat.dec], axis=1)
     v, _, J = cmeans_twin(plane, start, 2, fit.n_iter, sphere=False)
     np.testing.assert_allclose(fit.objective, J, rtol=1e-11)
-    np.testing.assert_allclose(fit.centres, v, atol=1e-8)
+    np.testing.assert_allclose(fit.centers, v, atol=1e-8)
 
 
 # ---- convergence --------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_objective_never_rises_and_acceleration_changes_nothing(m, geometry):
     plain, fast = (
         SoftClustering(
             n_clusters=12, fuzziness=m, geometry=geometry, tol=1e-10, max_iter=20_000, accelerate=a
-        ).fit(cat, centres=start)
+        ).fit(cat, centers=start)
         for a in (False, True)
     )
     for fit in (plain, fast):
@@ -138,7 +138,7 @@ def test_objective_never_rises_and_acceleration_changes_nothing(m, geometry):
         assert fit.n_iter == len(fit.objective) == len(fit.change)
         np.testing.assert_allclose(fit.memberships.sum(axis=1), 1, atol=1e-13)
     # plain sweeps stop change/(1 - rho) short of the fixed point; rho reaches .99
-    np.testing.assert_allclose(fast.centres, plain.centres, atol=1e-7)
+    np.testing.assert_allclose(fast.centers, plain.centers, atol=1e-7)
     np.testing.assert_allclose(fast.memberships, plain.memberships, atol=1e-7)
     np.testing.assert_allclose(fast.objective[-1], plain.objective[-1], rtol=1e-12)
     assert fast.n_iter < plain.n_iter
@@ -156,23 +156,23 @@ def test_the_answer_is_a_fixed_point():
     cat = field(7, 300)
     fit = SoftClustering(n_clusters=20, seed=1, tol=1e-11, max_iter=20_000).fit(cat)
     np.testing.assert_allclose(
-        memberships_twin(cat.xyz, fit.centres, 2), fit.memberships, atol=1e-8
+        memberships_twin(cat.xyz, fit.centers, 2), fit.memberships, atol=1e-8
     )
     v = (fit.memberships**2).T @ cat.xyz
     v /= np.linalg.norm(v, axis=1)[:, None]
-    np.testing.assert_allclose(v, fit.centres, atol=1e-9)
+    np.testing.assert_allclose(v, fit.centers, atol=1e-9)
 
 
 # ---- the sphere ---------------------------------------------------------------------------------
 
 
 def test_across_ra_zero():
-    """The same sky at RA 0 and at RA 100: centres 100 degrees apart, in RA and nothing else."""
+    """The same sky at RA 0 and at RA 100: centers 100 degrees apart, in RA and nothing else."""
     cat = field(8, 200, 0, 20, 2)
     moved = replaced(cat, ra=(cat.ra + 100) % 360)
     start = start_of(cat, 6)
-    a = SoftClustering(n_clusters=6, tol=1e-11).fit(cat, centres=start)
-    b = SoftClustering(n_clusters=6, tol=1e-11).fit(moved, centres=start + np.array([[100, 0]]))
+    a = SoftClustering(n_clusters=6, tol=1e-11).fit(cat, centers=start)
+    b = SoftClustering(n_clusters=6, tol=1e-11).fit(moved, centers=start + np.array([[100, 0]]))
     np.testing.assert_allclose((a.ra + 100) % 360, b.ra, atol=1e-8)
     np.testing.assert_allclose(a.dec, b.dec, atol=1e-8)
     assert np.all((a.ra < 2) | (a.ra > 358))
@@ -181,7 +181,7 @@ def test_across_ra_zero():
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_around_a_pole(sign):
-    """A ring around the pole has its centre there, not at Dec 89 and RA 180."""
+    """A ring around the pole has its center there, not at Dec 89 and RA 180."""
     ra = np.arange(0, 360, 10.0)
     ring = Catalog(ra=ra, dec=np.full(36, sign * 89.0))
     fit = SoftClustering(n_clusters=1).fit(ring)
@@ -193,11 +193,11 @@ def test_around_a_pole(sign):
 def test_rotation(seed):
     cat, turn = field(9, 150), random_rotation(seed)
     start = start_of(cat, 7)
-    a = SoftClustering(n_clusters=7, tol=1e-11).fit(cat, centres=start)
+    a = SoftClustering(n_clusters=7, tol=1e-11).fit(cat, centers=start)
     turned = rotated(cat, turn)
     rows = [np.flatnonzero((cat.ra == r) & (cat.dec == d))[0] for r, d in start]
     new = np.stack([turned.ra[rows], turned.dec[rows]], axis=1)
-    b = SoftClustering(n_clusters=7, tol=1e-11).fit(turned, centres=new)
+    b = SoftClustering(n_clusters=7, tol=1e-11).fit(turned, centers=new)
     np.testing.assert_allclose(b.xyz, a.xyz @ turn.T, atol=1e-9)
     np.testing.assert_allclose(b.memberships, a.memberships, atol=1e-8)
 
@@ -206,7 +206,7 @@ def test_order_of_objects():
     cat, mixed = field(10, 200), np.random.default_rng(1).permutation(200)
     start = start_of(cat, 8)
     a, b = (
-        SoftClustering(n_clusters=8, tol=1e-11).fit(c, centres=start) for c in (cat, cat[mixed])
+        SoftClustering(n_clusters=8, tol=1e-11).fit(c, centers=start) for c in (cat, cat[mixed])
     )
     np.testing.assert_allclose(a.memberships[mixed], b.memberships, atol=1e-9)
     np.testing.assert_allclose(a.objective[-1], b.objective[-1], rtol=1e-12)
@@ -218,8 +218,8 @@ def test_every_object_twice_with_half_the_weight():
     double = replaced(cat[twice], w=cat.w[twice] / 2)
     start = start_of(cat, 8)
     options = {"n_clusters": 8, "tol": 1e-11, "use_weights": True}
-    a, b = (SoftClustering(**options).fit(c, centres=start) for c in (cat, double))
-    np.testing.assert_allclose(a.centres, b.centres, atol=1e-10)
+    a, b = (SoftClustering(**options).fit(c, centers=start) for c in (cat, double))
+    np.testing.assert_allclose(a.centers, b.centers, atol=1e-10)
     np.testing.assert_allclose(a.memberships[twice], b.memberships, atol=1e-9)
     np.testing.assert_allclose(a.objective[-1], b.objective[-1], rtol=1e-12)
 
@@ -272,10 +272,10 @@ def test_extreme_fuzziness(m):
     assert np.isfinite(u).all()
     np.testing.assert_allclose(u.sum(axis=1), 1, atol=1e-12)
     if m < 1.001:
-        assert np.mean(fit.max_membership > 1 - 1e-9) > 0.95  # hard but between two centres
+        assert np.mean(fit.max_membership > 1 - 1e-9) > 0.95  # hard but between two centers
     if m > 1e5:
-        on_a_centre = fit.max_membership == 1
-        np.testing.assert_allclose(u[~on_a_centre], 0.1, atol=1e-4)
+        on_a_center = fit.max_membership == 1
+        np.testing.assert_allclose(u[~on_a_center], 0.1, atol=1e-4)
 
 
 def test_predict():
@@ -284,7 +284,7 @@ def test_predict():
         fit = SoftClustering(n_clusters=6, seed=1, geometry=geometry, fuzziness=1.7).fit(cat)
         x = other.xyz if geometry == "sphere" else np.stack([other.ra, other.dec], axis=1)
         u = fit.predict(other)
-        np.testing.assert_allclose(u, memberships_twin(x, fit.centres, 1.7), atol=1e-12)
+        np.testing.assert_allclose(u, memberships_twin(x, fit.centers, 1.7), atol=1e-12)
         np.testing.assert_allclose(fit.predict(cat), fit.memberships, atol=1e-7)
 
 
@@ -341,17 +341,17 @@ def test_bad_settings(options, kind, message):
         SoftClustering(**({"n_clusters": 5} | options))
 
 
-def test_bad_catalogues_and_centres():
+def test_bad_catalogs_and_centers():
     cat = field(19, 20)
     with pytest.raises(ValueError, match="n_clusters = 21: more than the 20 objects of the catal"):
         SoftClustering(n_clusters=21).fit(cat)
     with pytest.raises(TypeError, match="catalog must be a Catalog, not ndarray"):
         SoftClustering(n_clusters=2).fit(cat.xyz)
     settings = SoftClustering(n_clusters=3)
-    with pytest.raises(ValueError, match=r"centres has shape \(2, 2\): must be \(3, 2\)"):
-        settings.fit(cat, centres=np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"centers has shape \(2, 2\): must be \(3, 2\)"):
+        settings.fit(cat, centers=np.zeros((2, 2)))
     with pytest.raises(ValueError, match="NaN"):
-        settings.fit(cat, centres=np.full((3, 2), np.nan))
+        settings.fit(cat, centers=np.full((3, 2), np.nan))
     with pytest.raises(TypeError, match="catalog must be a Catalog, not list"):
         settings.fit(cat).predict([1, 2])
 

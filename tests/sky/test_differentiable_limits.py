@@ -61,14 +61,14 @@ def test_coincident_objects(approach, through, statistic):
 def test_all_objects_in_one_place(approach, through):
     one = stars(n=20, ra=np.full(20, 10.0), dec=np.full(20, -3.0))
     sc = SoftCorrelation(BINS, approach=approach, through=through, clusters=3, seed=1)
-    # The nearest of coincident centres is the first: the others are empty.
+    # The nearest of coincident centers is the first: the others are empty.
     _, rows = assert_finite(sc, one, allow=(0, 1, 2) if approach == "hard" else ())
     if approach != "gumbel":  # where shares differ, and with them what a displaced object carries
         np.testing.assert_allclose(rows["ra"], 0, atol=1e-12)
 
 
-def test_an_object_on_a_centre():
-    # Symmetric about the origin, where an object and a centre stay.
+def test_an_object_on_a_center():
+    # Symmetric about the origin, where an object and a center stay.
     ra = np.r_[0.0, np.tile([1.0, -1.0], 4), 30.0, 30.3, 29.6]
     dec = np.r_[0.0, 0.3, -0.3, 0.5, -0.5, -0.3, 0.3, -0.7, 0.7, 0.0, 0.2, 0.1]
     rng = np.random.default_rng(0)
@@ -111,15 +111,15 @@ def test_as_many_clusters_as_objects_and_empty_ones(through):
         # Fewer places than clusters: the rest are empty or coincide.
         twice = stars(n=24, ra=np.repeat(np.linspace(10, 11, 8), 3), dec=np.zeros(24))
         assert_finite(SoftCorrelation(BINS, clusters=12, **settings), twice)
-    # A centre on the other side of the sky holds nobody greedily.
-    centres = [[150.4, 2.5], [151.1, 3.0], [151.0, 2.2], [330.0, -3.0]]
-    sc = SoftCorrelation(BINS, approach="hard", start=centres, max_iter=1)
+    # A center on the other side of the sky holds nobody greedily.
+    centers = [[150.4, 2.5], [151.1, 3.0], [151.0, 2.2], [330.0, -3.0]]
+    sc = SoftCorrelation(BINS, approach="hard", start=centers, max_iter=1)
     assert_finite(sc, stars())
 
 
-def test_coincident_centres_are_told():
-    centres = np.array([[150.4, 2.5], [150.4, 2.5], [151.0, 2.2]])
-    sc = SoftCorrelation(BINS, start=centres)
+def test_coincident_centers_are_told():
+    centers = np.array([[150.4, 2.5], [150.4, 2.5], [151.0, 2.2]])
+    sc = SoftCorrelation(BINS, start=centers)
     with pytest.warns(UserWarning, match=r"no minimum|ill-conditioned"):
         rows = sc.jacobian(stars())
     assert all(np.isfinite(gradient).all() for gradient in rows.values())
@@ -227,7 +227,7 @@ def test_same_bits_with_one_and_two_threads(fresh):
         ({"clusters": 0}, "clusters = 0: must be at least 1"),
         ({"max_iter": 0}, "max_iter = 0: must be at least 1"),
         ({"seed": -1}, "seed = -1: must not be negative"),
-        ({"start": [[1.0, 2.0]], "clusters": 3}, "start has 1 centres but clusters = 3"),
+        ({"start": [[1.0, 2.0]], "clusters": 3}, "start has 1 centers but clusters = 3"),
         ({"start": [1.0, 2.0]}, r"start has shape \(2,\)"),
         ({"start": [[0.0, 0.0, 0.0]]}, "start: the vector of row 0 has no direction"),
         ({"clusters": SoftClustering(n_clusters=3, geometry="flat")}, "geometry='flat'"),
@@ -259,7 +259,7 @@ def test_wrong_kinds(options, message):
         SoftCorrelation([0, 1, 2])  # type: ignore[arg-type]
 
 
-def test_bad_catalogues_and_arguments():
+def test_bad_catalogs_and_arguments():
     sc = SoftCorrelation(BINS, clusters=10, seed=1)
     with pytest.raises(ValueError, match="has no ellipticities; give g1 and g2"):
         sc.value(Catalog(ra=np.arange(20.0), dec=np.zeros(20)))

@@ -76,7 +76,7 @@ def test_agrees_with_closed_kepler_orbit_and_its_derivative(e):
         assert np.max(np.linalg.norm(ours - closed, axis=1) / size) < (1e-9 if e < 0.95 else 1e-7)
 
 
-@pytest.mark.parametrize("observer", ["far", "centre", (0.3, -2.0, 0.7)])
+@pytest.mark.parametrize("observer", ["far", "center", (0.3, -2.0, 0.7)])
 @pytest.mark.parametrize("e", [0.0, 0.6])
 def test_derivative_agrees_with_richardson_differences(observer, e):
     simulation = GravitySimulation(30, seed=4, eccentricity=e, observer=observer)
@@ -135,7 +135,7 @@ def test_softened_field_conserves_its_energy_and_has_circles():
     np.testing.assert_allclose(energy[1], energy[0], rtol=1e-10)
 
 
-@pytest.mark.parametrize("observer", ["far", "centre", (0.3, -2.0, 0.7)])
+@pytest.mark.parametrize("observer", ["far", "center", (0.3, -2.0, 0.7)])
 def test_sky_agrees_with_astropy(observer):
     simulation = GravitySimulation(200, seed=5, observer=observer)
     result = simulation.run(derivative=False)
@@ -227,7 +227,7 @@ def test_given_particles_are_used_as_they_are():
     np.testing.assert_allclose(result.positions[0], [0, 1, 0], atol=1e-12)
     np.testing.assert_array_equal(result.catalog.g1, [0.1, 0.2])
     assert len(simulation) == len(result.catalog) == 2
-    # The caller's arrays are copied, and what was checked cannot be changed afterwards.
+    # The caller's arrays are copied, and what was checked cannot be changed afterward.
     mine = np.array(x, dtype=float)
     copied = GravitySimulation(positions=mine)
     mine[0] = 7.0
@@ -290,14 +290,14 @@ def test_same_bits_with_one_and_two_threads():
         ({"seed": -1}, "seed must be at least 0"),
         ({"shape_noise": -1.0}, "shape_noise must be at least 0"),
         ({"field_width": 180.0}, "field_width must be less than 180"),
-        ({"observer": "near"}, 'observer must be "far", "centre" or a position, got \'near\''),
+        ({"observer": "near"}, 'observer must be "far", "center" or a position, got \'near\''),
         ({"observer": [1.0, 2.0]}, r"observer must have shape \(3,\), got \(2,\)"),
         ({"observer": [1.0, 2.0, np.inf]}, "observer must be finite, got inf in row 2"),
         ({"positions": np.ones((3, 2))}, r"positions must have shape \(N, 3\), got \(3, 2\)"),
         ({"positions": np.empty((0, 3))}, "positions is empty"),
         ({"positions": np.ones((2, 3)), "n": 5}, "n=5 but positions has 2 rows"),
         ({"positions": [[1, 0, 0], [0, np.nan, 1]]}, "positions must be finite, got nan in row 1"),
-        ({"positions": [[1, 0, 0], [0, 0, 0]]}, "1 of 2 particles, row 1, start at the centre"),
+        ({"positions": [[1, 0, 0], [0, 0, 0]]}, "1 of 2 particles, row 1, start at the center"),
         ({"velocities": np.ones((2, 3))}, "velocities are given without positions"),
         (
             {"positions": np.ones((2, 3)), "velocities": np.ones((3, 3))},
@@ -336,7 +336,7 @@ def test_lost_particles_are_named():
     v = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.1]])
     falling = GravitySimulation(positions=x, velocities=v)
     for derivative in (True, False):
-        with pytest.raises(ValueError, match="2 of 3 particles, rows 1, 2, reach the centre"):
+        with pytest.raises(ValueError, match="2 of 3 particles, rows 1, 2, reach the center"):
             falling.run(derivative=derivative)
     softened = GravitySimulation(positions=x, velocities=v, softening=0.2)
     assert np.isfinite(softened.run().dposition_dG).all()

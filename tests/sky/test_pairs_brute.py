@@ -90,8 +90,8 @@ def test_coincident_objects(n):
 
 
 @pytest.mark.parametrize("bins", [LINEAR, LOG, Binning.log(0.5, 60, 3)])
-def test_catalogue_with_itself(bins):
-    """Two catalogues at the same places: objects of either meet at theta = 0."""
+def test_catalog_with_itself(bins):
+    """Two catalogs at the same places: objects of either meet at theta = 0."""
     cat = field(7, 300)
     done = xi_pm(cat, bins, catalog2=cat)
     agrees(done.xip, pair_twin(cat, bins, cat))

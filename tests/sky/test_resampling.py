@@ -120,8 +120,8 @@ def test_jackknife_by_hand():
     xi = xi_pm(cat, BINS, jackknife=labels).xip
     rows = [xi_pm(cat[labels != k], BINS).xip.value for k in range(10, 15)]
     np.testing.assert_allclose(xi.aleatoric.real, rows, atol=1e-13)
-    centred = rows - np.mean(rows, axis=0)
-    np.testing.assert_allclose(xi.cov_aleatoric, 4 / 5 * centred.T @ centred, rtol=1e-10)
+    centered = rows - np.mean(rows, axis=0)
+    np.testing.assert_allclose(xi.cov_aleatoric, 4 / 5 * centered.T @ centered, rtol=1e-10)
     assert xi.aleatoric_method == "jackknife"
     assert xi.settings["jackknife"] == "labels"
 
@@ -139,7 +139,7 @@ def test_patches():
     )
 
 
-def test_two_catalogues_share_patches():
+def test_two_catalogs_share_patches():
     """Objects of the second belong to the patch of the first that is nearest."""
     cat = field(4, 200)
     same = jackknife(cat, cat, n=8, seed=1)
@@ -167,7 +167,7 @@ def test_multiplicities():
 
 
 def test_bootstrap_by_hand():
-    """A resample is the catalogue with weights times multiplicities."""
+    """A resample is the catalog with weights times multiplicities."""
     cat = field(7, 60)
     times = bootstrap(cat, n=4, seed=9).multiplicity[0]
     xi = xi_pm(cat, BINS, bootstrap=4, seed=9).xip
@@ -195,7 +195,7 @@ def test_epistemic_error_vanishes_with_sharp_memberships():
     start = np.stack([cat.ra[:20], cat.dec[:20]], axis=1)
     sigma = []
     for m in (2.0, 1.2, 1.002):
-        fit = SoftClustering(n_clusters=20, fuzziness=m).fit(cat, centres=start)
+        fit = SoftClustering(n_clusters=20, fuzziness=m).fit(cat, centers=start)
         xi = xi_pm(cat, "linear:0:60:3", clusters=fit, samples=50, seed=1).xip
         sigma.append(np.mean(xi.sigma_epistemic))
     assert sigma[0] > sigma[1] > sigma[2]
@@ -240,8 +240,8 @@ def test_streams_do_not_meet():
     np.testing.assert_array_equal(both.value, run().value)
 
 
-def test_second_catalogue_has_streams_of_its_own():
-    """The same catalogue twice: its two roles draw different objects and assignments."""
+def test_second_catalog_has_streams_of_its_own():
+    """The same catalog twice: its two roles draw different objects and assignments."""
     cat = field(12, 50)
     drawn = bootstrap(cat, cat, n=3, seed=1)
     assert not np.array_equal(*drawn.multiplicity)
@@ -288,7 +288,7 @@ def test_bad_input():
         jackknife(cat)
     with pytest.raises(ValueError, match=r"give either n .* or labels"):
         jackknife(cat, n=3, labels=np.zeros(20, int))
-    with pytest.raises(ValueError, match=r"labels of catalogue 2 have shape \(19,\)"):
+    with pytest.raises(ValueError, match=r"labels of catalog 2 have shape \(19,\)"):
         jackknife(cat, cat, labels=(np.arange(20), np.arange(19)))
     with pytest.raises(TypeError, match="labels must be integers"):
         jackknife(cat, labels=np.linspace(0, 1, 20))

@@ -82,8 +82,8 @@ def test_leave_out_uses_the_factor_it_is_given():
     draws = np.random.default_rng(2).normal(size=(7, NBINS))
     plain = correlation(aleatoric=0)
     result = _with(plain, aleatoric=draws, aleatoric_method="leave-out", aleatoric_factor=0.25)
-    centred = draws - draws.mean(axis=0)
-    np.testing.assert_allclose(result.cov_aleatoric, 0.25 * centred.T @ centred, rtol=1e-12)
+    centered = draws - draws.mean(axis=0)
+    np.testing.assert_allclose(result.cov_aleatoric, 0.25 * centered.T @ centered, rtol=1e-12)
 
 
 def _with(result, **changes):

@@ -138,13 +138,13 @@ def test_an_interrupted_write_leaves_the_old_file_alone(tmp_path, result, monkey
     result.write(path)
     before = path.read_bytes()
     kind = "fits" if "fits" in suffix else "ecsv" if "ecsv" in suffix else "hdf5"
-    writer = _formats.WRITERS[kind]
+    writer = _formats._WRITERS[kind]
 
     def interrupted(*arguments):
         writer(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(_formats.WRITERS, kind, interrupted)
+    monkeypatch.setitem(_formats._WRITERS, kind, interrupted)
     with pytest.raises(KeyboardInterrupt):
         result.write(path, overwrite=True)
     assert path.read_bytes() == before

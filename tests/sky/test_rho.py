@@ -1,4 +1,4 @@
-"""rho statistics: against TreeCorr and plain NumPy, both references, the real catalogue."""
+"""rho statistics: against TreeCorr and plain NumPy, both references, the real catalog."""
 
 from __future__ import annotations
 
@@ -114,11 +114,11 @@ def test_bad_input():
 @pytest.fixture(scope="module")
 def real():
     if not REAL.exists():
-        pytest.skip("the COSMOS-Web star catalogue is not here")
+        pytest.skip("the COSMOS-Web star catalog is not here")
     return StarCatalog.read(REAL)
 
 
-def test_real_catalogue(real):
+def test_real_catalog(real):
     """Everything by default, then both errors; bins of the paper."""
     naive = rho_statistics(real, "linear:0:45:8")
     assert naive.rho1.npairs.sum() > 1e5
@@ -130,7 +130,7 @@ def test_real_catalogue(real):
             assert (sigma > 0).all()
 
 
-def test_memberships_of_the_real_catalogue(real):
+def test_memberships_of_the_real_catalog(real):
     """Measured apart from this package: .55 and 2.2 nats, median over stars."""
     fit = SoftClustering(n_clusters=100, seed=1).fit(real)
     assert fit.converged

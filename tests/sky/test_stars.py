@@ -1,4 +1,4 @@
-"""Star catalogues: the fields of the rho statistics, naming schemes, and bad input."""
+"""Star catalogs: the fields of the rho statistics, naming schemes, and bad input."""
 
 import warnings
 from pathlib import Path
@@ -210,8 +210,8 @@ def test_units_of_sizes_in_files():
 REAL = Path(__file__).parents[3] / "shared" / "data" / "cosmosweb_f115w_stars.fits"
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the COSMOS-Web star catalogue is not at hand")
-def test_the_real_catalogue_needs_only_its_path():
+@pytest.mark.skipif(not REAL.exists(), reason="the COSMOS-Web star catalog is not at hand")
+def test_the_real_catalog_needs_only_its_path():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         stars = StarCatalog.read(REAL)

@@ -132,7 +132,7 @@ def test_bad_input():
         landy_szalay(data, randoms[:1], LOG)
     with pytest.raises(TypeError, match="randoms must be a Catalog, not NoneType"):
         landy_szalay(data, None, LOG)
-    with pytest.raises(ValueError, match="jackknife: 2 catalogues need as many arrays"):
+    with pytest.raises(ValueError, match="jackknife: 2 catalogs need as many arrays"):
         landy_szalay(data, randoms, LOG, jackknife=np.zeros(30, int))
 
 

@@ -38,7 +38,7 @@ def test_against_treecorr(where, bins):
 
 
 @pytest.mark.parametrize("where", FIELDS)
-def test_two_catalogues_against_treecorr(where):
+def test_two_catalogs_against_treecorr(where):
     cat, other, bins = FIELDS[where](2), FIELDS[where](3)[:200], BINS[1]
     done = reference("GGCorrelation", bins, treecorr_catalog(cat), treecorr_catalog(other))
     xi = xi_pm(cat, bins, catalog2=other)
@@ -204,7 +204,7 @@ BAD = [
     ({"jackknife": 1}, ValueError, "jackknife = 1: must be 0"),
     ({"jackknife": 10.0}, TypeError, "jackknife = 10.0"),
     ({"jackknife": 51}, ValueError, "n = 51 patches: more than the 50 objects"),
-    ({"jackknife": [0, 1]}, ValueError, "labels of catalogue 1 have shape"),
+    ({"jackknife": [0, 1]}, ValueError, "labels of catalog 1 have shape"),
     ({"jackknife": np.zeros(50, int)}, ValueError, "number of patches = 1"),
     ({"jackknife": np.full(50, np.nan)}, TypeError, "labels must be integers"),
     ({"leave_out": 1.0}, ValueError, "fraction = 1.0: must lie between 0 and 1"),
@@ -218,7 +218,7 @@ BAD = [
     ({"method": "treecorr", "bootstrap": 10}, ValueError, "method='treecorr' gives the naive"),
     ({"method": "treecorr", "clusters": 5}, ValueError, "method='treecorr' gives the naive"),
     ({"bootstraps": 10}, TypeError, "unknown option 'bootstraps'; did you mean 'bootstrap'"),
-    ({"colour": 10}, TypeError, "unknown option 'colour'; there are clusters, assignment"),
+    ({"color": 10}, TypeError, "unknown option 'color'; there are clusters, assignment"),
 ]
 
 
@@ -228,7 +228,7 @@ def test_bad_options(options, kind, message):
         xi_pm(field(14, 50), "linear:0:45:3", **options)
 
 
-def test_bad_catalogues():
+def test_bad_catalogs():
     cat = field(15, 50)
     with pytest.raises(ValueError, match="xi_pm: catalog has one object; pairs need at least two"):
         xi_pm(cat[:1], BINS[0])
@@ -266,7 +266,7 @@ def test_numpy_integers_are_integers():
     assert xi_pm(cat, BINS[2], clusters=np.int64(0)).settings["clusters"] == 0
 
 
-def test_one_object_in_each_catalogue():
+def test_one_object_in_each_catalog():
     """A single pair, with its shears turned to the great circle."""
     a = Catalog(ra=[10.0], dec=[0.0], g1=[0.1], g2=[0.0])
     b = Catalog(ra=[10.0], dec=[0.5], g1=[0.2], g2=[0.05])

@@ -1,7 +1,7 @@
 """Entry points of ``julia/entry_clustering.jl``."""
 
 ENTRIES = {
-    "seed_centres": "f64*,i64,i64,f64*,i64,f64*,f64*",
+    "seed_centers": "f64*,i64,i64,f64*,i64,f64*,f64*",
     "fuzzy_cmeans": "f64*,i64,i64,f64*,i64,f64,f64,i64,i64,f64*,f64*,f64*,i64*",
     "memberships": "f64*,i64,i64,i64,f64,f64*,f64*",
     "assign_greedy": "f64*,i64,i64,i64*",

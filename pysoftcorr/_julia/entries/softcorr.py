@@ -3,7 +3,7 @@
 _ESTIMATOR = "i64,f64*,i64,f64*,f64*,i64*,f64*,i64,f64*"
 
 ENTRIES = {
-    "softcorr_centres": "i64,f64*,i64,f64,i64,i64,i64,f64*,i64*,f64*",
+    "softcorr_centers": "i64,f64*,i64,f64,i64,i64,i64,f64*,i64*,f64*",
     "softcorr_value": f"{_ESTIMATOR},f64*,f64*",
     "softcorr_vjp": f"{_ESTIMATOR},i64,f64*,f64*,f64*,i64*,f64*",
     "softcorr_jvp": f"{_ESTIMATOR},f64*,f64*",

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from pysoftcorr.diffhod._torch import torch
+import torch
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -29,9 +28,9 @@ class Calibration:
 
     Attributes
     ----------
-    centre, scale : ndarray, shape (d,)
+    center, scale : ndarray, shape (d,)
     coefficients : ndarray, shape (1 + d + d (d + 1)/2, n) or (1 + d, n)
-        Of 1, t = (theta - centre)/scale, and t_i t_j (i <= j).
+        Of 1, t = (theta - center)/scale, and t_i t_j (i <= j).
     scatter : float
         Variance that the fixed random numbers leave in the corrected model, averaged over the
         points, as a fraction of that of the data: (1/n) trace of C^-1 V. None if it could not
@@ -49,7 +48,7 @@ class Calibration:
     [116.0]
     """
 
-    centre: FloatArray
+    center: FloatArray
     scale: FloatArray
     coefficients: FloatArray
     scatter: float | None
@@ -57,16 +56,16 @@ class Calibration:
 
     def __call__(self, theta: Any, model: Any) -> Any:
         """The model at theta, corrected; a tensor of tensors."""
-        quadratic = len(self.coefficients) > 1 + len(self.centre)
+        quadratic = len(self.coefficients) > 1 + len(self.center)
         if isinstance(model, torch.Tensor):
-            centre, scale, coefficients = (
-                torch.as_tensor(v).to(model) for v in (self.centre, self.scale, self.coefficients)
+            center, scale, coefficients = (
+                torch.as_tensor(v).to(model) for v in (self.center, self.scale, self.coefficients)
             )
-            t = (theta.to(model) - centre) / scale
+            t = (theta.to(model) - center) / scale
             first, second = np.triu_indices(len(t))
             parts = [torch.ones_like(t[:1]), t, *([t[first] * t[second]] if quadratic else [])]
             return model + torch.cat(parts) @ coefficients
-        t = (np.asarray(theta) - self.centre) / self.scale
+        t = (np.asarray(theta) - self.center) / self.scale
         return model + _features(t[None], quadratic)[0] @ self.coefficients
 
 
@@ -128,10 +127,10 @@ def calibrate(
     least = (1 + d) * (2 + d) if quadratic else 2 * (1 + d)
     if number < least:
         raise ValueError(f"{number} points: {d} parameters take at least {least}")
-    centre, scale = at.mean(axis=0), at.std(axis=0)
-    basis = _features((at - centre) / scale, quadratic)
-    realisations, bins = x.shape[1:]
-    used = realisations if used is None else used
+    center, scale = at.mean(axis=0), at.std(axis=0)
+    basis = _features((at - center) / scale, quadratic)
+    realizations, bins = x.shape[1:]
+    used = realizations if used is None else used
     mean = x[:, :used].mean(axis=1)
     coefficients = np.linalg.lstsq(basis, y.mean(axis=1) - mean, rcond=None)[0]
     precision = np.linalg.inv(np.asarray(covariance, dtype=np.float64))
@@ -140,14 +139,14 @@ def calibrate(
         return float(np.einsum("...i,ij,...j->...", values, precision, values).mean())
 
     scatter = None
-    if realisations > 1:
+    if realizations > 1:
         # How far one set of numbers strays from the others, but for what can be corrected.
         strays = x - x.mean(axis=1)[:, None, :]
         left = strays.reshape(number, -1)
         left = left - basis @ np.linalg.lstsq(basis, left, rcond=None)[0]
-        single = size(left.reshape(x.shape)) * realisations / (realisations - 1)
+        single = size(left.reshape(x.shape)) * realizations / (realizations - 1)
         single *= number / (number - basis.shape[1])
         scatter = single / bins / used
     return Calibration(
-        centre, scale, coefficients, scatter, float(np.sqrt(size(basis @ coefficients) / bins))
+        center, scale, coefficients, scatter, float(np.sqrt(size(basis @ coefficients) / bins))
     )

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tqdm import tqdm
 
 from pysoftcorr.core.random import stream
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from pysoftcorr.diffhod.experiments.target import Target
 from pysoftcorr.diffhod.experiments.workers import Workers
@@ -37,7 +37,7 @@ class NutsPlan:
     ----------
     chains : int
     warmup : int
-        Steps in which the step size and the metric are learnt; not part of the result.
+        Steps in which the step size and the metric are learned; not part of the result.
     steps : int
         Steps of each chain after those.
     block : int
@@ -79,7 +79,7 @@ class NutsPlan:
 
     def blocks(self) -> list[tuple[int, str]]:
         """Steps and kind of each block: the step size alone is adapted in the first and the last
-        of the warm-up, the metric is learnt at the end of those between."""
+        of the warm-up, the metric is learned at the end of those between."""
         first, last = math.ceil(0.15 * self.warmup), math.ceil(0.2 * self.warmup)
         between = self.warmup - first - last
         longest = max(self.block, 25)
@@ -256,12 +256,12 @@ class _Chain:
         return float(np.exp((steps * logs).sum() / steps.sum()))
 
     def _metric(self) -> FloatArray:
-        """Of the steps of the metric blocks done so far, drawn towards the identity."""
+        """Of the steps of the metric blocks done so far, drawn toward the identity."""
         d = self.arrays["start"].size
-        learnt = [
+        learned = [
             b for b in range(min(self.done, len(self.blocks))) if self.blocks[b][1] == "metric"
         ]
-        used = np.isin(self.arrays["block"], learnt)
+        used = np.isin(self.arrays["block"], learned)
         number = int(used.sum())
         if number < 2:
             return np.eye(d)

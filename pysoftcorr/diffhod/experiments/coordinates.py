@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.target import Priors
 
 __all__ = ["Coordinates", "OccupationBend"]
@@ -22,13 +22,13 @@ _BINS = 100
 class OccupationBend:
     """Parameters of an HOD in which its degeneracies are straight.
 
-    Clustering knows the number of satellites in the largest haloes relative to all galaxies, and
+    Clustering knows the number of satellites in the largest halos relative to all galaxies, and
     the mean bias, better than it knows any parameter: the ridges of a posterior are surfaces of
     these, and bend. With f the part of galaxies that are satellites, c their number were <Nsat> 1
     at 10^pivot Msun/h, and m = logMmin - curve sigma_logM^2, on which the number of centrals of a
     falling mass function depends, one walks in (1 - f) (threshold - m) instead of logMmin and in
     q = log10(f/c) instead of logM1; c, f and the slope of the way back have closed forms. Numbers
-    are of haloes in bins of mass, with soft steps, so that all is smooth.
+    are of halos in bins of mass, with soft steps, so that all is smooth.
 
     Attributes
     ----------
@@ -52,10 +52,10 @@ class OccupationBend:
         self._soft = 2 * float(edges[1] - edges[0])
 
     @classmethod
-    def about(cls, mass: FloatArray, centre: FloatArray, covariance: FloatArray) -> OccupationBend:
-        """The one for haloes of `mass` (Msun/h) whose pairs do not covary near a peak: m and
+    def about(cls, mass: FloatArray, center: FloatArray, covariance: FloatArray) -> OccupationBend:
+        """The one for halos of `mass` (Msun/h) whose pairs do not covary near a peak: m and
         sigma_logM, (1 - f) (threshold - m) and f."""
-        _, sigma, _, log_m1, alpha = centre
+        _, sigma, _, log_m1, alpha = center
         c = covariance
         curve = float(c[0, 1] / (2 * sigma * c[1, 1]))
         pivot = float(log_m1 + alpha * c[3, 4] / c[4, 4])
@@ -65,7 +65,7 @@ class OccupationBend:
             m = theta[0] - curve * theta[1] ** 2
             return torch.stack([m, rough._satellites(theta)[0]])
 
-        at = torch.as_tensor(centre)
+        at = torch.as_tensor(center)
         slopes = torch.autograd.functional.jacobian(pair, at).numpy()
         both = slopes @ covariance @ slopes.T
         m, part = pair(at).tolist()
@@ -143,7 +143,7 @@ class Coordinates:
     ----------
     priors : Priors
         Their bounds and widths; s is a quarter of the width.
-    centre : array_like, shape (d,)
+    center : array_like, shape (d,)
         theta where u = 0.
     covariance : array_like, shape (d, d)
         Of theta about there.
@@ -153,7 +153,7 @@ class Coordinates:
     Raises
     ------
     ValueError
-        If the centre lies out of bounds, or the covariance is not positive definite.
+        If the center lies out of bounds, or the covariance is not positive definite.
 
     Examples
     --------
@@ -169,7 +169,7 @@ class Coordinates:
     def __init__(
         self,
         priors: Priors,
-        centre: npt.ArrayLike,
+        center: npt.ArrayLike,
         covariance: npt.ArrayLike,
         *,
         bend: OccupationBend | None = None,
@@ -181,15 +181,15 @@ class Coordinates:
         self._below = np.isfinite(self._low) & ~self._both
         if (np.isfinite(self._high) & ~self._both).any():
             raise ValueError("a prior bounded above alone is not known here")
-        at = np.array(centre, dtype=np.float64)
+        at = np.array(center, dtype=np.float64)
         if not ((at > self._low) & (at < self._high)).all():
-            raise ValueError(f"centre = {at.tolist()}: must lie within the bounds of the priors")
+            raise ValueError(f"center = {at.tolist()}: must lie within the bounds of the priors")
         spread = np.asarray(covariance, dtype=np.float64)
         if bend is not None:
             slopes = bend.jacobian(at)
             spread = slopes @ spread @ slopes.T
-        self.centre = self._unbounded(at)
-        slope = np.exp(self._log_slope(self.centre))
+        self.center = self._unbounded(at)
+        slope = np.exp(self._log_slope(self.center))
         try:
             self.lower = np.linalg.cholesky(spread / np.outer(slope, slope))
         except np.linalg.LinAlgError:
@@ -202,7 +202,7 @@ class Coordinates:
 
     def u(self, theta: npt.ArrayLike) -> FloatArray:
         """Coordinates of parameters, shapes (..., d); within the bounds."""
-        x = self._unbounded(theta) - self.centre
+        x = self._unbounded(theta) - self.center
         return np.asarray(np.linalg.solve(self.lower, x.T).T)
 
     def _unbounded(self, theta: npt.ArrayLike) -> FloatArray:
@@ -239,7 +239,7 @@ class Coordinates:
         ValueError
             If the bend leads nowhere.
         """
-        x = torch.as_tensor(self.centre, dtype=u.dtype)
+        x = torch.as_tensor(self.center, dtype=u.dtype)
         x = x + u @ torch.as_tensor(self.lower, dtype=u.dtype).T
         parts, log_slope = [], u.new_zeros(u.shape[:-1])
         softplus = torch.nn.functional.softplus

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.calibration import Calibration
 from pysoftcorr.diffhod.experiments.target import PRIORS
 from pysoftcorr.diffhod.model import ClippedTrials
@@ -28,7 +28,7 @@ class Crowd:
     Parameters
     ----------
     mass : ndarray, shape (H,)
-        Of the haloes, Msun/h.
+        Of the halos, Msun/h.
     fiducial : sequence of float
         Parameters of the mock data.
     modulate : bool
@@ -66,7 +66,7 @@ class Corrected:
 
     def __call__(self, theta: Any) -> Any:
         self.crowd.refuse(theta)
-        # Trajectories pass where no posterior is; haloes clipped at the peak are in the report.
+        # Trajectories pass where no posterior is; halos clipped at the peak are in the report.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ClippedTrials)
             found = self.model(theta)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.strata import StratifiedDraws
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges, paint_cic
 from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import HODModel, _check_haloes
+from pysoftcorr.mocks.hod import HODModel, _check_halos
 from pysoftcorr.mocks.satellites import DrawnGalaxies, draw_galaxies
 
 __all__ = ["COVARIANCE_FLOOR", "ExactPower", "mock_covariance"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: On the diagonal of the normalised covariance (Horowitz et al. 2022): 0.9 % of P(k).
+#: On the diagonal of the normalized covariance (Horowitz et al. 2022): 0.9 % of P(k).
 COVARIANCE_FLOOR = 8e-5
 HOD_NAMES = PARAMETERS[2:]
 
@@ -29,13 +29,13 @@ class ExactPower:
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     mesh : int
         Cells a side.
     k_max : float
         h/Mpc; bins of the width of the fundamental mode end there.
-    realisations : int
-        Catalogues whose P(k) is averaged in a call: `StratifiedDraws`.
+    realizations : int
+        Catalogs whose P(k) is averaged in a call: `StratifiedDraws`.
     spare : int
         Further groups of as many, which `each` gives too.
     seed : int or numpy.random.Generator, optional
@@ -58,8 +58,8 @@ class ExactPower:
     --------
     >>> from pysoftcorr.diffhod.experiments.exact import ExactPower
     >>> from pysoftcorr.mocks import HaloCatalog
-    >>> haloes = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
-    >>> exact = ExactPower(haloes, mesh=16, k_max=0.6, seed=2)
+    >>> halos = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
+    >>> exact = ExactPower(halos, mesh=16, k_max=0.6, seed=2)
     >>> theta = [12.5, 0.26, 11.4, 13.3, 1.06]
     >>> bool((exact(theta) == exact(theta)).all()), exact.k.shape
     (True, (4,))
@@ -67,45 +67,45 @@ class ExactPower:
 
     def __init__(
         self,
-        haloes: HaloCatalog,
+        halos: HaloCatalog,
         *,
         mesh: int = 64,
         k_max: float = 1.0,
-        realisations: int = 1,
+        realizations: int = 1,
         spare: int = 0,
         seed: Seed = None,
         modulate: bool = False,
     ) -> None:
-        _check_haloes(haloes)
-        self.haloes, self.mesh, self.modulate = haloes, mesh, modulate
-        self.realisations = at_least_one("realisations", realisations)
-        boxsize = float(haloes.boxsize)
+        _check_halos(halos)
+        self.halos, self.mesh, self.modulate = halos, mesh, modulate
+        self.realizations = at_least_one("realizations", realizations)
+        boxsize = float(halos.boxsize)
         self.bins = ModeBins(k_bin_edges(boxsize, mesh, k_max=k_max), boxsize=boxsize, mesh=mesh)
         self.k: FloatArray = self.bins.k.numpy()
         seeds = stream(root_seed(seed), "exact realisations").integers(2**62, size=1 + spare)
-        self._groups = [StratifiedDraws(haloes, self.realisations, int(s)) for s in seeds]
+        self._groups = [StratifiedDraws(halos, self.realizations, int(s)) for s in seeds]
 
     def _model(self, theta: npt.ArrayLike) -> tuple[HODModel, tuple[FloatArray, FloatArray]]:
-        """And the mean numbers of centrals and satellites of the haloes."""
+        """And the mean numbers of centrals and satellites of the halos."""
         values = np.asarray(theta, dtype=np.float64)
         if values.shape != (len(HOD_NAMES),):
             raise ValueError(f"theta must be {', '.join(HOD_NAMES)}, not of shape {values.shape}")
         model = HODModel(
             **dict(zip(HOD_NAMES, values.tolist(), strict=True)), modulate=self.modulate
         )
-        mass = self.haloes.mass
+        mass = self.halos.mass
         return model, (model.mean_ncen(mass), model.mean_nsat(mass))
 
     def _power(self, model: HODModel, drawn: DrawnGalaxies) -> FloatArray:
-        model._refuse_none(drawn, self.haloes.mass)
+        model._refuse_none(drawn, self.halos.mass)
         place = torch.from_numpy(drawn.position)
-        painted = paint_cic(place, boxsize=self.haloes.boxsize, mesh=self.mesh)
+        painted = paint_cic(place, boxsize=self.halos.boxsize, mesh=self.mesh)
         weight2 = torch.tensor([float(len(place))], dtype=torch.float64)
         found: FloatArray = self.bins.power(painted[None], weight2)[0][0].numpy()
         return found
 
     def spectra(self, theta: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
-        """P(k) of one independent catalogue for each seed, shape (len(seeds), nk).
+        """P(k) of one independent catalog for each seed, shape (len(seeds), nk).
 
         Raises
         ------
@@ -113,34 +113,34 @@ class ExactPower:
             If the parameters make no galaxies, or too many.
         """
         model, means = self._model(theta)
-        # As `populate` does, without its axes, and its look at the haloes each time.
+        # As `populate` does, without its axes, and its look at the halos each time.
         return np.array(
             [
-                self._power(model, draw_galaxies(self.haloes, *means, seed))
+                self._power(model, draw_galaxies(self.halos, *means, seed))
                 for seed in np.asarray(seeds).tolist()
             ]
         )
 
     def group(self, theta: npt.ArrayLike, draws: StratifiedDraws) -> FloatArray:
-        """P(k) averaged over the catalogues of a group; (nk,)."""
+        """P(k) averaged over the catalogs of a group; (nk,)."""
         model, means = self._model(theta)
         found = [self._power(model, draws.draw(r, *means)) for r in range(draws.number)]
         return np.asarray(np.mean(found, axis=0))
 
     def drawn(self, theta: npt.ArrayLike, seed: int) -> FloatArray:
         """P(k) averaged over a group of random numbers of its own; (nk,)."""
-        return self.group(theta, StratifiedDraws(self.haloes, self.realisations, seed))
+        return self.group(theta, StratifiedDraws(self.halos, self.realizations, seed))
 
     def each(self, theta: npt.ArrayLike) -> FloatArray:
         """P(k) of the shared group and of the spare ones, shape (1 + spare, nk)."""
         return np.array([self.group(theta, g) for g in self._groups])
 
     def __call__(self, theta: npt.ArrayLike) -> FloatArray:
-        """P(k) with the shared random numbers, averaged over the realisations; (nk,)."""
+        """P(k) with the shared random numbers, averaged over the realizations; (nk,)."""
         return self.group(theta, self._groups[0])
 
     def mock(self, theta: npt.ArrayLike, *, seed: Seed = None) -> FloatArray:
-        """P(k) of one catalogue of its own random numbers: data; (nk,)."""
+        """P(k) of one catalog of its own random numbers: data; (nk,)."""
         own = stream(root_seed(seed), "mock data").integers(2**62, size=1)
         return np.asarray(self.spectra(theta, own)[0])
 
@@ -148,10 +148,10 @@ class ExactPower:
 def mock_covariance(
     spectra: npt.ArrayLike, *, floor: float = COVARIANCE_FLOOR
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and covariance of realisations, with a floor.
+    """Mean and covariance of realizations, with a floor.
 
-    The covariance is normalised by the mean, C_ij/(P_i P_j), `floor` is added to its diagonal,
-    and the normalisation undone: 8e-5 stands for an error of 0.9 % in each bin, about that of the
+    The covariance is normalized by the mean, C_ij/(P_i P_j), `floor` is added to its diagonal,
+    and the normalization undone: 8e-5 stands for an error of 0.9 % in each bin, about that of the
     relaxed occupation.
 
     Parameters
@@ -167,7 +167,7 @@ def mock_covariance(
     Raises
     ------
     ValueError
-        If there are not at least two more realisations than bins, so that the covariance could
+        If there are not at least two more realizations than bins, so that the covariance could
         be inverted, or the floor is negative.
 
     Examples
@@ -182,7 +182,7 @@ def mock_covariance(
     if values.ndim != 2 or len(values) < values.shape[1] + 2:
         raise ValueError(
             f"spectra of shape {values.shape}: a covariance of n bins takes at least n + 2 "
-            "realisations"
+            "realizations"
         )
     if not floor >= 0:
         raise ValueError(f"floor = {floor}: must not be negative")

@@ -136,7 +136,7 @@ class PowerExperiment:
 
 
 def run_power_experiment(
-    haloes: HaloCatalog,
+    halos: HaloCatalog,
     folder: str | PathLike[str],
     *,
     settings: PowerSettings | None = None,
@@ -146,14 +146,14 @@ def run_power_experiment(
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> PowerExperiment:
-    """Recover the HOD of a mock catalogue from its P(k): NUTS through DiffHOD, emcee without.
+    """Recover the HOD of a mock catalog from its P(k): NUTS through DiffHOD, emcee without.
 
     Everything done is kept in the folder; the same call goes on where an earlier one was ended,
     and its results are the same, bit for bit.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     folder : path
         Made if need be. It will hold ``problem.h5``, the chains (``nuts-0.h5``, ``emcee.h5``),
         the posteriors as ArviZ's InferenceData (``nuts.nc``, ``emcee.nc``), ``summary.json`` and
@@ -179,7 +179,7 @@ def run_power_experiment(
     Raises
     ------
     ValueError
-        If the folder holds a run of other settings or haloes, or a setting is out of range.
+        If the folder holds a run of other settings or halos, or a setting is out of range.
     ImportError
         If torch, pyro, emcee or arviz is missing.
     """
@@ -191,14 +191,14 @@ def run_power_experiment(
         _clear(place)
     number = usable_cores() if workers is None else workers
     say = tell or (lambda text: None)
-    nuts, walkers, prepared = _one(haloes, place, chosen, number, emcee, say)
+    nuts, walkers, prepared = _one(halos, place, chosen, number, emcee, say)
     others = []
     for n in range(1, noise_sets + 1):
         say(f"other fixed random numbers, set {n} of {noise_sets}")
         own = place / f"noise-{n}"
         own.mkdir(exist_ok=True)
         changed = replace(chosen, noise=chosen.noise + n)
-        others.append(_one(haloes, own, changed, number, False, say)[0])
+        others.append(_one(halos, own, changed, number, False, say)[0])
     result = PowerExperiment(chosen, prepared, nuts, walkers, others, [])
     data = {"observed_data": {"power": prepared.data}}
     result.files.append(nuts.write(place / "nuts.nc", **data))
@@ -215,7 +215,7 @@ def run_power_experiment(
 
 
 def _one(
-    haloes: HaloCatalog,
+    halos: HaloCatalog,
     place: Path,
     settings: PowerSettings,
     number: int,
@@ -223,12 +223,12 @@ def _one(
     say: Callable[[str], None],
 ) -> tuple[Posterior, Posterior | None, Prepared]:
     plan, ensemble = settings.nuts_plan(), settings.ensemble_plan()
-    bench = Bench(haloes, place / "problem.h5", _identity(haloes, settings), settings.device)
+    bench = Bench(halos, place / "problem.h5", _identity(halos, settings), settings.device)
     with Workers(bench, number) as workers:
         prepared = prepare(bench, workers, say)
         rng = stream(settings.seed, f"starts {settings.noise}")
         starts = draw_within(
-            PRIORS, prepared.centre, prepared.laplace, max(plan.chains, ensemble.walkers), rng
+            PRIORS, prepared.center, prepared.laplace, max(plan.chains, ensemble.walkers), rng
         )
         coordinates = bench.coordinates()
         u = coordinates.u(starts)
@@ -248,13 +248,13 @@ def _one(
     return nuts, walkers, prepared
 
 
-def _identity(haloes: HaloCatalog, settings: PowerSettings) -> dict[str, Any]:
+def _identity(halos: HaloCatalog, settings: PowerSettings) -> dict[str, Any]:
     left_out = {"chains", "warmup", "steps", "walkers", "burn", "walker_steps", "accept", "device"}
     left_out.add("tau" if settings.draw == "reweighted" else "density")
     kept = [f.name for f in fields(settings) if f.name not in left_out]
     return {
         "format": FORMAT,
-        "haloes": haloes.fingerprint,
+        "halos": halos.fingerprint,
         **{n: getattr(settings, n) for n in kept},
     }
 

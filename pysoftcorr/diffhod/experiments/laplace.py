@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.target import Target
 
 __all__ = ["draw_within", "laplace"]
@@ -84,13 +84,13 @@ def _jacobian(model: Any, at: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def draw_within(
-    priors: Any, centre: FloatArray, covariance: FloatArray, number: int, rng: np.random.Generator
+    priors: Any, center: FloatArray, covariance: FloatArray, number: int, rng: np.random.Generator
 ) -> FloatArray:
     """Points of a normal density, those out of the priors' bounds drawn anew; (number, d)."""
     lower = np.linalg.cholesky(covariance)
     out: list[FloatArray] = []
     for _ in range(10_000 * number):
-        point = centre + lower @ rng.normal(size=centre.size)
+        point = center + lower @ rng.normal(size=center.size)
         if ((point > priors.low) & (point < priors.high)).all():
             out.append(point)
             if len(out) == number:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pysoftcorr.core.random import stream
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.calibration import Calibration, calibrate
 from pysoftcorr.diffhod.experiments.checkpoint import read_checkpoint, write_checkpoint
 from pysoftcorr.diffhod.experiments.coordinates import Coordinates, OccupationBend
@@ -37,7 +37,7 @@ _SPREAD = (0.5, 2.2)
 #: Points from which on whole galaxies, which have most noise, are corrected to second order.
 _QUADRATIC = 400
 
-#: Where the posterior is: its centre and covariance, as far as they are known.
+#: Where the posterior is: its center and covariance, as far as they are known.
 Near = tuple[FloatArray, FloatArray]
 
 
@@ -46,7 +46,7 @@ class Bench:
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     path : Path
         Of the file of what `prepare` found.
     identity : mapping
@@ -56,9 +56,9 @@ class Bench:
     """
 
     def __init__(
-        self, haloes: HaloCatalog, path: Path, identity: Mapping[str, Any], device: str = "cpu"
+        self, halos: HaloCatalog, path: Path, identity: Mapping[str, Any], device: str = "cpu"
     ) -> None:
-        self.haloes, self.path, self.identity = haloes, path, dict(identity)
+        self.halos, self.path, self.identity = halos, path, dict(identity)
         self.device = device
         self._made: dict[str, Any] = {}
 
@@ -78,7 +78,7 @@ class Bench:
         """The number of galaxies at which the priors end."""
         if "crowd" not in self._made:
             s = self.identity
-            self._made["crowd"] = Crowd(self.haloes.mass, s["fiducial"], s["modulate"])
+            self._made["crowd"] = Crowd(self.halos.mass, s["fiducial"], s["modulate"])
         return self._made["crowd"]
 
     def exact(self) -> ExactPower:
@@ -86,7 +86,7 @@ class Bench:
         if "exact" not in self._made:
             s = self.identity
             self._made["exact"] = ExactPower(
-                self.haloes, mesh=s["mesh"], k_max=s["k_max"], realisations=s["realisations"],
+                self.halos, mesh=s["mesh"], k_max=s["k_max"], realizations=s["realizations"],
                 spare=1, seed=self.seed("exact noise"), modulate=s["modulate"],
             )  # fmt: skip
         return self._made["exact"]
@@ -107,13 +107,13 @@ class Bench:
         options: dict[str, Any]
         if s["draw"] == "relaxed":
             bounds = _bounds(*near) if bounded else None
-            options = {"realisations": s["realisations"], "tau": s["tau"], "bounds": bounds}
+            options = {"realizations": s["realizations"], "tau": s["tau"], "bounds": bounds}
         else:
             wide = self._references(near)
             # One set has less noise than several of whole galaxies; a spare one shows how much.
             options = {"spare": 1, "reference": wide, "density": s["density"]}
         return SmoothPower(
-            self.haloes, seed=self.seed("relaxed noise"),
+            self.halos, seed=self.seed("relaxed noise"),
             modulate=s["modulate"], mesh=s["mesh"], k_max=s["k_max"], device=self.device,
             **options,
         )  # fmt: skip
@@ -139,7 +139,7 @@ class Bench:
     def smooth_target(self) -> Target:
         """Of NUTS."""
         return self._target(
-            "smooth", lambda prepared: self.smooth((prepared.near_centre, prepared.near_covariance))
+            "smooth", lambda prepared: self.smooth((prepared.near_center, prepared.near_covariance))
         )
 
     def _target(self, name: str, model: Callable[[Prepared], Any]) -> Target:
@@ -154,12 +154,12 @@ class Bench:
     def coordinates(self, near: Near | None = None) -> Coordinates:
         """Those that both samplers walk in, about the peak; or those about another place."""
         if near is not None:
-            centre, covariance = PRIORS.inside(near[0]), near[1]
-            bend = OccupationBend.about(self.haloes.mass, centre, covariance)
-            return Coordinates(PRIORS, centre, covariance, bend=bend)
+            center, covariance = PRIORS.inside(near[0]), near[1]
+            bend = OccupationBend.about(self.halos.mass, center, covariance)
+            return Coordinates(PRIORS, center, covariance, bend=bend)
         if "coordinates" not in self._made:
             prepared = self.prepared()
-            self._made["coordinates"] = self.coordinates((prepared.centre, prepared.laplace))
+            self._made["coordinates"] = self.coordinates((prepared.center, prepared.laplace))
         return self._made["coordinates"]
 
     def points(self, near: Near, number: int, rng: np.random.Generator) -> FloatArray:
@@ -183,10 +183,10 @@ class Bench:
         return unpacked(found)
 
 
-def _bounds(centre: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _bounds(center: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Those within which the points of DiffHOD are found once."""
     reach = _REACH * np.sqrt(np.diag(covariance))
-    low, high = np.maximum(centre - reach, PRIORS.low), np.minimum(centre + reach, PRIORS.high)
+    low, high = np.maximum(center - reach, PRIORS.low), np.minimum(center + reach, PRIORS.high)
     return low, high
 
 
@@ -237,7 +237,7 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
         return unpacked(found)
     s = bench.identity
     fiducial = np.array(s["fiducial"])
-    say(f"covariance of {s['covariance']} realisations of the exact HOD")
+    say(f"covariance of {s['covariance']} realizations of the exact HOD")
     rng = np.random.default_rng(bench.seed("covariance", noise=False))
     near: Near = np.array(PRIORS.mean), np.diag(np.square(PRIORS.sd))
     jobs = [(fiducial, int(x), near) for x in rng.integers(2**62, size=s["covariance"])]
@@ -245,7 +245,7 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
     mean, covariance = mock_covariance(mocks, floor=s["floor"])
     with one_thread():
         data = bench.exact().mock(fiducial, seed=bench.seed("data", noise=False))
-    variance = 1 / s["realisations"]
+    variance = 1 / s["realizations"]
     likelihood = GaussianLikelihood(data, (1 + variance) * covariance)
     say("the peak of the posterior, by the derivatives of DiffHOD")
     # Twice: the first time by points for all that the priors hold.
@@ -286,15 +286,15 @@ def _peak(
     near: Near,
     start: FloatArray,
 ) -> tuple[FloatArray, FloatArray, int]:
-    """Peak, covariance about it, and the haloes that are clipped there."""
+    """Peak, covariance about it, and the halos that are clipped there."""
     with one_thread():
         # At first that is all the priors hold, more trials than memory does.
         model = bench.new_smooth(near, bounded=False)
-        centre, curvature = laplace(
+        center, curvature = laplace(
             Target(Corrected(model, calibration, bench.crowd()), likelihood, PRIORS), start
         )
-        model(centre)
-    return centre, curvature, model.model.clipped
+        model(center)
+    return center, curvature, model.model.clipped
 
 
 def _calibrated(

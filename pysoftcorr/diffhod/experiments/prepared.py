@@ -24,12 +24,12 @@ class Prepared:
     Attributes
     ----------
     k, data, mean : ndarray, shape (nk,)
-        Wavenumbers, mock data, and the mean of the realisations that the covariance is of.
+        Wavenumbers, mock data, and the mean of the realizations that the covariance is of.
     covariance : ndarray, shape (nk, nk)
         Of the data, with its floor, without the noise of the models.
-    centre, laplace : ndarray, shape (d,) and (d, d)
+    center, laplace : ndarray, shape (d,) and (d, d)
         Peak of the posterior of DiffHOD and covariance about it.
-    near_centre, near_covariance : ndarray, shape (d,) and (d, d)
+    near_center, near_covariance : ndarray, shape (d,) and (d, d)
         The same before the last calibration: what the points of DiffHOD were chosen by.
     model_variance : float
         That of the models' own noise as a fraction of the covariance of the data: the likelihood
@@ -37,16 +37,16 @@ class Prepared:
     calibrations : dict
         Of "smooth" and "exact"; empty without calibration.
     clipped : int
-        Haloes of more satellites than trials at the peak.
+        Halos of more satellites than trials at the peak.
     """
 
     k: FloatArray
     data: FloatArray
     mean: FloatArray
     covariance: FloatArray
-    centre: FloatArray
+    center: FloatArray
     laplace: FloatArray
-    near_centre: FloatArray
+    near_center: FloatArray
     near_covariance: FloatArray
     model_variance: float
     calibrations: dict[str, Calibration]
@@ -62,7 +62,7 @@ class Prepared:
             "k": self.k.tolist(),
             "data": self.data.tolist(),
             "error": np.sqrt(np.diag(self.covariance)).tolist(),
-            "peak": dict(zip(PRIORS.names, self.centre.tolist(), strict=True)),
+            "peak": dict(zip(PRIORS.names, self.center.tolist(), strict=True)),
             "model_variance": self.model_variance,
             "calibration": {
                 name: {"offset": c.offset, "scatter": c.scatter}
@@ -86,7 +86,7 @@ class Prepared:
             )
         lines.append(
             f"noise of the models in the covariance: 1 + {self.model_variance:.3f}"
-            + (f"; {self.clipped} haloes clipped at the peak" if self.clipped else "")
+            + (f"; {self.clipped} halos clipped at the peak" if self.clipped else "")
         )
         return "\n".join(lines)
 
@@ -95,11 +95,11 @@ def packed(p: Prepared) -> dict[str, Any]:
     """As arrays for a file."""
     out: dict[str, Any] = {
         name: getattr(p, name)
-        for name in ("k", "data", "mean", "covariance", "centre", "laplace", "near_centre",
+        for name in ("k", "data", "mean", "covariance", "center", "laplace", "near_center",
                      "near_covariance", "model_variance", "clipped")
     }  # fmt: skip
     for name, c in p.calibrations.items():
-        for part in ("centre", "scale", "coefficients"):
+        for part in ("center", "scale", "coefficients"):
             out[f"{name} {part}"] = getattr(c, part)
         scatter = np.nan if c.scatter is None else c.scatter
         out[f"{name} scatter and offset"] = [scatter, c.offset]
@@ -110,15 +110,15 @@ def unpacked(a: Arrays) -> Prepared:
     """Of what `packed` gave."""
     calibrations = {}
     for name in ("smooth", "exact"):
-        if f"{name} centre" in a:
+        if f"{name} center" in a:
             scatter, offset = a[f"{name} scatter and offset"].tolist()
             calibrations[name] = Calibration(
-                a[f"{name} centre"], a[f"{name} scale"], a[f"{name} coefficients"],
+                a[f"{name} center"], a[f"{name} scale"], a[f"{name} coefficients"],
                 None if np.isnan(scatter) else scatter, offset,
             )  # fmt: skip
     return Prepared(
-        k=a["k"], data=a["data"], mean=a["mean"], covariance=a["covariance"], centre=a["centre"],
-        laplace=a["laplace"], near_centre=a["near_centre"], near_covariance=a["near_covariance"],
+        k=a["k"], data=a["data"], mean=a["mean"], covariance=a["covariance"], center=a["center"],
+        laplace=a["laplace"], near_center=a["near_center"], near_covariance=a["near_covariance"],
         model_variance=float(a["model_variance"]),
         calibrations=calibrations, clipped=int(a["clipped"]),
     )  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pysoftcorr.core import options as _options
-from pysoftcorr.diffhod._torch import torch
+import torch
+
+from pysoftcorr.core.torch import check_device
 from pysoftcorr.diffhod.experiments.chains import NutsPlan
 from pysoftcorr.diffhod.experiments.ensemble import EnsemblePlan
 from pysoftcorr.diffhod.experiments.exact import COVARIANCE_FLOOR, HOD_NAMES
@@ -26,7 +27,7 @@ FIDUCIAL = (12.02, 0.26, 11.38, 13.31, 1.06)
 
 @dataclass(frozen=True, kw_only=True)
 class PowerSettings:
-    """All that the experiment follows from, but for the haloes.
+    """All that the experiment follows from, but for the halos.
 
     Attributes
     ----------
@@ -47,15 +48,15 @@ class PowerSettings:
         Cells a side, for both.
     k_max : float
         h/Mpc.
-    realisations : int
+    realizations : int
         Sets of fixed random numbers that P(k) of the exact HOD, and of relaxed trials, is averaged
         over, those of the exact HOD `StratifiedDraws`; reweighted points have one.
     calibration : int
         Points at which the bias of the fixed random numbers is measured; 0: it is left in.
     covariance : int
-        Realisations of the exact HOD that the covariance is of.
+        Realizations of the exact HOD that the covariance is of.
     floor : float
-        On the diagonal of the normalised covariance.
+        On the diagonal of the normalized covariance.
     chains, warmup, steps : int
         Of NUTS.
     walkers, burn, walker_steps : int
@@ -84,7 +85,7 @@ class PowerSettings:
     modulate: bool = False
     mesh: int = 64
     k_max: float = 1.0
-    realisations: int = 4
+    realizations: int = 4
     calibration: int = 200
     covariance: int = 100
     floor: float = COVARIANCE_FLOOR
@@ -114,9 +115,9 @@ class PowerSettings:
         check_tau(self.tau)
         check_density(self.density)
         check_mesh(self.mesh)
-        _options.device(self.device)
-        if self.realisations < 1:
-            raise ValueError(f"realisations = {self.realisations}: must be at least 1")
+        check_device(self.device)
+        if self.realizations < 1:
+            raise ValueError(f"realizations = {self.realizations}: must be at least 1")
         self.nuts_plan()
         self.ensemble_plan()
 
@@ -161,7 +162,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "walker_steps": 400,
     },
     "paper": {
-        "realisations": 16, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
+        "realizations": 16, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
         "walker_steps": 5000,
     },
 }  # fmt: skip

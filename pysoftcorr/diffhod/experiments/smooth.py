@@ -1,4 +1,4 @@
-"""P(k) of `DiffHOD` as the model of a posterior: realisations averaged, repeatable."""
+"""P(k) of `DiffHOD` as the model of a posterior: realizations averaged, repeatable."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.mocks.halos import HaloCatalog
 
@@ -19,12 +19,12 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class SmoothPower:
-    """The mean P(k) of some realisations of `DiffHOD`, a fixed function of the parameters.
+    """The mean P(k) of some realizations of `DiffHOD`, a fixed function of the parameters.
 
     Parameters
     ----------
-    haloes : HaloCatalog
-    realisations : int
+    halos : HaloCatalog
+    realizations : int
         Sets of noise that are averaged over.
     spare : int
         Further sets, which `each` gives too.
@@ -46,27 +46,27 @@ class SmoothPower:
     --------
     >>> from pysoftcorr.diffhod.experiments.smooth import SmoothPower
     >>> from pysoftcorr.mocks import HaloCatalog
-    >>> haloes = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
-    >>> smooth = SmoothPower(haloes, realisations=2, seed=1, mesh=16, k_max=0.6)
+    >>> halos = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
+    >>> smooth = SmoothPower(halos, realizations=2, seed=1, mesh=16, k_max=0.6)
     >>> smooth([12.5, 0.26, 11.4, 13.3, 1.06]).shape
     (4,)
     """
 
     def __init__(
         self,
-        haloes: HaloCatalog,
+        halos: HaloCatalog,
         *,
-        realisations: int = 1,
+        realizations: int = 1,
         spare: int = 0,
         seed: Seed = None,
         bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
         **options: Any,
     ) -> None:
         self._options = options
-        self.haloes = haloes
-        self.number = at_least_one("realisations", realisations)
+        self.halos = halos
+        self.number = at_least_one("realizations", realizations)
         root = root_seed(seed)
-        self.model = DiffHOD(haloes, realisations=self.number + spare, seed=root, **options)
+        self.model = DiffHOD(halos, realizations=self.number + spare, seed=root, **options)
         self.k: FloatArray = self.model.k.cpu().numpy().astype(np.float64)
         self._bounds: tuple[FloatArray, FloatArray] | None = None
         self._known: dict[int, bytes] = {}  # by number of sets: bounds of the points there are
@@ -75,8 +75,8 @@ class SmoothPower:
             self._bounds = (low, high)
 
     def each(self, theta: Any) -> torch.Tensor:
-        """P(k) of each set of noise, shape (realisations + spare, nk), differentiable."""
-        return self._first(theta, self.model.realisations)
+        """P(k) of each set of noise, shape (realizations + spare, nk), differentiable."""
+        return self._first(theta, self.model.realizations)
 
     def _first(self, theta: Any, number: int) -> torch.Tensor:
         chosen = range(number)
@@ -86,9 +86,9 @@ class SmoothPower:
             low, high = np.minimum(self._bounds[0], at), np.maximum(self._bounds[1], at)
             wanted = low.tobytes() + high.tobytes()
             if wanted != self._known.get(number):
-                self.model.prepare(low, high, realisation=chosen)
+                self.model.prepare(low, high, realization=chosen)
                 self._known[number] = wanted
-        return self.model.power(tensor, realisation=chosen)[1]
+        return self.model.power(tensor, realization=chosen)[1]
 
     def __call__(self, theta: Any) -> Any:
         """The mean; a differentiable tensor for a tensor, else an array."""
@@ -101,7 +101,7 @@ class SmoothPower:
         """P(k) with noise of its own for each seed, shape (len(seeds), nk)."""
         out = []
         for seed in np.asarray(seeds).tolist():
-            own = DiffHOD(self.haloes, seed=int(seed), **self._options)
+            own = DiffHOD(self.halos, seed=int(seed), **self._options)
             own.prepare(theta, theta)
             with torch.no_grad():
                 out.append(own.power(theta)[1].cpu().numpy().astype(np.float64))

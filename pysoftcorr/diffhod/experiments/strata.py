@@ -1,4 +1,4 @@
-"""Catalogues of the exact HOD whose random numbers are spread evenly among them."""
+"""Catalogs of the exact HOD whose random numbers are spread evenly among them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class StratifiedDraws:
-    """Catalogues of `HODModel`: each a fair draw, together nearer to the mean than independent.
+    """Catalogs of `HODModel`: each a fair draw, together nearer to the mean than independent.
 
     A halo has a central galaxy where a uniform number u is below <Ncen>, and its number of
-    satellites is the Poisson quantile of another. Catalogue r of n takes u + r/n, modulo 1: one
-    in each n-th of the unit interval, so that of n catalogues n <Ncen>, but for less than one,
-    have a central. Within a catalogue haloes are independent. Places of satellites are
+    satellites is the Poisson quantile of another. Catalog r of n takes u + r/n, modulo 1: one
+    in each n-th of the unit interval, so that of n catalogs n <Ncen>, but for less than one,
+    have a central. Within a catalog halos are independent. Places of satellites are
     independent, too.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     number : int
-        Of catalogues.
+        Of catalogs.
     seed : int
 
     Examples
@@ -41,17 +41,17 @@ class StratifiedDraws:
     >>> import numpy as np
     >>> from pysoftcorr.diffhod.experiments.strata import StratifiedDraws
     >>> from pysoftcorr.mocks import HaloCatalog
-    >>> haloes = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
-    >>> draws = StratifiedDraws(haloes, 4, seed=2)
-    >>> half, none = np.full(len(haloes), 0.5), np.zeros(len(haloes))
+    >>> halos = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
+    >>> draws = StratifiedDraws(halos, 4, seed=2)
+    >>> half, none = np.full(len(halos), 0.5), np.zeros(len(halos))
     >>> found = np.concatenate([draws.draw(r, half, none).centrals for r in range(4)])
     >>> bool((np.bincount(found) == 2).all())
     True
     """
 
-    def __init__(self, haloes: Any, number: int, seed: int) -> None:
-        self.haloes, self.number = haloes, number
-        row = np.arange(len(haloes))
+    def __init__(self, halos: Any, number: int, seed: int) -> None:
+        self.halos, self.number = halos, number
+        row = np.arange(len(halos))
         shift = np.arange(number)[:, None] / number
         self._central = (uniforms(seed, "strata of centrals", row) + shift) % 1.0
         self._satellites = (uniforms(seed, "strata of satellites", row) + shift) % 1.0
@@ -60,7 +60,7 @@ class StratifiedDraws:
         self._seeds = stream(seed, "strata").integers(2**62, size=number).tolist()
 
     def draw(self, r: int, mean_ncen: FloatArray, mean_nsat: FloatArray) -> DrawnGalaxies:
-        """Catalogue r at these mean numbers of the haloes.
+        """Catalog r at these mean numbers of the halos.
 
         Raises
         ------
@@ -71,4 +71,4 @@ class StratifiedDraws:
         centrals = np.flatnonzero(self._central[r] < mean_ncen)
         some = np.flatnonzero(mean_nsat > self._least[r])
         n_sat = poisson_quantile(self._satellites[r, some], mean_nsat[some])
-        return place_galaxies(self.haloes, centrals, some, n_sat, self._seeds[r])
+        return place_galaxies(self.halos, centrals, some, n_sat, self._seeds[r])

@@ -1,4 +1,4 @@
-"""Alignment strengths recovered from omega(r): through the catalogue, exactly, by emulator."""
+"""Alignment strengths recovered from omega(r): through the catalog, exactly, by emulator."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from pysoftcorr.core.files import whole_file
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.version import __version__
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.chains import NutsPlan, run_nuts
 from pysoftcorr.diffhod.experiments.checkpoint import (
     FORMAT,
@@ -51,7 +51,7 @@ STRENGTHS = Priors(
 
 @dataclass(frozen=True, kw_only=True)
 class StrengthSettings:
-    """All that the experiment follows from, but for the haloes.
+    """All that the experiment follows from, but for the halos.
 
     Attributes
     ----------
@@ -61,10 +61,10 @@ class StrengthSettings:
         Of the mock data: to be recovered.
     tau : float
         Temperature of `DiffHOD`.
-    realisations : int
-        Catalogues that the models average over.
+    realizations : int
+        Catalogs that the models average over.
     covariance : int
-        Realisations that the covariance of omega is of.
+        Realizations that the covariance of omega is of.
     chains, warmup, steps : int
         Of NUTS, the same for every model.
     seed : int
@@ -74,7 +74,7 @@ class StrengthSettings:
     mu_cen: float = 0.78
     mu_sat: float = 0.33
     tau: float = 0.1
-    realisations: int = 12
+    realizations: int = 12
     covariance: int = 100
     chains: int = 3
     warmup: int = 60
@@ -97,16 +97,16 @@ class StrengthSettings:
         return HODModel(**values, mu_cen=self.mu_cen, mu_sat=self.mu_sat)
 
 
-class _Catalogue:
-    """omega of the weighted points of DiffHOD, averaged over realisations."""
+class _Catalog:
+    """omega of the weighted points of DiffHOD, averaged over realizations."""
 
-    def __init__(self, haloes: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
-        model = DiffHOD(haloes, tau=settings.tau, realisations=settings.realisations, seed=seed)
+    def __init__(self, halos: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
+        model = DiffHOD(halos, tau=settings.tau, realizations=settings.realizations, seed=seed)
         theta = (settings.mu_cen, settings.mu_sat, *settings.hod)
         self.used = torch.as_tensor(used)
         self.parts = []
-        for r in range(settings.realisations):
-            galaxies = model.galaxies(theta, realisation=r)
+        for r in range(settings.realizations):
+            galaxies = model.galaxies(theta, realization=r)
             pairs = WeightedPairs(galaxies.position, boxsize=galaxies.boxsize)
             self.parts.append((galaxies, pairs.orientation(galaxies.weight.detach())))
 
@@ -138,10 +138,10 @@ class _Expected(torch.autograd.Function):
 class _Exact:
     """omega averaged exactly over all draws of the axes, of whole galaxies."""
 
-    def __init__(self, haloes: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
+    def __init__(self, halos: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
         self.used = used
-        seeds = np.random.default_rng(seed).integers(2**62, size=settings.realisations)
-        self.sums = [alignment_sums(settings.model().populate(haloes, seed=int(s))) for s in seeds]
+        seeds = np.random.default_rng(seed).integers(2**62, size=settings.realizations)
+        self.sums = [alignment_sums(settings.model().populate(halos, seed=int(s))) for s in seeds]
 
     def __call__(self, mu: Any) -> Any:
         if isinstance(mu, torch.Tensor):
@@ -244,7 +244,7 @@ class _Problem:
 
 
 def run_strength_experiment(
-    haloes: HaloCatalog,
+    halos: HaloCatalog,
     folder: str | PathLike[str],
     *,
     settings: StrengthSettings | None = None,
@@ -252,15 +252,15 @@ def run_strength_experiment(
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> StrengthExperiment:
-    """Recover the alignment strengths of a mock catalogue from omega(r), by three models.
+    """Recover the alignment strengths of a mock catalog from omega(r), by three models.
 
-    NUTS through the catalogue itself (`DiffHOD`, its axes drawn with fixed random numbers and
+    NUTS through the catalog itself (`DiffHOD`, its axes drawn with fixed random numbers and
     differentiable in the strengths), through the exact expectations over all draws of the axes,
     and through the emulator. Data, covariance, priors and chains are the same.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
         In a box of more than 48 Mpc/h, so that the bins up to 16 Mpc/h fit.
     folder : path
         Of ``strengths.json``, ``strengths.txt``, the posteriors (.nc), and the chains: the same
@@ -280,8 +280,8 @@ def run_strength_experiment(
     Raises
     ------
     ValueError
-        If a setting is out of range, the folder holds a run of other settings or haloes, the box
-        is too small, or no bin has pairs in all realisations.
+        If a setting is out of range, the folder holds a run of other settings or halos, the box
+        is too small, or no bin has pairs in all realizations.
     """
     s = StrengthSettings() if settings is None else settings
     say = tell or (lambda text: None)
@@ -291,21 +291,21 @@ def run_strength_experiment(
         for pattern in ("problem.h5", "*/nuts-*.h5"):
             for path in place.glob(pattern):
                 path.unlink()
-    identity = {"format": FORMAT, "haloes": haloes.fingerprint, "statistic": "omega", **asdict(s)}
+    identity = {"format": FORMAT, "halos": halos.fingerprint, "statistic": "omega", **asdict(s)}
     # Chains may be made longer.
     del identity["chains"], identity["steps"]
     kept = read_checkpoint(place / "problem.h5", identity)
     if kept is None:
-        say(f"omega(r) of a mock catalogue, covariance of {s.covariance} realisations")
-        kept = _mocks(haloes, s)
+        say(f"omega(r) of a mock catalog, covariance of {s.covariance} realizations")
+        kept = _mocks(halos, s)
         write_checkpoint(place / "problem.h5", identity, kept)
     used, omega = kept["used"], kept["omega"]
-    # Models that average n catalogues have 1/n of the scatter of one.
-    covariance = kept["covariance"] * (1 + 1 / s.realisations)
+    # Models that average n catalogs have 1/n of the scatter of one.
+    covariance = kept["covariance"] * (1 + 1 / s.realizations)
     likelihood = GaussianLikelihood(omega, covariance)
     makers: dict[str, Callable[[], Any]] = {
-        "DiffHOD": lambda: _Catalogue(haloes, s, used, s.root("relaxed")),
-        "exact expectation": lambda: _Exact(haloes, s, used, s.root("exact")),
+        "DiffHOD": lambda: _Catalog(halos, s, used, s.root("relaxed")),
+        "exact expectation": lambda: _Exact(halos, s, used, s.root("exact")),
     }
     trained = _shipped() if emulator is None else (emulator or None)
     if trained is not None:
@@ -316,11 +316,11 @@ def run_strength_experiment(
         begun = time.perf_counter()
         with one_thread():
             target = Target(make(), likelihood, STRENGTHS)
-            centre, curvature = laplace(target, (0.1, 0.1))
-        target.coordinates = Coordinates(STRENGTHS, STRENGTHS.inside(centre), curvature)
+            center, curvature = laplace(target, (0.1, 0.1))
+        target.coordinates = Coordinates(STRENGTHS, STRENGTHS.inside(center), curvature)
         setup[label] = time.perf_counter() - begun
         starts = draw_within(
-            STRENGTHS, centre, curvature, s.chains, stream(s.seed, f"strengths starts {label}")
+            STRENGTHS, center, curvature, s.chains, stream(s.seed, f"strengths starts {label}")
         )
         own = place / label.replace(" ", "-")
         own.mkdir(exist_ok=True)
@@ -343,17 +343,17 @@ def run_strength_experiment(
     return result
 
 
-def _mocks(haloes: HaloCatalog, s: StrengthSettings) -> Arrays:
+def _mocks(halos: HaloCatalog, s: StrengthSettings) -> Arrays:
     """omega of the data, its covariance, and the bins used, which have pairs in every mock."""
     model = s.model()
-    data = box_correlations(model.populate(haloes, seed=s.root("data")))
+    data = box_correlations(model.populate(halos, seed=s.root("data")))
     seeds = np.random.default_rng(s.root("covariance")).integers(2**62, size=s.covariance)
-    mocks = np.array([box_correlations(model.populate(haloes, seed=int(x))).omega for x in seeds])
+    mocks = np.array([box_correlations(model.populate(halos, seed=int(x))).omega for x in seeds])
     used = np.flatnonzero(np.isfinite(mocks).all(axis=0) & np.isfinite(data.omega))
     if not used.size or len(mocks) < used.size + 2:
         raise ValueError(
-            f"{used.size} bins have pairs in all of {len(mocks)} realisations; there must be some, "
-            "and two more realisations than bins: take more haloes or more realisations"
+            f"{used.size} bins have pairs in all of {len(mocks)} realizations; there must be some, "
+            "and two more realizations than bins: take more halos or more realizations"
         )
     covariance = np.cov(mocks[:, used].T).reshape(used.size, used.size)
     return {

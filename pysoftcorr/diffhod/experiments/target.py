@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.mocks.design import PARAMETERS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, Protocol
 
-from pysoftcorr.diffhod._torch import torch
+import torch
 
 __all__ = ["Problem", "Workers", "one_thread"]
 

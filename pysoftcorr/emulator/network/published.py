@@ -18,7 +18,7 @@ __all__ = ["PublishedNetwork"]
 _ENCODER = (len(PARAMETERS), 128, 128, 256, 256, 128)
 _CHANNELS = (7, 14, 28, 28, 56, 112, 112)
 _STRIDE = 5
-# Softplus rounds to 0 far below: a variance stays positive, in standardised units.
+# Softplus rounds to 0 far below: a variance stays positive, in standardized units.
 _LEAST_VARIANCE = 1e-8
 
 
@@ -123,14 +123,14 @@ class PublishedNetwork(Network):
         self.decoders = nn.ModuleList(_Decoder(bins, drop) for _ in range(STATISTICS))
 
     def forward(
-        self, standardised: torch.Tensor, masks: Masks | None = None
+        self, standardized: torch.Tensor, masks: Masks | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and variance in standardised units, which is what its loss is made of.
+        """Mean and variance in standardized units, which is what its loss is made of.
 
         Parameters
         ----------
-        standardised : Tensor, shape (n, 7)
-            By ``scaling.standardised``; with masks, the points once for each pass.
+        standardized : Tensor, shape (n, 7)
+            By ``scaling.standardized``; with masks, the points once for each pass.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class PublishedNetwork(Network):
         def following(number: int) -> list[torch.Tensor | None]:
             return [None if given is None else next(given) for _ in range(number)]
 
-        h = standardised
+        h = standardized
         for layer, mask in zip(self.encoder, following(len(self.encoder)), strict=True):
             h = layer(h, mask)
         raw = torch.stack(
@@ -153,7 +153,7 @@ class PublishedNetwork(Network):
         self, params: torch.Tensor, masks: Masks | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         passes = 1 if masks is None else len(masks[0])
-        x = self.scaling.standardised(params)
+        x = self.scaling.standardized(params)
         if passes > 1:
             x = x.repeat(passes, 1)
         mean, variance = self(x, masks)

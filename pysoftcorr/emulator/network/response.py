@@ -189,7 +189,7 @@ class ResponseNetwork(Network):
 
     # ------------------------------------------------------------------ parts, for training
     def responses(self, params: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
-        """Mean of log xi and A, B, C, D, E, in standardised units.
+        """Mean of log xi and A, B, C, D, E, in standardized units.
 
         Parameters
         ----------
@@ -201,7 +201,7 @@ class ResponseNetwork(Network):
         Tensor, shape (members or passes, n, 6, bins)
             ``(physical - scaling.target_mean) / scaling.target_std``.
         """
-        hod = self.scaling.standardised(params)[..., 2:]
+        hod = self.scaling.standardized(params)[..., 2:]
         out = self.trunk(hod, masks)
         return out.reshape(*out.shape[:-1], 1 + RESPONSES, self.bins)
 
@@ -213,7 +213,7 @@ class ResponseNetwork(Network):
     def log_variances(self, params: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
         """Log variance of log xi, omega, eta, physical; shape (members or passes, n, 3, bins)."""
         strengths = params[..., :2]
-        hod = self.scaling.standardised(params)[..., 2:]
+        hod = self.scaling.standardized(params)[..., 2:]
         x = torch.cat([hod, order_parameter(strengths), strengths], dim=-1)
         number = self.variance_xi.mask_number
         first, second = (None, None) if masks is None else (masks[:number], masks[number:])

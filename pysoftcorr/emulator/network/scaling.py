@@ -1,4 +1,4 @@
-"""Standardisation of an emulator's input and output, fitted to the training split alone."""
+"""Standardization of an emulator's input and output, fitted to the training split alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scaling(nn.Module):
     ----------
     input_mean : Tensor, shape (7,)
     input_matrix : Tensor, shape (7, 7)
-        Standardised parameters are ``(params - input_mean) @ input_matrix.T``.
+        Standardized parameters are ``(params - input_mean) @ input_matrix.T``.
     """
 
     input_mean: torch.Tensor
@@ -38,7 +38,7 @@ class Scaling(nn.Module):
         for name, value in values.items():
             self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
 
-    def standardised(self, params: torch.Tensor) -> torch.Tensor:
+    def standardized(self, params: torch.Tensor) -> torch.Tensor:
         """Parameters, shape (..., 7), without their units."""
         return (params - self.input_mean) @ self.input_matrix.T
 
@@ -107,7 +107,7 @@ class ResponseScaling(Scaling):
     target_mean, target_std : Tensor, shape (6, nbins)
         Of log xi and the responses A, B, C, D, E.
     log_variance : Tensor, shape (3, nbins)
-        Typical log variance among realisations of log xi, omega, eta.
+        Typical log variance among realizations of log xi, omega, eta.
     """
 
     target_mean: torch.Tensor
@@ -143,7 +143,7 @@ class ResponseScaling(Scaling):
         log_xi : array_like, shape (n, nbins)
         responses : array_like, shape (n, 5, nbins)
         variances : array_like, shape (n, 3, nbins)
-            Among realisations, of log xi and of the drawn omega and eta.
+            Among realizations, of log xi and of the drawn omega and eta.
 
         Raises
         ------
@@ -163,7 +163,7 @@ class ResponseScaling(Scaling):
                 raise ValueError(f"{name} of shape {array.shape}: must be (n, *{shape})")
         mean_variance = v.mean(axis=0)
         if not (mean_variance > 0).all():
-            raise ValueError("variances: a bin has none; more than one realisation is needed")
+            raise ValueError("variances: a bin has none; more than one realization is needed")
         targets = np.concatenate([y[:, None], a], axis=1)
         return cls(
             {

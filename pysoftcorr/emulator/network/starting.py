@@ -13,20 +13,20 @@ from pysoftcorr.emulator.network.scaling import (
     Scaling,
 )
 
-__all__ = ["bin_centres", "likely_scaling"]
+__all__ = ["bin_centers", "likely_scaling"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-def bin_centres(edges: FloatArray) -> FloatArray:
-    """Geometric centres; a first edge of 0 counts as a quarter of the next."""
+def bin_centers(edges: FloatArray) -> FloatArray:
+    """Geometric centers; a first edge of 0 counts as a quarter of the next."""
     low = np.where(edges[:-1] > 0, edges[:-1], 0.25 * edges[1:])
     return np.asarray(np.sqrt(low * edges[1:]))
 
 
 def likely_scaling(kind: str, edges: FloatArray, points: FloatArray) -> Scaling | None:
     """Of roughly the size that correlations have; None for an unknown kind."""
-    r = bin_centres(edges)
+    r = bin_centers(edges)
     log_xi = -1.8 * np.log(r / 5.0)
     if kind == "published":
         rows = np.stack([log_xi, 0.02 / np.sqrt(r), 0.01 / r])

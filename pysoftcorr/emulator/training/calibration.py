@@ -1,7 +1,7 @@
 """Predicted errors brought into line with the scatter on the validation set.
 
 A network's variances are fitted to the rows it trained on. One number for each statistic, or for
-each statistic and bin, multiplies its standard deviations afterwards.
+each statistic and bin, multiplies its standard deviations afterward.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def sigma_factors(
     network : Network
     validation : Targets
     by : {"coverage", "likelihood", "scatter", "none"}
-        So that 68.3 % of the drawn realisations are within one sigma of the mean; that the
+        So that 68.3 % of the drawn realizations are within one sigma of the mean; that the
         likelihood is highest; that the mean of log10(sigma_pred/sigma_emp) is 0; or 1 throughout.
     per : {"bin", "statistic"}
         A factor for each bin of a statistic, or one for all of its bins.

@@ -85,7 +85,7 @@ def _plain(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
         tensors[name] = value
         return {"tensor": len(tensors) - 1}
     if isinstance(value, Mapping):
-        # Pairs, so that whole-number keys, as optimisers have, stay whole numbers.
+        # Pairs, so that whole-number keys, as optimizers have, stay whole numbers.
         return {"items": [[key, _plain(item, f"{name}/{key}", tensors)] for key, item in
                           value.items()]}  # fmt: skip
     if isinstance(value, (list, tuple)):

@@ -76,7 +76,7 @@ class Task(Protocol):
 class Loop:
     """Train the network of a task; ends with the weights of the best epoch in it.
 
-    Every random number comes from `seed`, the global state of torch is as before afterwards, and
+    Every random number comes from `seed`, the global state of torch is as before afterward, and
     a run that was cut off goes on from its checkpoint as if it had not been (bit for bit on CPUs
     with the same number of threads).
 

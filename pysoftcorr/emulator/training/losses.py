@@ -1,12 +1,12 @@
 """Losses of the emulator's training: beta-NLL, and mean squared errors with weights.
 
-Realisations of one parameter point differ by noise alone, so that all a normal likelihood needs
-of them is their mean and their spread: over R realisations y_r with mean m and variance v,
+Realizations of one parameter point differ by noise alone, so that all a normal likelihood needs
+of them is their mean and their spread: over R realizations y_r with mean m and variance v,
 
     mean_r (y_r - m)^2 = (ybar - m)^2 + s^2,    s^2 = mean_r (y_r - ybar)^2.
 
-Losses below take those two, `mean` and `spread`, and are equal to the mean over realisations of
-the loss of each, at 1/R of the cost. Of one realisation, `mean` is its value and `spread` is 0.
+Losses below take those two, `mean` and `spread`, and are equal to the mean over realizations of
+the loss of each, at 1/R of the cost. Of one realization, `mean` is its value and `spread` is 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Tensor = torch.Tensor
 
 
 def sufficient_statistics(values: Tensor, dim: int = 1) -> tuple[Tensor, Tensor]:
-    """Mean over realisations and the biased variance about it.
+    """Mean over realizations and the biased variance about it.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def beta_nll(
     mean, variance : Tensor
         Predicted; variance > 0.
     target, spread : Tensor
-        Mean over realisations and the variance about it; spread is 0 for single values.
+        Mean over realizations and the variance about it; spread is 0 for single values.
     beta : float
 
     Returns

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pysoftcorr.core import options as _options
 from pysoftcorr.core.files import HDF5, check_output
 from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.core.torch import check_device
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.data import EmulatorData, Split, read_data, split_campaign
 
@@ -69,8 +69,8 @@ class Recipe:
         What the means of omega and eta learn from: the exact expectation over all draws of the
         axes, or the mean of what was drawn.
     sufficient : bool
-        Train on mean and spread of the realisations of a point: the same loss on average as of
-        every realisation, in 1/R of the steps. The response network always does.
+        Train on mean and spread of the realizations of a point: the same loss on average as of
+        every realization, in 1/R of the steps. The response network always does.
     tolerance : float
         Response network: the fractional error that is small enough, where it is not noise that
         sets the weight of a target.
@@ -183,7 +183,7 @@ def train(
     root = root_seed(seed)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    where = _options.device(device)
+    where = check_device(device)
     settings = {
         "kind": kind, "seed": root, "recipe": asdict(chosen), "network": dict(network or {}),
         "rows": [len(part) for part in split],
@@ -272,7 +272,7 @@ def _recipe(kind: str, given: Mapping[str, Any]) -> Recipe:
         if chosen.targets == "expected" and not chosen.sufficient:
             raise ValueError(
                 "targets = 'expected' needs sufficient=True: an exact mean is of a parameter "
-                "point, not of one realisation"
+                "point, not of one realization"
             )
         if chosen.calibrate != "none":
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What a network is trained on: a data set as tensors, with realisations made into statistics."""
+"""What a network is trained on: a data set as tensors, with realizations made into statistics."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Targets:
     ----------
     params : Tensor, shape (n, 7)
     drawn : Tensor, shape (n, R, 3, b)
-        Every realisation.
+        Every realization.
     mean : Tensor, shape (n, 3, b)
-        What the means are trained on: the mean over realisations, or for omega and eta the exact
+        What the means are trained on: the mean over realizations, or for omega and eta the exact
         expectation.
     spread : Tensor, shape (n, 3, b)
         Variance of the drawn values about `mean`, so that mean_r (y_r - m)^2 is
@@ -62,19 +62,19 @@ class Targets:
         data : EmulatorData
         targets : {"expected", "drawn"}
             What the means of omega and eta are held against: the exact expectation over all
-            draws of the axes, or the mean of the drawn realisations.
+            draws of the axes, or the mean of the drawn realizations.
 
         Raises
         ------
         ValueError
             If `targets` is neither, the data have no expectations, or fewer than two
-            realisations.
+            realizations.
         """
         if targets not in TARGETS:
             raise ValueError(f"targets = {targets!r}: must be one of {', '.join(TARGETS)}")
-        number = data.realisations
+        number = data.realizations
         if number < 2:
-            raise ValueError("data has one realisation of each row; variances need at least 2")
+            raise ValueError("data has one realization of each row; variances need at least 2")
         drawn = np.stack([np.log(data.xi), data.omega, data.eta], axis=2)
         mean, spread = drawn.mean(axis=1), drawn.var(axis=1)
         error = drawn.var(axis=1, ddof=1) / number

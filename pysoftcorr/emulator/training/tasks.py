@@ -78,7 +78,7 @@ class PublishedTask:
     train, validation : Targets
     epochs, batch : int
     sufficient : bool
-        Train on the mean and spread of each parameter point; else on every realisation, R times
+        Train on the mean and spread of each parameter point; else on every realization, R times
         the batches and the same loss on average.
     """
 
@@ -96,7 +96,7 @@ class PublishedTask:
         self.first = FIRST * epochs
         scaling = cast(PublishedScaling, network.scaling)
         shift, scale = scaling.target_mean[:, None], scaling.target_std[:, None]
-        self.x = scaling.standardised(train.params)
+        self.x = scaling.standardized(train.params)
         if sufficient:
             self.y, self.spread = (train.mean - shift) / scale, train.spread / scale**2
         else:
@@ -104,7 +104,7 @@ class PublishedTask:
             self.y = ((train.drawn - shift) / scale).flatten(0, 1)
             self.spread = torch.zeros_like(self.y[:1])
         self.validation = validation
-        self.vx = scaling.standardised(validation.params)
+        self.vx = scaling.standardized(validation.params)
         self.vy, self.vspread = (validation.mean - shift) / scale, validation.spread / scale**2
         self.shift, self.scale = shift, scale
         self.betas = torch.tensor(BETAS, device=self.x.device)[:, None]
@@ -125,7 +125,7 @@ class PublishedTask:
         return (weight * nll).mean()
 
     def validate(self) -> dict[str, float]:
-        """MSE and NLL in standardised units, and fractional errors."""
+        """MSE and NLL in standardized units, and fractional errors."""
         parts = [self.network(x) for x in self.vx.split(1024)]
         mean, variance = (torch.cat([part[i] for part in parts]) for i in (0, 1))
         mse = float((mean - self.vy).square().mean())
@@ -145,7 +145,7 @@ class ResponseTask:
     A squared residual is divided by the variance of its target and the square of an error that
     is small enough, `tolerance` of the size of the target, so that noisy points weigh less and
     no point more than is of use. Beyond `robust` such errors the square turns linear. Variances
-    learn from those among the realisations of each point, about the truth and not about the
+    learn from those among the realizations of each point, about the truth and not about the
     predicted mean: what the network does not know of the mean is no aleatoric error.
 
     Parameters

@@ -22,7 +22,7 @@ _CONNECT_SECONDS = 10.0
 _POLL_SECONDS = 0.25
 _COUNT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
-#: Haloes are sent again where the workers that had them are gone, this many times.
+#: Halos are sent again where the workers that had them are gone, this many times.
 _SENT = 5
 
 Tick = Callable[[str], None]
@@ -52,7 +52,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 dashboard_address=None,
                 # Its status page is not asked for, and takes whatever port is free.
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                # The design's largest catalogues need what they need: killing does not help.
+                # The design's largest catalogs need what they need: killing does not help.
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
                 preload=["pysoftcorr.mocks.campaign.preload"],
@@ -72,7 +72,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
 
 def finished_rows(
     client: Any,
-    haloes: HaloCatalog,
+    halos: HaloCatalog,
     plan: Plan,
     design: npt.NDArray[Any],
     rows: Sequence[int],
@@ -91,7 +91,7 @@ def finished_rows(
     RuntimeError
         If a row fails for a reason of ours.
     """
-    farm = _Farm(client, haloes, plan, design)
+    farm = _Farm(client, halos, plan, design)
     waiting = list(reversed(rows))
     lost: list[int] = []
     while waiting or farm.running:
@@ -128,9 +128,9 @@ class _Farm:
     """Rows in flight: a few for every thread, so that no worker waits and Ctrl-C is quick."""
 
     def __init__(
-        self, client: Any, haloes: HaloCatalog, plan: Plan, design: npt.NDArray[Any]
+        self, client: Any, halos: HaloCatalog, plan: Plan, design: npt.NDArray[Any]
     ) -> None:
-        self.client, self.haloes, self.plan, self.design = client, haloes, plan, design
+        self.client, self.halos, self.plan, self.design = client, halos, plan, design
         self.running: dict[str, int] = {}
         self._futures: dict[str, Any] = {}
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -151,7 +151,7 @@ class _Farm:
             )
 
     def send_again(self) -> None:
-        """Send the haloes again before the next row: the workers that had them are gone."""
+        """Send the halos again before the next row: the workers that had them are gone."""
         self._shared = None
         if self._sent >= _SENT:
             raise ConnectionError(
@@ -195,7 +195,7 @@ class _Farm:
         return future
 
     def _scatter(self) -> None:
-        self._shared = self.client.scatter(self.haloes, broadcast=True, hash=False)
+        self._shared = self.client.scatter(self.halos, broadcast=True, hash=False)
 
     def _count(self) -> None:
         now = time.monotonic()

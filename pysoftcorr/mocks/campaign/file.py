@@ -42,7 +42,7 @@ _BLOCK = 256  # rows at a time
 
 @dataclass(frozen=True, eq=False)
 class Campaign:
-    """Correlations over a training design; n points, R realisations each.
+    """Correlations over a training design; n points, R realizations each.
 
     Attributes
     ----------
@@ -60,16 +60,16 @@ class Campaign:
         Pairs and their mean separation in Mpc/h.
     n_central, n_satellite, seed : ndarray of int64, shape (n, R)
     status : ndarray of int8, shape (n, R)
-        Of each realisation: 0 good, 1 no galaxies, 2 empty bins, 3 xi above the limit, 4 too many
+        Of each realization: 0 good, 1 no galaxies, 2 empty bins, 3 xi above the limit, 4 too many
         galaxies.
     kept : ndarray of bool, shape (n,)
-        Rows to train with: every realisation is good.
+        Rows to train with: every realization is good.
     reason : ndarray of str, shape (n,)
         Why a row is not kept; empty for those that are.
     xi_matter : ndarray, shape (nbins,)
-        The nonlinear correlation function of matter at the centres of the bins.
+        The nonlinear correlation function of matter at the centers of the bins.
     settings : dict
-        All that the campaign follows from: haloes, points, realisations, seed, cosmology, version.
+        All that the campaign follows from: halos, points, realizations, seed, cosmology, version.
     """
 
     parameters: FloatArray
@@ -146,7 +146,7 @@ class Campaign:
         return {
             "file": str(self.path),
             "points": len(self),
-            "realisations": self.status.shape[1],
+            "realizations": self.status.shape[1],
             "kept": int(self.kept.sum()),
             "dropped": int((~self.kept).sum()),
             "reasons": self.dropped(),
@@ -156,10 +156,10 @@ class Campaign:
 
     def summary(self) -> str:
         """A few lines for a terminal."""
-        n, realisations = self.status.shape
+        n, realizations = self.status.shape
         counts = self.dropped()
         lines = [
-            f"{n} points x {realisations} realisations, "
+            f"{n} points x {realizations} realizations, "
             f"{int(self.n_central.sum() + self.n_satellite.sum()):,} galaxies in all",
             f"  kept     {int(self.kept.sum())}",
             f"  dropped  {int((~self.kept).sum())}"
@@ -200,7 +200,7 @@ def write_campaign(
             file.attrs["settings"] = json.dumps(settings)
             file.attrs["version"] = settings["version"]
             file.attrs["cosmology"] = json.dumps(settings["cosmology"])
-            file.attrs["haloes"] = json.dumps(settings["haloes"])
+            file.attrs["halos"] = json.dumps(settings["halos"])
             file["parameters"] = parameters
             file["parameters"].attrs["columns"] = list(PARAMETERS)
             for name, values in (("edges", edges), ("xi_matter", xi_matter)):

@@ -1,4 +1,4 @@
-"""One row of a campaign: all realisations of one point of the design."""
+"""One row of a campaign: all realizations of one point of the design."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["STATUS", "Plan", "measure_row", "record_dtype", "row_seeds", "work"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: What became of a realisation, by the number in the file.
+#: What became of a realization, by the number in the file.
 STATUS = ("good", "no galaxies", "empty bins", "xi above the limit", "too many galaxies")
 GOOD, NO_GALAXIES, EMPTY_BINS, ABOVE_LIMIT, TOO_MANY = range(5)
 _REASON_BYTES = 240
@@ -27,29 +27,29 @@ _REASON_BYTES = 240
 
 @dataclass(frozen=True)
 class Plan:
-    """What every row is made by: seed, realisations, bins, and when a row is dropped.
+    """What every row is made by: seed, realizations, bins, and when a row is dropped.
 
     Attributes
     ----------
-    seed, realisations : int
+    seed, realizations : int
     edges : ndarray, shape (nbins + 1,)
         Mpc/h.
     xi_most : ndarray, shape (nbins,)
-        A realisation with xi above it is dropped.
+        A realization with xi above it is dropped.
     modulate : bool
         As of `HODModel`.
     """
 
     seed: int
-    realisations: int
+    realizations: int
     edges: FloatArray
     xi_most: FloatArray
     modulate: bool = False
 
 
-def record_dtype(realisations: int, nbins: int) -> np.dtype[Any]:
+def record_dtype(realizations: int, nbins: int) -> np.dtype[Any]:
     """A row as one record of fixed length, little-endian on every machine."""
-    r, b = realisations, nbins
+    r, b = realizations, nbins
     return np.dtype(
         [
             ("row", "<i8"),
@@ -67,8 +67,8 @@ def record_dtype(realisations: int, nbins: int) -> np.dtype[Any]:
     )
 
 
-def row_seeds(seed: int, row: int, realisations: int) -> npt.NDArray[np.int64]:
-    """Seeds of the realisations of a row: of the campaign's seed and the row alone.
+def row_seeds(seed: int, row: int, realizations: int) -> npt.NDArray[np.int64]:
+    """Seeds of the realizations of a row: of the campaign's seed and the row alone.
 
     Examples
     --------
@@ -77,15 +77,15 @@ def row_seeds(seed: int, row: int, realisations: int) -> npt.NDArray[np.int64]:
     True
     """
     sequence = np.random.SeedSequence([seed, zlib.crc32(b"campaign"), row])
-    return np.random.default_rng(sequence).integers(2**62, size=realisations)
+    return np.random.default_rng(sequence).integers(2**62, size=realizations)
 
 
-def measure_row(haloes: HaloCatalog, plan: Plan, row: int, point: FloatArray) -> npt.NDArray[Any]:
-    """Populate and correlate every realisation of one point.
+def measure_row(halos: HaloCatalog, plan: Plan, row: int, point: FloatArray) -> npt.NDArray[Any]:
+    """Populate and correlate every realization of one point.
 
     Parameters
     ----------
-    haloes : HaloCatalog
+    halos : HaloCatalog
     plan : Plan
     row : int
     point : ndarray, shape (7,)
@@ -94,35 +94,35 @@ def measure_row(haloes: HaloCatalog, plan: Plan, row: int, point: FloatArray) ->
     Returns
     -------
     ndarray of `record_dtype`, shape ()
-        NaN where there is no number. A point at which no catalogue can be made is a row with
+        NaN where there is no number. A point at which no catalog can be made is a row with
         its reason, not an error.
     """
     nbins = len(plan.edges) - 1
-    record = np.zeros((), dtype=record_dtype(plan.realisations, nbins))
+    record = np.zeros((), dtype=record_dtype(plan.realizations, nbins))
     record["row"] = row
-    record["seed"] = row_seeds(plan.seed, row, plan.realisations)
+    record["seed"] = row_seeds(plan.seed, row, plan.realizations)
     for name in ("r", "measured", "response"):
         record[name] = np.nan
     values = {name: float(x) for name, x in zip(PARAMETERS, point, strict=True)}
     model = HODModel(**values, modulate=plan.modulate)
     reasons: list[tuple[int, str]] = []
-    for k in range(plan.realisations):
-        status, reason = _realisation(haloes, plan, model, record, k)
+    for k in range(plan.realizations):
+        status, reason = _realization(halos, plan, model, record, k)
         record["status"][k] = status
         if status != GOOD:
             reasons.append((status, reason))
     record["kept"] = not reasons
-    record["reason"] = _reason(reasons, plan.realisations)
+    record["reason"] = _reason(reasons, plan.realizations)
     return record
 
 
-def _realisation(
-    haloes: HaloCatalog, plan: Plan, model: HODModel, record: npt.NDArray[Any], k: int
+def _realization(
+    halos: HaloCatalog, plan: Plan, model: HODModel, record: npt.NDArray[Any], k: int
 ) -> tuple[int, str]:
     try:
-        galaxies = model.populate(haloes, seed=int(record["seed"][k]))
+        galaxies = model.populate(halos, seed=int(record["seed"][k]))
     except ValueError as error:
-        # Haloes and parameters are checked by now: what is left is the number of galaxies.
+        # Halos and parameters are checked by now: what is left is the number of galaxies.
         text = str(error).split(":")[0]
         return (TOO_MANY if "more than" in text else NO_GALAXIES), text
     record["n_central"][k] = galaxies.central.sum()
@@ -147,20 +147,20 @@ def _realisation(
     return GOOD, ""
 
 
-def _reason(reasons: list[tuple[int, str]], realisations: int) -> bytes:
-    """One line: each kind with how many realisations have it, and the first one's numbers."""
+def _reason(reasons: list[tuple[int, str]], realizations: int) -> bytes:
+    """One line: each kind with how many realizations have it, and the first one's numbers."""
     parts = []
     for status in sorted({status for status, _ in reasons}):
         of_kind = [text for kind, text in reasons if kind == status]
-        parts.append(f"{STATUS[status]} in {len(of_kind)} of {realisations} ({of_kind[0]})")
+        parts.append(f"{STATUS[status]} in {len(of_kind)} of {realizations} ({of_kind[0]})")
     return "; ".join(parts).encode("ascii", "replace")[:_REASON_BYTES]
 
 
-def work(haloes: HaloCatalog, plan: Plan, row: int, point: FloatArray) -> bytes:
+def work(halos: HaloCatalog, plan: Plan, row: int, point: FloatArray) -> bytes:
     """`measure_row` in a worker; the record as bytes."""
     if not os.environ.get("PYSOFTCORR_THREADS", "").strip():
         from distributed import get_worker
 
         # Julia starts once in a worker, and uses what the worker was given.
         os.environ["PYSOFTCORR_THREADS"] = str(get_worker().state.nthreads)
-    return measure_row(haloes, plan, row, point).tobytes()
+    return measure_row(halos, plan, row, point).tobytes()

@@ -42,14 +42,14 @@ FloatArray = npt.NDArray[np.float64]
 
 #: A row with xi above this many times that of matter is dropped (Pandya et al. 2025).
 XI_LIMIT = 100.0
-_MOST_REALISATIONS = 100_000
+_MOST_REALIZATIONS = 100_000
 
 
 def run_campaign(
-    haloes: HaloCatalog | str | PathLike[str],
+    halos: HaloCatalog | str | PathLike[str],
     *,
     points: int | npt.ArrayLike,
-    realisations: int,
+    realizations: int,
     out: str | PathLike[str],
     seed: Seed = None,
     sampling: str = "sobol",
@@ -61,7 +61,7 @@ def run_campaign(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Campaign:
-    """Populate and correlate haloes at every point of a design, with dask.distributed.
+    """Populate and correlate halos at every point of a design, with dask.distributed.
 
     Finished rows go one by one into a journal beside `out` (``OUT.part``). Whatever ends the
     campaign, a kill among it, the same call goes on where it was, and the file is in the end the
@@ -69,12 +69,12 @@ def run_campaign(
 
     Parameters
     ----------
-    haloes : HaloCatalog or path
+    halos : HaloCatalog or path
     points : int or array_like, shape (n, 7)
         Number of points of `training_design`, or points of one's own, with columns mu_cen,
         mu_sat, logMmin, sigma_logM, logM0, logM1, alpha.
-    realisations : int
-        Catalogues for each point, each with positions and axes of its own.
+    realizations : int
+        Catalogs for each point, each with positions and axes of its own.
     out : path
         .h5 or .hdf5.
     seed : int or numpy.random.Generator, optional
@@ -87,7 +87,7 @@ def run_campaign(
     edges : array_like, optional
         As of `box_correlations`: by default 20 bins from 0.1 to 16 Mpc/h.
     cosmology : optional
-        For the correlation of matter, where the haloes do not say theirs.
+        For the correlation of matter, where the halos do not say theirs.
     modulate : bool
         As of `HODModel`.
     scheduler : str, optional
@@ -102,9 +102,9 @@ def run_campaign(
     Returns
     -------
     Campaign
-        Rows are dropped from training, with `kept` False and a `reason`, where in any realisation
+        Rows are dropped from training, with `kept` False and a `reason`, where in any realization
         there are no galaxies, a bin is empty, or xi is more than 100 times that of matter
-        (HALOFIT, at the centre of the bin).
+        (HALOFIT, at the center of the bin).
 
     Raises
     ------
@@ -116,7 +116,7 @@ def run_campaign(
     FileExistsError
         If `out` is there, with other settings, and `overwrite` is not set.
     FileNotFoundError
-        If there is no such halo catalogue.
+        If there is no such halo catalog.
     ConnectionError
         If the scheduler does not answer or goes away; finished rows are kept.
     OSError
@@ -129,9 +129,9 @@ def run_campaign(
     Examples
     --------
     >>> from pysoftcorr.mocks import HaloCatalog, run_campaign
-    >>> haloes = HaloCatalog.simulate(100.0, 128, seed=1)  # doctest: +SKIP
+    >>> halos = HaloCatalog.simulate(100.0, 128, seed=1)  # doctest: +SKIP
     >>> campaign = run_campaign(
-    ...     haloes, points=64, realisations=10, seed=1, out="train.h5")  # doctest: +SKIP
+    ...     halos, points=64, realizations=10, seed=1, out="train.h5")  # doctest: +SKIP
     >>> campaign.omega[campaign.kept].shape  # doctest: +SKIP
     (35, 10, 20)
     """
@@ -140,8 +140,8 @@ def run_campaign(
         workers = at_least_one("workers", workers)
         if scheduler is not None:
             raise ValueError("workers and scheduler are both given: a scheduler has its own")
-    if not isinstance(haloes, HaloCatalog):
-        haloes = HaloCatalog.read(haloes)
+    if not isinstance(halos, HaloCatalog):
+        halos = HaloCatalog.read(halos)
     unfinished = journal_path(target)
     there = read_campaign_settings(target) if target.exists() and not overwrite else None
     if seed is None:
@@ -150,7 +150,7 @@ def run_campaign(
     root = root_seed(seed)
     design, described = _design(points, root, sampling, logMmin)
     plan, settings, xi_matter = _plan(
-        haloes, root, realisations, edges, cosmology, modulate, described
+        halos, root, realizations, edges, cosmology, modulate, described
     )
     if there is not None:
         other = difference(settings, there)
@@ -165,7 +165,7 @@ def run_campaign(
         return Campaign.read(target)
     if overwrite:
         _discard_other(unfinished, settings)
-    dtype = record_dtype(plan.realisations, len(plan.edges) - 1)
+    dtype = record_dtype(plan.realizations, len(plan.edges) - 1)
     _refuse_without_room(unfinished, dtype.itemsize * len(design))
     with Journal(unfinished, settings, dtype) as journal:
         rows = [row for row in range(len(design)) if row not in journal.done]
@@ -175,7 +175,7 @@ def run_campaign(
                     connected(scheduler, workers) as client,
                     _Progress.shown(len(design), len(journal.done)) as progress,
                 ):
-                    for record in finished_rows(client, haloes, plan, design, rows, progress.tick):
+                    for record in finished_rows(client, halos, plan, design, rows, progress.tick):
                         journal.append(record)
                         progress.advance()
             except KeyboardInterrupt:
@@ -221,43 +221,43 @@ def _design(
 
 
 def _plan(
-    haloes: HaloCatalog,
+    halos: HaloCatalog,
     seed: int,
-    realisations: Any,
+    realizations: Any,
     edges: Any,
     cosmology: Any,
     modulate: bool,
     described: dict[str, Any],
 ) -> tuple[Plan, dict[str, Any], FloatArray]:
-    number = at_least_one("realisations", realisations)
-    if number > _MOST_REALISATIONS:
-        raise ValueError(f"realisations = {number}: must be at most {_MOST_REALISATIONS:,}")
+    number = at_least_one("realizations", realizations)
+    if number > _MOST_REALIZATIONS:
+        raise ValueError(f"realizations = {number}: must be at most {_MOST_REALIZATIONS:,}")
     if not isinstance(modulate, (bool, np.bool_)):
         raise TypeError(f"modulate = {modulate!r}: must be True or False")
-    bins = check_edges(edges, haloes.boxsize, periodic=True)
+    bins = check_edges(edges, halos.boxsize, periodic=True)
     if bins[0] <= 0:
         raise ValueError("edges must begin above 0: the bins are compared with matter")
-    world = cosmology if cosmology is not None else haloes.cosmology
+    world = cosmology if cosmology is not None else halos.cosmology
     if world is None:
         raise ValueError(
-            "the haloes do not say their cosmology, which the correlation of matter needs: pass "
+            "the halos do not say their cosmology, which the correlation of matter needs: pass "
             "cosmology='planck18' or another"
         )
     world = Cosmology(world)
-    redshift = float(haloes.meta.get("redshift") or 0.0)
+    redshift = float(halos.meta.get("redshift") or 0.0)
     xi_matter = matter_correlation(np.sqrt(bins[1:] * bins[:-1]), world, redshift)
     most = np.where(xi_matter > 0, XI_LIMIT * xi_matter, np.inf)
     plan = Plan(seed, number, bins, most, bool(modulate))
-    columns = (haloes.position, haloes.mass, haloes.radius, haloes.concentration, haloes.axis)
+    columns = (halos.position, halos.mass, halos.radius, halos.concentration, halos.axis)
     settings = {
-        "haloes": {
-            "number": len(haloes),
-            "boxsize": haloes.boxsize,
-            "meta": haloes.meta,
+        "halos": {
+            "number": len(halos),
+            "boxsize": halos.boxsize,
+            "meta": halos.meta,
             "sha256": _hash(*columns),
         },
         **described,
-        "realisations": number,
+        "realizations": number,
         "seed": seed,
         "edges": bins.tolist(),
         "modulate": bool(modulate),
