@@ -189,11 +189,11 @@ class FileFormat:
         return source
 
     def is_own(self, path: str | PathLike[str]) -> bool:
-        """Whether the HDF5 file is of this format; raises as `existing`."""
+        """Whether the HDF5 file is of this format; raises as `reading` where it is damaged."""
         source = self.existing(path)
         if not h5py.is_hdf5(source):
             return False
-        with h5py.File(source, "r") as file:
+        with self.damage(source), h5py.File(source, "r") as file:
             return bool(file.attrs.get("format") == self.name)
 
     @contextmanager
