@@ -30,10 +30,17 @@ def main() -> None:
     catalog = stars()
 
     def clustered() -> None:
-        rho_statistics(catalog, "linear:0:45:8", clusters=100, samples=100, bootstrap=100, seed=1)
+        rho_statistics(
+            catalog,
+            "linear:0:45:8",
+            clusters=100,
+            assignments=100,
+            resampling="bootstrap:100",
+            seed=1,
+        )
 
     def naive() -> None:
-        rho_statistics(catalog, "linear:0:45:8", bootstrap=100, seed=1)
+        rho_statistics(catalog, "linear:0:45:8", resampling="bootstrap:100", seed=1)
 
     first = once(clustered)
     done = in_turn(5, clustered=clustered, naive=naive)

@@ -21,7 +21,9 @@ bins = "linear:0:40:4"
 naive = rho_statistics(stars, bins)
 for fuzziness in (1.3, 2.0):
     fit = SoftClustering(n_clusters=80, fuzziness=fuzziness, seed=1).fit(stars)
-    greedy = rho_statistics(stars, bins, clusters=fit, samples=50, bootstrap=50, seed=1)
+    greedy = rho_statistics(
+        stars, bins, clusters=fit, assignments=50, resampling="bootstrap:50", seed=1
+    )
     soft = rho_statistics(stars, bins, clusters=fit, assignment="soft")
     found = find(greedy, naive=naive, soft=soft)
     print(

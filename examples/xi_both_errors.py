@@ -29,8 +29,8 @@ gamma = 0.01 * np.cos(phase) @ wave + rng.normal(scale=0.02, size=(n, 2)) @ [1, 
 galaxies = Catalog(ra=ra, dec=dec, g1=gamma.real, g2=gamma.imag, name="simulated shears")
 
 bins = "log:2:40:8"
-naive = xi_pm(galaxies, bins, bootstrap=100, seed=1)
-xi = xi_pm(galaxies, bins, clusters=150, samples=100, bootstrap=100, seed=1)
+naive = xi_pm(galaxies, bins, resampling="bootstrap:100", seed=1)
+xi = xi_pm(galaxies, bins, clusters=150, assignments=100, resampling="bootstrap:100", seed=1)
 for k in range(xi.bins.nbins):
     print(
         f"{xi.xip.theta[k]:6.2f} arcmin  xi+ = {xi.xip.value[k]:+.2e} "

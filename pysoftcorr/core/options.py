@@ -73,11 +73,15 @@ def number(
 
 def _within(name: str, value: Any, least: float | None, most: float | None) -> None:
     if least is not None and most is not None and not least <= value <= most:
-        raise ValueError(f"{name} = {value}: must be from {least:,} to {most:,}")
+        raise ValueError(f"{name} = {value}: must be from {_shown(least)} to {_shown(most)}")
     if least is not None and value < least:
-        raise ValueError(f"{name} = {value}: must be at least {least:,}")
+        raise ValueError(f"{name} = {value}: must be at least {_shown(least)}")
     if most is not None and value > most:
-        raise ValueError(f"{name} = {value}: must be at most {most:,}")
+        raise ValueError(f"{name} = {value}: must be at most {_shown(most)}")
+
+
+def _shown(limit: float) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
 
 
 def positive(name: str, value: Any) -> float:

@@ -139,6 +139,41 @@ class Binning:
         raise ValueError(f"bins {text!r}: must read {_FORMS}")
 
     # ------------------------------------------------------------------ what it holds
+    @classmethod
+    def of(cls, bins: Binning | str | npt.ArrayLike, unit: str = "arcmin") -> Binning:
+        """Bins as every function takes them: a `Binning`, its text, or an array of edges.
+
+        Parameters
+        ----------
+        bins : Binning, str or array_like
+            A Binning is taken as it is; "log:0.5:50:20" as `parse` reads it; numbers are edges.
+        unit : {"arcmin", "arcsec", "deg", "rad"}
+            Unit of a text that names none, and of an array.
+
+        Raises
+        ------
+        TypeError
+            If it is nothing of these.
+        ValueError
+            If the text or the edges are not possible.
+
+        Examples
+        --------
+        >>> from pysoftcorr.sky.binning import Binning
+        >>> Binning.of([0, 5, 20]) == Binning.of("edges:0,5,20") == Binning.explicit([0, 5, 20])
+        True
+        """
+        if isinstance(bins, Binning):
+            return bins
+        if isinstance(bins, str):
+            return cls.parse(bins, unit)
+        if isinstance(bins, (list, tuple, np.ndarray)):
+            return cls.explicit(bins, unit)
+        raise TypeError(
+            "bins must be a Binning, text such as 'log:0.5:50:20', or an array of edges, "
+            f"not {type(bins).__name__}"
+        )
+
     @property
     def nbins(self) -> int:
         """Number of bins."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.options import at_least_one, choice, flag, number, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
 
@@ -84,26 +85,12 @@ class SoftClustering:
 
     def __post_init__(self) -> None:
         for name in ("n_clusters", "max_iter"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"{name} = {value!r}: must be an integer")
-            if value < 1:
-                raise ValueError(f"{name} = {value}: must be at least 1")
-            object.__setattr__(self, name, int(value))
-        for name in ("fuzziness", "tol"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-                raise TypeError(f"{name} = {value!r}: must be a number")
-            object.__setattr__(self, name, float(value))
-        if not (np.isfinite(self.fuzziness) and self.fuzziness > 1):
-            raise ValueError(
-                f"fuzziness = {self.fuzziness}: must be a number above 1 (2 is usual; "
-                "near 1 clusters become hard)"
-            )
-        if self.geometry not in GEOMETRIES:
-            raise ValueError(f"geometry = {self.geometry!r}: must be one of {GEOMETRIES}")
-        if not self.tol > 0:
-            raise ValueError(f"tol = {self.tol}: must be above 0")
+            object.__setattr__(self, name, at_least_one(name, getattr(self, name)))
+        object.__setattr__(self, "fuzziness", number("fuzziness", self.fuzziness, above=1))
+        object.__setattr__(self, "tol", positive("tol", self.tol))
+        choice("geometry", self.geometry, GEOMETRIES)
+        for name in ("accelerate", "use_weights"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
         object.__setattr__(self, "seed", root_seed(self.seed))
 
     @property
@@ -300,6 +287,7 @@ class Clustering:
         ValueError
             An unknown `kind`, or a setting that is not possible.
         """
+        choice("kind", kind, ASSIGNMENTS)
         u = self.memberships
         objects, c = u.shape
         if kind == "soft":
@@ -309,24 +297,16 @@ class Clustering:
             call("assign_greedy", u, c, objects, labels)
             return labels - 1
         if kind == "sampled":
-            draws = 1 if n is None else n
-            if isinstance(draws, bool) or not isinstance(draws, (int, np.integer)):
-                raise TypeError(f"n = {n!r}: must be an integer or None")
-            if draws < 1:
-                raise ValueError(f"n = {n}: must be at least 1")
+            draws = at_least_one("n", 1 if n is None else n)
             uniform = stream(root_seed(seed), "assignment").random((draws, objects))
             sampled = np.empty((draws, objects), dtype=np.int64)
             call("assign_sampled", u, c, objects, draws, uniform, sampled)
             return sampled[0] - 1 if n is None else sampled - 1
-        if kind == "gumbel":
-            if not temperature > 0:
-                raise ValueError(f"temperature = {temperature}: must be above 0")
-            noise = stream(root_seed(seed), "gumbel").gumbel(size=(objects, c))
-            share = np.empty((objects, c))
-            call("assign_gumbel", u, c, objects, noise, float(temperature),
-                 int(straight_through), share)  # fmt: skip
-            return share
-        raise ValueError(f"kind = {kind!r}: must be one of {', '.join(ASSIGNMENTS)}")
+        temperature = positive("temperature", temperature)
+        noise = stream(root_seed(seed), "gumbel").gumbel(size=(objects, c))
+        share = np.empty((objects, c))
+        call("assign_gumbel", u, c, objects, noise, temperature, int(straight_through), share)
+        return share
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"

@@ -15,59 +15,41 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from pysoftcorr.core.random import Seed
+from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.estimate import (
+    Clusters,
     Measured,
     Options,
-    as_binning,
     check_catalogs,
     check_shears,
     run,
-)
+)  # fmt: skip
 from pysoftcorr.sky.pairs import Objects, PairSums, Source, mean, pair_sums
+from pysoftcorr.sky.resampling import Resampling
 from pysoftcorr.sky.result import CorrelationSet
 from pysoftcorr.sky.stars import StarCatalog
 
+Bins = Binning | str | npt.ArrayLike
+
 __all__ = ["gamma_t", "landy_szalay", "rho_statistics", "xi_pm"]
 
-_OPTIONS = """\
-clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
-        None (or 0): all pairs of objects. A number or settings: each catalog is clustered. A
-        Clustering made before is used as it is (a tuple of them, in order, for two catalogs).
-    assignment : {"greedy", "sampled", "soft"}
-        How objects fall into clusters for the value itself.
-    samples : int
-        Sampled assignments for the epistemic error; needs clusters.
-    bootstrap : int
-        Bootstrap resamples of the objects for the aleatoric error. With clusters, these are kept
-        and filled greedily.
-    jackknife : int, or array_like of int
-        Instead: number of patches, each left out once, or the patch of every object (a tuple of
-        arrays for two catalogs).
-    leave_out : float or (float, int), optional
-        Instead: fraction of the objects left out at random, and how often (100).
-    seed : int, numpy.random.Generator or None
-        The same seed gives the same result for any number of threads.
-    method : {"pairs", "treecorr"}
-        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the
-        pairs of large catalogs; not for `gamma_t`."""
 
-
-def _documented(function: Any) -> Any:
-    function.__doc__ = function.__doc__.replace("{options}", _OPTIONS)
-    return function
-
-
-@_documented
 def xi_pm(
     catalog: Catalog,
-    bins: Binning | str,
+    bins: Bins,
     *,
     catalog2: Catalog | None = None,
+    clusters: Clusters = None,
+    assignment: str = "greedy",
+    assignments: int = 0,
+    resampling: Resampling | str | None = None,
+    seed: Seed = None,
     method: str = "pairs",
-    **options: Any,
 ) -> CorrelationSet:
     """Shear-shear correlation functions xi+ and xi-.
 
@@ -80,11 +62,27 @@ def xi_pm(
     ----------
     catalog : Catalog
         With g1 and g2.
-    bins : Binning or str
-        Such as "log:0.5:50:20", in arcmin.
+    bins : Binning, str or array_like
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
     catalog2 : Catalog, optional
         Pairs of one object here and one there, instead of pairs within `catalog`.
-    {options}
+    clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
+        Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
+        each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
+        order, for two catalogs).
+    assignment : {"greedy", "sampled", "soft"}
+        How objects fall into clusters for the value itself.
+    assignments : int
+        Number of sampled cluster assignments for the epistemic error; needs clusters.
+    resampling : Bootstrap, Jackknife, LeaveOut, str or None
+        How the objects are resampled for the aleatoric error, as an object or as its text:
+        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
+        and filled greedily.
+    seed : int, numpy.random.Generator or None
+        Seed of everything random; the result is the same for any number of threads.
+    method : {"pairs", "treecorr"}
+        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
+        large catalogs.
 
     Returns
     -------
@@ -115,23 +113,28 @@ def xi_pm(
     catalogs = {"catalog": catalog} | ({} if catalog2 is None else {"catalog2": catalog2})
     check_catalogs("xi_pm", least=3 - len(catalogs), **catalogs)
     check_shears("xi_pm", **catalogs)
-    edges, choices = as_binning(bins), Options.of("xi_pm", options)
-    if _through_treecorr(method, choices):
-        from pysoftcorr.sky import treecorr as _treecorr
-
+    edges = Binning.of(bins)
+    options = Options(
+        clusters=clusters, assignment=assignment, assignments=assignments,
+        resampling=resampling, seed=seed,
+    )  # fmt: skip
+    if _through_treecorr(method, options):
         return _treecorr.xi_pm(list(catalogs.values()), edges)
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
-    return run("xi_pm", sources, _shear_shear, edges, choices, {"method": method})
+    return run("xi_pm", sources, _shear_shear, edges, options, {"method": method})
 
 
-@_documented
 def rho_statistics(
     stars: StarCatalog,
-    bins: Binning | str,
+    bins: Bins,
     *,
     reference: str = "star",
+    clusters: Clusters = None,
+    assignment: str = "greedy",
+    assignments: int = 0,
+    resampling: Resampling | str | None = None,
+    seed: Seed = None,
     method: str = "pairs",
-    **options: Any,
 ) -> CorrelationSet:
     """The five rho statistics of a model of the point-spread function.
 
@@ -143,11 +146,27 @@ def rho_statistics(
     Parameters
     ----------
     stars : StarCatalog
-    bins : Binning or str
-        Such as "linear:0:45:8", in arcmin.
+    bins : Binning, str or array_like
+        Such as "linear:0:45:8", or edges; in arcmin where no unit is named.
     reference : {"star", "model"}
         Whose ellipticity and size e and T are.
-    {options}
+    clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
+        Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
+        each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
+        order, for two catalogs).
+    assignment : {"greedy", "sampled", "soft"}
+        How objects fall into clusters for the value itself.
+    assignments : int
+        Number of sampled cluster assignments for the epistemic error; needs clusters.
+    resampling : Bootstrap, Jackknife, LeaveOut, str or None
+        How the objects are resampled for the aleatoric error, as an object or as its text:
+        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
+        and filled greedily.
+    seed : int, numpy.random.Generator or None
+        Seed of everything random; the result is the same for any number of threads.
+    method : {"pairs", "treecorr"}
+        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
+        large catalogs.
 
     Returns
     -------
@@ -173,26 +192,37 @@ def rho_statistics(
     >>> stars = StarCatalog(ra=rng.uniform(150, 151, n), dec=rng.uniform(2, 3, n),
     ...     g1=np.full(n, 0.05), g2=np.zeros(n), sigma=np.ones(n),
     ...     g1_model=np.full(n, 0.04), g2_model=np.zeros(n), sigma_model=np.ones(n))
-    >>> rho = rho_statistics(stars, "linear:0:40:2", clusters=20, samples=10, bootstrap=10, seed=1)
+    >>> rho = rho_statistics(stars, "linear:0:40:2", clusters=20, assignments=10,
+    ...                      resampling="bootstrap:10", seed=1)
     >>> rho.rho2.value.round(6)
     array([0.0005, 0.0005])
     """
     if not isinstance(stars, StarCatalog):
         raise TypeError(f"rho_statistics: stars must be a StarCatalog, not {type(stars).__name__}")
     check_catalogs("rho_statistics", stars=stars)
-    edges, choices = as_binning(bins), Options.of("rho_statistics", options)
+    edges = Binning.of(bins)
+    options = Options(
+        clusters=clusters, assignment=assignment, assignments=assignments,
+        resampling=resampling, seed=seed,
+    )  # fmt: skip
     fields = stars.fields(reference=reference)
-    if _through_treecorr(method, choices):
-        from pysoftcorr.sky import treecorr as _treecorr
-
+    if _through_treecorr(method, options):
         return _treecorr.rho_statistics(stars, fields, edges, reference)
     settings = {"reference": reference, "method": method}
-    return run("rho_statistics", [Source.of(stars, fields)], _rho, edges, choices, settings)
+    return run("rho_statistics", [Source.of(stars, fields)], _rho, edges, options, settings)
 
 
-@_documented
 def landy_szalay(
-    data: Catalog, randoms: Catalog, bins: Binning | str, *, method: str = "pairs", **options: Any
+    data: Catalog,
+    randoms: Catalog,
+    bins: Bins,
+    *,
+    clusters: Clusters = None,
+    assignment: str = "greedy",
+    assignments: int = 0,
+    resampling: Resampling | str | None = None,
+    seed: Seed = None,
+    method: str = "pairs",
 ) -> CorrelationSet:
     """Angular correlation function of positions, w(theta), by Landy & Szalay (1993).
 
@@ -204,9 +234,25 @@ def landy_szalay(
     Parameters
     ----------
     data, randoms : Catalog
-    bins : Binning or str
-        Such as "log:0.5:50:20", in arcmin.
-    {options}
+    bins : Binning, str or array_like
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+    clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
+        Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
+        each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
+        order, for two catalogs).
+    assignment : {"greedy", "sampled", "soft"}
+        How objects fall into clusters for the value itself.
+    assignments : int
+        Number of sampled cluster assignments for the epistemic error; needs clusters.
+    resampling : Bootstrap, Jackknife, LeaveOut, str or None
+        How the objects are resampled for the aleatoric error, as an object or as its text:
+        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
+        and filled greedily.
+    seed : int, numpy.random.Generator or None
+        Seed of everything random; the result is the same for any number of threads.
+    method : {"pairs", "treecorr"}
+        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
+        large catalogs.
 
     Returns
     -------
@@ -235,19 +281,28 @@ def landy_szalay(
     True
     """
     check_catalogs("landy_szalay", data=data, randoms=randoms)
-    edges, choices = as_binning(bins), Options.of("landy_szalay", options)
-    if _through_treecorr(method, choices):
-        from pysoftcorr.sky import treecorr as _treecorr
-
+    edges = Binning.of(bins)
+    options = Options(
+        clusters=clusters, assignment=assignment, assignments=assignments,
+        resampling=resampling, seed=seed,
+    )  # fmt: skip
+    if _through_treecorr(method, options):
         return _treecorr.landy_szalay(data, randoms, edges)
     sources = [Source.of(data), Source.of(randoms)]
     settings = {"method": method}
-    return run("landy_szalay", sources, _landy_szalay, edges, choices, settings, fixed=(1,))
+    return run("landy_szalay", sources, _landy_szalay, edges, options, settings, fixed=(1,))
 
 
-@_documented
 def gamma_t(
-    lenses: Catalog, sources: Catalog, bins: Binning | str, **options: Any
+    lenses: Catalog,
+    sources: Catalog,
+    bins: Bins,
+    *,
+    clusters: Clusters = None,
+    assignment: str = "greedy",
+    assignments: int = 0,
+    resampling: Resampling | str | None = None,
+    seed: Seed = None,
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
 
@@ -257,9 +312,22 @@ def gamma_t(
         Positions and weights.
     sources : Catalog
         With g1 and g2.
-    bins : Binning or str
-        Such as "log:0.5:50:20", in arcmin.
-    {options}
+    bins : Binning, str or array_like
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+    clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
+        Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
+        each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
+        order, for two catalogs).
+    assignment : {"greedy", "sampled", "soft"}
+        How objects fall into clusters for the value itself.
+    assignments : int
+        Number of sampled cluster assignments for the epistemic error; needs clusters.
+    resampling : Bootstrap, Jackknife, LeaveOut, str or None
+        How the objects are resampled for the aleatoric error, as an object or as its text:
+        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
+        and filled greedily.
+    seed : int, numpy.random.Generator or None
+        Seed of everything random; the result is the same for any number of threads.
 
     Returns
     -------
@@ -289,11 +357,13 @@ def gamma_t(
     """
     check_catalogs("gamma_t", least=1, lenses=lenses, sources=sources)
     check_shears("gamma_t", sources=sources)
-    if options.pop("method", "pairs") != "pairs":
-        raise ValueError("gamma_t: method must be 'pairs'")
-    edges, choices = as_binning(bins), Options.of("gamma_t", options)
+    edges = Binning.of(bins)
+    options = Options(
+        clusters=clusters, assignment=assignment, assignments=assignments,
+        resampling=resampling, seed=seed,
+    )  # fmt: skip
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
-    return run("gamma_t", both, _count_shear, edges, choices, {})
+    return run("gamma_t", both, _count_shear, edges, options, {})
 
 
 def _through_treecorr(method: str, options: Options) -> bool:
@@ -301,10 +371,10 @@ def _through_treecorr(method: str, options: Options) -> bool:
         return False
     if method != "treecorr":
         raise ValueError(f"method = {method!r}: must be 'pairs' or 'treecorr'")
-    if not options.naive or options.resampling_asked:
+    if not options.naive or options.resampling is not None:
         raise ValueError(
-            "method='treecorr' gives the naive value alone: leave out clusters, samples, "
-            "bootstrap, jackknife and leave_out, or use method='pairs'"
+            "method='treecorr' gives the naive value alone: leave out clusters, "
+            "assignments and resampling, or use method='pairs'"
         )
     return True
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
-from pysoftcorr.core import options as _options
+from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.random import Seed, stream
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.catalog import Catalog
@@ -45,13 +45,11 @@ RULES = {"exact": 0, "literal": 1}
 SIGMOID_WIDTHS = 20.0
 
 
-def soft_bins(bins: Binning | str, weighting: str, sharpness: Any) -> tuple[Binning, FloatArray]:
+def soft_bins(
+    bins: Binning | str | npt.ArrayLike, weighting: str, sharpness: Any
+) -> tuple[Binning, FloatArray]:
     """The bins, and (3, nbins) lower edges, upper edges (arcmin) and sharpness."""
-    binning = Binning.parse(bins) if isinstance(bins, str) else bins
-    if not isinstance(binning, Binning):
-        raise TypeError(
-            f"bins must be a Binning or text such as 'linear:0:45:8', not {type(bins).__name__}"
-        )
+    binning = Binning.of(bins)
     edges = binning.edges
     if binning.unit != "arcmin":
         edges = edges * (RADIANS[binning.unit] / RADIANS["arcmin"])
@@ -105,10 +103,8 @@ def clustering_of(
             raise TypeError(
                 f"clusters = {clusters!r}: must be an integer, a SoftClustering or a Clustering"
             )
-        if clusters < 1:
-            raise ValueError(f"clusters = {clusters}: must be at least 1")
         options = SoftClustering(
-            n_clusters=int(clusters),
+            n_clusters=at_least_one("clusters", clusters),
             fuzziness=2.0 if fuzziness is None else fuzziness,
             use_weights=use_weights,
             seed=seed,
@@ -173,7 +169,7 @@ class SoftEstimator:
 
     def __init__(
         self,
-        bins: Binning | str,
+        bins: Binning | str | npt.ArrayLike,
         *,
         approach: str = "soft",
         clusters: int | SoftClustering | Clustering | None = None,
@@ -190,13 +186,13 @@ class SoftEstimator:
         start: npt.ArrayLike | Clustering | None = None,
         max_iter: int = 5000,
     ) -> None:
-        self.approach = _options.choice("approach", approach, APPROACHES)
-        self.through = _options.choice("through", through, THROUGH)
-        self.weighting = _options.choice("weighting", weighting, WEIGHTINGS)
-        self.statistic = _options.choice("statistic", statistic, STATISTICS)
-        self.rule = _options.choice("rule", rule, RULES)
-        self.temperature = _options.positive("temperature", temperature)
-        self.straight_through = _options.flag("straight_through", straight_through)
+        self.approach = choice("approach", approach, APPROACHES)
+        self.through = choice("through", through, THROUGH)
+        self.weighting = choice("weighting", weighting, WEIGHTINGS)
+        self.statistic = choice("statistic", statistic, STATISTICS)
+        self.rule = choice("rule", rule, RULES)
+        self.temperature = positive("temperature", temperature)
+        self.straight_through = flag("straight_through", straight_through)
         if self.straight_through and self.approach != "gumbel":
             raise ValueError(
                 f"straight_through is of approach='gumbel', not of {self.approach!r}; leave it out"
@@ -205,12 +201,8 @@ class SoftEstimator:
             raise ValueError(
                 f"rule='literal' is of approach='hard', not of {self.approach!r}; leave it out"
             )
-        use_weights = _options.flag("use_weights", use_weights)
-        if isinstance(max_iter, bool) or not isinstance(max_iter, (int, np.integer)):
-            raise TypeError(f"max_iter = {max_iter!r}: must be an integer")
-        if max_iter < 1:
-            raise ValueError(f"max_iter = {max_iter}: must be at least 1")
-        self.max_iter = int(max_iter)
+        use_weights = flag("use_weights", use_weights)
+        self.max_iter = at_least_one("max_iter", max_iter)
         self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
         self.clustering, self._start = clustering_of(clusters, start, fuzziness, use_weights, seed)
         self.timings: dict[str, float] = {}

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.options import choice, integer
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.sky import resampling as errors
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering
 from pysoftcorr.sky.pairs import Objects, Source
+from pysoftcorr.sky.resampling import Resamples, Resampling, as_resampling
 from pysoftcorr.sky.result import Correlation, CorrelationSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,126 +40,40 @@ Measure = Callable[[Sequence[Objects], Binning, str | None], dict[str, Measured]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What all estimators can be asked for; see `pysoftcorr.sky.correlation`."""
+    """Checked options that all estimators share; see `pysoftcorr.sky.correlation.xi_pm`."""
 
-    clusters: Clusters = None
-    assignment: str = "greedy"
-    samples: int = 0
-    bootstrap: int = 0
-    jackknife: Any = 0
-    leave_out: float | Sequence[float] | None = None
-    seed: Seed = None
-
-    @classmethod
-    def of(cls, estimator: str, options: dict[str, Any]) -> Options:
-        """From the keywords of an estimator; TypeError naming one that is none."""
-        known = [f.name for f in fields(cls)]
-        for name in options:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-                raise TypeError(f"{estimator}: unknown option {name!r}; {hint}")
-        return cls(**options)
+    clusters: Clusters
+    assignment: str
+    assignments: int
+    resampling: Resampling | str | None
+    seed: Seed
 
     def __post_init__(self) -> None:
-        for name in ("samples", "bootstrap"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-                raise TypeError(f"{name} = {value!r}: must be an integer")
-            if value < 0 or value == 1:
-                raise ValueError(f"{name} = {value}: must be 0 (none) or at least 2")
-            object.__setattr__(self, name, int(value))
-        for name in ("clusters", "jackknife"):
-            if isinstance(getattr(self, name), np.integer):
-                object.__setattr__(self, name, int(getattr(self, name)))
-        self._check_clusters()
-        self._check_resampling()
-        kinds = [k for k in ASSIGNMENTS if k != "gumbel"]
-        if self.assignment not in kinds:
-            raise ValueError(f"assignment = {self.assignment!r}: must be one of {kinds}")
-        asked = self.resampling_asked
-        if len(asked) > 1:
-            raise ValueError(f"{' and '.join(asked)}: choose one way to resample the objects")
-        if self.samples and self.naive:
+        if integer("assignments", self.assignments, least=0) == 1:
+            raise ValueError("assignments = 1: must be 0 (none) or at least 2")
+        choice("assignment", self.assignment, [k for k in ASSIGNMENTS if k != "gumbel"])
+        self._set("clusters", _clusters(self.clusters))
+        self._set("resampling", as_resampling(self.resampling))
+        if self.assignments and self.naive:
             raise ValueError(
-                f"samples = {self.samples}: the epistemic error comes from assigning objects to "
-                "clusters; ask for clusters too, or for samples=0"
+                f"assignments = {self.assignments}: the epistemic error comes from assigning "
+                "objects to clusters; ask for clusters too, or for assignments=0"
             )
-        object.__setattr__(self, "seed", root_seed(self.seed))
+        self._set("seed", root_seed(self.seed))
 
-    def _check_clusters(self) -> None:
-        given = self.clusters
-        wanted = "must be an integer, a SoftClustering, or a Clustering per catalog"
-        if isinstance(given, (list, tuple)):
-            wrong = [type(fit).__name__ for fit in given if not isinstance(fit, Clustering)]
-            if wrong:
-                raise TypeError(f"clusters {wanted}, not a {type(given).__name__} with {wrong[0]}")
-            object.__setattr__(self, "clusters", tuple(given))
-        elif given is not None and (
-            isinstance(given, bool) or not isinstance(given, (int, SoftClustering, Clustering))
-        ):
-            raise TypeError(f"clusters = {given!r}: {wanted}")
-
-    def _check_resampling(self) -> None:
-        given = self.jackknife
-        if given is None:
-            object.__setattr__(self, "jackknife", 0)
-        elif isinstance(given, (bool, float, str)):
-            raise TypeError(
-                f"jackknife = {given!r}: must be a number of patches (an integer) or the patch of "
-                "every object"
-            )
-        elif isinstance(given, int) and (given < 0 or given == 1):
-            raise ValueError(f"jackknife = {given}: must be 0 (none) or at least 2 patches")
-        part = self.leave_out
-        if isinstance(part, (list, tuple)):
-            if len(part) != 2:
-                raise ValueError(f"leave_out = {part!r}: must be a fraction, or fraction and count")
-            object.__setattr__(self, "leave_out", tuple(part))
-            part = part[0]
-        if part is not None and (
-            isinstance(part, bool) or not isinstance(part, (int, float, np.number))
-        ):
-            raise TypeError(
-                f"leave_out = {self.leave_out!r}: must be a fraction, or fraction and count"
-            )
-
-    @property
-    def resampling_asked(self) -> list[str]:
-        """The ways to resample that are asked for."""
-        return [name for name in ("bootstrap", "jackknife", "leave_out") if self._asks(name)]
-
-    def _asks(self, name: str) -> bool:
-        value = getattr(self, name)
-        return value is not None and not (isinstance(value, (int, float)) and value == 0)
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     @property
     def naive(self) -> bool:
         """All pairs of objects, no clusters."""
         return self.clusters is None or (isinstance(self.clusters, int) and self.clusters == 0)
 
-    def resampling(
-        self, catalogs: Sequence[Catalog], fixed: Sequence[int] = ()
-    ) -> errors.Resampling | None:
+    def resamples(self, catalogs: Sequence[Catalog], fixed: Sequence[int] = ()) -> Resamples | None:
         """The resamples asked for; only the jackknife touches the catalogs numbered `fixed`."""
-        seed = self.seed
-        if self._asks("jackknife"):
-            if isinstance(self.jackknife, int):
-                return errors.jackknife(*catalogs, n=self.jackknife, seed=seed)
-            return errors.jackknife(*catalogs, labels=self.jackknife, seed=seed)
-        drawn = [c for k, c in enumerate(catalogs) if k not in fixed]
-        if self._asks("bootstrap"):
-            done = errors.bootstrap(*drawn, n=self.bootstrap, seed=seed)
-        elif self._asks("leave_out"):
-            part: Any = (
-                self.leave_out if isinstance(self.leave_out, tuple) else (self.leave_out, 100)
-            )
-            done = errors.leave_out(*drawn, fraction=part[0], n=part[1], seed=seed)
-        else:
-            return None
-        rows = iter(done.multiplicity)
-        times = [np.ones((1, len(c))) if k in fixed else next(rows) for k, c in enumerate(catalogs)]
-        return replace(done, multiplicity=tuple(times))
+        way = self.resampling
+        assert not isinstance(way, str)
+        return None if way is None else way.resample(*catalogs, seed=self.seed, fixed=fixed)
 
     def clusterings(self, catalogs: Sequence[Catalog]) -> list[Clustering | None]:
         """One clustering per catalog, or none."""
@@ -193,25 +107,28 @@ class Options:
             clusters = given.settings
         else:
             clusters = given
-        jackknife = self.jackknife if isinstance(self.jackknife, int) else "labels"
-        leave = list(self.leave_out) if isinstance(self.leave_out, tuple) else self.leave_out
         return {
             "clusters": clusters, "assignment": None if self.naive else self.assignment,
-            "samples": self.samples, "bootstrap": self.bootstrap, "jackknife": jackknife,
-            "leave_out": leave,
+            "assignments": self.assignments,
+            "resampling": None if self.resampling is None else str(self.resampling),
         }  # fmt: skip
 
 
-def as_binning(bins: Binning | str) -> Binning:
-    """Bins, or what their text means."""
-    if isinstance(bins, str):
-        return Binning.parse(bins)
-    if not isinstance(bins, Binning):
-        raise TypeError(
-            f"bins must be a Binning or text such as 'linear:0:45:8', not {type(bins).__name__}; "
-            "Binning.explicit takes edges"
-        )
-    return bins
+def _clusters(given: Any) -> Clusters:
+    """What ``clusters=`` may be, several clusterings as a tuple."""
+    wanted = "must be an integer, a SoftClustering, or a Clustering per catalog"
+    if isinstance(given, (list, tuple)):
+        wrong = [type(fit).__name__ for fit in given if not isinstance(fit, Clustering)]
+        if wrong:
+            raise TypeError(f"clusters {wanted}, not a {type(given).__name__} with {wrong[0]}")
+        return tuple(given)
+    if isinstance(given, np.integer):
+        return int(given)
+    if given is not None and (
+        isinstance(given, bool) or not isinstance(given, (int, SoftClustering, Clustering))
+    ):
+        raise TypeError(f"clusters = {given!r}: {wanted}")
+    return given
 
 
 def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
@@ -257,19 +174,19 @@ def run(
         bins, "pairs",
     )  # fmt: skip
     warn_empty(name, bins, *(m[0] for m in _counts(base)))
-    drawn = resampled = resampling = None
-    if options.samples:
+    drawn = resampled = None
+    if options.assignments:
         draws = [
-            s.drawn(options.samples, _own(seed, "epistemic", k)) for k, s in enumerate(sources)
+            s.drawn(options.assignments, _own(seed, "epistemic", k)) for k, s in enumerate(sources)
         ]
-        drawn = measure(draws, bins, "epistemic samples")
-    resampling = options.resampling(catalogs, fixed)
-    if resampling is not None:
+        drawn = measure(draws, bins, "epistemic assignments")
+    resamples = options.resamples(catalogs, fixed)
+    if resamples is not None:
         versions = [
             source.resampled(times)
-            for source, times in zip(sources, resampling.multiplicity, strict=True)
+            for source, times in zip(sources, resamples.multiplicity, strict=True)
         ]
-        resampled = measure(versions, bins, f"{resampling.method} resamples")
+        resampled = measure(versions, bins, f"{resamples.method} resamples")
     record = {"estimator": name} | settings | options.record()
     record["catalogs"] = [{"name": c.name, "rows": len(c)} for c in catalogs]
     return CorrelationSet(
@@ -280,8 +197,8 @@ def run(
                 weight=m.weight[0], varshot=m.varshot[0],
                 epistemic=None if drawn is None else drawn[key].value,
                 aleatoric=None if resampled is None else resampled[key].value,
-                aleatoric_method=None if resampling is None else resampling.method,
-                aleatoric_factor=None if resampling is None else resampling.factor,
+                aleatoric_method=None if resamples is None else resamples.method,
+                aleatoric_factor=None if resamples is None else resamples.factor,
                 settings=record, seed=seed,
             )
             for key, m in base.items()

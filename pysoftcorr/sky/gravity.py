@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.options import array, at_least_one, number
+from pysoftcorr.core.random import root_seed
 from pysoftcorr.sky.catalog import Catalog
 
 __all__ = ["GravitySimulation", "SimulationResult"]
@@ -245,24 +247,24 @@ class GravitySimulation:
         rtol: float = 1e-13,
         max_steps: int = 200_000,
     ) -> None:
-        self.G = _number("G", G, above=0.0)
-        self.mass = _number("mass", mass, above=0.0)
-        self.softening = _number("softening", softening, least=0.0)
-        self.rtol = _number("rtol", rtol, above=0.0, below=1.0)
-        self.max_steps = _integer("max_steps", max_steps)
+        self.G = number("G", G, above=0.0)
+        self.mass = number("mass", mass, above=0.0)
+        self.softening = number("softening", softening, least=0.0)
+        self.rtol = number("rtol", rtol, above=0.0, below=1.0)
+        self.max_steps = at_least_one("max_steps", max_steps)
         if velocities is not None and positions is None:
             raise ValueError("velocities are given without positions; give both, or positions only")
         rng = streams(_seed(seed), 3)
 
         if positions is None:
-            count = _integer("n", 500 if n is None else n)
-            inner = _number("r_min", r_min, above=0.0)
-            outer = _number("r_max", r_max, least=inner)
+            count = at_least_one("n", 500 if n is None else n)
+            inner = number("r_min", r_min, above=0.0)
+            outer = number("r_max", r_max, least=inner)
             self.positions = shell(rng[0], count, inner, outer)
         else:
             self.positions = _array("positions", positions, (None, 3))
             count = len(self.positions)
-            if n is not None and _integer("n", n) != count:
+            if n is not None and at_least_one("n", n) != count:
                 raise ValueError(f"n={n} but positions has {count} rows; leave n out")
         radius = np.linalg.norm(self.positions, axis=1)
         if self.softening == 0.0:
@@ -284,7 +286,7 @@ class GravitySimulation:
             self.velocities = _array("velocities", velocities, (count, 3))
 
         if ellipticities is None:
-            sigma = _number("shape_noise", shape_noise, least=0.0)
+            sigma = number("shape_noise", shape_noise, least=0.0)
             self.g1, self.g2 = random_ellipticities(rng[2], count, sigma)
         else:
             if not isinstance(ellipticities, (tuple, list)) or len(ellipticities) != 2:
@@ -296,13 +298,13 @@ class GravitySimulation:
         if t_max is None:
             self.t_max = 2.0 * math.pi * math.sqrt(middle**3 / (self.G * self.mass))
         else:
-            self.t_max = _number("t_max", t_max, least=0.0)
+            self.t_max = number("t_max", t_max, least=0.0)
         self.observer = _observer(observer, float(radius.max()), field_width)
         distance = np.linalg.norm(self.positions - self.observer, axis=1)
         scale = max(float(np.linalg.norm(self.observer)), middle)
         _refuse_rows(distance <= 1e-9 * scale, "start at the observer; move the observer")
-        for array in (self.positions, self.velocities, self.g1, self.g2, self.observer):
-            array.flags.writeable = False
+        for values in (self.positions, self.velocities, self.g1, self.g2, self.observer):
+            values.flags.writeable = False
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -335,7 +337,7 @@ class GravitySimulation:
         KeyboardInterrupt
             If the run is interrupted.
         """
-        value = self.G if G is None else _number("G", G, above=0.0)
+        value = self.G if G is None else number("G", G, above=0.0)
         n = len(self)
         position, velocity = np.empty((n, 3)), np.empty((n, 3))
         sky = np.empty((2, n))
@@ -395,67 +397,20 @@ def _refuse_rows(bad: npt.NDArray[np.bool_], text: str) -> None:
         raise ValueError(f"{index.size} of {bad.size} particles, {_rows(index)}, {text}")
 
 
-def _number(
-    name: str,
-    value: Any,
-    *,
-    above: float | None = None,
-    least: float | None = None,
-    below: float | None = None,
-) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number}")
-    if above is not None and not number > above:
-        raise ValueError(f"{name} must be greater than {above:g}, got {number:g}")
-    if least is not None and not number >= least:
-        raise ValueError(f"{name} must be at least {least:g}, got {number:g}")
-    if below is not None and not number < below:
-        raise ValueError(f"{name} must be less than {below:g}, got {number:g}")
-    return number
-
-
-def _integer(name: str, value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-    return int(value)
-
-
 def _seed(seed: Any) -> int | np.random.Generator:
-    if isinstance(seed, np.random.Generator):
-        return seed
-    if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed must be an integer or a Generator, got {type(seed).__name__}")
-    if seed < 0:
-        raise ValueError(f"seed must be at least 0, got {seed}")
-    return int(seed)
+    """A Generator is drawn from where it stands; all else is a seed of its own."""
+    return seed if isinstance(seed, np.random.Generator) else root_seed(seed)
 
 
 def _array(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray:
-    given = np.asarray(value)
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold real numbers, got {given.dtype}")
-    want = "(" + ", ".join("N" if m is None else str(m) for m in shape) + ("," * (len(shape) == 1))
-    if given.ndim != len(shape) or any(
-        m is not None and m != k for m, k in zip(shape, given.shape, strict=True)
-    ):
-        raise ValueError(f"{name} must have shape {want}), got {given.shape}")
-    if given.shape[0] == 0:
-        raise ValueError(f"{name} is empty: there must be at least one particle")
-    array = np.array(given, dtype=np.float64, order="C")
-    bad = ~np.isfinite(array)
+    values = array(name, value, shape)
+    bad = ~np.isfinite(values)
     if bad.any():
-        index = np.flatnonzero(bad.reshape(len(array), -1).any(axis=1))
+        index = np.flatnonzero(bad.reshape(len(values), -1).any(axis=1))
         raise ValueError(
-            f"{name} must be finite, got {array[bad][0]} in {_rows(index)}; leave those out"
+            f"{name} must be finite, got {values[bad][0]} in {_rows(index)}; leave those out"
         )
-    return array
+    return values
 
 
 def _observer(observer: Any, extent: float, field_width: Any) -> FloatArray:
@@ -465,5 +420,5 @@ def _observer(observer: Any, extent: float, field_width: Any) -> FloatArray:
         return np.zeros(3)
     if observer != "far":
         raise ValueError(f'observer must be "far", "center" or a position, got {observer!r}')
-    width = _number("field_width", field_width, above=0.0, below=180.0)
+    width = number("field_width", field_width, above=0.0, below=180.0)
     return np.array([extent / math.tan(math.radians(width) / 2.0), 0.0, 0.0])

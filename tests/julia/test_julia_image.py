@@ -399,7 +399,7 @@ def test_real_image_gives_the_same_numbers_sooner(fresh, cache: Path, real: foun
         stars = StarCatalog(
             ra=rng.uniform(0, 1, 300), dec=rng.uniform(-1, 0, 300), sigma=np.full(300, 0.9),
             sigma_model=np.full(300, 0.88), g1=e[0], g2=e[1], g1_model=e[2], g2_model=e[3])
-        options = dict(clusters=20, samples=10, bootstrap=10, seed=1)
+        options = dict(clusters=20, assignments=10, resampling="bootstrap:10", seed=1)
         rho = rho_statistics(stars, "linear:0:45:8", **options)
         seconds = time.perf_counter() - begin
         values = [v for r in rho.values() for v in (r.value, r.cov.ravel())]

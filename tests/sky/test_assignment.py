@@ -118,9 +118,9 @@ def test_diagnostics(fit):
     [
         ("hard", {}, ValueError, "kind = 'hard': must be one of greedy, sampled, soft, gumbel"),
         ("sampled", {"n": 0}, ValueError, "n = 0: must be at least 1"),
-        ("sampled", {"n": 2.5}, TypeError, "n = 2.5: must be an integer"),
+        ("sampled", {"n": 2.5}, TypeError, "n = 2.5: must be a whole number"),
         ("sampled", {"seed": -1}, ValueError, "seed = -1"),
-        ("gumbel", {"temperature": 0}, ValueError, "temperature = 0: must be above 0"),
+        ("gumbel", {"temperature": 0}, ValueError, "temperature = 0: must be finite and above 0"),
         ("gumbel", {"temperature": np.nan}, ValueError, "temperature = nan"),
     ],
 )

@@ -58,10 +58,10 @@ def test_rotation():
 
 def test_clusters_and_errors():
     lenses, sources = field(6, 40), field(7, 90)
-    naive = gamma_t(lenses, sources, LOG, bootstrap=10, seed=1).gamma_t
+    naive = gamma_t(lenses, sources, LOG, resampling="bootstrap:10", seed=1).gamma_t
     assert naive.aleatoric.shape == (10, 8)
     fits = [
-        gamma_t(lenses, sources, "linear:0:60:3", clusters=20, samples=10, seed=s).gamma_t
+        gamma_t(lenses, sources, "linear:0:60:3", clusters=20, assignments=10, seed=s).gamma_t
         for s in (1, 1, 2)
     ]
     assert fits[0] == fits[1]
@@ -72,7 +72,7 @@ def test_bad_input():
     lenses, sources = field(8, 20), field(9, 30)
     with pytest.raises(ValueError, match="gamma_t: sources has no g1 and g2"):
         gamma_t(lenses, Catalog(ra=sources.ra, dec=sources.dec), LOG)
-    with pytest.raises(ValueError, match="gamma_t: method must be 'pairs'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'method'"):
         gamma_t(lenses, sources, LOG, method="treecorr")
     with pytest.raises(TypeError, match="gamma_t: lenses must be a Catalog, not list"):
         gamma_t([1, 2], sources, LOG)

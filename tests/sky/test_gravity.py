@@ -273,35 +273,35 @@ def test_same_bits_with_one_and_two_threads():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 0}, "n must be at least 1, got 0"),
-        ({"G": 0.0}, "G must be greater than 0, got 0"),
-        ({"G": -1.0}, "G must be greater than 0"),
-        ({"G": float("nan")}, "G must be finite"),
-        ({"mass": 0.0}, "mass must be greater than 0"),
-        ({"softening": -0.1}, "softening must be at least 0"),
-        ({"t_max": -1.0}, "t_max must be at least 0"),
-        ({"t_max": float("inf")}, "t_max must be finite"),
-        ({"rtol": 0.0}, "rtol must be greater than 0"),
-        ({"max_steps": 0}, "max_steps must be at least 1"),
-        ({"r_min": 0.0}, "r_min must be greater than 0"),
-        ({"r_min": 2.0, "r_max": 1.0}, "r_max must be at least 2"),
+        ({"n": 0}, "n = .*: must be at least 1"),
+        ({"G": 0.0}, "G = .*: must be finite and above 0"),
+        ({"G": -1.0}, "G = .*: must be finite and above 0"),
+        ({"G": float("nan")}, "G = .*: must be finite"),
+        ({"mass": 0.0}, "mass = .*: must be finite and above 0"),
+        ({"softening": -0.1}, "softening = .*: must be at least 0"),
+        ({"t_max": -1.0}, "t_max = .*: must be at least 0"),
+        ({"t_max": float("inf")}, "t_max = .*: must be finite"),
+        ({"rtol": 0.0}, "rtol = .*: must be finite and above 0"),
+        ({"max_steps": 0}, "max_steps = .*: must be at least 1"),
+        ({"r_min": 0.0}, "r_min = .*: must be finite and above 0"),
+        ({"r_min": 2.0, "r_max": 1.0}, "r_max = .*: must be at least 2"),
         ({"eccentricity": 1.0}, r"eccentricity must lie in \[0, 1\), got 1.0 in rows 0, 1"),
-        ({"eccentricity": [0.1, 0.2]}, r"eccentricity must have shape \(500,\), got \(2,\)"),
-        ({"seed": -1}, "seed must be at least 0"),
-        ({"shape_noise": -1.0}, "shape_noise must be at least 0"),
-        ({"field_width": 180.0}, "field_width must be less than 180"),
+        ({"eccentricity": [0.1, 0.2]}, r"eccentricity must have shape \(500,\), not \(2,\)"),
+        ({"seed": -1}, "seed = -1: must not be negative"),
+        ({"shape_noise": -1.0}, "shape_noise = .*: must be at least 0"),
+        ({"field_width": 180.0}, "field_width = .*: must be below 180"),
         ({"observer": "near"}, 'observer must be "far", "center" or a position, got \'near\''),
-        ({"observer": [1.0, 2.0]}, r"observer must have shape \(3,\), got \(2,\)"),
-        ({"observer": [1.0, 2.0, np.inf]}, "observer must be finite, got inf in row 2"),
-        ({"positions": np.ones((3, 2))}, r"positions must have shape \(N, 3\), got \(3, 2\)"),
-        ({"positions": np.empty((0, 3))}, "positions is empty"),
+        ({"observer": [1.0, 2.0]}, r"observer must have shape \(3,\), not \(2,\)"),
+        ({"observer": [1.0, 2.0, np.inf]}, "observer = .*: must be finite"),
+        ({"positions": np.ones((3, 2))}, r"positions must have shape \(n, 3\), not \(3, 2\)"),
+        ({"positions": np.empty((0, 3))}, "positions must have shape .*, not \\(0, 3\\)"),
         ({"positions": np.ones((2, 3)), "n": 5}, "n=5 but positions has 2 rows"),
-        ({"positions": [[1, 0, 0], [0, np.nan, 1]]}, "positions must be finite, got nan in row 1"),
+        ({"positions": [[1, 0, 0], [0, np.nan, 1]]}, "positions = .*: must be finite"),
         ({"positions": [[1, 0, 0], [0, 0, 0]]}, "1 of 2 particles, row 1, start at the center"),
         ({"velocities": np.ones((2, 3))}, "velocities are given without positions"),
         (
             {"positions": np.ones((2, 3)), "velocities": np.ones((3, 3))},
-            r"velocities must have shape \(2, 3\), got \(3, 3\)",
+            r"velocities must have shape \(2, 3\), not \(3, 3\)",
         ),
         (
             {"positions": np.eye(3), "observer": [0, 1, 0]},
@@ -318,11 +318,11 @@ def test_bad_values_are_named(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n": 2.5}, "n must be an integer, got float"),
-        ({"G": "1"}, "G must be a number, got str"),
-        ({"G": True}, "G must be a number, got bool"),
-        ({"seed": None}, "seed must be an integer or a Generator, got NoneType"),
-        ({"positions": [["a", "b", "c"]]}, "positions must hold real numbers"),
+        ({"n": 2.5}, "n = .*: must be a whole number"),
+        ({"G": "1"}, "G = .*: must be a number"),
+        ({"G": True}, "G = .*: must be a number"),
+        ({"seed": 1.5}, "seed = 1.5: must be an integer"),
+        ({"positions": [["a", "b", "c"]]}, "positions must be an array of"),
         ({"ellipticities": 0.3}, "ellipticities must be a tuple"),
     ],
 )
@@ -361,7 +361,7 @@ def test_directions_that_do_not_exist_are_named():
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_run_refuses_a_bad_G(value):
-    with pytest.raises(ValueError, match="G must be"):
+    with pytest.raises(ValueError, match=r"G = .*: must be finite"):
         GravitySimulation(3).run(value)
 
 

@@ -18,7 +18,9 @@ def test_resamples_do_not_depend_on_which_thread_makes_them() -> None:
     )  # fmt: skip
 
     def run() -> np.ndarray:
-        rho = rho_statistics(stars, "linear:0:60:6", clusters=30, samples=60, bootstrap=60, seed=4)
+        rho = rho_statistics(
+            stars, "linear:0:60:6", clusters=30, assignments=60, resampling="bootstrap:60", seed=4
+        )
         return np.stack([part for c in rho.values() for part in (c.epistemic, c.aleatoric)])
 
     first = run()

@@ -14,7 +14,7 @@ from helpers.sky_twins import field, replaced
 from pysoftcorr import Catalog, landy_szalay, xi_pm
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.clustering import SoftClustering
-from pysoftcorr.sky.resampling import bootstrap, jackknife, leave_out, patches
+from pysoftcorr.sky.resampling import Bootstrap, Jackknife, LeaveOut, as_resampling, patches
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*bins hold no pairs:UserWarning")
 BINS = Binning.linear(5, 45, 4)
@@ -39,15 +39,14 @@ def test_errors_of_a_gaussian_field_with_a_mean(clusters):
     s; of the mean of four skies 3.4 %.
     """
     n, c, s = 250, 0.2, 0.05
-    ratios = {"bootstrap": [], "leave_out": [], "jackknife": []}
+    ways = [Bootstrap(200), LeaveOut(0.3, 200), Jackknife(patches=np.arange(n))]
+    ratios = {str(way): [] for way in ways}
     for seed in range(4):
         cat = gaussian(seed, n, c, s)
         options = {"clusters": n if clusters else None, "seed": seed}
-        for kind, ask in (
-            ("bootstrap", 200), ("leave_out", (0.3, 200)), ("jackknife", np.arange(n)),
-        ):  # fmt: skip
-            sigma = xi_pm(cat, "edges:0,100", **{kind: ask}, **options).xip.sigma_aleatoric[0]
-            ratios[kind].append(sigma / (2 * c * s / np.sqrt(n)))
+        for way in ways:
+            sigma = xi_pm(cat, "edges:0,100", resampling=way, **options).xip.sigma_aleatoric[0]
+            ratios[str(way)].append(sigma / (2 * c * s / np.sqrt(n)))
     for found in ratios.values():
         assert abs(np.mean(found) - 1) < 5 * 0.034
 
@@ -61,19 +60,16 @@ def test_errors_of_pure_noise():
     each ratio scatters by about 16 % from its sky, 2.5 % in the mean.
     """
     n, f = 300, 0.3
-    ratios = {"bootstrap": [], "jackknife": [], "leave_out": []}
-    for seed in range(10):
-        cat = gaussian(seed, n)
-        for kind, ask in (
-            ("bootstrap", 100), ("jackknife", np.arange(n)), ("leave_out", (f, 100)),
-        ):  # fmt: skip
-            xip = xi_pm(cat, BINS, **{kind: ask}, seed=seed).xip
-            ratios[kind].append(np.mean((xip.sigma_aleatoric / xip.sigma_shot) ** 2))
-    expected = {"bootstrap": 3, "jackknife": 2, "leave_out": (2 - f) / (1 - f)}
-    for kind, ratio in expected.items():
-        scatter = np.std(ratios[kind]) / np.sqrt(10)
+    skies = [(seed, gaussian(seed, n)) for seed in range(10)]
+    for way, ratio in (
+        (Bootstrap(100), 3), (Jackknife(patches=np.arange(n)), 2),
+        (LeaveOut(f, 100), (2 - f) / (1 - f)),
+    ):  # fmt: skip
+        each = [xi_pm(cat, BINS, resampling=way, seed=seed).xip for seed, cat in skies]
+        ratios = [np.mean((xip.sigma_aleatoric / xip.sigma_shot) ** 2) for xip in each]
+        scatter = np.std(ratios) / np.sqrt(10)
         assert scatter < 0.15 * ratio
-        assert abs(np.mean(ratios[kind]) - ratio) < 5 * max(scatter, 0.03 * ratio)
+        assert abs(np.mean(ratios) - ratio) < 5 * max(scatter, 0.03 * ratio)
 
 
 def test_shot_noise_is_the_scatter_of_pure_noise():
@@ -86,7 +82,7 @@ def test_shot_noise_is_the_scatter_of_pure_noise():
 def test_leave_out_does_not_depend_on_the_fraction():
     cat = gaussian(20, 300, 0.2, 0.05)
     sigma = [
-        xi_pm(cat, "edges:0,100", leave_out=(f, 300), seed=1).xip.sigma_aleatoric[0]
+        xi_pm(cat, "edges:0,100", resampling=LeaveOut(f, 300), seed=1).xip.sigma_aleatoric[0]
         for f in (0.05, 0.3, 0.6)
     ]
     # each to 1/sqrt(600) = 4 %
@@ -108,7 +104,7 @@ def test_jackknife_against_treecorr(bins):
     # "simple": a pair counts where both its objects are kept
     done = reference("GGCorrelation", bins, made, var_method="jackknife",
                      cross_patch_weight="simple")  # fmt: skip
-    xi = xi_pm(cat, bins, jackknife=labels)
+    xi = xi_pm(cat, bins, resampling=Jackknife(patches=labels))
     want = done.estimate_cov("jackknife")
     got = xi.covariance("aleatoric")
     np.testing.assert_allclose(got, want, atol=1e-10 * want.max())
@@ -117,13 +113,13 @@ def test_jackknife_against_treecorr(bins):
 
 def test_jackknife_by_hand():
     cat, labels = field(2, 60), np.random.default_rng(1).integers(10, 15, 60)
-    xi = xi_pm(cat, BINS, jackknife=labels).xip
+    xi = xi_pm(cat, BINS, resampling=Jackknife(patches=labels)).xip
     rows = [xi_pm(cat[labels != k], BINS).xip.value for k in range(10, 15)]
     np.testing.assert_allclose(xi.aleatoric.real, rows, atol=1e-13)
     centered = rows - np.mean(rows, axis=0)
     np.testing.assert_allclose(xi.cov_aleatoric, 4 / 5 * centered.T @ centered, rtol=1e-10)
     assert xi.aleatoric_method == "jackknife"
-    assert xi.settings["jackknife"] == "labels"
+    assert xi.settings["resampling"] == "jackknife:patches"
 
 
 def test_patches():
@@ -142,7 +138,7 @@ def test_patches():
 def test_two_catalogs_share_patches():
     """Objects of the second belong to the patch of the first that is nearest."""
     cat = field(4, 200)
-    same = jackknife(cat, cat, n=8, seed=1)
+    same = Jackknife(8).resample(cat, cat, seed=1)
     agree = np.mean(same.multiplicity[0] == same.multiplicity[1])
     assert agree > 0.98
     assert same.n == 8
@@ -154,13 +150,13 @@ def test_two_catalogs_share_patches():
 
 def test_multiplicities():
     cats = field(5, 100), field(6, 40)
-    drawn = bootstrap(*cats, n=50, seed=1)
+    drawn = Bootstrap(50).resample(*cats, seed=1)
     for times, cat in zip(drawn.multiplicity, cats, strict=True):
         assert times.shape == (50, len(cat))
         np.testing.assert_array_equal(times.sum(axis=1), len(cat))
     # E m = 1 +- 1/sqrt(50 x 100), Var m = 1 - 1/N
     assert abs(drawn.multiplicity[0].var() - 0.99) < 5 * np.sqrt(2 / 5000) * 1.5
-    left = leave_out(*cats, fraction=0.25, n=20, seed=1)
+    left = LeaveOut(0.25, 20).resample(*cats, seed=1)
     for times, cat in zip(left.multiplicity, cats, strict=True):
         assert set(np.unique(times)) == {0.0, 1.0}
         np.testing.assert_array_equal((times == 0).sum(axis=1), len(cat) // 4)
@@ -169,8 +165,8 @@ def test_multiplicities():
 def test_bootstrap_by_hand():
     """A resample is the catalog with weights times multiplicities."""
     cat = field(7, 60)
-    times = bootstrap(cat, n=4, seed=9).multiplicity[0]
-    xi = xi_pm(cat, BINS, bootstrap=4, seed=9).xip
+    times = Bootstrap(4).resample(cat, seed=9).multiplicity[0]
+    xi = xi_pm(cat, BINS, resampling="bootstrap:4", seed=9).xip
     for row, m in zip(xi.aleatoric, times, strict=True):
         value = xi_pm(replaced(cat, w=cat.w * m), BINS).xip.value
         np.testing.assert_allclose(row.real, value, atol=1e-13)
@@ -180,12 +176,12 @@ def test_epistemic_by_hand():
     """Each row is the correlation of one sampled assignment; their spread is the error."""
     cat = field(8, 80)
     fit = SoftClustering(n_clusters=15, seed=1).fit(cat)
-    xi = xi_pm(cat, BINS, clusters=fit, samples=40, seed=1).xip
+    xi = xi_pm(cat, BINS, clusters=fit, assignments=40, seed=1).xip
     assert xi.epistemic.shape == (40, 4)
     assert len(np.unique(xi.epistemic[:, 0])) == 40
     np.testing.assert_allclose(xi.sigma_epistemic, xi.epistemic.real.std(axis=0, ddof=1))
     # greedy labels are none of the draws; a sampled value is independent of them too
-    sampled = xi_pm(cat, BINS, clusters=fit, assignment="sampled", samples=40, seed=1).xip
+    sampled = xi_pm(cat, BINS, clusters=fit, assignment="sampled", assignments=40, seed=1).xip
     assert not np.isin(sampled.value, sampled.epistemic.real).any()
 
 
@@ -196,12 +192,12 @@ def test_epistemic_error_vanishes_with_sharp_memberships():
     sigma = []
     for m in (2.0, 1.2, 1.002):
         fit = SoftClustering(n_clusters=20, fuzziness=m).fit(cat, centers=start)
-        xi = xi_pm(cat, "linear:0:60:3", clusters=fit, samples=50, seed=1).xip
+        xi = xi_pm(cat, "linear:0:60:3", clusters=fit, assignments=50, seed=1).xip
         sigma.append(np.mean(xi.sigma_epistemic))
     assert sigma[0] > sigma[1] > sigma[2]
     assert sigma[2] < 0.05 * sigma[0]
     hard = SoftClustering(n_clusters=150, seed=1).fit(cat)
-    xi = xi_pm(cat, "linear:0:60:3", clusters=hard, samples=10, seed=1).xip
+    xi = xi_pm(cat, "linear:0:60:3", clusters=hard, assignments=10, seed=1).xip
     np.testing.assert_allclose(xi.sigma_epistemic, 0, atol=1e-16)
 
 
@@ -209,7 +205,7 @@ def test_epistemic_error_vanishes_with_sharp_memberships():
 
 
 def test_same_seed_same_bits():
-    cat, options = field(10, 120), {"clusters": 20, "samples": 8, "bootstrap": 8}
+    cat, options = field(10, 120), {"clusters": 20, "assignments": 8, "resampling": "bootstrap:8"}
     a, b, c = (xi_pm(cat, BINS, **options, seed=s) for s in (5, 5, 6))
     assert a == b
     assert a != c
@@ -231,23 +227,27 @@ def test_streams_do_not_meet():
     def run(**options):
         return xi_pm(cat, BINS, clusters=fit, seed=4, **options).xip
 
-    both = run(samples=6, bootstrap=6)
-    np.testing.assert_array_equal(both.epistemic, run(samples=6).epistemic)
-    np.testing.assert_array_equal(both.aleatoric, run(bootstrap=6).aleatoric)
-    np.testing.assert_array_equal(both.epistemic, run(samples=6, jackknife=5).epistemic)
-    np.testing.assert_array_equal(run(samples=3).epistemic, both.epistemic[:3])
-    np.testing.assert_array_equal(run(bootstrap=3).aleatoric, both.aleatoric[:3])
+    both = run(assignments=6, resampling="bootstrap:6")
+    np.testing.assert_array_equal(both.epistemic, run(assignments=6).epistemic)
+    np.testing.assert_array_equal(both.aleatoric, run(resampling="bootstrap:6").aleatoric)
+    np.testing.assert_array_equal(
+        both.epistemic, run(assignments=6, resampling="jackknife:5").epistemic
+    )
+    np.testing.assert_array_equal(run(assignments=3).epistemic, both.epistemic[:3])
+    np.testing.assert_array_equal(run(resampling="bootstrap:3").aleatoric, both.aleatoric[:3])
     np.testing.assert_array_equal(both.value, run().value)
 
 
 def test_second_catalog_has_streams_of_its_own():
     """The same catalog twice: its two roles draw different objects and assignments."""
     cat = field(12, 50)
-    drawn = bootstrap(cat, cat, n=3, seed=1)
+    drawn = Bootstrap(3).resample(cat, cat, seed=1)
     assert not np.array_equal(*drawn.multiplicity)
     fit = SoftClustering(n_clusters=10, seed=1).fit(cat)
     # equal draws would give equal clusters, ten pairs at zero separation
-    cross = xi_pm(cat, "edges:0,0.001", catalog2=cat, clusters=(fit, fit), samples=5, seed=1).xip
+    cross = xi_pm(
+        cat, "edges:0,0.001", catalog2=cat, clusters=(fit, fit), assignments=5, seed=1
+    ).xip
     assert np.isnan(cross.epistemic).sum() >= 3  # small clusters may agree by chance
 
 
@@ -260,8 +260,9 @@ cat = Catalog(ra=rng.uniform(0, 1, n), dec=rng.uniform(0, 1, n), g1=rng.normal(0
               g2=rng.normal(0, .1, n), w=rng.uniform(.5, 1, n))
 h = hashlib.sha256()
 for xi in (xi_pm(cat, "log:0.5:60:12"),
-           xi_pm(cat, "linear:0:60:5", clusters=60, samples=9, bootstrap=9, seed=2),
-           xi_pm(cat, "linear:0:60:5", jackknife=7, seed=2)):
+           xi_pm(cat, "linear:0:60:5", clusters=60, assignments=9, resampling="bootstrap:9",
+                 seed=2),
+           xi_pm(cat, "linear:0:60:5", resampling="jackknife:7", seed=2)):
     for c in xi.values():
         for part in (c.value, c.imag, c.theta, c.logtheta, c.weight, c.epistemic, c.aleatoric):
             h.update(b"" if part is None else np.ascontiguousarray(part).tobytes())
@@ -281,30 +282,30 @@ def test_one_thread_and_two_give_the_same_bits(fresh):
 def test_bad_input():
     cat = field(13, 20)
     with pytest.raises(ValueError, match="n = 1: an error needs at least 2 resamples"):
-        bootstrap(cat, n=1)
-    with pytest.raises(TypeError, match=r"n = 2\.5: must be an integer"):
-        bootstrap(cat, n=2.5)
-    with pytest.raises(ValueError, match=r"give either n .* or labels"):
-        jackknife(cat)
-    with pytest.raises(ValueError, match=r"give either n .* or labels"):
-        jackknife(cat, n=3, labels=np.zeros(20, int))
+        Bootstrap(1)
+    with pytest.raises(TypeError, match=r"n = 2\.5: must be a whole number"):
+        Bootstrap(2.5)
+    with pytest.raises(ValueError, match=r"give either n .* or patches"):
+        Jackknife()
+    with pytest.raises(ValueError, match=r"give either n .* or patches"):
+        Jackknife(3, patches=np.zeros(20, int))
     with pytest.raises(ValueError, match=r"labels of catalog 2 have shape \(19,\)"):
-        jackknife(cat, cat, labels=(np.arange(20), np.arange(19)))
-    with pytest.raises(TypeError, match="labels must be integers"):
-        jackknife(cat, labels=np.linspace(0, 1, 20))
+        Jackknife(patches=(np.arange(20), np.arange(19))).resample(cat, cat)
+    with pytest.raises(TypeError, match="patches must be integers"):
+        Jackknife(patches=np.linspace(0, 1, 20))
     with pytest.raises(ValueError, match="n = 21 patches: more than the 20 objects"):
         patches(cat, 21)
     with pytest.raises(ValueError, match="fraction = 0: must lie between 0 and 1"):
-        leave_out(cat, fraction=0)
+        LeaveOut(0)
     with pytest.raises(ValueError, match="leaves out 20 of 20 objects"):
-        leave_out(cat, fraction=0.99)
+        LeaveOut(0.99).resample(cat)
 
 
 def test_a_resample_without_pairs_in_a_bin():
     """Two objects far off: most resamples lack one of them, and are left out of that bin."""
     ra = np.r_[np.linspace(0, 0.1, 30), 1.0]
     cat = Catalog(ra=ra, dec=0 * ra, g1=np.full(31, 0.1), g2=np.zeros(31))
-    xi = xi_pm(cat, "edges:0,10,50,70", bootstrap=40, seed=1).xip
+    xi = xi_pm(cat, "edges:0,10,50,70", resampling="bootstrap:40", seed=1).xip
     lost = np.isnan(xi.aleatoric[:, 2].real)
     assert 5 < lost.sum() < 30  # (1 - 1/31)^31 = .36 of 40 on average
     assert np.isfinite(xi.sigma_aleatoric[[0, 2]]).all()
@@ -313,7 +314,44 @@ def test_a_resample_without_pairs_in_a_bin():
 
 def test_landy_szalay_errors_are_those_of_the_data():
     data, randoms = field(14, 100), field(15, 250)
-    a = landy_szalay(data, randoms, BINS, bootstrap=10, seed=1).w
-    times = bootstrap(data, n=10, seed=1).multiplicity[0]
+    a = landy_szalay(data, randoms, BINS, resampling="bootstrap:10", seed=1).w
+    times = Bootstrap(10).resample(data, seed=1).multiplicity[0]
     hand = [landy_szalay(replaced(data, w=data.w * m), randoms, BINS).w.value for m in times]
     np.testing.assert_allclose(a.aleatoric.real, hand, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("bootstrap", Bootstrap(100)),
+        (" Bootstrap:7", Bootstrap(7)),
+        ("jackknife:25", Jackknife(25)),
+        ("leave-out:0.1", LeaveOut(0.1, 100)),
+        ("leave-out:0.25:40", LeaveOut(0.25, 40)),
+        ("none", None),
+        (None, None),
+    ],
+)
+def test_texts_of_resampling(text, way):
+    assert str(as_resampling(text)) == str(way)
+    assert str(as_resampling(str(way).lower())) == str(way)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ("bootstrap:1", ValueError, r"'bootstrap:1': Bootstrap: n = 1: an error needs"),
+        ("bootstrap:x", ValueError, "must be 'bootstrap:N', 'jackknife:N'"),
+        ("bootstrap:1:2", ValueError, "must be 'bootstrap:N', 'jackknife:N'"),
+        ("jackknife", ValueError, "must be 'bootstrap:N', 'jackknife:N'"),
+        ("leave-out:1.5", ValueError, r"LeaveOut: fraction = 1\.5: must lie between 0 and 1"),
+        ("leave-out:nan", ValueError, "must be finite"),
+        ("bootstrap:2.5", ValueError, r"n = 2\.5: must be a whole number"),
+        ("boots", ValueError, "or 'none'"),
+        (100, TypeError, "resampling = 100: must be a Bootstrap"),
+        (True, TypeError, "resampling = True: must be a Bootstrap"),
+    ],
+)
+def test_no_such_resampling(given, kind, message):
+    with pytest.raises(kind, match=message):
+        as_resampling(given)

@@ -87,8 +87,12 @@ def test_what_it_cannot_do():
     cat = field(7, 60)
     with pytest.raises(ValueError, match="method='treecorr' takes linear or log bins, not edges"):
         xi_pm(cat, "edges:1,2,5", method="treecorr")
-    for asked in ({"samples": 5, "clusters": 6}, {"jackknife": 5}, {"leave_out": 0.3}):
-        with pytest.raises(ValueError, match="leave out clusters, samples, bootstrap, jackknife"):
+    for asked in (
+        {"assignments": 5, "clusters": 6},
+        {"resampling": "jackknife:5"},
+        {"resampling": "leave-out:0.3"},
+    ):
+        with pytest.raises(ValueError, match="leave out clusters, assignments and resampling"):
             xi_pm(cat, BINS[0], method="treecorr", **asked)
     with pytest.raises(ValueError, match="no g1 and g2"):
         xi_pm(Catalog(ra=cat.ra, dec=cat.dec), BINS[0], method="treecorr")

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.peers import reference, same_pairs, treecorr_catalog
 from helpers.sky_twins import all_sky, field, random_rotation, replaced, rotated
-from pysoftcorr import Catalog, landy_szalay
+from pysoftcorr import Catalog, Jackknife, LeaveOut, landy_szalay
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.clustering import SoftClustering
 
@@ -95,15 +95,15 @@ def test_rotation_and_order():
 def test_resamples():
     """Bootstrap and leave-out draw data alone; the jackknife cuts both."""
     data, randoms = field(12, 150), field(13, 300)
-    boot = landy_szalay(data, randoms, LINEAR, bootstrap=20, seed=1).w
+    boot = landy_szalay(data, randoms, LINEAR, resampling="bootstrap:20", seed=1).w
     assert boot.aleatoric.shape == (20, 6)
-    left = landy_szalay(data, randoms, LINEAR, leave_out=(0.2, 30), seed=1).w
+    left = landy_szalay(data, randoms, LINEAR, resampling=LeaveOut(0.2, 30), seed=1).w
     assert left.aleatoric_factor == pytest.approx(0.8 / 0.2 / 30)
-    jack = landy_szalay(data, randoms, LINEAR, jackknife=9, seed=1).w
+    jack = landy_szalay(data, randoms, LINEAR, resampling="jackknife:9", seed=1).w
     for w in (boot, left, jack):
         assert np.isfinite(w.sigma_aleatoric).all()
     labels = tuple(np.arange(len(c)) % 4 for c in (data, randoms))
-    rows = landy_szalay(data, randoms, LINEAR, jackknife=labels).w.aleatoric
+    rows = landy_szalay(data, randoms, LINEAR, resampling=Jackknife(patches=labels)).w.aleatoric
     for k in range(4):
         kept = (c[part != k] for c, part in zip((data, randoms), labels, strict=True))
         np.testing.assert_allclose(rows[k].real, landy_szalay(*kept, LINEAR).w.value, rtol=1e-10)
@@ -133,7 +133,7 @@ def test_bad_input():
     with pytest.raises(TypeError, match="randoms must be a Catalog, not NoneType"):
         landy_szalay(data, None, LOG)
     with pytest.raises(ValueError, match="jackknife: 2 catalogs need as many arrays"):
-        landy_szalay(data, randoms, LOG, jackknife=np.zeros(30, int))
+        landy_szalay(data, randoms, LOG, resampling=Jackknife(patches=np.zeros(30, int)))
 
 
 def test_no_shears_are_needed():

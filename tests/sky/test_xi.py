@@ -7,7 +7,7 @@ import pytest
 
 from helpers.peers import reference, same_pairs, treecorr_catalog
 from helpers.sky_twins import all_sky, field, random_rotation, replaced, rotated
-from pysoftcorr import Catalog, xi_pm
+from pysoftcorr import Catalog, Jackknife, LeaveOut, xi_pm
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.clustering import SoftClustering
 
@@ -172,7 +172,7 @@ def test_bins_without_pairs():
     with pytest.warns(
         UserWarning, match=r"xi_pm: 2 of 4 bins hold no pairs \(20-40, 40-60 arcmin\)"
     ):
-        xi = xi_pm(cat, "edges:0,10,20,40,60", bootstrap=5, seed=1)
+        xi = xi_pm(cat, "edges:0,10,20,40,60", resampling="bootstrap:5", seed=1)
     for c in xi.values():
         np.testing.assert_array_equal(c.npairs[2:], 0)
         for what in ("value", "imag", "theta", "logtheta", "varshot"):
@@ -187,13 +187,12 @@ def fit_of(cat, c):
 
 
 BAD = [
-    ({"samples": 10}, ValueError, "samples = 10: .*ask for clusters"),
-    ({"bootstrap": 10, "jackknife": 5}, ValueError, "bootstrap and jackknife: choose one"),
-    ({"bootstrap": 10, "leave_out": 0.3}, ValueError, "bootstrap and leave_out: choose one"),
-    ({"bootstrap": 1}, ValueError, "bootstrap = 1: must be 0"),
-    ({"bootstrap": -5}, ValueError, "bootstrap = -5"),
-    ({"bootstrap": 10.0}, TypeError, "bootstrap = 10.0: must be an integer"),
-    ({"samples": True, "clusters": 5}, TypeError, "samples = True"),
+    ({"assignments": 10}, ValueError, "assignments = 10: .*ask for clusters"),
+    ({"assignments": 1, "clusters": 5}, ValueError, "assignments = 1: must be 0"),
+    ({"assignments": -5, "clusters": 5}, ValueError, "assignments = -5: must be at least 0"),
+    ({"assignments": 10.0, "clusters": 5}, TypeError, "assignments = 10.0: must be a whole"),
+    ({"assignments": True, "clusters": 5}, TypeError, "assignments = True"),
+    ({"resampling": "bootstrap:1"}, ValueError, "n = 1: an error needs at least 2"),
     ({"clusters": 51}, ValueError, "n_clusters = 51: more than the 50 objects"),
     ({"clusters": -1}, ValueError, "n_clusters = -1: must be at least 1"),
     ({"clusters": 5.0}, TypeError, "clusters = 5.0: must be an integer"),
@@ -201,24 +200,21 @@ BAD = [
     ({"clusters": True}, TypeError, "clusters = True"),
     ({"clusters": ()}, ValueError, "clusters: 0 given, one Clustering for each of the 1"),
     ({"clusters": 5, "assignment": "gumbel"}, ValueError, "assignment = 'gumbel': must be one of"),
-    ({"jackknife": 1}, ValueError, "jackknife = 1: must be 0"),
-    ({"jackknife": 10.0}, TypeError, "jackknife = 10.0"),
-    ({"jackknife": 51}, ValueError, "n = 51 patches: more than the 50 objects"),
-    ({"jackknife": [0, 1]}, ValueError, "labels of catalog 1 have shape"),
-    ({"jackknife": np.zeros(50, int)}, ValueError, "number of patches = 1"),
-    ({"jackknife": np.full(50, np.nan)}, TypeError, "labels must be integers"),
-    ({"leave_out": 1.0}, ValueError, "fraction = 1.0: must lie between 0 and 1"),
-    ({"leave_out": (0.3, 1)}, ValueError, "n = 1"),
-    ({"leave_out": (0.3, 10, 2)}, ValueError, "leave_out = "),
-    ({"leave_out": "half"}, TypeError, "leave_out = 'half'"),
-    ({"leave_out": 1e-9}, ValueError, "leaves out 0 of 50 objects"),
+    ({"resampling": "jackknife:51"}, ValueError, "n = 51 patches: more than the 50 objects"),
+    ({"resampling": Jackknife(patches=[0, 1])}, ValueError, "labels of catalog 1 have shape"),
+    ({"resampling": Jackknife(patches=np.zeros(50, int))}, ValueError, "number of patches = 1"),
+    ({"resampling": LeaveOut(1e-9)}, ValueError, "leaves out 0 of 50 objects"),
+    ({"resampling": 10}, TypeError, "resampling = 10: must be a Bootstrap"),
     ({"seed": -1}, ValueError, "seed = -1: must not be negative"),
     ({"seed": 1.5}, TypeError, "seed = 1.5"),
     ({"method": "trees"}, ValueError, "method = 'trees': must be 'pairs' or 'treecorr'"),
-    ({"method": "treecorr", "bootstrap": 10}, ValueError, "method='treecorr' gives the naive"),
+    (
+        {"method": "treecorr", "resampling": "bootstrap:10"},
+        ValueError,
+        "method='treecorr' gives the naive",
+    ),
     ({"method": "treecorr", "clusters": 5}, ValueError, "method='treecorr' gives the naive"),
-    ({"bootstraps": 10}, TypeError, "unknown option 'bootstraps'; did you mean 'bootstrap'"),
-    ({"color": 10}, TypeError, "unknown option 'color'; there are clusters, assignment"),
+    ({"bootstraps": 10}, TypeError, "unexpected keyword argument 'bootstraps'"),
 ]
 
 
@@ -238,8 +234,8 @@ def test_bad_catalogs():
         xi_pm(cat, BINS[0], catalog2=Catalog(ra=cat.ra, dec=cat.dec))
     with pytest.raises(TypeError, match="xi_pm: catalog must be a Catalog, not ndarray"):
         xi_pm(cat.xyz, BINS[0])
-    with pytest.raises(TypeError, match=r"bins must be a Binning or text .* not ndarray"):
-        xi_pm(cat, np.linspace(0, 45, 5))
+    with pytest.raises(TypeError, match=r"bins must be a Binning, text .* not float"):
+        xi_pm(cat, 45.0)
     with pytest.raises(ValueError, match="bins must increase"):
         xi_pm(cat, "linear:45:0:5")
 
@@ -257,11 +253,12 @@ def test_clusterings_that_do_not_belong():
 def test_numpy_integers_are_integers():
     cat = field(17, 50)
     a = xi_pm(
-        cat, BINS[2], clusters=np.int64(5), samples=np.int32(3), jackknife=np.int64(4), seed=1
-    )
-    b = xi_pm(cat, BINS[2], clusters=5, samples=3, jackknife=4, seed=1)
+        cat, BINS[2], clusters=np.int64(5), assignments=np.int32(3),
+        resampling=Jackknife(np.int64(4)), seed=1,
+    )  # fmt: skip
+    b = xi_pm(cat, BINS[2], clusters=5, assignments=3, resampling="jackknife:4", seed=1)
     assert a == b
-    assert a.settings["jackknife"] == 4
+    assert a.settings["resampling"] == "jackknife:4"
     assert a.settings["clusters"] == 5
     assert xi_pm(cat, BINS[2], clusters=np.int64(0)).settings["clusters"] == 0
 
@@ -275,3 +272,10 @@ def test_one_object_in_each_catalog():
     np.testing.assert_allclose(xi.xip.theta, 30, rtol=1e-12)
     np.testing.assert_allclose(xi.xip.value + 1j * xi.xip.imag, 0.1 * (0.2 - 0.05j), rtol=1e-10)
     np.testing.assert_allclose(xi.xim.value + 1j * xi.xim.imag, 0.1 * (0.2 + 0.05j), rtol=1e-10)
+
+
+def test_edges_are_bins():
+    cat = field(20, 60)
+    want = xi_pm(cat, Binning.explicit([0, 10, 45]), seed=1)
+    for bins in ("edges:0,10,45", [0, 10, 45], np.array([0, 10, 45])):
+        assert xi_pm(cat, bins, seed=1) == want
