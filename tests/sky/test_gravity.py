@@ -292,11 +292,11 @@ def test_same_bits_with_one_and_two_threads():
         ({"field_width": 180.0}, "field_width = .*: must be below 180"),
         ({"observer": "near"}, 'observer must be "far", "center" or a position, got \'near\''),
         ({"observer": [1.0, 2.0]}, r"observer must have shape \(3,\), not \(2,\)"),
-        ({"observer": [1.0, 2.0, np.inf]}, "observer = .*: must be finite"),
+        ({"observer": [1.0, 2.0, np.inf]}, "observer must be finite"),
         ({"positions": np.ones((3, 2))}, r"positions must have shape \(n, 3\), not \(3, 2\)"),
         ({"positions": np.empty((0, 3))}, "positions must have shape .*, not \\(0, 3\\)"),
         ({"positions": np.ones((2, 3)), "n": 5}, "n=5 but positions has 2 rows"),
-        ({"positions": [[1, 0, 0], [0, np.nan, 1]]}, "positions = .*: must be finite"),
+        ({"positions": [[1, 0, 0], [0, np.nan, 1]]}, "positions must be finite"),
         ({"positions": [[1, 0, 0], [0, 0, 0]]}, "1 of 2 particles, row 1, start at the center"),
         ({"velocities": np.ones((2, 3))}, "velocities are given without positions"),
         (
