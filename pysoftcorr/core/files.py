@@ -193,7 +193,7 @@ class FileFormat:
         source = self.existing(path)
         if not h5py.is_hdf5(source):
             return False
-        with h5py.File(source, "r") as file:
+        with self.damage(source), h5py.File(source, "r") as file:
             return bool(file.attrs.get("format") == self.name)
 
     @contextmanager
