@@ -64,7 +64,7 @@ def against_halotools(galaxies: GalaxyCatalog, runs: int) -> None:
         found["theirs"]["eta"] = ee_3d(place, axis, place, axis, EDGES, **more)
 
     def ours() -> None:
-        result = box_correlations(place, axis, boxsize=side, edges=EDGES)
+        result = box_correlations(place, axis, boxsize=side, bins=EDGES)
         found["ours"] = {name: getattr(result, name) for name in ("xi", "omega", "eta")}
 
     done = in_turn(runs, halotools=theirs, pysoftcorr=ours)
@@ -92,7 +92,7 @@ def against_corrfunc(galaxies: GalaxyCatalog, runs: int) -> None:
         xi(galaxies.boxsize, CORES, EDGES, x, y, z)
 
     def ours() -> None:
-        box_correlations(galaxies, edges=EDGES)
+        box_correlations(galaxies, bins=EDGES)
 
     done = in_turn(runs, corrfunc=theirs, pysoftcorr=ours)
     print(
@@ -106,16 +106,16 @@ def growth(sizes: tuple[int, ...], runs: int) -> None:
     """Seconds and pairs of larger and larger boxes of one density."""
     for n in sizes:
         galaxies = catalog(n)
-        pairs = int(box_correlations(galaxies, edges=EDGES).npairs.sum())
+        pairs = int(box_correlations(galaxies, bins=EDGES).npairs.sum())
 
         def ours(galaxies: GalaxyCatalog = galaxies) -> None:
-            box_correlations(galaxies, edges=EDGES)
+            box_correlations(galaxies, bins=EDGES)
 
         def expectation(galaxies: GalaxyCatalog = galaxies) -> None:
-            alignment_sums(galaxies, edges=EDGES)
+            alignment_sums(galaxies, bins=EDGES)
 
         def alone(galaxies: GalaxyCatalog = galaxies) -> None:
-            box_correlations(galaxies.position, boxsize=galaxies.boxsize, edges=EDGES)
+            box_correlations(galaxies.position, boxsize=galaxies.boxsize, bins=EDGES)
 
         done = in_turn(runs, all=ours, expectation=expectation, xi=alone)
         print(
@@ -144,7 +144,7 @@ def main() -> None:
     """All comparisons; a number as argument takes fewer galaxies than 1e5."""
     n = int(float(sys.argv[1])) if len(sys.argv) > 1 else 100_000
     galaxies = catalog(n)
-    box_correlations(galaxies[:100], edges=EDGES)  # start and compile
+    box_correlations(galaxies[:100], bins=EDGES)  # start and compile
     heading(f"xi, omega, eta of {n:,} galaxies in {galaxies.boxsize:.0f} Mpc/h, 0.1 to 16 Mpc/h")
     against_halotools(galaxies, 3)
     against_corrfunc(galaxies, 5)

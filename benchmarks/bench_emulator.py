@@ -30,9 +30,9 @@ def load() -> str:
 
 def emulators() -> dict[str, Emulator]:
     """Both networks; the shipped emulator in the place of its own kind."""
-    every = {k: Emulator.untrained(k, edges=EDGES, seed=1) for k in ("published", "response")}
+    every = {k: Emulator.untrained(k, bins=EDGES, seed=1) for k in ("published", "response")}
     try:
-        shipped = Emulator.load()
+        shipped = Emulator.read()
     except (FileNotFoundError, ValueError):
         print("  no emulator is shipped: untrained networks of the same sizes")
     else:
@@ -67,7 +67,7 @@ def against_simulation(emulator: Emulator, side: float) -> None:
     tensor = torch.tensor(params)
 
     def simulate() -> None:
-        box_correlations(model.populate(halos, seed=1), edges=emulator.edges)
+        box_correlations(model.populate(halos, seed=1), bins=emulator.edges)
 
     def means() -> None:
         with torch.inference_mode():

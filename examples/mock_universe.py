@@ -33,7 +33,7 @@ halos = HaloCatalog.simulate(60.0 if small else 150.0, 32 if small else 128, mmi
 print(halos.summary())
 
 # Galaxies above 10^10 Msun; satellites point at their central galaxy more than observed ones do.
-model = HODModel.preset("mstar10.0", mu_sat=0.6)
+model = HODModel.preset("mstar10.0").with_parameters(mu_sat=0.6)
 galaxies = model.populate(halos, seed=1)
 print(f"\n{galaxies}")
 

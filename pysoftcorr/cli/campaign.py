@@ -46,19 +46,13 @@ def campaign(
     with only_json(as_json):
         output.check_out({**settings, "plot": None, "overwrite": True}, suffixes=(".h5", ".hdf5"))
         from pysoftcorr.mocks import run_campaign
-        from pysoftcorr.mocks.box import DEFAULT_EDGES
-        from pysoftcorr.sky.binning import Binning
 
         halos = mocks._read_halos(paths[0], settings, explicit)
         span = _range(settings["logmmin"])
-        edges = DEFAULT_EDGES
-        if "bins" in explicit:
-            # The unit plays no role: edges are taken as they are, in Mpc/h.
-            edges = Binning.parse(settings["bins"], "arcmin").edges
-        names = ("points", "realizations", "seed", "sampling", "modulate", "workers", "scheduler",
-                 "out", "overwrite", "cosmology")  # fmt: skip
+        names = ("points", "realizations", "bins", "seed", "sampling", "modulate", "workers",
+                 "scheduler", "out", "overwrite", "cosmology")  # fmt: skip
         try:
-            made = run_campaign(halos, edges=edges, logMmin=span, **{n: settings[n] for n in names})
+            made = run_campaign(halos, logMmin=span, **{n: settings[n] for n in names})
         except KeyboardInterrupt as interrupt:
             say("interrupted", str(interrupt) or "nothing was done")
             raise SystemExit(130) from None

@@ -62,7 +62,7 @@ def predict(
         if settings["out"] is not None:
             files.append(said.write(settings["out"], overwrite=settings["overwrite"]))
         if not as_json:
-            print(_heading(params), said.format_table(), sep="\n\n")
+            print(_heading(params), said.summary(), sep="\n\n")
         if settings["plot"] is not None:
             files += _draw(said, slopes, settings["plot"])
         wrote(files)
@@ -97,7 +97,7 @@ def point(settings: Mapping[str, Any]) -> dict[str, float]:
 
 
 def load(path: str | None) -> Any:
-    """An emulator; ValueError where torch is missing, else as `Emulator.load`."""
+    """An emulator; ValueError where torch is missing, else as `Emulator.read`."""
     from pysoftcorr.core.torch import need
 
     try:
@@ -106,7 +106,7 @@ def load(path: str | None) -> Any:
         raise ValueError(str(error)) from None
     from pysoftcorr.emulator import Emulator
 
-    return Emulator.load(path)
+    return Emulator.read(path)
 
 
 def _heading(params: Mapping[str, float]) -> str:
@@ -124,7 +124,7 @@ def _draw(said: Any, slopes: Mapping[str, Any] | None, place: str) -> list[Any]:
     files = [plots.save_figure(plots.plot_prediction(said), target / "prediction.png")]
     if slopes is not None:
         figure = plots.plot_jacobians(
-            slopes, mean_xi=said.xi.mean, edges=said.edges, names=said.names
+            slopes, mean_xi=said.xi.mean, bins=said.edges, names=said.names
         )
         files.append(plots.save_figure(figure, target / "jacobians.png"))
     return files

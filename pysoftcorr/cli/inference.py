@@ -165,7 +165,7 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     from pysoftcorr.inference.priors import parse_prior
     from pysoftcorr.mocks import HODModel
 
-    emulator = Emulator.load(settings["emulator"])
+    emulator = Emulator.read(settings["emulator"])
     if settings["data"] is None:
         seen = Observation.unaligned(
             emulator.edges, statistics=settings["statistics"] or ("omega",)

@@ -168,10 +168,9 @@ def boxcorr(
     with only_json(as_json):
         output.check_out(settings, suffixes=(".ecsv",))
         from pysoftcorr.mocks import GalaxyCatalog, box_correlations, expected_correlations
-        from pysoftcorr.sky.binning import Binning
+        from pysoftcorr.mocks.box import radial_edges
 
-        # The unit plays no role: edges are taken as they are, in Mpc/h.
-        edges = Binning.parse(settings["bins"], "arcmin").edges
+        edges = radial_edges(settings["bins"])
         galaxies = GalaxyCatalog.read(paths[0])
         if not edges[-1] < galaxies.boxsize / 3:
             raise ValueError(
@@ -181,8 +180,8 @@ def boxcorr(
         expected = None
         if settings["expected"]:
             strengths = _strengths(galaxies, paths[0])
-            expected = expected_correlations(galaxies, **strengths, edges=edges)
-        result = box_correlations(galaxies, edges=edges)
+            expected = expected_correlations(galaxies, **strengths, bins=edges)
+        result = box_correlations(galaxies, bins=edges)
         files: list[Any] = []
         if settings["out"] is not None:
             result.write(settings["out"], overwrite=settings["overwrite"])
@@ -232,7 +231,7 @@ def _model(settings: Mapping[str, Any], explicit: set[str]) -> HODModel:
     names = [s.name for s in SETTINGS["mock"] if s.group == _OCCUPATION and s.name != "preset"]
     chosen = {name: settings[name] for name in names if name in explicit}
     if settings["preset"] is not None:
-        return HODModel.preset(settings["preset"], **chosen)
+        return HODModel.preset(settings["preset"]).with_parameters(**chosen)
     lacking = [n for n in ("logMmin", "sigma_logM", "logM0", "logM1", "alpha") if n not in chosen]
     if lacking:
         listed = ", ".join("--" + name.replace("_", "-") for name in lacking)

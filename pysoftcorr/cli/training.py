@@ -100,11 +100,10 @@ def train(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_
                 out=settings["out"],
                 seed=settings["seed"],
                 device=settings["device"],
-                network={n: settings[n] for n in _SHAPE if settings[n] is not None},
                 resume=settings["resume"],
                 checkpoint_every=settings["checkpoint_every"],
                 overwrite=settings["overwrite"],
-                **{n: settings[n] for n in _RECIPE if settings[n] is not None},
+                **{n: settings[n] for n in (*_RECIPE, *_SHAPE)},
             )
         except KeyboardInterrupt as interrupt:
             say("interrupted", str(interrupt) or "nothing was done")
@@ -135,7 +134,7 @@ def evaluate(
         from pysoftcorr.emulator import Emulator
         from pysoftcorr.emulator import evaluate as work
 
-        emulator = Emulator.load(None if paths[0] == SHIPPED else paths[0])
+        emulator = Emulator.read(None if paths[0] == SHIPPED else paths[0])
         data, words = _rows(emulator, paths[1], settings["part"])
         judged = work(emulator, data, passes=settings["passes"], seed=settings["seed"])
         if not as_json:

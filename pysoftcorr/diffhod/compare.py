@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.diffhod.model import DiffHOD
-from pysoftcorr.diffhod.occupation import HOD_PARAMETERS
 from pysoftcorr.diffhod.points import realization_seed
 from pysoftcorr.diffhod.power import power_spectrum
-from pysoftcorr.mocks.hod import HODModel
+from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 
 __all__ = ["STEPS", "PowerComparison", "compare_power"]
 
@@ -34,7 +34,8 @@ class PowerComparison:
     exact, relaxed : ndarray, shape (R, nk)
         (Mpc/h)^3, without shot noise.
     difference, gradient : ndarray, shape (R, 5, nk), or None
-        dP/dtheta: finite differences of the exact HOD at common random numbers, and autograd.
+        Derivatives of P(k) by the parameters: finite differences of the exact HOD at common
+        random numbers, and autograd.
     tau : float
     """
 
@@ -62,7 +63,7 @@ class PowerComparison:
 
 def compare_power(
     halos: Any,
-    theta: npt.ArrayLike,
+    params: npt.ArrayLike,
     *,
     realizations: int = 50,
     derivatives: bool = True,
@@ -77,13 +78,13 @@ def compare_power(
     Parameters
     ----------
     halos : HaloCatalog
-    theta : array_like, shape (5,)
+    params : array_like, shape (5,)
     realizations : int
         At least 2.
     derivatives : bool
         Whether finite differences are taken: ten more catalogs a realization.
     tau, mesh, k_max
-        As of `DiffHOD`.
+        As in `DiffHOD`.
     steps : array_like, shape (5,)
         Half the distance of the two ends of each difference.
     seed : int or numpy.random.Generator, optional
@@ -107,21 +108,18 @@ def compare_power(
     >>> found.relaxed.shape == found.exact.shape
     True
     """
-    if isinstance(realizations, bool) or not isinstance(realizations, (int, np.integer)):
-        raise TypeError(f"realizations must be a whole number, not {realizations!r}")
-    if realizations < 2:
-        raise ValueError(f"realizations = {realizations}: at least 2 are needed for an error")
-    values, widths = (np.asarray(x, dtype=np.float64) for x in (theta, steps))
+    integer("realizations", realizations, least=2)
+    values, widths = (np.asarray(x, dtype=np.float64) for x in (params, steps))
     if values.shape != (5,) or widths.shape != (5,):
         raise ValueError(
-            f"theta and steps must have shape (5,), not {values.shape}, {widths.shape}"
+            f"params and steps must have shape (5,), not {values.shape}, {widths.shape}"
         )
     root = root_seed(seed)
 
     def power(parameters: FloatArray, number: int) -> FloatArray:
         model = HODModel(**dict(zip(HOD_PARAMETERS, parameters.tolist(), strict=True)))
         place = model.populate(halos, seed=realization_seed(root, number)).position
-        found = power_spectrum(place, boxsize=halos.boxsize, mesh=mesh, edges=edges)
+        found = power_spectrum(place, boxsize=halos.boxsize, mesh=mesh, bins=edges)
         return np.asarray(found.power)
 
     exact, relaxed, difference, gradient = [], [], [], []

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core import options as _options
+from pysoftcorr.core import options
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.torch import check_device, check_dtype
 from pysoftcorr.diffhod.occupation import check_parameters, log_mean_nsat, log_odds_central
@@ -40,8 +40,8 @@ from pysoftcorr.diffhod.relaxed import (
     check_tau,
     trial_weights,
 )
-from pysoftcorr.mocks.box import check_edges
-from pysoftcorr.mocks.hod import _check_halos
+from pysoftcorr.mocks.box import Bins, radial_edges
+from pysoftcorr.mocks.hod import check_halos
 
 __all__ = ["ClippedTrials", "DiffHOD", "Draw", "ReferenceDraw", "Region", "Regions", "RelaxedDraw"]
 
@@ -61,11 +61,11 @@ class Draw(Protocol):
     clipped: int
 
     def points(self, order: IntArray, seed: int, lower: FloatArray, upper: FloatArray) -> PointSet:
-        """Those that can have a weight for parameters within bounds."""
+        """Points that can have a weight for parameters within bounds."""
         ...
 
-    def weights(self, region: Any, theta: torch.Tensor, *, hard: bool) -> torch.Tensor:
-        """Of the points of a `Region`, at five parameters."""
+    def weights(self, region: Any, params: torch.Tensor, *, hard: bool) -> torch.Tensor:
+        """Weights of the points of a `Region`, at five parameters."""
         ...
 
 
@@ -100,19 +100,19 @@ class RelaxedDraw:
             seed=seed, chunk=self._chunk,
         )  # fmt: skip
 
-    def weights(self, region: Any, theta: torch.Tensor, *, hard: bool) -> torch.Tensor:
+    def weights(self, region: Any, params: torch.Tensor, *, hard: bool) -> torch.Tensor:
         """Relaxed, or 0 and 1."""
-        odds = self._log_odds(region, theta)
+        odds = self._log_odds(region, params)
         if hard:
             return (odds[region.halo] + region.draw > 0).to(region.draw.dtype)
         if self._calibrate:
             odds = calibrated(odds, self._tau)
         return trial_weights(odds, region.draw, region.halo, tau=self._tau, reach=self._reach)
 
-    def _log_odds(self, region: Any, theta: torch.Tensor) -> torch.Tensor:
-        """Of the halos' trials, centrals' first."""
-        central = log_odds_central(region.log_mass[0], theta)
-        mean = log_mean_nsat(region.log_mass[1], theta, modulate=self._modulate)
+    def _log_odds(self, region: Any, params: torch.Tensor) -> torch.Tensor:
+        """Log-odds of the halos' trials, centrals' first."""
+        central = log_odds_central(region.log_mass[0], params)
+        mean = log_mean_nsat(region.log_mass[1], params, modulate=self._modulate)
         log_p = mean - region.log_trials
         self.clipped = int((log_p[: region.sets[0].satellites.size] > 0).sum())
         # ln p = -log1p(e^-l): beyond HIGHEST p is 1 to nine digits.
@@ -137,15 +137,15 @@ class ReferenceDraw:
         self.trials = np.ones(len(halos.mass), dtype=np.int64)
 
     def points(self, order: IntArray, seed: int, lower: FloatArray, upper: FloatArray) -> PointSet:
-        """The same for all bounds."""
+        """Points of the reference, the same for all bounds."""
         return draw_reference(self._halos, order, self._rates, seed=seed)
 
-    def weights(self, region: Any, theta: torch.Tensor, *, hard: bool) -> torch.Tensor:
+    def weights(self, region: Any, params: torch.Tensor, *, hard: bool) -> torch.Tensor:
         """Occupation over rate."""
         if hard:
             raise ValueError("hard = True: points of a reference are no whole galaxies")
-        central = torch.sigmoid(log_odds_central(region.log_mass[0], theta))
-        satellite = log_mean_nsat(region.log_mass[1], theta, modulate=self._modulate).exp()
+        central = torch.sigmoid(log_odds_central(region.log_mass[0], params))
+        satellite = log_mean_nsat(region.log_mass[1], params, modulate=self._modulate).exp()
         return torch.cat([central, satellite]).index_select(0, region.halo) * region.draw
 
 
@@ -178,9 +178,9 @@ class Region:
     def __len__(self) -> int:
         return int(self.draw.numel())
 
-    def holds(self, theta: FloatArray) -> bool:
+    def holds(self, params: FloatArray) -> bool:
         """Whether points were chosen for these parameters."""
-        return bool((theta >= self.lower).all() and (theta <= self.upper).all())
+        return bool((params >= self.lower).all() and (params <= self.upper).all())
 
 
 class Regions:
@@ -218,18 +218,11 @@ class Regions:
         """Numbers of realizations, checked."""
         if realization is None:
             return tuple(range(self._realizations))
-        single = isinstance(realization, (int, np.integer))
-        values: list[Any] = [realization] if single else list(realization)  # type: ignore[arg-type]
-        for r in values:
-            if isinstance(r, bool) or not isinstance(r, (int, np.integer)):
-                raise TypeError(f"realization = {realization!r}: must be whole numbers or None")
-            if not 0 <= r < self._realizations:
-                raise ValueError(
-                    f"realization = {int(r)}: there are {self._realizations}, counted from 0"
-                )
+        values = [realization] if np.ndim(realization) == 0 else list(realization)  # type: ignore[arg-type]
         if not values:
             raise ValueError("realization is empty: name at least one")
-        return tuple(int(r) for r in values)
+        last = self._realizations - 1
+        return tuple(options.integer("realization", r, least=0, most=last) for r in values)
 
     def fix(
         self, chosen: tuple[int, ...], lower: FloatArray, upper: FloatArray, purpose: str = "power"
@@ -243,22 +236,22 @@ class Regions:
             self._known[key] = self._found(chosen, lower, upper)
         return self._known[key]
 
-    def at(self, theta: FloatArray, chosen: tuple[int, ...], purpose: str = "power") -> Region:
-        """The region that holds `theta`; widened or moved if the known one does not.
+    def at(self, params: FloatArray, chosen: tuple[int, ...], purpose: str = "power") -> Region:
+        """The region that holds `params`; widened or moved if the known one does not.
 
         Pairs of points are many more than points: for them a region begins as the one place, and
         is a third as wide.
         """
         if self._draw.everywhere:
-            return self.fix(chosen, theta, theta)
+            return self.fix(chosen, params, params)
         old = self._known.get((purpose, *chosen))
-        if old is not None and old.holds(theta):
+        if old is not None and old.holds(params):
             return old
         reach = _REACH if purpose == "power" else _REACH / 3
         margin = reach if purpose == "power" or old is not None else 0 * reach
-        low, high = theta - margin, theta + margin
+        low, high = params - margin, params + margin
         # A narrow step is narrower than the margin.
-        low[1] = max(low[1], 0.25 * theta[1])
+        low[1] = max(low[1], 0.25 * params[1])
         if old is not None:
             both = np.minimum(old.lower, low), np.maximum(old.upper, high)
             # A walk is followed; after a jump the old region is left.
@@ -301,7 +294,7 @@ class Regions:
         )
 
 
-#: Beyond this many points cells are worked out anew at every call.
+#: Beyond this many points cells are worked out again at every call.
 _STORED = 4_000_000
 
 
@@ -333,8 +326,9 @@ class DiffHOD:
         Strength of satellites by radius: mu_sat (r/Rvir)^gamma, kept within [-1, 1].
     mesh : int
         Cells a side of the mesh of `power`.
-    k_edges : array_like, optional
-        Of the bins of `power`; by default linear ones, one fundamental mode wide.
+    k_bins : str or array_like, optional
+        Bins of `power` in h/Mpc: edges, or text such as "linear:0.05:1:19"; by default linear
+        ones, one fundamental mode wide.
     k_max : float, optional
         Where the default bins end, h/Mpc: 1, or the Nyquist frequency if that is less.
     window : {"cic", None}
@@ -382,11 +376,11 @@ class DiffHOD:
     Notes
     -----
     Horowitz et al. 2022 (arXiv:2211.03852); alignments as Pandya & Blazek 2026
-    (arXiv:2602.04977). Parameters are in the order of `pysoftcorr.mocks.design.PARAMETERS`:
+    (arXiv:2602.04977). Parameters are in the order of `pysoftcorr.mocks.hod.PARAMETERS`:
     mu_cen, mu_sat, logMmin, sigma_logM, logM0, logM1, alpha; five are the last five.
 
     Trials that cannot have a weight for any parameters near those asked for are left out. Where
-    the parameters leave this region it is widened and the points found anew, which takes a
+    the parameters leave this region it is widened and the points found again, which takes a
     moment; `prepare` does so beforehand. Points of a reference are the same everywhere.
 
     Examples
@@ -396,10 +390,10 @@ class DiffHOD:
     >>> from pysoftcorr.mocks import HaloCatalog
     >>> halos = HaloCatalog.simulate(50.0, 32, mmin=3e11, seed=1)
     >>> model = DiffHOD(halos, mesh=32, seed=1)
-    >>> theta = torch.tensor([12.0, 0.25, 11.3, 13.2, 1.0], dtype=torch.float64,
+    >>> params = torch.tensor([12.0, 0.25, 11.3, 13.2, 1.0], dtype=torch.float64,
     ...                      requires_grad=True)
-    >>> k, power = model.power(theta)
-    >>> gradient, = torch.autograd.grad(power.sum(), theta)
+    >>> k, power = model.power(params)
+    >>> gradient, = torch.autograd.grad(power.sum(), params)
     >>> power.shape == k.shape, gradient.shape
     (True, torch.Size([5]))
     """
@@ -413,7 +407,7 @@ class DiffHOD:
         modulate: bool = False,
         gamma: float = 0.0,
         mesh: int = 64,
-        k_edges: npt.ArrayLike | None = None,
+        k_bins: str | npt.ArrayLike | None = None,
         k_max: float | None = None,
         window: str | None = "cic",
         shot_noise: str = "subtract",
@@ -426,27 +420,27 @@ class DiffHOD:
         seed: Seed = None,
         chunk: int = 1 << 20,
     ) -> None:
-        _check_halos(halos)
+        check_halos(halos)
         self.halos = halos
         self.boxsize = float(halos.boxsize)
         self.tau, self.mesh = check_tau(tau), check_mesh(mesh)
         self.density = check_density(density)
-        self.modulate = _options.flag("modulate", modulate)
-        self.calibrate = _options.flag("calibrate", calibrate)
-        self.gamma = float(gamma)
-        self.realizations = _options.at_least_one("realizations", realizations)
-        self.chunk = _options.at_least_one("chunk", chunk)
+        self.modulate = options.flag("modulate", modulate)
+        self.calibrate = options.flag("calibrate", calibrate)
+        self.gamma = options.number("gamma", gamma)
+        self.realizations = options.at_least_one("realizations", realizations)
+        self.chunk = options.at_least_one("chunk", chunk)
         self.dtype, self.device = check_dtype(dtype), check_device(device)
         self.seed = root_seed(seed)
         self.trials = satellite_trials(halos.mass, trials)
-        if k_edges is not None and k_max is not None:
-            raise ValueError("k_edges and k_max are both given; k_max is of the default bins")
-        if k_edges is None:
+        if k_bins is not None and k_max is not None:
+            raise ValueError("k_bins and k_max are both given; k_max is where the default bins end")
+        if k_bins is None:
             nyquist = math.pi * self.mesh / self.boxsize
             top = min(1.0, nyquist) if k_max is None else k_max
-            k_edges = k_bin_edges(self.boxsize, self.mesh, k_max=top)
+            k_bins = k_bin_edges(self.boxsize, self.mesh, k_max=top)
         self._bins = ModeBins(
-            k_edges, boxsize=self.boxsize, mesh=self.mesh, window=window, shot_noise=shot_noise,
+            k_bins, boxsize=self.boxsize, mesh=self.mesh, window=window, shot_noise=shot_noise,
             dtype=self.dtype, device=self.device,
         )  # fmt: skip
         self.k, self.modes, self.k_edges = self._bins.k, self._bins.modes, self._bins.edges
@@ -499,12 +493,12 @@ class DiffHOD:
             raise ValueError(f"lower = {low.tolist()} must not be above upper = {high.tolist()}")
         return len(self._regions.fix(chosen, low, high))
 
-    def _region(self, theta: torch.Tensor, chosen: tuple[int, ...], purpose: str) -> Region:
-        place = theta.detach().to("cpu", torch.float64).numpy()
+    def _region(self, params: torch.Tensor, chosen: tuple[int, ...], purpose: str) -> Region:
+        place = params.detach().to("cpu", torch.float64).numpy()
         return self._regions.at(place, chosen, purpose)
 
-    def _weights(self, region: Region, theta: torch.Tensor, *, hard: bool = False) -> torch.Tensor:
-        weight = self._draw.weights(region, theta, hard=hard)
+    def _weights(self, region: Region, params: torch.Tensor, *, hard: bool = False) -> torch.Tensor:
+        weight = self._draw.weights(region, params, hard=hard)
         self.clipped = self._draw.clipped
         if self.clipped and not self._warned:
             self._warned = True
@@ -517,12 +511,14 @@ class DiffHOD:
         return weight
 
     # ------------------------------------------------------------------ results
-    def galaxies(self, theta: Any, *, realization: int = 0, hard: bool = False) -> WeightedGalaxies:
+    def galaxies(
+        self, params: Any, *, realization: int = 0, hard: bool = False
+    ) -> WeightedGalaxies:
         """The weighted points: those with weight above 0.
 
         Parameters
         ----------
-        theta : array_like or Tensor, shape (5,) or (7,)
+        params : array_like or Tensor, shape (5,) or (7,)
             With seven the points have axes, too.
         realization : int
         hard : bool
@@ -540,8 +536,8 @@ class DiffHOD:
         ValueError
             If a parameter is out of range or there is no such realization.
         """
-        t, mu = self._parameters(theta)
-        chosen = self._regions.chosen(int(realization))
+        t, mu = self._parameters(params)
+        chosen = self._regions.chosen(realization)
         region = self._region(t, chosen, "power")
         weight = self._weights(region, t, hard=hard)
         rows = torch.nonzero(weight.detach() > 0)[:, 0]
@@ -552,16 +548,16 @@ class DiffHOD:
         return replace(found, axis=found.axes(mu[0], mu[1], gamma=self.gamma))
 
     def correlations(
-        self, theta: Any, *, edges: npt.ArrayLike | None = None, realization: int = 0
+        self, params: Any, *, bins: Bins | None = None, realization: int = 0
     ) -> WeightedCorrelations:
         """xi, omega and eta of the weighted points, differentiable once in the parameters.
 
         Parameters
         ----------
-        theta : array_like or Tensor, shape (7,)
+        params : array_like or Tensor, shape (7,)
             mu_cen, mu_sat, logMmin, sigma_logM, logM0, logM1, alpha.
-        edges : array_like, optional
-            Of the bins (lo, hi] in Mpc/h; by default 20 bins, even in the logarithm from 0.1 to 16.
+        bins : Binning, str or array_like, optional
+            Bins (lo, hi] in Mpc/h, as in `box_correlations`; by default "log:0.1:16:20".
         realization : int
 
         Returns
@@ -579,18 +575,18 @@ class DiffHOD:
         Pairs of points are found once and kept while the parameters of the occupation stay near;
         for changing strengths at one occupation, `WeightedPairs.orientation` is faster by far.
         """
-        t, mu = self._parameters(theta)
+        t, mu = self._parameters(params)
         if mu is None:
-            raise ValueError("theta must be all seven parameters, with mu_cen and mu_sat first")
-        chosen = self._regions.chosen(int(realization))
+            raise ValueError("params must be all seven parameters, with mu_cen and mu_sat first")
+        chosen = self._regions.chosen(realization)
         region = self._region(t, chosen, "pairs")
-        bounds = check_edges(edges, self.boxsize, periodic=True)
-        if region.pairs is None or region.pairs[0] != bounds.tobytes():
+        edges = radial_edges(bins, self.boxsize)
+        if region.pairs is None or region.pairs[0] != edges.tobytes():
             pairs = WeightedPairs(
-                region.sets[0].position, boxsize=self.boxsize, edges=bounds, dtype=self.dtype,
+                region.sets[0].position, boxsize=self.boxsize, bins=edges, dtype=self.dtype,
                 device=self.device,
             )  # fmt: skip
-            region.pairs = bounds.tobytes(), pairs
+            region.pairs = edges.tobytes(), pairs
         weight = self._weights(region, t)
         if region.galaxies is None:
             rows = torch.arange(len(region), device=self.device)
@@ -602,14 +598,14 @@ class DiffHOD:
         return region.pairs[1].correlations(weight, axis)
 
     def power(
-        self, theta: Any, *, realization: int | Sequence[int] | None = 0
+        self, params: Any, *, realization: int | Sequence[int] | None = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """P(k) of the weighted points, differentiable once in the parameters.
 
         Parameters
         ----------
-        theta : array_like or Tensor, shape (5,) or (7,)
-            In the order of `pysoftcorr.mocks.design.PARAMETERS`; the strengths do not matter.
+        params : array_like or Tensor, shape (5,) or (7,)
+            In the order of `pysoftcorr.mocks.hod.PARAMETERS`; the strengths do not matter.
         realization : int, sequence of int or None
             Which sets of noise; None is all.
 
@@ -625,7 +621,7 @@ class DiffHOD:
         ValueError
             If a parameter is out of range, there is no such realization, or no galaxies are made.
         """
-        t, _ = self._parameters(theta)
+        t, _ = self._parameters(params)
         chosen = self._regions.chosen(realization)
         region = self._region(t, chosen, "power")
         weight = self._weights(region, t)
@@ -642,14 +638,14 @@ class DiffHOD:
             weight2 = torch.zeros(len(chosen), dtype=self.dtype, device=self.device)
             weight2 = weight2.index_add(0, region.field, weight * weight)
         if not bool((painted.detach().flatten(1).sum(dim=1) > 0).all()):
-            raise ValueError(f"theta = {t.tolist()} makes no galaxies in these halos")
+            raise ValueError(f"params = {t.tolist()} makes no galaxies in these halos")
         power, _ = self._bins.power(painted, weight2)
         return self.k, power[0] if isinstance(realization, (int, np.integer)) else power
 
-    def _parameters(self, theta: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-        if isinstance(theta, dict):
-            seven = "mu_cen" in theta and "mu_sat" in theta
+    def _parameters(self, params: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+        if isinstance(params, dict):
+            seven = "mu_cen" in params and "mu_sat" in params
         else:
-            seven = len(theta) == 7
-        t = check_parameters(theta, self._like, alignment=seven)
+            seven = len(params) == 7
+        t = check_parameters(params, self._like, alignment=seven)
         return t[-5:], t[:2] if seven else None

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.torch import as_tensor, check_device, check_dtype
 from pysoftcorr.mocks import checks
-from pysoftcorr.mocks.box import check_edges, shell_fraction
+from pysoftcorr.mocks.box import Bins, radial_edges, shell_fraction
 
 __all__ = ["OrientationTensors", "WeightedCorrelations", "WeightedPairs"]
 
@@ -106,10 +106,10 @@ class WeightedPairs:
     position : array_like, shape (P, 3)
         Mpc/h, in [0, boxsize).
     boxsize : float
-    edges : array_like, optional
-        Of the bins (lo, hi] in Mpc/h; by default 20 bins, even in the logarithm from 0.1 to 16.
+    bins : Binning, str or array_like, optional
+        Bins (lo, hi] in Mpc/h, as in `box_correlations`; by default "log:0.1:16:20".
     dtype : torch.dtype
-        Of weights, axes and results; sums over pairs are in float64.
+        Type of weights, axes and results; sums over pairs are in float64.
     device : str or torch.device
     stored : int
         Up to this many pairs are kept; more are searched again in each call, in bounded memory.
@@ -132,7 +132,7 @@ class WeightedPairs:
     >>> import torch
     >>> from pysoftcorr.diffhod import WeightedPairs
     >>> pairs = WeightedPairs([[1.0, 1, 0.5], [1, 1, 29.5], [1, 3, 29.5]], boxsize=30.0,
-    ...                       edges=[0.5, 1.5, 2.5])
+    ...                       bins=[0.5, 1.5, 2.5])
     >>> w = torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64, requires_grad=True)
     >>> axes = [[0, 0, 1.0], [0.6, 0, 0.8], [0, 1.0, 0]]
     >>> found = pairs.correlations(w, axes)
@@ -146,14 +146,14 @@ class WeightedPairs:
         position: Any,
         *,
         boxsize: float,
-        edges: npt.ArrayLike | None = None,
+        bins: Bins | None = None,
         dtype: Any = torch.float64,
         device: Any = "cpu",
         stored: int = _STORED,
     ) -> None:
         self.dtype, self.device = check_dtype(dtype), check_device(device)
         self.boxsize = checks.box_side(boxsize)
-        self.edges = check_edges(edges, self.boxsize, periodic=True)
+        self.edges = radial_edges(bins, self.boxsize)
         if isinstance(position, torch.Tensor):
             position = position.detach().to("cpu", torch.float64).numpy()
         place = checks.vectors("position", position)
@@ -240,7 +240,7 @@ class WeightedPairs:
         return w
 
     def orientation(self, weight: Any) -> OrientationTensors:
-        """What omega is made of at fixed weights: `omega` of any axes in the time of the points.
+        """Sums over partners at fixed weights: `omega` of any axes in the time of the points.
 
         Parameters
         ----------
@@ -258,7 +258,7 @@ class WeightedPairs:
         >>> from pysoftcorr.diffhod import WeightedPairs
         >>> place = np.random.default_rng(1).uniform(0, 20, (50, 3))
         >>> axes = np.tile([0.0, 0.6, 0.8], (50, 1))
-        >>> pairs = WeightedPairs(place, boxsize=20.0, edges=[1, 3, 6])
+        >>> pairs = WeightedPairs(place, boxsize=20.0, bins=[1, 3, 6])
         >>> fast = pairs.orientation(np.ones(50)).omega(axes)
         >>> bool(abs(fast - pairs.correlations(np.ones(50), axes).omega).max() < 1e-12)
         True

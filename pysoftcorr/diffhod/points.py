@@ -17,11 +17,14 @@ import numpy.typing as npt
 import torch
 from scipy import special
 
+from pysoftcorr.core.options import integer, number
 from pysoftcorr.core.random import stream, uniforms
 from pysoftcorr.core.torch import as_tensor
-from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, check_parameters
+from pysoftcorr.diffhod.alignment import watson_axes
+from pysoftcorr.diffhod.occupation import check_parameters
 from pysoftcorr.diffhod.relaxed import HIGHEST
-from pysoftcorr.mocks.hod import HODModel
+from pysoftcorr.mocks.checks import wrapped
+from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.mocks.satellites import LARGEST_NUMBER, directions, nfw_radius, poisson_quantile
 
 __all__ = [
@@ -103,8 +106,6 @@ class WeightedGalaxies:
         ValueError
             If a strength is outside [-1, 1].
         """
-        from pysoftcorr.diffhod.alignment import watson_axes
-
         n = int(self.central.sum())
         parts = []
         for mu, rows in ((mu_cen, slice(0, n)), (mu_sat, slice(n, len(self)))):
@@ -211,11 +212,8 @@ def satellite_trials(mass: FloatArray, trials: int | str) -> IntArray:
             raise ValueError(f"trials = {trials!r}: must be a whole number or 'auto'")
         fitted = np.ceil(_TRIALS_AT_1E13 * (mass / 1e13) - 1e-9)
         return np.maximum(fitted, _FEWEST_TRIALS).astype(np.int64)
-    if isinstance(trials, (bool, np.bool_)) or not isinstance(trials, (int, np.integer)):
-        raise TypeError(f"trials must be a whole number or 'auto', not {trials!r}")
-    if not 1 <= trials <= 100_000:
-        raise ValueError(f"trials = {trials}: must be 1 to 100000")
-    return np.full(mass.shape, int(trials), dtype=np.int64)
+    fixed = integer("trials", trials, least=1, most=100_000)
+    return np.full(mass.shape, fixed, dtype=np.int64)
 
 
 def most_log_odds(
@@ -318,8 +316,7 @@ def placed(
     scaled = nfw_radius(u[0], halos.concentration[host])
     direction = directions(u[1], u[2])
     place = halos.position[host] + direction * (scaled * halos.radius[host])[:, None]
-    place = np.mod(place, halos.boxsize)
-    place[place >= halos.boxsize] = 0.0
+    place = wrapped(place, halos.boxsize)
 
     first, first_halo = _numbered(central)
     rest, rest_halo = _numbered(host)
@@ -363,12 +360,8 @@ _NODES = 512
 
 
 def check_density(density: Any) -> float:
-    """Points for each galaxy of a reference."""
-    if isinstance(density, (bool, np.bool_)) or not isinstance(density, (int, float, np.number)):
-        raise TypeError(f"density must be a number, got {type(density).__name__}")
-    if not 0.1 <= density <= 1e4:
-        raise ValueError(f"density = {float(density):g}: must be 0.1 to 10000 points a galaxy")
-    return float(density)
+    """Points for each galaxy of a reference, 0.1 to 10,000; TypeError or ValueError otherwise."""
+    return number("density", density, least=0.1, most=1e4)
 
 
 def check_reference(reference: Any) -> FloatArray:
@@ -413,8 +406,8 @@ def reference_rates(
     --------
     >>> import numpy as np
     >>> from pysoftcorr.diffhod.points import reference_rates
-    >>> theta = np.array([[12.0, 0.2, 11.3, 13.0, 1.0]])
-    >>> central, satellite = reference_rates(np.array([1e11, 1e12, 1e14]), theta, 8.0,
+    >>> params = np.array([[12.0, 0.2, 11.3, 13.0, 1.0]])
+    >>> central, satellite = reference_rates(np.array([1e11, 1e12, 1e14]), params, 8.0,
     ...                                      modulate=False)
     >>> central.round(3).tolist(), satellite.round(1).tolist()
     ([0.02, 1.0, 1.0], [0.0, 0.6, 79.8])

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.options import choice, integer
 from pysoftcorr.core.torch import as_tensor
+from pysoftcorr.mocks.checks import box_side
+from pysoftcorr.sky.binning import BOX_UNIT, Binning
 
 __all__ = [
     "CloudInCell",
@@ -27,11 +30,10 @@ _CHUNK = 1 << 18
 
 def check_mesh(mesh: Any) -> int:
     """Cells a side, an even whole number of 2 to 4096; TypeError or ValueError otherwise."""
-    if isinstance(mesh, (bool, np.bool_)) or not isinstance(mesh, (int, np.integer)):
-        raise TypeError(f"mesh must be a whole number of cells a side, not {mesh!r}")
-    if not 2 <= mesh <= 4096 or mesh % 2:
-        raise ValueError(f"mesh = {mesh}: must be an even number of cells a side, 2 to 4096")
-    return int(mesh)
+    cells = integer("mesh", mesh, least=2, most=4096)
+    if cells % 2:
+        raise ValueError(f"mesh = {mesh}: must be an even number of cells a side")
+    return cells
 
 
 def _corners(
@@ -208,20 +210,13 @@ def paint_cic(position: Any, weight: Any = None, *, mesh: int, boxsize: float) -
     """
     tensors = [x for x in (position, weight) if isinstance(x, torch.Tensor)]
     place, w = check_points(position, weight)
-    cells, side = check_mesh(mesh), check_side(boxsize)
+    cells, side = check_mesh(mesh), box_side(boxsize)
     if place.ndim == 3:
         painted = [_Paint.apply(p, v, cells, side) for p, v in zip(place, w, strict=True)]
         out = torch.stack(painted)
     else:
         out = _Paint.apply(place, w, cells, side)
     return out if tensors else out.numpy()
-
-
-def check_side(boxsize: Any) -> float:
-    """The side of the box; errors as `pysoftcorr.mocks` gives them."""
-    from pysoftcorr.mocks.checks import box_side
-
-    return box_side(boxsize)
 
 
 def check_points(position: Any, weight: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -249,7 +244,6 @@ def check_points(position: Any, weight: Any) -> tuple[torch.Tensor, torch.Tensor
 
 FloatArray = npt.NDArray[np.float64]
 
-WINDOWS = ("cic", None)
 SHOT_NOISE = ("subtract", "keep", "poisson")
 
 
@@ -324,8 +318,8 @@ class ModeBins:
 
     Parameters
     ----------
-    edges : array_like, shape (nk + 1,)
-        Of the bins [lo, hi) in h/Mpc.
+    bins : str or array_like, shape (nk + 1,)
+        Bins [lo, hi) in h/Mpc: edges, or text such as "linear:0.05:1:19".
     boxsize : float
     mesh : int
     window : {"cic", None}
@@ -337,7 +331,7 @@ class ModeBins:
 
     def __init__(
         self,
-        edges: npt.ArrayLike,
+        bins: str | npt.ArrayLike,
         *,
         boxsize: float,
         mesh: int,
@@ -346,11 +340,10 @@ class ModeBins:
         dtype: torch.dtype = torch.float64,
         device: Any = "cpu",
     ) -> None:
-        if window not in WINDOWS:
+        if window is not None and window != "cic":
             raise ValueError(f"window = {window!r}: must be 'cic' or None")
-        if shot_noise not in SHOT_NOISE:
-            raise ValueError(f"shot_noise = {shot_noise!r}: must be one of {SHOT_NOISE}")
-        self.edges = _check_edges(edges, boxsize, mesh)
+        choice("shot_noise", shot_noise, SHOT_NOISE)
+        self.edges = _k_edges(bins, boxsize, mesh)
         self.boxsize, self.mesh = boxsize, mesh
         self.window, self.shot_noise = window, shot_noise
         fundamental = 2 * math.pi / boxsize
@@ -359,13 +352,13 @@ class ModeBins:
         k = fundamental * np.sqrt(
             n[:, None, None] ** 2 + n[None, :, None] ** 2 + half[None, None, :] ** 2
         )
-        bins = np.searchsorted(self.edges, k.ravel(), side="right") - 1
-        inside = np.flatnonzero((bins >= 0) & (bins < len(self.edges) - 1))
-        bins = bins[inside]
+        place = np.searchsorted(self.edges, k.ravel(), side="right") - 1
+        inside = np.flatnonzero((place >= 0) & (place < len(self.edges) - 1))
+        place = place[inside]
         z = inside % half.size
         # The real transform leaves out the mirror images of all but the first and last planes.
         twice = np.where((z == 0) | (z == mesh // 2), 1.0, 2.0)
-        count = np.bincount(bins, twice, minlength=len(self.edges) - 1)
+        count = np.bincount(place, twice, minlength=len(self.edges) - 1)
         empty = np.flatnonzero(count == 0)
         if empty.size:
             b = int(empty[0])
@@ -373,7 +366,7 @@ class ModeBins:
                 f"bin {b} of k, {self.edges[b]:.4g} to {self.edges[b + 1]:.4g} h/Mpc, holds no "
                 f"mode of the box: the fundamental mode is {fundamental:.4g}"
             )
-        mean = np.bincount(bins, twice * k.ravel()[inside], minlength=count.size) / count
+        mean = np.bincount(place, twice * k.ravel()[inside], minlength=count.size) / count
         x, y, z = np.unravel_index(inside, k.shape)
         phases = [np.pi * np.abs(m) / mesh for m in (n[x], n[y], half[z])]
         window2 = np.ones(inside.size)
@@ -381,16 +374,16 @@ class ModeBins:
         for phase in phases:
             window2 *= np.sinc(phase / np.pi) ** 4
             shot *= 1 - 2 / 3 * np.sin(phase) ** 2  # of a cloud, its images summed (Jing 2005)
-        divide = twice / count[bins] / (window2 if window == "cic" else 1.0)
+        divide = twice / count[place] / (window2 if window == "cic" else 1.0)
 
         def tensor(values: Any, kind: torch.dtype = dtype) -> torch.Tensor:
             return torch.as_tensor(values, dtype=kind, device=device)
 
         self.k, self.modes = tensor(mean), tensor(count, torch.int64)
-        self.index, self.bin = tensor(inside, torch.int64), tensor(bins, torch.int64)
+        self.index, self.bin = tensor(inside, torch.int64), tensor(place, torch.int64)
         self.coefficient = tensor(divide)
         #: What white noise of power 1 gives in each bin; and what Poisson noise shall give.
-        self.white = tensor(np.bincount(bins, divide * shot, minlength=count.size))
+        self.white = tensor(np.bincount(place, divide * shot, minlength=count.size))
         if window == "cic":
             self.flat = torch.ones_like(self.white)
         else:
@@ -400,8 +393,10 @@ class ModeBins:
         return len(self.edges) - 1
 
     def power(self, painted: torch.Tensor, weight2: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """P(k) of painted meshes (R, mesh, mesh, mesh) whose points have sum w^2 (R,), and V sum
-        w^2/(sum w)^2."""
+        """P(k) and shot noise V sum w^2/(sum w)^2 of painted meshes, shape (R, mesh, mesh, mesh).
+
+        `weight2`, shape (R,), is the sum of w^2 over the points of each.
+        """
         total = painted.sum(dim=(-3, -2, -1))
         volume = self.boxsize**3
         raw: torch.Tensor = _BinnedPower.apply(painted, self)
@@ -451,7 +446,7 @@ def power_spectrum(
     *,
     boxsize: float,
     mesh: int = 64,
-    edges: npt.ArrayLike | None = None,
+    bins: str | npt.ArrayLike | None = None,
     k_max: float | None = None,
     window: str | None = "cic",
     shot_noise: str = "subtract",
@@ -468,8 +463,9 @@ def power_spectrum(
         Mpc/h.
     mesh : int
         Cells a side; even.
-    edges : array_like, shape (nk + 1,), optional
-        Of the bins [lo, hi) in h/Mpc; by default those of `k_bin_edges`.
+    bins : str or array_like, shape (nk + 1,), optional
+        Bins [lo, hi) in h/Mpc: edges, or text such as "linear:0.05:1:19"; by default those of
+        `k_bin_edges`.
     k_max : float, optional
         Where the default bins end; the Nyquist frequency by default.
     window : {"cic", None}
@@ -498,18 +494,19 @@ def power_spectrum(
     >>> import numpy as np
     >>> from pysoftcorr.diffhod import power_spectrum
     >>> place = np.random.default_rng(1).uniform(0, 100, (100_000, 3))
-    >>> p = power_spectrum(place, boxsize=100.0, mesh=32, edges=[0.1, 0.5, 1.0])
+    >>> p = power_spectrum(place, boxsize=100.0, mesh=32, bins=[0.1, 0.5, 1.0])
     >>> float(p.shot_noise), bool(abs(p.power).max() < 0.5)
     (10.0, True)
     """
     tensors = any(isinstance(x, torch.Tensor) for x in (position, weight))
     place, w = check_points(position, weight)
-    n, side = check_mesh(mesh), check_side(boxsize)
-    if edges is not None and k_max is not None:
-        raise ValueError("edges and k_max are both given; k_max is of the default edges")
-    bounds = k_bin_edges(side, n, k_max=k_max) if edges is None else edges
-    bins = ModeBins(
-        bounds, boxsize=side, mesh=n, window=window, shot_noise=shot_noise, dtype=place.dtype,
+    n, side = check_mesh(mesh), box_side(boxsize)
+    if bins is not None and k_max is not None:
+        raise ValueError("bins and k_max are both given; k_max is where the default bins end")
+    if bins is None:
+        bins = k_bin_edges(side, n, k_max=k_max)
+    modes = ModeBins(
+        bins, boxsize=side, mesh=n, window=window, shot_noise=shot_noise, dtype=place.dtype,
         device=place.device,
     )  # fmt: skip
     batch = place.ndim == 3
@@ -518,26 +515,29 @@ def power_spectrum(
     if bool((w.detach().sum(dim=1) == 0).any()):
         raise ValueError("weight sums to 0: there is nothing to take the power of")
     painted = torch.stack([_Paint.apply(p, v, n, side) for p, v in zip(place, w, strict=True)])
-    power, shot = bins.power(painted, (w * w).sum(dim=1))
+    power, shot = modes.power(painted, (w * w).sum(dim=1))
     if not batch:
         power, shot = power[0], shot[0]
-    found = PowerSpectrum(bins.k, power, bins.modes, shot)
+    found = PowerSpectrum(modes.k, power, modes.modes, shot)
     return found if tensors else PowerSpectrum(*(np.asarray(x) for x in found))
 
 
-def _check_edges(edges: npt.ArrayLike, boxsize: float, mesh: int) -> FloatArray:
+def _k_edges(bins: str | npt.ArrayLike, boxsize: float, mesh: int) -> FloatArray:
+    if isinstance(bins, str):
+        # The unit plays no role: edges are taken as they are, in h/Mpc.
+        bins = Binning.parse(bins, BOX_UNIT).edges
     try:
-        array = np.array(edges, dtype=np.float64)
+        array = np.array(bins, dtype=np.float64)
     except (TypeError, ValueError):
-        raise TypeError("edges must be an array of numbers in h/Mpc") from None
+        raise TypeError("bins must be text, or an array of numbers in h/Mpc") from None
     if array.ndim != 1 or array.size < 2:
-        raise ValueError(f"edges must be at least two numbers, not of shape {array.shape}")
+        raise ValueError(f"bins must have at least two edges, not the shape {array.shape}")
     if not np.isfinite(array).all() or array[0] <= 0 or (np.diff(array) <= 0).any():
-        raise ValueError(f"edges must be above 0 and increase, got {array.tolist()}")
+        raise ValueError(f"bins must be above 0 and increase, got {array.tolist()}")
     nyquist = math.pi * mesh / boxsize
     if array[-1] > nyquist * 1.5:
         raise ValueError(
-            f"edges reach to {array[-1]:g} h/Mpc, far beyond the Nyquist frequency of the mesh, "
+            f"bins reach to {array[-1]:g} h/Mpc, far beyond the Nyquist frequency of the mesh, "
             f"{nyquist:.4g}; take a finer mesh"
         )
     return array

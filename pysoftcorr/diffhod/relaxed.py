@@ -19,6 +19,8 @@ import numpy.typing as npt
 import torch
 from scipy import special
 
+from pysoftcorr.core.options import number
+
 __all__ = [
     "HIGHEST",
     "PLAIN",
@@ -46,14 +48,8 @@ _CHUNK = 1 << 20
 
 
 def check_tau(tau: Any) -> float:
-    """A temperature in (0, 0.95]; TypeError or ValueError otherwise."""
-    if isinstance(tau, (bool, np.bool_)) or not isinstance(tau, (int, float, np.number)):
-        raise TypeError(f"tau must be a number, got {type(tau).__name__}")
-    if not 0.001 <= tau <= 0.95:
-        raise ValueError(
-            f"tau = {float(tau):g}: the temperature must be within 0.001 (nearly a step) and 0.95"
-        )
-    return float(tau)
+    """A temperature of 0.001, nearly a step, to 0.95; TypeError or ValueError otherwise."""
+    return number("tau", tau, least=0.001, most=0.95)
 
 
 @lru_cache(maxsize=16)

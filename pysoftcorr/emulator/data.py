@@ -15,15 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.mocks.campaign.file import Campaign
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = [
     "PARTS",
     "STATISTICS",
     "EmulatorData",
     "Split",
+    "bin_centers",
     "read_data",
     "shipped_test_split",
     "split_campaign",
@@ -49,6 +51,12 @@ MEANS = {
 RESPONSES = {"response": 3, "response_variance": 3}  # (n, 5, b)
 
 
+def bin_centers(edges: FloatArray) -> FloatArray:
+    """Geometric centers of bins, shape (b,); a first edge of 0 counts as a quarter of the next."""
+    low = np.where(edges[:-1] > 0, edges[:-1], 0.25 * edges[1:])
+    return np.asarray(np.sqrt(low * edges[1:]))
+
+
 @dataclass(frozen=True, eq=False)
 class EmulatorData:
     """Rows of a campaign that an emulator learns from or is judged by.
@@ -59,21 +67,21 @@ class EmulatorData:
     Attributes
     ----------
     parameters : ndarray, shape (n, 7)
-        Columns in the order of `pysoftcorr.mocks.design.PARAMETERS`.
+        Columns in the order of `pysoftcorr.mocks.hod.PARAMETERS`.
     edges : ndarray, shape (b + 1,)
         Mpc/h.
     xi, omega, eta : ndarray, shape (n, R, b)
-        Of the drawn axes; xi is positive.
+        Measured with the drawn axes; xi is positive.
     expected_omega, expected_eta : ndarray, shape (n, b), or None
         Exact means over all draws of the axes, averaged over the realizations.
     expected_omega_variance, expected_eta_variance : ndarray, shape (n, b), or None
-        Of those exact means among realizations.
+        Variances of those exact means among realizations.
     response, response_variance : ndarray, shape (n, 5, b), or None
         A, B, C, D, E of omega = a_cen A + a_sat B and
         eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, averaged over the realizations, where a is
         `pysoftcorr.mocks.alignment.order_parameter` of the alignment strength.
     row : ndarray of int64, shape (n,)
-        Of the campaign.
+        Row numbers of the campaign.
     description : dict
         The campaign's settings, the part, the seed and fractions of the split, rows left out.
 
@@ -111,12 +119,12 @@ class EmulatorData:
 
     @property
     def nbins(self) -> int:
-        """b."""
+        """Number of bins, b."""
         return len(self.edges) - 1
 
     @property
     def realizations(self) -> int:
-        """R."""
+        """Mock catalogs of one parameter point, R."""
         return self.xi.shape[1]
 
     @classmethod
@@ -169,7 +177,9 @@ class EmulatorData:
             description={"campaign": dict(campaign.settings), "part": "all", "left_out": left_out},
         )
 
-    def take(self, index: npt.ArrayLike, **description: Any) -> EmulatorData:
+    def take(
+        self, index: npt.ArrayLike, *, description: Mapping[str, Any] | None = None
+    ) -> EmulatorData:
         """Some of the rows, by number or by a mask; `description` is added to theirs.
 
         Raises
@@ -182,7 +192,7 @@ class EmulatorData:
             name: None if getattr(self, name) is None else getattr(self, name)[chosen]
             for name in ("parameters", "row", *DRAWN, *MEANS, *RESPONSES)
         }
-        return replace(self, **values, description={**self.description, **description})
+        return replace(self, **values, description={**self.description, **(description or {})})
 
     def write(
         self,
@@ -222,7 +232,6 @@ class EmulatorData:
         ...     len(EmulatorData.read(pathlib.Path(folder) / "test.h5"))
         4
         """
-
         write_data(
             path,
             {"": self},
@@ -242,7 +251,6 @@ class EmulatorData:
         ValueError
             If it is none, damaged, of a newer format, or holds a whole split.
         """
-
         found = read_data(path)
         if isinstance(found, EmulatorData):
             return found
@@ -263,8 +271,7 @@ class Split(NamedTuple):
         mantissa_bits: int = MANTISSA_BITS,
         overwrite: bool = False,
     ) -> None:
-        """Write all three, with the responses; as `EmulatorData.write`."""
-
+        """Write all parts, with the responses, to one file; errors as `EmulatorData.write`."""
         write_data(
             path,
             self._asdict(),
@@ -289,7 +296,7 @@ def split_campaign(
     campaign : Campaign or EmulatorData
     seed : int or numpy.random.Generator, optional
     fractions : (float, float, float)
-        Of train, validation and test; they add to 1.
+        Parts of train, validation and test rows; they add to 1.
 
     Raises
     ------
@@ -322,7 +329,7 @@ def split_campaign(
     pieces = np.split(order, ends)
     return Split(
         *(
-            data.take(np.sort(piece), part=part, **said)
+            data.take(np.sort(piece), description={"part": part, **said})
             for part, piece in zip(PARTS, pieces, strict=True)
         )
     )
@@ -423,10 +430,8 @@ def write_data(
     mantissa_bits: int = MANTISSA_BITS,
     overwrite: bool = False,
 ) -> None:
-    """Write one part, under the name "", or several; as `EmulatorData.write`."""
-    bits = mantissa_bits
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= 23:
-        raise ValueError(f"mantissa_bits = {bits!r}: must be a whole number from 1 to 23")
+    """Write one part, under the name "", or several to one file; errors as `EmulatorData.write`."""
+    bits = integer("mantissa_bits", mantissa_bits, least=1, most=23)
     target = check_output(path, suffixes=HDF5, overwrite=overwrite)
     names = [*DRAWN, *MEANS, *(RESPONSES if responses else ())]
     packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "shuffle": True}

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.options import choice
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.mocks.design import PARAMETERS, parameter_bounds
+from pysoftcorr.mocks.design import parameter_bounds
+from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = ["Bounds", "OutsideBounds", "check_values", "table_of"]
 
@@ -21,6 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 _KNOTS = 257
 # Of the width of the bounds: what rounding and the straight lines between knots may amount to.
 _TOLERANCE = 1e-3
+#: Rows that a message lists.
 _SHOWN = 5
 
 
@@ -44,7 +47,7 @@ class Bounds:
     --------
     >>> from pysoftcorr.emulator.domain import Bounds
     >>> bounds = Bounds.design((11.0, 13.2))
-    >>> bounds.as_dict()["logMmin"]
+    >>> bounds.to_dict()["logMmin"]
     (11.0, 13.2)
     >>> low, high = bounds.at(12.0)["logM1"]
     >>> round(float(low), 3), round(float(high), 3)
@@ -58,7 +61,7 @@ class Bounds:
 
     @classmethod
     def design(cls, logMmin: tuple[float, float]) -> Bounds:
-        """Those of `pysoftcorr.mocks.training_design` for log Mmin in the range given.
+        """Bounds of `pysoftcorr.mocks.training_design` for log Mmin in the range given.
 
         Raises
         ------
@@ -77,7 +80,7 @@ class Bounds:
 
     @classmethod
     def of(cls, parameters: npt.ArrayLike) -> Bounds:
-        """Those of a set of training points, shape (n, 7).
+        """Bounds of a set of training points, shape (n, 7).
 
         The range of log Mmin is that of the points; where all of them lie within the design's
         bounds, the other bounds are the design's, otherwise the least box about the points.
@@ -94,7 +97,7 @@ class Bounds:
         return cls(box, least[2] + ones[:, 0] * [0, most[2] - least[2]], ones * least[3:],
                    ones * most[3:])  # fmt: skip
 
-    def as_dict(self) -> dict[str, tuple[float, float]]:
+    def to_dict(self) -> dict[str, tuple[float, float]]:
         """The box by the names of the parameters."""
         return {name: (float(a), float(b)) for name, (a, b) in zip(PARAMETERS, self.box,
                                                                    strict=True)}  # fmt: skip
@@ -135,9 +138,7 @@ class Bounds:
         ValueError
             If some do, and `on_outside` is "error"; or it is none of the three.
         """
-        if on_outside not in ("warn", "error", "ignore"):
-            raise ValueError(f"on_outside = {on_outside!r}: must be 'warn', 'error' or 'ignore'")
-        if on_outside == "ignore":
+        if choice("on_outside", on_outside, ("warn", "error", "ignore")) == "ignore":
             return
         outside = self.outside(parameters)
         if not outside.any():
@@ -150,7 +151,7 @@ class Bounds:
             given = f" at logMmin = {parameters[i, 2]:g}" if j > 2 else ""
             said.append(
                 f"{PARAMETERS[j]} = {parameters[i, j]:g} is outside of "
-                f"[{low[i, j]:.4g}, {high[i, j]:.4g}]{given}{_rows(rows, len(parameters))}"
+                f"[{low[i, j]:.4g}, {high[i, j]:.4g}]{given}{_in_rows(rows, len(parameters))}"
             )
         text = f"outside of the training bounds, where the emulator guesses: {'; '.join(said)}"
         if on_outside == "error":
@@ -166,7 +167,7 @@ class Bounds:
         return out
 
     def arrays(self) -> dict[str, FloatArray]:
-        """What a file must hold."""
+        """Arrays by name, for a file."""
         return {name: getattr(self, name) for name in ("box", "logMmin", "low", "high")}
 
     @classmethod
@@ -186,14 +187,6 @@ class Bounds:
         return cls(box, knots, low, high)
 
 
-def _rows(rows: npt.NDArray[np.int64], number: int) -> str:
-    if number == 1:
-        return ""
-    listed = ", ".join(map(str, rows[:_SHOWN].tolist()))
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    return f" (row{'s' if len(rows) > 1 else ''} {listed}{more})"
-
-
 _ORDER = ", ".join(PARAMETERS)
 #: Outside of these a value has no meaning, or is not in the units it must be in.
 _SENSE = {
@@ -205,7 +198,6 @@ _SENSE = {
     "logM1": (8.0, 20.0, "it is log10 of a mass in Msun/h"),
     "alpha": (-5.0, 10.0, "it is the slope of a power law"),
 }
-_ROWS_SHOWN = 5
 
 
 def table_of(params: Any) -> tuple[Any, bool, bool]:
@@ -278,7 +270,7 @@ def check_values(table: FloatArray) -> None:
     for j in np.flatnonzero(bad.any(axis=0)).tolist():
         rows = np.flatnonzero(bad[:, j])
         value = table[rows[0], j]
-        raise ValueError(f"params: {PARAMETERS[j]} is {value}{_row_text(rows, len(table))}")
+        raise ValueError(f"params: {PARAMETERS[j]} is {value}{_in_rows(rows, len(table))}")
     for j, (name, (least, most, why)) in enumerate(_SENSE.items()):
         x = table[:, j]
         rows = np.flatnonzero((x < least) | (x > most) | ((name == "sigma_logM") & (x == 0)))
@@ -289,7 +281,7 @@ def check_values(table: FloatArray) -> None:
             hint = f"; give its logarithm, {np.log10(value):.4g}"
         elif _other_order(table[rows[0]]):
             hint = f"; is the order {_ORDER}?"
-        raise ValueError(f"params: {name} = {value:g}{_row_text(rows, len(table))}: {why}{hint}")
+        raise ValueError(f"params: {name} = {value:g}{_in_rows(rows, len(table))}: {why}{hint}")
 
 
 def _other_order(row: FloatArray) -> bool:
@@ -298,9 +290,10 @@ def _other_order(row: FloatArray) -> bool:
     return int(((row < lows) | (row > highs)).sum()) > 1
 
 
-def _row_text(rows: npt.NDArray[np.intp], number: int) -> str:
+def _in_rows(rows: npt.NDArray[np.intp], number: int) -> str:
+    """`` in rows 3, 4, ... and 2 more``; nothing where there is one row in all."""
     if number == 1:
         return ""
-    listed = ", ".join(map(str, rows[:_ROWS_SHOWN].tolist()))
-    more = f" and {len(rows) - _ROWS_SHOWN} more" if len(rows) > _ROWS_SHOWN else ""
+    listed = ", ".join(map(str, rows[:_SHOWN].tolist()))
+    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
     return f" in row{'s' if len(rows) > 1 else ''} {listed}{more}"

@@ -11,23 +11,24 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.data import STATISTICS, bin_centers
 from pysoftcorr.emulator.domain import Bounds, check_values, table_of
 from pysoftcorr.emulator.model_file import ModelFile, read_model, shipped_model, write_model
-from pysoftcorr.emulator.network import network_of, new_network
+from pysoftcorr.emulator.network import network_config, network_of, new_network
 from pysoftcorr.emulator.network import passes as _passes
-from pysoftcorr.emulator.network.base import Network, whole
-from pysoftcorr.emulator.network.starting import bin_centers, likely_scaling
+from pysoftcorr.emulator.network.base import Network
+from pysoftcorr.emulator.network.scaling import likely_scaling
 from pysoftcorr.emulator.prediction import Predicted, Prediction
-from pysoftcorr.mocks.box import DEFAULT_EDGES
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.box import DEFAULT_BINS, Bins, radial_edges
+from pysoftcorr.mocks.hod import PARAMETERS
 
-__all__ = ["STATISTICS", "Emulator"]
+__all__ = ["Emulator"]
 
 FloatArray = npt.NDArray[np.float64]
 
-STATISTICS = ("xi", "omega", "eta")
 _MOST_PASSES = 1_000_000
 
 
@@ -38,17 +39,19 @@ class Emulator:
     ----------
     network : Network
         A copy of it is kept, in eval mode and without gradients of its weights.
-    edges : array_like, shape (b + 1,)
-        Of the bins, Mpc/h.
+    bins : Binning, str or array_like
+        The b bins of the network in Mpc/h, as `pysoftcorr.mocks.box.radial_edges` takes them.
     bounds : Bounds
-        What it was trained on.
+        The part of parameter space it was trained in.
     description : dict, optional
-        Of the training, as JSON can hold it; written beside the weights.
+        Record of the training, as JSON can hold it; written beside the weights.
 
     Attributes
     ----------
     names : tuple of str
         The parameters, in their order.
+    edges : ndarray, shape (b + 1,)
+        Edges of the bins, Mpc/h.
     r : ndarray, shape (b,)
         Geometric centers of the bins, Mpc/h.
 
@@ -74,15 +77,14 @@ class Emulator:
         self,
         network: Network,
         *,
-        edges: npt.ArrayLike = DEFAULT_EDGES,
+        bins: Bins = DEFAULT_BINS,
         bounds: Bounds,
         description: dict[str, Any] | None = None,
     ) -> None:
-        self.edges: FloatArray = np.array(edges, dtype=np.float64)
-        if self.edges.shape != (network.bins + 1,):
+        self.edges: FloatArray = radial_edges(bins)
+        if len(self.edges) != network.bins + 1:
             raise ValueError(
-                f"edges of shape {self.edges.shape}: the network has {network.bins} bins, so "
-                f"there must be {network.bins + 1} edges"
+                f"bins are {len(self.edges) - 1}; the network was made for {network.bins}"
             )
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.training_bounds = bounds
@@ -94,39 +96,51 @@ class Emulator:
         cls,
         kind: str = "response",
         *,
-        edges: npt.ArrayLike = DEFAULT_EDGES,
+        bins: Bins = DEFAULT_BINS,
         logMmin: tuple[float, float] = (11.0, 13.2),
         seed: Seed = 0,
-        **config: Any,
+        members: int | None = None,
+        width: int | None = None,
+        depth: int | None = None,
+        variance_width: int | None = None,
+        variance_depth: int | None = None,
+        dropout: float | None = None,
     ) -> Emulator:
-        """With random weights: for trying things out, and as the start of a training.
+        """An emulator with random weights, for trying things out.
 
         Parameters
         ----------
         kind : {"response", "published"}
-        edges : array_like, shape (b + 1,)
+        bins : Binning, str or array_like
             Mpc/h.
         logMmin : (float, float)
             Range of the training design.
         seed : int or numpy.random.Generator
-        **config
-            Keywords of the network, such as ``members=2``.
+        members, width, depth, variance_width, variance_depth : int, optional
+            Shape of a response network, as `ResponseNetwork` takes them.
+        dropout : float, optional
+            Part of the units dropped in a pass.
 
         Raises
         ------
         ValueError, TypeError
-            If the kind or a keyword is unknown or out of range.
+            If the kind is unknown, or an option is out of range or has no meaning for it.
         """
+        config = network_config(
+            members=members, width=width, depth=depth, variance_width=variance_width,
+            variance_depth=variance_depth, dropout=dropout,
+        )  # fmt: skip
         bounds = Bounds.design(logMmin)
         root = root_seed(seed)
-        bins = np.asarray(edges, dtype=np.float64)
-        scaling = likely_scaling(kind, bins, bounds.sample(512, seed=root))
-        network = new_network(kind, scaling, seed=root, bins=len(bins) - 1, **config)
-        return cls(network, edges=bins, bounds=bounds, description={"trained": False})
+        edges = radial_edges(bins)
+        scaling = likely_scaling(kind, edges, bounds.sample(512, seed=root))
+        config["bins"] = len(edges) - 1
+        network = new_network(kind, config, scaling, seed=root)
+        return cls(network, bins=edges, bounds=bounds, description={"trained": False})
 
     @classmethod
-    def load(cls, path: str | PathLike[str] | None = None) -> Emulator:
-        """The emulator that comes with the package, or that of a file.
+    def read(cls, path: str | PathLike[str] | None = None) -> Emulator:
+        """Read the emulator of a file; without a path, the one that comes with the package.
 
         Raises
         ------
@@ -142,9 +156,9 @@ class Emulator:
             raise ValueError(
                 f"{source} is damaged: {len(model.edges)} edges for {network.bins} bins"
             )
-        return cls(network, edges=model.edges, bounds=model.bounds, description=model.description)
+        return cls(network, bins=model.edges, bounds=model.bounds, description=model.description)
 
-    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Write everything to one HDF5 file, whole or not at all; weights in float32.
 
         Raises
@@ -178,22 +192,22 @@ class Emulator:
 
     @property
     def r(self) -> FloatArray:
-        """Geometric centers of the bins, Mpc/h; the lower edge counts as half the upper if 0."""
+        """Geometric centers of the bins, Mpc/h; an edge at 0 counts as a quarter of the next."""
         return bin_centers(self.edges)
 
     @property
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest values of each parameter in training."""
-        return self.training_bounds.as_dict()
+        return self.training_bounds.to_dict()
 
     @property
     def dtype(self) -> torch.dtype:
-        """In which it computes."""
+        """Type of the numbers it computes with."""
         return next(self.network.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device it computes on."""
         return next(self.network.parameters()).device
 
     def to(self, device: str | torch.device) -> Emulator:
@@ -222,17 +236,17 @@ class Emulator:
         params : array_like or Tensor, shape (7,) or (n, 7); or mapping
             In the order of `names`; a mapping has them by name.
         passes : int
-            Of Monte-Carlo dropout, at least 2; the members of an ensemble take them in turn.
+            Passes of Monte-Carlo dropout, at least 2; the members of an ensemble take them in turn.
         seed : int or numpy.random.Generator
-            Of dropout. A point's prediction depends on no other point.
+            Seed of dropout. A point's prediction depends on no other point.
         on_outside : {"warn", "error", "ignore"}
             What to do about parameters outside of the training bounds.
 
         Returns
         -------
         Prediction
-            Of tensors, differentiable in `params`, where a tensor was given; of float64 arrays
-            otherwise. The mean is that of dropout off.
+            Made of tensors, differentiable in `params`, where a tensor was given; of float64
+            arrays otherwise. The mean is that of dropout off.
 
         Raises
         ------
@@ -246,7 +260,7 @@ class Emulator:
         OutsideBounds
             With the parameter and the rows.
         """
-        whole("passes", passes, 2, _MOST_PASSES)
+        integer("passes", passes, least=2, most=_MOST_PASSES)
         root = root_seed(seed)
         table, single, is_tensor = table_of(params)
         values = self._checked(table, on_outside)
@@ -330,7 +344,7 @@ class Emulator:
         ValueError, TypeError
             As `predict`.
         """
-        whole("passes", passes, 2, _MOST_PASSES)
+        integer("passes", passes, least=2, most=_MOST_PASSES)
         root = root_seed(seed)
         table, single, is_tensor = table_of(params)
         self._checked(table, "ignore")
@@ -342,7 +356,7 @@ class Emulator:
     def epistemic_covariance(
         self, params: Any, *, passes: int = 200, seed: Seed = 0
     ) -> dict[str, Any]:
-        """Covariance between bins of what the network does not know, at one point.
+        """Covariance between bins of the epistemic error, at one point.
 
         Parameters
         ----------

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy import special, stats
 
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.emulator.data import STATISTICS, EmulatorData
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.emulator.data import STATISTICS, EmulatorData, bin_centers
+from pysoftcorr.mocks.hod import PARAMETERS
 
 if TYPE_CHECKING:
     from pysoftcorr.emulator import Emulator
@@ -31,8 +31,6 @@ __all__ = [
     "coverage",
     "dex_bias",
     "evaluate",
-    "evaluation_dict",
-    "evaluation_text",
     "fractional_error",
     "log_sd_bias",
     "nrmse",
@@ -244,85 +242,6 @@ _ACCURACY = (
 )
 
 
-def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """As `Evaluation.to_dict`: NaN and infinity become None, which JSON can hold."""
-    found: dict[str, Any] = {}
-    for name, one in evaluation.statistics.items():
-        entry: dict[str, Any] = {"mean of the realizations": _accuracy_text(one.accuracy)}
-        if one.accuracy_expected is not None:
-            entry["exact expectation"] = _accuracy_text(one.accuracy_expected)
-        entry["calibration"] = _calibration_text(one.calibration)
-        entry["published"] = PUBLISHED[name]
-        found[name] = entry
-    return {
-        "rows": len(evaluation),
-        "left_out": evaluation.left_out,
-        "realizations": evaluation.realizations,
-        "passes": evaluation.passes,
-        "seed": evaluation.seed,
-        "edges": evaluation.edges.tolist(),
-        "near_zero": {
-            "statistics": ["omega", "eta"],
-            "least": NEAR_ZERO,
-            "standard_errors": STANDARD_ERRORS,
-        },
-        "statistics": found,
-        "data": {
-            key: evaluation.description[key]
-            for key in ("part", "split_seed")
-            if key in evaluation.description
-        },
-    }
-
-
-def evaluation_text(evaluation: Evaluation, *, bins: bool = True) -> str:
-    """As `Evaluation.summary`."""
-    part = evaluation.description.get("part")
-    rows = f"{len(evaluation)} rows" + (f" ({part})" if part else "")
-    lines = [
-        f"{rows} x {evaluation.realizations} realizations, {evaluation.passes} passes"
-        + (f"; {evaluation.left_out} rows outside of the bounds" if evaluation.left_out else ""),
-        "",
-        f"{'':<8}{'against':<15}{'fract.':>8}{'noise':>8}{'median':>8}{'all':>9}{'counted':>9}"
-        f"{'Spearman':>10}{'by row':>8}{'NRMSE':>8}{'SMAPE':>8}",
-    ]
-    for name, one in evaluation.statistics.items():
-        for label, accuracy in (("mean of real.", one.accuracy),
-                                ("expectation", one.accuracy_expected)):  # fmt: skip
-            if accuracy is not None:
-                lines.append(f"{name:<8}{label:<15}{_accuracy_row(accuracy)}")
-        paper = PUBLISHED[name]
-        lines.append(
-            f"{'':<8}{'published':<15}{paper['fractional']:>8.1%}{'':>8}{'':>8}{'':>9}{'':>9}"
-            f"{paper['spearman']:>10.2f}{'':>8}{paper['nrmse']:>8.2f}{paper['smape']:>8.2f}"
-        )
-    lines += [
-        "",
-        f"{'':<8}{'dex':>8}{'scatter':>9}{'1 sigma':>9}{'2 sigma':>9}{'1 both':>9}{'2 both':>9}"
-        f"{'epi/alea':>10}",
-    ]
-    for name, one in evaluation.statistics.items():
-        c = one.calibration
-        lines.append(
-            f"{name:<8}{c.dex:>+8.3f}{c.dex_scatter:>9.3f}{c.coverage[1]:>9.1%}"
-            f"{c.coverage[2]:>9.1%}{c.coverage_total[1]:>9.1%}{c.coverage_total[2]:>9.1%}"
-            f"{c.epistemic_ratio:>10.3f}"
-        )
-    lines += [
-        "",
-        "fract.: mean |pred - true|/|true| over the elements that count (omega, eta: |true| > "
-        f"{NEAR_ZERO:g} and",
-        f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
-        "without the rule. Spearman, NRMSE, SMAPE: pooled.",
-        "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realizations; xi in "
-        "log xi. 1, 2 sigma: part of",
-        "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
-    ]
-    if bins:
-        lines += _bins_text(evaluation)
-    return "\n".join(lines)
-
-
 def _accuracy_row(a: Accuracy) -> str:
     return (
         f"{a.fractional:>8.1%}{a.noise:>8.1%}{a.fractional_median:>8.1%}"
@@ -524,17 +443,85 @@ class Evaluation:
     @property
     def r(self) -> FloatArray:
         """Geometric centers of the bins, Mpc/h."""
-        return np.sqrt(self.edges[:-1] * self.edges[1:])
+        return bin_centers(self.edges)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every figure, as JSON can hold it."""
-
-        return evaluation_dict(self)
+        """Every figure, as JSON can hold it: NaN and infinity become None."""
+        found: dict[str, Any] = {}
+        for name, one in self.statistics.items():
+            entry: dict[str, Any] = {"mean of the realizations": _accuracy_text(one.accuracy)}
+            if one.accuracy_expected is not None:
+                entry["exact expectation"] = _accuracy_text(one.accuracy_expected)
+            entry["calibration"] = _calibration_text(one.calibration)
+            entry["published"] = PUBLISHED[name]
+            found[name] = entry
+        return {
+            "rows": len(self),
+            "left_out": self.left_out,
+            "realizations": self.realizations,
+            "passes": self.passes,
+            "seed": self.seed,
+            "edges": self.edges.tolist(),
+            "near_zero": {
+                "statistics": ["omega", "eta"],
+                "least": NEAR_ZERO,
+                "standard_errors": STANDARD_ERRORS,
+            },
+            "statistics": found,
+            "data": {
+                key: self.description[key]
+                for key in ("part", "split_seed")
+                if key in self.description
+            },
+        }
 
     def summary(self, *, bins: bool = True) -> str:
         """Tables for a terminal; with the figures of each bin unless ``bins=False``."""
-
-        return evaluation_text(self, bins=bins)
+        part = self.description.get("part")
+        rows = f"{len(self)} rows" + (f" ({part})" if part else "")
+        lines = [
+            f"{rows} x {self.realizations} realizations, {self.passes} passes"
+            + (f"; {self.left_out} rows outside of the bounds" if self.left_out else ""),
+            "",
+            f"{'':<8}{'against':<15}{'fract.':>8}{'noise':>8}{'median':>8}{'all':>9}{'counted':>9}"
+            f"{'Spearman':>10}{'by row':>8}{'NRMSE':>8}{'SMAPE':>8}",
+        ]
+        for name, one in self.statistics.items():
+            for label, accuracy in (("mean of real.", one.accuracy),
+                                    ("expectation", one.accuracy_expected)):  # fmt: skip
+                if accuracy is not None:
+                    lines.append(f"{name:<8}{label:<15}{_accuracy_row(accuracy)}")
+            paper = PUBLISHED[name]
+            lines.append(
+                f"{'':<8}{'published':<15}{paper['fractional']:>8.1%}{'':>8}{'':>8}{'':>9}{'':>9}"
+                f"{paper['spearman']:>10.2f}{'':>8}{paper['nrmse']:>8.2f}{paper['smape']:>8.2f}"
+            )
+        lines += [
+            "",
+            f"{'':<8}{'dex':>8}{'scatter':>9}{'1 sigma':>9}{'2 sigma':>9}{'1 both':>9}{'2 both':>9}"
+            f"{'epi/alea':>10}",
+        ]
+        for name, one in self.statistics.items():
+            c = one.calibration
+            lines.append(
+                f"{name:<8}{c.dex:>+8.3f}{c.dex_scatter:>9.3f}{c.coverage[1]:>9.1%}"
+                f"{c.coverage[2]:>9.1%}{c.coverage_total[1]:>9.1%}{c.coverage_total[2]:>9.1%}"
+                f"{c.epistemic_ratio:>10.3f}"
+            )
+        lines += [
+            "",
+            "fract.: mean |pred - true|/|true| over the elements that count (omega, eta: |true| > "
+            f"{NEAR_ZERO:g} and",
+            f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
+            "without the rule. Spearman, NRMSE, SMAPE: pooled.",
+            "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realizations; xi "
+            "in log xi. 1, 2 sigma: part of",
+            "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic "
+            "together.",
+        ]
+        if bins:
+            lines += _bins_text(self)
+        return "\n".join(lines)
 
 
 def evaluate(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.domain import Bounds
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = ["FORMAT", "ModelFile", "read_model", "shipped_model", "write_model"]
 
@@ -26,12 +26,12 @@ _MOST_NUMBERS = 200_000_000
 
 @dataclass(frozen=True, eq=False)
 class ModelFile:
-    """What the file of a model holds.
+    """Content of the file of a model.
 
     Attributes
     ----------
     kind : str
-        Of the network.
+        Kind of the network.
     config : dict
         Keywords of the network.
     weights : dict of ndarray
@@ -42,7 +42,7 @@ class ModelFile:
     description : dict
         Training data and training, as JSON has it.
     version : str
-        Of the package that wrote it.
+        Version of the package that wrote it.
     """
 
     kind: str

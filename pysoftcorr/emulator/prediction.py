@@ -1,4 +1,4 @@
-"""What an emulator says: means with both errors, kept apart."""
+"""Predictions of an emulator: means with both errors, kept apart."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Prediction:
         Mpc/h.
     parameters : ndarray or Tensor, shape (7,) or (n, 7)
     names : tuple of str
-        Of the parameters.
+        Names of the parameters.
     passes, seed : int
     """
 
@@ -72,7 +72,7 @@ class Prediction:
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain lists, for JSON."""
+        """Parameters, bins and predictions as plain lists, for JSON."""
         columns = _array(self.parameters).T.tolist()
         out: dict[str, Any] = {
             "parameters": dict(zip(self.names, columns, strict=True)),
@@ -140,7 +140,7 @@ class Prediction:
             table.write(temporary, format="ascii.ecsv")
         return target
 
-    def format_table(self) -> str:
+    def summary(self) -> str:
         """Means with both errors as text, a line for each bin; of one point."""
         self._one("a table")
         rows = [

@@ -445,7 +445,7 @@ def _galaxies(source: Path, statistics: Any, edges: Any, on_bad: str) -> Observa
     from pysoftcorr.mocks import GalaxyCatalog, box_correlations
 
     galaxies = GalaxyCatalog.read(source)
-    result = box_correlations(galaxies, edges=edges)
+    result = box_correlations(galaxies, bins=edges)
     try:
         return Observation.of(result, statistics=statistics, on_bad=on_bad, source=str(source))
     except ValueError as error:

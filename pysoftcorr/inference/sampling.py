@@ -88,7 +88,7 @@ def sample_posterior(
     >>> from pysoftcorr.emulator import Emulator
     >>> from pysoftcorr.inference import Observation, sample_posterior
     >>> from pysoftcorr.mocks import HODModel
-    >>> emulator = Emulator.untrained("response", edges=[0.1, 1, 4, 16], seed=1)
+    >>> emulator = Emulator.untrained("response", bins=[0.1, 1, 4, 16], seed=1)
     >>> posterior = sample_posterior(
     ...     emulator, Observation.unaligned(emulator.edges), fixed=HODModel.preset("mstar10.0"),
     ...     chains=2, warmup=20, draws=10, seed=1, compiled=False)

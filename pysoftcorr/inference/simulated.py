@@ -27,7 +27,7 @@ class SimulatedModel:
     Parameters
     ----------
     sums : sequence of AlignmentSums
-        Of realizations of one HOD, in the same bins: ``alignment_sums(galaxies, edges=edges)``.
+        Of realizations of one HOD, in the same bins: ``alignment_sums(galaxies, bins=edges)``.
     hod : HODModel or mapping of str to float
         What they were populated by.
     noise : Emulator or mapping of str to array_like, shape (nbins,)
@@ -61,7 +61,7 @@ class SimulatedModel:
     >>> from pysoftcorr.inference import SimulatedModel
     >>> from pysoftcorr.mocks import GalaxyCatalog, HODModel, alignment_sums
     >>> galaxies = GalaxyCatalog([[1, 1, 1], [1, 1, 3]], [[0, 0, 1], [0, 0, 1]], boxsize=30)
-    >>> model = SimulatedModel([alignment_sums(galaxies, edges=[1, 3])],
+    >>> model = SimulatedModel([alignment_sums(galaxies, bins=[1, 3])],
     ...                        HODModel.preset("mstar10.0"), noise={"omega": [0.1]})
     >>> model.responses[0].round(4).ravel().tolist()
     [0.6667, 0.0, 0.6667, 0.0, 0.0]
@@ -158,7 +158,7 @@ class SimulatedModel:
             edges = noise.edges
         root = root_seed(seed)
         seeds = np.random.SeedSequence(root).generate_state(realizations, np.uint32).tolist()
-        sums = [alignment_sums(hod.populate(halos, seed=s), edges=edges) for s in seeds]
+        sums = [alignment_sums(hod.populate(halos, seed=s), bins=edges) for s in seeds]
         return cls(sums, hod, noise=noise)
 
     def double(self) -> SimulatedModel:

@@ -17,14 +17,17 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
+from pysoftcorr.sky.binning import BOX_UNIT, Binning
 
-__all__ = ["BoxCorrelations", "box_correlations"]
+__all__ = ["DEFAULT_BINS", "Bins", "BoxCorrelations", "box_correlations", "radial_edges"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Bins of the published training sets: comoving Mpc/h.
-DEFAULT_EDGES = np.geomspace(0.1, 16.0, 21)
+#: Bins of separation in comoving Mpc/h: a Binning of that unit, its text, or edges.
+Bins = Binning | str | npt.ArrayLike
+#: Bins of the published training sets.
+DEFAULT_BINS = "log:0.1:16:20"
 
 #: Order of the sums of a bin.
 COUNT, WEIGHT, SEPARATION, OMEGA1, OMEGA2, ETA, DRAWN_OMEGA, DRAWN_ETA = range(8)
@@ -107,17 +110,9 @@ def box_set(
     if not w.any():
         raise ValueError(f"{prefix}weights is zero in every row; at least one must not be")
     place = _boxed(f"{prefix}position", place, boxsize, wrap)
-    length = np.linalg.norm(axes, axis=1)
-    zero = np.flatnonzero(length == 0)
-    if zero.size:
-        raise ValueError(
-            f"{prefix}axis has no direction (length 0) in {origin.show(zero, length)}; leave such "
-            "rows out"
-        )
-    length[np.abs(length - 1) < 1e-14] = 1.0
     return BoxSet(
         np.ascontiguousarray(place),
-        np.ascontiguousarray(axes / length[:, None]),
+        np.ascontiguousarray(checks.unit_axes(axes, origin, f"{prefix}axis")),
         np.ascontiguousarray(w),
         np.ones(n),
         np.ascontiguousarray(hosts),
@@ -152,34 +147,78 @@ def _column(name: str, values: Any, kinds: str) -> npt.NDArray[Any]:
     return array
 
 
-def check_edges(edges: Any, boxsize: float, *, periodic: bool) -> FloatArray:
-    """Edges of the bins in Mpc/h; ValueError where they are none or reach too far."""
-    if edges is None:
-        array = DEFAULT_EDGES.copy()
-    else:
-        try:
-            array = np.array(edges, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise TypeError("edges must be an array of numbers in Mpc/h") from None
+def radial_edges(
+    bins: Bins | None = None, boxsize: float | None = None, *, periodic: bool = True
+) -> FloatArray:
+    """Edges of bins of separation in a box, (lo, hi] each.
+
+    Parameters
+    ----------
+    bins : Binning, str or array_like, shape (nbins + 1,), optional
+        Bins with the unit Mpc/h, text such as "log:0.1:16:20", or edges in Mpc/h; by default
+        `DEFAULT_BINS`, 20 bins even in the logarithm from 0.1 to 16.
+    boxsize : float, optional
+        Side of the box in Mpc/h that the bins must fit.
+    periodic : bool
+        Whether separations are taken to the nearest image: bins must then end below a third of
+        the box, otherwise below its side.
+
+    Returns
+    -------
+    ndarray, shape (nbins + 1,)
+        Mpc/h.
+
+    Raises
+    ------
+    ValueError
+        If the bins are of angles, do not increase from 0 or more, or do not fit the box.
+    TypeError
+        If they are none.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks.box import radial_edges
+    >>> radial_edges("linear:0:6:3").tolist()
+    [0.0, 2.0, 4.0, 6.0]
+    """
+    if bins is None:
+        bins = DEFAULT_BINS
+    if isinstance(bins, str):
+        bins = Binning.parse(bins, BOX_UNIT)
+    if isinstance(bins, Binning):
+        if bins.unit != BOX_UNIT:
+            raise ValueError(
+                f"bins = {bins}: in a box they are of separations; give them unit='{BOX_UNIT}'"
+            )
+        bins = bins.edges
+    try:
+        array = np.array(bins, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"bins must be a Binning, text such as '{DEFAULT_BINS}' or edges in Mpc/h, "
+            f"not {type(bins).__name__}"
+        ) from None
     if array.ndim != 1 or array.size < 2:
-        raise ValueError(f"edges must be at least two numbers, not of shape {array.shape}")
+        raise ValueError(f"bins must have at least two edges, not the shape {array.shape}")
     if not np.isfinite(array).all() or array[0] < 0:
-        raise ValueError(f"edges must be finite and not negative, got {array.tolist()}")
+        raise ValueError(f"bins must be finite and not negative, got {array.tolist()}")
     falls = np.flatnonzero(np.diff(array) <= 0)
     if falls.size:
         i = int(falls[0])
         raise ValueError(
-            f"edges must increase; edge {i + 1} ({array[i + 1]:g}) does not after {array[i]:g}"
+            f"bins must increase; edge {i + 1} ({array[i + 1]:g}) does not after {array[i]:g}"
         )
+    if boxsize is None:
+        return array
     rmax = float(array[-1])
     if periodic and not rmax < boxsize / 3:
         raise ValueError(
-            f"edges reach to r_max = {rmax:g} Mpc/h, which must be below a third of the periodic "
-            f"box, {boxsize / 3:g} Mpc/h: lower the last edge, or pass edges= of your own"
+            f"bins reach to r_max = {rmax:g} Mpc/h, which must be below a third of the periodic "
+            f"box, {boxsize / 3:g} Mpc/h: lower the last edge, or pass bins= of your own"
         )
     if not periodic and not rmax < boxsize:
         raise ValueError(
-            f"edges reach to r_max = {rmax:g} Mpc/h, which must be below boxsize = {boxsize:g}"
+            f"bins reach to r_max = {rmax:g} Mpc/h, which must be below boxsize = {boxsize:g}"
         )
     return array
 
@@ -269,7 +308,7 @@ class BoxCorrelations:
     >>> from pysoftcorr.mocks import box_correlations
     >>> result = box_correlations(
     ...     [[1.0, 1.0, 0.5], [1.0, 1.0, 29.5]], [[0, 0, 1], [1, 0, 1]], boxsize=30,
-    ...     edges=[0.5, 2, 4])
+    ...     bins=[0.5, 2, 4])
     >>> result.npairs.tolist(), result.r.tolist()
     ([1, 0], [1.0, nan])
     >>> result.omega.round(6).tolist(), result.eta.round(6).tolist()
@@ -371,7 +410,7 @@ def box_correlations(
     axis: npt.ArrayLike | None = None,
     *,
     boxsize: float | None = None,
-    edges: npt.ArrayLike | None = None,
+    bins: Bins | None = None,
     weights: npt.ArrayLike | None = None,
     host: npt.ArrayLike | None = None,
     second: GalaxyCatalog | npt.ArrayLike | None = None,
@@ -398,8 +437,8 @@ def box_correlations(
         Axes of any length but 0, without head. Without them omega and eta are NaN.
     boxsize : float
         Side of the cube in Mpc/h.
-    edges : array_like, optional
-        Of the bins (lo, hi] in Mpc/h; by default 20 bins, even in the logarithm from 0.1 to 16.
+    bins : Binning, str or array_like, optional
+        Bins (lo, hi] in Mpc/h, as `radial_edges` takes them; by default "log:0.1:16:20".
     weights : array_like, shape (N,), optional
         1 by default; not negative.
     host : array_like of int, shape (N,), optional
@@ -438,7 +477,7 @@ def box_correlations(
     >>> from pysoftcorr.mocks import box_correlations
     >>> rng = np.random.default_rng(1)
     >>> position, axis = rng.uniform(0, 60, (20_000, 3)), rng.normal(size=(20_000, 3))
-    >>> result = box_correlations(position, axis, boxsize=60, edges=[2, 4, 8, 16])
+    >>> result = box_correlations(position, axis, boxsize=60, bins=[2, 4, 8, 16])
     >>> bool(np.abs([result.xi, result.omega, result.eta]).max() < 0.01)
     True
     """
@@ -446,7 +485,7 @@ def box_correlations(
     if isinstance(galaxies, GalaxyCatalog):
         boxsize = _same_box(boxsize, galaxies)
     side = checks.box_side(boxsize)
-    bins = check_edges(edges, side, periodic=periodic)
+    edges = radial_edges(bins, side, periodic=periodic)
     sets.append(_as_set("", galaxies, axis, weights, host, side, wrap))
     if second is not None:
         if isinstance(second, GalaxyCatalog):
@@ -458,12 +497,12 @@ def box_correlations(
         raise ValueError("second_axis, second_weights or second_host is given without second")
     split = all(s.has_host for s in sets)
     cross = sets[1] if second is not None else None
-    sums = pair_sums(sets[0], cross, bins, boxsize=side, periodic=periodic, split=split)
+    sums = pair_sums(sets[0], cross, edges, boxsize=side, periodic=periodic, split=split)
     settings = {"boxsize": side, "periodic": bool(periodic), "auto": second is None}
     settings |= {"n": len(sets[0]), "weighted": weights is not None or second_weights is not None}
     if second is not None:
         settings["n_second"] = len(sets[1])
-    return _correlations(sums, sets, bins, side, periodic=periodic, split=split, settings=settings)
+    return _correlations(sums, sets, edges, side, periodic=periodic, split=split, settings=settings)
 
 
 def _correlations(

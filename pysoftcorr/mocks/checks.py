@@ -1,4 +1,4 @@
-"""What halos must be: finite, in the box, and in Mpc/h and Msun/h by their range."""
+"""Checks of halos and galaxies: finite, in the box, and in Mpc/h and Msun/h by their range."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def boxed(
     if not outside.any():
         return position
     if wrap:
-        inside = np.mod(position, boxsize)
-        inside[inside >= boxsize] = 0.0  # a small negative number plus boxsize may round to it
-        return inside
+        return wrapped(position, boxsize)
     axis = int(np.flatnonzero(outside.any(axis=0))[0])
     name = "xyz"[axis]
     rows = np.flatnonzero(outside[:, axis])
@@ -52,6 +50,13 @@ def boxed(
         f"{origin.column(name)} is outside [0, {boxsize:g}) Mpc/h in "
         f"{origin.show(rows, position[:, axis])}; {_position_hint(position, boxsize)}"
     )
+
+
+def wrapped(position: FloatArray, boxsize: float) -> FloatArray:
+    """Positions moved by whole boxes into [0, boxsize)."""
+    inside = np.mod(position, boxsize)
+    inside[inside >= boxsize] = 0.0  # a small negative number plus boxsize may round to it
+    return inside
 
 
 def _position_hint(position: FloatArray, boxsize: float) -> str:
@@ -78,7 +83,7 @@ def masses(mass: FloatArray, origin: Origin) -> None:
     elif low > 1e36:
         hint = "these look like grams or kilograms"
     else:
-        hint = "leave such rows out, or mend them"
+        hint = "correct such rows, or leave them out"
     raise ValueError(
         f"{origin.column('mass')} must be {MASS_RANGE[0]:.0e} to {MASS_RANGE[1]:.0e} Msun/h; it is "
         f"not in {origin.show(bad, mass)}: {hint}"
@@ -106,14 +111,16 @@ def radii(radius: FloatArray, mass: FloatArray, origin: Origin, name: str = "rad
     )
 
 
-def unit_axes(axis: FloatArray, origin: Origin) -> FloatArray:
+def unit_axes(
+    axis: FloatArray, origin: Origin, name: str = "axis", *, hint: str = ""
+) -> FloatArray:
     """Axes (N, 3) of length 1; ValueError where one has no direction."""
     length = np.linalg.norm(axis, axis=1)
     bad = np.flatnonzero(length == 0)
     if bad.size:
         raise ValueError(
-            f"{origin.column('axis')} has no direction (length 0) in {origin.show(bad, length)}; "
-            "leave such rows out, or pass axes='random' with a seed to draw all axes at random"
+            f"{origin.column(name)} has no direction (length 0) in {origin.show(bad, length)}; "
+            f"leave such rows out{hint}"
         )
     # What is of length 1 already stays bit for bit as it is.
     length[np.abs(length - 1.0) < 1e-14] = 1.0
@@ -148,7 +155,7 @@ def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArr
     if said:
         raise ValueError(
             f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}. "
-            "Leave such rows out, or mend them"
+            "Correct such rows, or leave them out"
         )
     assert good is not None
     return good

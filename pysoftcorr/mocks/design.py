@@ -8,15 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import at_least_one, choice
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.mocks.hod import PARAMETERS
 
-__all__ = ["LOG_MMIN_RANGE", "PARAMETERS", "SIGMA_LEAST", "parameter_bounds", "training_design"]
+__all__ = ["LOG_MMIN_RANGE", "SIGMA_LEAST", "parameter_bounds", "training_design"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Order of the columns of a design, that of the emulator's input.
-PARAMETERS = ("mu_cen", "mu_sat", "logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 LOG_MMIN_RANGE = (11.0, 15.0)
 #: The fit less four RMSE is below 0 for light halos, where no HOD has a width.
 SIGMA_LEAST = 0.01
@@ -116,14 +115,12 @@ def training_design(
     """
     number = at_least_one("points", points)
     rng = stream(root_seed(seed), "training design")
-    if sampling == "sobol":
+    if choice("sampling", sampling, ("sobol", "random")) == "sobol":
         # A whole power of two is drawn: the sequence is balanced there, and a prefix is a prefix.
         power = (number - 1).bit_length()
         u = qmc.Sobol(len(PARAMETERS), scramble=True, seed=rng).random_base2(power)[:number]
-    elif sampling == "random":
-        u = rng.random((number, len(PARAMETERS)))
     else:
-        raise ValueError(f"sampling = {sampling!r}: must be 'sobol' or 'random'")
+        u = rng.random((number, len(PARAMETERS)))
     design = np.empty_like(u)
     design[:, :2] = 2 * u[:, :2] - 1
     low, high = log_mmin_range(logMmin)

@@ -25,6 +25,7 @@ from pysoftcorr.mocks.box import (
     OMEGA2,
     SEPARATION,
     WEIGHT,
+    Bins,
     ratio,
 )
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
@@ -96,7 +97,7 @@ class AlignmentSums:
     --------
     >>> from pysoftcorr.mocks import GalaxyCatalog, alignment_sums
     >>> galaxies = GalaxyCatalog([[1, 1, 1], [1, 1, 3]], [[0, 0, 1], [0, 0, 1]], boxsize=30)
-    >>> sums = alignment_sums(galaxies, edges=[1, 3])
+    >>> sums = alignment_sums(galaxies, bins=[1, 3])
     >>> [sums.at(mu, 0.0).omega.round(6).tolist() for mu in (1.0, 0.0, -1.0)]
     [[0.666667], [0.0], [-0.333333]]
     """
@@ -224,7 +225,7 @@ def _evaluate(
 def alignment_sums(
     galaxies: GalaxyCatalog,
     *,
-    edges: npt.ArrayLike | None = None,
+    bins: Bins | None = None,
     weights: npt.ArrayLike | None = None,
     periodic: bool = True,
     drawn: bool = False,
@@ -235,7 +236,7 @@ def alignment_sums(
     ----------
     galaxies : GalaxyCatalog
         Their drawn axes play no role in the expectations.
-    edges, weights, periodic
+    bins, weights, periodic
         As in `box_correlations`.
     drawn : bool
         Sum the drawn axes as well, in the same pass.
@@ -249,9 +250,9 @@ def alignment_sums(
     ValueError, TypeError
         As `box_correlations`.
     """
-    cen, sat, bins = _kinds(galaxies, edges, weights, periodic, drawn)
-    cc, cs, ss = _passes(cen, sat, bins, galaxies, periodic)
-    sums = _collected(cc, cs, ss, bins, galaxies, weights, periodic)
+    cen, sat, edges = _kinds(galaxies, bins, weights, periodic, drawn)
+    cc, cs, ss = _passes(cen, sat, edges, galaxies, periodic)
+    sums = _collected(cc, cs, ss, edges, galaxies, weights, periodic)
     if not drawn:
         return sums
     every = cc + cs + ss
@@ -264,7 +265,7 @@ def expected_correlations(
     mu_sat: float,
     *,
     gamma: float = 0.0,
-    edges: npt.ArrayLike | None = None,
+    bins: Bins | None = None,
     weights: npt.ArrayLike | None = None,
     periodic: bool = True,
 ) -> ExpectedCorrelations:
@@ -279,7 +280,7 @@ def expected_correlations(
     gamma : float
         Of the satellites' strength by radius, mu_sat (r/Rvir)^gamma. Unless it is 0 the pairs of
         satellites are gone through three times.
-    edges, weights, periodic
+    bins, weights, periodic
         As in `box_correlations`.
 
     Returns
@@ -298,32 +299,32 @@ def expected_correlations(
     >>> import numpy as np
     >>> from pysoftcorr.mocks import GalaxyCatalog, expected_correlations
     >>> galaxies = GalaxyCatalog([[1, 1, 1], [1, 1, 3]], [[0, 0, 1], [0, 0, 1]], boxsize=30)
-    >>> expected = expected_correlations(galaxies, 0.5, 0.0, edges=[1, 3])
+    >>> expected = expected_correlations(galaxies, 0.5, 0.0, bins=[1, 3])
     >>> expected.omega.round(4).tolist(), expected.domega_dmu_cen.round(4).tolist()
     ([0.0959], [0.3178])
     """
     c, s = _order("mu_cen", mu_cen), _order("mu_sat", mu_sat)
     if gamma == 0:
-        sums = alignment_sums(galaxies, edges=edges, weights=weights, periodic=periodic)
+        sums = alignment_sums(galaxies, bins=bins, weights=weights, periodic=periodic)
         return _evaluate(sums, c, s, mu_cen, mu_sat)
     if not np.isfinite(gamma):
         raise ValueError(f"gamma = {gamma}: must be finite")
-    cen, sat, bins = _kinds(galaxies, edges, weights, periodic)
+    cen, sat, edges = _kinds(galaxies, bins, weights, periodic)
     radius = galaxies.scaled_radius[~galaxies.central]
     mu, factor = alignment.satellite_strength(float(mu_sat), gamma, radius)
     a, slope = alignment.order_parameter(mu), alignment.order_parameter_derivative(mu) * factor
 
     def collected(cc: Any, cs: Any, ss: Any) -> AlignmentSums:
-        return _collected(cc, cs, ss, bins, galaxies, weights, periodic)
+        return _collected(cc, cs, ss, edges, galaxies, weights, periodic)
 
-    cc, cs, ss = _passes(cen, sat.scaled(a), bins, galaxies, periodic)
+    cc, cs, ss = _passes(cen, sat.scaled(a), edges, galaxies, periodic)
     # The sums are linear in the strengths of satellites or, for eta of two of them, a quadratic
     # form, whose derivative along `slope` is half of a difference, exactly.
     half = slope / 2
     none = np.zeros_like(cc)
-    up = _passes(None, sat.scaled(a + half), bins, galaxies, periodic)[2]
-    down = _passes(None, sat.scaled(a - half), bins, galaxies, periodic)[2]
-    bent = _passes(cen, sat.scaled(slope), bins, galaxies, periodic, within=False)[1]
+    up = _passes(None, sat.scaled(a + half), edges, galaxies, periodic)[2]
+    down = _passes(None, sat.scaled(a - half), edges, galaxies, periodic)[2]
+    bent = _passes(cen, sat.scaled(slope), edges, galaxies, periodic, within=False)[1]
     slopes = collected(none, bent, up - down)
     return _evaluate(
         collected(cc, cs, ss), c, (1.0, 0.0), mu_cen, mu_sat, float(gamma), slopes=slopes
@@ -331,12 +332,12 @@ def expected_correlations(
 
 
 def _kinds(
-    galaxies: GalaxyCatalog, edges: Any, weights: Any, periodic: bool, drawn: bool = False
+    galaxies: GalaxyCatalog, bins: Any, weights: Any, periodic: bool, drawn: bool = False
 ) -> tuple[_pairs.BoxSet, _pairs.BoxSet, FloatArray]:
     """Centrals and satellites with their reference axes, and the bins."""
     if not isinstance(galaxies, GalaxyCatalog):
         raise TypeError(f"galaxies must be a GalaxyCatalog, not {type(galaxies).__name__}")
-    bins = _pairs.check_edges(edges, galaxies.boxsize, periodic=periodic)
+    edges = _pairs.radial_edges(bins, galaxies.boxsize, periodic=periodic)
     every = _pairs.box_set(
         galaxies.position,
         galaxies.reference,
@@ -347,7 +348,7 @@ def _kinds(
     )
     if drawn:
         every = replace(every, drawn=galaxies.axis)
-    return every.rows(galaxies.central), every.rows(~galaxies.central), bins
+    return every.rows(galaxies.central), every.rows(~galaxies.central), edges
 
 
 def _passes(

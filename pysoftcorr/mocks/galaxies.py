@@ -310,13 +310,7 @@ def _axes(name: str, values: Any, n: int) -> FloatArray:
     axes = checks.vectors(name, values)
     _same_length(name, len(axes), n)
     checks.finite({name: axes}, Origin())
-    length = np.linalg.norm(axes, axis=1)
-    bad = np.flatnonzero(length == 0)
-    if bad.size:
-        raise ValueError(f"{name} has no direction (length 0) in {Origin().show(bad, length)}")
-    # What is of length 1 already stays bit for bit as it is.
-    length[np.abs(length - 1) < 1e-14] = 1.0
-    return axes / length[:, None]
+    return checks.unit_axes(axes, Origin(), name)
 
 
 def _column(name: str, values: Any, fill: Any, dtype: Any, n: int) -> Any:

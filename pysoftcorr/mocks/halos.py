@@ -13,11 +13,21 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin, as_float, positive
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint, whole_file
+from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.halo_tables import from_table as _from_table
 from pysoftcorr.mocks.simulate import simulate as _simulate
 
 FloatArray = npt.NDArray[np.float64]
+
+FORMAT = FileFormat("pysoftcorr haloes", "halo catalog")
+_UNITS = {
+    "position": "Mpc/h",
+    "mass": "Msun/h",
+    "radius": "Mpc/h",
+    "concentration": "",
+    "axis": "",
+}
 
 
 class HaloCatalog:
@@ -111,7 +121,11 @@ class HaloCatalog:
         checks.radii(columns["radius"], columns["mass"], origin)
         positive("concentration", columns["concentration"], origin)
         self.position = checks.boxed(vectors["position"], self.boxsize, origin, wrap=wrap)
-        self.axis = checks.unit_axes(vectors["axis"], origin)
+        self.axis = checks.unit_axes(
+            vectors["axis"],
+            origin,
+            hint=", or pass axes='random' with a seed to draw all axes at random",
+        )
         self.mass: FloatArray = columns["mass"]
         self.radius: FloatArray = columns["radius"]
         self.concentration: FloatArray = columns["concentration"]
@@ -178,7 +192,7 @@ class HaloCatalog:
     # ------------------------------------------------------------------ files
     @property
     def fingerprint(self) -> str:
-        """Hash of the halo catalog: of all that galaxies are drawn from."""
+        """Hash of the halo catalog: every number that galaxies are drawn from."""
         return fingerprint(
             self.position, self.mass, self.radius, self.concentration, self.axis, [self.boxsize]
         )
@@ -195,33 +209,65 @@ class HaloCatalog:
         FileNotFoundError, OSError
             If nothing can be written there.
         """
-        write(self, path, overwrite=overwrite)
+        target = check_output(path, suffixes=HDF5, overwrite=overwrite)
+        with whole_file(target, overwrite=overwrite) as made, h5py.File(made, "w") as file:
+            FORMAT.stamp(file)
+            file.attrs["boxsize"] = self.boxsize
+            file.attrs["cosmology"] = json.dumps(self.cosmology)
+            file.attrs["meta"] = json.dumps(self.meta)
+            for name, unit in _UNITS.items():
+                data = file.create_dataset(name, data=getattr(self, name))
+                data.attrs["unit"] = unit
 
     @classmethod
-    def read(cls, path: str | PathLike[str], **options: Any) -> HaloCatalog:
+    def read(
+        cls,
+        path: str | PathLike[str],
+        *,
+        columns: Mapping[str, Any] | None = None,
+        boxsize: float | None = None,
+        hosts: bool = True,
+        wrap: bool = False,
+        axes: str | None = None,
+        seed: Seed = None,
+        mdef: str = "vir",
+        concentration: str = "diemer19",
+        cosmology: Any = None,
+        redshift: float | None = None,
+        key: str | None = None,
+        hdu: int | str | None = None,
+    ) -> HaloCatalog:
         """Read a file of `write`, of halotools (HDF5), of Rockstar (ASCII), or any table.
 
         Parameters
         ----------
         path : path
-        **options
-            Those of `from_table`, for files that `write` did not make.
+        columns, boxsize, hosts, wrap, axes, seed, mdef, concentration : optional
+        cosmology, redshift, key, hdu : optional
+            Options of `from_table`, for files that `write` did not make.
 
         Raises
         ------
         FileNotFoundError
             If the file is not there.
         ValueError
-            As `from_table`; also if options are given for a file of `write`.
+            As `from_table`; also if an option is given for a file of `write`.
         """
-        if FORMAT.is_own(path):
-            if options:
-                raise ValueError(
-                    f"{path} was written by HaloCatalog.write and is read as it is, without "
-                    f"{', '.join(options)}"
-                )
-            return read_own(path)
-        return cls.from_table(path, **options)
+        options: dict[str, Any] = {
+            "columns": columns, "boxsize": boxsize, "hosts": hosts, "wrap": wrap, "axes": axes,
+            "seed": seed, "mdef": mdef, "concentration": concentration, "cosmology": cosmology,
+            "redshift": redshift, "key": key, "hdu": hdu,
+        }  # fmt: skip
+        if not FORMAT.is_own(path):
+            return cls.from_table(path, **options)
+        defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
+        given = [name for name, value in options.items() if value != defaults[name]]
+        if given:
+            raise ValueError(
+                f"{path} was written by HaloCatalog.write and is read as it is, without "
+                f"{', '.join(given)}"
+            )
+        return _read_own(path)
 
     from_table = classmethod(_from_table)
     simulate = classmethod(_simulate)
@@ -235,30 +281,7 @@ def _plain_json(name: str, value: Any) -> Any:
         raise TypeError(f"{name} must be of text, numbers, lists and dicts") from None
 
 
-FORMAT = FileFormat("pysoftcorr haloes", "halo catalog")
-_UNITS = {
-    "position": "Mpc/h",
-    "mass": "Msun/h",
-    "radius": "Mpc/h",
-    "concentration": "",
-    "axis": "",
-}
-
-
-def write(halos: HaloCatalog, path: str | PathLike[str], *, overwrite: bool) -> None:
-    """As `HaloCatalog.write`."""
-    target = check_output(path, suffixes=HDF5, overwrite=overwrite)
-    with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
-        FORMAT.stamp(file)
-        file.attrs["boxsize"] = halos.boxsize
-        file.attrs["cosmology"] = json.dumps(halos.cosmology)
-        file.attrs["meta"] = json.dumps(halos.meta)
-        for name, unit in _UNITS.items():
-            data = file.create_dataset(name, data=getattr(halos, name))
-            data.attrs["unit"] = unit
-
-
-def read_own(path: str | PathLike[str]) -> HaloCatalog:
+def _read_own(path: str | PathLike[str]) -> HaloCatalog:
     """Read a file of `write`; ValueError where it is damaged or of a newer format."""
     with FORMAT.reading(path) as file:
         return HaloCatalog(

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from pysoftcorr.core import options
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import checks
-from pysoftcorr.mocks.satellites import DrawnGalaxies, draw_galaxies
+from pysoftcorr.mocks.satellites import DrawnGalaxies, NoGalaxies, draw_galaxies
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
-__all__ = ["HODModel"]
+__all__ = ["HOD_PARAMETERS", "PARAMETERS", "HODModel", "check_halos"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: log Mmin, sigma, log M0, log M1, alpha, mu_cen, mu_sat by the least stellar mass; the strengths
-#: are those fitted by P25, which gives none for the last.
+#: Parameters of the occupation, and all seven in the order of a design and of the emulator.
+HOD_PARAMETERS = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
+PARAMETERS = ("mu_cen", "mu_sat", *HOD_PARAMETERS)
+
+#: `PARAMETERS` by the least stellar mass; the strengths are those fitted by P25, which gives none
+#: for the last.
 _PRESETS = {
-    "mstar10.5": (12.54, 0.26, 12.68, 13.48, 1.0, 0.78, 0.33),
-    "mstar10.0": (11.93, 0.26, 12.05, 12.85, 1.0, 0.68, 0.14),
-    "mstar9.5": (11.61, 0.26, 11.80, 12.60, 1.0, 0.55, 0.03),
-    "mstar9.0": (11.37, 0.26, 11.55, 12.35, 1.0, 0.0, 0.0),
+    "mstar10.5": (0.78, 0.33, 12.54, 0.26, 12.68, 13.48, 1.0),
+    "mstar10.0": (0.68, 0.14, 11.93, 0.26, 12.05, 12.85, 1.0),
+    "mstar9.5": (0.55, 0.03, 11.61, 0.26, 11.80, 12.60, 1.0),
+    "mstar9.0": (0.0, 0.0, 11.37, 0.26, 11.55, 12.35, 1.0),
 }
 
 
@@ -70,7 +75,7 @@ class HODModel:
     Examples
     --------
     >>> from pysoftcorr.mocks import HODModel
-    >>> model = HODModel.preset("mstar10.5", mu_sat=0.2)
+    >>> model = HODModel.preset("mstar10.5").with_parameters(mu_sat=0.2)
     >>> model.mean_ncen(10**12.54), round(model.mean_nsat(1e14), 3)
     (0.5, 3.153)
     """
@@ -86,11 +91,12 @@ class HODModel:
     gamma: float = 0.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.modulate, (bool, np.bool_)):
-            raise TypeError(f"modulate = {self.modulate!r}: must be True or False")
-        object.__setattr__(self, "modulate", bool(self.modulate))
-        for name in (f.name for f in fields(self) if f.name != "modulate"):
-            object.__setattr__(self, name, _number(name, getattr(self, name)))
+        object.__setattr__(self, "modulate", options.flag("modulate", self.modulate))
+        for name in (*PARAMETERS, "gamma"):
+            limit = 1 if name in ("mu_cen", "mu_sat") else None
+            least = None if limit is None else -limit
+            value = options.number(name, getattr(self, name), least=least, most=limit)
+            object.__setattr__(self, name, value)
         for name in ("logMmin", "logM0", "logM1"):
             value = getattr(self, name)
             if value > 100:
@@ -99,23 +105,17 @@ class HODModel:
                 )
             if not -20 <= value <= 20:
                 raise ValueError(f"{name} = {value:g}: must be the log10 of a mass in Msun/h")
-        if self.sigma_logM <= 0:
-            raise ValueError(f"sigma_logM = {self.sigma_logM:g}: must be above 0")
-        for name in ("mu_cen", "mu_sat"):
-            if abs(getattr(self, name)) > 1:
-                raise ValueError(f"{name} = {getattr(self, name):g}: must lie in [-1, 1]")
+        options.positive("sigma_logM", self.sigma_logM)
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> HODModel:
+    def preset(cls, name: str) -> HODModel:
         """A fixed HOD: galaxies above a stellar mass, with the strengths fitted to them.
 
         Parameters
         ----------
         name : str
             "mstar10.5", "mstar10.0", "mstar9.5" or "mstar9.0" (log10 of the least stellar mass;
-            the last has no fitted strengths: they are 0).
-        **changes
-            Parameters to set otherwise.
+            the last has no fitted strengths: they are 0). `with_parameters` changes it.
 
         Raises
         ------
@@ -128,10 +128,9 @@ class HODModel:
         >>> HODModel.preset("mstar10.0").logM1
         12.85
         """
-        if name not in _PRESETS:
-            raise ValueError(f"no HOD named {name!r}; there are {', '.join(_PRESETS)}")
-        keys = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha", "mu_cen", "mu_sat")
-        return cls(**{**dict(zip(keys, _PRESETS[name], strict=True)), **changes})
+        values = _PRESETS[options.choice("name", name, _PRESETS)]
+        found: dict[str, Any] = dict(zip(PARAMETERS, values, strict=True))
+        return cls(**found)
 
     def to_dict(self) -> dict[str, Any]:
         """The parameters by name; ``HODModel(**d)`` is the same model."""
@@ -154,7 +153,7 @@ class HODModel:
         return _plain(n)
 
     # ------------------------------------------------------------------ galaxies
-    def populate(self, halos: Any, *, seed: Seed = None, **changes: Any) -> GalaxyCatalog:
+    def populate(self, halos: Any, *, seed: Seed = None) -> GalaxyCatalog:
         """Galaxies drawn for halos.
 
         A central galaxy lies at the center of its halo, or there is none (Bernoulli); the number
@@ -170,8 +169,6 @@ class HODModel:
             The random numbers of a galaxy follow from the seed, the row of its halo and its rank
             there alone: with one seed, parameters can be changed and what does not depend on
             them stays, bit for bit. A higher logM1 takes satellites away and moves none.
-        **changes
-            Parameters to set otherwise.
 
         Returns
         -------
@@ -181,10 +178,11 @@ class HODModel:
         Raises
         ------
         ValueError
-            If no galaxy is made, more than 50 million would be, or a column of the halos has
-            NaN or values that its unit does not allow.
+            If no galaxy is made (`NoGalaxies`), more than 50 million satellites would be
+            (`TooManyGalaxies`), or a column of the halos has NaN or values that its unit does
+            not allow.
         TypeError
-            If `halos` lacks a column, or `seed` or a parameter is of the wrong kind.
+            If `halos` lacks a column, or `seed` is of the wrong kind.
 
         Examples
         --------
@@ -200,12 +198,11 @@ class HODModel:
         """
         from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
-        model = self.with_parameters(**changes)
-        _check_halos(halos)
+        check_halos(halos)
         root = root_seed(seed)
         mass = halos.mass
-        drawn = draw_galaxies(halos, model.mean_ncen(mass), model.mean_nsat(mass), root)
-        model._refuse_none(drawn, mass)
+        drawn = draw_galaxies(halos, self.mean_ncen(mass), self.mean_nsat(mass), root)
+        self._refuse_none(drawn, mass)
         centrals, host = drawn.centrals, drawn.host
         boxsize = float(halos.boxsize)
 
@@ -218,35 +215,48 @@ class HODModel:
             rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), drawn.rank]),
             scaled_radius=np.concatenate([np.zeros(centrals.size), drawn.scaled_radius]),
             boxsize=boxsize,
-            params=model.to_dict(),
+            params=self.to_dict(),
             seed=root,
             cosmology=getattr(halos, "cosmology", None),
         )
-        return galaxies.realign(
-            mu_cen=model.mu_cen, mu_sat=model.mu_sat, gamma=model.gamma, seed=root
-        )
+        return galaxies.realign(mu_cen=self.mu_cen, mu_sat=self.mu_sat, gamma=self.gamma, seed=root)
 
-    def with_parameters(self, **changes: Any) -> HODModel:
-        """This model with some parameters set otherwise; TypeError names one there is not."""
-        names = [f.name for f in fields(self)]
-        for name in changes:
-            if name not in names:
-                raise TypeError(f"an HOD has no parameter {name!r}; it has {', '.join(names)}")
-        return replace(self, **changes) if changes else self
+    def with_parameters(
+        self,
+        *,
+        logMmin: float | None = None,
+        sigma_logM: float | None = None,
+        logM0: float | None = None,
+        logM1: float | None = None,
+        alpha: float | None = None,
+        mu_cen: float | None = None,
+        mu_sat: float | None = None,
+        modulate: bool | None = None,
+        gamma: float | None = None,
+    ) -> HODModel:
+        """Another model with the given parameters, and those of this one where they are None."""
+        given = {
+            "logMmin": logMmin, "sigma_logM": sigma_logM, "logM0": logM0, "logM1": logM1,
+            "alpha": alpha, "mu_cen": mu_cen, "mu_sat": mu_sat, "modulate": modulate,
+            "gamma": gamma,
+        }  # fmt: skip
+        return replace(self, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
 
     def _refuse_none(self, drawn: DrawnGalaxies, mass: FloatArray) -> None:
         if len(drawn.position):
             return
         mean = self.mean_nsat(mass)
-        raise ValueError(
+        raise NoGalaxies(
             f"this HOD makes no galaxies in {mass.size} halos of {mass.min():.3g} to "
-            f"{mass.max():.3g} Msun/h (expected: {self.mean_ncen(mass).sum():.3g} centrals, "
-            f"{mean.sum():.3g} satellites): lower logMmin = {self.logMmin:g} or logM1 = "
-            f"{self.logM1:g}, or take a larger box"
+            f"{mass.max():.3g} Msun/h",
+            f"{self.mean_ncen(mass).sum():.3g} centrals and {mean.sum():.3g} satellites are "
+            f"expected; lower logMmin = {self.logMmin:g} or logM1 = {self.logM1:g}, or take a "
+            "larger box",
         )
 
 
-def _check_halos(halos: Any) -> None:
+def check_halos(halos: Any) -> None:
+    """TypeError or ValueError where these are no halos that galaxies can be put into."""
     names = ("position", "mass", "radius", "concentration", "axis", "boxsize")
     for name in names:
         if not hasattr(halos, name):
@@ -258,16 +268,6 @@ def _check_halos(halos: Any) -> None:
     checks.finite({name: np.asarray(getattr(halos, name)) for name in names[:-1]}, origin)
     checks.masses(halos.mass, origin)
     checks.radii(halos.radius, halos.mass, origin)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} = {value}: must be finite")
-    return float(value)
 
 
 def _plain(values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The galaxies of a draw: from uniform numbers to satellites, their number, place and radius."""
+"""Galaxies drawn in halos: from uniform numbers to satellites, their number, place and radius."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from pysoftcorr.core.random import uniforms
 from pysoftcorr.mocks import checks
 
 __all__ = [
-    "LARGEST_NUMBER", "DrawnGalaxies", "directions", "draw_galaxies", "nfw_radius",
-    "place_galaxies", "poisson_quantile", "refuse_number",
+    "LARGEST_NUMBER", "DrawnGalaxies", "NoGalaxies", "NotPopulated", "TooManyGalaxies",
+    "directions", "draw_galaxies", "nfw_radius", "place_galaxies", "poisson_quantile",
+    "refuse_number",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,9 +27,31 @@ LARGEST_NUMBER = 50_000_000
 _FEW = 20
 
 
+class NotPopulated(ValueError):
+    """Halos of which an HOD makes no catalog, with the reason and what to do about it."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason, advice)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return ": ".join(self.args)
+
+
+class NoGalaxies(NotPopulated):
+    """No halo holds a galaxy."""
+
+
+class TooManyGalaxies(NotPopulated):
+    """More satellites than fit in memory are expected."""
+
+
 class DrawnGalaxies(NamedTuple):
-    """Galaxies as they are drawn: `centrals`, rows of halos, and satellites, one row each of
-    `host`, `rank`, `direction` and `scaled_radius`; `position` is of all, centrals first."""
+    """Galaxies as they are drawn.
+
+    `centrals` are rows of halos; satellites have one row each of `host`, `rank`, `direction` and
+    `scaled_radius`; `position` is that of all galaxies, centrals first.
+    """
 
     centrals: IntArray
     host: IntArray
@@ -45,7 +68,7 @@ def draw_galaxies(
 
     Raises
     ------
-    ValueError
+    TooManyGalaxies
         If more satellites than fit in memory would be made.
     """
     row = np.arange(len(mean_ncen))
@@ -98,7 +121,7 @@ def nfw_radius(u: npt.ArrayLike, concentration: npt.ArrayLike) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         y = -1 - 1 / special.lambertw(-np.exp(-1 - m)).real
     # At the branch point W loses half its digits: there by the series, and a step of Newton's
-    # method on m(y) mends both.
+    # method on m(y) puts both right.
     root = np.sqrt(2 * m)
     y = np.where(m < 1e-3, root * (1 + root * (2 / 3 + root * 13 / 36)), y)
     for _ in range(2):
@@ -118,7 +141,7 @@ def _nfw_mass(y: FloatArray) -> FloatArray:
 
 
 def _counted(u: FloatArray, mean: FloatArray) -> FloatArray:
-    """As `poisson_quantile`, by adding terms: faster than the inverse where means are small."""
+    """`poisson_quantile` by adding terms: faster than the inverse where means are small."""
     number = np.zeros(u.shape)
     term = np.exp(-mean)
     total = term.copy()
@@ -151,14 +174,16 @@ def poisson_quantile(u: FloatArray, mean: FloatArray) -> IntArray:
 
 
 def directions(u1: FloatArray, u2: FloatArray) -> FloatArray:
+    """Unit vectors, shape (N, 3), evenly over the sphere, from two uniform numbers each."""
     z, phi = 2 * u1 - 1, 2 * np.pi * u2
     s = np.sqrt((1 - z) * (1 + z))
     return np.stack([s * np.cos(phi), s * np.sin(phi), z], axis=1)
 
 
 def refuse_number(mean: float) -> None:
+    """TooManyGalaxies where so many satellites are expected."""
     if not mean < LARGEST_NUMBER:
-        raise ValueError(
-            f"this HOD makes about {mean:.3g} satellites, more than {LARGEST_NUMBER:,}: raise "
-            "logM1, lower alpha, or leave the lightest halos out"
+        raise TooManyGalaxies(
+            f"this HOD makes about {mean:.3g} satellites, more than {LARGEST_NUMBER:,}",
+            "raise logM1, lower alpha, or leave the lightest halos out",
         )

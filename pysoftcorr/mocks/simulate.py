@@ -12,11 +12,12 @@ import numpy.typing as npt
 from scipy import fft, ndimage
 from scipy.spatial import cKDTree
 
+from pysoftcorr.core import options
 from pysoftcorr.core.cores import usable_cores
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.alignment import draw_watson
-from pysoftcorr.mocks.checks import box_side
+from pysoftcorr.mocks.checks import box_side, wrapped
 from pysoftcorr.mocks.cosmology import Abundance, Cosmology
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class LPTField:
         return cls(boxsize, modes, second)
 
     def coarse(self, mesh: int) -> LPTField:
-        """The same field with the modes of a coarser mesh alone, displacements included."""
+        """This field with the modes of a coarser mesh alone, displacements included."""
         if mesh >= self.mesh:
             return self
         half = (mesh + 1) // 2
@@ -219,7 +220,7 @@ class LPTField:
 
 
 def _wave_numbers(mesh: int) -> tuple[Grid, Grid]:
-    """Of a whole axis and of the halved one, in units of the fundamental."""
+    """Wave numbers of a whole axis and of the halved one, in units of the fundamental."""
     whole = np.rint(np.fft.fftfreq(mesh) * mesh).astype(np.float32)
     return whole, np.arange(mesh // 2 + 1, dtype=np.float32)
 
@@ -250,6 +251,9 @@ def cloud_in_cell(position: FloatArray, boxsize: float, mesh: int) -> FloatArray
     """Density contrast of points (N, 3) in a periodic box, (mesh, mesh, mesh), by cloud-in-cell.
 
     A point of the mesh is the center of its cell, at ``index * boxsize / mesh``.
+
+    `pysoftcorr.diffhod.paint_cic`, with derivatives and for any device, needs torch, which halos
+    must do without. It adds point by point, not corner by corner: the last bits differ.
     """
     total = np.zeros(mesh**3)
     for start in range(0, len(position), 1 << 20):  # bounded memory
@@ -489,7 +493,13 @@ def simulate(
     >>> halos.boxsize, bool(halos.mass.min() >= 1e12), halos.meta["mass_function"]
     (50.0, True, 'tinker08')
     """
-    check_options(boxsize, mesh, redshift, concentration_scatter, axis_alignment)
+    options.positive("boxsize", boxsize)
+    box_side(boxsize)
+    options.integer("mesh", mesh, least=MESH_MIN, most=MESH_MAX)
+    options.number("redshift", redshift, least=0, most=20)
+    options.number("concentration_scatter", concentration_scatter, least=0, most=1)
+    options.number("axis_alignment", axis_alignment, least=-1, most=1)
+    options.flag("exclusion", exclusion)
     used = root_seed(seed)
     world = Cosmology(cosmology)
     abundance = Abundance(
@@ -550,33 +560,6 @@ def simulate(
             "overlapping": overlapping,
         },
     )
-
-
-def check_options(
-    boxsize: float, mesh: int, redshift: float, concentration_scatter: float, axis_alignment: float
-) -> None:
-    """TypeError or ValueError for options that make no universe."""
-    for name, value in (
-        ("boxsize", boxsize),
-        ("redshift", redshift),
-        ("concentration_scatter", concentration_scatter),
-        ("axis_alignment", axis_alignment),
-    ):
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            raise TypeError(f"{name} = {value!r}: must be a number, not {type(value).__name__}")
-        if not np.isfinite(value):
-            raise ValueError(f"{name} = {value}: must be finite")
-    box_side(boxsize)
-    if isinstance(mesh, bool) or not isinstance(mesh, (int, np.integer)):
-        raise TypeError(f"mesh = {mesh!r}: must be a whole number of cells along a side")
-    if not MESH_MIN <= mesh <= MESH_MAX:
-        raise ValueError(f"mesh = {mesh}: must be {MESH_MIN} to {MESH_MAX} cells along a side")
-    if not 0 <= redshift <= 20:
-        raise ValueError(f"redshift = {redshift:g}: must be 0 to 20")
-    if not 0 <= concentration_scatter <= 1:
-        raise ValueError(f"concentration_scatter = {concentration_scatter:g}: must be 0 to 1 dex")
-    if not -1 <= axis_alignment <= 1:
-        raise ValueError(f"axis_alignment = {axis_alignment:g}: must be -1 to 1")
 
 
 def place(
@@ -700,11 +683,3 @@ def slowest_collapse(tides: FloatArray) -> FloatArray:
     Dekel & Hoffman 2002, MNRAS 332, 339).
     """
     return np.ascontiguousarray(np.linalg.eigh(tides)[1][:, :, 0])
-
-
-def wrapped(position: FloatArray, boxsize: float) -> FloatArray:
-    """Positions moved by whole boxes into [0, boxsize)."""
-    inside = np.mod(position, boxsize)
-    # A small negative number plus boxsize rounds to boxsize itself.
-    inside[inside >= boxsize] = 0.0
-    return inside

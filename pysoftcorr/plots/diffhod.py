@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ SYMBOLS = {
 _MASS = r"$M$ [$h^{-1}\,M_\odot$]"
 
 
-def _occupations(log_mass: FloatArray, theta: Any, tau: float, *, calibrate: bool) -> Any:
+def _occupations(log_mass: FloatArray, params: Any, tau: float, *, calibrate: bool) -> Any:
     """Exact means of the relaxed trials by mass: centrals and satellites."""
     import torch
 
@@ -39,7 +40,7 @@ def _occupations(log_mass: FloatArray, theta: Any, tau: float, *, calibrate: boo
     from pysoftcorr.diffhod.points import satellite_trials
     from pysoftcorr.diffhod.relaxed import REACH, calibrated, relaxed_mean
 
-    t = torch.as_tensor(theta, dtype=torch.float64)
+    t = torch.as_tensor(params, dtype=torch.float64)
     grid = torch.as_tensor(log_mass)
     trials = satellite_trials(10**log_mass, "auto")
     log_p = (log_mean_nsat(grid, t) - torch.as_tensor(np.log(trials))).clamp(max=-1e-9)
@@ -59,7 +60,7 @@ def _occupations(log_mass: FloatArray, theta: Any, tau: float, *, calibrate: boo
 
 
 def plot_occupation(
-    theta: npt.ArrayLike,
+    params: npt.ArrayLike,
     *,
     temperatures: Sequence[float] = TEMPERATURES,
     log_mass: tuple[float, float] = (11.5, 15.0),
@@ -71,7 +72,7 @@ def plot_occupation(
 
     Parameters
     ----------
-    theta : array_like, shape (5,)
+    params : array_like, shape (5,)
         logMmin, sigma_logM, logM0, logM1, alpha.
     temperatures : sequence of float
     log_mass : tuple of float
@@ -87,12 +88,10 @@ def plot_occupation(
     ValueError
         If a temperature or parameter is out of range.
     """
-    from pysoftcorr.diffhod.occupation import HOD_PARAMETERS
-    from pysoftcorr.mocks.hod import HODModel
 
-    values = np.asarray(theta, dtype=np.float64)
+    values = np.asarray(params, dtype=np.float64)
     if values.shape != (5,):
-        raise ValueError(f"theta must have shape (5,), not {values.shape}")
+        raise ValueError(f"params must have shape (5,), not {values.shape}")
     grid = np.linspace(*log_mass, 300)
     mass = 10.0**grid
     model = HODModel(**dict(zip(HOD_PARAMETERS, values.tolist(), strict=True)))
@@ -133,7 +132,7 @@ def plot_occupation(
 
 
 def plot_occupation_derivatives(
-    theta: npt.ArrayLike,
+    params: npt.ArrayLike,
     *,
     tau: float = 0.1,
     draws: int = 400,
@@ -146,7 +145,7 @@ def plot_occupation_derivatives(
 
     Parameters
     ----------
-    theta : array_like, shape (5,)
+    params : array_like, shape (5,)
     tau : float
     draws : int
         Trials that each point is the mean of.
@@ -161,13 +160,13 @@ def plot_occupation_derivatives(
     import torch
 
     from pysoftcorr.core.random import stream
-    from pysoftcorr.diffhod.occupation import HOD_PARAMETERS, mean_ncen, mean_nsat
+    from pysoftcorr.diffhod.occupation import mean_ncen, mean_nsat
     from pysoftcorr.diffhod.points import satellite_trials
     from pysoftcorr.diffhod.relaxed import relaxed_bernoulli
 
-    values = np.asarray(theta, dtype=np.float64)
+    values = np.asarray(params, dtype=np.float64)
     if values.shape != (5,):
-        raise ValueError(f"theta must have shape (5,), not {values.shape}")
+        raise ValueError(f"params must have shape (5,), not {values.shape}")
     fine = 10 ** np.linspace(*log_mass, 200)
     coarse = 10 ** np.linspace(*log_mass, 24)[1:-1]
     smooth = torch.tensor(values).repeat(len(fine), 1)
@@ -179,7 +178,7 @@ def plot_occupation_derivatives(
     for i, (m, n) in enumerate(zip(coarse, trials, strict=True)):
         t = torch.tensor(values, requires_grad=True)
         both = mean_ncen([m], t)[0], mean_nsat([m], t)[0] / n
-        # dz/dp of every trial, times dp/dtheta: the same for all trials of a halo.
+        # dz/dp of every trial, times dp/dparams: the same for all trials of a halo.
         slopes = [torch.autograd.grad(p, t, retain_graph=True)[0].numpy() for p in both]
         total = np.zeros((draws, 5))
         for p, slope, number in zip(both, slopes, (1, int(n)), strict=True):
@@ -269,7 +268,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
 
 
 def plot_power_derivatives(comparison: PowerComparison) -> Figure:
-    """dP/dtheta of the relaxed HOD by autograd and of the exact one by finite differences.
+    """Derivatives of P(k): of the relaxed HOD by autograd, of the exact one by differences.
 
     The right half of Fig. 3 of Horowitz et al. (2022).
 
@@ -281,14 +280,13 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
     Returns
     -------
     Figure
-        One column a parameter: k dP/dtheta above, the difference in errors of the mean below.
+        One column a parameter: k dP/dparams above, the difference in errors of the mean below.
 
     Raises
     ------
     ValueError
         If the comparison was made without derivatives.
     """
-    from pysoftcorr.diffhod.occupation import HOD_PARAMETERS
 
     if comparison.gradient is None or comparison.difference is None:
         raise ValueError("comparison holds no derivatives: make it with derivatives=True")

@@ -12,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from pysoftcorr.emulator.data import bin_centers
+from pysoftcorr.mocks.box import Bins, radial_edges
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, log_axis
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ def plot_jacobians(
     jacobian: Mapping[str, Any],
     *,
     mean_xi: npt.ArrayLike,
-    edges: npt.ArrayLike,
+    bins: Bins,
     names: tuple[str, ...],
 ) -> Figure:
     """Derivatives of ln xi, omega and eta by every parameter against separation.
@@ -108,13 +110,13 @@ def plot_jacobians(
     Parameters
     ----------
     jacobian : mapping of array_like, shape (b, 7)
-        As `Emulator.jacobian` gives it for one point.
+        Derivatives at one point, from `Emulator.jacobian`.
     mean_xi : array_like, shape (b,)
-        Which the derivatives of xi are divided by: xi spans decades.
-    edges : array_like, shape (b + 1,)
-        Mpc/h.
+        Mean of xi, which its derivatives are divided by: xi spans decades.
+    bins : Binning, str or array_like
+        Bins in Mpc/h.
     names : tuple of str
-        Of the parameters.
+        Names of the parameters.
 
     Returns
     -------
@@ -126,14 +128,14 @@ def plot_jacobians(
     ValueError
         If the derivatives are of more than one point, or of other bins.
     """
-    bins = np.asarray(edges, dtype=np.float64)
+    edges = radial_edges(bins)
     slopes = {name: np.asarray(jacobian[name], dtype=np.float64) for name in SYMBOLS}
-    shape = (len(bins) - 1, len(names))
+    shape = (len(edges) - 1, len(names))
     for name, values in slopes.items():
         if values.shape != shape:
             raise ValueError(f"jacobian of {name}: shape {values.shape}, must be {shape}")
     slopes["xi"] = slopes["xi"] / np.asarray(mean_xi, dtype=np.float64)[:, None]
-    r = np.sqrt(np.maximum(bins[:-1], 0.25 * bins[1:] * (bins[:-1] == 0)) * bins[1:])
+    r = bin_centers(edges)
     figure, axes = plt.subplots(1, 3, figsize=(14.4, 4.6), layout="constrained")
     for ax, (name, symbol) in zip(axes, SYMBOLS.items(), strict=True):
         for j, parameter in enumerate(names):
@@ -141,7 +143,7 @@ def plot_jacobians(
             ax.plot(r, slopes[name][:, j], color=color, ls=line, lw=1.5,
                     label=f"${PARAMETER_SYMBOLS.get(parameter, parameter)}$")  # fmt: skip
         ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
-        _abscissa(ax, bins)
+        _abscissa(ax, edges)
         what = rf"\ln {symbol}" if name == "xi" else symbol
         ax.set_ylabel(rf"$\partial {what}/\partial p$")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center",

@@ -19,6 +19,8 @@ RADIANS = {
     "deg": math.pi / 180.0,
     "rad": 1.0,
 }
+#: Unit of separations in a box, which no angle is converted to.
+BOX_UNIT = "Mpc/h"
 #: Half a turn, the largest separation on a sphere, in each unit.
 HALF_TURN = {"arcsec": 648000.0, "arcmin": 10800.0, "deg": 180.0, "rad": math.pi}
 
@@ -39,8 +41,8 @@ class Binning:
         Increasing separations in `unit`, from 0 to half a turn.
     kind : {"linear", "log", "explicit"}
         How the edges were laid out; decides what `centers` means.
-    unit : {"arcmin", "arcsec", "deg", "rad"}
-        Unit of `edges`.
+    unit : {"arcmin", "arcsec", "deg", "rad", "Mpc/h"}
+        Unit of `edges`; Mpc/h for separations in a box, which are no angles.
 
     Raises
     ------
@@ -198,6 +200,8 @@ class Binning:
     @property
     def edges_rad(self) -> FloatArray:
         """Edges in radians, shape (nbins + 1,), at most pi."""
+        if self.unit == BOX_UNIT:
+            raise ValueError(f"bins {self}: separations in a box are no angles")
         return np.minimum(self.edges * RADIANS[self.unit], math.pi)
 
     @property
@@ -257,11 +261,13 @@ def _unit_name(unit: Any) -> str:
     name = unit if isinstance(unit, str) else getattr(unit, "to_string", lambda: repr(unit))()
     long = {"arcsecond": "arcsec", "arcminute": "arcmin", "degree": "deg", "radian": "rad"}
     key = name.strip().lower()
+    if key == BOX_UNIT.lower():
+        return BOX_UNIT
     if key.endswith(("minutes", "seconds", "degrees", "radians")):
         key = key[:-1]
     key = long.get(key, key)
     if key not in RADIANS:
-        raise ValueError(f"unit = {name!r}: must be one of {', '.join(RADIANS)}")
+        raise ValueError(f"unit = {name!r}: must be one of {', '.join((*RADIANS, BOX_UNIT))}")
     return key
 
 
@@ -313,7 +319,7 @@ def _checked_edges(edges: npt.ArrayLike | Sequence[float], unit: str) -> FloatAr
     if values[0] < 0:
         raise ValueError(f"edges must not be negative: edge 0 is {values[0]:g} {unit}")
     # Half a turn itself must pass whatever the rounding of a unit conversion made of it.
-    if values[-1] > HALF_TURN[unit] * (1 + 1e-12):
+    if unit != BOX_UNIT and values[-1] > HALF_TURN[unit] * (1 + 1e-12):
         raise ValueError(
             f"edges must not exceed 180 degrees ({HALF_TURN[unit]:g} {unit}): the last is "
             f"{values[-1]:g} {unit}; is the unit right?"

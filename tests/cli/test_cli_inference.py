@@ -123,7 +123,7 @@ def test_bad_descents(arguments, options, error, text):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.h5"
-    Emulator.untrained("response", edges=EDGES, seed=1).save(path)
+    Emulator.untrained("response", bins=EDGES, seed=1).write(path)
     return path
 
 
@@ -136,7 +136,7 @@ def test_posterior_is_that_of_the_api(run, model, tmp_path):
                           5, "--out", out, "--plot", figures, "--json")  # fmt: skip
     assert code == 0, err
     document = json.loads(said)
-    emulator = Emulator.load(model)
+    emulator = Emulator.read(model)
     wanted = sample_posterior(emulator, Observation.unaligned(emulator.edges), chains=2, warmup=30,
                               draws=20, seed=5, fixed=HODModel.preset("mstar9.5"))  # fmt: skip
     np.testing.assert_allclose(Posterior.read(out).samples, wanted.samples, rtol=1e-10)
@@ -162,7 +162,7 @@ def test_posterior_with_its_check(run, model, tmp_path):
 
 
 def test_data_fixed_values_and_priors(run, model, tmp_path):
-    emulator = Emulator.load(model)
+    emulator = Emulator.read(model)
     from astropy.table import Table
 
     path = tmp_path / "data.ecsv"

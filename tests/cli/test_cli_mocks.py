@@ -27,7 +27,9 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("universe")
     halos = HaloCatalog.simulate(60.0, 32, mmin=5e11, seed=7)
     halos.write(place / "halos.h5")
-    HODModel.preset("mstar10.0", mu_sat=0.6).populate(halos, seed=2).write(place / "galaxies.h5")
+    HODModel.preset("mstar10.0").with_parameters(mu_sat=0.6).populate(halos, seed=2).write(
+        place / "galaxies.h5"
+    )
     return place
 
 
@@ -146,12 +148,12 @@ def test_boxcorr_is_the_api(run, galaxies, tmp_path):
     assert code == 0, err
     catalog, document = GalaxyCatalog.read(galaxies), json.loads(said)
     edges = np.geomspace(0.2, 12, 9)
-    result = box_correlations(catalog, edges=edges)
+    result = box_correlations(catalog, bins=edges)
     for name in ("r", "xi", "omega", "eta", "xi_1h", "omega_1h", "eta_2h"):
         found = np.array(document[name], dtype=float)
         np.testing.assert_allclose(found, getattr(result, name), rtol=1e-9, atol=1e-12)
     assert document["npairs"] == result.npairs.tolist()
-    expected = expected_correlations(catalog, 0.68, 0.6, edges=edges)
+    expected = expected_correlations(catalog, 0.68, 0.6, bins=edges)
     for name in ("omega", "deta_dmu_sat"):
         found = np.array(document["expected"][name], dtype=float)
         np.testing.assert_allclose(found, getattr(expected, name), rtol=1e-9, atol=1e-12)
@@ -162,7 +164,7 @@ def test_boxcorr_is_the_api(run, galaxies, tmp_path):
 def test_boxcorr_table_and_figures(run, galaxies, tmp_path):
     code, out, err = run("boxcorr", galaxies, *BINS, "--expected", "--plot", tmp_path / "f")
     assert code == 0, err
-    result = box_correlations(GalaxyCatalog.read(galaxies), edges=np.geomspace(0.2, 12, 9))
+    result = box_correlations(GalaxyCatalog.read(galaxies), bins=np.geomspace(0.2, 12, 9))
     rows = [line.split() for line in out.splitlines() if " to " in line]
     assert [int(row[4]) for row in rows] == result.npairs.tolist()
     np.testing.assert_allclose([float(row[5]) for row in rows], result.xi, rtol=1e-3)

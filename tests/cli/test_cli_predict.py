@@ -27,12 +27,12 @@ POINT = [-0.5, 0.0, 12.0, 0.26, 12.0, 13.0, 1.0]
 
 @pytest.fixture(scope="module")
 def emulator():
-    return Emulator.untrained("response", edges=EDGES, seed=3, members=2, width=8)
+    return Emulator.untrained("response", bins=EDGES, seed=3, members=2, width=8)
 
 
 @pytest.fixture(scope="module")
 def model(emulator, tmp_path_factory):
-    return emulator.save(tmp_path_factory.mktemp("model") / "m.h5")
+    return emulator.write(tmp_path_factory.mktemp("model") / "m.h5")
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_table_and_files(run, model, emulator, tmp_path):
     said = emulator.predict(POINT, seed=4)
     assert out == (
         "mu_cen = -0.5, mu_sat = 0, logMmin = 12, sigma_logM = 0.26, logM0 = 12, logM1 = 13, "
-        f"alpha = 1\n\n{said.format_table()}\n"
+        f"alpha = 1\n\n{said.summary()}\n"
     )
     assert sorted(p.name for p in tmp_path.rglob("*.*")) == [
         "jacobians.png", "p.ecsv", "prediction.png",
@@ -157,7 +157,7 @@ def test_prediction_is_drawn(emulator):
 def test_jacobians_are_drawn(emulator):
     said, slopes = emulator.predict(POINT), emulator.jacobian(POINT)
     figure = plots.plot_jacobians(
-        slopes, mean_xi=said.xi.mean, edges=emulator.edges, names=emulator.names
+        slopes, mean_xi=said.xi.mean, bins=emulator.edges, names=emulator.names
     )
     for ax, name in zip(figure.axes, ("xi", "omega", "eta"), strict=True):
         for j in range(7):
@@ -166,5 +166,5 @@ def test_jacobians_are_drawn(emulator):
             np.testing.assert_allclose(ax.lines[j].get_xdata(), emulator.r)
     with pytest.raises(ValueError, match="jacobian of xi: shape"):
         plots.plot_jacobians(
-            emulator.jacobian([POINT]), mean_xi=said.xi.mean, edges=EDGES, names=emulator.names
+            emulator.jacobian([POINT]), mean_xi=said.xi.mean, bins=EDGES, names=emulator.names
         )

@@ -62,8 +62,8 @@ def agrees(function: Callable[..., torch.Tensor], *arguments: torch.Tensor) -> N
         same(found, expected)
 
 
-def jacobian(values: torch.Tensor, theta: torch.Tensor) -> torch.Tensor:
-    rows = [torch.autograd.grad(v, theta, retain_graph=True)[0] for v in values.flatten()]
+def jacobian(values: torch.Tensor, params: torch.Tensor) -> torch.Tensor:
+    rows = [torch.autograd.grad(v, params, retain_graph=True)[0] for v in values.flatten()]
     return torch.stack(rows)
 
 
@@ -75,10 +75,10 @@ def test_power_and_derivatives(halos: HaloCatalog, kind: str, dtype: torch.dtype
         model = DiffHOD(
             halos, mesh=32, realizations=3, dtype=dtype, device=device, seed=1, **KINDS[kind]
         )
-        theta = torch.tensor(FIVE, dtype=dtype, device=device, requires_grad=True)
-        k, one = model.power(theta, realization=1)
-        every = model.power(theta, realization=None)[1]
-        made.append((k, one, every, jacobian(every, theta)))
+        params = torch.tensor(FIVE, dtype=dtype, device=device, requires_grad=True)
+        k, one = model.power(params, realization=1)
+        every = model.power(params, realization=None)[1]
+        made.append((k, one, every, jacobian(every, params)))
     for expected, found in zip(*made, strict=True):
         same(found, expected)
 
@@ -100,9 +100,9 @@ def test_correlations_in_seven_parameters(halos: HaloCatalog, kind: str) -> None
     made = []
     for device in ("cpu", "cuda"):
         model = DiffHOD(halos, device=device, seed=2, **KINDS[kind])
-        theta = torch.tensor(SEVEN, dtype=F64, device=device, requires_grad=True)
-        found = torch.cat(model.correlations(theta, edges=[0.3, 1.0, 3.0, 9.0]))
-        made.append((found, jacobian(found, theta)))
+        params = torch.tensor(SEVEN, dtype=F64, device=device, requires_grad=True)
+        found = torch.cat(model.correlations(params, bins=[0.3, 1.0, 3.0, 9.0]))
+        made.append((found, jacobian(found, params)))
     for expected, found in zip(*made, strict=True):
         same(found, expected)
 
@@ -115,9 +115,7 @@ def test_pairs_of_points(stored: int) -> None:
     axis /= torch.linalg.vector_norm(axis, dim=1, keepdim=True)
 
     def pairs(device: torch.device) -> WeightedPairs:
-        return WeightedPairs(
-            place, boxsize=30.0, edges=[0.5, 2, 4, 8], device=device, stored=stored
-        )
+        return WeightedPairs(place, boxsize=30.0, bins=[0.5, 2, 4, 8], device=device, stored=stored)
 
     agrees(lambda w, e: torch.cat(pairs(w.device).correlations(w, e)), weight, axis)
     agrees(lambda e: pairs(e.device).orientation(weight).omega(e), axis)
@@ -132,15 +130,15 @@ def test_building_blocks(dtype: torch.dtype) -> None:
 
     u, reference = uniform(0.01, 0.99, 4000), torch.tensor(rng.normal(size=(4000, 3)), dtype=dtype)
     reference /= torch.linalg.vector_norm(reference, dim=1, keepdim=True)
-    mass, theta = 10 ** uniform(11, 15, 500), torch.tensor(FIVE, dtype=dtype)
+    mass, params = 10 ** uniform(11, 15, 500), torch.tensor(FIVE, dtype=dtype)
     noise = torch.logit(u)
     agrees(lambda p: relaxed_bernoulli(p, noise.to(p), tau=0.2), uniform(0, 1, 4000))
     agrees(nfw_radius, u, uniform(2, 20, 4000))
     agrees(lambda mu: torch.cat(watson_cosine(u.to(mu), mu)), torch.tensor(0.4, dtype=dtype))
     agrees(lambda mu: watson_axes(reference.to(mu), mu, u.to(mu), u.flip(0).to(mu)),
            torch.tensor(-0.6, dtype=dtype))  # fmt: skip
-    agrees(lambda t: mean_ncen(mass.to(t), t), theta)
-    agrees(lambda t: mean_nsat(mass.to(t), t, modulate=True), theta)
+    agrees(lambda t: mean_ncen(mass.to(t), t), params)
+    agrees(lambda t: mean_nsat(mass.to(t), t, modulate=True), params)
     place, weight = uniform(0, 20, 2, 3000, 3), uniform(0.5, 1, 2, 3000)
     agrees(lambda x, w: paint_cic(x, w, mesh=16, boxsize=20.0), place, weight)
     agrees(lambda x, w: power_spectrum(x, w, mesh=16, boxsize=20.0).power, place, weight)
@@ -168,9 +166,9 @@ def test_model_of_a_posterior(halos: HaloCatalog, kind: str) -> None:
     )
     np.testing.assert_allclose(b(FIVE), a(FIVE), rtol=1e-10)
     for device in ("cpu", "cuda"):
-        theta = torch.tensor(FIVE, dtype=F64, device=device, requires_grad=True)
-        found = b(theta)
-        (gradient,) = torch.autograd.grad(found.sum(), theta)
+        params = torch.tensor(FIVE, dtype=F64, device=device, requires_grad=True)
+        found = b(params)
+        (gradient,) = torch.autograd.grad(found.sum(), params)
         at = torch.tensor(FIVE, dtype=F64, requires_grad=True)
         (expected,) = torch.autograd.grad(a(at).sum(), at)
         assert gradient.device.type == device

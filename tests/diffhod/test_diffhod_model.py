@@ -31,8 +31,8 @@ def halos() -> HaloCatalog:
     return HaloCatalog.simulate(60.0, 64, seed=1)
 
 
-def exact(halos: HaloCatalog, theta: object, seed: int) -> np.ndarray:
-    model = HODModel(**dict(zip(NAMES, theta, strict=True)))
+def exact(halos: HaloCatalog, params: object, seed: int) -> np.ndarray:
+    model = HODModel(**dict(zip(NAMES, params, strict=True)))
     place = model.populate(halos, seed=seed).position
     return power_spectrum(place, boxsize=halos.boxsize, mesh=32, k_max=1.0).power
 
@@ -55,10 +55,10 @@ def compared(halos: HaloCatalog) -> dict[str, np.ndarray]:
             ]
         )
         model = DiffHOD(halos, mesh=32, seed=seed)
-        theta = parameter(FIVE)
-        _, power = model.power(theta)
+        params = parameter(FIVE)
+        _, power = model.power(params)
         out["relaxed"].append(power.detach().numpy())
-        rows = [torch.autograd.grad(p, theta, retain_graph=True)[0].numpy() for p in power]
+        rows = [torch.autograd.grad(p, params, retain_graph=True)[0].numpy() for p in power]
         out["gradient"].append(np.transpose(rows))
     return {name: np.array(values) for name, values in out.items()}
 
@@ -97,31 +97,31 @@ def test_the_derivative_is_that_of_the_function(
     halos: HaloCatalog, tau: float, modulate: bool
 ) -> None:
     model = DiffHOD(halos, tau=tau, modulate=modulate, mesh=32, seed=2)
-    theta = parameter(FIVE)
+    params = parameter(FIVE)
     factor = torch.linspace(1, 3, len(model.k), dtype=F64)
-    gradient = torch.autograd.grad(model.power(theta)[1] @ factor, theta)[0]
+    gradient = torch.autograd.grad(model.power(params)[1] @ factor, params)[0]
     for i in range(5):
         d = torch.zeros(5, dtype=F64)
         d[i] = 1e-4
-        ends = [(model.power(theta.detach() + s * d)[1] @ factor).item() for s in (-2, -1, 1, 2)]
+        ends = [(model.power(params.detach() + s * d)[1] @ factor).item() for s in (-2, -1, 1, 2)]
         numerical = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / 12e-4
         assert gradient[i].item() == pytest.approx(numerical, rel=1e-6)
 
 
 def test_correlations_differentiate_in_all_seven(halos: HaloCatalog) -> None:
     model = DiffHOD(halos[halos.mass > 2e12], seed=2)
-    theta = parameter([0.7, 0.3, 12.7, 0.3, 12.2, 13.4, 1.0])
+    params = parameter([0.7, 0.3, 12.7, 0.3, 12.2, 13.4, 1.0])
     edges = np.geomspace(0.2, 8, 7)
 
     def f(t: torch.Tensor) -> torch.Tensor:
-        found = model.correlations(t, edges=edges)
+        found = model.correlations(t, bins=edges)
         return (found.xi / 100 + found.omega + 2 * found.eta).sum()
 
-    gradient = torch.autograd.grad(f(theta), theta)[0]
+    gradient = torch.autograd.grad(f(params), params)[0]
     for i in range(7):
         d = torch.zeros(7, dtype=F64)
         d[i] = 1e-4
-        ends = [f(theta.detach() + s * d).item() for s in (-2, -1, 1, 2)]
+        ends = [f(params.detach() + s * d).item() for s in (-2, -1, 1, 2)]
         numerical = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / 12e-4
         assert gradient[i].item() == pytest.approx(numerical, rel=2e-6)
         assert gradient[i] != 0
@@ -134,9 +134,9 @@ def test_correlations_are_those_of_the_points(halos: HaloCatalog) -> None:
     edges = np.geomspace(0.2, 8, 7)
     box = box_correlations(
         points.position.numpy(), points.axis.numpy(), weights=points.weight.numpy(),
-        boxsize=60.0, edges=edges,
+        boxsize=60.0, bins=edges,
     )  # fmt: skip
-    found = model.correlations(SEVEN, edges=edges)
+    found = model.correlations(SEVEN, bins=edges)
     np.testing.assert_allclose(found.xi, box.xi, rtol=1e-8)
     np.testing.assert_allclose(found.omega, box.omega, atol=1e-8)
     np.testing.assert_allclose(found.eta, box.eta, atol=1e-8)
@@ -182,26 +182,26 @@ def test_omega_by_orientation_tensors(halos: HaloCatalog) -> None:
 def test_chunks_regions_and_realizations(halos: HaloCatalog) -> None:
     whole = DiffHOD(halos, mesh=32, seed=3, realizations=3)
     parts = DiffHOD(halos, mesh=32, seed=3, realizations=3, chunk=1000)
-    theta = parameter(FIVE)
-    power = whole.power(theta, realization=None)[1]
+    params = parameter(FIVE)
+    power = whole.power(params, realization=None)[1]
     assert power.shape == (3, len(whole.k))
-    assert torch.equal(power, parts.power(theta, realization=None)[1])
-    gradient = torch.autograd.grad(power.sum(), theta)[0]
+    assert torch.equal(power, parts.power(params, realization=None)[1])
+    gradient = torch.autograd.grad(power.sum(), params)[0]
     each = 0
     for r in range(3):
-        single = parts.power(theta, realization=r)[1]
+        single = parts.power(params, realization=r)[1]
         np.testing.assert_allclose(single.detach(), power[r].detach(), rtol=1e-11)
-        each = each + torch.autograd.grad(single.sum(), theta)[0]
+        each = each + torch.autograd.grad(single.sum(), params)[0]
     np.testing.assert_allclose(each, gradient, rtol=1e-10)
     assert (power[0] - power[1]).abs().max() > 0
     # Far away and back: the points are found anew, and what they give is the same.
     far = whole.power([13.2, 0.5, 12.0, 14.0, 0.8])[1]
-    np.testing.assert_allclose(whole.power(theta)[1].detach(), power[0].detach(), rtol=1e-11)
+    np.testing.assert_allclose(whole.power(params)[1].detach(), power[0].detach(), rtol=1e-11)
     fresh = DiffHOD(halos, mesh=32, seed=3)
     count = fresh.prepare([11.5, 0.1, 11.0, 13.0, 0.7], [13.5, 0.6, 12.5, 14.2, 1.3])
     np.testing.assert_allclose(fresh.power([13.2, 0.5, 12.0, 14.0, 0.8])[1], far, rtol=1e-10)
-    np.testing.assert_allclose(fresh.power(theta)[1].detach(), power[0].detach(), rtol=1e-11)
-    assert len(fresh._region(theta, (0,), "power")) == count
+    np.testing.assert_allclose(fresh.power(params)[1].detach(), power[0].detach(), rtol=1e-11)
+    assert len(fresh._region(params, (0,), "power")) == count
 
 
 def test_points_left_out_have_no_weight(halos: HaloCatalog) -> None:
@@ -219,8 +219,8 @@ def test_points_left_out_have_no_weight(halos: HaloCatalog) -> None:
         assert torch.equal(getattr(found, name), getattr(other, name))
     np.testing.assert_allclose(found.weight, other.weight, rtol=1e-12)
     odds = most_log_odds(some.mass, trials, lower, upper, modulate=False)
-    for theta in np.random.default_rng(1).uniform(lower, upper, (50, 5)):
-        within = most_log_odds(some.mass, trials, theta, theta, modulate=False)
+    for params in np.random.default_rng(1).uniform(lower, upper, (50, 5)):
+        within = most_log_odds(some.mass, trials, params, params, modulate=False)
         for most, here in zip(odds, within, strict=True):
             assert (here <= most + 1e-9).all()
 
@@ -230,17 +230,17 @@ def test_single_precision(halos: HaloCatalog) -> None:
     single = DiffHOD(halos, mesh=32, seed=3, dtype="float32")
     results = []
     for model, dtype in ((double, F64), (single, torch.float32)):
-        theta = parameter(FIVE, dtype)
-        k, power = model.power(theta)
+        params = parameter(FIVE, dtype)
+        k, power = model.power(params)
         assert power.dtype == k.dtype == dtype
-        gradient = torch.autograd.grad(power.sum(), theta)[0]
+        gradient = torch.autograd.grad(power.sum(), params)[0]
         results.append((power.detach().double(), gradient.double()))
     np.testing.assert_allclose(results[1][0], results[0][0], rtol=2e-4)
     np.testing.assert_allclose(results[1][1], results[0][1], rtol=2e-3)
     few = halos[halos.mass > 5e12]
     edges = np.geomspace(0.2, 8, 7)
     found = [
-        DiffHOD(few, seed=3, dtype=d).correlations(SEVEN, edges=edges)
+        DiffHOD(few, seed=3, dtype=d).correlations(SEVEN, bins=edges)
         for d in ("float64", "float32")
     ]
     for a, b in zip(*found, strict=True):
@@ -265,8 +265,8 @@ def test_clipped_halos_are_counted_and_said_once(halos: HaloCatalog) -> None:
     assert model.clipped == many
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        theta = parameter(FIVE)
-        gradient = torch.autograd.grad(model.power(theta)[1].sum(), theta)[0]
+        params = parameter(FIVE)
+        gradient = torch.autograd.grad(model.power(params)[1].sum(), params)[0]
         assert torch.isfinite(gradient).all()
         # All trials of a clipped halo are won.
         points = model.galaxies(FIVE)
@@ -293,11 +293,11 @@ def test_messages(halos: HaloCatalog) -> None:
         ("dtype = 'float16'", lambda: DiffHOD(few, dtype="float16")),
         ("device = 'nowhere'", lambda: DiffHOD(few, device="nowhere")),
         ("window = 'tsc'", lambda: DiffHOD(few, window="tsc")),
-        ("realization = 1: there are 1", lambda: model.power(FIVE, realization=1)),
+        ("realization = 1: must be from 0 to 0", lambda: model.power(FIVE, realization=1)),
         ("realization is empty", lambda: model.power(FIVE, realization=[])),
-        ("theta must be the five", lambda: model.power(FIVE[:3])),
-        ("theta must be all seven", lambda: model.correlations(FIVE)),
-        ("theta has no logM0", lambda: model.power({"logMmin": 12.0, "sigma_logM": 1, "logM1": 13,
+        ("params must be the five", lambda: model.power(FIVE[:3])),
+        ("params must be all seven", lambda: model.correlations(FIVE)),
+        ("params has no logM0", lambda: model.power({"logMmin": 12.0, "sigma_logM": 1, "logM1": 13,
                                                     "alpha": 1})),
         ("sigma_logM = -1", lambda: model.power([12, -1, 11, 13, 1])),
         ("alpha = nan", lambda: model.power([12, 1, 11, 13, np.nan])),
@@ -312,12 +312,12 @@ def test_messages(halos: HaloCatalog) -> None:
         with pytest.raises(ValueError, match=message):
             call()
     for message, call in (
-        ("tau must be a number", lambda: DiffHOD(few, tau="cold")),
-        ("trials must be", lambda: DiffHOD(few, trials=4.5)),
+        ("tau = 'cold': must be a number", lambda: DiffHOD(few, tau="cold")),
+        ("trials = 4.5: must be", lambda: DiffHOD(few, trials=4.5)),
         ("modulate = 1", lambda: DiffHOD(few, modulate=1)),
         ("halos must be a HaloCatalog", lambda: DiffHOD([1, 2])),
         ("realization = 'all'", lambda: model.power(FIVE, realization="all")),
-        ("theta must be real numbers", lambda: model.power(list("abcde"))),
+        ("params must be real numbers", lambda: model.power(list("abcde"))),
     ):
         with pytest.raises(TypeError, match=message):
             call()

@@ -158,8 +158,8 @@ def test_bins_and_messages() -> None:
     options = {"boxsize": 10.0, "mesh": 8}
     for message, call in (
         ("k_max = 9 h/Mpc", lambda: power_spectrum(place, k_max=9.0, **options)),
-        ("holds no mode", lambda: power_spectrum(place, edges=[0.1, 0.2], **options)),
-        ("far beyond the Nyquist", lambda: power_spectrum(place, edges=[1, 30], **options)),
+        ("holds no mode", lambda: power_spectrum(place, bins=[0.1, 0.2], **options)),
+        ("far beyond the Nyquist", lambda: power_spectrum(place, bins=[1, 30], **options)),
         ("mesh = 7", lambda: power_spectrum(place, boxsize=10.0, mesh=7)),
         ("window = 'tsc'", lambda: power_spectrum(place, window="tsc", **options)),
         ("shot_noise = 'no'", lambda: power_spectrum(place, shot_noise="no", **options)),
@@ -176,5 +176,5 @@ def test_bins_and_messages() -> None:
         paint_cic("abc", **options)
     with pytest.raises(TypeError, match="position must be a floating tensor"):
         paint_cic(torch.zeros(3, 3, dtype=torch.int64), **options)
-    with pytest.raises(TypeError, match="mesh must be a whole number"):
+    with pytest.raises(TypeError, match=r"mesh = 8\.0: must be a whole number"):
         paint_cic(place, boxsize=10.0, mesh=8.0)

@@ -91,11 +91,11 @@ def test_calibration_has_the_slope_it_says() -> None:
 @pytest.mark.parametrize("row", range(9))
 def test_occupation_mean_is_that_of_zheng(row: int) -> None:
     """Within 1 % from 10^11.5 to 10^15 Msun/h at tau = 0.1, by the exact mean of the trials."""
-    theta = [_Z07[n][row] for n in ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")]
+    params = [_Z07[n][row] for n in ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")]
     names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-    model = HODModel(**dict(zip(names, theta, strict=True)))
+    model = HODModel(**dict(zip(names, params, strict=True)))
     mass = np.geomspace(10**11.5, 1e15, 80)
-    t = torch.tensor(theta, dtype=F64)
+    t = torch.tensor(params, dtype=F64)
     odds = log_odds_central(torch.as_tensor(np.log10(mass)), t)
     central = relaxed_mean(calibrated(odds, 0.1), 0.1, REACH)[0]
     some = model.mean_ncen(mass) > 1e-13
@@ -112,20 +112,20 @@ def test_occupation_mean_is_that_of_zheng(row: int) -> None:
 @pytest.mark.parametrize("modulate", [False, True])
 def test_occupations_and_their_derivatives(modulate: bool) -> None:
     names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-    theta = torch.tensor([12.0, 0.4, 11.8, 13.1, 0.9], dtype=F64, requires_grad=True)
+    params = torch.tensor([12.0, 0.4, 11.8, 13.1, 0.9], dtype=F64, requires_grad=True)
     mass = np.geomspace(1e11, 1e15, 40)
-    model = HODModel(**dict(zip(names, theta.tolist(), strict=True)), modulate=modulate)
-    np.testing.assert_allclose(mean_ncen(mass, theta).detach(), model.mean_ncen(mass), rtol=1e-10)
-    found = mean_nsat(mass, theta, modulate=modulate)
+    model = HODModel(**dict(zip(names, params.tolist(), strict=True)), modulate=modulate)
+    np.testing.assert_allclose(mean_ncen(mass, params).detach(), model.mean_ncen(mass), rtol=1e-10)
+    found = mean_nsat(mass, params, modulate=modulate)
     np.testing.assert_allclose(found.detach(), model.mean_nsat(mass), rtol=1e-10)
     log_mass = torch.as_tensor(np.log10(mass))
-    assert torch.autograd.gradcheck(lambda t: mean_nsat(mass, t, modulate=modulate), (theta,))
-    assert torch.autograd.gradcheck(lambda t: log_odds_central(log_mass, t), (theta,))
+    assert torch.autograd.gradcheck(lambda t: mean_nsat(mass, t, modulate=modulate), (params,))
+    assert torch.autograd.gradcheck(lambda t: log_odds_central(log_mass, t), (params,))
     # Also at the cut-off itself, and far below the step, nothing is NaN.
     edge = torch.tensor([3.0, 11.8, 11.8 + 1e-15], dtype=F64)
-    value = torch.exp(log_mean_nsat(edge, theta, modulate=modulate)).sum()
-    value = value + torch.sigmoid(log_odds_central(edge, theta)).sum()
-    assert torch.isfinite(torch.autograd.grad(value, theta)[0]).all()
+    value = torch.exp(log_mean_nsat(edge, params, modulate=modulate)).sum()
+    value = value + torch.sigmoid(log_odds_central(edge, params)).sum()
+    assert torch.isfinite(torch.autograd.grad(value, params)[0]).all()
 
 
 @pytest.mark.parametrize("reach", [PLAIN, REACH, 2.0])

@@ -23,8 +23,8 @@ def halos() -> HaloCatalog:
     return HaloCatalog.simulate(60.0, 64, seed=1)
 
 
-def exact(theta: object, **options: object) -> HODModel:
-    return HODModel(**dict(zip(NAMES, theta, strict=True)), **options)
+def exact(params: object, **options: object) -> HODModel:
+    return HODModel(**dict(zip(NAMES, params, strict=True)), **options)
 
 
 def parameter(values: object) -> torch.Tensor:
@@ -132,9 +132,9 @@ def test_derivatives_are_those_of_the_relaxed_ones(halos: HaloCatalog) -> None:
     def gradients(**options: object) -> np.ndarray:
         out = []
         for seed in range(30):
-            theta = parameter(FIVE)
-            power = DiffHOD(halos, mesh=16, k_max=0.8, seed=seed, **options).power(theta)[1]
-            rows = [torch.autograd.grad(p, theta, retain_graph=True)[0].numpy() for p in power]
+            params = parameter(FIVE)
+            power = DiffHOD(halos, mesh=16, k_max=0.8, seed=seed, **options).power(params)[1]
+            rows = [torch.autograd.grad(p, params, retain_graph=True)[0].numpy() for p in power]
             out.append(rows)
         return np.array(out)
 
@@ -148,18 +148,18 @@ def test_derivatives_are_those_of_the_relaxed_ones(halos: HaloCatalog) -> None:
 @pytest.mark.parametrize("modulate", [False, True])
 def test_the_derivative_is_that_of_the_function(halos: HaloCatalog, modulate: bool) -> None:
     model = DiffHOD(halos, reference=REFERENCE, modulate=modulate, mesh=32, realizations=2, seed=2)
-    theta = parameter(FIVE)
+    params = parameter(FIVE)
     factor = torch.linspace(1, 3, len(model.k), dtype=F64)
 
     def f(t: torch.Tensor) -> torch.Tensor:
         return (model.power(t, realization=None)[1] @ factor).sum()
 
-    gradient = torch.autograd.grad(f(theta), theta)[0]
+    gradient = torch.autograd.grad(f(params), params)[0]
     for i in range(5):
         d = torch.zeros(5, dtype=F64)
         # <Nsat> has a corner at M0, almost, and some halo is always near it.
         d[i] = h = 1e-6 if i == 2 else 1e-3
-        ends = [f(theta.detach() + s * d).item() for s in (-2, -1, 1, 2)]
+        ends = [f(params.detach() + s * d).item() for s in (-2, -1, 1, 2)]
         numerical = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / (12 * h)
         assert gradient[i].item() == pytest.approx(numerical, rel=1e-4 if i == 2 else 1e-6)
 
@@ -182,18 +182,18 @@ def test_correlations_differentiate_in_all_seven(halos: HaloCatalog) -> None:
     few = halos[halos.mass > 2e12]
     seven = [0.7, 0.3, 12.7, 0.3, 12.2, 13.4, 1.0]
     model = DiffHOD(few, reference=seven[2:], density=2.0, seed=2)
-    theta = parameter(seven)
+    params = parameter(seven)
     edges = np.geomspace(0.2, 8, 7)
 
     def f(t: torch.Tensor) -> torch.Tensor:
-        found = model.correlations(t, edges=edges)
+        found = model.correlations(t, bins=edges)
         return (found.xi / 100 + found.omega + 2 * found.eta).sum()
 
-    gradient = torch.autograd.grad(f(theta), theta)[0]
+    gradient = torch.autograd.grad(f(params), params)[0]
     for i in range(7):
         d = torch.zeros(7, dtype=F64)
         d[i] = 1e-4
-        ends = [f(theta.detach() + s * d).item() for s in (-2, -1, 1, 2)]
+        ends = [f(params.detach() + s * d).item() for s in (-2, -1, 1, 2)]
         numerical = (ends[0] - 8 * ends[1] + 8 * ends[2] - ends[3]) / 12e-4
         assert gradient[i].item() == pytest.approx(numerical, rel=2e-6)
 
@@ -215,7 +215,10 @@ def test_it_says_what_it_cannot_do(halos: HaloCatalog) -> None:
         with pytest.raises(ValueError, match=words):
             call()
     for words, call in (
-        ("density must be a number", lambda: DiffHOD(few, reference=FIVE, density="many")),
+        (
+            "density = 'many': must be a number",
+            lambda: DiffHOD(few, reference=FIVE, density="many"),
+        ),
         ("reference must be numbers", lambda: DiffHOD(few, reference="fiducial")),
     ):
         with pytest.raises(TypeError, match=words):
@@ -225,11 +228,11 @@ def test_it_says_what_it_cannot_do(halos: HaloCatalog) -> None:
 def test_single_precision_is_the_same_to_its_rounding(halos: HaloCatalog) -> None:
     found = []
     for dtype in (torch.float64, torch.float32):
-        theta = torch.tensor(FIVE, dtype=dtype, requires_grad=True)
+        params = torch.tensor(FIVE, dtype=dtype, requires_grad=True)
         model = DiffHOD(halos, reference=REFERENCE, mesh=32, seed=2, dtype=dtype)
-        power = model.power(theta)[1]
+        power = model.power(params)[1]
         assert power.dtype == dtype
-        gradient = torch.autograd.grad(power.log().sum(), theta)[0]
+        gradient = torch.autograd.grad(power.log().sum(), params)[0]
         found.append((power.detach().double(), gradient.double()))
     (power, gradient), (rough, rough_gradient) = found
     # Shot noise is taken away from P(k): a few of its 1e-7 parts are of a small difference.

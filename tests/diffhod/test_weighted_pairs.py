@@ -40,7 +40,7 @@ def by_hand(place, w, axis, boxsize: float, edges):
 
 def test_the_sums_are_those_by_hand() -> None:
     place, w, axis = sample(60, 20.0)
-    found = WeightedPairs(place, boxsize=20.0, edges=EDGES).correlations(w, axis)
+    found = WeightedPairs(place, boxsize=20.0, bins=EDGES).correlations(w, axis)
     for value, expected in zip(found, by_hand(place, w, axis, 20.0, EDGES), strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-12)
 
@@ -68,7 +68,7 @@ def test_pairs_searched_anew_give_the_same_bits(monkeypatch: pytest.MonkeyPatch)
     results = []
     for stored, searched in ((10**8, 2_000_000), (0, 2_000_000), (0, 3000)):
         monkeypatch.setattr("pysoftcorr.diffhod.pairs._SEARCHED", searched)
-        pairs = WeightedPairs(place, boxsize=30.0, edges=EDGES, stored=stored)
+        pairs = WeightedPairs(place, boxsize=30.0, bins=EDGES, stored=stored)
         found = pairs.correlations(weight, axis)
         results.append([*found, torch.autograd.grad(sum(x.sum() for x in found), weight)[0]])
     for other in results[1:]:
@@ -77,14 +77,14 @@ def test_pairs_searched_anew_give_the_same_bits(monkeypatch: pytest.MonkeyPatch)
 
 def test_derivatives_by_weights_and_axes() -> None:
     place, w, axis = sample(14, 20.0)
-    pairs = WeightedPairs(place, boxsize=20.0, edges=[0.5, 3.0, 4.5, 6.0])
+    pairs = WeightedPairs(place, boxsize=20.0, bins=[0.5, 3.0, 4.5, 6.0])
     weight, e = (torch.tensor(x, requires_grad=True) for x in (w, axis))
     assert torch.autograd.gradcheck(pairs.correlations, (weight, e))
     assert torch.autograd.gradcheck(lambda x: pairs.correlations(x).xi, (weight,))
 
 
 def test_a_bin_without_weight_is_nan_and_harms_no_gradient() -> None:
-    pairs = WeightedPairs([[1.0, 1, 1], [1, 1, 2], [1, 1, 5]], boxsize=20.0, edges=[0.5, 2, 3.5, 5])
+    pairs = WeightedPairs([[1.0, 1, 1], [1, 1, 2], [1, 1, 5]], boxsize=20.0, bins=[0.5, 2, 3.5, 5])
     w = torch.tensor([1.0, 1.0, 0.0], dtype=F64, requires_grad=True)
     found = pairs.correlations(w, np.eye(3))
     assert torch.isnan(found.eta).tolist() == [False, True, True]
@@ -94,7 +94,7 @@ def test_a_bin_without_weight_is_nan_and_harms_no_gradient() -> None:
 
 def test_orientation_tensors() -> None:
     place, w, axis = sample(200, 30.0)
-    pairs = WeightedPairs(place, boxsize=30.0, edges=EDGES)
+    pairs = WeightedPairs(place, boxsize=30.0, bins=EDGES)
     e = torch.tensor(axis, requires_grad=True)
     slow = pairs.correlations(w, e).omega
     fast = pairs.orientation(w).omega(e)
@@ -106,12 +106,12 @@ def test_orientation_tensors() -> None:
 
 def test_messages() -> None:
     place, w, axis = sample(30, 30.0)
-    pairs = WeightedPairs(place, boxsize=30.0, edges=EDGES)
+    pairs = WeightedPairs(place, boxsize=30.0, bins=EDGES)
     for message, call in (
         ("r_max = 16", lambda: WeightedPairs(place, boxsize=30.0)),
-        ("position is empty", lambda: WeightedPairs(np.empty((0, 3)), boxsize=30.0, edges=EDGES)),
-        ("NaN", lambda: WeightedPairs(place * np.nan, boxsize=30.0, edges=EDGES)),
-        ("outside", lambda: WeightedPairs(place + 30, boxsize=30.0, edges=EDGES)),
+        ("position is empty", lambda: WeightedPairs(np.empty((0, 3)), boxsize=30.0, bins=EDGES)),
+        ("NaN", lambda: WeightedPairs(place * np.nan, boxsize=30.0, bins=EDGES)),
+        ("outside", lambda: WeightedPairs(place + 30, boxsize=30.0, bins=EDGES)),
         (r"weight must have shape \(30,\)", lambda: pairs.correlations(w[:4])),
         ("weight must be finite and not negative; it is -1 in row 3",
          lambda: pairs.correlations(np.where(np.arange(30) == 3, -1, w))),
@@ -119,9 +119,9 @@ def test_messages() -> None:
         (r"axis must have shape \(30, 3\)", lambda: pairs.correlations(w, axis[:, :2])),
         (r"axis must have shape \(30, 3\)", lambda: pairs.orientation(w).omega(axis[:4])),
         ("dtype = torch.float16",
-         lambda: WeightedPairs(place, boxsize=30.0, edges=EDGES, dtype=torch.float16)),
+         lambda: WeightedPairs(place, boxsize=30.0, bins=EDGES, dtype=torch.float16)),
         ("device = 'nowhere'",
-         lambda: WeightedPairs(place, boxsize=30.0, edges=EDGES, device="nowhere")),
+         lambda: WeightedPairs(place, boxsize=30.0, bins=EDGES, device="nowhere")),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             call()

@@ -29,7 +29,7 @@ class Oracle:
     def __init__(self, factor: float = 1.0, shift: float = 1.0, epistemic: float = 0.0) -> None:
         self.edges = EDGES
         self.training_bounds = Bounds.design((11.0, 13.2))
-        self.bounds = self.training_bounds.as_dict()
+        self.bounds = self.training_bounds.to_dict()
         self.factor, self.shift, self.epistemic = factor, shift, epistemic
 
     def predict(self, params: np.ndarray, **_: Any) -> Any:
@@ -189,7 +189,7 @@ def test_bad_data_are_refused(data: EmulatorData):
         evaluate(oracle, data)
     oracle = Oracle()
     oracle.training_bounds = Bounds.design((14.0, 15.0))
-    oracle.bounds = oracle.training_bounds.as_dict()
+    oracle.bounds = oracle.training_bounds.to_dict()
     with pytest.raises(ValueError, match=f"0 of {len(data)} rows are within"):
         evaluate(oracle, data)
     with pytest.raises(ValueError, match="one realization"):
@@ -238,7 +238,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("emulator")
     split = split_campaign(campaign(150, seed=5), seed=2)
     split.write(folder / "split.h5")
-    train(split, epochs=3, network={"members": 2, "width": 16}, out=folder / "model.h5")
+    train(split, epochs=3, members=2, width=16, out=folder / "model.h5")
     return folder
 
 
@@ -259,8 +259,8 @@ def test_train_command(files: Path, tmp_path: Path, capsys):
     assert record["recipe"]["epochs"] == 3
     assert record["network"]["members"] == 2
     # The same as of the Python API, given the same seed.
-    here = Emulator.load(tmp_path / "m.h5")
-    there = Emulator.load(files / "model.h5")
+    here = Emulator.read(tmp_path / "m.h5")
+    there = Emulator.read(files / "model.h5")
     point = [0.5, 0.2, 12.0, 0.26, 12.0, 13.0, 1.0]
     np.testing.assert_allclose(
         here.predict(point, on_outside="ignore").omega.mean,
@@ -305,7 +305,7 @@ def test_a_campaign_is_judged_by_its_test_part_alone(tmp_path: Path, capsys):
     assert status == 0, err
     document = json.loads(out)
     assert document["judged"] == "own.h5, test part"
-    found = evaluate(Emulator.load(model), test)
+    found = evaluate(Emulator.read(model), test)
     np.testing.assert_allclose(
         document["statistics"]["eta"]["calibration"]["dex"], found["eta"].calibration.dex
     )
@@ -377,7 +377,7 @@ def test_the_shipped_model_is_good():
     """
     try:
         data = EmulatorData.read(shipped_test_split())
-        emulator = Emulator.load()
+        emulator = Emulator.read()
     except FileNotFoundError as error:
         pytest.skip(str(error))
     assert shipped_test_split().stat().st_size < 5e6

@@ -23,12 +23,12 @@ POINT = [0.7, 0.2, 12.0, 0.26, 12.0, 13.0, 1.0]
 
 @pytest.fixture(scope="module")
 def emulator():
-    return Emulator.untrained("response", edges=EDGES, seed=3, **SMALL)
+    return Emulator.untrained("response", bins=EDGES, seed=3, **SMALL)
 
 
 @pytest.fixture(scope="module")
 def written(emulator, tmp_path_factory):
-    return emulator.save(tmp_path_factory.mktemp("model") / "emulator.h5")
+    return emulator.write(tmp_path_factory.mktemp("model") / "emulator.h5")
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def copy(written, tmp_path):
 
 @pytest.mark.parametrize("kind", ["response", "published"])
 def test_round_trip(kind, tmp_path):
-    made = Emulator.untrained(kind, edges=EDGES, seed=3, logMmin=(11.5, 13))
+    made = Emulator.untrained(kind, bins=EDGES, seed=3, logMmin=(11.5, 13))
     made.description["training"] = {"epochs": 3, "loss": [1.0, 0.5], "note": "x" * 100_000}
-    path = made.save(tmp_path / "m.h5")
-    again = Emulator.load(path)
+    path = made.write(tmp_path / "m.h5")
+    again = Emulator.read(path)
     assert (again.kind, again.description) == (kind, made.description)
     assert again.network.config == made.network.config
     assert again.bounds == made.bounds
@@ -58,17 +58,17 @@ def test_round_trip(kind, tmp_path):
 
 
 def test_double_precision_is_written_as_single(emulator, tmp_path):
-    path = Emulator.load(emulator.save(tmp_path / "a.h5")).double().save(tmp_path / "b.h5")
+    path = Emulator.read(emulator.write(tmp_path / "a.h5")).double().write(tmp_path / "b.h5")
     with h5py.File(path) as file:
         assert file["weights/trunk.weights.0"].dtype == np.float32
     np.testing.assert_array_equal(
-        Emulator.load(path).predict(POINT).eta.mean, emulator.predict(POINT).eta.mean
+        Emulator.read(path).predict(POINT).eta.mean, emulator.predict(POINT).eta.mean
     )
 
 
 def test_the_network_is_a_copy():
-    network = new_network("response", seed=1, bins=4, **SMALL)
-    made = Emulator(network, edges=EDGES, bounds=Bounds.design((11.0, 13.2)))
+    network = new_network("response", {"bins": 4, **SMALL}, seed=1)
+    made = Emulator(network, bins=EDGES, bounds=Bounds.design((11.0, 13.2)))
     assert network.training
     assert all(p.requires_grad for p in network.parameters())
     before = made.predict(POINT).omega.mean
@@ -83,7 +83,7 @@ def test_truncated(written, tmp_path, part):
     path = tmp_path / "short.h5"
     path.write_bytes(data[: int(part * len(data))])
     with pytest.raises(ValueError, match=r"short.h5 (is damaged|holds no emulator)"):
-        Emulator.load(path)
+        Emulator.read(path)
 
 
 def test_a_changed_byte_is_found(copy):
@@ -95,7 +95,7 @@ def test_a_changed_byte_is_found(copy):
         stream.seek(place + 11)
         stream.write(bytes([byte[0] ^ 4]))
     with pytest.raises(ValueError, match="is damaged"):
-        Emulator.load(copy)
+        Emulator.read(copy)
 
 
 def change_attribute(name, value):
@@ -153,7 +153,7 @@ def test_damaged(copy, change, text):
     with h5py.File(copy, "r+") as file:
         change(file)
     with pytest.raises(ValueError, match=text) as caught:
-        Emulator.load(copy)
+        Emulator.read(copy)
     assert "copy.h5" in str(caught.value)
 
 
@@ -161,45 +161,45 @@ def test_foreign(tmp_path):
     text = tmp_path / "notes.h5"
     text.write_text("not a model")
     with pytest.raises(ValueError, match="it is no HDF5 file"):
-        Emulator.load(text)
+        Emulator.read(text)
     torch.save({"a": 1}, tmp_path / "model.pt")
     with pytest.raises(ValueError, match="it is no HDF5 file"):
-        Emulator.load(tmp_path / "model.pt")
+        Emulator.read(tmp_path / "model.pt")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
     with pytest.raises(ValueError, match="holds no emulator written by pysoftcorr"):
-        Emulator.load(tmp_path / "other.h5")
+        Emulator.read(tmp_path / "other.h5")
     with pytest.raises(ValueError, match="is a folder"):
-        Emulator.load(tmp_path)
+        Emulator.read(tmp_path)
     with pytest.raises(FileNotFoundError, match="no such emulator"):
-        Emulator.load(tmp_path / "none.h5")
+        Emulator.read(tmp_path / "none.h5")
 
 
 def test_written_whole_or_not_at_all(emulator, tmp_path):
-    path = emulator.save(tmp_path / "m.h5")
+    path = emulator.write(tmp_path / "m.h5")
     before = path.read_bytes()
     with pytest.raises(FileExistsError):
-        emulator.save(path)
-    bad = Emulator.load(path)
+        emulator.write(path)
+    bad = Emulator.read(path)
     bad.description["object"] = object()  # found when half of the file is written
     with pytest.raises(TypeError):
-        bad.save(path, overwrite=True)
-    bad = Emulator.load(path)
+        bad.write(path, overwrite=True)
+    bad = Emulator.read(path)
     bad.network.trunk.biases[0][0] = float("nan")
     with pytest.raises(ValueError, match=r"8 of 16 numbers of trunk.biases.0 are not finite"):
-        bad.save(path, overwrite=True)
+        bad.write(path, overwrite=True)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["m.h5"]
     with pytest.raises(ValueError, match=r"use .h5 or .hdf5"):
-        emulator.save(tmp_path / "m.pt")
+        emulator.write(tmp_path / "m.pt")
     with pytest.raises(FileNotFoundError):
-        emulator.save(tmp_path / "none" / "m.h5")
+        emulator.write(tmp_path / "none" / "m.h5")
 
 
-def test_edges_fit_the_network():
-    network = new_network("response", seed=1, bins=3, **SMALL)
-    with pytest.raises(ValueError, match="the network has 3 bins, so there must be 4 edges"):
-        Emulator(network, edges=EDGES, bounds=Bounds.design((11.0, 13.2)))
+def test_bins_fit_the_network():
+    network = new_network("response", {"bins": 3, **SMALL}, seed=1)
+    with pytest.raises(ValueError, match="bins are 4; the network was made for 3"):
+        Emulator(network, bins=EDGES, bounds=Bounds.design((11.0, 13.2)))
 
 
 def test_shipped_model():
@@ -207,10 +207,10 @@ def test_shipped_model():
         path = shipped_model()
     except FileNotFoundError:
         with pytest.raises(FileNotFoundError, match=r"has no trained emulator .* give the path"):
-            Emulator.load()
+            Emulator.read()
         pytest.skip("the trained model is not there yet")
     assert path.stat().st_size < 16e6
-    said = Emulator.load().predict(POINT)
+    said = Emulator.read().predict(POINT)
     assert said.xi.mean.shape == (20,)
     assert (np.diff(said.xi.mean) < 0).all()
     assert (said.omega.mean > 0).all()

@@ -173,7 +173,7 @@ def test_data_from_files(tmp_path):
     rng = RNG(5)
     galaxies = GalaxyCatalog(rng.uniform(0, 60, (3000, 3)), rng.normal(size=(3000, 3)), boxsize=60)
     edges = np.array([1.0, 4.0, 8.0, 16.0])
-    result = box_correlations(galaxies, edges=edges)
+    result = box_correlations(galaxies, bins=edges)
     result.write(tmp_path / "r.ecsv")
     galaxies.write(tmp_path / "g.h5")
     for path, more in ((tmp_path / "r.ecsv", {}), (tmp_path / "g.h5", {"edges": edges})):
@@ -268,7 +268,7 @@ def test_dropped_bins_are_left_out_of_the_likelihood(emulator):
 @pytest.mark.parametrize("free", [("mu_cen", "mu_sat"), ("mu_sat", "logM1", "alpha")])
 def test_compiled_gradient_is_that_of_differences(kind, free, emulator):
     if kind != "analytic":
-        emulator = Emulator.untrained(kind, edges=np.geomspace(0.1, 16, 21), seed=1)
+        emulator = Emulator.untrained(kind, bins=np.geomspace(0.1, 16, 21), seed=1)
     data = Observation.unaligned(emulator.edges, statistics=("omega", "eta"))
     fixed = {k: v for k, v in {"mu_cen": 0.3, **HOD}.items() if k not in free}
     density = LogPosterior(emulator, data, free=free, fixed=fixed)
@@ -304,7 +304,7 @@ def test_a_graph_that_would_be_wrong_is_not_used():
 
 
 def test_the_users_emulator_is_left_alone():
-    emulator = Emulator.untrained("response", edges=EDGES, seed=1).float()
+    emulator = Emulator.untrained("response", bins=EDGES, seed=1).float()
     LogPosterior(emulator, Observation.unaligned(EDGES), fixed=HOD)
     assert emulator.dtype == torch.float32
 
@@ -326,7 +326,11 @@ def test_the_users_emulator_is_left_alone():
         ({"noise": "data"}, ValueError, "bring no covariance"),
         ({"noise": "none"}, ValueError, "must be 'auto'"),
         ({"jitter": -1.0}, ValueError, "jitter"),
-        ({"fixed": HODModel.preset("mstar10.0", gamma=0.2)}, ValueError, "gamma = 0.2"),
+        (
+            {"fixed": HODModel.preset("mstar10.0").with_parameters(gamma=0.2)},
+            ValueError,
+            "gamma = 0.2",
+        ),
     ],
 )
 def test_bad_arguments(emulator, options, error, text):

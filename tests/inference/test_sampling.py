@@ -253,16 +253,16 @@ def test_simulated_model_is_the_expectation(halos):
     hod = HODModel.preset("mstar10.0")
     galaxies = [hod.populate(halos, seed=s) for s in (1, 2)]
     noise = {name: np.full(7, 0.01) for name in ("omega", "eta")}
-    model = SimulatedModel([alignment_sums(g, edges=edges) for g in galaxies], hod, noise=noise)
+    model = SimulatedModel([alignment_sums(g, bins=edges) for g in galaxies], hod, noise=noise)
     for mu in ((0.7, -0.3), (-1.0, 1.0), (0.0, 0.0)):
-        exact = [expected_correlations(g, *mu, edges=edges) for g in galaxies]
+        exact = [expected_correlations(g, *mu, bins=edges) for g in galaxies]
         params = torch.tensor([*mu, *model.hod.values()], dtype=torch.float64)
         found = model.mean_and_std(params)
         for name in ("omega", "eta"):
             wanted = np.mean([getattr(e, name) for e in exact], axis=0)
             np.testing.assert_allclose(found[name][0], wanted, rtol=1e-9, atol=1e-12)
             assert (found[name][1] == 0.01).all()
-    np.testing.assert_allclose(model.xi, [expected_correlations(g, 0, 0, edges=edges).xi
+    np.testing.assert_allclose(model.xi, [expected_correlations(g, 0, 0, bins=edges).xi
                                           for g in galaxies], rtol=1e-12)  # fmt: skip
     density = LogPosterior(model, Observation.unaligned(edges), fixed=hod)
     assert density.closed_form
@@ -274,7 +274,7 @@ def test_simulated_model_is_the_expectation(halos):
 
 def test_posterior_of_the_simulation_over_an_emulators_noise(halos):
     edges = np.geomspace(0.2, 16.0, 8)
-    emulator = Emulator.untrained("response", edges=edges, seed=2)
+    emulator = Emulator.untrained("response", bins=edges, seed=2)
     hod = HODModel.preset("mstar10.0")
     model = SimulatedModel.simulate(halos, hod, noise=emulator, realizations=2, seed=1)
     again = SimulatedModel.simulate(halos, hod, noise=emulator, realizations=2, seed=1)
@@ -306,7 +306,7 @@ def test_bad_simulations(halos, change, error, text):
     hod = HODModel.preset("mstar10.0")
     if "sums" not in change:
         galaxies = hod.populate(halos, seed=1)
-        change["sums"] = [alignment_sums(galaxies, edges=[0.5, 2, 6, 16])]
+        change["sums"] = [alignment_sums(galaxies, bins=[0.5, 2, 6, 16])]
     with pytest.raises(error, match=text):
         SimulatedModel(**{"hod": hod, "noise": {"omega": [0.1] * 3}, **change})
 

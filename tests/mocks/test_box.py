@@ -11,6 +11,8 @@ import pytest
 
 from pysoftcorr._julia.runtime import start
 from pysoftcorr.mocks import BoxCorrelations, GalaxyCatalog, box_correlations
+from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.sky.binning import Binning
 
 EDGES = np.geomspace(0.1, 16.0, 21)
 NAMES = ("xi", "omega", "eta", "r", "weight")
@@ -62,7 +64,7 @@ def unit(axis):
 @pytest.mark.parametrize(("n", "L"), [(700, 50.0), (400, 49.0), (300, 300.0)])
 def test_auto_against_the_twin(n: int, L: float, periodic: bool, clump: float) -> None:
     p, e, w, host = drawn(n, L, n, clump=clump)
-    result = box_correlations(p, e, boxsize=L, edges=EDGES, weights=w, host=host, periodic=periodic)
+    result = box_correlations(p, e, boxsize=L, bins=EDGES, weights=w, host=host, periodic=periodic)
     args = (p, unit(e), w, p, unit(e), w, EDGES, L)
     expected = twin(*args, auto=True, periodic=periodic)
     np.testing.assert_array_equal(result.npairs, expected["npairs"])
@@ -89,7 +91,7 @@ def test_cross_against_the_twin(periodic: bool) -> None:
     p1, e1, w1, h1 = drawn(500, L, 1, clump=1.0)
     p2, e2, w2, h2 = drawn(300, L, 2, clump=1.0)
     result = box_correlations(
-        p1, e1, boxsize=L, edges=EDGES, weights=w1, host=h1, periodic=periodic,
+        p1, e1, boxsize=L, bins=EDGES, weights=w1, host=h1, periodic=periodic,
         second=p2, second_axis=e2, second_weights=w2, second_host=h2,
     )  # fmt: skip
     args = (p1, unit(e1), w1, p2, unit(e2), w2, EDGES, L)
@@ -101,9 +103,9 @@ def test_cross_against_the_twin(periodic: bool) -> None:
     np.testing.assert_array_equal(result.npairs_1h, one["npairs"])
     close(result.omega_1h, one["omega"])
     # Of a set with itself the cross pairs are both orders of each, without an object with itself.
-    auto = box_correlations(p1, e1, boxsize=L, edges=EDGES, periodic=periodic)
+    auto = box_correlations(p1, e1, boxsize=L, bins=EDGES, periodic=periodic)
     both = box_correlations(
-        p1, e1, boxsize=L, edges=EDGES, periodic=periodic, second=p1, second_axis=e1
+        p1, e1, boxsize=L, bins=EDGES, periodic=periodic, second=p1, second_axis=e1
     )
     np.testing.assert_array_equal(both.npairs, 2 * auto.npairs)
     for name in ("xi", "omega", "eta"):
@@ -116,7 +118,7 @@ def test_cross_against_the_twin(periodic: bool) -> None:
 def test_other_bins(edges) -> None:
     p, e, w, _ = drawn(500, 50.0, 3, clump=1.0)
     edges = np.asarray(edges, dtype=float)
-    result = box_correlations(p, e, boxsize=50.0, edges=edges, weights=w)
+    result = box_correlations(p, e, boxsize=50.0, bins=edges, weights=w)
     expected = twin(p, unit(e), w, p, unit(e), w, edges, 50.0, auto=True)
     np.testing.assert_array_equal(result.npairs, expected["npairs"])
     for name in ("weight", "r", "omega", "eta"):
@@ -125,15 +127,15 @@ def test_other_bins(edges) -> None:
 
 def test_edges_belong_to_the_bin_below() -> None:
     p = [[5.0, 5, 5], [7, 5, 5], [5, 9, 5]]
-    result = box_correlations(p, boxsize=30, edges=[1, 2, 4, 4.5])
+    result = box_correlations(p, boxsize=30, bins=[1, 2, 4, 4.5])
     assert result.npairs.tolist() == [1, 1, 1]  # 2, 4 and sqrt(20)
-    result = box_correlations(p, boxsize=30, edges=[2, 4, 5])
+    result = box_correlations(p, boxsize=30, bins=[2, 4, 5])
     assert result.npairs.tolist() == [1, 1]
 
 
 def test_objects_at_one_place_are_in_no_bin() -> None:
     p = [[5.0, 5, 5], [5, 5, 5], [6, 5, 5]]
-    result = box_correlations(p, np.eye(3), boxsize=30, edges=[0, 2])
+    result = box_correlations(p, np.eye(3), boxsize=30, bins=[0, 2])
     assert result.npairs.tolist() == [2]
     assert np.isfinite(result.omega).all()
 
@@ -151,21 +153,21 @@ def test_clumps_across_a_face_counted_by_hand(axis: int) -> None:
     along = np.zeros((70, 3))
     along[:, axis] = 1
     edges = [0.0, 0.1, 0.9, 1.1, 9.0]
-    result = box_correlations(p, along, boxsize=L, edges=edges)
+    result = box_correlations(p, along, boxsize=L, bins=edges)
     assert result.npairs.tolist() == [40 * 39 // 2 + 30 * 29 // 2, 0, 40 * 30, 0]
     assert result.omega[2] == pytest.approx(2 / 3, abs=1e-3)
     np.testing.assert_allclose(result.eta[[0, 2]], 2 / 3, atol=1e-14)
     assert np.isnan(result.omega[[1, 3]]).all()
-    open_box = box_correlations(p, along, boxsize=L, edges=[*edges[:-1], 29.9], periodic=False)
+    open_box = box_correlations(p, along, boxsize=L, bins=[*edges[:-1], 29.9], periodic=False)
     assert open_box.npairs.tolist() == [40 * 39 // 2 + 30 * 29 // 2, 0, 0, 40 * 30]
-    cross = box_correlations(first, boxsize=L, edges=edges, second=second)
+    cross = box_correlations(first, boxsize=L, bins=edges, second=second)
     assert cross.npairs.tolist() == [0, 0, 1200, 0]
 
 
 def test_a_clump_on_the_corner() -> None:
     L = 20.0
     p = np.mod(np.random.default_rng(1).uniform(-0.02, 0.02, (100, 3)), L)
-    result = box_correlations(p, np.ones((100, 3)), boxsize=L, edges=[0, 0.1, 6.6])
+    result = box_correlations(p, np.ones((100, 3)), boxsize=L, bins=[0, 0.1, 6.6])
     assert result.npairs.tolist() == [4950, 0]
 
 
@@ -261,7 +263,7 @@ def test_files(tmp_path: Path) -> None:
     p, e, _, host = drawn(300, 60.0, 4)
     for result in (
         box_correlations(p, e, boxsize=60.0, host=host),
-        box_correlations(p, boxsize=60.0, edges=[1, 2]),
+        box_correlations(p, boxsize=60.0, bins=[1, 2]),
     ):
         result.write(tmp_path / "r.ecsv", overwrite=True)
         assert BoxCorrelations.read(tmp_path / "r.ecsv") == result
@@ -297,10 +299,12 @@ GOOD = {
         ({"weights": [1, -1, 1]}, ValueError, r"weights must not be negative.* row 1 "),
         ({"weights": [0, 0, 0]}, ValueError, "zero in every row"),
         ({"host": [0.5, 1, 2]}, TypeError, "host must be whole numbers"),
-        ({"edges": [2, 1]}, ValueError, r"edge 1 \(1\) does not after 2"),
-        ({"edges": [1]}, ValueError, "at least two numbers"),
-        ({"edges": [-1, 1]}, ValueError, "finite and not negative"),
-        ({"edges": "log"}, TypeError, "edges must be an array"),
+        ({"bins": [2, 1]}, ValueError, r"edge 1 \(1\) does not after 2"),
+        ({"bins": [1]}, ValueError, "at least two edges"),
+        ({"bins": [-1, 1]}, ValueError, "finite and not negative"),
+        ({"bins": "log"}, ValueError, "log takes LO:HI:N"),
+        ({"bins": object()}, TypeError, "bins must be a Binning, text"),
+        ({"bins": Binning.linear(1, 5, 2)}, ValueError, "give them unit='Mpc/h'"),
         ({"second_axis": [[1, 0, 0]]}, ValueError, "given without second"),
         ({"second": [[1, 2, 99.0]]}, ValueError, "second_position is outside"),
     ],
@@ -328,3 +332,15 @@ def test_against_halotools() -> None:
     close(result.xi, observables.tpcf(p, EDGES, period=L, estimator="Natural"))
     close(result.omega, alignments.ed_3d(p, u, p, EDGES, period=L))
     close(result.eta, alignments.ee_3d(p, u, p, u, EDGES, period=L))
+
+
+def test_bins_are_a_binning_text_or_edges() -> None:
+    np.testing.assert_array_equal(radial_edges(), np.geomspace(0.1, 16.0, 21))
+    for bins in (Binning.log(0.1, 16, 20, "Mpc/h"), "log:0.1:16:20", EDGES, EDGES.tolist()):
+        found = radial_edges(bins, 60.0)
+        np.testing.assert_array_equal(found, EDGES)
+        assert found.flags.writeable
+        assert found is not bins
+    with pytest.raises(ValueError, match="separations in a box are no angles"):
+        _ = Binning.log(0.1, 16, 20, "Mpc/h").edges_rad
+    assert Binning.linear(0, 500, 5, "mpc/H").edges[-1] == 500.0

@@ -7,7 +7,8 @@ import pytest
 
 from pysoftcorr.mocks import HODModel, training_design
 from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation, nonlinear_power
-from pysoftcorr.mocks.design import PARAMETERS, parameter_bounds
+from pysoftcorr.mocks.design import parameter_bounds
+from pysoftcorr.mocks.hod import PARAMETERS
 
 LOG_M1 = (12.40, 12.68, 12.83, 13.01, 13.31, 13.58, 13.94, 13.91, 14.69)
 LOG_MMIN = (11.35, 11.46, 11.60, 11.75, 12.02, 12.30, 12.79, 13.38, 14.22)

@@ -38,11 +38,11 @@ def weights(galaxies: GalaxyCatalog) -> np.ndarray:
 @pytest.mark.parametrize(("mu_cen", "mu_sat", "gamma"), [(0.8, 0.5, 0.0), (-0.6, 0.9, 0.7)])
 def test_mean_of_many_draws(galaxies, mu_cen: float, mu_sat: float, gamma: float) -> None:
     w = weights(galaxies)
-    expected = expected_correlations(galaxies, mu_cen, mu_sat, gamma=gamma, edges=EDGES, weights=w)
+    expected = expected_correlations(galaxies, mu_cen, mu_sat, gamma=gamma, bins=EDGES, weights=w)
     draws = [
         box_correlations(
             galaxies.realign(mu_cen=mu_cen, mu_sat=mu_sat, gamma=gamma, seed=seed),
-            edges=EDGES,
+            bins=EDGES,
             weights=w,
         )
         for seed in range(120)
@@ -63,8 +63,8 @@ def test_mean_of_many_draws(galaxies, mu_cen: float, mu_sat: float, gamma: float
 
 
 def test_aligned_axes_are_the_references(galaxies) -> None:
-    expected = expected_correlations(galaxies, 1.0, 1.0, edges=EDGES)
-    exact = box_correlations(galaxies.realign(mu_cen=1, mu_sat=1, seed=1), edges=EDGES)
+    expected = expected_correlations(galaxies, 1.0, 1.0, bins=EDGES)
+    exact = box_correlations(galaxies.realign(mu_cen=1, mu_sat=1, seed=1), bins=EDGES)
     for name in ("omega", "eta", "omega_1h", "eta_2h"):
         np.testing.assert_allclose(
             getattr(expected, name), getattr(exact, name), rtol=1e-12, atol=1e-13
@@ -72,7 +72,7 @@ def test_aligned_axes_are_the_references(galaxies) -> None:
 
 
 def test_random_axes_are_not_correlated(galaxies) -> None:
-    expected = expected_correlations(galaxies, 0.0, 0.0, edges=EDGES)
+    expected = expected_correlations(galaxies, 0.0, 0.0, bins=EDGES)
     np.testing.assert_allclose(expected.omega, 0, atol=1e-15)
     np.testing.assert_allclose(expected.eta, 0, atol=1e-15)
     np.testing.assert_allclose(expected.deta_dmu_cen, 0, atol=1e-15)
@@ -85,7 +85,7 @@ def test_derivatives_against_differences(galaxies, mu_cen, mu_sat, gamma) -> Non
     w = weights(galaxies)
 
     def at(c: float, s: float):
-        return expected_correlations(galaxies, c, s, gamma=gamma, edges=EDGES, weights=w)
+        return expected_correlations(galaxies, c, s, gamma=gamma, bins=EDGES, weights=w)
 
     h = 1e-5
     base = at(mu_cen, mu_sat)
@@ -101,38 +101,38 @@ def test_derivatives_against_differences(galaxies, mu_cen, mu_sat, gamma) -> Non
 
 
 def test_one_pass_serves_every_strength(galaxies) -> None:
-    sums = alignment_sums(galaxies, edges=EDGES)
+    sums = alignment_sums(galaxies, bins=EDGES)
     for mu in ((0.3, -0.2), (1.0, -1.0)):
-        a, b = sums.at(*mu), expected_correlations(galaxies, *mu, edges=EDGES)
+        a, b = sums.at(*mu), expected_correlations(galaxies, *mu, bins=EDGES)
         for name in ("xi", "omega", "eta", "deta_dmu_sat", "omega_1h"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
 def test_constant_strength_either_way(galaxies) -> None:
     # gamma is a number on another path of the code; next to 0 it must say the same.
-    a = expected_correlations(galaxies, 0.6, 0.4, edges=EDGES)
-    b = expected_correlations(galaxies, 0.6, 0.4, gamma=1e-13, edges=EDGES)
+    a = expected_correlations(galaxies, 0.6, 0.4, bins=EDGES)
+    b = expected_correlations(galaxies, 0.6, 0.4, gamma=1e-13, bins=EDGES)
     for name in ("omega", "eta", "domega_dmu_sat", "deta_dmu_sat", "deta_dmu_cen", "eta_1h"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), atol=1e-11)
 
 
 def test_drawn_axes_in_the_same_pass(galaxies) -> None:
     # Against the function that knows of drawn axes alone; summed in another order.
-    sums = alignment_sums(galaxies, edges=EDGES, drawn=True)
-    found = box_correlations(galaxies, edges=EDGES)
+    sums = alignment_sums(galaxies, bins=EDGES, drawn=True)
+    found = box_correlations(galaxies, bins=EDGES)
     for ours, theirs in zip(sums.drawn(), (found.omega, found.eta), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
-    plain = alignment_sums(galaxies, edges=EDGES)
+    plain = alignment_sums(galaxies, bins=EDGES)
     np.testing.assert_array_equal(sums.response(), plain.response())
     with pytest.raises(ValueError, match="pass drawn=True"):
         plain.drawn()
 
 
 def test_response_gives_every_strength(galaxies) -> None:
-    A, B, C, D, E = alignment_sums(galaxies, edges=EDGES).response()
+    A, B, C, D, E = alignment_sums(galaxies, bins=EDGES).response()
     for mu_cen, mu_sat in ((0.7, -0.4), (1.0, 1.0), (-1.0, 0.3)):
         a, b = order_parameter(mu_cen), order_parameter(mu_sat)
-        expected = expected_correlations(galaxies, mu_cen, mu_sat, edges=EDGES)
+        expected = expected_correlations(galaxies, mu_cen, mu_sat, bins=EDGES)
         np.testing.assert_allclose(a * A + b * B, expected.omega, rtol=1e-13, atol=1e-15)
         np.testing.assert_allclose(
             a * a * C + a * b * D + b * b * E, expected.eta, rtol=1e-13, atol=1e-15
@@ -141,7 +141,7 @@ def test_response_gives_every_strength(galaxies) -> None:
 
 def test_one_kind_alone(galaxies) -> None:
     for mask, silent in ((galaxies.central, "sat"), (~galaxies.central, "cen")):
-        expected = expected_correlations(galaxies[mask], 0.5, 0.5, edges=EDGES)
+        expected = expected_correlations(galaxies[mask], 0.5, 0.5, bins=EDGES)
         some = expected.npairs > 0
         assert (getattr(expected, f"domega_dmu_{silent}")[some] == 0).all()
         assert np.isnan(expected.omega[~some]).all()
@@ -156,6 +156,6 @@ def test_bad_input_is_named(galaxies) -> None:
     with pytest.raises(TypeError, match="galaxies must be a GalaxyCatalog, not list"):
         expected_correlations([[1, 2, 3]], 0.5, 0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="gamma = nan"):
-        expected_correlations(galaxies, 0.5, 0.5, gamma=np.nan, edges=EDGES)
+        expected_correlations(galaxies, 0.5, 0.5, gamma=np.nan, bins=EDGES)
     with pytest.raises(ValueError, match="below a third of the periodic box"):
         expected_correlations(galaxies, 0.5, 0.5)

@@ -135,7 +135,7 @@ def test_a_parameter_changes_only_what_depends_on_it() -> None:
     halos = make_halos(2000)
     model = HODModel(**BASE, mu_cen=0.6, mu_sat=0.3)
     base = model.populate(halos, seed=9)
-    fewer = model.populate(halos, seed=9, logM1=13.4)
+    fewer = model.with_parameters(logM1=13.4).populate(halos, seed=9)
     assert len(fewer) < len(base)
     np.testing.assert_array_equal(fewer.host[fewer.central], base.host[base.central])
     at = identity(base)
@@ -143,12 +143,12 @@ def test_a_parameter_changes_only_what_depends_on_it() -> None:
     np.testing.assert_array_equal(fewer.position, base.position[rows])
     np.testing.assert_array_equal(fewer.axis, base.axis[rows])
 
-    rarer = model.populate(halos, seed=9, logMmin=12.5)
+    rarer = model.with_parameters(logMmin=12.5).populate(halos, seed=9)
     assert set(rarer.host[rarer.central]) < set(base.host[base.central])
     np.testing.assert_array_equal(rarer.position[~rarer.central], base.position[~base.central])
     np.testing.assert_array_equal(rarer.axis[~rarer.central], base.axis[~base.central])
 
-    turned = model.populate(halos, seed=9, mu_cen=0.2)
+    turned = model.with_parameters(mu_cen=0.2).populate(halos, seed=9)
     np.testing.assert_array_equal(turned.position, base.position)
     np.testing.assert_array_equal(turned.axis[~turned.central], base.axis[~base.central])
     assert (turned.axis[turned.central] != base.axis[base.central]).any(axis=1).all()
@@ -227,9 +227,9 @@ def test_bad_halos_are_named() -> None:
     [
         ({"logMmin": 1e12}, ValueError, "log10 of a mass is meant, 12"),
         ({"logMmin": np.nan}, ValueError, "logMmin = nan: must be finite"),
-        ({"logM1": "13"}, TypeError, "logM1 must be a number, got str"),
-        ({"sigma_logM": 0.0}, ValueError, "sigma_logM = 0: must be above 0"),
-        ({"mu_cen": 1.2}, ValueError, r"mu_cen = 1.2: must lie in \[-1, 1\]"),
+        ({"logM1": "13"}, TypeError, "logM1 = '13': must be a number"),
+        ({"sigma_logM": 0.0}, ValueError, "sigma_logM = 0.0: must be finite and above 0"),
+        ({"mu_cen": 1.2}, ValueError, "mu_cen = 1.2: must be from -1 to 1"),
         ({"modulate": 1}, TypeError, "modulate = 1: must be True or False"),
     ],
 )
@@ -241,10 +241,10 @@ def test_bad_parameters_are_named(change: dict, error: type, text: str) -> None:
 
 
 def test_presets_and_dict() -> None:
-    model = HODModel.preset("mstar9.5", alpha=1.1)
+    model = HODModel.preset("mstar9.5").with_parameters(alpha=1.1)
     assert (model.logMmin, model.alpha, model.mu_sat) == (11.61, 1.1, 0.03)
     assert HODModel(**model.to_dict()) == model
-    with pytest.raises(ValueError, match=r"no HOD named 'mstar8'; there are mstar10.5"):
+    with pytest.raises(ValueError, match="name = 'mstar8': must be one of mstar"):
         HODModel.preset("mstar8")
-    with pytest.raises(TypeError, match="no parameter 'logmin'"):
+    with pytest.raises(TypeError, match="logmin"):
         model.with_parameters(logmin=12.0)

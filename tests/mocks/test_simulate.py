@@ -320,7 +320,7 @@ def test_colossus_is_left_as_it_was_and_nothing_is_written(tmp_path):
         ({"boxsize": -1.0}, "boxsize = -1"),
         ({"boxsize": np.nan}, "boxsize = nan"),
         ({"boxsize": 50_000.0}, r"kpc/h\?"),
-        ({"mesh": 4}, "mesh = 4: must be 8 to 1024"),
+        ({"mesh": 4}, "mesh = 4: must be from 8 to 1,024"),
         ({"mmin": 11.5}, r"mmin = 11.5.*log10\(M\)"),
         ({"mmin": 1e13, "mmax": 1e12}, "mmax"),
         ({"mmin": 1e16}, "mmin|no halo|no answer"),

@@ -37,7 +37,7 @@ def halos():
 
 @pytest.fixture(scope="module")
 def galaxies(halos):
-    return HODModel.preset("mstar10.0", mu_sat=0.6).populate(halos, seed=2)
+    return HODModel.preset("mstar10.0").with_parameters(mu_sat=0.6).populate(halos, seed=2)
 
 
 @pytest.fixture
@@ -175,8 +175,8 @@ def test_slice_outside_the_box_is_refused(few, options, says):
 
 # ---------------------------------------------------------------------- correlations
 def test_correlations_with_their_parts(galaxies):
-    result = box_correlations(galaxies, edges=EDGES)
-    expected = expected_correlations(galaxies, 0.68, 0.6, edges=EDGES)
+    result = box_correlations(galaxies, bins=EDGES)
+    expected = expected_correlations(galaxies, 0.68, 0.6, bins=EDGES)
     figure = plots.plot_box_correlations(result, expected=expected)
     for ax, name in zip(figure.axes, ("xi", "omega", "eta"), strict=True):
         lines = {line.get_label(): line for line in ax.lines}
@@ -194,7 +194,7 @@ def test_correlations_with_their_parts(galaxies):
 
 
 def test_correlations_without_axes_or_hosts(galaxies):
-    result = box_correlations(galaxies.position, boxsize=100.0, edges=EDGES)
+    result = box_correlations(galaxies.position, boxsize=100.0, bins=EDGES)
     figure = plots.plot_box_correlations(result)
     assert [len(ax.lines) for ax in figure.axes] == [1, 1, 1]
     assert "no pairs" in figure.axes[1].texts[0].get_text()
@@ -202,7 +202,7 @@ def test_correlations_without_axes_or_hosts(galaxies):
 
 
 def test_expected_of_other_bins_is_refused(galaxies):
-    result = box_correlations(galaxies, edges=EDGES)
-    expected = expected_correlations(galaxies, 0.1, 0.1, edges=EDGES[:-1])
+    result = box_correlations(galaxies, bins=EDGES)
+    expected = expected_correlations(galaxies, 0.1, 0.1, bins=EDGES[:-1])
     with pytest.raises(ValueError, match="other bins"):
         plots.plot_box_correlations(result, expected=expected)

@@ -12,7 +12,7 @@ from pysoftcorr.diffhod.experiments.strata import StratifiedDraws
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges, paint_cic
 from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import HODModel, _check_halos
+from pysoftcorr.mocks.hod import HODModel, check_halos
 from pysoftcorr.mocks.satellites import DrawnGalaxies, draw_galaxies
 
 __all__ = ["COVARIANCE_FLOOR", "ExactPower", "mock_covariance"]
@@ -76,7 +76,7 @@ class ExactPower:
         seed: Seed = None,
         modulate: bool = False,
     ) -> None:
-        _check_halos(halos)
+        check_halos(halos)
         self.halos, self.mesh, self.modulate = halos, mesh, modulate
         self.realizations = at_least_one("realizations", realizations)
         boxsize = float(halos.boxsize)

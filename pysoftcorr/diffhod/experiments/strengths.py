@@ -366,6 +366,6 @@ def _shipped() -> Any:
     try:
         from pysoftcorr.emulator import Emulator
 
-        return Emulator.load()
+        return Emulator.read()
     except (FileNotFoundError, ImportError):
         return None

@@ -3,39 +3,60 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.options import choice
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.emulator.network.base import Masks, Network
 from pysoftcorr.emulator.network.published import PublishedNetwork
 from pysoftcorr.emulator.network.response import ResponseNetwork
 from pysoftcorr.emulator.network.scaling import Scaling
 
-__all__ = ["KINDS", "Masks", "Network", "build", "network_of", "new_network"]
+__all__ = ["KINDS", "Masks", "Network", "build", "network_config", "network_of", "new_network"]
 
 KINDS: dict[str, Any] = {"published": PublishedNetwork, "response": ResponseNetwork}
 
 
-def build(kind: str, scaling: Scaling | None = None, **config: Any) -> Network:
-    """A network of a kind; its weights by torch's default generator.
+def network_config(
+    *,
+    members: int | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    variance_width: int | None = None,
+    variance_depth: int | None = None,
+    dropout: float | None = None,
+) -> dict[str, Any]:
+    """Keywords of a network: those that are given."""
+    given = {
+        "members": members, "width": width, "depth": depth, "variance_width": variance_width,
+        "variance_depth": variance_depth, "dropout": dropout,
+    }  # fmt: skip
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def build(kind: str, config: Mapping[str, Any], scaling: Scaling | None = None) -> Network:
+    """A network of a kind, with the keywords of its class; weights by torch's default generator.
 
     Raises
     ------
     ValueError
         If the kind is unknown or a keyword out of range.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind = {kind!r}: must be one of {', '.join(KINDS)}")
-    return KINDS[kind](scaling, **config)
+    return KINDS[choice("kind", kind, KINDS)](scaling, **config)
 
 
 def new_network(
-    kind: str, scaling: Scaling | None = None, *, seed: Seed = None, **config: Any
+    kind: str,
+    config: Mapping[str, Any] | None = None,
+    scaling: Scaling | None = None,
+    *,
+    seed: Seed = None,
 ) -> Network:
-    """As `build`, with weights by `seed`; torch's own generator is left as it was.
+    """A network of a kind with weights by `seed`; torch's own generator is left as it was.
 
     Examples
     --------
@@ -46,7 +67,7 @@ def new_network(
     root = secrets.randbits(62) if seed is None else root_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(root % 2**63)
-        return build(kind, scaling, **config)
+        return build(kind, config or {}, scaling)
 
 
 def network_of(
@@ -61,7 +82,7 @@ def network_of(
     """
     try:
         with torch.device("meta"):  # shapes alone, until they are known to be right
-            network = build(kind, **config)
+            network = build(kind, config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source} is damaged: {error}") from None
     wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}

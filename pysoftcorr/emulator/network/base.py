@@ -1,4 +1,4 @@
-"""What the emulator's networks have in common."""
+"""The interface of the emulator's networks, and the masks of Monte-Carlo dropout."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from pysoftcorr.emulator.network.scaling import Scaling
 
-__all__ = ["Masks", "Network", "bernoulli", "probability", "whole"]
+__all__ = ["Masks", "Network", "bernoulli"]
 
 Masks = list[torch.Tensor]
 
@@ -43,7 +43,7 @@ class Network(nn.Module, ABC):
         ----------
         params : Tensor, shape (n, 7)
         masks : list of Tensor, optional
-            Of `draw_masks`: passes of Monte-Carlo dropout. Without, dropout is off (in eval
+            From `draw_masks`: passes of Monte-Carlo dropout. Without, dropout is off (in eval
             mode), and there is a pass for each member of an ensemble.
 
         Returns
@@ -81,21 +81,3 @@ def bernoulli(
     """A dropout mask, drawn on the generator's device and moved to that of `like`."""
     u = torch.rand(shape, generator=generator, device=generator.device)
     return ((u >= drop).to(like.dtype) / (1.0 - drop)).to(like.device)
-
-
-def whole(name: str, value: Any, least: int, most: int) -> int:
-    """A whole number within limits, for the keywords of networks."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} = {value!r}: must be a whole number")
-    if not least <= value <= most:
-        raise ValueError(f"{name} = {value}: must be from {least} to {most}")
-    return value
-
-
-def probability(name: str, value: Any) -> float:
-    """A part in [0, 1) of units to drop."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} = {value!r}: must be a number")
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} = {value:g}: must be in [0, 1)")
-    return float(value)

@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pysoftcorr.emulator.network.base import Masks, Network, bernoulli, probability, whole
+from pysoftcorr.core import options
+from pysoftcorr.emulator.network.base import Masks, Network, bernoulli
 from pysoftcorr.emulator.network.scaling import STATISTICS, PublishedScaling, Scaling
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = ["PublishedNetwork"]
 
@@ -113,8 +114,8 @@ class PublishedNetwork(Network):
         self, scaling: Scaling | None = None, *, bins: int = 20, dropout: float = 0.2
     ) -> None:
         super().__init__()
-        self.bins = whole("bins", bins, 1, 1000)
-        drop = probability("dropout", dropout)
+        self.bins = options.integer("bins", bins, least=1, most=1000)
+        drop = options.number("dropout", dropout, least=0, below=1)
         self.config = {"bins": bins, "dropout": drop}
         self.scaling = PublishedScaling.blank(bins) if scaling is None else scaling
         self.encoder = nn.ModuleList(

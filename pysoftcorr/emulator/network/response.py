@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pysoftcorr.emulator.network.base import Masks, Network, bernoulli, probability, whole
+from pysoftcorr.core import options
+from pysoftcorr.emulator.network.base import Masks, Network, bernoulli
 from pysoftcorr.emulator.network.scaling import RESPONSES, STATISTICS, ResponseScaling, Scaling
 from pysoftcorr.mocks.alignment import order_parameter as exact
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = ["ResponseNetwork", "order_parameter"]
 
@@ -51,7 +52,7 @@ def order_parameter(mu: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     mu : Tensor
-        In [-1, 1]; beyond, the last piece goes on.
+        In [-1, 1]; beyond, the last piece is continued.
 
     Returns
     -------
@@ -141,11 +142,12 @@ class ResponseNetwork(Network):
     scaling : ResponseScaling, optional
     bins : int
     members : int
-        Of the ensemble.
+        Networks of the ensemble.
     width, depth : int
         Hidden units and hidden layers of the trunk, which gives the means.
     variance_width, variance_depth : int
-        The same of the two networks of variances: of log xi, and of omega and eta.
+        Hidden units and layers of the two networks of variances, that of log xi and that of
+        omega and eta.
     dropout : float
 
     Notes
@@ -168,13 +170,13 @@ class ResponseNetwork(Network):
         dropout: float = 0.005,
     ) -> None:
         super().__init__()
-        self.bins = whole("bins", bins, 1, 1000)
-        whole("members", members, 1, 64)
-        drop = probability("dropout", dropout)
+        self.bins = options.integer("bins", bins, least=1, most=1000)
+        options.integer("members", members, least=1, most=64)
+        drop = options.number("dropout", dropout, least=0, below=1)
         for name, value in (("width", width), ("variance_width", variance_width)):
-            whole(name, value, 1, 4096)
+            options.integer(name, value, least=1, most=4096)
         for name, value in (("depth", depth), ("variance_depth", variance_depth)):
-            whole(name, value, 1, 32)
+            options.integer(name, value, least=1, most=32)
         self.config = {
             "bins": bins, "members": members, "width": width, "depth": depth,
             "variance_width": variance_width, "variance_depth": variance_depth, "dropout": drop,

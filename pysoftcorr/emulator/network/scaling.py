@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.emulator.data import bin_centers
+from pysoftcorr.mocks.hod import PARAMETERS
 
-__all__ = ["PublishedScaling", "ResponseScaling", "Scaling"]
+__all__ = ["PublishedScaling", "ResponseScaling", "Scaling", "likely_scaling"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,7 +58,7 @@ class PublishedScaling(Scaling):
 
     @classmethod
     def blank(cls, bins: int) -> PublishedScaling:
-        """To be filled from a file."""
+        """A scaling that changes nothing, to be filled from a file."""
         return cls(
             {
                 "input_mean": np.zeros(len(PARAMETERS)),
@@ -69,7 +70,7 @@ class PublishedScaling(Scaling):
 
     @classmethod
     def fit(cls, parameters: npt.ArrayLike, targets: npt.ArrayLike) -> PublishedScaling:
-        """From the training split.
+        """Scaling fitted to the training split.
 
         Parameters
         ----------
@@ -82,7 +83,7 @@ class PublishedScaling(Scaling):
         ValueError
             If shapes do not fit or a value is not finite.
         """
-        points, y = _checked(parameters, targets=targets)
+        points, y = _checked(parameters, {"targets": targets})
         if y.ndim not in (3, 4) or y.shape[-2] != STATISTICS:
             raise ValueError(f"targets of shape {y.shape}: must be (n, 3, nbins) or (n, R, 3, b)")
         axes = tuple(k for k in range(y.ndim) if k != y.ndim - 2)
@@ -116,7 +117,7 @@ class ResponseScaling(Scaling):
 
     @classmethod
     def blank(cls, bins: int) -> ResponseScaling:
-        """To be filled from a file."""
+        """A scaling that changes nothing, to be filled from a file."""
         return cls(
             {
                 "input_mean": np.zeros(len(PARAMETERS)),
@@ -135,7 +136,7 @@ class ResponseScaling(Scaling):
         responses: npt.ArrayLike,
         variances: npt.ArrayLike,
     ) -> ResponseScaling:
-        """From the training split.
+        """Scaling fitted to the training split.
 
         Parameters
         ----------
@@ -143,7 +144,7 @@ class ResponseScaling(Scaling):
         log_xi : array_like, shape (n, nbins)
         responses : array_like, shape (n, 5, nbins)
         variances : array_like, shape (n, 3, nbins)
-            Among realizations, of log xi and of the drawn omega and eta.
+            Variances among realizations of log xi and of the drawn omega and eta.
 
         Raises
         ------
@@ -151,7 +152,7 @@ class ResponseScaling(Scaling):
             If shapes do not fit or a value is not finite; or a variance is 0 throughout.
         """
         points, y, a, v = _checked(
-            parameters, log_xi=log_xi, responses=responses, variances=variances
+            parameters, {"log_xi": log_xi, "responses": responses, "variances": variances}
         )
         b = y.shape[-1]
         for name, array, shape in (
@@ -176,7 +177,9 @@ class ResponseScaling(Scaling):
         )
 
 
-def _checked(parameters: npt.ArrayLike, **others: npt.ArrayLike) -> tuple[FloatArray, ...]:
+def _checked(
+    parameters: npt.ArrayLike, others: Mapping[str, npt.ArrayLike]
+) -> tuple[FloatArray, ...]:
     arrays = {"parameters": np.asarray(parameters, dtype=np.float64)}
     arrays |= {name: np.asarray(value, dtype=np.float64) for name, value in others.items()}
     points = arrays["parameters"]
@@ -212,3 +215,29 @@ def _whitening(points: FloatArray) -> FloatArray:
     matrix = np.eye(len(PARAMETERS))
     matrix[2:, 2:] = inverse / spread
     return matrix
+
+
+def likely_scaling(kind: str, edges: FloatArray, points: FloatArray) -> Scaling | None:
+    """Scaling of an untrained network: outputs of roughly the size that correlations have.
+
+    None for an unknown kind.
+    """
+    r = bin_centers(edges)
+    log_xi = -1.8 * np.log(r / 5.0)
+    if kind == "published":
+        rows = np.stack([log_xi, 0.02 / np.sqrt(r), 0.01 / r])
+        factor = np.linspace(0.5, 1.5, len(points))[:, None, None]
+        return PublishedScaling.fit(points, factor * rows)
+    if kind == "response":
+        made = ResponseScaling.blank(len(r))
+        fitted = ResponseScaling.fit(
+            points, np.tile(log_xi, (len(points), 1)), np.zeros((len(points), RESPONSES, len(r))),
+            np.full((len(points), 3, len(r)), 1e-4),
+        )  # fmt: skip
+        made.input_mean, made.input_matrix = fitted.input_mean, fitted.input_matrix
+        size = 0.1 / np.sqrt(1.0 + r)
+        made.target_mean[:] = torch.as_tensor(np.stack([log_xi, *[0.5 * size] * RESPONSES]))
+        made.target_std[:] = torch.as_tensor(np.stack([0 * r + 0.4, *[0.3 * size] * RESPONSES]))
+        made.log_variance[:] = torch.as_tensor(np.log(np.stack([0.01 + 0 * r, *[1e-5 / r] * 2])))
+        return made
+    return None

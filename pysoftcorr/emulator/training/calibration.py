@@ -6,18 +6,13 @@ each statistic and bin, multiplies its standard deviations afterward.
 
 from __future__ import annotations
 
+import torch
+
+from pysoftcorr.core.options import choice
 from pysoftcorr.emulator.evaluation import log_sd_bias
-from pysoftcorr.emulator.training.targets import Targets
-
-try:
-    import torch
-
-    from pysoftcorr.emulator.network.base import Network
-    from pysoftcorr.emulator.network.scaling import ResponseScaling
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise ImportError(
-        "training an emulator needs torch; install it with: pip install 'pysoftcorr[torch]'"
-    ) from error
+from pysoftcorr.emulator.network.base import Network
+from pysoftcorr.emulator.network.scaling import ResponseScaling
+from pysoftcorr.emulator.training.tasks import Targets
 
 __all__ = ["BY", "PER", "apply_factors", "sigma_factors"]
 
@@ -32,7 +27,7 @@ _ONE_SIGMA = 0.6826894921370859
 def sigma_factors(
     network: Network, validation: Targets, *, by: str = "coverage", per: str = "bin"
 ) -> Tensor:
-    """What the predicted standard deviations must be multiplied by, shape (3, b).
+    """Factors that bring the predicted standard deviations into line, shape (3, b).
 
     Parameters
     ----------
@@ -49,10 +44,8 @@ def sigma_factors(
     ValueError
         If `by` or `per` is none of these.
     """
-    if by not in BY:
-        raise ValueError(f"calibrate = {by!r}: must be one of {', '.join(BY)}")
-    if per not in PER:
-        raise ValueError(f"calibrate_per = {per!r}: must be one of {', '.join(PER)}")
+    choice("calibrate", by, BY)
+    choice("calibrate_per", per, PER)
     drawn = validation.drawn.double()
     if by == "none":
         return torch.ones(drawn.shape[2:], dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: HDF5 files, never a pickle, from which it goes on bit for bit.
+"""Checkpoints of a training run: HDF5 files, never a pickle, from which it resumes bit for bit.
 
 A state is a nested dict of tensors, numbers, text, lists and None. Tensors become datasets and
 the rest JSON, whose floats read back as the same bits.
@@ -14,15 +14,9 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 
 from pysoftcorr.core.files import FileFormat, whole_file
-
-try:
-    import torch
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise ImportError(
-        "training an emulator needs torch; install it with: pip install 'pysoftcorr[torch]'"
-    ) from error
 
 __all__ = ["checkpoint_path", "differences", "read_checkpoint", "write_checkpoint"]
 
@@ -32,7 +26,7 @@ FORMAT = FileFormat(
 
 
 def checkpoint_path(model: str | PathLike[str]) -> Path:
-    """Where the checkpoint of a model lies: beside it, under a name of its own.
+    """Path of the checkpoint of a model: beside it, under a name of its own.
 
     Examples
     --------
@@ -106,7 +100,7 @@ def _filled(value: Any, file: h5py.File) -> Any:
 
 
 def differences(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two sets of settings, in words."""
+    """Differences between two sets of settings, in words."""
     for key in sorted({*mine, *theirs}):
         if mine.get(key) != theirs.get(key):
             yield f"{key} is {theirs.get(key)!r} there and {mine.get(key)!r} here"

@@ -11,16 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from tqdm import tqdm
 
 from pysoftcorr.emulator.training.checkpoint import differences, read_checkpoint, write_checkpoint
-
-try:
-    import torch
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise ImportError(
-        "training an emulator needs torch; install it with: pip install 'pysoftcorr[torch]'"
-    ) from error
 
 __all__ = ["Loop", "Task", "cosine", "steps_of_ten"]
 
@@ -56,17 +50,17 @@ def cosine(progress: float, *, warm: float = 0.05, least: float = 1e-3) -> float
 
 
 class Task(Protocol):
-    """What is trained, and by what: given to `Loop`."""
+    """A network with the data and losses that `Loop` trains it on."""
 
     @property
     def network(self) -> torch.nn.Module:
-        """Whose weights are trained."""
+        """Network whose weights are trained."""
 
     def batches(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Row numbers of the batches of one epoch, shuffled by `generator`."""
 
     def loss(self, batch: Tensor, epoch: int) -> Tensor:
-        """Of one batch."""
+        """Loss of one batch."""
 
     def validate(self) -> dict[str, float]:
         """Figures on the validation set; ``score`` is what is brought down."""
@@ -77,7 +71,7 @@ class Loop:
     """Train the network of a task; ends with the weights of the best epoch in it.
 
     Every random number comes from `seed`, the global state of torch is as before afterward, and
-    a run that was cut off goes on from its checkpoint as if it had not been (bit for bit on CPUs
+    a run that was cut off resumes from its checkpoint as if it had not been (bit for bit on CPUs
     with the same number of threads).
 
     Attributes
@@ -100,7 +94,7 @@ class Loop:
     settings : dict
         A checkpoint of other settings is refused.
     resume : bool
-        Go on from a checkpoint that is there; else begin anew.
+        Resume from a checkpoint that is there; otherwise restart.
     """
 
     task: Task
@@ -181,7 +175,7 @@ class Loop:
             write_checkpoint(self.checkpoint, kept)
             raise KeyboardInterrupt(
                 f"{kept['epoch']} of {self.epochs} epochs are kept in {self.checkpoint}; "
-                "the same command goes on with them"
+                "give the same command again to resume"
             ) from None
 
     def _stop(self) -> bool:
@@ -252,7 +246,7 @@ class Loop:
         if other:
             raise ValueError(
                 f"{self.checkpoint} is of another run ({'; '.join(other)}); use its settings, "
-                "pass resume=False or delete it"
+                "restart with resume=False, or delete it"
             )
         self.task.network.load_state_dict(state["network"])
         if state["optimizer"]:

@@ -6,42 +6,35 @@ import json
 import math
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from pysoftcorr.core import options
 from pysoftcorr.core.files import HDF5, check_output
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.torch import check_device
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.data import EmulatorData, Split, read_data, split_campaign
-
-try:
-    import torch
-
-    from pysoftcorr.emulator.domain import Bounds
-    from pysoftcorr.emulator.emulator import Emulator
-    from pysoftcorr.emulator.network import KINDS, new_network
-    from pysoftcorr.emulator.network.base import Network
-    from pysoftcorr.emulator.training.calibration import BY, PER, apply_factors, sigma_factors
-    from pysoftcorr.emulator.training.checkpoint import checkpoint_path
-    from pysoftcorr.emulator.training.loop import Loop, Task, cosine, steps_of_ten
-    from pysoftcorr.emulator.training.targets import TARGETS, Targets
-    from pysoftcorr.emulator.training.tasks import (
-        PublishedTask,
-        ResponseTask,
-        published_scaling,
-        response_scaling,
-    )
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    if getattr(error, "name", None) != "torch":
-        raise
-    raise ImportError(
-        "training an emulator needs torch; install it with: pip install 'pysoftcorr[torch]'"
-    ) from error
+from pysoftcorr.emulator.domain import Bounds
+from pysoftcorr.emulator.emulator import Emulator
+from pysoftcorr.emulator.network import KINDS, network_config, new_network
+from pysoftcorr.emulator.network.base import Network
+from pysoftcorr.emulator.training.calibration import BY, PER, apply_factors, sigma_factors
+from pysoftcorr.emulator.training.checkpoint import checkpoint_path
+from pysoftcorr.emulator.training.loop import Loop, Task, cosine, steps_of_ten
+from pysoftcorr.emulator.training.tasks import (
+    TARGETS,
+    PublishedTask,
+    ResponseTask,
+    Targets,
+    published_scaling,
+    response_scaling,
+)
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import Campaign
@@ -58,18 +51,18 @@ class Recipe:
     epochs : int
         At most.
     learning_rate, weight_decay : float
-        Of AdamW; the rate is the highest of the schedule.
+        Options of AdamW; the rate is the highest of the schedule.
     batch : int
         Rows, or parameter points where `sufficient`.
     clip : float or None
-        Largest norm of the gradient.
+        Largest norm of the gradient; None: any.
     patience : int or None
         Stop after so many epochs without a better score on the validation set.
     targets : {"expected", "drawn"}
-        What the means of omega and eta learn from: the exact expectation over all draws of the
+        Targets of the means of omega and eta: the exact expectation over all draws of the
         axes, or the mean of what was drawn.
     sufficient : bool
-        Train on mean and spread of the realizations of a point: the same loss on average as of
+        Train on mean and spread of the realizations of a point: the loss is on average that of
         every realization, in 1/R of the steps. The response network always does.
     tolerance : float
         Response network: the fractional error that is small enough, where it is not noise that
@@ -77,7 +70,7 @@ class Recipe:
     robust : float or None
         Response network: residuals beyond so many of those errors count linearly; None: squares.
     calibrate : {"coverage", "likelihood", "scatter", "none"}
-        By what the predicted standard deviations are adjusted on the validation set.
+        How the predicted standard deviations are adjusted on the validation set.
     calibrate_per : {"bin", "statistic"}
     """
 
@@ -94,8 +87,43 @@ class Recipe:
     calibrate: str = "none"
     calibrate_per: str = "bin"
 
+    def changed(self, kind: str, given: Mapping[str, Any]) -> Recipe:
+        """This recipe with the fields of `given` that are not None, checked for a network."""
+        chosen = replace(self, **{name: v for name, v in given.items() if v is not None})
+        if chosen.clip == math.inf:
+            chosen = replace(chosen, clip=None)
+        if chosen.robust == math.inf:
+            chosen = replace(chosen, robust=None)
+        for name, least in (("epochs", 1), ("batch", 2), ("patience", 1)):
+            if getattr(chosen, name) is not None:
+                options.integer(name, getattr(chosen, name), least=least)
+        for name in ("learning_rate", "clip", "tolerance", "robust"):
+            if getattr(chosen, name) is not None:
+                options.positive(name, getattr(chosen, name))
+        options.number("weight_decay", chosen.weight_decay, least=0)
+        options.flag("sufficient", chosen.sufficient)
+        for name, among in (("targets", TARGETS), ("calibrate", BY), ("calibrate_per", PER)):
+            options.choice(name, getattr(chosen, name), among)
+        if kind == "response":
+            if not chosen.sufficient:
+                raise ValueError(
+                    "sufficient = False: the response network trains on mean and spread"
+                )
+            return chosen
+        if chosen.targets == "expected" and not chosen.sufficient:
+            raise ValueError(
+                "targets = 'expected' needs sufficient=True: an exact mean is of a parameter "
+                "point, not of one realization"
+            )
+        if chosen.calibrate != "none":
+            raise ValueError(
+                f"calibrate = {chosen.calibrate!r}: the published network is not calibrated; "
+                "use 'none'"
+            )
+        return chosen
 
-#: The default of each kind of network; that of "published" is the paper's [P25].
+
+#: Default recipe of each kind of network; that of "published" is the paper's [P25].
 RECIPES: dict[str, Recipe] = {
     "published": Recipe(
         epochs=500, learning_rate=0.01, weight_decay=1e-4, batch=128, clip=10.0, patience=100,
@@ -116,11 +144,27 @@ def train(
     seed: Seed = 0,
     split_seed: Seed = 0,
     device: str | torch.device | None = None,
-    network: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    weight_decay: float | None = None,
+    batch: int | None = None,
+    clip: float | None = None,
+    patience: int | None = None,
+    targets: str | None = None,
+    sufficient: bool | None = None,
+    tolerance: float | None = None,
+    robust: float | None = None,
+    calibrate: str | None = None,
+    calibrate_per: str | None = None,
+    members: int | None = None,
+    width: int | None = None,
+    depth: int | None = None,
+    variance_width: int | None = None,
+    variance_depth: int | None = None,
+    dropout: float | None = None,
     resume: bool = True,
     checkpoint_every: float = 60.0,
     overwrite: bool = False,
-    **recipe: Any,
 ) -> Emulator:
     """Train an emulator on a campaign.
 
@@ -133,36 +177,42 @@ def train(
     kind : {"response", "published"}
     out : path-like, optional
         Write the model there (.h5). A checkpoint is kept beside it until it is written, and the
-        same call goes on from it.
+        same call resumes from it.
     seed : int or numpy.random.Generator, optional
-        Of the first weights, the shuffles and dropout.
+        Seed of the first weights, the shuffles and dropout.
     split_seed : int or numpy.random.Generator, optional
     device : str or torch.device, optional
         "cuda" where there is one, else "cpu".
-    network : mapping, optional
-        Keywords of the network: ``members``, ``width``, ``dropout``, ...
+    epochs, batch, patience : int, optional
+    learning_rate, weight_decay, clip, tolerance, robust : float, optional
+    targets, calibrate, calibrate_per : str, optional
+    sufficient : bool, optional
+        Fields of `Recipe`, in the place of those of ``RECIPES[kind]``. An infinite `clip`
+        leaves gradients as they are, an infinite `robust` takes squares.
+    members, width, depth, variance_width, variance_depth : int, optional
+        Shape of a response network, as `ResponseNetwork` takes them.
+    dropout : float, optional
+        Part of the units dropped in a pass.
     resume : bool
-        Go on from a checkpoint, if it is there; else begin anew.
+        Resume from a checkpoint, if it is there; otherwise restart.
     checkpoint_every : float
         Seconds between checkpoints.
     overwrite : bool
         Replace `out` if it is there.
-    **recipe
-        Fields of `Recipe`, in the place of the defaults of `RECIPES`.
 
     Returns
     -------
     Emulator
         On the CPU; ``description["training"]`` holds the recipe, the seeds, the learning curves,
-        the epoch it is of and the calibration.
+        the best epoch and the calibration.
 
     Raises
     ------
     ValueError
-        If the data are not enough or lack what the recipe needs, a keyword is out of range, or
+        If the data are not enough or lack what the recipe needs, an option is out of range, or
         the checkpoint is of another run.
     TypeError
-        If a keyword is unknown or of a wrong kind.
+        If an option is of the wrong kind.
     FileNotFoundError, FileExistsError, OSError
         If a file is not there, or `out` cannot be written.
 
@@ -175,9 +225,20 @@ def train(
     On CPUs the same seed gives the same bits with the same number of threads and version of
     torch, whether the run was cut off and resumed or not. GPUs add in no fixed order.
     """
-    if kind not in KINDS:
-        raise ValueError(f"kind = {kind!r}: must be one of {', '.join(KINDS)}")
-    chosen = _recipe(kind, recipe)
+    options.choice("kind", kind, KINDS)
+    chosen = RECIPES[kind].changed(
+        kind,
+        {
+            "epochs": epochs, "learning_rate": learning_rate, "weight_decay": weight_decay,
+            "batch": batch, "clip": clip, "patience": patience, "targets": targets,
+            "sufficient": sufficient, "tolerance": tolerance, "robust": robust,
+            "calibrate": calibrate, "calibrate_per": calibrate_per,
+        },
+    )  # fmt: skip
+    shape = network_config(
+        members=members, width=width, depth=depth, variance_width=variance_width,
+        variance_depth=variance_depth, dropout=dropout,
+    )  # fmt: skip
     target = None if out is None else check_output(out, suffixes=HDF5, overwrite=overwrite)
     split, source = _split(data, split_seed)
     root = root_seed(seed)
@@ -185,14 +246,15 @@ def train(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     where = check_device(device)
     settings = {
-        "kind": kind, "seed": root, "recipe": asdict(chosen), "network": dict(network or {}),
+        "kind": kind, "seed": root, "recipe": asdict(chosen), "network": shape,
         "rows": [len(part) for part in split],
         "parameters": float(np.abs(split.train.parameters).sum()),
     }  # fmt: skip
     parts = [Targets.of(part, chosen.targets) for part in (split.train, split.validation)]
     if kind == "response" and parts[0].response is None:
         raise ValueError("data has no response functions, which kind='response' learns")
-    made = _network(kind, parts[0], split.train.nbins, root, network or {}).to(where)
+    scaling = published_scaling(parts[0]) if kind == "published" else response_scaling(parts[0])
+    made = new_network(kind, {"bins": split.train.nbins, **shape}, scaling, seed=root).to(where)
     loop = Loop(
         task=_task(made, chosen, *(part.to(where) for part in parts)),
         optimizer=torch.optim.AdamW(
@@ -235,55 +297,12 @@ def train(
     }
     emulator = _emulator(made, split, record)
     if target is not None:
-        emulator.save(target, overwrite=overwrite)
+        emulator.write(target, overwrite=overwrite)
         checkpoint_path(target).unlink(missing_ok=True)
     return emulator
 
 
 # ---------------------------------------------------------------------- parts of it
-def _recipe(kind: str, given: Mapping[str, Any]) -> Recipe:
-    known = {item.name for item in fields(Recipe)}
-    unknown = sorted(set(given) - known)
-    if unknown:
-        raise TypeError(f"{unknown[0]} is no keyword of train; there are {', '.join(known)}")
-    chosen = replace(RECIPES[kind], **given)
-    for name in ("epochs", "batch", "patience"):
-        value = getattr(chosen, name)
-        if value is None and name == "patience":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} = {value!r}: must be a whole number")
-        if value < (2 if name == "batch" else 1):
-            raise ValueError(f"{name} = {value}: must be at least {2 if name == 'batch' else 1}")
-    for name in ("learning_rate", "weight_decay", "clip", "tolerance", "robust"):
-        value = getattr(chosen, name)
-        if value is None and name in ("clip", "robust"):
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise TypeError(f"{name} = {value!r}: must be a number")
-        if not (value > 0 or (value == 0 and name == "weight_decay")) or value == float("inf"):
-            raise ValueError(f"{name} = {value:g}: must be positive")
-    for name, choices in (("targets", TARGETS), ("calibrate", BY), ("calibrate_per", PER)):
-        if getattr(chosen, name) not in choices:
-            raise ValueError(
-                f"{name} = {getattr(chosen, name)!r}: must be one of {', '.join(choices)}"
-            )
-    if kind == "published":
-        if chosen.targets == "expected" and not chosen.sufficient:
-            raise ValueError(
-                "targets = 'expected' needs sufficient=True: an exact mean is of a parameter "
-                "point, not of one realization"
-            )
-        if chosen.calibrate != "none":
-            raise ValueError(
-                f"calibrate = {chosen.calibrate!r}: the published network is not calibrated; "
-                "use 'none'"
-            )
-    elif not chosen.sufficient:
-        raise ValueError("sufficient = False: the response network trains on mean and spread")
-    return chosen
-
-
 def _split(
     data: Campaign | EmulatorData | Split | str | PathLike[str], seed: Seed
 ) -> tuple[Split, str]:
@@ -304,15 +323,6 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
-
-
-def _network(
-    kind: str, rows: Targets, bins: int, seed: int, keywords: Mapping[str, Any]
-) -> Network:
-    if "bins" in keywords:
-        raise ValueError("network: bins are those of the data")
-    scaling = published_scaling(rows) if kind == "published" else response_scaling(rows)
-    return new_network(kind, scaling, seed=seed, bins=bins, **keywords)
 
 
 def _task(network: Any, recipe: Recipe, rows: Targets, validation: Targets) -> Task:
@@ -347,7 +357,7 @@ def _emulator(network: Network, split: Split, record: Mapping[str, Any]) -> Emul
     description = {"campaign": campaign, "training": record, "version": __version__}
     return Emulator(
         network,
-        edges=split.train.edges,
+        bins=split.train.edges,
         bounds=bounds,
         description=json.loads(json.dumps(description)),
     )

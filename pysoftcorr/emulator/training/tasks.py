@@ -1,29 +1,192 @@
-"""The two networks as tasks of the training loop: their batches, losses and validation."""
+"""The two networks as tasks of the training loop: targets, losses, batches and validation.
+
+Realizations of one parameter point differ by noise alone, so that all a normal likelihood needs
+of them is their mean and their spread: over R realizations y_r with mean m and variance v,
+
+    mean_r (y_r - m)^2 = (ybar - m)^2 + s^2,    s^2 = mean_r (y_r - ybar)^2.
+
+Losses take those two, `target` and `spread`, and are equal to the mean over realizations of the
+loss of each, at 1/R of the cost. Of one realization, `target` is its value and `spread` is 0.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
-from pysoftcorr.emulator.training.losses import gaussian_nll
-from pysoftcorr.emulator.training.targets import Targets
+import numpy as np
+import torch
 
-try:
-    import torch
+from pysoftcorr.core.options import choice
+from pysoftcorr.emulator.data import EmulatorData
+from pysoftcorr.emulator.network.published import PublishedNetwork
+from pysoftcorr.emulator.network.response import ResponseNetwork
+from pysoftcorr.emulator.network.scaling import PublishedScaling, ResponseScaling
 
-    from pysoftcorr.emulator.network.published import PublishedNetwork
-    from pysoftcorr.emulator.network.response import ResponseNetwork
-    from pysoftcorr.emulator.network.scaling import PublishedScaling, ResponseScaling
-except ImportError as error:  # pragma: no cover - depends on what is installed
-    raise ImportError(
-        "training an emulator needs torch; install it with: pip install 'pysoftcorr[torch]'"
-    ) from error
-
-__all__ = ["PublishedTask", "ResponseTask", "published_scaling", "response_scaling"]
+__all__ = [
+    "TARGETS", "PublishedTask", "ResponseTask", "Targets", "beta_nll", "gaussian_nll",
+    "published_scaling", "response_scaling",
+]  # fmt: skip
 
 Tensor = torch.Tensor
 
-#: Of 0.7 MSE + 0.3 NLL, by which the best epoch of the published network is found [P25].
+TARGETS = ("expected", "drawn")
+#: Part of the scatter of drawn values that is left at least, once that of exact means is taken off.
+_LEAST_SPREAD = 0.05
+
+
+@dataclass(frozen=True)
+class Targets:
+    """A data set in physical units, statistics in the order log xi, omega, eta.
+
+    Attributes
+    ----------
+    params : Tensor, shape (n, 7)
+    drawn : Tensor, shape (n, R, 3, b)
+        Every realization.
+    mean : Tensor, shape (n, 3, b)
+        Targets of the means: the mean over realizations, or for omega and eta the exact
+        expectation.
+    spread : Tensor, shape (n, 3, b)
+        Variance of the drawn values about `mean`, so that mean_r (y_r - m)^2 is
+        (mean - m)^2 + spread for any m, on average over the noise.
+    error : Tensor, shape (n, 3, b)
+        Variance of `mean` itself.
+    response, response_error : Tensor, shape (n, 5, b), or None
+        Mean response functions and the variance of that mean.
+    """
+
+    params: Tensor
+    drawn: Tensor
+    mean: Tensor
+    spread: Tensor
+    error: Tensor
+    response: Tensor | None
+    response_error: Tensor | None
+
+    @classmethod
+    def of(cls, data: EmulatorData, targets: str) -> Targets:
+        """Targets of a data set.
+
+        Parameters
+        ----------
+        data : EmulatorData
+        targets : {"expected", "drawn"}
+            Targets of the means of omega and eta: the exact expectation over all draws of the
+            axes, or the mean of the drawn realizations.
+
+        Raises
+        ------
+        ValueError
+            If `targets` is neither, the data have no expectations, or fewer than two
+            realizations.
+        """
+        choice("targets", targets, TARGETS)
+        number = data.realizations
+        if number < 2:
+            raise ValueError("data has one realization of each row; variances need at least 2")
+        drawn = np.stack([np.log(data.xi), data.omega, data.eta], axis=2)
+        mean, spread = drawn.mean(axis=1), drawn.var(axis=1)
+        error = drawn.var(axis=1, ddof=1) / number
+        if targets == "expected":
+            if data.expected_omega is None or data.expected_eta is None:
+                raise ValueError(
+                    "data has no exact expectations of omega and eta; pass targets='drawn'"
+                )
+            for k, name in ((1, "omega"), (2, "eta")):
+                mean[:, k] = getattr(data, f"expected_{name}")
+                scatter = getattr(data, f"expected_{name}_variance")
+                error[:, k] = 0.0 if scatter is None else scatter / number
+                whole = drawn[:, :, k].var(axis=1, ddof=1)
+                # (mean - m)^2 holds the variance of `mean` already.
+                spread[:, k] = np.maximum(whole - error[:, k], _LEAST_SPREAD * whole)
+        response = response_error = None
+        if data.response is not None and data.response_variance is not None:
+            response = _tensor(data.response)
+            response_error = _tensor(data.response_variance / number)
+        return cls(
+            params=_tensor(data.parameters),
+            drawn=_tensor(drawn),
+            mean=_tensor(mean),
+            spread=_tensor(spread),
+            error=_tensor(error),
+            response=response,
+            response_error=response_error,
+        )
+
+    def __len__(self) -> int:
+        return len(self.params)
+
+    def to(self, device: torch.device) -> Targets:
+        """These targets on a device."""
+        moved = {
+            item.name: value.to(device)
+            for item in fields(self)
+            if (value := getattr(self, item.name)) is not None
+        }
+        return replace(self, **moved)
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.as_tensor(values, dtype=torch.float32)
+
+
+# ---------------------------------------------------------------------- losses
+def gaussian_nll(
+    mean: Tensor, variance: Tensor, target: Tensor, spread: Tensor | float = 0.0
+) -> Tensor:
+    """Gaussian negative log-likelihood of every element, ((y - m)^2 + s^2)/(2 v) + ln(v)/2.
+
+    The constant ln(2 pi)/2 is left out. `target` is the mean y over realizations and `spread` the
+    variance s^2 about it, 0 for single values.
+    """
+    return 0.5 * (((target - mean).square() + spread) / variance + variance.log())
+
+
+def beta_nll(
+    mean: Tensor,
+    variance: Tensor,
+    target: Tensor,
+    spread: Tensor | float = 0.0,
+    *,
+    beta: Tensor | float = 0.5,
+) -> Tensor:
+    """Normal log-likelihood weighted by a power of the variance (Seitzer et al. 2022).
+
+    The mean of v^beta [((y - m)^2 + s^2)/(2 v) + ln(v)/2], where v^beta passes no gradient:
+    beta = 0 is the likelihood itself, beta = 1 moves the means as a squared error does.
+
+    Parameters
+    ----------
+    mean, variance : Tensor
+        Predicted; variance > 0.
+    target, spread : Tensor
+        Mean over realizations and the variance about it; spread is 0 for single values.
+    beta : float or Tensor
+
+    Returns
+    -------
+    Tensor
+        A number.
+
+    References
+    ----------
+    Seitzer et al. 2022 (arXiv:2203.09168); Pandya et al. 2025 (arXiv:2504.05235).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pysoftcorr.emulator.training.tasks import beta_nll
+    >>> beta_nll(torch.zeros(3), torch.ones(3), torch.full((3,), 2.0)).item()
+    2.0
+    """
+    loss = gaussian_nll(mean, variance, target, spread)
+    return (variance.detach() ** beta * loss).mean()
+
+
+# ---------------------------------------------------------------------- tasks
+#: Weights of MSE and NLL in the score of the published network, which chooses its epoch [P25].
 SCORE = (0.7, 0.3)
 #: beta of log xi, omega, eta once the first part of the epochs, with beta = 1, is over [P25].
 BETAS = (0.9, 0.5, 0.5)
@@ -32,12 +195,12 @@ FIRST = 0.2
 
 
 def published_scaling(train: Targets) -> PublishedScaling:
-    """Of the training set alone."""
+    """Scaling fitted to the training set alone."""
     return PublishedScaling.fit(train.params.double().numpy(), train.drawn.double().numpy())
 
 
 def response_scaling(train: Targets) -> ResponseScaling:
-    """Of the training set alone."""
+    """Scaling fitted to the training set alone."""
     assert train.response is not None
     return ResponseScaling.fit(
         train.params.double().numpy(),
@@ -56,7 +219,7 @@ def _epochs(rows: int, batch: int, generator: torch.Generator, members: int) -> 
 
 
 def _fractional(mean: Tensor, true: Targets) -> dict[str, float]:
-    """What the figures of merit will be about, on the validation set, for the curves."""
+    """Fractional errors on the validation set, for the learning curves."""
     off = (mean - true.mean).abs()
     found = {"error_xi": float(off[:, 0].mean())}  # of log xi: a fraction, for it is small
     drawn = true.drawn.mean(dim=1)
@@ -118,11 +281,8 @@ class PublishedTask:
         """beta-NLL: beta 1 at first, then that of each statistic."""
         mean, variance = self.network(self.x[batch])
         spread = self.spread[batch] if len(self.spread) > 1 else self.spread
-        nll = gaussian_nll(mean, variance, self.y[batch], spread)
-        weight = variance.detach()
-        if epoch >= self.first:
-            weight = weight**self.betas
-        return (weight * nll).mean()
+        beta = 1.0 if epoch < self.first else self.betas
+        return beta_nll(mean, variance, self.y[batch], spread, beta=beta)
 
     def validate(self) -> dict[str, float]:
         """MSE and NLL in standardized units, and fractional errors."""
@@ -219,7 +379,7 @@ class ResponseTask:
         return self._residual(z).mean(), (nll - 0.5 * typical).mean()
 
     def loss(self, batch: Tensor, epoch: int) -> Tensor:
-        """Of means and variances, which share no weights."""
+        """Sum of the losses of means and variances, which share no weights."""
         params = self.train["rows"].params[batch]
         physical = self.network.physical(self.network.responses(params))
         mean = self.network.means(params, physical)
@@ -228,7 +388,7 @@ class ResponseTask:
         return first + second
 
     def validate(self) -> dict[str, float]:
-        """The same losses of the mean of the members, and fractional errors."""
+        """Both losses of the mean of the members, and fractional errors."""
         rows = self.validation["rows"]
         physical = self.network.physical(self.network.responses(rows.params)).mean(dim=0)
         mean = self.network.means(rows.params, physical)

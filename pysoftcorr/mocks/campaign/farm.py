@@ -1,9 +1,10 @@
-"""Rows of a campaign on the workers of dask.distributed."""
+"""Rows of a campaign worked on by dask.distributed."""
 
 from __future__ import annotations
 
 import logging
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,14 @@ _CLOSE_SECONDS = 2.0
 _SENT = 5
 
 Tick = Callable[[str], None]
+
+
+def dask_setup(worker: Any) -> None:
+    """Let a starting worker ignore Ctrl-C, which a terminal sends to every process.
+
+    The process that started the workers ends them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager
@@ -55,7 +64,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 # The design's largest catalogs need what they need: killing does not help.
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
-                preload=["pysoftcorr.mocks.campaign.preload"],
+                preload=[__name__],  # for dask_setup
                 env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
             )
             stack.callback(_close, address)
@@ -147,7 +156,7 @@ class _Farm:
         if self.client.status != "running":
             raise ConnectionError(
                 "the dask scheduler went away; finished rows are kept: give the same command "
-                "again to go on"
+                "again to resume"
             )
 
     def send_again(self) -> None:
@@ -156,7 +165,7 @@ class _Farm:
         if self._sent >= _SENT:
             raise ConnectionError(
                 f"dask's workers went away {self._sent} times; finished rows are kept: give the "
-                "same command again to go on"
+                "same command again to resume"
             )
 
     def fill(self, waiting: list[int], tick: Tick) -> None:

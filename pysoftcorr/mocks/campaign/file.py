@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pysoftcorr.core.files import FileFormat
 from pysoftcorr.mocks.alignment import order_parameter
 from pysoftcorr.mocks.campaign.rows import GOOD, STATUS
-from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = ["STATISTICS", "Campaign", "read_campaign_settings", "write_campaign"]
 
@@ -47,11 +47,11 @@ class Campaign:
     Attributes
     ----------
     parameters : ndarray, shape (n, 7)
-        Columns in the order of `pysoftcorr.mocks.design.PARAMETERS`.
+        Columns in the order of `pysoftcorr.mocks.hod.PARAMETERS`.
     edges : ndarray, shape (nbins + 1,)
         Mpc/h.
     xi, omega, eta : ndarray, shape (n, R, nbins)
-        Of the drawn axes; NaN in bins without pairs.
+        Measured with the drawn axes; NaN in bins without pairs.
     response : ndarray, shape (n, R, 5, nbins)
         Coefficients A, B, C, D, E of the mean over all draws of the axes at the same positions:
         omega = a_cen A + a_sat B and eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, with the
@@ -60,8 +60,8 @@ class Campaign:
         Pairs and their mean separation in Mpc/h.
     n_central, n_satellite, seed : ndarray of int64, shape (n, R)
     status : ndarray of int8, shape (n, R)
-        Of each realization: 0 good, 1 no galaxies, 2 empty bins, 3 xi above the limit, 4 too many
-        galaxies.
+        Status of each realization: 0 good, 1 no galaxies, 2 empty bins, 3 xi above the limit,
+        4 too many galaxies.
     kept : ndarray of bool, shape (n,)
         Rows to train with: every realization is good.
     reason : ndarray of str, shape (n,)
@@ -69,7 +69,8 @@ class Campaign:
     xi_matter : ndarray, shape (nbins,)
         The nonlinear correlation function of matter at the centers of the bins.
     settings : dict
-        All that the campaign follows from: halos, points, realizations, seed, cosmology, version.
+        Everything that the campaign follows from: halos, points, realizations, seed, cosmology,
+        version.
     """
 
     parameters: FloatArray

@@ -1,9 +1,14 @@
-"""The journal of an unfinished campaign: finished rows, appended one by one.
+"""The journal of an unfinished campaign, to which finished rows are appended one by one.
 
 A header (a magic line and the settings as a line of JSON), then records of one length, each with
 its CRC-32. A record that a kill has cut short is the last one, is known by its length or its
-checksum, and is cut off when the campaign goes on: no row is lost but the one being written, and
+checksum, and is cut off when the campaign resumes: no row is lost but the one being written, and
 none is there twice.
+
+SQLite would survive kills as well, and was tried. But a database cut short by a full or failing
+disk loses every row, where a journal of records loses the last; a flipped bit in a row is read as
+another number, where a checksum finds it; and the locks it relies on do not hold on many network
+file systems of clusters.
 """
 
 from __future__ import annotations
@@ -140,7 +145,7 @@ class Journal:
             if other is not None:
                 raise ValueError(
                     f"the unfinished campaign {self.path} has other settings: {other}; give the "
-                    "same settings to go on with it, another out, or overwrite=True to begin anew"
+                    "same settings to resume it, another out, or overwrite=True to restart"
                 )
         whole = self._whole_records()
         self._end = self._start + whole * self._size

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.expected import alignment_sums
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import HODModel
+from pysoftcorr.mocks.hod import PARAMETERS, HODModel
+from pysoftcorr.mocks.satellites import NotPopulated, TooManyGalaxies
 
 __all__ = ["STATUS", "Plan", "measure_row", "record_dtype", "row_seeds", "work"]
 
@@ -27,7 +27,7 @@ _REASON_BYTES = 240
 
 @dataclass(frozen=True)
 class Plan:
-    """What every row is made by: seed, realizations, bins, and when a row is dropped.
+    """Settings that every row shares: seed, realizations, bins, and when a row is dropped.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Plan:
     xi_most : ndarray, shape (nbins,)
         A realization with xi above it is dropped.
     modulate : bool
-        As of `HODModel`.
+        As in `HODModel`.
     """
 
     seed: int
@@ -89,7 +89,7 @@ def measure_row(halos: HaloCatalog, plan: Plan, row: int, point: FloatArray) -> 
     plan : Plan
     row : int
     point : ndarray, shape (7,)
-        In the order of `pysoftcorr.mocks.design.PARAMETERS`.
+        In the order of `pysoftcorr.mocks.hod.PARAMETERS`.
 
     Returns
     -------
@@ -121,13 +121,12 @@ def _realization(
 ) -> tuple[int, str]:
     try:
         galaxies = model.populate(halos, seed=int(record["seed"][k]))
-    except ValueError as error:
-        # Halos and parameters are checked by now: what is left is the number of galaxies.
-        text = str(error).split(":")[0]
-        return (TOO_MANY if "more than" in text else NO_GALAXIES), text
+    except NotPopulated as error:
+        many = isinstance(error, TooManyGalaxies)
+        return (TOO_MANY if many else NO_GALAXIES), error.reason
     record["n_central"][k] = galaxies.central.sum()
     record["n_satellite"][k] = len(galaxies) - record["n_central"][k]
-    sums = alignment_sums(galaxies, edges=plan.edges, drawn=True)
+    sums = alignment_sums(galaxies, bins=plan.edges, drawn=True)
     found = sums.at(model.mu_cen, model.mu_sat)
     record["npairs"][k], record["r"][k] = found.npairs, found.r
     record["measured"][k] = found.xi, *sums.drawn()

@@ -5,36 +5,27 @@ from __future__ import annotations
 import errno
 import hashlib
 import shutil
-import sys
-import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 from pysoftcorr.core.files import HDF5, check_output
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import at_least_one, flag, integer
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
-from pysoftcorr.mocks.box import check_edges
+from pysoftcorr.mocks.box import Bins, radial_edges
 from pysoftcorr.mocks.campaign.farm import connected, finished_rows
 from pysoftcorr.mocks.campaign.file import Campaign, read_campaign_settings, write_campaign
 from pysoftcorr.mocks.campaign.journal import Journal, difference, journal_path, read_settings
 from pysoftcorr.mocks.campaign.rows import Plan, record_dtype
 from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation
-from pysoftcorr.mocks.design import (
-    LOG_MMIN_RANGE,
-    PARAMETERS,
-    log_mmin_range,
-    training_design,
-)
+from pysoftcorr.mocks.design import LOG_MMIN_RANGE, log_mmin_range, training_design
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import HODModel
+from pysoftcorr.mocks.hod import PARAMETERS, HODModel
 
 __all__ = ["XI_LIMIT", "Campaign", "run_campaign"]
 
@@ -54,7 +45,7 @@ def run_campaign(
     seed: Seed = None,
     sampling: str = "sobol",
     logMmin: tuple[float, float] = LOG_MMIN_RANGE,
-    edges: npt.ArrayLike | None = None,
+    bins: Bins | None = None,
     cosmology: Any = None,
     modulate: bool = False,
     scheduler: str | None = None,
@@ -64,8 +55,8 @@ def run_campaign(
     """Populate and correlate halos at every point of a design, with dask.distributed.
 
     Finished rows go one by one into a journal beside `out` (``OUT.part``). Whatever ends the
-    campaign, a kill among it, the same call goes on where it was, and the file is in the end the
-    same, bit for bit. `out` is written once every row is there, and the journal removed.
+    campaign, a kill included, the same call resumes it, and the file is the same in the end, bit
+    for bit. `out` is written once every row is there, and the journal removed.
 
     Parameters
     ----------
@@ -78,18 +69,18 @@ def run_campaign(
     out : path
         .h5 or .hdf5.
     seed : int or numpy.random.Generator, optional
-        A row follows from the seed and its number alone, whichever worker makes it. None goes on
-        with that of an unfinished campaign.
+        A row follows from the seed and its number alone, whichever worker makes it. None takes
+        that of an unfinished campaign, or else a new one.
     sampling : str
         "sobol" or "random".
     logMmin : (float, float)
-        Range of the design, as of `training_design`.
-    edges : array_like, optional
-        As of `box_correlations`: by default 20 bins from 0.1 to 16 Mpc/h.
+        Range of the design, as in `training_design`.
+    bins : Binning, str or array_like, optional
+        Bins in Mpc/h as of `box_correlations`; by default "log:0.1:16:20".
     cosmology : optional
         For the correlation of matter, where the halos do not say theirs.
     modulate : bool
-        As of `HODModel`.
+        As in `HODModel`.
     scheduler : str, optional
         Address of a running dask scheduler, whose workers have pysoftcorr; by default processes
         on this machine, started for the campaign. A script that starts them must be guarded by
@@ -150,7 +141,7 @@ def run_campaign(
     root = root_seed(seed)
     design, described = _design(points, root, sampling, logMmin)
     plan, settings, xi_matter = _plan(
-        halos, root, realizations, edges, cosmology, modulate, described
+        halos, root, realizations, bins, cosmology, modulate, described
     )
     if there is not None:
         other = difference(settings, there)
@@ -173,15 +164,23 @@ def run_campaign(
             try:
                 with (
                     connected(scheduler, workers) as client,
-                    _Progress.shown(len(design), len(journal.done)) as progress,
+                    tqdm(
+                        total=len(design),
+                        initial=len(journal.done),
+                        desc="campaign",
+                        unit="row",
+                        smoothing=0.02,
+                        disable=None,  # on a terminal alone
+                    ) as bar,
                 ):
-                    for record in finished_rows(client, halos, plan, design, rows, progress.tick):
+                    tick = bar.set_postfix_str
+                    for record in finished_rows(client, halos, plan, design, rows, tick):
                         journal.append(record)
-                        progress.advance()
+                        bar.update()
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(
                     f"{len(journal.done)} of {len(design)} rows are kept in {unfinished}: give "
-                    "the same command again to go on"
+                    "the same command again to resume"
                 ) from None
         write_campaign(
             target,
@@ -224,19 +223,16 @@ def _plan(
     halos: HaloCatalog,
     seed: int,
     realizations: Any,
-    edges: Any,
+    bins: Any,
     cosmology: Any,
     modulate: bool,
     described: dict[str, Any],
 ) -> tuple[Plan, dict[str, Any], FloatArray]:
-    number = at_least_one("realizations", realizations)
-    if number > _MOST_REALIZATIONS:
-        raise ValueError(f"realizations = {number}: must be at most {_MOST_REALIZATIONS:,}")
-    if not isinstance(modulate, (bool, np.bool_)):
-        raise TypeError(f"modulate = {modulate!r}: must be True or False")
-    bins = check_edges(edges, halos.boxsize, periodic=True)
-    if bins[0] <= 0:
-        raise ValueError("edges must begin above 0: the bins are compared with matter")
+    number = integer("realizations", realizations, least=1, most=_MOST_REALIZATIONS)
+    modulate = flag("modulate", modulate)
+    edges = radial_edges(bins, halos.boxsize)
+    if edges[0] <= 0:
+        raise ValueError("bins must begin above 0: the bins are compared with matter")
     world = cosmology if cosmology is not None else halos.cosmology
     if world is None:
         raise ValueError(
@@ -245,9 +241,9 @@ def _plan(
         )
     world = Cosmology(world)
     redshift = float(halos.meta.get("redshift") or 0.0)
-    xi_matter = matter_correlation(np.sqrt(bins[1:] * bins[:-1]), world, redshift)
+    xi_matter = matter_correlation(np.sqrt(edges[1:] * edges[:-1]), world, redshift)
     most = np.where(xi_matter > 0, XI_LIMIT * xi_matter, np.inf)
-    plan = Plan(seed, number, bins, most, bool(modulate))
+    plan = Plan(seed, number, edges, most, modulate)
     columns = (halos.position, halos.mass, halos.radius, halos.concentration, halos.axis)
     settings = {
         "halos": {
@@ -259,8 +255,8 @@ def _plan(
         **described,
         "realizations": number,
         "seed": seed,
-        "edges": bins.tolist(),
-        "modulate": bool(modulate),
+        "edges": edges.tolist(),
+        "modulate": modulate,
         "cosmology": world.to_dict(),
         "redshift": redshift,
         "xi_limit": XI_LIMIT,
@@ -277,7 +273,7 @@ def _hash(*arrays: npt.NDArray[Any]) -> str:
 
 
 def _discard_other(unfinished: Path, settings: dict[str, Any]) -> None:
-    """Remove a journal of other settings; one of these is gone on with."""
+    """Remove a journal of other settings; one of these settings is resumed."""
     there = read_settings(unfinished)
     if there is not None and difference(settings, there) is not None:
         unfinished.unlink()
@@ -294,61 +290,3 @@ def _refuse_without_room(unfinished: Path, size: int) -> None:
             "are free",
             str(unfinished.parent),
         )
-
-
-class _Progress:
-    """Rows done, and when the rest will be: by the rate over the last minutes."""
-
-    WINDOW = 180.0
-    LEAST = 10.0
-
-    def __init__(self, bar: Any, total: int, done: int) -> None:
-        self.bar, self.total, self.done = bar, total, done
-        self._times = deque([(time.monotonic(), done)])
-        self._drawn = 0.0
-
-    @classmethod
-    @contextmanager
-    def shown(cls, total: int, done: int) -> Iterator[_Progress]:
-        """On a terminal only."""
-        if sys.stderr is None or not sys.stderr.isatty():
-            yield cls(None, total, done)
-            return
-        from tqdm import tqdm
-
-        form = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rows [{elapsed}{postfix}]"
-        with tqdm(desc="campaign", total=total, initial=done, bar_format=form) as bar:
-            yield cls(bar, total, done)
-
-    def advance(self) -> None:
-        """One more row."""
-        self.done += 1
-        self._times.append((time.monotonic(), self.done))
-
-    def tick(self, waiting: str) -> None:
-        """Show where things are, at most twice a second."""
-        now = time.monotonic()
-        if self.bar is None or now - self._drawn < 0.5:
-            return
-        self._drawn = now
-        self.bar.n = self.done
-        self.bar.set_postfix_str(waiting or self.estimate(now), refresh=False)
-        self.bar.refresh()
-
-    def estimate(self, now: float) -> str:
-        """Time left in words; nothing is said before there is something to go by."""
-        while len(self._times) > 2 and now - self._times[1][0] > self.WINDOW:
-            self._times.popleft()
-        start, before = self._times[0]
-        made = self.done - before
-        if made < 3 or now - start < self.LEAST:
-            return "time left: not known yet"
-        rate = made / (now - start)
-        return f"{3600 * rate:.3g} rows/h, about {_duration((self.total - self.done) / rate)} left"
-
-
-def _duration(seconds: float) -> str:
-    for size, name in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {name}"
-    return f"{seconds:.0f} s"
