@@ -34,6 +34,8 @@ _PUBLIC = {
     "xi_pm": "sky.correlation",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+_PACKAGES = ("diffhod", "emulator", "inference", "mocks", "plots")
 
-__getattr__, __dir__ = lazy(__name__, _PUBLIC)
+__all__ = ["__version__", *_PACKAGES, *_PUBLIC]
+
+__getattr__, __dir__ = lazy(__name__, _PUBLIC, packages=_PACKAGES)

@@ -1,53 +1,44 @@
-"""The command line itself: its commands, their options made of the table of settings."""
+"""The command line itself: each command is made when it is called."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from json import dumps
 from typing import Annotated, Any
 
 import typer
 
-from pysoftcorr.cli import campaign, commands, diffhod, emulator, inference, mocks, training
 from pysoftcorr.cli.messages import forget_stdout, one_line_errors, one_line_warnings, say
-from pysoftcorr.cli.settings import COMMANDS, Setting
+from pysoftcorr.cli.options import Command, Option, resolve, summary
+from pysoftcorr.cli.output import only_json
 from pysoftcorr.core.version import __version__
 
-app = typer.Typer(
-    name="softcorr",
-    help="Correlation functions with both error bars, of soft clusters and of all pairs.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-julia = typer.Typer(help="The Julia runtime behind it.", rich_markup_mode=None)
-app.add_typer(julia, name="julia")
-halos = typer.Typer(help="Halos of a mock universe.", rich_markup_mode=None)
-app.add_typer(halos, name="halos")
+#: Module of each command; those of the modules are in their ``COMMANDS``.
+_WHERE = {
+    "rho": "sky", "xi": "sky", "wtheta": "sky", "cluster": "sky", "gradient": "gradient",
+    "halos": "mocks", "mock": "mocks", "boxcorr": "mocks", "campaign": "mocks",
+    "predict": "emulator", "train": "emulator", "evaluate": "emulator",
+    "posterior": "inference", "minimize": "inference", "diffhod": "diffhod",
+    "demo": "sky", "julia": "julia",
+}  # fmt: skip
+_GROUPS = {"halos": "Halos of a mock universe.", "julia": "The Julia runtime behind it."}
+_PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-
-
-@app.callback(invoke_without_command=True)
-def top(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
-    """Correlation functions with both error bars, of soft clusters and of all pairs."""
-    if version:
-        typer.echo(f"softcorr {__version__}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit
+Config = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Settings from a YAML file; options win over it."),
+]
 
 
 def run(arguments: list[str]) -> int:
     """Run a command line; gives the exit status."""
     try:
-        status = typer.main.get_command(app)(arguments, prog_name="softcorr", standalone_mode=False)
+        app = typer.main.get_command(_app(arguments))
+        status = app(arguments, prog_name="softcorr", standalone_mode=False)
         sys.stdout.flush()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1
@@ -72,148 +63,94 @@ def run(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _option(setting: Setting) -> inspect.Parameter:
-    """A setting as a parameter that typer makes an option of; None where it is not given."""
-    # Numbers come as text: every version of typer refuses a wrong one in words of its own.
-    kind: Any = {dict: list[str], bool: bool}.get(setting.kind, str)
-    metavar = setting.metavar or {int: "N", float: "X", str: "TEXT"}.get(setting.kind)
-    help_ = setting.help
-    if setting.choices:
-        metavar = "|".join(setting.choices)
-    default = setting.default
-    if default not in (None, {}, False):  # 0 is equal to False
-        help_ += f" [default: {'yes' if default is True else default}]"
-    names = [setting.option]
-    if setting.kind is bool:
-        names = [f"{setting.option}/--no-{setting.option[2:]}"]
-    option = typer.Option(*names, help=help_, metavar=metavar, show_default=False)
-    return inspect.Parameter(
-        setting.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[kind | None, option],
-        default=None,
-    )
+def _app(arguments: list[str]) -> typer.Typer:
+    """The application, whole but for the commands that are not called: these are names."""
+    called = next((text for text in arguments if not text.startswith("-")), None)
+    app = typer.Typer(name="softcorr", add_completion=False, callback=_top, **_PLAIN,
+                      invoke_without_command=True)  # fmt: skip
+    for name, module in _WHERE.items():
+        if name != called:
+            words = summary(f"pysoftcorr.cli.{module}", name) if called is None else ""
+            app.command(name, help=_GROUPS.get(name, words))(_not_called)
+            continue
+        found = importlib.import_module(f"pysoftcorr.cli.{module}").COMMANDS[name]
+        if isinstance(found, Command):
+            _add(app, name, found)
+            continue
+        group = typer.Typer(help=_GROUPS[name], **_PLAIN)
+        for part, command in found.items():
+            _add(group, part, command)
+        app.add_typer(group, name=name)
+    return app
 
 
-def _command(
-    name: str,
-    function: Callable[..., None],
-    *catalogs: tuple[str, ...],
-    group: typer.Typer = app,
+def _not_called() -> None:
+    """Stand for a command that this command line does not call."""
+
+
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
-    """Make a command of a function of its catalogs, its settings and the common options.
+    """Correlation functions with both error bars, of soft clusters and of all pairs."""
+    if version:
+        typer.echo(f"softcorr {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
 
-    A catalog is its name, its help and, where it need not be given, what it is by default.
-    """
-    common = {
-        "config": Annotated[
-            str | None,
-            typer.Option(metavar="FILE", help="Settings from a YAML file; options win over it."),
-        ],
-        "json": Json,
-        "debug": Debug,
-    }
 
-    def command(**values: Any) -> None:
-        paths = [values.pop(label) for label, *_ in catalogs]
-        rest = {key: values.pop(key) for key in common}
-        with one_line_errors(debug=rest["debug"]), one_line_warnings():
-            function(paths, values, config=rest["config"], as_json=rest["json"])
+def _add(app: typer.Typer, name: str, command: Command) -> None:
+    """Make a command of typer's, with the options that every command has."""
+
+    def called(*, debug: bool, config: str | None = None, json: bool = False, **given: Any) -> None:
+        names = [option.name for option in command.options]
+        with one_line_errors(names, debug=debug), one_line_warnings(names):
+            places = [given.pop(argument.name) for argument in command.arguments]
+            settings, explicit = resolve(command.options, given, config)
+            with only_json(json):
+                document = command.work(*places, settings=settings, explicit=explicit, as_json=json)
+            if json:
+                print(dumps(document))
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         inspect.Parameter(
-            label,
+            argument.name,
             keyword,
-            annotation=Annotated[str, typer.Argument(metavar=label.upper(), help=text)],
-            default=default[0] if default else inspect.Parameter.empty,
+            annotation=Annotated[
+                str, typer.Argument(metavar=argument.name.upper(), help=argument.help)
+            ],
+            default=argument.default or inspect.Parameter.empty,
         )
-        for label, text, *default in catalogs
+        for argument in command.arguments
     ]
-    parameters += [_option(setting) for setting in COMMANDS[name]]
-    defaults = {"config": None, "json": False, "debug": False}
+    parameters += [_parameter(option) for option in command.options]
+    common: dict[str, tuple[Any, Any]] = {
+        "config": (Config, None), "json": (Json, False), "debug": (Debug, False),
+    }  # fmt: skip
     parameters += [
-        inspect.Parameter(key, keyword, annotation=annotation, default=defaults[key])
-        for key, annotation in common.items()
+        inspect.Parameter(key, keyword, annotation=annotation, default=default)
+        for key, (annotation, default) in common.items()
+        if key in ("debug", *command.common)
     ]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in parameters}
-    command.__doc__ = function.__doc__
-    command.__name__ = name
-    group.command(name.split()[-1])(command)
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    called.__doc__ = command.work.__doc__
+    app.command(name)(called)
 
 
-_command("rho", commands.rho, ("catalog", "Stars and PSF model: FITS, HDF5, Parquet, text."))
-_command("xi", commands.xi, ("catalog", "Positions and shears."))
-_command("wtheta", commands.wtheta, ("data", "Positions."), ("randoms", "Random points."))
-_command("cluster", commands.cluster, ("catalog", "Positions."))
-_command("gradient", commands.gradient)
-COMMANDS.update(mocks.SETTINGS)
-_HALOS = ("halos", "Halos: of simulate, halotools (HDF5), Rockstar (text), or a table.")
-_command("halos simulate", mocks.simulate, group=halos)
-_command("halos info", mocks.info, _HALOS, group=halos)
-_command("mock", mocks.mock, _HALOS)
-_command("boxcorr", mocks.boxcorr, ("galaxies", "Galaxies, as mock writes them."))
-COMMANDS.update(campaign.SETTINGS)
-_command("campaign", campaign.campaign, _HALOS)
-COMMANDS.update(diffhod.SETTINGS)
-_command("diffhod", diffhod.diffhod, _HALOS)
-COMMANDS.update(emulator.SETTINGS)
-_command("predict", emulator.predict)
-COMMANDS.update(training.SETTINGS)
-_command("train", training.train, ("data", "A campaign, or a split of one."))
-_command(
-    "evaluate",
-    training.evaluate,
-    ("model", "An emulator, or the word shipped.", training.SHIPPED),
-    ("data", "A campaign, or a part of one; or the word shipped.", training.SHIPPED),
-)
-COMMANDS.update(inference.SETTINGS)
-_command("posterior", inference.posterior)
-_command("minimize", inference.minimize)
-
-
-@app.command()
-def demo(
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder of the figures and of the result.")
-    ] = "demo-output",
-    threads: Annotated[int | None, typer.Option(help="Threads; every core by default.")] = None,
-    json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """The main job on a small simulated star catalog: rho statistics with both errors."""
-    with one_line_errors(debug=debug), one_line_warnings():
-        commands.demo(out, threads=threads, as_json=json)
-
-
-@julia.command("install")
-def julia_install(
-    prefix: Annotated[str | None, typer.Option(metavar="DIR", help="Where to put it.")] = None,
-    method: Annotated[str, typer.Option(help="auto, juliacall or debian.")] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Install anew.")] = False,
-    image: Annotated[
-        bool, typer.Option("--image/--no-image", help="Compile ahead of time (minutes, once).")
-    ] = True,
-    debug: Debug = False,
-) -> None:
-    """Get a Julia runtime; may be run again at any time."""
-    with one_line_errors(debug=debug):
-        commands.julia_install(prefix=prefix, method=method, force=force, image=image)
-
-
-@julia.command("compile")
-def julia_compile(
-    force: Annotated[bool, typer.Option("--force", help="Compile anew.")] = False,
-    debug: Debug = False,
-) -> None:
-    """Compile ahead of time, so that later starts take a second."""
-    with one_line_errors(debug=debug):
-        commands.julia_compile(force=force)
-
-
-@julia.command("status")
-def julia_status(json: Json = False, debug: Debug = False) -> None:
-    """Start Julia and describe it."""
-    with one_line_errors(debug=debug):
-        commands.julia_status(as_json=json)
+def _parameter(option: Option) -> inspect.Parameter:
+    """An option as a parameter that typer makes one of its own from; None where not given."""
+    # Numbers come as text: every version of typer refuses a wrong one in words of its own.
+    kind: Any = {dict: list[str], bool: bool}.get(option.kind, str)
+    help_ = option.help
+    if not (option.default is None or option.default is False or option.default == {}):
+        help_ += f" [default: {'yes' if option.default is True else option.default}]"
+    names = [f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag]
+    made = typer.Option(*names, help=help_, metavar=option.shown, show_default=False)
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[kind | None, made],
+        default=None,
+    )  # fmt: skip

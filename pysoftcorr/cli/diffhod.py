@@ -2,71 +2,63 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.output import only_json, wrote
-from pysoftcorr.cli.settings import Setting, resolve
-
-_DATA, _MODEL, _SAMPLERS, _OUTPUT = "Mock data", "Models", "Samplers", "Output"
+from pysoftcorr.cli.options import Command, Option, needed
 
 
-def _whole(name: str, text: str, least: int = 1) -> Setting:
-    return Setting(name, int, None, text, _SAMPLERS, least=least)
+def _whole(name: str, text: str, least: int = 1) -> Option:
+    return Option(name, int, None, text, least=least)
 
 
 _OWN = (
-    Setting("statistic", str, "power", "Recover the HOD from P(k), or the alignment strengths "
-            "from omega(r).", _DATA, choices=("power", "omega")),
-    Setting("preset", str, "small", "Settings: a small run, or chains as in the paper; options "
-            "change them.", _DATA, choices=("small", "paper")),
-    Setting("logMmin", float, None, "Of the mock data [default: 12.02; omega: 12.54].", _DATA),
-    Setting("sigma_logM", float, None, "Of the mock data [default: 0.26].", _DATA),
-    Setting("logM0", float, None, "Of the mock data [default: 11.38; omega: 12.68].", _DATA),
-    Setting("logM1", float, None, "Of the mock data [default: 13.31; omega: 13.48].", _DATA),
-    Setting("alpha", float, None, "Of the mock data [default: 1.06; omega: 1].", _DATA),
-    Setting("mu_cen", float, None, "Of the mock data; omega alone [default: 0.78].", _DATA),
-    Setting("mu_sat", float, None, "Of the mock data; omega alone [default: 0.33].", _DATA),
-    Setting("covariance", int, None, "Realizations of the covariance [default: 100].", _DATA,
+    Option("statistic", str, "power", "Recover the HOD from P(k), or the alignment strengths "
+            "from omega(r).", choices=("power", "omega")),
+    Option("preset", str, "small", "Settings: a small run, or chains as in the paper; options "
+            "change them.", choices=("small", "paper")),
+    Option("logMmin", float, None, "Of the mock data [default: 12.02; omega: 12.54]."),
+    Option("sigma_logM", float, None, "Of the mock data [default: 0.26]."),
+    Option("logM0", float, None, "Of the mock data [default: 11.38; omega: 12.68]."),
+    Option("logM1", float, None, "Of the mock data [default: 13.31; omega: 13.48]."),
+    Option("alpha", float, None, "Of the mock data [default: 1.06; omega: 1]."),
+    Option("mu_cen", float, None, "Of the mock data; omega alone [default: 0.78]."),
+    Option("mu_sat", float, None, "Of the mock data; omega alone [default: 0.33]."),
+    Option("covariance", int, None, "Realizations of the covariance [default: 100].",
             least=4),
-    Setting("seed", int, 1, "Seed of everything random.", _DATA, least=0),
-    Setting("draw", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or relaxed "
-            "trials; power alone [default: reweighted].", _MODEL,
+    Option("seed", int, 1, "Seed of everything random.", least=0),
+    Option("draw", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or relaxed "
+            "trials; power alone [default: reweighted].",
             choices=("reweighted", "relaxed")),
-    Setting("density", float, None, "Reweighted points for each galaxy [default: 16].", _MODEL),
-    Setting("tau", float, None, "Temperature of relaxed trials [default: 0.3; omega: 0.1].",
-            _MODEL),
-    Setting("mesh", int, None, "Cells along a side [default: 32; paper: 64].", _MODEL, least=4),
-    Setting("k_max", float, None, "Largest wavenumber, h/Mpc [default: 1].", _MODEL),
-    Setting("modulate", bool, None, "Multiply the mean number of satellites by that of central "
-            "galaxies.", _MODEL),
-    Setting("realizations", int, None, "Sets of fixed random numbers that the exact HOD and "
-            "relaxed trials average over [default: 4; paper: 16; omega: 12].", _MODEL, least=1),
-    Setting("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
-            "[default: 150; paper: 2000].", _MODEL, least=0),
-    Setting("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
-            _MODEL, least=0),
+    Option("density", float, None, "Reweighted points for each galaxy [default: 16]."),
+    Option("tau", float, None, "Temperature of relaxed trials [default: 0.3; omega: 0.1]."),
+    Option("mesh", int, None, "Cells along a side [default: 32; paper: 64].", least=4),
+    Option("k_max", float, None, "Largest wavenumber, h/Mpc [default: 1]."),
+    Option("modulate", bool, None, "Multiply the mean number of satellites by that of central "
+            "galaxies."),
+    Option("realizations", int, None, "Sets of fixed random numbers that the exact HOD and "
+            "relaxed trials average over [default: 4; paper: 16; omega: 12].", least=1),
+    Option("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
+            "[default: 150; paper: 2000].", least=0),
+    Option("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
+            least=0),
     _whole("chains", "Chains of NUTS [default: 3]."),
     _whole("warmup", "Steps of warm-up of each [default: 100; paper: 300; omega: 60]."),
     _whole("steps", "Steps of each after it [default: 120; paper: 700; omega: 300]."),
-    Setting("accept", float, None, "Acceptance that the step size aims at [default: 0.97].",
-            _SAMPLERS),
-    Setting("emcee", bool, True, "Run emcee on the exact HOD, too.", _SAMPLERS),
+    Option("accept", float, None, "Acceptance that the step size aims at [default: 0.97]."),
+    Option("emcee", bool, True, "Run emcee on the exact HOD, too."),
     _whole("walkers", "Walkers of emcee [default: 10]."),
     _whole("burn", "Steps of burn-in of each [default: 100; paper: 1000].", 0),
     _whole("walker_steps", "Steps of each after it [default: 400; paper: 5000]."),
-    Setting("device", str, None, "Where DiffHOD computes P(k): cpu or cuda; power alone [default: "
-            "cpu].", _OUTPUT),
-    Setting("workers", int, None, "Processes; one a core by default.", _OUTPUT, least=1),
-    Setting("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "
-            "command goes on with an unfinished run.", _OUTPUT, metavar="DIR"),
-    Setting("overwrite", bool, False, "Begin anew, whatever the folder holds of an earlier run.",
-            _OUTPUT),
+    Option("device", str, None, "Where DiffHOD computes P(k): cpu or cuda; power alone [default: "
+            "cpu]."),
+    Option("workers", int, None, "Processes; one a core by default.", least=1),
+    Option("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "
+            "command goes on with an unfinished run.", metavar="DIR"),
+    Option("overwrite", bool, False, "Begin anew, whatever the folder holds of an earlier run."),
 )  # fmt: skip
-_TAKEN = {setting.name for setting in _OWN}
-SETTINGS = {"diffhod": (*_OWN, *(s for s in mocks._READING if s.name not in _TAKEN))}
+_TAKEN = {option.name for option in _OWN}
 _HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 _POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realizations", "calibration",
           "covariance", "chains", "warmup", "steps", "accept", "walkers", "burn",
@@ -77,11 +69,10 @@ _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 
 
 def diffhod(
-    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
-) -> None:
+    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
     """Recover an HOD through its differentiable catalog: NUTS beside emcee."""
-    settings, explicit = resolve("diffhod", given, config)
-    mocks._needed(settings, "out")
+    needed(settings, "out")
     omega = settings["statistic"] == "omega"
     named = [n for n in (*_HOD, *_POWER, "mu_cen", "mu_sat") if settings[n] is not None]
     foreign = [n for n in named if n not in _HOD and n not in (_OMEGA if omega else _POWER)]
@@ -99,14 +90,12 @@ def diffhod(
             f"--{foreign[0].replace('_', '-')}: has no meaning with --statistic "
             f"{settings['statistic']}"
         )
-    with only_json(as_json):
-        output.check_folder(settings["out"])
-        halos = mocks._read_halos(paths[0], settings, explicit)
-        run = _strengths if omega else _power
-        document, files = run(halos, settings, as_json)
-        wrote(files)
-    if as_json:
-        print(json.dumps(document))
+    output.check_folder(settings["out"])
+    found = mocks.read_halos(halos, settings, explicit)
+    run = _strengths if omega else _power
+    document, files = run(found, settings, as_json)
+    output.wrote(files)
+    return document
 
 
 def _tell(text: str) -> None:
@@ -133,7 +122,7 @@ def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any,
     )  # fmt: skip
     if not as_json:
         print(made.report())
-    folder = mocks._folder(settings["out"])
+    folder = output.figures_folder(settings["out"])
     from pysoftcorr.plots.diffhod_posterior import plot_diffhod_posteriors
     from pysoftcorr.plots.files import save_figure
 
@@ -156,9 +145,16 @@ def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[
     )  # fmt: skip
     if not as_json:
         print(made.report())
-    folder = mocks._folder(settings["out"])
+    folder = output.figures_folder(settings["out"])
     from pysoftcorr.plots.diffhod_posterior import plot_strengths
     from pysoftcorr.plots.files import save_figure
 
     figure = save_figure(plot_strengths(made), folder / "strengths.png")
     return made.to_dict(), [*made.files, figure]
+
+
+COMMANDS = {
+    "diffhod": Command(
+        diffhod, (mocks.HALOS,), (*_OWN, *(o for o in mocks.READING if o.name not in _TAKEN))
+    )
+}

@@ -1,76 +1,148 @@
-"""The command ``predict``: the emulator at one point."""
+"""The commands ``predict``, ``train`` and ``evaluate``: the emulator and how good it is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pysoftcorr.cli import output
-from pysoftcorr.cli.output import only_json, wrote
-from pysoftcorr.cli.settings import Setting, resolve
+from pysoftcorr.cli import mocks, output
+from pysoftcorr.cli.options import Argument, Command, Option, derive, needed
+from pysoftcorr.cli.sky import OVERWRITE, PLOT
 
-_PARAMETERS, _EMULATOR, _OUTPUT = "Parameters", "Emulator", "Output"
-_HODS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
-POINT = (
-    Setting("hod", str, None, "A fixed HOD, by the least stellar mass, with the strengths fitted "
-            "to it; options change it.", _PARAMETERS, choices=_HODS),
-    Setting("mu_cen", float, None, "Alignment strength of central galaxies, -1 to 1; 0, or that "
-            "of the HOD.", _PARAMETERS),
-    Setting("mu_sat", float, None, "Alignment strength of satellites.", _PARAMETERS),
-    Setting("logMmin", float, None, "log10 of the mass (Msun/h) where half of the halos have a "
-            "central galaxy.", _PARAMETERS),
-    Setting("sigma_logM", float, None, "Width of that step.", _PARAMETERS),
-    Setting("logM0", float, None, "log10 of the satellites' cut-off.", _PARAMETERS),
-    Setting("logM1", float, None, "log10 of the satellites' scale.", _PARAMETERS),
-    Setting("alpha", float, None, "Slope of the satellites' power law.", _PARAMETERS),
+if TYPE_CHECKING:
+    from pysoftcorr.emulator import Emulator, EmulatorData, Evaluation
+
+#: The word for the model, and the test split, that come with the package.
+SHIPPED = "shipped"
+_HOD = Option("hod", str, None, "A fixed HOD, by the least stellar mass, with the strengths "
+              "fitted to it; options change it.", choices=mocks.PRESETS)  # fmt: skip
+_POINT = tuple(o for o in mocks.OCCUPATION if o.name not in ("gamma", "modulate"))
+_MODEL = Option("model", str, None, "An emulator, as train writes it; that of the package by "
+                "default.", metavar="FILE")  # fmt: skip
+_DROPOUT = derive(
+    "pysoftcorr.emulator.emulator:Emulator.predict",
+    only=("passes", "seed"),
+    passes={"least": 2, "help": "Passes of Monte-Carlo dropout."},
+    seed={"default": 1, "least": 0, "help": "Seed of dropout."},
+)
+_OUTSIDE = derive("pysoftcorr.emulator.emulator:Emulator.predict", only=("on_outside",))
+_AS_KIND = "by default as the kind has it"
+_TRAINING = derive(
+    "pysoftcorr.emulator.training.run:train",
+    only=("kind", "epochs", "learning_rate", "weight_decay", "batch", "patience", "targets",
+          "sufficient", "calibrate", "seed", "device", "resume", "checkpoint_every", "members",
+          "width", "depth", "dropout"),
+    kind={"choices": ("response", "published"), "help": "published: the network and recipe of the "
+          "paper; response: an ensemble for the response to alignment."},
+    epochs={"least": 1, "help": f"Most epochs; {_AS_KIND}."},
+    learning_rate={"help": f"The highest of the schedule; {_AS_KIND}."},
+    weight_decay={"help": f"Weight decay of AdamW; {_AS_KIND}."},
+    batch={"least": 2, "help": f"Rows of a batch; {_AS_KIND}."},
+    patience={"least": 1, "help": "Stop after so many epochs without a better validation score; "
+              f"{_AS_KIND}."},
+    targets={"choices": ("expected", "drawn"), "help": "What the means of omega and eta learn "
+             f"from: exact means over all axes, or those of drawn axes; {_AS_KIND}."},
+    sufficient={"help": "Train on mean and spread of the realizations instead of each; "
+                f"{_AS_KIND}."},
+    calibrate={"choices": ("coverage", "likelihood", "scatter", "none"), "help": "By what "
+               f"predicted errors are adjusted on the validation set; {_AS_KIND}."},
+    seed={"least": 0, "help": "Seed of weights, shuffles and dropout."},
+    device={"help": "cpu or cuda; cuda by default where there is one."},
+    resume={"help": "Resume an unfinished run from its checkpoint."},
+    checkpoint_every={"help": "Seconds between checkpoints."},
+    members={"least": 1, "help": "Networks of the ensemble (response)."},
+    width={"least": 1, "help": "Units of a hidden layer (response)."},
+    depth={"least": 1, "help": "Hidden layers (response)."},
+    dropout={"help": f"Part of the units dropped; {_AS_KIND}."},
 )  # fmt: skip
-MODEL = Setting("model", str, None, "An emulator, as train writes it; that of the package by "
-                "default.", _EMULATOR, metavar="FILE")  # fmt: skip
-SETTINGS: dict[str, tuple[Setting, ...]] = {
-    "predict": (
-        *POINT,
-        MODEL,
-        Setting("passes", int, 50, "Passes of Monte-Carlo dropout.", _EMULATOR, least=2),
-        Setting("seed", int, 1, "Seed of dropout.", _EMULATOR, least=0),
-        Setting("on_outside", str, "warn", "What to do about parameters outside of the training "
-                "bounds.", _EMULATOR, choices=("warn", "error", "ignore")),
-        Setting("jacobian", bool, False, "Also the derivatives by every parameter: in the JSON "
-                "object, and drawn.", _OUTPUT),
-        Setting("out", str, None, "Write the table: .ecsv.", _OUTPUT, metavar="FILE"),
-        Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
-        Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
-    )
-}  # fmt: skip
 
 
-def predict(
-    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
-) -> None:
+def predict(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
     """xi, omega and eta of an HOD with alignments, with both errors, in milliseconds."""
-    settings, _ = resolve("predict", given, config)
     params = point(settings)
-    with only_json(as_json):
-        output.check_out(settings, suffixes=(".ecsv",))
-        emulator = load(settings["model"])
-        said = emulator.predict(
-            params, passes=settings["passes"], seed=settings["seed"],
-            on_outside=settings["on_outside"],
-        )  # fmt: skip
-        slopes = emulator.jacobian(params, on_outside="ignore") if settings["jacobian"] else None
-        files: list[Any] = []
-        if settings["out"] is not None:
-            files.append(said.write(settings["out"], overwrite=settings["overwrite"]))
-        if not as_json:
-            print(_heading(params), said.summary(), sep="\n\n")
-        if settings["plot"] is not None:
-            files += _draw(said, slopes, settings["plot"])
-        wrote(files)
-    if as_json:
-        document = said.to_dict()
+    output.check_out(settings, suffixes=(".ecsv",))
+    emulator = load(settings["model"])
+    options = {name: settings[name] for name in ("passes", "seed", "on_outside")}
+    said = emulator.predict(params, **options)
+    slopes = emulator.jacobian(params, on_outside="ignore") if settings["jacobian"] else None
+    files: list[Any] = []
+    if settings["out"] is not None:
+        files.append(said.write(settings["out"], overwrite=settings["overwrite"]))
+    if not as_json:
+        heading = ", ".join(f"{name} = {value:g}" for name, value in params.items())
+        print(heading, said.summary(), sep="\n\n")
+    if settings["plot"] is not None:
+        folder = output.figures_folder(settings["plot"])
+        from pysoftcorr import plots
+
+        figures = {"prediction": plots.plot_prediction(said)}
         if slopes is not None:
-            document["jacobian"] = {name: values.tolist() for name, values in slopes.items()}
-        print(json.dumps({**document, "kind": emulator.kind}))
+            figures["jacobians"] = plots.plot_jacobians(
+                slopes, mean_xi=said.xi.mean, bins=said.edges, names=said.names
+            )
+        files += output.save(figures, folder)
+    output.wrote(files)
+    document = said.to_dict()
+    if slopes is not None:
+        document["jacobian"] = {name: values.tolist() for name, values in slopes.items()}
+    return {**document, "kind": emulator.kind}
+
+
+def train(
+    data: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
+    """Train an emulator on a campaign, with checkpoints; the same command resumes."""
+    needed(settings, "out")
+    from pysoftcorr.core.files import HDF5
+
+    output.check_out(settings, suffixes=HDF5)
+    if settings["test_out"] is not None:
+        output.check_out({**settings, "out": settings["test_out"], "plot": None}, suffixes=HDF5)
+    from pysoftcorr.emulator import Split, read_data, split_campaign
+    from pysoftcorr.emulator import train as work
+
+    rows: Any = read_data(data)
+    if not isinstance(rows, Split):
+        rows = split_campaign(rows, seed=settings["split_seed"])
+    elif "split_seed" in explicit:
+        raise ValueError(f"{data} is split already: --split-seed has no meaning")
+    options = {o.name: settings[o.name] for o in _TRAINING}
+    emulator = work(rows, out=settings["out"], overwrite=settings["overwrite"], **options)
+    files: list[Any] = [settings["out"]]
+    if settings["test_out"] is not None:
+        rows.test.write(settings["test_out"], overwrite=settings["overwrite"])
+        files.append(settings["test_out"])
+    record = emulator.description["training"]
+    if not as_json:
+        print(_trained(emulator, record))
+    if settings["plot"] is not None:
+        folder = output.figures_folder(settings["plot"])
+        from pysoftcorr import plots
+
+        files += output.save({"learning_curves": plots.plot_learning_curves(record)}, folder)
+    output.wrote(files)
+    return {"model": str(settings["out"]), "training": record}
+
+
+def evaluate(
+    model: str, data: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
+    """Every figure of merit of an emulator on rows that it has not seen."""
+    if settings["plot"] is not None:
+        output.check_folder(settings["plot"])
+    from pysoftcorr.emulator import evaluate as work
+
+    emulator = load(None if model == SHIPPED else model)
+    rows, words = _rows(emulator, data, settings["part"])
+    judged = work(emulator, rows, passes=settings["passes"], seed=settings["seed"])
+    if not as_json:
+        print(f"{emulator!r}\n{words}\n{judged.summary(bins=settings['bins'])}")
+    if settings["plot"] is not None:
+        output.wrote(output.save(_figures(emulator, judged),
+                                 output.figures_folder(settings["plot"])))  # fmt: skip
+    return {**judged.to_dict(), "kind": emulator.kind, "judged": words}
 
 
 def point(settings: Mapping[str, Any]) -> dict[str, float]:
@@ -109,22 +181,113 @@ def load(path: str | None) -> Any:
     return Emulator.read(path)
 
 
-def _heading(params: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} = {value:g}" for name, value in params.items())
+def _rows(emulator: Emulator, path: str, part: str) -> tuple[EmulatorData, str]:
+    """The rows to judge by, and what they are in words."""
+    from pysoftcorr.emulator import EmulatorData, Split, read_data, split_campaign
+    from pysoftcorr.emulator.data import shipped_test_split
+
+    source = shipped_test_split() if path == SHIPPED else Path(path).expanduser()
+    found: Any = read_data(source)
+    if isinstance(found, EmulatorData):
+        if part not in ("auto", "all", found.description.get("part")):
+            raise ValueError(f"--part {part}: {source} is {found.description.get('part')} alone")
+        return found, f"{source.name}"
+    trained = emulator.description.get("training", {})
+    if not isinstance(found, Split):
+        everything = EmulatorData.from_campaign(found)
+        of = emulator.description.get("campaign")
+        own = of == everything.description["campaign"]
+        seed = trained.get("split_seed")
+        if part == "all" or (part == "auto" and not (own and seed is not None)):
+            known = "; it was trained on part of them" if own else ""
+            return everything, f"{source.name}, all usable rows{known}"
+        if not own or seed is None:
+            raise ValueError(
+                f"--part {part}: the model was not trained on {source}, so no row of it is in one "
+                "of its parts; use --part all"
+            )
+        found = split_campaign(everything, seed=seed, fractions=tuple(trained["fractions"]))
+    if part == "all":
+        raise ValueError(f"--part all: {source} is a split; choose train, validation or test")
+    chosen = "test" if part == "auto" else part
+    return getattr(found, chosen), f"{source.name}, {chosen} part"
 
 
-def _draw(said: Any, slopes: Mapping[str, Any] | None, place: str) -> list[Any]:
-    import matplotlib
+def _trained(emulator: Emulator, record: Mapping[str, Any]) -> str:
+    curves = record["curves"]
+    kept = record["best_epoch"] - 1
+    lines = [
+        repr(emulator),
+        f"  {record['epochs_run']} epochs in {record['seconds']:g} s on {record['device']}, "
+        f"{record['stopped']}",
+        f"  kept: epoch {record['best_epoch']}, validation score {curves['score'][kept]:.4g}",
+    ]
+    errors = {n: curves[f"error_{n}"][kept] for n in ("xi", "omega", "eta")}
+    lines.append(
+        "  validation: "
+        + ", ".join(f"{n} {'-' if v is None else f'{v:.2%}'}" for n, v in errors.items())
+    )
+    return "\n".join(lines)
 
-    matplotlib.use("Agg")  # files alone: no display is needed
+
+def _figures(emulator: Emulator, judged: Evaluation) -> dict[str, Any]:
     from pysoftcorr import plots
 
-    target = output.check_folder(place)
-    target.mkdir(parents=True, exist_ok=True)
-    files = [plots.save_figure(plots.plot_prediction(said), target / "prediction.png")]
-    if slopes is not None:
-        figure = plots.plot_jacobians(
-            slopes, mean_xi=said.xi.mean, bins=said.edges, names=said.names
-        )
-        files.append(plots.save_figure(figure, target / "jacobians.png"))
-    return files
+    figures = {
+        "accuracy": plots.plot_accuracy(judged),
+        "calibration": plots.plot_calibration(judged),
+        "uncertainties": plots.plot_uncertainties(judged),
+    }
+    record = emulator.description.get("training")
+    if record:
+        figures["learning_curves"] = plots.plot_learning_curves(record)
+    return figures
+
+
+COMMANDS = {
+    "predict": Command(
+        predict,
+        options=(
+            _HOD,
+            *_POINT,
+            _MODEL,
+            *_DROPOUT,
+            *_OUTSIDE,
+            Option("jacobian", bool, False, "Also the derivatives by every parameter: in the JSON "
+                   "object, and drawn."),
+            mocks.out("Write the table: .ecsv."),
+            OVERWRITE,
+            PLOT,
+        ),
+    ),
+    "train": Command(
+        train,
+        (Argument("data", "A campaign, or a split of one."),),
+        (
+            *_TRAINING,
+            Option("split_seed", int, 0, "Seed of the split 70/10/20 by parameter point.",
+                   least=0),
+            mocks.out("Write the model: .h5; needed. The same command resumes an unfinished run."),
+            Option("test_out", str, None, "Write the test part of the split too: .h5.",
+                   metavar="FILE"),
+            Option("overwrite", bool, False, "Replace files that are there."),
+            PLOT,
+        ),
+    ),
+    "evaluate": Command(
+        evaluate,
+        (
+            Argument("model", "An emulator, or the word shipped.", SHIPPED),
+            Argument("data", "A campaign, or a part of one; or the word shipped.", SHIPPED),
+        ),
+        (
+            Option("part", str, "auto", "Of a campaign or split: auto is its test part for the "
+                   "campaign that the model was trained on, else all.",
+                   choices=("auto", "test", "validation", "train", "all")),
+            _DROPOUT[0],
+            replace(_DROPOUT[1], default=0),
+            Option("bins", bool, True, "Also the figures of each bin."),
+            PLOT,
+        ),
+    ),
+}  # fmt: skip

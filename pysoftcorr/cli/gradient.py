@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.cli import output
-from pysoftcorr.cli.settings import resolve
+from pysoftcorr.cli.options import Command, Option, derive
+from pysoftcorr.cli.sky import BINS, PLOT, THREADS, UNIT
 from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
@@ -31,6 +31,27 @@ STEPS = 10.0 ** np.arange(-5.0, -8.1, -0.5)
 ENOUGH = 1e-9
 #: Ranges of G of the figure, relative.
 WIDE, NARROW, POINTS = 1e-2, 1e-4, 31
+
+
+_ESTIMATOR = derive(
+    "pysoftcorr.sky.differentiable:SoftCorrelation",
+    only=("bins", "approach", "clusters", "through", "weighting", "sharpness", "statistic",
+          "fuzziness", "temperature", "max_iter", "seed"),
+    bins={"default": "linear:0:160:3", "help": BINS},
+    approach={"help": "What is paired: clusters by their memberships, of nearest objects, by "
+              "relaxed draws; or all galaxies."},
+    clusters={"kind": int, "default": 100, "least": 1, "help": "Number of soft clusters."},
+    through={"help": "How the clustering is differentiated: exactly, by one sweep, by all of "
+             "them, or not."},
+    weighting={"help": "Shape of the soft bins."},
+    sharpness={"kind": float, "help": "Sharpness of the bins in 1/arcmin (sigmoid) or 1/arcmin^2 "
+               "(gaussian); by default from their widths."},
+    statistic={"help": "xi+ or xi-."},
+    fuzziness={"default": 2.0, "help": "Exponent m > 1 of fuzzy c-means."},
+    temperature={"help": "Temperature of the relaxed draws of gumbel."},
+    max_iter={"least": 1, "help": "Most steps of fuzzy c-means."},
+    seed={"default": 1, "least": 0, "help": "Seed of everything random."},
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -125,24 +146,17 @@ class Gradient:
         return line
 
 
-def gradient(
-    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
-) -> None:
+def gradient(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
     """xi of simulated galaxies and its exact derivative with respect to G."""
-    from pysoftcorr.cli.output import only_json, wrote
-
-    settings, _ = resolve("gradient", given, config)
     output.use_threads(settings["threads"])
-    with only_json(as_json):
-        if settings["plot"] is not None:
-            output.check_folder(settings["plot"])
-        found = measure(settings)
-        if not as_json:
-            print(found.text(), flush=True)
-        if settings["plot"] is not None:
-            wrote(draw(found, settings["plot"]))
-    if as_json:
-        print(json.dumps(found.to_dict()))
+    if settings["plot"] is not None:
+        output.check_folder(settings["plot"])
+    found = measure(dict(settings))
+    if not as_json:
+        print(found.text(), flush=True)
+    if settings["plot"] is not None:
+        output.wrote(draw(found, settings["plot"]))
+    return found.to_dict()
 
 
 def estimator_of(settings: Mapping[str, Any], **other: Any) -> SoftCorrelation:
@@ -150,10 +164,9 @@ def estimator_of(settings: Mapping[str, Any], **other: Any) -> SoftCorrelation:
     from pysoftcorr.sky.binning import Binning
     from pysoftcorr.sky.differentiable import SoftCorrelation
 
-    names = ("approach", "clusters", "through", "weighting", "sharpness", "statistic",
-             "fuzziness", "temperature", "max_iter", "seed")  # fmt: skip
     bins = Binning.parse(settings["bins"], settings["unit"])
-    return SoftCorrelation(bins, **({name: settings[name] for name in names} | other))
+    own = {o.name: settings[o.name] for o in _ESTIMATOR if o.name != "bins"}
+    return SoftCorrelation(bins, **(own | other))
 
 
 def measure(settings: dict[str, Any]) -> Gradient:
@@ -277,13 +290,9 @@ def central_difference(
 # ---------------------------------------------------------------------- figures
 def draw(found: Gradient, folder: str) -> list[Path]:
     """The figures: soft bins, xi(G) with its tangent, gradients on the sky."""
-    import matplotlib
-
-    matplotlib.use("Agg")  # files alone: no display is needed
+    target = output.figures_folder(folder)
     from pysoftcorr import plots
 
-    target = Path(folder).expanduser()
-    target.mkdir(parents=True, exist_ok=True)
     estimator, catalog, G = found.estimator, found.result.catalog, found.settings["G"]
     statistic = found.settings["statistic"]
     clustered = found.settings["approach"] != "naive"
@@ -312,7 +321,7 @@ def draw(found: Gradient, folder: str) -> list[Path]:
             catalog, found.jacobian["ra"], found.jacobian["dec"], estimator.bins,
             centers=centers, statistic=statistic),
     }  # fmt: skip
-    return [plots.save_figure(figure, target / f"{name}.png") for name, figure in figures.items()]
+    return output.save(figures, target)
 
 
 def followed(
@@ -336,3 +345,21 @@ def _plain(values: FloatArray) -> list[float | None]:
 
 def _seconds(value: float) -> str:
     return f"{1e3 * value:.1f} ms" if value < 1.0 else f"{value:.2f} s"
+
+
+COMMANDS = {
+    "gradient": Command(
+        gradient,
+        options=(
+            Option("galaxies", int, 500, "Galaxies of the simulation.", least=1),
+            Option("G", float, 1.0, "Gravitational constant at which xi and dxi/dG are taken; "
+                   "orbits start as circles at G = 1."),
+            *_ESTIMATOR,
+            UNIT,
+            Option("check", bool, False, "Also finite differences of the re-converged estimate, "
+                   "and the relative error."),
+            THREADS,
+            PLOT,
+        ),
+    ),
+}  # fmt: skip

@@ -2,151 +2,136 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.output import only_json, wrote
-from pysoftcorr.cli.settings import Setting, resolve
+from pysoftcorr.cli.options import Command, Option
 
-_MODEL, _SAMPLER, _OUTPUT = "Model and data", "Sampler", "Output"
-_PRESETS = ("mstar10.0", "mstar9.5", "mstar9.0", "mstar10.5")
 _COMMON = (
-    Setting("hod", str, None, "Fix the HOD to that of galaxies above a stellar mass.", _MODEL,
-            choices=_PRESETS),
-    Setting("data", str, None, "Correlations (.ecsv of boxcorr, or a table or HDF5 file with a "
+    Option("hod", str, None, "Fix the HOD to that of galaxies above a stellar mass.",
+            choices=mocks.PRESETS),
+    Option("data", str, None, "Correlations (.ecsv of boxcorr, or a table or HDF5 file with a "
             "covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is observed.",
-            _MODEL, metavar="FILE"),
-    Setting("emulator", str, None, "A trained emulator; by default that which is shipped.", _MODEL,
             metavar="FILE"),
-    Setting("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
-            "or all of the data.", _MODEL, metavar="NAMES"),
-    Setting("free", str, "mu_cen,mu_sat", "Parameters to infer.", _MODEL, metavar="NAMES"),
-    Setting("fixed", dict, {}, "Value of a parameter; may be given several times.", _MODEL,
+    Option("emulator", str, None, "A trained emulator; by default that which is shipped.",
+            metavar="FILE"),
+    Option("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
+            "or all of the data.", metavar="NAMES"),
+    Option("free", str, "mu_cen,mu_sat", "Parameters to infer.", metavar="NAMES"),
+    Option("fixed", dict, {}, "Value of a parameter; may be given several times.",
             metavar="NAME=VALUE"),
-    Setting("prior", dict, {}, "Prior of a parameter: uniform:LO:HI, normal:MEAN:SD or "
+    Option("prior", dict, {}, "Prior of a parameter: uniform:LO:HI, normal:MEAN:SD or "
             "truncated:MEAN:SD:LO:HI; by default uniform within the bounds of the emulator.",
-            _MODEL, metavar="NAME=PRIOR"),
-    Setting("noise", str, "auto", "Covariance: of the data, of one simulated box as the emulator "
-            "has it, or the sum of both; auto: of the data where they bring one.", _MODEL,
+            metavar="NAME=PRIOR"),
+    Option("noise", str, "auto", "Covariance: of the data, of one simulated box as the emulator "
+            "has it, or the sum of both; auto: of the data where they bring one.",
             choices=("auto", "data", "emulator", "both")),
-    Setting("epistemic", bool, False, "Add the emulator's own uncertainty.", _MODEL),
-    Setting("jitter", float, 1e-6, "Variance added to the emulator's noise.", _MODEL),
-    Setting("on_bad", str, "error", "Bins with NaN: refuse, or drop.", _MODEL,
+    Option("epistemic", bool, False, "Add the emulator's own uncertainty."),
+    Option("jitter", float, 1e-6, "Variance added to the emulator's noise."),
+    Option("on_bad", str, "error", "Bins with NaN: refuse, or drop.",
             choices=("error", "drop")),
-    Setting("on_outside", str, "error", "Priors or values outside the bounds of the emulator.",
-            _MODEL, choices=("error", "warn", "ignore")),
+    Option("on_outside", str, "error", "Priors or values outside the bounds of the emulator.",
+            choices=("error", "warn", "ignore")),
 )  # fmt: skip
-SETTINGS: dict[str, tuple[Setting, ...]] = {
+_OPTIONS: dict[str, tuple[Option, ...]] = {
     "posterior": (
         *_COMMON,
-        Setting("check", str, None, "Halos to populate: the same posterior without the emulator, "
-                "drawn over it.", _MODEL, metavar="HALOS"),
-        Setting("realizations", int, 10, "Catalogs of the check.", _MODEL, least=1),
-        Setting("chains", int, 4, "Chains.", _SAMPLER, least=1),
-        Setting("warmup", int, 1000, "Steps of warm-up of each.", _SAMPLER, least=0),
-        Setting("draws", int, 1000, "Draws of each.", _SAMPLER, least=1),
-        Setting("mass", str, "dense", "Mass matrix.", _SAMPLER, choices=("dense", "diagonal")),
-        Setting("target_accept", float, 0.8, "Acceptance that the step size aims at.", _SAMPLER),
-        Setting("seed", int, 1, "Seed of everything random.", _SAMPLER, least=0),
-        Setting("out", str, None, "Write the draws (ArviZ InferenceData): .nc or .h5.", _OUTPUT,
+        Option("check", str, None, "Halos to populate: the same posterior without the emulator, "
+                "drawn over it.", metavar="HALOS"),
+        Option("realizations", int, 10, "Catalogs of the check.", least=1),
+        Option("chains", int, 4, "Chains.", least=1),
+        Option("warmup", int, 1000, "Steps of warm-up of each.", least=0),
+        Option("draws", int, 1000, "Draws of each.", least=1),
+        Option("mass", str, "dense", "Mass matrix.", choices=("dense", "diagonal")),
+        Option("target_accept", float, 0.8, "Acceptance that the step size aims at."),
+        Option("seed", int, 1, "Seed of everything random.", least=0),
+        Option("out", str, None, "Write the draws (ArviZ InferenceData): .nc or .h5.",
                 metavar="FILE"),
-        Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
-        Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
+        Option("overwrite", bool, False, "Replace FILE if it is there."),
+        Option("plot", str, None, "Write figures into this folder.", metavar="DIR"),
     ),
     "minimize": (
         *_COMMON,
-        Setting("objective", str, "chi2", "What is minimized.", _SAMPLER,
+        Option("objective", str, "chi2", "What is minimized.",
                 choices=("chi2", "likelihood", "posterior")),
-        Setting("method", str, "adam", "How.", _SAMPLER, choices=("adam", "lbfgs")),
-        Setting("start", dict, {}, "Where a parameter starts; the middle of its bounds by "
-                "default.", _SAMPLER, metavar="NAME=VALUE"),
-        Setting("steps", int, None, "At most; 500 of adam, 100 of lbfgs.", _SAMPLER, least=1),
-        Setting("learning_rate", float, None, "0.1 of adam, 1 of lbfgs by default.", _SAMPLER),
-        Setting("out", str, None, "Write the trace: .ecsv.", _OUTPUT, metavar="FILE"),
-        Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
-        Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR"),
+        Option("method", str, "adam", "How.", choices=("adam", "lbfgs")),
+        Option("start", dict, {}, "Where a parameter starts; the middle of its bounds by "
+                "default.", metavar="NAME=VALUE"),
+        Option("steps", int, None, "At most; 500 of adam, 100 of lbfgs.", least=1),
+        Option("learning_rate", float, None, "0.1 of adam, 1 of lbfgs by default."),
+        Option("out", str, None, "Write the trace: .ecsv.", metavar="FILE"),
+        Option("overwrite", bool, False, "Replace FILE if it is there."),
+        Option("plot", str, None, "Write figures into this folder.", metavar="DIR"),
     ),
 }  # fmt: skip
 
 
-def posterior(
-    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
-) -> None:
+def posterior(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
     """Posterior of alignment strengths and HOD parameters, by NUTS on the emulator."""
-    settings, explicit = resolve("posterior", given, config)
-    with only_json(as_json):
-        if settings["plot"] is not None:
-            output.check_folder(settings["plot"])
-        if settings["out"] is not None:
-            from pysoftcorr.inference.posterior import check_posterior_path
+    if settings["plot"] is not None:
+        output.check_folder(settings["plot"])
+    if settings["out"] is not None:
+        from pysoftcorr.inference.posterior import check_posterior_path
 
-            check_posterior_path(settings["out"], overwrite=settings["overwrite"])
-        emulator, seen, options = _problem(settings, explicit)
-        if settings["check"] is not None:
-            _refuse_check(settings, options)
-        from pysoftcorr.inference import sample_posterior
+        check_posterior_path(settings["out"], overwrite=settings["overwrite"])
+    emulator, seen, options = _problem(settings, explicit)
+    if settings["check"] is not None:
+        _refuse_check(settings, options)
+    from pysoftcorr.inference import sample_posterior
 
-        sampler = {
-            name: settings[name]
-            for name in ("chains", "warmup", "draws", "mass", "target_accept", "seed")
-        }
-        found = sample_posterior(emulator, seen, **options, **sampler)
-        every = {"emulator": found}
-        if settings["check"] is not None:
-            every["simulation"] = _check(settings, emulator, seen, options, sampler)
-        files: list[Any] = []
-        if settings["out"] is not None:
-            found.write(settings["out"], overwrite=settings["overwrite"])
-            files.append(settings["out"])
-        if not as_json:
-            for name, one in every.items():
-                title = f"{name}:\n" if len(every) > 1 else ""
-                print(f"{title}{one.summary()}\n")
-        _warn(every)
-        if settings["plot"] is not None:
-            files += _draw(settings["plot"], every)
-        wrote(files)
-    if as_json:
-        document = found.to_dict()
-        document["check"] = every["simulation"].to_dict() if len(every) > 1 else None
-        print(json.dumps(document))
+    sampler = {
+        name: settings[name]
+        for name in ("chains", "warmup", "draws", "mass", "target_accept", "seed")
+    }
+    found = sample_posterior(emulator, seen, **options, **sampler)
+    every = {"emulator": found}
+    if settings["check"] is not None:
+        every["simulation"] = _check(settings, emulator, seen, options, sampler)
+    files: list[Any] = []
+    if settings["out"] is not None:
+        found.write(settings["out"], overwrite=settings["overwrite"])
+        files.append(settings["out"])
+    if not as_json:
+        for name, one in every.items():
+            title = f"{name}:\n" if len(every) > 1 else ""
+            print(f"{title}{one.summary()}\n")
+    _warn(every)
+    if settings["plot"] is not None:
+        files += _draw(settings["plot"], every)
+    output.wrote(files)
+    document = found.to_dict()
+    document["check"] = every["simulation"].to_dict() if len(every) > 1 else None
+    return document
 
 
-def minimize(
-    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
-) -> None:
+def minimize(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
     """Best alignment strengths and HOD parameters, by gradient descent on the emulator."""
-    settings, explicit = resolve("minimize", given, config)
-    with only_json(as_json):
-        output.check_out(settings, suffixes=(".ecsv",))
-        emulator, seen, options = _problem(settings, explicit)
-        from pysoftcorr.inference import LogPosterior
-        from pysoftcorr.inference import minimize as descend
+    output.check_out(settings, suffixes=(".ecsv",))
+    emulator, seen, options = _problem(settings, explicit)
+    from pysoftcorr.inference import LogPosterior
+    from pysoftcorr.inference import minimize as descend
 
-        density = LogPosterior(emulator, seen, **options)
-        found = descend(
-            density,
-            start=_numbers("start", settings["start"]),
-            **{n: settings[n] for n in ("objective", "method", "steps", "learning_rate")},
-        )
-        files: list[Any] = []
-        if settings["out"] is not None:
-            found.write(settings["out"], overwrite=settings["overwrite"])
-            files.append(settings["out"])
-        if not as_json:
-            print(found.summary())
-        if settings["plot"] is not None:
-            target = mocks._folder(settings["plot"])
-            from pysoftcorr import plots
+    density = LogPosterior(emulator, seen, **options)
+    found = descend(
+        density,
+        start=_numbers("start", settings["start"]),
+        **{n: settings[n] for n in ("objective", "method", "steps", "learning_rate")},
+    )
+    files: list[Any] = []
+    if settings["out"] is not None:
+        found.write(settings["out"], overwrite=settings["overwrite"])
+        files.append(settings["out"])
+    if not as_json:
+        print(found.summary())
+    if settings["plot"] is not None:
+        folder = output.figures_folder(settings["plot"])
+        from pysoftcorr import plots
 
-            figure = plots.plot_minimization(found)
-            files.append(plots.save_figure(figure, target / "minimization.png"))
-        wrote(files)
-    if as_json:
-        print(json.dumps(found.to_dict()))
+        files += output.save({"minimization": plots.plot_minimization(found)}, folder)
+    output.wrote(files)
+    return found.to_dict()
 
 
 # ---------------------------------------------------------------------- what goes in
@@ -154,7 +139,7 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     """The emulator, the observation, and the options of `LogPosterior`."""
     if settings["hod"] is None and settings["data"] is None:
         raise ValueError(
-            f"--hod ({', '.join(_PRESETS)}) or --data FILE must be given: the first observes "
+            f"--hod ({', '.join(mocks.PRESETS)}) or --data FILE must be given: the first observes "
             "omega = 0 of these galaxies"
         )
     from pysoftcorr.core.torch import need
@@ -244,16 +229,19 @@ def _warn(every: Mapping[str, Any]) -> None:
 
 
 def _draw(folder: str, every: Mapping[str, Any]) -> list[Any]:
-    target = mocks._folder(folder)
+    target = output.figures_folder(folder)
     from pysoftcorr import plots
 
     found = every["emulator"]
-    corner = plots.plot_corner(every if len(every) > 1 else found)
-    return [
-        plots.save_figure(corner, target / "corner.png"),
-        plots.save_figure(plots.plot_posterior_correlations(found), target / "correlations.png"),
-        plots.save_figure(plots.plot_trace(found), target / "trace.png"),
-    ]
+    figures = {
+        "corner": plots.plot_corner(every if len(every) > 1 else found),
+        "correlations": plots.plot_posterior_correlations(found),
+        "trace": plots.plot_trace(found),
+    }
+    return output.save(figures, target)
 
 
-__all__ = ["SETTINGS", "minimize", "posterior"]
+COMMANDS = {
+    "posterior": Command(posterior, options=_OPTIONS["posterior"]),
+    "minimize": Command(minimize, options=_OPTIONS["minimize"]),
+}

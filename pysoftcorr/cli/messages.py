@@ -8,30 +8,20 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 #: How the Python API's words are said on the command line.
 _WORDS = (
     (re.compile(r"\bcolumns=\{'(\w+)': \.\.\.\}"), r"--columns \1=..."),
     (re.compile(r"\bcolumns=\{[^}]*\}"), "--columns FIELD=COLUMN"),
-    (re.compile(r"\b(?:n_)?clusters = "), "--clusters "),
-    (re.compile(r"\boverwrite=True\b"), "--overwrite"),
-    (re.compile(r"\b(on_bad|ra_unit|dec_unit|method)='(\w+)'"), r"--\1 \2"),
+    (re.compile(r"\bn_clusters = "), "--clusters "),
     (re.compile(r"\b(ra_unit|dec_unit)(?= (looks )?wrong)"), r"--\1"),
-    (re.compile(r"\b(hdu|key|select|flag|on_bad|samples)=(?=\s|\d|$)"), r"--\1 "),
-    (
-        re.compile(
-            r"\b(fuzziness|samples|bootstrap|jackknife|max_iter|hdu|key|seed|geometry|unit|on_bad"
-            r"|reference|assignment|method|ra_unit|dec_unit|sharpness|temperature|weighting) = "
-        ),
-        r"--\1 ",
-    ),
 )
 
 
-def spoken(error: BaseException) -> str:
-    """The message of an error in one line, with options instead of arguments."""
+def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
+    """The message of an error in one line, with options, by their names, instead of arguments."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
     else:
@@ -41,6 +31,16 @@ def spoken(error: BaseException) -> str:
     text = " ".join(line for line in lines if line and set(line) - set("^ "))
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
+    names = "|".join(sorted(options, key=len, reverse=True))
+    if names:
+        for form, words in (
+            (rf"\b({names}) = ", r"--\1 "),
+            (rf"\b({names})='([^']+)'", r"--\1 \2"),
+            (rf"\b({names})=True\b", r"--\1"),
+            (rf"\b({names})=False\b", r"--no-\1"),
+            (rf"\b({names})=(?=\s|\d|$)", r"--\1 "),
+        ):
+            text = re.sub(form, words, text)
     return re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
 
 
@@ -57,12 +57,12 @@ def forget_stdout() -> None:
 
 
 @contextlib.contextmanager
-def one_line_warnings() -> Iterator[None]:
+def one_line_warnings(options: Iterable[str] = ()) -> Iterator[None]:
     """Warnings for the user as ``warning: ...``, once each; those for developers not at all."""
     said: set[str] = set()
 
     def show(message: Any, category: type[Warning], *_: Any, **__: Any) -> None:
-        text = spoken(message) if isinstance(message, BaseException) else str(message)
+        text = spoken(message, options) if isinstance(message, BaseException) else str(message)
         if text not in said:
             said.add(text)
             say("warning", text)
@@ -75,12 +75,12 @@ def one_line_warnings() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def one_line_errors(*, debug: bool = False) -> Iterator[None]:
+def one_line_errors(options: Iterable[str] = (), *, debug: bool = False) -> Iterator[None]:
     """Leave by SystemExit with one line instead of a traceback: 2, 130, or 1 for our own fault."""
     try:
         yield
-    except KeyboardInterrupt:
-        say("interrupted", "the work was not finished")
+    except KeyboardInterrupt as interrupt:
+        say("interrupted", str(interrupt) or "the work was not finished")
         if debug:
             traceback.print_exc()
         raise SystemExit(130) from None
@@ -93,11 +93,11 @@ def one_line_errors(*, debug: bool = False) -> Iterator[None]:
         from pysoftcorr._julia.errors import JuliaUnavailable
 
         if isinstance(error, (ValueError, TypeError, OSError, JuliaUnavailable)):
-            say("error", spoken(error))
+            say("error", spoken(error, options))
             raise SystemExit(2) from None
         if isinstance(error, MemoryError):
-            say("error", f"not enough memory {spoken(error)}".rstrip())
+            say("error", f"not enough memory {spoken(error, options)}".rstrip())
             raise SystemExit(2) from None
         again = "" if debug else "; --debug shows where"
-        say("internal error", f"{type(error).__name__}: {spoken(error)}{again}")
+        say("internal error", f"{type(error).__name__}: {spoken(error, options)}{again}")
         raise SystemExit(1) from None

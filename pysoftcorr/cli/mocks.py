@@ -1,16 +1,14 @@
-"""The commands of mock universes: ``halos simulate``, ``halos info``, ``mock``, ``boxcorr``."""
+"""The commands of mock universes: ``halos``, ``mock``, ``boxcorr`` and ``campaign``."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import log10
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
-from pysoftcorr.cli.output import only_json, wrote
-from pysoftcorr.cli.settings import Setting, resolve
+from pysoftcorr.cli.options import Argument, Command, Option, derive, needed
+from pysoftcorr.cli.sky import BINS, OVERWRITE, PLOT, THREADS
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import (
@@ -22,198 +20,202 @@ if TYPE_CHECKING:
     )
     from pysoftcorr.mocks.halo_statistics import MassFunction
 
-_UNIVERSE, _OCCUPATION, _OUTPUT = "Universe", "Occupation and alignment", "Output"
-_SEED = Setting("seed", int, 1, "Seed of everything random.", _UNIVERSE, least=0)
-_OVERWRITE = Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT)
-_PLOT = Setting("plot", str, None, "Write figures into this folder.", _OUTPUT, metavar="DIR")
-_THREADS = Setting("threads", int, None, "Threads; every core by default.", _OUTPUT, least=1)
+# ---------------------------------------------------------------------- options
+SEED = Option("seed", int, 1, "Seed of everything random.", least=0)
+HALOS = Argument("halos", "Halos: of simulate, halotools (HDF5), Rockstar (text), or a table.")
+PRESETS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
+HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
+BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 
 
-def _out(text: str) -> Setting:
-    return Setting("out", str, None, text, _OUTPUT, metavar="FILE")
+def out(text: str, metavar: str = "FILE") -> Option:
+    """The option that names the output."""
+    return Option("out", str, None, text, metavar=metavar)
 
 
-# Of a catalog that this program did not write; given to HaloCatalog.read as they are.
-_READING = (
-    Setting("boxsize", float, None, "Side of the box in Mpc/h, where the file does not say.",
-            _UNIVERSE),
-    Setting("columns", dict, {}, "Column or expression of a field (x, y, z, mass, radius, "
-            "concentration, axis=A,B,C, ...); may be given several times.", _UNIVERSE,
-            metavar="FIELD=COLUMN"),
-    Setting("axes", str, None, "Draw the major axes at random.", _UNIVERSE, choices=("random",)),
-    Setting("wrap", bool, False, "Move positions outside the box by whole boxes.", _UNIVERSE),
-    Setting("cosmology", str, None, "Name of the cosmology, as colossus has it.", _UNIVERSE),
-    Setting("key", str, None, "HDF5 group or dataset.", _UNIVERSE),
-    Setting("hdu", str, None, "FITS extension, number or name.", _UNIVERSE),
+#: Options for a catalog that this program did not write; given to `HaloCatalog.read` as they are.
+READING = derive(
+    "pysoftcorr.mocks.halo_tables:from_table",
+    only=("boxsize", "columns", "axes", "wrap", "cosmology", "key", "hdu"),
+    boxsize={"help": "Side of the box in Mpc/h, where the file does not say."},
+    columns={"default": {}, "help": "Column or expression of a field (x, y, z, mass, radius, "
+             "concentration, axis=A,B,C, ...); may be given several times."},
+    axes={"help": "Draw the major axes at random."},
+    wrap={"help": "Move positions outside the box by whole boxes."},
+    cosmology={"help": "Name of the cosmology, as colossus has it."},
+    key={"help": "HDF5 group or dataset."},
+    hdu={"kind": str, "help": "FITS extension, number or name.", "metavar": "HDU"},
 )  # fmt: skip
-#: The settings of each command, in the order of its help.
-SETTINGS: dict[str, tuple[Setting, ...]] = {
-    "halos simulate": (
-        Setting("boxsize", float, None, "Side of the periodic box in Mpc/h; needed.", _UNIVERSE),
-        Setting("mesh", int, 128, "Cells along a side.", _UNIVERSE),
-        _SEED,
-        Setting("cosmology", str, "planck18", "Name of the cosmology, as colossus has it.",
-                _UNIVERSE),
-        Setting("redshift", float, 0.0, "Redshift.", _UNIVERSE),
-        Setting("mmin", float, 3e10, "Lowest mass in Msun/h.", _UNIVERSE),
-        Setting("mmax", float, None, "Highest mass in Msun/h; none by default.", _UNIVERSE),
-        Setting("mdef", str, "vir", "Mass definition: vir, 200m, 200c, ...", _UNIVERSE),
-        Setting("mass_function", str, "tinker08", "Mass function, by colossus' name.", _UNIVERSE),
-        Setting("bias", str, "tinker10", "Bias relation, by colossus' name.", _UNIVERSE),
-        Setting("concentration", str, "diemer19", "Concentration, by colossus' name.", _UNIVERSE),
-        Setting("concentration_scatter", float, 0.16, "Its scatter in dex.", _UNIVERSE),
-        Setting("axis_alignment", float, 0.5, "Strength, -1 to 1, of major axes about the tidal "
-                "direction.", _UNIVERSE),
-        Setting("exclusion", bool, True, "Keep halos out of heavier ones.", _UNIVERSE),
-        _out("Write the halos: .h5; needed."),
-        _OVERWRITE,
-        _PLOT,
-    ),
-    "halos info": (*_READING, _SEED, _PLOT),
-    "mock": (
-        Setting("preset", str, None, "A fixed HOD, by the least stellar mass; options change it.",
-                _OCCUPATION, choices=("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")),
-        Setting("logMmin", float, None, "log10 of the mass (Msun/h) where half of the halos "
-                "have a central galaxy.", _OCCUPATION),
-        Setting("sigma_logM", float, None, "Width of that step.", _OCCUPATION),
-        Setting("logM0", float, None, "log10 of the satellites' cut-off.", _OCCUPATION),
-        Setting("logM1", float, None, "log10 of the satellites' scale.", _OCCUPATION),
-        Setting("alpha", float, None, "Slope of the satellites' power law.", _OCCUPATION),
-        Setting("mu_cen", float, None, "Alignment strength of central galaxies, -1 to 1; "
-                "0, or that of the preset.", _OCCUPATION),
-        Setting("mu_sat", float, None, "Alignment strength of satellites.", _OCCUPATION),
-        Setting("gamma", float, None, "Strength of satellites by radius, mu_sat (r/Rvir)^gamma.",
-                _OCCUPATION),
-        Setting("modulate", bool, None, "Multiply the mean number of satellites by that of "
-                "central galaxies.", _OCCUPATION),
-        _SEED,
-        *_READING,
-        _out("Write the galaxies: .h5 or .fits; needed."),
-        _OVERWRITE,
-        _PLOT,
-    ),
-    "boxcorr": (
-        Setting("bins", str, "log:0.1:16:20", "Bins of r in Mpc/h: linear:LO:HI:N, log:LO:HI:N "
-                "or edges:E0,E1,...", _UNIVERSE, metavar="BINS"),
-        Setting("expected", bool, False, "Also the mean of omega and eta over all draws of the "
-                "axes, at the strengths of the catalog.", _UNIVERSE),
-        _THREADS,
-        _out("Write the table: .ecsv."),
-        _OVERWRITE,
-        _PLOT,
-    ),
-}  # fmt: skip
+_SIMULATION = derive(
+    "pysoftcorr.mocks.simulate:simulate",
+    boxsize={"help": "Side of the periodic box in Mpc/h; needed."},
+    mesh={"help": "Cells along a side."},
+    cosmology={"help": "Name of the cosmology, as colossus has it."},
+    redshift={"help": "Redshift."},
+    mmin={"help": "Lowest mass in Msun/h."},
+    mmax={"help": "Highest mass in Msun/h; none by default."},
+    mdef={"help": "Mass definition: vir, 200m, 200c, ..."},
+    mass_function={"help": "Mass function, by colossus' name."},
+    bias={"help": "Bias relation, by colossus' name."},
+    concentration={"help": "Concentration, by colossus' name."},
+    concentration_scatter={"help": "Scatter of the concentration in dex."},
+    axis_alignment={"help": "Strength, -1 to 1, of major axes about the tidal direction."},
+    exclusion={"help": "Keep halos out of heavier ones."},
+    seed={"default": 1, "least": 0, "help": "Seed of everything random."},
+)
+#: Parameters of an HOD and its alignments; none has a default here, a preset may give it.
+OCCUPATION = derive(
+    "pysoftcorr.mocks.hod:HODModel",
+    only=(*HOD, "mu_cen", "mu_sat", "gamma", "modulate"),
+    logMmin={"help": "log10 of the mass (Msun/h) where half of the halos have a central galaxy."},
+    sigma_logM={"help": "Width of that step."},
+    logM0={"help": "log10 of the satellites' cut-off."},
+    logM1={"help": "log10 of the satellites' scale."},
+    alpha={"help": "Slope of the satellites' power law."},
+    mu_cen={"default": None, "help": "Alignment strength of central galaxies, -1 to 1; 0, or that "
+            "of the preset."},
+    mu_sat={"default": None, "help": "Alignment strength of satellites."},
+    gamma={"default": None, "help": "Strength of satellites by radius, mu_sat (r/Rvir)^gamma."},
+    modulate={"default": None, "help": "Multiply the mean number of satellites by that of central "
+              "galaxies."},
+)  # fmt: skip
+_PRESET = Option("preset", str, None, "A fixed HOD, by the least stellar mass; options change it.",
+                 choices=PRESETS)  # fmt: skip
+_DESIGN = derive(
+    "pysoftcorr.mocks.campaign.run:run_campaign",
+    only=("points", "realizations", "seed", "sampling", "logMmin", "bins", "modulate", "workers",
+          "scheduler"),
+    points={"kind": int, "least": 1, "help": "Points of the design; needed."},
+    realizations={"least": 1, "help": "Catalogs for each point; needed."},
+    seed={"least": 0, "help": "Seed of everything random; by default a new one, or that of the "
+          "unfinished campaign."},
+    sampling={"choices": ("sobol", "random"), "help": "How the points fill the space."},
+    logMmin={"name": "logmmin", "default": "11:15", "metavar": "LO:HI",
+             "help": "Range of log Mmin in the design."},
+    bins=BINS_MPC,
+    modulate={"help": "Multiply the mean number of satellites by that of central galaxies."},
+    workers={"least": 1, "help": "Processes on this machine; one a core by default."},
+    scheduler={"metavar": "ADDRESS", "help": "A running dask scheduler instead, as "
+               "tcp://host:8786."},
+)  # fmt: skip
 
 
-def simulate(
-    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
-) -> None:
+# ---------------------------------------------------------------------- the commands
+def simulate(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
     """Halos of a simulated universe: a 2LPT field, a mass function, bias, tidal axes."""
-    settings, _ = resolve("halos simulate", given, config)
-    _needed(settings, "boxsize", "out")
-    with only_json(as_json):
-        output.check_out(settings, suffixes=(".h5", ".hdf5"))
-        from pysoftcorr.mocks import HaloCatalog
+    needed(settings, "boxsize", "out")
+    from pysoftcorr.core.files import HDF5
 
-        names = [s.name for s in SETTINGS["halos simulate"] if s.group == _UNIVERSE]
-        halos = HaloCatalog.simulate(**{name: settings[name] for name in names})
-        halos.write(settings["out"], overwrite=settings["overwrite"])
-        document = _halos(halos, settings, as_json, files=[settings["out"]])
-    if as_json:
-        print(json.dumps(document))
+    output.check_out(settings, suffixes=HDF5)
+    from pysoftcorr.mocks import HaloCatalog
+
+    halos = HaloCatalog.simulate(**{o.name: settings[o.name] for o in _SIMULATION})
+    halos.write(settings["out"], overwrite=settings["overwrite"])
+    return _halos(halos, settings, as_json, files=[settings["out"]])
 
 
-def info(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool) -> None:
+def info(
+    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
     """What a halo catalog holds, and its mass function beside theory."""
-    settings, explicit = resolve("halos info", given, config)
-    with only_json(as_json):
-        if settings["plot"] is not None:
-            output.check_folder(settings["plot"])
-        halos = _read_halos(paths[0], settings, explicit)
-        document = _halos(halos, settings, as_json, files=[])
-    if as_json:
-        print(json.dumps(document))
+    if settings["plot"] is not None:
+        output.check_folder(settings["plot"])
+    return _halos(read_halos(halos, settings, explicit), settings, as_json, files=[])
 
 
-def mock(paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool) -> None:
+def mock(
+    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
     """Galaxies with intrinsic alignments in the halos of a catalog."""
-    settings, explicit = resolve("mock", given, config)
-    _needed(settings, "out")
+    needed(settings, "out")
     model = _model(settings, explicit)
-    with only_json(as_json):
-        output.check_out(settings, suffixes=(".h5", ".hdf5", ".fits", ".fits.gz"))
-        halos = _read_halos(paths[0], settings, explicit)
-        galaxies = model.populate(halos, seed=settings["seed"])
-        galaxies.write(settings["out"], overwrite=settings["overwrite"])
-        files: list[Any] = [settings["out"]]
-        if not as_json:
-            print(_galaxies_text(galaxies))
-        if settings["plot"] is not None:
-            from pysoftcorr import plots
+    output.check_out(settings, suffixes=(".h5", ".hdf5", ".fits", ".fits.gz"))
+    found = read_halos(halos, settings, explicit)
+    galaxies = model.populate(found, seed=settings["seed"])
+    galaxies.write(settings["out"], overwrite=settings["overwrite"])
+    files: list[Any] = [settings["out"]]
+    if not as_json:
+        print(_galaxies_text(galaxies))
+    if settings["plot"] is not None:
+        folder = output.figures_folder(settings["plot"])
+        from pysoftcorr import plots
 
-            target = _folder(settings["plot"])
-            figure = plots.plot_box_slice(galaxies, halos=halos).figure
-            files.append(plots.save_figure(figure, target / "slice.png"))  # type: ignore[arg-type]
-        wrote(files)
-    if as_json:
-        print(json.dumps({**_galaxies(galaxies), "halos": len(halos)}))
+        files += output.save({"slice": plots.plot_box_slice(galaxies, halos=found).figure}, folder)
+    output.wrote(files)
+    return {**_galaxies(galaxies), "halos": len(found)}
 
 
 def boxcorr(
-    paths: list[str], given: Mapping[str, Any], *, config: str | None, as_json: bool
-) -> None:
+    galaxies: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
     """xi, omega and eta of mock galaxies, of one halo and of two."""
-    settings, _ = resolve("boxcorr", given, config)
     output.use_threads(settings["threads"])
-    with only_json(as_json):
-        output.check_out(settings, suffixes=(".ecsv",))
-        from pysoftcorr.mocks import GalaxyCatalog, box_correlations, expected_correlations
-        from pysoftcorr.mocks.box import radial_edges
+    output.check_out(settings, suffixes=(".ecsv",))
+    from pysoftcorr.mocks import GalaxyCatalog, box_correlations, expected_correlations
+    from pysoftcorr.mocks.box import radial_edges
 
-        edges = radial_edges(settings["bins"])
-        galaxies = GalaxyCatalog.read(paths[0])
-        if not edges[-1] < galaxies.boxsize / 3:
-            raise ValueError(
-                f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be below a third of "
-                f"the box, {galaxies.boxsize / 3:g} Mpc/h; lower the last edge"
-            )
-        expected = None
-        if settings["expected"]:
-            strengths = _strengths(galaxies, paths[0])
-            expected = expected_correlations(galaxies, **strengths, bins=edges)
-        result = box_correlations(galaxies, bins=edges)
-        files: list[Any] = []
-        if settings["out"] is not None:
-            result.write(settings["out"], overwrite=settings["overwrite"])
-            files.append(settings["out"])
-        if not as_json:
-            print(_galaxies_text(galaxies), _table(result, expected), sep="\n\n")
-        if settings["plot"] is not None:
-            from pysoftcorr import plots
+    edges = radial_edges(settings["bins"])
+    found = GalaxyCatalog.read(galaxies)
+    if not edges[-1] < found.boxsize / 3:
+        raise ValueError(
+            f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be below a third of "
+            f"the box, {found.boxsize / 3:g} Mpc/h; lower the last edge"
+        )
+    expected = None
+    if settings["expected"]:
+        expected = expected_correlations(found, **_strengths(found, galaxies), bins=edges)
+    result = box_correlations(found, bins=edges)
+    files: list[Any] = []
+    if settings["out"] is not None:
+        result.write(settings["out"], overwrite=settings["overwrite"])
+        files.append(settings["out"])
+    if not as_json:
+        print(_galaxies_text(found), _table(result, expected), sep="\n\n")
+    if settings["plot"] is not None:
+        folder = output.figures_folder(settings["plot"])
+        from pysoftcorr import plots
 
-            target = _folder(settings["plot"])
-            drawn = plots.plot_box_correlations(result, expected=expected)
-            files.append(plots.save_figure(drawn, target / "correlations.png"))
-            figure = plots.plot_box_slice(galaxies).figure
-            files.append(plots.save_figure(figure, target / "slice.png"))  # type: ignore[arg-type]
-        wrote(files)
-    if as_json:
-        document = {**result.to_dict(), "galaxies": _galaxies(galaxies)}
-        document["expected"] = None if expected is None else _plain(expected)
-        print(json.dumps(document))
+        figures = {
+            "correlations": plots.plot_box_correlations(result, expected=expected),
+            "slice": plots.plot_box_slice(found).figure,
+        }
+        files += output.save(figures, folder)
+    output.wrote(files)
+    return {
+        **result.to_dict(),
+        "galaxies": _galaxies(found),
+        "expected": None if expected is None else _plain(expected),
+    }
+
+
+def campaign(
+    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
+    """xi, omega and eta over the training design of an emulator, on every core or a cluster."""
+    needed(settings, "points", "realizations", "out")
+    from pysoftcorr.core.files import HDF5
+
+    output.check_out({**settings, "plot": None, "overwrite": True}, suffixes=HDF5)
+    from pysoftcorr.mocks import run_campaign
+
+    names = [o.name for o in _DESIGN if o.name != "logmmin"]
+    made = run_campaign(
+        read_halos(halos, settings, explicit),
+        logMmin=_range(settings["logmmin"]),
+        **{name: settings[name] for name in (*names, "out", "overwrite", "cosmology")},
+    )
+    if not as_json:
+        print(made.summary())
+    output.wrote([made.path])
+    return made.to_dict()
 
 
 # ---------------------------------------------------------------------- what goes in
-def _needed(settings: Mapping[str, Any], *names: str) -> None:
-    lacking = ["--" + name.replace("_", "-") for name in names if settings[name] is None]
-    if lacking:
-        raise ValueError(f"{' and '.join(lacking)}: must be given")
-
-
-def _read_halos(path: str, settings: Mapping[str, Any], explicit: set[str]) -> HaloCatalog:
+def read_halos(path: str, settings: Mapping[str, Any], explicit: set[str]) -> HaloCatalog:
+    """The halo catalog of a file, with those options of `READING` that were given."""
     from pysoftcorr.mocks import HaloCatalog
 
-    options = {s.name: settings[s.name] for s in _READING if s.name in explicit}
+    options = {o.name: settings[o.name] for o in READING if o.name in explicit}
     if "columns" in options:
         # Vectors are three columns, or one of shape (N, 3).
         options["columns"] = {
@@ -228,15 +230,22 @@ def _read_halos(path: str, settings: Mapping[str, Any], explicit: set[str]) -> H
 def _model(settings: Mapping[str, Any], explicit: set[str]) -> HODModel:
     from pysoftcorr.mocks import HODModel
 
-    names = [s.name for s in SETTINGS["mock"] if s.group == _OCCUPATION and s.name != "preset"]
-    chosen = {name: settings[name] for name in names if name in explicit}
+    chosen = {o.name: settings[o.name] for o in OCCUPATION if o.name in explicit}
     if settings["preset"] is not None:
         return HODModel.preset(settings["preset"]).with_parameters(**chosen)
-    lacking = [n for n in ("logMmin", "sigma_logM", "logM0", "logM1", "alpha") if n not in chosen]
+    lacking = [name for name in HOD if name not in chosen]
     if lacking:
         listed = ", ".join("--" + name.replace("_", "-") for name in lacking)
         raise ValueError(f"{listed}: must be given, or a --preset such as mstar10.5")
     return HODModel(**chosen)
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise ValueError(f"--logmmin {text}: must be LO:HI, as 11:15") from None
+    return low, high
 
 
 def _strengths(galaxies: GalaxyCatalog, path: str) -> dict[str, float]:
@@ -247,15 +256,6 @@ def _strengths(galaxies: GalaxyCatalog, path: str) -> dict[str, float]:
         **{name: float(galaxies.params[name]) for name in names},
         "gamma": float(galaxies.params.get("gamma", 0.0)),
     }
-
-
-def _folder(path: str) -> Path:
-    import matplotlib
-
-    matplotlib.use("Agg")  # files alone: no display is needed
-    target = Path(path).expanduser()
-    target.mkdir(parents=True, exist_ok=True)
-    return target
 
 
 # ---------------------------------------------------------------------- what comes out
@@ -269,14 +269,15 @@ def _halos(
     if not as_json:
         print(halos.summary(), _mass_table(table), sep="\n\n", flush=True)
     if settings["plot"] is not None:
-        target = _folder(settings["plot"])
+        folder = output.figures_folder(settings["plot"])
         from pysoftcorr import plots
 
-        figure = plots.plot_halo_statistics(halos)
-        files.append(plots.save_figure(figure, target / "halos.png"))
-        slab = plots.plot_box_slice(halos, halos=halos).figure
-        files.append(plots.save_figure(slab, target / "halo_slice.png"))  # type: ignore[arg-type]
-    wrote(files)
+        figures = {
+            "halos": plots.plot_halo_statistics(halos),
+            "halo_slice": plots.plot_box_slice(halos, halos=halos).figure,
+        }
+        files += output.save(figures, folder)
+    output.wrote(files)
     return {
         "halos": len(halos),
         "boxsize": halos.boxsize,
@@ -375,3 +376,42 @@ def _plain(expected: ExpectedCorrelations) -> dict[str, Any]:
         name: [None if v != v else v for v in value.tolist()] if hasattr(value, "tolist") else value
         for name, value in vars(expected).items()
     }
+
+
+COMMANDS: dict[str, Any] = {
+    "halos": {
+        "simulate": Command(
+            simulate, options=(*_SIMULATION, out("Write the halos: .h5; needed."), OVERWRITE, PLOT)
+        ),
+        "info": Command(info, (HALOS,), (*READING, SEED, PLOT)),
+    },
+    "mock": Command(
+        mock,
+        (HALOS,),
+        (_PRESET, *OCCUPATION, SEED, *READING, out("Write the galaxies: .h5 or .fits; needed."),
+         OVERWRITE, PLOT),
+    ),
+    "boxcorr": Command(
+        boxcorr,
+        (Argument("galaxies", "Galaxies, as mock writes them."),),
+        (
+            *derive("pysoftcorr.mocks.box:box_correlations", only=("bins",), bins=BINS_MPC),
+            Option("expected", bool, False, "Also the mean of omega and eta over all draws of the "
+                   "axes, at the strengths of the catalog."),
+            THREADS,
+            out("Write the table: .ecsv."),
+            OVERWRITE,
+            PLOT,
+        ),
+    ),
+    "campaign": Command(
+        campaign,
+        (HALOS,),
+        (
+            *_DESIGN,
+            out("Write the campaign: .h5; needed. The same command resumes an unfinished one."),
+            Option("overwrite", bool, False, "Replace a campaign of other settings."),
+            *(o for o in READING if o.name != "seed"),
+        ),
+    ),
+}  # fmt: skip

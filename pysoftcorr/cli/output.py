@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def check_out(settings: dict[str, Any], *, suffixes: Sequence[str]) -> None:
+def check_out(settings: Mapping[str, Any], *, suffixes: Sequence[str]) -> None:
     """Check --out and --plot, as far as they are given, before anything else is done."""
     if settings["out"] is not None:
         from pysoftcorr.core.files import check_output
@@ -44,6 +44,23 @@ def check_out(settings: dict[str, Any], *, suffixes: Sequence[str]) -> None:
         check_output(settings["out"], suffixes=suffixes, overwrite=settings["overwrite"])
     if settings["plot"] is not None:
         check_folder(settings["plot"])
+
+
+def figures_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder for figures, made if it is not there; figures go to files alone."""
+    import matplotlib
+
+    matplotlib.use("Agg")  # no display is needed
+    target = Path(path).expanduser()
+    target.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def save(figures: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write figures under their names; gives the files."""
+    from pysoftcorr import plots
+
+    return [plots.save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
 
 
 def use_threads(number: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +12,11 @@ __all__ = ["lazy", "plots"]
 
 
 def lazy(
-    package: str, public: Mapping[str, str], *, before: Callable[[], None] | None = None
+    package: str,
+    public: Mapping[str, str],
+    *,
+    packages: Sequence[str] = (),
+    before: Callable[[], object] | None = None,
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package (PEP 562).
 
@@ -22,11 +26,15 @@ def lazy(
         Its ``__name__``.
     public : mapping of str to str
         Module, relative to the package, of each name.
+    packages : sequence of str
+        Sub-packages that are reached as attributes too.
     before : callable, optional
         Called before a name is loaded, to say what is missing.
     """
 
     def load(name: str) -> Any:
+        if name in packages:
+            return importlib.import_module(f"{package}.{name}")
         if name not in public:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if before is not None:

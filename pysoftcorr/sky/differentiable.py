@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from pysoftcorr._julia import call
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.random import Seed, stream
+from pysoftcorr.core.torch import need
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering, SoftClustering
@@ -28,7 +30,7 @@ from pysoftcorr.sky.gravity import SimulationResult
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SoftCorrelation", "SoftEstimator", "Solution"]
+__all__ = ["SoftCorrelation"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -164,194 +166,7 @@ class Solution:
     noise: FloatArray  # (N, c), or empty
 
 
-class SoftEstimator:
-    """Checked settings, and the calls that cluster, estimate and differentiate."""
-
-    def __init__(
-        self,
-        bins: Binning | str | npt.ArrayLike,
-        *,
-        approach: str = "soft",
-        clusters: int | SoftClustering | Clustering | None = None,
-        through: str = "implicit",
-        weighting: str = "sigmoid",
-        sharpness: float | npt.ArrayLike | None = None,
-        statistic: str = "xip",
-        fuzziness: float | None = None,
-        temperature: float = 0.1,
-        straight_through: bool = False,
-        rule: str = "exact",
-        use_weights: bool = False,
-        seed: Seed = None,
-        start: npt.ArrayLike | Clustering | None = None,
-        max_iter: int = 5000,
-    ) -> None:
-        self.approach = choice("approach", approach, APPROACHES)
-        self.through = choice("through", through, THROUGH)
-        self.weighting = choice("weighting", weighting, WEIGHTINGS)
-        self.statistic = choice("statistic", statistic, STATISTICS)
-        self.rule = choice("rule", rule, RULES)
-        self.temperature = positive("temperature", temperature)
-        self.straight_through = flag("straight_through", straight_through)
-        if self.straight_through and self.approach != "gumbel":
-            raise ValueError(
-                f"straight_through is of approach='gumbel', not of {self.approach!r}; leave it out"
-            )
-        if self.rule == "literal" and self.approach != "hard":
-            raise ValueError(
-                f"rule='literal' is of approach='hard', not of {self.approach!r}; leave it out"
-            )
-        use_weights = flag("use_weights", use_weights)
-        self.max_iter = at_least_one("max_iter", max_iter)
-        self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
-        self.clustering, self._start = clustering_of(clusters, start, fuzziness, use_weights, seed)
-        self.timings: dict[str, float] = {}
-
-    @property
-    def nbins(self) -> int:
-        """Number of bins."""
-        return self.bins.nbins
-
-    @property
-    def sharpness(self) -> FloatArray:
-        """Sharpness of each bin, shape (nbins,)."""
-        return self._bins[2].copy()
-
-    def __repr__(self) -> str:
-        kind = self.approach
-        if kind != "naive":
-            kind += f", {self.clustering.n_clusters} clusters"
-        if kind.startswith(("soft", "gumbel")):
-            kind += f", {self.through}"
-        return f"<SoftCorrelation: {self.statistic} in {self.bins}, {self.weighting}, {kind}>"
-
-    # ------------------------------------------------------------------ the work
-    def _begin(self) -> float:
-        self.timings = dict.fromkeys(("clustering", "solve", "pairs", "clusters", "total"), 0.0)
-        return time.perf_counter()
-
-    def _solve(self, catalog: Catalog) -> Solution:
-        """Objects and converged centers."""
-        if not isinstance(catalog, Catalog):
-            raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
-        if catalog.g1 is None or catalog.g2 is None:
-            raise ValueError(f"{catalog!r} has no ellipticities; give g1 and g2")
-        n, c = len(catalog), self.clustering.n_clusters
-        # The estimate does not depend on the unit of the weights; products of them must not
-        # leave the range of numbers.
-        scale = float(catalog.w.max())
-        objects = np.stack([catalog.ra, catalog.dec, catalog.g1, catalog.g2, catalog.w / scale])
-        empty = np.empty(0)
-        if self.approach == "naive":
-            return Solution(objects, scale, empty, empty, empty)
-        if c > n:
-            raise ValueError(
-                f"clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
-            )
-        if self._start is not None:
-            start = np.ascontiguousarray(self._start.T)
-        else:
-            start = np.empty((3, c))
-            shares = objects[4] if self.clustering.use_weights else np.ones(n)
-            seed = int(self.clustering.seed)  # type: ignore[arg-type]
-            draws = seed_numbers(seed, c)
-            call("seed_centers", catalog.xyz, 3, n, shares, c, draws, start)
-        centers = start.copy()
-        outcome, left = np.zeros(2, dtype=np.int64), np.zeros(2)
-        plain = self.through == "unrolled" and self.approach != "hard"
-        call(
-            "softcorr_centers", n, objects, c, self.clustering.fuzziness,
-            int(self.clustering.use_weights), int(plain), self.max_iter, centers, outcome, left,
-        )  # fmt: skip
-        self.timings["clustering"] = float(left[1])
-        if not outcome[1]:
-            warnings.warn(
-                f"fuzzy c-means did not converge in {outcome[0]} steps: centers still move by "
-                f"{np.degrees(left[0]) * 60:.1e} arcmin a sweep, and derivatives are not exact; "
-                "raise max_iter or ask for fewer clusters",
-                stacklevel=3,
-            )
-        noise = empty
-        if self.approach == "gumbel":
-            noise = gumbel_numbers(int(self.clustering.seed), n, c)  # type: ignore[arg-type]
-        return Solution(objects, scale, start, centers, noise)
-
-    def _arguments(self, solution: Solution, *, derivative: bool) -> tuple[Any, ...]:
-        """The arguments that describe objects and estimator to Julia."""
-        unrolled = self.through == "unrolled" and self.approach in ("soft", "gumbel")
-        # The value is that of the converged centers whatever they are differentiated through.
-        through = self.through if derivative else "implicit"
-        options = np.array(
-            [
-                APPROACHES[self.approach],
-                THROUGH[through],
-                WEIGHTINGS[self.weighting],
-                STATISTICS[self.statistic],
-                self.straight_through,
-                RULES[self.rule],
-                self.clustering.use_weights,
-                self.max_iter,
-            ],
-            dtype=np.int64,
-        )
-        numbers = np.array([self.clustering.fuzziness, self.temperature])
-        centers = solution.start if unrolled and derivative else solution.centers
-        c = 0 if self.approach == "naive" else self.clustering.n_clusters
-        return (
-            solution.objects.shape[1], solution.objects, c, centers, solution.noise, options,
-            numbers, self.nbins, self._bins,
-        )  # fmt: skip
-
-    def _value(self, solution: Solution) -> FloatArray:
-        sums, seconds = np.empty((3, self.nbins)), np.zeros(1)
-        call("softcorr_value", *self._arguments(solution, derivative=False), sums, seconds)
-        self.timings["pairs"] = float(seconds[0])
-        self._warn_of_empty_bins(sums[0])
-        return sums[0]
-
-    def _pull(
-        self, solution: Solution, cotangents: FloatArray
-    ) -> tuple[FloatArray, dict[str, FloatArray]]:
-        """xi, and the gradients (R, N) of R cotangents (R, nbins)."""
-        r, n = len(cotangents), solution.objects.shape[1]
-        value, out = np.empty(self.nbins), np.empty((5, r, n))
-        kind, report = np.zeros(1, dtype=np.int64), np.zeros(5)
-        call(
-            "softcorr_vjp", *self._arguments(solution, derivative=True), r,
-            np.ascontiguousarray(cotangents), value, out, kind, report,
-        )  # fmt: skip
-        self.timings.update(
-            clusters=float(report[0] + report[2]), pairs=float(report[1]), solve=float(report[3])
-        )
-        out[4] /= solution.scale
-        self._warn_of_empty_bins(value)
-        if kind[0] == 2 or report[4] < ILL_CONDITIONED:
-            warnings.warn(
-                "the implicit solve is ill-conditioned (reciprocal condition "
-                f"{report[4]:.0e}): centers are not determined by the objects, and gradients are "
-                "those of a regularized least-squares solution; ask for fewer clusters",
-                stacklevel=3,
-            )
-        elif kind[0] == 1:
-            warnings.warn(
-                "the fixed point of fuzzy c-means is no minimum of its objective (coincident "
-                "centers?): gradients are those of this fixed point, which sweeps from a start "
-                "nearby may leave; ask for fewer clusters or another seed",
-                stacklevel=3,
-            )
-        return value, dict(zip(FIELDS, out, strict=True))
-
-    def _warn_of_empty_bins(self, value: FloatArray) -> None:
-        empty = np.flatnonzero(np.isnan(value))
-        if empty.size:
-            warnings.warn(
-                f"no pairs in bin{'s' if empty.size > 1 else ''} "
-                f"{', '.join(map(str, empty))} of {self.bins}: the value is NaN, the gradient 0",
-                stacklevel=4,
-            )
-
-
-class SoftCorrelation(SoftEstimator):
+class SoftCorrelation:
     """A shear correlation function in soft bins, and its derivatives.
 
     In bin b, with theta the separation of two points and W_b its weight in the bin,
@@ -450,6 +265,64 @@ class SoftCorrelation(SoftEstimator):
     >>> bool(np.allclose(difference, gradient["ra"][:, 7], rtol=1e-5))
     True
     """
+
+    def __init__(
+        self,
+        bins: Binning | str | npt.ArrayLike,
+        *,
+        approach: str = "soft",
+        clusters: int | SoftClustering | Clustering | None = None,
+        through: str = "implicit",
+        weighting: str = "sigmoid",
+        sharpness: float | npt.ArrayLike | None = None,
+        statistic: str = "xip",
+        fuzziness: float | None = None,
+        temperature: float = 0.1,
+        straight_through: bool = False,
+        rule: str = "exact",
+        use_weights: bool = False,
+        seed: Seed = None,
+        start: npt.ArrayLike | Clustering | None = None,
+        max_iter: int = 5000,
+    ) -> None:
+        self.approach = choice("approach", approach, APPROACHES)
+        self.through = choice("through", through, THROUGH)
+        self.weighting = choice("weighting", weighting, WEIGHTINGS)
+        self.statistic = choice("statistic", statistic, STATISTICS)
+        self.rule = choice("rule", rule, RULES)
+        self.temperature = positive("temperature", temperature)
+        self.straight_through = flag("straight_through", straight_through)
+        if self.straight_through and self.approach != "gumbel":
+            raise ValueError(
+                f"straight_through is of approach='gumbel', not of {self.approach!r}; leave it out"
+            )
+        if self.rule == "literal" and self.approach != "hard":
+            raise ValueError(
+                f"rule='literal' is of approach='hard', not of {self.approach!r}; leave it out"
+            )
+        use_weights = flag("use_weights", use_weights)
+        self.max_iter = at_least_one("max_iter", max_iter)
+        self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
+        self.clustering, self._start = clustering_of(clusters, start, fuzziness, use_weights, seed)
+        self.timings: dict[str, float] = {}
+
+    @property
+    def nbins(self) -> int:
+        """Number of bins."""
+        return self.bins.nbins
+
+    @property
+    def sharpness(self) -> FloatArray:
+        """Sharpness of each bin, shape (nbins,)."""
+        return self._bins[2].copy()
+
+    def __repr__(self) -> str:
+        kind = self.approach
+        if kind != "naive":
+            kind += f", {self.clustering.n_clusters} clusters"
+        if kind.startswith(("soft", "gumbel")):
+            kind += f", {self.through}"
+        return f"<SoftCorrelation: {self.statistic} in {self.bins}, {self.weighting}, {kind}>"
 
     # ------------------------------------------------------------------ what it gives
     def value(self, catalog: Catalog) -> FloatArray:
@@ -638,6 +511,174 @@ class SoftCorrelation(SoftEstimator):
         >>> ra.grad.shape
         torch.Size([3])
         """
-        from pysoftcorr.sky.torch_node import soft_correlation
+        own = need("torch", "SoftCorrelation.torch")
+        if isinstance(ra, own.Tensor) and w is None:
+            w = own.ones_like(ra)
+        for name, tensor in (("ra", ra), ("dec", dec), ("g1", g1), ("g2", g2), ("w", w)):
+            if not isinstance(tensor, own.Tensor):
+                raise TypeError(f"{name} must be a torch tensor, not {type(tensor).__name__}")
+            if not tensor.is_floating_point():
+                raise TypeError(f"{name} must be a floating tensor, got {tensor.dtype}")
+        result: torch.Tensor = _node().apply(self, ra, dec, g1, g2, w)
+        return result
 
-        return soft_correlation(self, ra, dec, g1, g2, w)
+    # ------------------------------------------------------------------ the work
+    def _begin(self) -> float:
+        self.timings = dict.fromkeys(("clustering", "solve", "pairs", "clusters", "total"), 0.0)
+        return time.perf_counter()
+
+    def _solve(self, catalog: Catalog) -> Solution:
+        """Objects and converged centers."""
+        if not isinstance(catalog, Catalog):
+            raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
+        if catalog.g1 is None or catalog.g2 is None:
+            raise ValueError(f"{catalog!r} has no ellipticities; give g1 and g2")
+        n, c = len(catalog), self.clustering.n_clusters
+        # The estimate does not depend on the unit of the weights; products of them must not
+        # leave the range of numbers.
+        scale = float(catalog.w.max())
+        objects = np.stack([catalog.ra, catalog.dec, catalog.g1, catalog.g2, catalog.w / scale])
+        empty = np.empty(0)
+        if self.approach == "naive":
+            return Solution(objects, scale, empty, empty, empty)
+        if c > n:
+            raise ValueError(
+                f"clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
+            )
+        if self._start is not None:
+            start = np.ascontiguousarray(self._start.T)
+        else:
+            start = np.empty((3, c))
+            shares = objects[4] if self.clustering.use_weights else np.ones(n)
+            seed = int(self.clustering.seed)  # type: ignore[arg-type]
+            draws = seed_numbers(seed, c)
+            call("seed_centers", catalog.xyz, 3, n, shares, c, draws, start)
+        centers = start.copy()
+        outcome, left = np.zeros(2, dtype=np.int64), np.zeros(2)
+        plain = self.through == "unrolled" and self.approach != "hard"
+        call(
+            "softcorr_centers", n, objects, c, self.clustering.fuzziness,
+            int(self.clustering.use_weights), int(plain), self.max_iter, centers, outcome, left,
+        )  # fmt: skip
+        self.timings["clustering"] = float(left[1])
+        if not outcome[1]:
+            warnings.warn(
+                f"fuzzy c-means did not converge in {outcome[0]} steps: centers still move by "
+                f"{np.degrees(left[0]) * 60:.1e} arcmin a sweep, and derivatives are not exact; "
+                "raise max_iter or ask for fewer clusters",
+                stacklevel=3,
+            )
+        noise = empty
+        if self.approach == "gumbel":
+            noise = gumbel_numbers(int(self.clustering.seed), n, c)  # type: ignore[arg-type]
+        return Solution(objects, scale, start, centers, noise)
+
+    def _arguments(self, solution: Solution, *, derivative: bool) -> tuple[Any, ...]:
+        """The arguments that describe objects and estimator to Julia."""
+        unrolled = self.through == "unrolled" and self.approach in ("soft", "gumbel")
+        # The value is that of the converged centers whatever they are differentiated through.
+        through = self.through if derivative else "implicit"
+        options = np.array(
+            [
+                APPROACHES[self.approach],
+                THROUGH[through],
+                WEIGHTINGS[self.weighting],
+                STATISTICS[self.statistic],
+                self.straight_through,
+                RULES[self.rule],
+                self.clustering.use_weights,
+                self.max_iter,
+            ],
+            dtype=np.int64,
+        )
+        numbers = np.array([self.clustering.fuzziness, self.temperature])
+        centers = solution.start if unrolled and derivative else solution.centers
+        c = 0 if self.approach == "naive" else self.clustering.n_clusters
+        return (
+            solution.objects.shape[1], solution.objects, c, centers, solution.noise, options,
+            numbers, self.nbins, self._bins,
+        )  # fmt: skip
+
+    def _value(self, solution: Solution) -> FloatArray:
+        sums, seconds = np.empty((3, self.nbins)), np.zeros(1)
+        call("softcorr_value", *self._arguments(solution, derivative=False), sums, seconds)
+        self.timings["pairs"] = float(seconds[0])
+        self._warn_of_empty_bins(sums[0])
+        return sums[0]
+
+    def _pull(
+        self, solution: Solution, cotangents: FloatArray
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """xi, and the gradients (R, N) of R cotangents (R, nbins)."""
+        r, n = len(cotangents), solution.objects.shape[1]
+        value, out = np.empty(self.nbins), np.empty((5, r, n))
+        kind, report = np.zeros(1, dtype=np.int64), np.zeros(5)
+        call(
+            "softcorr_vjp", *self._arguments(solution, derivative=True), r,
+            np.ascontiguousarray(cotangents), value, out, kind, report,
+        )  # fmt: skip
+        self.timings.update(
+            clusters=float(report[0] + report[2]), pairs=float(report[1]), solve=float(report[3])
+        )
+        out[4] /= solution.scale
+        self._warn_of_empty_bins(value)
+        if kind[0] == 2 or report[4] < ILL_CONDITIONED:
+            warnings.warn(
+                "the implicit solve is ill-conditioned (reciprocal condition "
+                f"{report[4]:.0e}): centers are not determined by the objects, and gradients are "
+                "those of a regularized least-squares solution; ask for fewer clusters",
+                stacklevel=3,
+            )
+        elif kind[0] == 1:
+            warnings.warn(
+                "the fixed point of fuzzy c-means is no minimum of its objective (coincident "
+                "centers?): gradients are those of this fixed point, which sweeps from a start "
+                "nearby may leave; ask for fewer clusters or another seed",
+                stacklevel=3,
+            )
+        return value, dict(zip(FIELDS, out, strict=True))
+
+    def _warn_of_empty_bins(self, value: FloatArray) -> None:
+        empty = np.flatnonzero(np.isnan(value))
+        if empty.size:
+            warnings.warn(
+                f"no pairs in bin{'s' if empty.size > 1 else ''} "
+                f"{', '.join(map(str, empty))} of {self.bins}: the value is NaN, the gradient 0",
+                stacklevel=4,
+            )
+
+
+@cache
+def _node() -> Any:
+    """The node of a torch graph, made once torch is there."""
+    import torch
+    from torch.autograd.function import once_differentiable
+
+    class Node(torch.autograd.Function):
+        """xi of the Julia kernels forward, their vector-Jacobian product backward."""
+
+        @staticmethod
+        def forward(ctx: Any, estimator: SoftCorrelation, *inputs: torch.Tensor) -> torch.Tensor:
+            ra, dec, g1, g2, w = (t.detach().to("cpu", torch.float64).numpy() for t in inputs)
+            catalog = Catalog(ra=ra, dec=dec, g1=g1, g2=g2, w=w)
+            estimator._begin()
+            ctx.estimator, ctx.solution = estimator, estimator._solve(catalog)
+            ctx.like = [(t.dtype, t.device) for t in inputs]
+            value = estimator._value(ctx.solution)
+            dtype = inputs[0].dtype
+            for tensor in inputs[1:]:
+                dtype = torch.promote_types(dtype, tensor.dtype)
+            return torch.from_numpy(value).to(inputs[0].device, dtype)
+
+        @staticmethod
+        @once_differentiable
+        def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+            given = cotangent.detach().to("cpu", torch.float64).numpy()
+            _, rows = ctx.estimator._pull(ctx.solution, np.array(given)[None, :])
+            out: list[torch.Tensor | None] = [None]
+            wanted = ctx.needs_input_grad[1:]
+            for needed, row, (dtype, device) in zip(wanted, rows.values(), ctx.like, strict=True):
+                out.append(torch.from_numpy(row[0]).to(device, dtype) if needed else None)
+            return tuple(out)
+
+    return Node

@@ -26,7 +26,8 @@ from pysoftcorr.sky.stars import StarCatalog
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT.parent / "shared" / "data" / "cosmosweb_f115w_stars.fits"
-SMALL = ["--clusters", "20", "--samples", "6", "--bootstrap", "5", "--bins", "linear:0:40:4"]
+SMALL = ["--clusters", "20", "--assignments", "6", "--resampling", "bootstrap:5",
+         "--bins", "linear:0:40:4"]  # fmt: skip
 #: Of the columns written with few decimals, where another machine's last bit may show.
 DECIMALS = {"x": 2e-3, "y": 2e-3, "sig_vignet": 2e-7, "sig_psfex": 2e-7}
 KEYS = ["theta", "value", "imag", "npairs", "sigma_epistemic", "sigma_aleatoric"]
@@ -52,7 +53,7 @@ def softcorr(*arguments, **options):
 
 def rho(path, **more):
     """The same by the Python API."""
-    options = {"clusters": 20, "samples": 6, "bootstrap": 5, "seed": 1} | more
+    options = {"clusters": 20, "assignments": 6, "resampling": "bootstrap:5", "seed": 1} | more
     return rho_statistics(StarCatalog.read(path), "linear:0:40:4", **options)
 
 
@@ -68,7 +69,7 @@ def test_version_and_help(run):
 def test_help_names_every_setting_and_its_default(run):
     code, out, _ = run("rho", "--help")
     assert code == 0
-    for option in ("--columns", "--clusters", "--bins", "--samples", "--bootstrap", "--jackknife"):
+    for option in ("--columns", "--clusters", "--bins", "--assignments", "--resampling"):
         assert option in out
     assert "linear:0:45:8" in out
 
@@ -149,7 +150,7 @@ def test_xi_naive(run, stars):
     columns = {"g1": "g1_vignet - g1_psfex", "g2": "g2_vignet - g2_psfex"}
     pairs = [text for k, v in columns.items() for text in ("--columns", f"{k}={v}")]
     code, out, err = run(
-        "xi", stars, *pairs, "--clusters", 0, "--bootstrap", 0, "--bins", "log:1:40:4",
+        "xi", stars, *pairs, "--clusters", 0, "--resampling", "none", "--bins", "log:1:40:4",
         "--flip-g2", "--json",
     )  # fmt: skip
     assert code == 0, err
@@ -169,7 +170,7 @@ def test_wtheta(run, tmp_path, stars):
     assert code == 0, err
     expected = landy_szalay(
         Catalog.read(stars), Catalog.read(path), "linear:0:40:4",
-        clusters=20, samples=6, bootstrap=5, seed=1,
+        clusters=20, assignments=6, resampling="bootstrap:5", seed=1,
     )  # fmt: skip
     document = json.loads(out)
     np.testing.assert_allclose(document["w"]["value"], expected.w.value, rtol=1e-12)
@@ -183,7 +184,8 @@ def test_treecorr_gives_the_naive_value_alone(run, stars):
     bins = ["--bins", "linear:5:40:4"]
     code, out, err = run("rho", stars, "--method", "treecorr", *bins, "--json")
     assert code == 0, err
-    direct = json.loads(run("rho", stars, "--clusters", 0, "--bootstrap", 0, *bins, "--json")[1])
+    plain = ("--clusters", 0, "--resampling", "none")
+    direct = json.loads(run("rho", stars, *plain, *bins, "--json")[1])
     np.testing.assert_allclose(
         json.loads(out)["rho1"]["npairs"], direct["rho1"]["npairs"], rtol=0.2
     )
@@ -193,7 +195,7 @@ def test_treecorr_gives_the_naive_value_alone(run, stars):
 def test_cluster_writes_memberships(run, stars, tmp_path, suffix):
     out_file = tmp_path / f"members.{suffix}"
     code, out, err = run(
-        "cluster", stars, "--clusters", 7, "--samples", 3, "--out", out_file, "--json"
+        "cluster", stars, "--clusters", 7, "--assignments", 3, "--out", out_file, "--json"
     )
     assert code == 0, err
     document = json.loads(out)
@@ -279,15 +281,16 @@ def test_result_and_figures_are_written(run, stars, tmp_path):
 def test_yaml_settings_and_options_that_win(run, stars, tmp_path):
     config = tmp_path / "rho.yaml"
     config.write_text(
-        "clusters: 12\nbins: 'linear:0:40:4'\nsamples: 4\nbootstrap: 3\nfuzziness: 2\n"
+        "clusters: 12\nbins: 'linear:0:40:4'\nassignments: 4\nresampling: bootstrap:3\n"
+        "fuzziness: 2\n"
         "columns: {w: 1 + 0*ra}\non-bad: drop\nnaive: false\n"
     )
-    code, out, err = run("rho", stars, "--config", config, "--samples", 6, "--json")
+    code, out, err = run("rho", stars, "--config", config, "--assignments", 6, "--json")
     assert code == 0, err
     settings = json.loads(out)["settings"]
     assert settings["command"]["columns"] == {"w": "1 + 0*ra"}
     assert settings["command"]["on_bad"] == "drop"
-    assert (settings["samples"], settings["bootstrap"]) == (6, 3)
+    assert (settings["assignments"], settings["resampling"]) == (6, "bootstrap:3")
     assert settings["command"]["clusters"] == 12
     more = ("--columns", "w=2 + 0*ra", "--columns", "ra=ra")
     document = json.loads(run("rho", stars, "--config", config, *more, "--json")[1])
@@ -296,17 +299,16 @@ def test_yaml_settings_and_options_that_win(run, stars, tmp_path):
 
 def test_another_way_to_resample_replaces_the_bootstrap(run, stars):
     short = ("--clusters", 0, "--bins", "linear:0:40:4", "--json")
-    jackknife = json.loads(run("rho", stars, "--jackknife", 5, *short)[1])
-    expected = rho(stars, clusters=None, samples=0, bootstrap=0, jackknife=5)
+    jackknife = json.loads(run("rho", stars, "--resampling", "jackknife:5", *short)[1])
+    expected = rho(stars, clusters=None, assignments=0, resampling="jackknife:5")
     np.testing.assert_allclose(
         jackknife["rho1"]["sigma_aleatoric"], expected.rho1.sigma_aleatoric, rtol=1e-12
     )
-    left = json.loads(run("rho", stars, "--leave-out", 0.3, *short)[1])
-    assert left["settings"]["leave_out"] == 0.3
+    left = json.loads(run("rho", stars, "--resampling", "leave-out:0.3", *short)[1])
+    assert left["settings"]["resampling"] == "leave-out:0.3:100"
     assert min(left["rho1"]["sigma_aleatoric"]) > 0
-    code, _, err = run("rho", stars, "--jackknife", 5, "--bootstrap", 5, *short)
-    assert code == 2
-    assert "bootstrap and jackknife" in err
+    none = json.loads(run("rho", stars, "--resampling", "none", *short)[1])
+    assert none["rho1"]["sigma_aleatoric"] == [None] * 4
 
 
 def test_reference_model(run, stars):
@@ -338,7 +340,8 @@ def test_ctrl_c_leaves_one_line_and_130(tmp_path):
     package = str(Path(pysoftcorr.__file__).resolve().parents[1])
     job = subprocess.Popen(
         [sys.executable, "-m", "pysoftcorr.cli", "xi", str(path), "--clusters", "0",
-         "--bootstrap", "50", "--bins", "linear:0:100:10", "--out", str(tmp_path / "xi.h5")],
+         "--resampling", "bootstrap:50", "--bins", "linear:0:100:10",
+         "--out", str(tmp_path / "xi.h5")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": package},
     )  # fmt: skip
@@ -358,7 +361,7 @@ def test_ctrl_c_leaves_one_line_and_130(tmp_path):
 
 def test_the_reader_of_stdout_may_go_away(stars):
     command = (
-        f"{sys.executable} -m pysoftcorr.cli rho {stars} --clusters 0 --bootstrap 0 | head -n 1"
+        f"{sys.executable} -m pysoftcorr.cli rho {stars} --clusters 0 --resampling none | head -n 1"
     )
     package = str(Path(pysoftcorr.__file__).resolve().parents[1])
     done = subprocess.run(

@@ -12,7 +12,8 @@ from astropy.table import Table
 from pysoftcorr import demo_stars_path
 from pysoftcorr.cli import main
 
-SMALL = ["--clusters", "10", "--samples", "4", "--bootstrap", "4", "--bins", "linear:0:40:4"]
+SMALL = ["--clusters", "10", "--assignments", "4", "--resampling", "bootstrap:4",
+         "--bins", "linear:0:40:4"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,8 @@ def test_empty_catalog(fails, file):
 
 def test_one_object(fails, file):
     assert "more than the 1 objects" in fails("rho", file(slice(0, 1)))
-    assert "at least two" in fails("rho", file(slice(0, 1)), "--clusters", 0, "--bootstrap", 0)
+    one = file(slice(0, 1))
+    assert "at least two" in fails("rho", one, "--clusters", 0, "--resampling", "none")
 
 
 def test_nan_with_and_without_on_bad(fails, file, table, capsys):
@@ -150,7 +152,7 @@ def test_no_table_in_the_file(fails, tmp_path):
         (("--clusters", "many"), "--clusters 'many': must be a whole number"),
         (("--clusters", 5.5), "must be a whole number"),
         (("--fuzziness", "two"), "--fuzziness 'two': must be a number"),
-        (("--fuzziness", 1), "--fuzziness 1.0: must be a number above 1"),
+        (("--fuzziness", 1), "--fuzziness 1.0: must be finite and above 1"),
         (("--fuzziness", 0.5), "above 1"),
         (("--fuzziness", "nan"), "above 1"),
         (("--bins", "linear:45:0:8"), "bins must increase"),
@@ -158,10 +160,11 @@ def test_no_table_in_the_file(fails, tmp_path):
         (("--bins", "45"), "must read"),
         (("--bins", "log:0:45:8"), "lo > 0"),
         (("--unit", "parsec"), "must be one of"),
-        (("--samples", 1), "--samples 1: must be 0 (none) or at least 2"),
-        (("--clusters", 0, "--samples", 5), "ask for clusters too"),
-        (("--leave-out", 1.5), "between 0 and 1"),
-        (("--jackknife", 41), "more than the 40 objects"),
+        (("--assignments", 1), "--assignments 1: must be 0 (none) or at least 2"),
+        (("--clusters", 0, "--assignments", 5), "ask for clusters too"),
+        (("--resampling", "leave-out:1.5"), "between 0 and 1"),
+        (("--resampling", "boots"), "--resampling 'boots': must be"),
+        (("--resampling", "jackknife:41"), "more than the 40 objects"),
         (("--assignment", "random"), "must be one of greedy, sampled, soft"),
         (("--geometry", "torus"), "must be one of"),
         (("--reference", "moon"), "must be one of star, model"),
@@ -185,7 +188,7 @@ def test_clusters_of_the_cluster_command(fails, file):
 def test_usage(fails):
     assert "--help" in fails("rho")
     assert "nonsense" in fails("nonsense")
-    assert "--method sideways" in fails("julia", "install", "--method", "sideways")
+    assert "--method: 'sideways'" in fails("julia", "install", "--method", "sideways")
 
 
 @pytest.mark.parametrize(
@@ -232,12 +235,12 @@ def places(tmp_path):
 
 
 def test_output_is_looked_at_before_the_work(fails, file, tmp_path, monkeypatch):
-    from pysoftcorr.cli import estimate
+    from pysoftcorr.cli import sky
 
     def never(*_):
         raise AssertionError("the work had begun")
 
-    monkeypatch.setattr(estimate, "measure", never)
+    monkeypatch.setattr(sky, "measure", never)
     for option, place, says in places(tmp_path):
         assert says in fails("rho", file(), option, place)
 
@@ -262,12 +265,12 @@ def test_a_folder_that_may_not_be_written_in(fails, file, monkeypatch, tmp_path)
 
 # ---------------------------------------------------------------------- our own faults
 def test_our_own_fault_is_one_line_and_status_1(file, monkeypatch, capsys):
-    from pysoftcorr.cli import estimate
+    from pysoftcorr.cli import sky
 
     def broken(*_):
         raise ZeroDivisionError("what now")
 
-    monkeypatch.setattr(estimate, "measure", broken)
+    monkeypatch.setattr(sky, "measure", broken)
     for more in ([], ["--debug"]):
         with pytest.raises(SystemExit) as left:
             main(["rho", file(), *more])
@@ -285,12 +288,12 @@ def test_debug_shows_where(file, capsys):
 
 
 def test_interrupted_work(file, monkeypatch, capsys):
-    from pysoftcorr.cli import estimate
+    from pysoftcorr.cli import sky
 
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(estimate, "measure", stopped)
+    monkeypatch.setattr(sky, "measure", stopped)
     with pytest.raises(SystemExit) as left:
         main(["rho", file()])
     assert left.value.code == 130

@@ -81,7 +81,7 @@ def test_outside(run, model):
     code, _, err = run(*arguments)
     assert code == 0
     assert err.startswith("warning: outside of the training bounds")
-    assert "alpha = 3 is outside of [0.6" in err
+    assert "--alpha 3 is outside of [0.6" in err
     code, out, err = run(*arguments, "--on-outside", "error")
     assert (code, out) == (2, "")
     assert "alpha = 3" in err
@@ -92,7 +92,7 @@ def test_outside(run, model):
     ("arguments", "text"),
     [
         ([], "--logMmin, --sigma-logM, --logM0, --logM1, --alpha: must be given, or a --hod"),
-        ([*HOD, "--mu-cen", 2], r"mu_cen = 2: an alignment strength lies in \[-1, 1\]"),
+        ([*HOD, "--mu-cen", 2], r"--mu-cen 2: an alignment strength lies in \[-1, 1\]"),
         ([*HOD, "--mu-cen", "x"], "--mu-cen 'x': must be a number"),
         ([*HOD, "--passes", 1], "must be at least 2"),
         ([*HOD, "--model", "none.h5"], "no such emulator: none.h5"),

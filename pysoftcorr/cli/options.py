@@ -1,0 +1,408 @@
+"""Options of the commands, derived from the functions behind them.
+
+A function's signature gives names, types and defaults, its docstring the help and the choices.
+Sources are parsed, not imported: a command line with PyTorch behind it must start without it.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    dict: "a mapping of fields to columns",
+}
+#: What an argument is called in the help of its option.
+_METAVARS = {int: "N", float: "X", str: "TEXT", dict: "FIELD=COLUMN"}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its name (in YAML; ``--with-hyphens`` on the command line), type and default."""
+
+    name: str
+    kind: type
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    least: int | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def shown(self) -> str | None:
+        """What its value is called in the help; None for a switch."""
+        return self.metavar or "|".join(self.choices) or _METAVARS.get(self.kind)
+
+    def parsed(self, text: Any) -> Any:
+        """What was typed on the command line, as a number where a number is wanted."""
+        if self.kind in (int, float) and isinstance(text, str):
+            try:
+                text = self.kind(text)
+            except ValueError:
+                raise ValueError(f"{self.flag} {text!r}: must be {_KINDS[self.kind]}") from None
+        return self.checked(text, "--")
+
+    def checked(self, value: Any, source: str) -> Any:
+        """The value in its own type; TypeError or ValueError that names the option."""
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if self.kind is float and whole:
+            value = float(value)
+        if self.kind is str and self.name == "hdu" and whole:
+            value = str(value)
+        right = isinstance(value, self.kind) and (self.kind is not int or whole)
+        if not right:
+            raise TypeError(
+                f"{source}{self.name}: {value!r} must be {_KINDS[self.kind]}, "
+                f"not {type(value).__name__}"
+            )
+        if self.choices and value not in self.choices:
+            raise ValueError(
+                f"{source}{self.name}: {value!r} must be one of {', '.join(self.choices)}"
+            )
+        if self.least is not None and value < self.least:
+            raise ValueError(f"{source}{self.name}: {value!r} must be at least {self.least}")
+        if self.kind is dict:
+            for key, column in value.items():
+                if not isinstance(key, str) or not isinstance(column, (str, type(None))):
+                    raise TypeError(
+                        f"{source}{self.name}: {key!r}: {column!r} must be a field and a column "
+                        "name or an expression, both text"
+                    )
+        return value
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A positional argument of a command: a file, needed where it has no default."""
+
+    name: str
+    help: str
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: the function that does its work, its arguments and its options.
+
+    Attributes
+    ----------
+    work : callable
+        Takes the arguments by position, ``settings`` (all options by name), ``explicit`` (names of
+        those that were given) and ``as_json``; prints for people unless ``as_json``, and gives the
+        JSON document. Its docstring is the help of the command.
+    arguments : tuple of Argument
+    options : tuple of Option
+        In the order of the help.
+    common : tuple of str
+        Which of ``--config`` and ``--json`` it has besides ``--debug``.
+    """
+
+    work: Callable[..., Mapping[str, Any] | None]
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()
+    common: tuple[str, ...] = ("config", "json")
+
+
+# ---------------------------------------------------------------------- from functions
+def derive(
+    target: str, *, only: Iterable[str] = (), skip: Iterable[str] = (), **changes: Any
+) -> tuple[Option, ...]:
+    """Options of a function's keyword arguments, or of the fields of a dataclass.
+
+    Parameters
+    ----------
+    target : str
+        ``"package.module:function"``, ``"package.module:Class"`` or ``"...:Class.method"``.
+    only : iterable of str
+        Arguments to take, in this order; by default every one but those of `skip`.
+    skip : iterable of str
+        Arguments to leave out.
+    **changes
+        For each argument by name, what is otherwise on the command line: a mapping of the
+        attributes of `Option`, or the default alone. ``name=`` renames the option.
+
+    Raises
+    ------
+    LookupError
+        If the target, or an argument that is named, is not there, or has no help.
+
+    Examples
+    --------
+    >>> from pysoftcorr.cli.options import derive
+    >>> n, fuzziness = derive("pysoftcorr.sky.clustering:SoftClustering",
+    ...                       only=("n_clusters", "fuzziness"), n_clusters={"default": 100})
+    >>> n.default, fuzziness.default, fuzziness.help
+    (100, 2.0, 'The exponent m > 1; near 1 memberships become sharp.')
+    """
+    parameters = _parameters(target)
+    names = list(only) or [name for name in parameters if name not in set(skip)]
+    for name in (*names, *skip, *changes):
+        if name not in parameters:
+            raise LookupError(f"{target} has no argument {name!r}")
+    options = []
+    for name in names:
+        change = changes.get(name, {})
+        change = change if isinstance(change, Mapping) else {"default": change}
+        option = replace(_option(target, name, parameters[name]), **change)
+        if not option.help:
+            raise LookupError(f"{target}: no help for {name!r}")
+        options.append(option)
+    return tuple(options)
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    annotation: str
+    default: Any
+    kind: str  # the type in the docstring
+    help: str
+
+
+def _option(target: str, name: str, parameter: _Parameter) -> Option:
+    choices = tuple(re.findall(r'"([^"]+)"', parameter.kind)) if "{" in parameter.kind else ()
+    kind, metavar = _kind(parameter.annotation)
+    if choices:
+        kind, metavar = str, None
+    return Option(name, kind, parameter.default, parameter.help, choices, metavar)
+
+
+def _kind(annotation: str) -> tuple[type, str | None]:
+    """Type of an option, and what its argument is called, by the annotation."""
+    parts = {part.strip() for part in annotation.split("|")} - {"None"}
+    if parts & {"Bins", "Binning"}:
+        return str, "BINS"
+    if "Resampling" in parts:
+        return str, "METHOD:N"
+    if annotation.startswith(("Mapping", "dict")):
+        return dict, None
+    for kind, names in ((bool, {"bool"}), (int, {"int", "Seed"}), (float, {"float"})):
+        if parts & names:
+            return kind, None
+    return str, None
+
+
+@cache
+def _module(name: str) -> ast.Module:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"no module {name}")
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def summary(module: str, function: str) -> str:
+    """First line of a function's docstring; empty where the module has no such function."""
+    for node in _module(module).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+@cache
+def _parameters(target: str) -> dict[str, _Parameter]:
+    """Keyword arguments of a function, a class or a method, in order, as its source says."""
+    module, _, path = target.partition(":")
+    scope: list[ast.stmt] = _module(module).body
+    constants = _literals(scope)
+    found: Any = None
+    for name in path.split("."):
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        found = next((n for n in scope if isinstance(n, kinds) and n.name == name), None)
+        if found is None:
+            raise LookupError(f"no {target}")
+        scope = found.body
+    texts = _documented(ast.get_docstring(found) or "")
+    made: dict[str, _Parameter] = {}
+    for name, annotation, default in _signature(found):
+        kind, words = texts.get(name, ("", ""))
+        value = _literal(default, constants)
+        made[name] = _Parameter(annotation, value, kind, words)
+    return made
+
+
+def _signature(node: Any) -> list[tuple[str, str, ast.expr | None]]:
+    """Names, annotations and defaults of a function, an ``__init__`` or a dataclass."""
+    if isinstance(node, ast.ClassDef):
+        methods = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        if not methods:
+            fields = [n for n in node.body if isinstance(n, ast.AnnAssign)]
+            return [(n.target.id, ast.unparse(n.annotation), n.value) for n in fields
+                    if isinstance(n.target, ast.Name)]  # fmt: skip
+        node = methods[0]
+    spec = node.args
+    plain = [*spec.posonlyargs, *spec.args]
+    defaults = [None] * (len(plain) - len(spec.defaults)) + spec.defaults
+    both = [*zip(plain, defaults, strict=True),
+            *zip(spec.kwonlyargs, spec.kw_defaults, strict=True)]  # fmt: skip
+    return [(a.arg, ast.unparse(a.annotation) if a.annotation else "", d)
+            for a, d in both if a.arg not in ("self", "cls")]  # fmt: skip
+
+
+def _literals(body: list[ast.stmt]) -> dict[str, Any]:
+    """Constants of a module that are plain values."""
+    found = {}
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            try:
+                found[node.targets[0].id] = ast.literal_eval(node.value)
+            except ValueError:
+                continue
+    return found
+
+
+def _literal(node: ast.expr | None, constants: Mapping[str, Any]) -> Any:
+    """The value of a default; None for one that is worked out as the program runs."""
+    if node is None:
+        return None
+    if isinstance(node, ast.Name):
+        return constants.get(node.id)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def _documented(text: str) -> dict[str, tuple[str, str]]:
+    """Type and first sentence of each parameter in a numpydoc docstring."""
+    section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{3,}|\Z)", text, re.DOTALL)
+    if section is None:
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for names, kind, body in re.findall(
+        r"^(\w[\w, ]*?)(?: : (.*))?\n((?:[ ]+.*\n?|\n)*)", section[1] + "\n", re.MULTILINE
+    ):
+        words = " ".join(body.split()).replace("`", "")
+        first = re.split(r"(?<=[^.][^.]\.) (?=[A-Z0-9\"])", words)[0]
+        for name in names.split(","):
+            found[name.strip()] = (kind, first)
+    return found
+
+
+# ---------------------------------------------------------------------- values
+def resolve(
+    options: Iterable[Option], given: Mapping[str, Any], config: str | None
+) -> tuple[dict[str, Any], set[str]]:
+    """Every setting of a command: the command line before the file before the default.
+
+    Parameters
+    ----------
+    options : iterable of Option
+    given : mapping
+        From the command line; None where not given there.
+    config : str or None
+        YAML file.
+
+    Returns
+    -------
+    settings : dict
+    explicit : set of str
+        Those given in one way or the other.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError, TypeError
+        No such file, an unknown key (the nearest are offered), a value that is not possible.
+    """
+    table = {option.name: option for option in options}
+    values: dict[str, Any] = {}
+    if config is not None:
+        for key, value in read_yaml(config).items():
+            name = str(key).replace("-", "_")
+            if name not in table:
+                raise ValueError(f"{config}: unknown key {key!r}{near(name, table)}")
+            if name in values:
+                raise ValueError(f"{config}: {name} is given twice")
+            values[name] = table[name].checked(value, f"{config}: ")
+    for name, value in given.items():
+        if value is None:
+            continue
+        if table[name].kind is dict:
+            if not value:
+                continue
+            value = {**values.get(name, {}), **pairs(value, table[name].flag)}
+        values[name] = table[name].parsed(value)
+    explicit = set(values)
+    return {name: values.get(name, option.default) for name, option in table.items()}, explicit
+
+
+def needed(settings: Mapping[str, Any], *names: str) -> None:
+    """ValueError where options that have no default were not given."""
+    lacking = ["--" + name.replace("_", "-") for name in names if settings[name] is None]
+    if lacking:
+        raise ValueError(f"{' and '.join(lacking)}: must be given")
+
+
+def pairs(texts: Iterable[str], option: str = "--columns") -> dict[str, str]:
+    """``["g1=e1", "w=1/sig**2"]`` as a mapping; ValueError where a text is no such pair."""
+    form = "FIELD=COLUMN, such as g1=e1" if option == "--columns" else "NAME=VALUE"
+    found: dict[str, str] = {}
+    for text in texts:
+        field, equals, column = text.partition("=")
+        field, column = field.strip(), column.strip()
+        if not (field and equals and column):
+            raise ValueError(f"{option} {text!r}: must read {form}")
+        if found.setdefault(field, column) != column:
+            raise ValueError(f"{option}: {field} is given twice")
+    return found
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The nearest of the names, then all of them, as the end of a message."""
+    known = list(names)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(close)}?" if close else "."
+    return f"{hint} Allowed: {', '.join(known)}"
+
+
+def read_yaml(path: str) -> dict[Any, Any]:
+    """The mapping a YAML file holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it cannot be read, holds no mapping, or a key twice.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that is given twice, of which YAML would keep the last."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            twice = [key for key in keys if keys.count(key) > 1]
+            if twice:
+                raise ValueError(f"{path}: {twice[0]} is given twice")
+            return super().construct_mapping(node, deep)
+
+    source = Path(path).expanduser()
+    if not source.is_file():
+        raise FileNotFoundError(f"no such settings file: {source}")
+    try:
+        data = yaml.load(source.read_text(encoding="utf-8"), Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" at line {place.line + 1}" if place is not None else ""
+        problem = getattr(error, "problem", None) or "not text in UTF-8"
+        raise ValueError(f"{source} is no YAML{where}: {problem}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ValueError(f"{source}: must hold 'setting: value' lines, not {type(data).__name__}")
+    return data
