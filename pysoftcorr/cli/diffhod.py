@@ -32,8 +32,8 @@ _OWN = (
     Setting("covariance", int, None, "Realizations of the covariance [default: 100].", _DATA,
             least=4),
     Setting("seed", int, 1, "Seed of everything random.", _DATA, least=0),
-    Setting("draw", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or relaxed "
-            "trials; power alone [default: reweighted].", _MODEL,
+    Setting("galaxies", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or "
+            "relaxed trials; power alone [default: reweighted].", _MODEL,
             choices=("reweighted", "relaxed")),
     Setting("density", float, None, "Reweighted points for each galaxy [default: 16].", _MODEL),
     Setting("tau", float, None, "Temperature of relaxed trials [default: 0.3; omega: 0.1].",
@@ -49,29 +49,29 @@ _OWN = (
     Setting("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
             _MODEL, least=0),
     _whole("chains", "Chains of NUTS [default: 3]."),
-    _whole("warmup", "Steps of warm-up of each [default: 100; paper: 300; omega: 60]."),
-    _whole("steps", "Steps of each after it [default: 120; paper: 700; omega: 300]."),
-    Setting("accept", float, None, "Acceptance that the step size aims at [default: 0.97].",
+    _whole("warmup", "Draws of warm-up of each [default: 100; paper: 300; omega: 60]."),
+    _whole("draws", "Draws of each after it [default: 120; paper: 700; omega: 300]."),
+    Setting("target_accept", float, None, "Acceptance that the step size aims at [default: 0.97].",
             _SAMPLERS),
     Setting("emcee", bool, True, "Run emcee on the exact HOD, too.", _SAMPLERS),
     _whole("walkers", "Walkers of emcee [default: 10]."),
-    _whole("burn", "Steps of burn-in of each [default: 100; paper: 1000].", 0),
-    _whole("walker_steps", "Steps of each after it [default: 400; paper: 5000]."),
+    _whole("walker_warmup", "Draws of warm-up of each [default: 100; paper: 1000].", 0),
+    _whole("walker_draws", "Draws of each after it [default: 400; paper: 5000]."),
     Setting("device", str, None, "Where DiffHOD computes P(k): cpu or cuda; power alone [default: "
             "cpu].", _OUTPUT),
     Setting("workers", int, None, "Processes; one a core by default.", _OUTPUT, least=1),
     Setting("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "
-            "command goes on with an unfinished run.", _OUTPUT, metavar="DIR"),
-    Setting("overwrite", bool, False, "Begin anew, whatever the folder holds of an earlier run.",
+            "command resumes an unfinished run.", _OUTPUT, metavar="DIR"),
+    Setting("overwrite", bool, False, "Restart, whatever the folder holds of an earlier run.",
             _OUTPUT),
 )  # fmt: skip
 _TAKEN = {setting.name for setting in _OWN}
 SETTINGS = {"diffhod": (*_OWN, *(s for s in mocks._READING if s.name not in _TAKEN))}
 _HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-_POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realizations", "calibration",
-          "covariance", "chains", "warmup", "steps", "accept", "walkers", "burn",
-          "walker_steps", "device")  # fmt: skip
-_OMEGA = ("mu_cen", "mu_sat", "tau", "realizations", "covariance", "chains", "warmup", "steps")
+_POWER = ("galaxies", "density", "tau", "modulate", "mesh", "k_max", "realizations", "calibration",
+          "covariance", "chains", "warmup", "draws", "target_accept", "walkers", "walker_warmup",
+          "walker_draws", "device")  # fmt: skip
+_OMEGA = ("mu_cen", "mu_sat", "tau", "realizations", "covariance", "chains", "warmup", "draws")
 # Of P(k) alone, though they have a default for both.
 _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 
@@ -88,11 +88,12 @@ def diffhod(
     if omega:
         foreign += sorted(_POWER_RUN & explicit)
     else:
-        relaxed = settings["draw"] == "relaxed"
+        relaxed = settings["galaxies"] == "relaxed"
         other = "density" if relaxed else "tau"
         if settings[other] is not None:
             raise ValueError(
-                f"--{other}: has no meaning with --draw {'relaxed' if relaxed else 'reweighted'}"
+                f"--{other}: has no meaning with --galaxies "
+                f"{'relaxed' if relaxed else 'reweighted'}"
             )
     if foreign:
         raise ValueError(
@@ -116,7 +117,9 @@ def _tell(text: str) -> None:
 
 
 def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
-    from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
+    from dataclasses import replace
+
+    from pysoftcorr.diffhod.experiments.power import run_power_experiment
     from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings
 
     changes = {n: settings[n] for n in _POWER if settings[n] is not None}
@@ -125,19 +128,19 @@ def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any,
     ]
     made = run_power_experiment(
         halos, settings["out"],
-        settings=PowerSettings.preset(
-            settings["preset"], fiducial=fiducial, seed=settings["seed"], **changes
+        settings=replace(
+            PowerSettings.preset(settings["preset"]), fiducial=tuple(fiducial),
+            seed=settings["seed"], **changes,
         ),
         workers=settings["workers"], emcee=settings["emcee"], noise_sets=settings["noise_sets"],
         overwrite=settings["overwrite"], tell=_tell,
     )  # fmt: skip
     if not as_json:
-        print(made.report())
+        print(made.summary())
     folder = mocks._folder(settings["out"])
-    from pysoftcorr.plots.diffhod_posterior import plot_diffhod_posteriors
-    from pysoftcorr.plots.files import save_figure
+    from pysoftcorr import plots
 
-    figure = save_figure(plot_diffhod_posteriors(made), folder / "posteriors.png")
+    figure = plots.save_figure(plots.plot_diffhod_posteriors(made), folder / "posteriors.png")
     return made.to_dict(), [*made.files, figure]
 
 
@@ -155,10 +158,9 @@ def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[
         overwrite=settings["overwrite"], tell=_tell,
     )  # fmt: skip
     if not as_json:
-        print(made.report())
+        print(made.summary())
     folder = mocks._folder(settings["out"])
-    from pysoftcorr.plots.diffhod_posterior import plot_strengths
-    from pysoftcorr.plots.files import save_figure
+    from pysoftcorr import plots
 
-    figure = save_figure(plot_strengths(made), folder / "strengths.png")
+    figure = plots.save_figure(plots.plot_strengths(made), folder / "strengths.png")
     return made.to_dict(), [*made.files, figure]

@@ -63,7 +63,8 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("method", str, "adam", "How.", _SAMPLER, choices=("adam", "lbfgs")),
         Setting("start", dict, {}, "Where a parameter starts; the middle of its bounds by "
                 "default.", _SAMPLER, metavar="NAME=VALUE"),
-        Setting("steps", int, None, "At most; 500 of adam, 100 of lbfgs.", _SAMPLER, least=1),
+        Setting("max_iter", int, None, "Most steps; 500 of adam, 100 of lbfgs.", _SAMPLER,
+                least=1),
         Setting("learning_rate", float, None, "0.1 of adam, 1 of lbfgs by default.", _SAMPLER),
         Setting("out", str, None, "Write the trace: .ecsv.", _OUTPUT, metavar="FILE"),
         Setting("overwrite", bool, False, "Replace FILE if it is there.", _OUTPUT),
@@ -105,7 +106,6 @@ def posterior(
             for name, one in every.items():
                 title = f"{name}:\n" if len(every) > 1 else ""
                 print(f"{title}{one.summary()}\n")
-        _warn(every)
         if settings["plot"] is not None:
             files += _draw(settings["plot"], every)
         wrote(files)
@@ -130,7 +130,7 @@ def minimize(
         found = descend(
             density,
             start=_numbers("start", settings["start"]),
-            **{n: settings[n] for n in ("objective", "method", "steps", "learning_rate")},
+            **{n: settings[n] for n in ("objective", "method", "max_iter", "learning_rate")},
         )
         files: list[Any] = []
         if settings["out"] is not None:
@@ -174,7 +174,7 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
         seen = Observation.read(
             settings["data"],
             statistics=settings["statistics"],
-            edges=emulator.edges,
+            bins=emulator.edges,
             on_bad=settings["on_bad"],
         )
     free = [name.strip() for name in settings["free"].split(",")]
@@ -235,14 +235,6 @@ def _check(
 
 
 # ---------------------------------------------------------------------- what comes out
-def _warn(every: Mapping[str, Any]) -> None:
-    import warnings
-
-    for name, one in every.items():
-        for problem in one.problems():
-            warnings.warn(f"{name}: {problem}", UserWarning, stacklevel=2)
-
-
 def _draw(folder: str, every: Mapping[str, Any]) -> list[Any]:
     target = mocks._folder(folder)
     from pysoftcorr import plots
