@@ -28,8 +28,8 @@ _OWN = (
     Option("covariance", int, None, "Realizations of the covariance [default: 100].",
             least=4),
     Option("seed", int, 1, "Seed of everything random.", least=0),
-    Option("draw", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or relaxed "
-            "trials; power alone [default: reweighted].",
+    Option("galaxies", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or "
+            "relaxed trials; power alone [default: reweighted].",
             choices=("reweighted", "relaxed")),
     Option("density", float, None, "Reweighted points for each galaxy [default: 16]."),
     Option("tau", float, None, "Temperature of relaxed trials [default: 0.3; omega: 0.1]."),
@@ -44,26 +44,26 @@ _OWN = (
     Option("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
             least=0),
     _whole("chains", "Chains of NUTS [default: 3]."),
-    _whole("warmup", "Steps of warm-up of each [default: 100; paper: 300; omega: 60]."),
-    _whole("steps", "Steps of each after it [default: 120; paper: 700; omega: 300]."),
-    Option("accept", float, None, "Acceptance that the step size aims at [default: 0.97]."),
+    _whole("warmup", "Draws of warm-up of each [default: 100; paper: 300; omega: 60]."),
+    _whole("draws", "Draws of each after it [default: 120; paper: 700; omega: 300]."),
+    Option("target_accept", float, None, "Acceptance that the step size aims at [default: 0.97]."),
     Option("emcee", bool, True, "Run emcee on the exact HOD, too."),
     _whole("walkers", "Walkers of emcee [default: 10]."),
-    _whole("burn", "Steps of burn-in of each [default: 100; paper: 1000].", 0),
-    _whole("walker_steps", "Steps of each after it [default: 400; paper: 5000]."),
+    _whole("walker_warmup", "Draws of warm-up of each [default: 100; paper: 1000].", 0),
+    _whole("walker_draws", "Draws of each after it [default: 400; paper: 5000]."),
     Option("device", str, None, "Where DiffHOD computes P(k): cpu or cuda; power alone [default: "
             "cpu]."),
     Option("workers", int, None, "Processes; one a core by default.", least=1),
     Option("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "
-            "command goes on with an unfinished run.", metavar="DIR"),
-    Option("overwrite", bool, False, "Begin anew, whatever the folder holds of an earlier run."),
+            "command resumes an unfinished run.", metavar="DIR"),
+    Option("overwrite", bool, False, "Restart, whatever the folder holds of an earlier run."),
 )  # fmt: skip
 _TAKEN = {option.name for option in _OWN}
 _HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-_POWER = ("draw", "density", "tau", "modulate", "mesh", "k_max", "realizations", "calibration",
-          "covariance", "chains", "warmup", "steps", "accept", "walkers", "burn",
-          "walker_steps", "device")  # fmt: skip
-_OMEGA = ("mu_cen", "mu_sat", "tau", "realizations", "covariance", "chains", "warmup", "steps")
+_POWER = ("galaxies", "density", "tau", "modulate", "mesh", "k_max", "realizations", "calibration",
+          "covariance", "chains", "warmup", "draws", "target_accept", "walkers", "walker_warmup",
+          "walker_draws", "device")  # fmt: skip
+_OMEGA = ("mu_cen", "mu_sat", "tau", "realizations", "covariance", "chains", "warmup", "draws")
 # Of P(k) alone, though they have a default for both.
 _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 
@@ -79,11 +79,12 @@ def diffhod(
     if omega:
         foreign += sorted(_POWER_RUN & explicit)
     else:
-        relaxed = settings["draw"] == "relaxed"
+        relaxed = settings["galaxies"] == "relaxed"
         other = "density" if relaxed else "tau"
         if settings[other] is not None:
             raise ValueError(
-                f"--{other}: has no meaning with --draw {'relaxed' if relaxed else 'reweighted'}"
+                f"--{other}: has no meaning with --galaxies "
+                f"{'relaxed' if relaxed else 'reweighted'}"
             )
     if foreign:
         raise ValueError(
@@ -105,7 +106,9 @@ def _tell(text: str) -> None:
 
 
 def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
-    from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
+    from dataclasses import replace
+
+    from pysoftcorr.diffhod.experiments.power import run_power_experiment
     from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings
 
     changes = {n: settings[n] for n in _POWER if settings[n] is not None}
@@ -114,19 +117,19 @@ def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any,
     ]
     made = run_power_experiment(
         halos, settings["out"],
-        settings=PowerSettings.preset(
-            settings["preset"], fiducial=fiducial, seed=settings["seed"], **changes
+        settings=replace(
+            PowerSettings.preset(settings["preset"]), fiducial=tuple(fiducial),
+            seed=settings["seed"], **changes,
         ),
         workers=settings["workers"], emcee=settings["emcee"], noise_sets=settings["noise_sets"],
         overwrite=settings["overwrite"], tell=_tell,
     )  # fmt: skip
     if not as_json:
-        print(made.report())
+        print(made.summary())
     folder = output.figures_folder(settings["out"])
-    from pysoftcorr.plots.diffhod_posterior import plot_diffhod_posteriors
-    from pysoftcorr.plots.files import save_figure
+    from pysoftcorr import plots
 
-    figure = save_figure(plot_diffhod_posteriors(made), folder / "posteriors.png")
+    figure = plots.save_figure(plots.plot_diffhod_posteriors(made), folder / "posteriors.png")
     return made.to_dict(), [*made.files, figure]
 
 
@@ -144,12 +147,11 @@ def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[
         overwrite=settings["overwrite"], tell=_tell,
     )  # fmt: skip
     if not as_json:
-        print(made.report())
+        print(made.summary())
     folder = output.figures_folder(settings["out"])
-    from pysoftcorr.plots.diffhod_posterior import plot_strengths
-    from pysoftcorr.plots.files import save_figure
+    from pysoftcorr import plots
 
-    figure = save_figure(plot_strengths(made), folder / "strengths.png")
+    figure = plots.save_figure(plots.plot_strengths(made), folder / "strengths.png")
     return made.to_dict(), [*made.files, figure]
 
 

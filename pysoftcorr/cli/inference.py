@@ -59,7 +59,7 @@ _OPTIONS: dict[str, tuple[Option, ...]] = {
         Option("method", str, "adam", "How.", choices=("adam", "lbfgs")),
         Option("start", dict, {}, "Where a parameter starts; the middle of its bounds by "
                 "default.", metavar="NAME=VALUE"),
-        Option("steps", int, None, "At most; 500 of adam, 100 of lbfgs.", least=1),
+        Option("max_iter", int, None, "Most steps; 500 of adam, 100 of lbfgs.", least=1),
         Option("learning_rate", float, None, "0.1 of adam, 1 of lbfgs by default."),
         Option("out", str, None, "Write the trace: .ecsv.", metavar="FILE"),
         Option("overwrite", bool, False, "Replace FILE if it is there."),
@@ -97,7 +97,6 @@ def posterior(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool)
         for name, one in every.items():
             title = f"{name}:\n" if len(every) > 1 else ""
             print(f"{title}{one.summary()}\n")
-    _warn(every)
     if settings["plot"] is not None:
         files += _draw(settings["plot"], every)
     output.wrote(files)
@@ -117,7 +116,7 @@ def minimize(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) 
     found = descend(
         density,
         start=_numbers("start", settings["start"]),
-        **{n: settings[n] for n in ("objective", "method", "steps", "learning_rate")},
+        **{n: settings[n] for n in ("objective", "method", "max_iter", "learning_rate")},
     )
     files: list[Any] = []
     if settings["out"] is not None:
@@ -159,7 +158,7 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
         seen = Observation.read(
             settings["data"],
             statistics=settings["statistics"],
-            edges=emulator.edges,
+            bins=emulator.edges,
             on_bad=settings["on_bad"],
         )
     free = [name.strip() for name in settings["free"].split(",")]
@@ -220,14 +219,6 @@ def _check(
 
 
 # ---------------------------------------------------------------------- what comes out
-def _warn(every: Mapping[str, Any]) -> None:
-    import warnings
-
-    for name, one in every.items():
-        for problem in one.problems():
-            warnings.warn(f"{name}: {problem}", UserWarning, stacklevel=2)
-
-
 def _draw(folder: str, every: Mapping[str, Any]) -> list[Any]:
     target = output.figures_folder(folder)
     from pysoftcorr import plots

@@ -1,4 +1,4 @@
-"""Posteriors of HOD and alignment parameters from an emulator, and minimization over them."""
+"""Posteriors of HOD and alignment parameters, their samplers, and minimization."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _PUBLIC = {
     "Normal": "priors",
     "Observation": "observation",
     "Posterior": "posterior",
+    "Priors": "priors",
     "SimulatedModel": "simulated",
     "TruncatedNormal": "priors",
     "Uniform": "priors",

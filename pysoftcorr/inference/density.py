@@ -11,17 +11,19 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.options import choice, flag, number
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.torch import need
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
+from pysoftcorr.mocks.design import PARAMETERS
 
 __all__ = ["CorrelationModel", "LogPosterior"]
 
 FloatArray = npt.NDArray[np.float64]
 
 #: The strengths, which have bounds of their own.
-ALIGNMENT = ("mu_cen", "mu_sat")
+ALIGNMENT = PARAMETERS[:2]
 #: A prior may reach beyond the bounds of the emulator by this part of its mass.
 _OUTSIDE = 1e-3
 
@@ -102,7 +104,7 @@ def free_names(free: str | Sequence[str], parameters: tuple[str, ...]) -> tuple[
 def fixed_values(
     fixed: Any, free: tuple[str, ...], parameters: tuple[str, ...]
 ) -> dict[str, float]:
-    """Values of all that are not free, of an HODModel or a mapping."""
+    """Values of all parameters that are not free, from an HODModel or a mapping."""
     if hasattr(fixed, "with_parameters"):  # an HODModel
         if fixed.gamma != 0:
             raise ValueError(f"fixed: gamma = {fixed.gamma:g} is not among the emulator's inputs")
@@ -116,10 +118,7 @@ def fixed_values(
             raise ValueError(f"fixed: there is no parameter {name!r}{_near(name, parameters)}")
         if name in free:
             raise ValueError(f"{name} is both free and fixed")
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-            raise TypeError(f"fixed: {name} = {value!r} must be a number")
-        if not np.isfinite(value):
-            raise ValueError(f"fixed: {name} = {value} must be finite")
+        number(f"fixed: {name}", value)
     lacking = [name for name in parameters if name not in free and name not in values]
     if lacking:
         raise ValueError(
@@ -148,6 +147,9 @@ def priors_of(
                 raise ValueError(f"{name} cannot be free: this model has it at {low:g} alone")
             prior = Uniform(low, high)
         out[name] = parse_prior(prior) if isinstance(prior, str) else prior
+        support = np.isfinite(getattr(out[name], "support", (0, 0)))
+        if support[0] != support[1]:
+            raise ValueError(f"prior of {name}: {out[name]} has one bound; give it both, or none")
     return out
 
 
@@ -169,9 +171,8 @@ def same_edges(own: FloatArray, data: FloatArray) -> None:
 
 
 def noise_kind(noise: str, observation: Observation) -> str:
-    """Whose noise: data, emulator or both."""
-    if noise not in ("auto", "data", "emulator", "both"):
-        raise ValueError(f"noise = {noise!r}: must be 'auto', 'data', 'emulator' or 'both'")
+    """Noise that the likelihood has: of the data, the emulator or both."""
+    choice("noise", noise, ("auto", "data", "emulator", "both"))
     if noise == "auto":
         return "emulator" if observation.covariance is None else "data"
     if noise != "emulator" and observation.covariance is None:
@@ -204,7 +205,7 @@ class CorrelationModel(Protocol):
     Attributes
     ----------
     names : sequence of str
-        Of the parameters, in the order in which they are taken.
+        Parameters, in the order in which they are taken.
     edges : ndarray, shape (nbins + 1,)
         Mpc/h.
     bounds : mapping of str to (float, float)
@@ -294,8 +295,7 @@ class LogPosterior:
                 )
         if not isinstance(observation, Observation):
             raise TypeError(f"observation must be an Observation, not {type(observation).__name__}")
-        if on_outside not in ("error", "warn", "ignore"):
-            raise ValueError(f"on_outside = {on_outside!r}: must be 'error', 'warn' or 'ignore'")
+        choice("on_outside", on_outside, ("error", "warn", "ignore"))
         self.emulator = emulator
         self.observation = observation
         self.parameters = tuple(emulator.names)
@@ -305,10 +305,8 @@ class LogPosterior:
         same_edges(np.asarray(emulator.edges), observation.edges)
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
         self.noise = noise_kind(noise, observation)
-        if not (np.isfinite(jitter) and jitter >= 0):
-            raise ValueError(f"jitter = {jitter!r}: must be a number of at least 0")
-        self.jitter = float(jitter)
-        self.epistemic = bool(epistemic)
+        self.jitter = number("jitter", jitter, least=0)
+        self.epistemic = flag("epistemic", epistemic)
         self._model = in_double(emulator)
 
         base = [self.fixed.get(name, 0.0) for name in self.parameters]
@@ -323,8 +321,8 @@ class LogPosterior:
         self._rows = None if whole else torch.tensor(observation.rows)
         p = self.priors
         self._bounded, self._gaussian = torch.tensor(p.bounded), torch.tensor(p.gaussian)
-        self._low, self._width = torch.tensor(p.low, **double), torch.tensor(p.width, **double)
-        self._mean, self._sd = torch.tensor(p.mean, **double), torch.tensor(p.sd, **double)
+        self._low, self._width = torch.tensor(p.offset, **double), torch.tensor(p.width, **double)
+        self._mean, self._sd = torch.tensor(p.mean, **double), torch.tensor(p.scale, **double)
         region(self, on_outside=on_outside)
         constant = np.zeros((observation.rows.size,) * 2)
         if self.noise in ("data", "both"):
@@ -334,7 +332,7 @@ class LogPosterior:
         self._check_model(torch)
         self._closed = None
         if all(name in ALIGNMENT for name in self.names):
-            from pysoftcorr.inference.response import alignment_response
+            from pysoftcorr.inference.simulated import alignment_response
 
             self._closed = alignment_response(
                 self._model, self.parameters, self._base, observation.statistics
@@ -360,7 +358,7 @@ class LogPosterior:
             self._log_det = 2 * float(np.log(np.diag(lower)).sum())
 
     def _epistemic_covariance(self) -> FloatArray:
-        """Averaged over draws of the prior by their likelihood without it.
+        """Epistemic covariance, averaged over draws of the prior by their likelihood without it.
 
         At one point it would not do: of omega and eta it is 0 where the strengths are.
         """
@@ -378,15 +376,15 @@ class LogPosterior:
         )
         bins = self.observation.edges.size - 1
         every = np.zeros((len(self.observation.statistics) * bins,) * 2)
-        for theta, count in zip(drawn[rows], counts, strict=True):
-            found = self.emulator.epistemic_covariance(self._full(theta))
+        for params, count in zip(drawn[rows], counts, strict=True):
+            found = self.emulator.epistemic_covariance(self._full(params))
             for k, name in enumerate(self.observation.statistics):
                 block = slice(k * bins, (k + 1) * bins)
                 every[block, block] += count / _EPISTEMIC_DRAWS * np.asarray(found[name])
         return every[np.ix_(self.observation.rows, self.observation.rows)]
 
     def _check_model(self, torch: Any) -> None:
-        """One evaluation, so that what is amiss is said before the work."""
+        """Evaluate the model once, so that what is amiss is said before the work."""
         middle = np.array([m.quantile(0.5) for m in self.priors.members])
         with torch.no_grad():
             found = self._model.mean_and_std(torch.tensor(self._full(middle)))
@@ -401,17 +399,17 @@ class LogPosterior:
                         f"not ({bins},)"
                     )
 
-    def _full(self, theta: npt.ArrayLike) -> FloatArray:
+    def _full(self, params: npt.ArrayLike) -> FloatArray:
         """All parameters, (..., n), with these free ones, (..., p)."""
-        theta = np.asarray(theta, dtype=np.float64)
-        return np.asarray(self._base.numpy() + theta @ self._places.numpy())
+        params = np.asarray(params, dtype=np.float64)
+        return np.asarray(self._base.numpy() + params @ self._places.numpy())
 
-    def outside(self, theta: npt.ArrayLike) -> npt.NDArray[np.bool_] | None:
+    def outside(self, params: npt.ArrayLike) -> npt.NDArray[np.bool_] | None:
         """Which of all parameters leave the emulator's training region, shape (n, 7).
 
         Parameters
         ----------
-        theta : array_like, shape (n, p)
+        params : array_like, shape (n, p)
 
         Returns
         -------
@@ -421,7 +419,7 @@ class LogPosterior:
         region = getattr(self.emulator, "training_bounds", None)
         if region is None:
             return None
-        return np.asarray(region.outside(self._full(theta)))
+        return np.asarray(region.outside(self._full(params)))
 
     # ------------------------------------------------------------------ torch
     def _prior_terms(self, u: Any) -> tuple[Any, Any]:
@@ -430,50 +428,50 @@ class LogPosterior:
         logistic = torch.nn.functional.logsigmoid
         log_density = self.priors.log_norm
         if self.priors.bounded.all():
-            theta = self._low + self._width * torch.sigmoid(u)
+            params = self._low + self._width * torch.sigmoid(u)
         else:
-            theta = torch.where(
+            params = torch.where(
                 self._bounded, self._low + self._width * torch.sigmoid(u), self._mean + self._sd * u
             )
         if self.priors.bounded.any():
             slope = logistic(u) + logistic(-u)
             log_density = log_density + torch.where(self._bounded, slope, 0.0).sum(-1)
         if self.priors.gaussian.any():
-            square = ((theta - self._mean) / self._sd) ** 2
+            square = ((params - self._mean) / self._sd) ** 2
             log_density = log_density - torch.where(self._gaussian, 0.5 * square, 0.0).sum(-1)
-        return theta, log_density
+        return params, log_density
 
-    def torch_log_likelihood(self, theta: Any) -> Any:
+    def torch_log_likelihood(self, params: Any) -> Any:
         """ln likelihood at free parameters (..., p), a float64 tensor; differentiable."""
-        chi2, log_det = self._chi2_and_log_det(theta)
+        chi2, log_det = self._chi2_and_log_det(params)
         return -0.5 * (chi2 + log_det + self._data.numel() * np.log(2 * np.pi))
 
-    def torch_loss(self, theta: Any, objective: str) -> Any:
+    def torch_loss(self, params: Any, objective: str) -> Any:
         """chi2, -ln likelihood or -ln posterior at free parameters (..., p), not normalized."""
         if objective == "chi2":
-            return self._chi2_and_log_det(theta)[0]
-        loss = -self.torch_log_likelihood(theta)
+            return self._chi2_and_log_det(params)[0]
+        loss = -self.torch_log_likelihood(params)
         if objective == "posterior" and self.priors.gaussian.any():
             torch = need("torch", "a posterior")
-            square = 0.5 * ((theta - self._mean) / self._sd) ** 2
+            square = 0.5 * ((params - self._mean) / self._sd) ** 2
             loss = loss + torch.where(self._gaussian, square, 0.0).sum(-1)
         return loss
 
-    def _chi2_and_log_det(self, theta: Any) -> tuple[Any, Any]:
+    def _chi2_and_log_det(self, params: Any) -> tuple[Any, Any]:
         torch = need("torch", "a posterior")
-        params = self._base + theta @ self._places
+        full = self._base + params @ self._places
         closed = self._closed
         found: Any = None
         if closed is None or (self.noise != "data" and closed.std is None):
-            found = self._model.mean_and_std(params)
+            found = self._model.mean_and_std(full)
 
         def part(name: str, k: int) -> Any:
             if closed is not None and k == 0:
-                return closed.mean(name, params)
+                return closed.mean(name, full)
             if found is None:
                 assert closed is not None
                 assert closed.std is not None
-                return closed.std(name, params)
+                return closed.std(name, full)
             return found[name][k].to(torch.float64)
 
         def column(k: int) -> Any:
@@ -494,14 +492,14 @@ class LogPosterior:
 
     def potential(self, u: Any) -> Any:
         """-ln posterior density in the unbounded variables u (..., p), a float64 tensor."""
-        theta, log_prior = self._prior_terms(u)
-        return -(self.torch_log_likelihood(theta) + log_prior)
+        params, log_prior = self._prior_terms(u)
+        return -(self.torch_log_likelihood(params) + log_prior)
 
     # ------------------------------------------------------------------ numpy
-    def log_likelihood(self, theta: npt.ArrayLike) -> FloatArray:
+    def log_likelihood(self, params: npt.ArrayLike) -> FloatArray:
         """ln likelihood at free parameters of shape (..., p)."""
         torch = need("torch", "a posterior")
-        values = self._checked(theta)
+        values = self._checked(params)
         flat = values.reshape(-1, values.shape[-1])
         with torch.no_grad():
             parts = [
@@ -510,12 +508,12 @@ class LogPosterior:
             ]
         return np.asarray(np.concatenate(parts).reshape(values.shape[:-1]))
 
-    def __call__(self, theta: npt.ArrayLike) -> FloatArray:
+    def __call__(self, params: npt.ArrayLike) -> FloatArray:
         """ln posterior density, not normalized, at parameters (..., p); -inf outside the priors.
 
         What an independent sampler, or a grid, is to be given.
         """
-        values = self._checked(theta)
+        values = self._checked(params)
         log_prior = self.priors.log_density(values)
         inside = np.isfinite(log_prior)
         out = np.full(values.shape[:-1], -np.inf)
@@ -523,10 +521,10 @@ class LogPosterior:
             out[inside] = log_prior[inside] + self.log_likelihood(values[inside])
         return out
 
-    def predict(self, theta: npt.ArrayLike) -> dict[str, tuple[FloatArray, FloatArray]]:
+    def predict(self, params: npt.ArrayLike) -> dict[str, tuple[FloatArray, FloatArray]]:
         """Mean and aleatoric standard deviation of every statistic at parameters (..., p)."""
         torch = need("torch", "a posterior")
-        values = self._checked(theta)
+        values = self._checked(params)
         with torch.no_grad():
             found = self._model.mean_and_std(torch.tensor(self._full(values)))
         return {
@@ -534,11 +532,11 @@ class LogPosterior:
             for name, (mean, std) in found.items()
         }
 
-    def _checked(self, theta: npt.ArrayLike) -> FloatArray:
-        values = np.asarray(theta, dtype=np.float64)
+    def _checked(self, params: npt.ArrayLike) -> FloatArray:
+        values = np.asarray(params, dtype=np.float64)
         if values.ndim == 0 or values.shape[-1] != len(self.names):
             raise ValueError(
-                f"theta has shape {values.shape}; the last axis is the free parameters, "
+                f"params has shape {values.shape}; the last axis is the free parameters, "
                 f"{', '.join(self.names)}"
             )
         return values

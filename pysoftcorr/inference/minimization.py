@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.files import check_output, whole_file
+from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.torch import need
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import LogPosterior
@@ -27,7 +29,7 @@ _LOSSES = ("chi2", "likelihood", "posterior")
 
 @dataclass(frozen=True, eq=False)
 class Minimization:
-    """What `minimize` gives.
+    """Descent of a loss that `minimize` made.
 
     Attributes
     ----------
@@ -40,7 +42,7 @@ class Minimization:
     best : dict of str to float
         Where the loss was lowest.
     converged : bool
-        Whether the gradient, in widths of the bounds, fell below `tolerance`.
+        Whether the gradient, in widths of the bounds, fell below `tol`.
     settings : dict
     """
 
@@ -67,7 +69,7 @@ class Minimization:
         return f"<Minimization: loss {self.loss.min():.6g} after {self.steps} steps, {state}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Plain values for JSON."""
         return {
             "best": self.best,
             "loss": float(self.loss.min()),
@@ -101,8 +103,6 @@ class Minimization:
             If nothing can be written there.
         """
         from astropy.table import Table
-
-        from pysoftcorr.core.files import check_output, whole_file
 
         target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
         table = Table()
@@ -198,9 +198,9 @@ def minimize(
     start: Mapping[str, float] | None = None,
     objective: str = "chi2",
     method: str = "adam",
-    steps: int | None = None,
+    max_iter: int | None = None,
     learning_rate: float | None = None,
-    tolerance: float = 1e-6,
+    tol: float = 1e-6,
     progress: bool | None = None,
 ) -> Minimization:
     """Follow the gradient of a loss down, within bounds (Berman et al. 2025, Algorithm 3).
@@ -211,25 +211,24 @@ def minimize(
         A function of a dict of torch scalars (float64) by parameter that gives a torch scalar;
         or a `LogPosterior`, of which `objective` is minimized over its free parameters.
     bounds : mapping of str to (float, float) or None
-        Of every parameter, in order; None knows no bounds. Of a LogPosterior the supports of
-        its priors.
+        By parameter, in order; None knows no bounds. A LogPosterior has those of its priors.
     start : mapping of str to float, optional
         By default the middle of the bounds.
     objective : str
-        Of a LogPosterior: "chi2", the squared residuals in units of the noise; "likelihood",
-        -ln of the likelihood, which differs where the noise follows the parameters; "posterior",
-        -ln of the posterior density of the parameters.
+        What of a LogPosterior is minimized: "chi2", the squared residuals in units of the noise;
+        "likelihood", -ln of the likelihood, which differs where the noise follows the parameters;
+        "posterior", -ln of the posterior density of the parameters.
     method : str
         "adam", whose learning rate falls to 0 as a cosine, or "lbfgs", with a strong Wolfe line
         search.
-    steps : int, optional
-        At most; 500 of Adam, 100 of L-BFGS.
+    max_iter : int, optional
+        Most steps; 500 of Adam, 100 of L-BFGS by default.
     learning_rate : float, optional
         In units where a bounded parameter is low + (high - low)/(1 + exp(-u)): 0.1 of Adam, 1 of
         L-BFGS.
-    tolerance : float
-        The descent ends where no component of the gradient in u is above
-        tolerance (1 + |loss|). Bounds are never reached, but closely where a loss falls to them.
+    tol : float
+        The descent ends where no component of the gradient in u is above tol (1 + |loss|).
+        Bounds are never reached, but closely where a loss falls to them.
     progress : bool, optional
         A progress bar; by default on a terminal alone.
 
@@ -255,22 +254,16 @@ def minimize(
     torch = need("torch", "a posterior")
     from tqdm import tqdm
 
-    if method not in _METHODS:
-        raise ValueError(f"method = {method!r}: must be 'adam' or 'lbfgs'")
-    most = _METHODS[method] if steps is None else steps
-    if isinstance(most, bool) or not isinstance(most, (int, np.integer)):
-        raise TypeError(f"steps = {steps!r}: must be a whole number")
-    if most < 1:
-        raise ValueError(f"steps = {most}: must be at least 1")
+    choice("method", method, _METHODS)
+    most = at_least_one("max_iter", _METHODS[method] if max_iter is None else max_iter)
     rate = {"adam": 0.1, "lbfgs": 1.0}[method] if learning_rate is None else learning_rate
-    for name, value in (("learning_rate", rate), ("tolerance", tolerance)):
-        if not (math.isfinite(value) and value > 0):
-            raise ValueError(f"{name} = {value}: must be above 0")
-    settings: dict[str, Any] = {"method": method, "learning_rate": rate, "tolerance": tolerance}
+    rate, tol = positive("learning_rate", rate), positive("tol", tol)
+    # Keys are those on disk.
+    settings: dict[str, Any] = {"method": method, "learning_rate": rate, "tolerance": tol}
     function, limits = _function(loss, bounds, objective, settings)
     box = _Box(limits)
     settings |= {"bounds": {n: None if b is None else list(b) for n, b in limits.items()}}
-    settings |= {"steps": int(most), "version": __version__}
+    settings |= {"steps": most, "version": __version__}
     u = torch.tensor(box.unbounded(start or {}), dtype=torch.float64, requires_grad=True)
     trace: list[FloatArray] = []
     losses: list[float] = []
@@ -279,30 +272,30 @@ def minimize(
     def evaluated() -> Any:
         """Loss at u, its gradient in u.grad; what is to be recorded."""
         u.grad = None
-        theta = box.physical(u)
-        value = function(theta)
+        params = box.physical(u)
+        value = function(params)
         if not torch.is_tensor(value) or value.numel() != 1 or not value.requires_grad:
             raise TypeError(
                 "loss must give a torch scalar that follows from the parameters by torch "
                 f"operations, not {value!r}"
             )
-        (gradient,) = torch.autograd.grad(value.sum(), theta, retain_graph=True)
+        (gradient,) = torch.autograd.grad(value.sum(), params, retain_graph=True)
         value.sum().backward()
-        return value.detach().reshape(()), theta.detach(), gradient
+        return value.detach().reshape(()), params.detach(), gradient
 
     def record() -> bool:
         """Note this point; whether the gradient is small enough."""
-        value, theta, gradient = evaluated()
-        where = dict(zip(box.names, theta.tolist(), strict=True))
+        value, params, gradient = evaluated()
+        where = dict(zip(box.names, params.tolist(), strict=True))
         if not (torch.isfinite(value) and torch.isfinite(gradient).all()):
             raise ValueError(
                 f"the loss, or its gradient, is not finite ({float(value)}) at step "
                 f"{len(losses)}, {', '.join(f'{n} = {v:g}' for n, v in where.items())}"
             )
-        trace.append(theta.numpy().copy())
+        trace.append(params.numpy().copy())
         losses.append(float(value))
         gradients.append(gradient.numpy().copy())
-        return bool(u.grad.abs().max() <= tolerance * (1 + abs(float(value))))
+        return bool(u.grad.abs().max() <= tol * (1 + abs(float(value))))
 
     converged = record()
     if method == "adam":
@@ -314,8 +307,8 @@ def minimize(
             line_search_fn="strong_wolfe",
         )  # fmt: skip
         schedule = None
-    shown = sys.stderr.isatty() if progress is None else progress
-    for _ in tqdm(range(int(most)), unit="step", disable=not shown):
+    shown = sys.stderr.isatty() if progress is None else flag("progress", progress)
+    for _ in tqdm(range(most), unit="step", disable=not shown):
         if converged:
             break
         if schedule is None:
@@ -344,8 +337,7 @@ def _function(
     if isinstance(loss, LogPosterior):
         if bounds is not None:
             raise TypeError("bounds: a LogPosterior has those of its priors")
-        if objective not in _LOSSES:
-            raise ValueError(f"objective = {objective!r}: must be one of {', '.join(_LOSSES)}")
+        choice("objective", objective, _LOSSES)
         density = loss
         settings["objective"] = objective
         settings["fixed"] = density.fixed
@@ -353,7 +345,7 @@ def _function(
             name: prior.support if math.isfinite(prior.support[0]) else None
             for name, prior in zip(density.names, density.priors.members, strict=True)
         }
-        return lambda theta: density.torch_loss(theta, objective), limits
+        return lambda params: density.torch_loss(params, objective), limits
     if not callable(loss):
         raise TypeError(f"loss must be a function or a LogPosterior, not {type(loss).__name__}")
     if not bounds:
@@ -361,6 +353,6 @@ def _function(
     function: Callable[[dict[str, Any]], Any] = loss
     names = tuple(bounds)
     return (
-        lambda theta: function({name: theta[k] for k, name in enumerate(names)}),
+        lambda params: function({name: params[k] for k, name in enumerate(names)}),
         dict(bounds),
     )

@@ -1,4 +1,4 @@
-"""What a posterior is conditioned on: correlations per bin, with or without their covariance."""
+"""Correlations per bin that a posterior is conditioned on, with or without their covariance."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
+
+from pysoftcorr.core.options import choice
 
 __all__ = ["STATISTICS", "Observation", "check_covariance", "check_statistics", "read_observation"]
 
@@ -90,20 +92,21 @@ class Observation:
 
     Parameters
     ----------
-    edges : array_like, shape (nbins + 1,)
-        Of the bins in Mpc/h.
+    bins : array_like, shape (nbins + 1,)
+        Edges of the bins in Mpc/h.
     xi, omega, eta : array_like, shape (nbins,), optional
         At least one of them.
     covariance : array_like, shape (k nbins, k nbins), optional
-        Of the k statistics that are given one after the other, in the order xi, omega, eta.
+        Covariance of the k statistics that are given, one after the other in the order xi, omega,
+        eta.
         Without it only an emulator's own noise can serve.
     errors : mapping of str to array_like, optional
         Standard deviations of independent bins, by statistic, instead of `covariance`.
     on_bad : str
-        What NaN or infinite values (empty bins) are: "error", or "drop", which leaves these
-        bins, and their rows and columns of the covariance, out.
+        What to do about NaN or infinite values (empty bins): "error", or "drop", which leaves
+        these bins, and their rows and columns of the covariance, out.
     source : str
-        What it was made of, for the record.
+        Where the data come from, for the record.
 
     Attributes
     ----------
@@ -111,7 +114,7 @@ class Observation:
     statistics : tuple of str
     values : dict of str to ndarray, shape (nbins,)
     rows : ndarray of int
-        Those of the values, one statistic after the other, that are used.
+        Places of the values that are used, one statistic after the other.
     vector : ndarray, shape (len(rows),)
     covariance : ndarray, shape (len(rows), len(rows)), or None
     source : str
@@ -120,7 +123,7 @@ class Observation:
     ------
     ValueError
         If shapes do not agree, values are not finite, or the covariance is not symmetric and
-        positive definite (the message says its smallest eigenvalue and what mends it).
+        positive definite (the message says its smallest eigenvalue and how to fix it).
 
     Examples
     --------
@@ -133,7 +136,7 @@ class Observation:
 
     def __init__(
         self,
-        edges: npt.ArrayLike,
+        bins: npt.ArrayLike,
         *,
         xi: npt.ArrayLike | None = None,
         omega: npt.ArrayLike | None = None,
@@ -143,23 +146,22 @@ class Observation:
         on_bad: str = "error",
         source: str = "",
     ) -> None:
-        if on_bad not in ("error", "drop"):
-            raise ValueError(f"on_bad = {on_bad!r}: must be 'error' or 'drop'")
-        self.edges: FloatArray = _numbers("edges", edges)
+        choice("on_bad", on_bad, ("error", "drop"))
+        self.edges: FloatArray = _numbers("bins", bins)
         if self.edges.ndim != 1 or self.edges.size < 2 or not (np.diff(self.edges) > 0).all():
-            raise ValueError("edges must be at least two numbers, each above the one before")
+            raise ValueError("bins must be at least two edges, each above the one before")
         given = {"xi": xi, "omega": omega, "eta": eta}
-        bins = self.edges.size - 1
+        number = self.edges.size - 1
         self.values: dict[str, FloatArray] = {
             name: _numbers(name, value) for name, value in given.items() if value is not None
         }
         if not self.values:
             raise ValueError("none of xi, omega and eta is given")
         for name, value in self.values.items():
-            if value.shape != (bins,):
+            if value.shape != (number,):
                 raise ValueError(
-                    f"{name} has shape {value.shape}; the edges make {bins} bins, so that "
-                    f"({bins},) is needed"
+                    f"{name} has shape {value.shape}; there are {number} bins, so that "
+                    f"({number},) is needed"
                 )
         self.statistics: tuple[str, ...] = tuple(self.values)
         self.source = source
@@ -175,7 +177,7 @@ class Observation:
         if errors is not None:
             if covariance is not None:
                 raise ValueError("give covariance or errors, not both")
-            covariance = np.diag(self._variances(errors, bins))
+            covariance = np.diag(self._variances(errors, number))
         if covariance is not None:
             full = np.asarray(covariance, dtype=np.float64)
             if full.shape == (flat.size, flat.size):
@@ -260,11 +262,11 @@ class Observation:
     @classmethod
     def unaligned(
         cls,
-        edges: npt.ArrayLike,
+        bins: npt.ArrayLike,
         *,
         statistics: str | Sequence[str] = ("omega",),
     ) -> Observation:
-        """omega = 0 and eta = 0 in every bin: what galaxies without alignments show on average.
+        """Zero omega and eta in every bin: what galaxies without alignments show on average.
 
         The data of the experiment of Berman et al. 2025, section 7.
 
@@ -284,9 +286,9 @@ class Observation:
             raise ValueError(
                 "statistics: xi is not 0 without alignments; choose omega, eta or both"
             )
-        zeros = np.zeros(np.size(edges) - 1)
+        zeros = np.zeros(np.size(bins) - 1)
         values = _by_name({name: zeros for name in chosen})
-        return cls(edges, **values, source="no alignments")
+        return cls(bins, **values, source="no alignments")
 
     @classmethod
     def of(
@@ -343,7 +345,7 @@ class Observation:
         path: str | PathLike[str],
         *,
         statistics: str | Sequence[str] | None = None,
-        edges: npt.ArrayLike | None = None,
+        bins: npt.ArrayLike | None = None,
         on_bad: str = "error",
     ) -> Observation:
         """Data from a file.
@@ -359,8 +361,8 @@ class Observation:
               there are, and ``covariance`` or such as ``omega_err``.
         statistics : str or sequence of str, optional
             By default all that the file holds.
-        edges : array_like, optional
-            Bins that galaxies are to be correlated in.
+        bins : array_like, optional
+            Edges in Mpc/h of the bins that galaxies are to be correlated in.
         on_bad : str
             As of `Observation`.
 
@@ -372,7 +374,7 @@ class Observation:
             If it holds none of these, or as `Observation`.
         """
 
-        return read_observation(path, statistics=statistics, edges=edges, on_bad=on_bad)
+        return read_observation(path, statistics=statistics, bins=bins, on_bad=on_bad)
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
@@ -383,7 +385,7 @@ def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
 
 
 def _by_name(values: dict[str, Any]) -> dict[str, Any]:
-    """As keyword arguments, whose types a checker cannot tell apart."""
+    """Values as keyword arguments, whose types a checker cannot tell apart."""
     return values
 
 
@@ -391,10 +393,10 @@ def read_observation(
     path: str | PathLike[str],
     *,
     statistics: str | Sequence[str] | None,
-    edges: npt.ArrayLike | None,
+    bins: npt.ArrayLike | None,
     on_bad: str,
 ) -> Observation:
-    """As `Observation.read`."""
+    """Data from a file, as `Observation.read`."""
     source = Path(path).expanduser()
     if not source.exists():
         raise FileNotFoundError(f"no such file: {source}")
@@ -402,13 +404,13 @@ def read_observation(
         raise ValueError(f"{source} is a folder; data are one file")
     name = source.name.lower()
     if name.endswith((".fits", ".fits.gz")):
-        return _galaxies(source, statistics, edges, on_bad)
+        return _galaxies(source, statistics, bins, on_bad)
     if name.endswith(".ecsv"):
         found = _ecsv(source)
     elif name.endswith((".h5", ".hdf5")):
         found = _hdf5(source)
         if not found:
-            return _galaxies(source, statistics, edges, on_bad)
+            return _galaxies(source, statistics, bins, on_bad)
     else:
         raise ValueError(f"{source}: unknown suffix; data are in .ecsv, .h5, .hdf5 or .fits")
     there = [s for s in STATISTICS if s in found and np.isfinite(found[s]).any()]
@@ -441,11 +443,11 @@ def read_observation(
         raise ValueError(f"{source}: {error}") from None
 
 
-def _galaxies(source: Path, statistics: Any, edges: Any, on_bad: str) -> Observation:
+def _galaxies(source: Path, statistics: Any, bins: Any, on_bad: str) -> Observation:
     from pysoftcorr.mocks import GalaxyCatalog, box_correlations
 
     galaxies = GalaxyCatalog.read(source)
-    result = box_correlations(galaxies, bins=edges)
+    result = box_correlations(galaxies, bins=bins)
     try:
         return Observation.of(result, statistics=statistics, on_bad=on_bad, source=str(source))
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -14,81 +14,102 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.files import FileFormat, check_output, whole_file
+from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.torch import need
+from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.observation import STATISTICS, Observation
 
-__all__ = ["Posterior"]
+__all__ = ["Posterior", "aligned_rows", "check_posterior_path", "warn_of_problems"]
 
 FloatArray = npt.NDArray[np.float64]
 
 _FORMAT = FileFormat("pysoftcorr posterior", "posterior")
 _SUFFIXES = (".nc", ".h5", ".hdf5")
 
+#: Draws that count as independent: of each chain, and of an ensemble, whose walkers are not
+#: independent chains, in all (Vehtari et al. 2021).
+_LEAST_OF_A_CHAIN, _LEAST_OF_AN_ENSEMBLE = 100, 400
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Draws of several chains, made by `sample_posterior`.
+    """Draws of several chains of NUTS, or of the walkers of an ensemble, and their diagnostics.
 
     Attributes
     ----------
     names : tuple of str
         Free parameters.
-    samples : ndarray, shape (chains, draws, p)
-        In physical units.
+    draws : ndarray, shape (chains, draws, p)
+        After the warm-up, in physical units.
     stats : dict of str to ndarray, shape (chains, draws)
-        ``lp`` (ln of the density, in the sampler's variables), ``energy``, ``acceptance_rate``,
-        ``step_size``, ``tree_depth``, ``n_steps`` and ``diverging``.
+        ``lp``, ln of the density in the sampler's variables; of NUTS ``n_steps``, evaluations of
+        the gradient, and ``diverging``; of `sample_posterior` also ``energy``,
+        ``acceptance_rate``, ``step_size`` and ``tree_depth``.
+    settings : dict
+        All that the draws follow from: sampler, model, noise, seed, version; and ``seconds``.
     priors : dict
         By parameter.
     fixed : dict of str to float
-    observation : Observation
+    observation : Observation or None
+    data : dict of str to ndarray
+        What is observed where it is no `Observation`, such as "power", P(k).
     curves : dict of str to ndarray, shape (n, nbins)
         ``xi``, ``omega``, ``eta`` and such as ``omega_std`` (aleatoric) at n of the draws.
-    settings : dict
-        All that the draws follow from: sampler, model, noise, seed, version; and seconds.
     """
 
     names: tuple[str, ...]
-    samples: FloatArray
+    draws: FloatArray
     stats: dict[str, npt.NDArray[Any]]
-    priors: dict[str, Any]
-    fixed: dict[str, float]
-    observation: Observation
-    curves: dict[str, FloatArray]
     settings: dict[str, Any]
+    priors: dict[str, Any] = field(default_factory=dict)
+    fixed: dict[str, float] = field(default_factory=dict)
+    observation: Observation | None = None
+    data: dict[str, FloatArray] = field(default_factory=dict)
+    curves: dict[str, FloatArray] = field(default_factory=dict)
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
-        chains, draws, _ = self.samples.shape
-        return f"<Posterior of {', '.join(self.names)}: {chains} chains of {draws} draws>"
+        chains, draws, _ = self.draws.shape
+        return f"<Posterior of {', '.join(self.names)}: {chains} {self._kind} of {draws} draws>"
 
     # ------------------------------------------------------------------ numbers
     @property
     def flat(self) -> FloatArray:
         """All draws of all chains, shape (chains draws, p)."""
-        return self.samples.reshape(-1, self.samples.shape[-1])
+        return self.draws.reshape(-1, self.draws.shape[-1])
 
     @property
-    def divergences(self) -> int:
-        """Draws whose trajectory diverged, after the warm-up."""
-        return int(self.stats["diverging"].sum())
+    def sampler(self) -> str:
+        """Name of the sampler: "NUTS" or "emcee"."""
+        return str(self.settings["sampler"]).split()[0]
+
+    @property
+    def _kind(self) -> str:
+        return "walkers" if self.sampler == "emcee" else "chains"
+
+    @property
+    def divergences(self) -> int | None:
+        """Draws whose trajectory diverged, after the warm-up; None of an ensemble."""
+        diverging = self.stats.get("diverging")
+        return None if diverging is None else int(diverging.sum())
 
     @property
     def acceptance(self) -> float:
         """Mean acceptance after the warm-up."""
-        return float(self.stats["acceptance_rate"].mean())
+        rate = self.stats.get("acceptance_rate", self.settings.get("acceptance", np.nan))
+        return float(np.mean(rate))
 
     def diagnostics(self) -> dict[str, dict[str, float]]:
         """Mean, sd, 16, 50 and 84 %, Monte-Carlo error, r-hat and effective sizes by parameter.
 
         r-hat and the sizes are those of Vehtari et al. 2021, rank-normalized and split; r-hat is
-        NaN of a single draw, and compares the halves of a single chain.
+        NaN of fewer than four draws, and compares the halves of a single chain.
         """
         if "diagnostics" not in self._cache:
             arviz = need("arviz", "a posterior")
             out = {}
             for k, name in enumerate(self.names):
-                x = self.samples[:, :, k]
+                x = self.draws[:, :, k]
                 low, middle, high = np.quantile(x, [0.16, 0.5, 0.84])
                 row = {
                     "mean": float(x.mean()),
@@ -112,6 +133,41 @@ class Posterior:
         found: dict[str, dict[str, float]] = self._cache["diagnostics"]
         return found
 
+    def efficiency(self) -> dict[str, Any]:
+        """What the draws cost, and effective ones (the least bulk size of the parameters) for it.
+
+        Returns
+        -------
+        dict
+            ``chains``, ``draws`` of all chains, ``evaluations`` of the density, of NUTS with its
+            gradient, ``seconds`` after the warm-up and ``seconds_warmup`` (0 where it was not
+            timed apart), ``ess_bulk``, ``ess_tail``, the largest ``r_hat``, ``divergences``, and
+            ``ess_per_draw``, ``ess_per_evaluation``, ``ess_per_second`` and
+            ``ess_per_second_with_warmup``.
+        """
+        rows = self.diagnostics().values()
+        bulk = min(row["ess_bulk"] for row in rows)
+        number = self.draws.shape[0] * self.draws.shape[1]
+        every, warmup = self.settings["seconds"], self.settings.get("seconds_warmup", 0.0)
+        evaluations = self.settings.get("evaluations")
+        if evaluations is None:
+            evaluations = int(self.stats["n_steps"].sum())
+        return {
+            "chains": self.draws.shape[0],
+            "draws": number,
+            "evaluations": evaluations,
+            "seconds": every - warmup,
+            "seconds_warmup": warmup,
+            "ess_bulk": bulk,
+            "ess_tail": min(row["ess_tail"] for row in rows),
+            "ess_per_draw": bulk / number,
+            "ess_per_evaluation": bulk / evaluations,
+            "ess_per_second": bulk / (every - warmup),
+            "ess_per_second_with_warmup": bulk / every,
+            "r_hat": max(row["r_hat"] for row in rows),
+            "divergences": self.divergences,
+        }
+
     def problems(self) -> list[str]:
         """What speaks against these draws, in words; empty if nothing does."""
         out = []
@@ -120,14 +176,13 @@ class Posterior:
         if r_hat:
             texts = ", ".join(f"{name} {value:.3f}" for name, value in r_hat.items())
             out.append(f"r-hat above 1.01: {texts}; draw more")
-        small = {
-            name: min(row["ess_bulk"], row["ess_tail"])
-            for name, row in rows.items()
-            if not min(row["ess_bulk"], row["ess_tail"]) >= 100 * len(self.samples)
-        }
+        least, of = _LEAST_OF_A_CHAIN * len(self.draws), f"{_LEAST_OF_A_CHAIN} a chain"
+        if self.sampler == "emcee":
+            least, of = _LEAST_OF_AN_ENSEMBLE, f"{_LEAST_OF_AN_ENSEMBLE}"
+        sizes = {name: min(row["ess_bulk"], row["ess_tail"]) for name, row in rows.items()}
+        small = [f"{name} {size:.0f}" for name, size in sizes.items() if not size >= least]
         if small:
-            texts = ", ".join(f"{name} {value:.0f}" for name, value in small.items())
-            out.append(f"effective draws below 100 a chain: {texts}; draw more")
+            out.append(f"effective draws below {of}: {', '.join(small)}; draw more")
         if self.divergences:
             out.append(
                 f"{self.divergences} divergent trajectories; raise target_accept "
@@ -139,15 +194,16 @@ class Posterior:
                 f"{100 * outside:.0f} % of the draws are outside the region the emulator was "
                 "trained in; give narrower priors"
             )
-        deepest = int(self.settings.get("max_tree_depth", 10))
-        full = float((self.stats["tree_depth"] >= deepest).mean())
-        if full > 0.01:
-            out.append(f"{100 * full:.0f} % of the trajectories reach the greatest tree depth")
+        depth = self.stats.get("tree_depth")
+        if depth is not None:
+            full = float((depth >= int(self.settings.get("max_tree_depth", 10))).mean())
+            if full > 0.01:
+                out.append(f"{100 * full:.0f} % of the trajectories reach the greatest tree depth")
         return out
 
     def summary(self) -> str:
         """A few lines for a terminal: every parameter, and how the chains did."""
-        chains, draws, _ = self.samples.shape
+        chains, draws, _ = self.draws.shape
         titles = ("", "mean", "sd", "16 %", "50 %", "84 %", "MC error", "r-hat", "ESS bulk",
                   "ESS tail")  # fmt: skip
         rows = [
@@ -160,49 +216,66 @@ class Posterior:
             )
             for name, row in self.diagnostics().items()
         ]
-        widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-        table = "\n".join(
-            "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-            for row in (titles, *rows)
+        said = (
+            f"{chains} {self._kind} of {self.settings.get('warmup', 0)} + {draws} draws in "
+            f"{self.settings.get('seconds', float('nan')):.1f} s; acceptance {self.acceptance:.3f}"
         )
-        steps = self.stats["n_steps"]
-        says = [
-            table,
-            "",
-            f"{chains} chains of {self.settings.get('warmup', 0)} + {draws} draws in "
-            f"{self.settings.get('seconds', float('nan')):.1f} s; acceptance "
-            f"{self.acceptance:.3f}, {self.divergences} divergences, {steps.mean():.1f} steps a "
-            f"draw, step size {', '.join(f'{s:.2g}' for s in self.stats['step_size'][:, -1])}",
-        ]
-        return "\n".join(says)
+        if self.divergences is not None:
+            sizes = ", ".join(f"{size:.2g}" for size in self._step_size)
+            said += (
+                f", {self.divergences} divergences, {self.stats['n_steps'].mean():.1f} steps a "
+                f"draw, step size {sizes}"
+            )
+        return f"{aligned_rows([titles, *rows], first=str.rjust)}\n\n{said}"
+
+    @property
+    def _step_size(self) -> list[float]:
+        """Step size of each chain, at its end."""
+        if "step_size" in self.stats:
+            return list(self.stats["step_size"][:, -1].tolist())
+        return list(self.settings.get("step_size", ()))
 
     def to_dict(self) -> dict[str, Any]:
         """Diagnostics and settings, as JSON can hold them: NaN is None."""
+        steps = self.stats.get("n_steps")
+        seen = self.observation
         return {
             "parameters": {
                 name: {key: None if v != v else v for key, v in row.items()}
                 for name, row in self.diagnostics().items()
             },
             "correlation": np.atleast_2d(np.corrcoef(self.flat.T)).tolist(),
-            "chains": self.samples.shape[0],
-            "draws": self.samples.shape[1],
+            "chains": self.draws.shape[0],
+            "draws": self.draws.shape[1],
             "divergences": self.divergences,
             "acceptance": self.acceptance,
-            "step_size": self.stats["step_size"][:, -1].tolist(),
-            "steps_per_draw": float(self.stats["n_steps"].mean()),
+            "step_size": self._step_size,
+            "steps_per_draw": None if steps is None else float(steps.mean()),
             "problems": self.problems(),
             "priors": self.priors,
             "fixed": self.fixed,
-            "statistics": list(self.observation.statistics),
+            "statistics": list(self.data if seen is None else seen.statistics),
             "settings": self.settings,
         }
+
+    # ------------------------------------------------------------------ figures
+    def plot_corner(
+        self, *, truth: Mapping[str, float] | None = None, names: Sequence[str] | None = None
+    ) -> Any:
+        """Draw `pysoftcorr.plots.plot_corner` of these draws; gives the figure."""
+        return plots().plot_corner(self, truth=truth, names=names)
+
+    def plot_trace(self) -> Any:
+        """Draw `pysoftcorr.plots.plot_trace` of these chains; gives the figure."""
+        return plots().plot_trace(self)
 
     # ------------------------------------------------------------------ files
     def to_inference_data(self) -> Any:
         """An ArviZ ``InferenceData``.
 
         Groups: ``posterior``, ``sample_stats``, ``predictions`` (the correlation functions at
-        some draws), ``observed_data`` and ``constant_data`` (edges and covariance).
+        some draws), ``observed_data`` and ``constant_data`` (edges and covariance), as far as
+        there are any.
         """
         arviz = need("arviz", "a posterior")
         seen = self.observation
@@ -212,31 +285,38 @@ class Posterior:
             "priors": self.priors,
             "fixed": self.fixed,
             "settings": self.settings,
-            "statistics": list(seen.statistics),
-            "source": seen.source,
         }
-        constant: dict[str, Any] = {"edges": seen.edges}
-        dims = {"edges": ["edge"]}
-        if seen.covariance is not None:
-            constant["covariance"] = seen.covariance
-            dims["covariance"] = ["value", "value_too"]
-        curves = {name: value[None] for name, value in self.curves.items()}
-        coords = {"r": seen.r}
-        data = arviz.from_dict(
-            posterior={name: self.samples[:, :, k] for k, name in enumerate(self.names)},
-            sample_stats=self.stats,
-            predictions=curves,
-            observed_data=dict(seen.values),
-            constant_data=constant,
-            coords=coords,
-            dims={
-                **dims,
-                **{name: ["r"] for name in (*STATISTICS, *(f"{s}_std" for s in STATISTICS))},
-            },
-            pred_coords=coords,
-            pred_dims={name: ["r"] for name in curves},
-        )
+        groups: dict[str, Any] = {"observed_data": dict(self.data)} if self.data else {}
+        if seen is not None:
+            record |= {"statistics": list(seen.statistics), "source": seen.source}
+            constant: dict[str, Any] = {"edges": seen.edges}
+            dims = {"edges": ["edge"]}
+            if seen.covariance is not None:
+                constant["covariance"] = seen.covariance
+                dims["covariance"] = ["value", "value_too"]
+            curves = {name: value[None] for name, value in self.curves.items()}
+            coords = {"r": seen.r}
+            names = (*STATISTICS, *(f"{s}_std" for s in STATISTICS))
+            groups = {
+                "observed_data": dict(seen.values),
+                "constant_data": constant,
+                "predictions": curves,
+                "coords": coords,
+                "dims": {**dims, **{name: ["r"] for name in names}},
+                "pred_coords": coords,
+                "pred_dims": {name: ["r"] for name in curves},
+            }
+        with warnings.catch_warnings():
+            # More walkers than draws of each are no mistake.
+            warnings.filterwarnings("ignore", "More chains")
+            data = arviz.from_dict(
+                posterior={name: self.draws[:, :, k] for k, name in enumerate(self.names)},
+                sample_stats=self.stats,
+                **groups,
+            )
         data.attrs["pysoftcorr"] = json.dumps(record)
+        data.attrs["inference_library"] = {"NUTS": "pyro"}.get(self.sampler, self.sampler)
+        data.attrs["created_by"] = f"pysoftcorr {__version__}"
         return data
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
@@ -268,7 +348,10 @@ class Posterior:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 data = arviz.from_netcdf(str(source), engine="h5netcdf").load()
-            record = json.loads(data.attrs["pysoftcorr"])
+            if "burn_in_time" in data.attrs:
+                record = _early_record(data)
+            else:
+                record = json.loads(data.attrs["pysoftcorr"])
         except Exception as error:  # xarray's readers raise of every kind, for one reason
             raise _FORMAT.foreign(source, error) from None
         with _FORMAT.damage(source):
@@ -278,24 +361,75 @@ class Posterior:
     @classmethod
     def _from(cls, data: Any, record: Mapping[str, Any]) -> Posterior:
         names = tuple(record["names"])
-        values = {name: data.observed_data[name].values for name in record["statistics"]}
-        seen = Observation(
-            data.constant_data["edges"].values, **values, on_bad="drop", source=record["source"]
-        )
-        if "covariance" in data.constant_data:
-            seen.covariance = data.constant_data["covariance"].values
+        observed = {}
+        if "observed_data" in data:
+            observed = {n: v.values for n, v in data.observed_data.data_vars.items()}
+        seen = None
+        if "constant_data" in data:
+            values = {name: observed[name] for name in record["statistics"]}
+            edges = data.constant_data["edges"].values
+            seen = Observation(edges, **values, on_bad="drop", source=record["source"])
+            if "covariance" in data.constant_data:
+                seen.covariance = data.constant_data["covariance"].values
+        curves = {}
+        if "predictions" in data:
+            curves = {n: v.values[0] for n, v in data.predictions.data_vars.items()}
         return cls(
             names=names,
-            samples=np.stack([data.posterior[name].values for name in names], axis=-1),
+            draws=np.stack([data.posterior[name].values for name in names], axis=-1),
             stats={name: data.sample_stats[name].values for name in data.sample_stats.data_vars},
             priors=record["priors"],
             fixed=record["fixed"],
             observation=seen,
-            curves={name: data.predictions[name].values[0] for name in data.predictions.data_vars},
+            data=observed if seen is None else {},
+            curves=curves,
             settings=record["settings"],
         )
+
+
+def _early_record(data: Any) -> dict[str, Any]:
+    """Record of a file of DiffHOD as version 0.1 wrote it, with attributes in its place."""
+    attrs = data.attrs
+    return {
+        **_FORMAT.header(),
+        "names": list(data.posterior.data_vars),
+        "priors": {},
+        "fixed": {},
+        "settings": {
+            "sampler": {"pyro": "NUTS (pyro)"}.get(attrs["inference_library"], "emcee"),
+            "evaluations": int(attrs["evaluations"]),
+            "seconds": float(attrs["sampling_time"] + attrs["burn_in_time"]),
+            "seconds_warmup": float(attrs["burn_in_time"]),
+            "version": attrs["created_by"].split()[-1],
+        },
+    }
 
 
 def check_posterior_path(path: str | PathLike[str], *, overwrite: bool = False) -> Path:
     """Find out whether a posterior could be written here; raises as `Posterior.write`."""
     return check_output(path, suffixes=_SUFFIXES, overwrite=overwrite)
+
+
+def warn_of_problems(posterior: Posterior, title: str) -> None:
+    """One UserWarning for each of the problems; every sampler calls this with what it drew.
+
+    Parameters
+    ----------
+    posterior : Posterior
+    title : str
+        Whose draws they are, at the head of each message.
+    """
+    for problem in posterior.problems():
+        warnings.warn(f"{title}: {problem}", UserWarning, stacklevel=3)
+
+
+def aligned_rows(rows: Sequence[Sequence[str]], *, first: Any = str.ljust) -> str:
+    """Rows of text as a table: columns to the right, the first one as `first` puts it."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            (first if k == 0 else str.rjust)(text, width)
+            for k, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

@@ -11,33 +11,29 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from pysoftcorr.core.options import number
+
 __all__ = ["Normal", "Prior", "Priors", "TruncatedNormal", "Uniform", "parse_prior"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-def _number(owner: object, name: str) -> None:
-    value = getattr(owner, name)
+def _checked(owner: Prior, *names: str) -> None:
+    """Make these numbers floats; ValueError, TypeError where one is none or out of place."""
     kind = type(owner).__name__
-    if isinstance(value, (bool, np.bool_)) or not isinstance(
-        value, (int, float, np.integer, np.floating)
-    ):
-        raise TypeError(f"{kind}: {name} = {value!r} must be a number")
-    if not math.isfinite(value):
-        raise ValueError(f"{kind}: {name} = {value} must be finite")
-    object.__setattr__(owner, name, float(value))
-
-
-def _in_order(owner: Uniform | TruncatedNormal) -> None:
-    if not owner.low < owner.high:
-        raise ValueError(
-            f"{type(owner).__name__}: low = {owner.low:g} must be below high = {owner.high:g}"
-        )
-
-
-def _positive(owner: Normal | TruncatedNormal) -> None:
-    if owner.sd <= 0:
-        raise ValueError(f"{type(owner).__name__}: sd = {owner.sd:g} must be above 0")
+    for name in names:
+        value = getattr(owner, name)
+        # A normal distribution may be cut off on one side alone.
+        endless = name in ("low", "high") and "sd" in names and value in (-math.inf, math.inf)
+        if not endless:
+            value = number(f"{kind}: {name}", value)
+        object.__setattr__(owner, name, float(value))
+    low, high, sd = (getattr(owner, name, default) for name, default in
+                     (("low", -math.inf), ("high", math.inf), ("sd", 1.0)))  # fmt: skip
+    if sd <= 0:
+        raise ValueError(f"{kind}: sd = {sd:g} must be above 0")
+    if not low < high:
+        raise ValueError(f"{kind}: low = {low:g} must be below high = {high:g}")
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,7 @@ class Uniform:
     high: float
 
     def __post_init__(self) -> None:
-        for name in ("low", "high"):
-            _number(self, name)
-        _in_order(self)
+        _checked(self, "low", "high")
 
     @property
     def support(self) -> tuple[float, float]:
@@ -108,9 +102,7 @@ class Normal:
     sd: float
 
     def __post_init__(self) -> None:
-        for name in ("mean", "sd"):
-            _number(self, name)
-        _positive(self)
+        _checked(self, "mean", "sd")
 
     @property
     def support(self) -> tuple[float, float]:
@@ -133,13 +125,15 @@ class TruncatedNormal:
     Parameters
     ----------
     mean, sd : float
-        Of the normal distribution before it is cut.
-    low, high : float
+        Mean and standard deviation before it is cut.
+    low, high : float, optional
+        Bounds; without one the distribution is cut on the other side alone.
 
     Raises
     ------
     ValueError, TypeError
-        If one is no finite number, `sd` is not above 0, or `low` is not below `high`.
+        If one is no number, mean or sd is not finite, `sd` is not above 0, or `low` is not below
+        `high`.
 
     Examples
     --------
@@ -150,14 +144,11 @@ class TruncatedNormal:
 
     mean: float
     sd: float
-    low: float
-    high: float
+    low: float = -math.inf
+    high: float = math.inf
 
     def __post_init__(self) -> None:
-        for name in ("mean", "sd", "low", "high"):
-            _number(self, name)
-        _positive(self)
-        _in_order(self)
+        _checked(self, "mean", "sd", "low", "high")
 
     @property
     def support(self) -> tuple[float, float]:
@@ -213,24 +204,27 @@ def parse_prior(text: str) -> Prior:
 
 
 class Priors:
-    """Independent priors of the free parameters, and variables u without bounds for samplers.
+    """Independent priors of parameters, and variables u without bounds for samplers.
 
-    A bounded parameter is low + (high - low)/(1 + exp(-u)), an unbounded one mean + sd u.
+    A parameter with two bounds is low + (high - low)/(1 + exp(-u)), one without mean + sd u.
 
     Parameters
     ----------
     priors : mapping of str to Prior
-        In the order of the free parameters.
+        By parameter, in the order that samplers take.
 
     Attributes
     ----------
     names : tuple of str
     members : tuple of Prior
+    low, high : ndarray, shape (p,)
+        Bounds; infinite where there is none.
+    mean, sd : ndarray, shape (p,)
+        Parameters of the normal densities; of a uniform one the middle, and infinity.
 
     Examples
     --------
-    >>> from pysoftcorr.inference import Normal, Uniform
-    >>> from pysoftcorr.inference.priors import Priors
+    >>> from pysoftcorr.inference import Normal, Priors, Uniform
     >>> priors = Priors({"mu_cen": Uniform(-1, 1), "logM1": Normal(13, 0.5)})
     >>> priors.physical([0.0, 2.0]).tolist()
     [0.0, 14.0]
@@ -242,21 +236,24 @@ class Priors:
         self.names = tuple(priors)
         self.members = tuple(priors.values())
         for name, prior in priors.items():
-            if not isinstance(prior, (Uniform, Normal, TruncatedNormal)):
+            if not isinstance(prior, Prior):
                 raise TypeError(
                     f"prior of {name}: must be Uniform, Normal or TruncatedNormal, "
                     f"not {type(prior).__name__}"
                 )
-        support = [prior.support for prior in self.members]
-        self.bounded = np.array([math.isfinite(low) for low, _ in support])
-        self.low = np.array([low if math.isfinite(low) else 0.0 for low, _ in support])
-        high = np.array([high if math.isfinite(high) else 1.0 for _, high in support])
-        self.width = high - self.low
-        self.gaussian = np.array([not isinstance(prior, Uniform) for prior in self.members])
-        self.mean = np.array([getattr(prior, "mean", 0.0) for prior in self.members])
-        self.sd = np.array([getattr(prior, "sd", 1.0) for prior in self.members])
-        # What ln of the density in u has besides ln of the logistic slope and -((x - mean)/sd)^2/2.
+        self.low, self.high = np.array([prior.support for prior in self.members]).T
         middle = np.array([prior.quantile(0.5) for prior in self.members])
+        self.gaussian = np.array([not isinstance(prior, Uniform) for prior in self.members])
+        self.mean = np.array(
+            [getattr(p, "mean", m) for p, m in zip(self.members, middle, strict=True)]
+        )
+        self.sd = np.array([getattr(prior, "sd", np.inf) for prior in self.members])
+        self.bounded = np.isfinite(self.low) & np.isfinite(self.high)
+        # Finite throughout: torch differentiates both sides of a choice.
+        self.scale = np.where(self.gaussian, self.sd, 1.0)
+        self.offset = np.where(self.bounded, self.low, 0.0)
+        self.width = np.where(self.bounded, self.high, 1.0) - self.offset
+        # What ln of the density in u has besides ln of the logistic slope and -((x - mean)/sd)^2/2.
         square = np.where(self.gaussian, 0.5 * ((middle - self.mean) / self.sd) ** 2, 0.0)
         scale = np.log(np.where(self.bounded, self.width, self.sd))
         self.log_norm = float(self.log_density(middle) + (square + scale).sum())
@@ -270,29 +267,64 @@ class Priors:
         columns = [prior.quantile(u[:, k]) for k, prior in enumerate(self.members)]
         return np.stack(columns, axis=1)
 
-    def log_density(self, theta: npt.ArrayLike) -> FloatArray:
+    def log_density(self, params: npt.ArrayLike) -> FloatArray:
         """Sum of ln p over the last axis; -inf outside the support."""
-        theta = np.asarray(theta, dtype=np.float64)
+        params = np.asarray(params, dtype=np.float64)
         return np.sum(
-            [prior.log_density(theta[..., k]) for k, prior in enumerate(self.members)], axis=0
+            [prior.log_density(params[..., k]) for k, prior in enumerate(self.members)], axis=0
         )
+
+    def inside(self, params: npt.ArrayLike, *, margin: float = 0.01) -> FloatArray:
+        """The nearest parameters within all bounds, away from them by a part of the width.
+
+        Parameters
+        ----------
+        params : array_like, shape (..., p)
+        margin : float
+            In units of sd, or of a tenth of the range where that is less.
+        """
+        width = np.minimum(self.sd, (self.high - self.low) / 10)
+        return np.asarray(np.clip(params, self.low + margin * width, self.high - margin * width))
+
+    def draw_about(
+        self, center: FloatArray, covariance: FloatArray, number: int, rng: np.random.Generator
+    ) -> FloatArray:
+        """Points of a normal density within the bounds, shape (number, p).
+
+        Raises
+        ------
+        ValueError
+            If hardly any of the density lies within.
+        """
+        lower = np.linalg.cholesky(covariance)
+        out: list[FloatArray] = []
+        for _ in range(10_000 * number):
+            point = center + lower @ rng.normal(size=center.size)
+            if ((point > self.low) & (point < self.high)).all():
+                out.append(point)
+                if len(out) == number:
+                    return np.array(out)
+        raise ValueError("the normal density about the peak lies out of the priors' bounds")
 
     def physical(self, u: npt.ArrayLike) -> FloatArray:
         """Parameters at unbounded variables."""
         u = np.asarray(u, dtype=np.float64)
-        bounded = self.low + self.width * special.expit(u)
-        return np.where(self.bounded, bounded, self.mean + self.sd * u)
+        bounded = self.offset + self.width * special.expit(u)
+        return np.where(self.bounded, bounded, self.mean + self.scale * u)
 
-    def unbounded(self, theta: npt.ArrayLike) -> FloatArray:
+    def unbounded(self, params: npt.ArrayLike) -> FloatArray:
         """Unbounded variables of parameters; a bound itself is moved inside by 1e-12 widths."""
-        theta = np.asarray(theta, dtype=np.float64)
-        part = np.clip((theta - self.low) / self.width, 1e-12, 1 - 1e-12)
-        return np.where(self.bounded, special.logit(part), (theta - self.mean) / self.sd)
+        params = np.asarray(params, dtype=np.float64)
+        part = np.clip((params - self.offset) / self.width, 1e-12, 1 - 1e-12)
+        return np.where(self.bounded, special.logit(part), (params - self.mean) / self.scale)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """As JSON can hold them."""
+        """As JSON can hold them: a bound that is not there is None."""
         return {
-            name: {"kind": type(prior).__name__, **asdict(prior)}
+            name: {
+                "kind": type(prior).__name__,
+                **{k: v if math.isfinite(v) else None for k, v in asdict(prior).items()},
+            }
             for name, prior in zip(self.names, self.members, strict=True)
         }
 
@@ -302,6 +334,6 @@ class Priors:
         kinds = {kind.__name__: kind for kind in _KINDS.values()}
         priors: dict[str, Prior] = {}
         for name, values in record.items():
-            numbers = {key: value for key, value in values.items() if key != "kind"}
+            numbers = {k: v for k, v in values.items() if k != "kind" and v is not None}
             priors[name] = kinds[values["kind"]](**numbers)
         return cls(priors)

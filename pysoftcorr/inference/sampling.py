@@ -1,20 +1,23 @@
-"""Posteriors by Pyro's NUTS."""
+"""Posteriors of an emulator's parameters by Pyro's NUTS."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.options import at_least_one, choice, flag, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.torch import need
 from pysoftcorr.core.version import __version__
-from pysoftcorr.inference.density import LogPosterior
+from pysoftcorr.inference.density import ALIGNMENT, CorrelationModel, LogPosterior
 from pysoftcorr.inference.observation import Observation
-from pysoftcorr.inference.posterior import Posterior
+from pysoftcorr.inference.posterior import Posterior, warn_of_problems
+from pysoftcorr.inference.priors import Prior
 
 __all__ = ["sample_posterior"]
 
@@ -25,9 +28,16 @@ _TRIES = 100
 
 
 def sample_posterior(
-    target: Any,
+    target: CorrelationModel | LogPosterior,
     observation: Observation | None = None,
     *,
+    free: str | Sequence[str] = ALIGNMENT,
+    fixed: Any = None,
+    priors: Mapping[str, Prior | str] | None = None,
+    noise: str = "auto",
+    epistemic: bool = False,
+    jitter: float = 1e-6,
+    on_outside: str = "error",
     chains: int = 4,
     warmup: int = 1000,
     draws: int = 1000,
@@ -37,19 +47,24 @@ def sample_posterior(
     seed: Seed = None,
     compiled: bool = True,
     progress: bool | None = None,
-    **options: Any,
 ) -> Posterior:
     """Draw the free parameters of an emulator from their posterior, given an observation.
+
+    Warns where r-hat, effective draws, divergences and such speak against the draws:
+    `Posterior.problems`.
 
     Parameters
     ----------
     target : Emulator, or LogPosterior
         An emulator, or `SimulatedModel`, goes with an observation; a `LogPosterior` has one.
     observation : Observation, optional
+    free, fixed, priors, noise, epistemic, jitter, on_outside
+        As of `LogPosterior`, which has its own if it is the target.
     chains : int
         They start from the prior, independently.
     warmup, draws : int
-        Of each chain; in the warm-up the step size and the mass matrix are adapted.
+        Numbers of draws of each chain; in the warm-up the step size and the mass matrix are
+        adapted.
     mass : str
         Mass matrix: "dense" or "diagonal".
     target_accept : float
@@ -61,8 +76,6 @@ def sample_posterior(
         Record the potential and its gradient in one graph (see `ValueAndGradient`).
     progress : bool, optional
         A progress bar; by default on a terminal alone.
-    **options
-        Those of `LogPosterior`: free, fixed, priors, noise, epistemic, jitter, on_outside.
 
     Returns
     -------
@@ -92,42 +105,45 @@ def sample_posterior(
     >>> posterior = sample_posterior(
     ...     emulator, Observation.unaligned(emulator.edges), fixed=HODModel.preset("mstar10.0"),
     ...     chains=2, warmup=20, draws=10, seed=1, compiled=False)
-    >>> posterior.samples.shape, posterior.names
+    >>> posterior.draws.shape, posterior.names
     ((2, 10, 2), ('mu_cen', 'mu_sat'))
     """
     if isinstance(target, LogPosterior):
-        if observation is not None or options:
-            given = ", ".join([*options, *(["observation"] if observation is not None else [])])
-            raise TypeError(f"{given}: a LogPosterior has its own")
+        given = {
+            "observation": observation is not None,
+            "free": free is not ALIGNMENT,
+            "fixed": fixed is not None,
+            "priors": priors is not None,
+            "noise": noise != "auto",
+            "epistemic": epistemic,
+            "jitter": jitter != 1e-6,
+            "on_outside": on_outside != "error",
+        }
+        if any(given.values()):
+            names = ", ".join(name for name, is_given in given.items() if is_given)
+            raise TypeError(f"{names}: a LogPosterior has its own")
         density = target
     else:
         if observation is None:
             raise TypeError("observation must be given with an emulator")
-        density = LogPosterior(target, observation, **options)
-    counts = {"chains": (chains, 1), "warmup": (warmup, 0), "draws": (draws, 1)}
-    counts["max_tree_depth"] = (max_tree_depth, 1)
-    for name, (value, least) in counts.items():
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name} = {value!r}: must be a whole number")
-        if value < least:
-            raise ValueError(f"{name} = {value}: must be at least {least}")
-    if mass not in ("dense", "diagonal"):
-        raise ValueError(f"mass = {mass!r}: must be 'dense' or 'diagonal'")
-    if not 0 < target_accept < 1:
-        raise ValueError(f"target_accept = {target_accept}: must be between 0 and 1")
-    root = root_seed(seed)
-    return _run(
+        density = LogPosterior(
+            target, observation, free=free, fixed=fixed, priors=priors, noise=noise,
+            epistemic=epistemic, jitter=jitter, on_outside=on_outside,
+        )  # fmt: skip
+    posterior = _run(
         density,
-        chains=int(chains),
-        warmup=int(warmup),
-        draws=int(draws),
-        mass=mass,
-        target_accept=float(target_accept),
-        max_tree_depth=int(max_tree_depth),
-        root=root,
-        compiled=compiled,
-        progress=sys.stderr.isatty() if progress is None else progress,
+        chains=at_least_one("chains", chains),
+        warmup=integer("warmup", warmup, least=0),
+        draws=at_least_one("draws", draws),
+        mass=choice("mass", mass, ("dense", "diagonal")),
+        target_accept=number("target_accept", target_accept, above=0, below=1),
+        max_tree_depth=at_least_one("max_tree_depth", max_tree_depth),
+        root=root_seed(seed),
+        compiled=flag("compiled", compiled),
+        progress=sys.stderr.isatty() if progress is None else flag("progress", progress),
     )
+    warn_of_problems(posterior, f"NUTS on {type(density.emulator).__name__}")
+    return posterior
 
 
 def _run(
@@ -148,7 +164,7 @@ def _run(
     from tqdm import tqdm
 
     from pysoftcorr.inference.compiled import ValueAndGradient
-    from pysoftcorr.inference.nuts import LockstepNUTS, run_chains
+    from pysoftcorr.inference.nuts import LockstepNUTS, run_lockstep
 
     p = len(density.names)
     began = time.perf_counter()
@@ -175,7 +191,7 @@ def _run(
         ]
         total = chains * (warmup + draws)
         with tqdm(total=total, unit="draw", disable=not progress) as bar:
-            made = run_chains(kernels, potential, draws=warmup + draws, done=bar.update)
+            made = run_lockstep(kernels, potential, draws=warmup + draws, done=bar.update)
     finally:
         torch.set_num_threads(threads)
     ended = time.perf_counter()
@@ -217,7 +233,7 @@ def _run(
     }
     return Posterior(
         names=density.names,
-        samples=samples,
+        draws=samples,
         stats=stats,
         priors=density.priors.to_dict(),
         fixed=density.fixed,
@@ -232,9 +248,9 @@ def _starts(density: LogPosterior, chains: int, root: int) -> FloatArray:
     rng = stream(root, "starts")
     found: list[FloatArray] = []
     for _ in range(_TRIES):
-        theta = density.priors.draw(chains, rng)
-        good = np.isfinite(density(theta))
-        found.extend(theta[good])
+        params = density.priors.draw(chains, rng)
+        good = np.isfinite(density(params))
+        found.extend(params[good])
         if len(found) >= chains:
             return density.priors.unbounded(np.array(found[:chains]))
     raise ValueError(
@@ -244,7 +260,7 @@ def _starts(density: LogPosterior, chains: int, root: int) -> FloatArray:
 
 
 def _curves(density: LogPosterior, samples: FloatArray, root: int) -> dict[str, FloatArray]:
-    """The correlation functions at some of the draws: ``omega`` and ``omega_std``, and so on."""
+    """Correlation functions at some of the draws: ``omega`` and ``omega_std``, and so on."""
     flat = samples.reshape(-1, samples.shape[-1])
     chosen = np.sort(stream(root, "curves").permutation(len(flat))[:_CURVES])
     out: dict[str, FloatArray] = {}

@@ -1,21 +1,25 @@
-"""The expected correlations of simulated galaxies in the place of an emulator's."""
+"""Alignments in closed form at a fixed HOD: of simulated galaxies, and of an emulator."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.torch import need
 from pysoftcorr.inference.observation import STATISTICS
+from pysoftcorr.mocks.design import PARAMETERS
 
-__all__ = ["SimulatedModel"]
+__all__ = ["AlignmentResponse", "SimulatedModel", "alignment_response"]
 
 FloatArray = npt.NDArray[np.float64]
-_STRENGTHS = ("mu_cen", "mu_sat")
+_STRENGTHS = PARAMETERS[:2]
+#: Relative to the largest value of a statistic: what rounding may amount to in float64.
+_ROUNDING = 1e-11
 
 
 class SimulatedModel:
@@ -29,9 +33,9 @@ class SimulatedModel:
     sums : sequence of AlignmentSums
         Of realizations of one HOD, in the same bins: ``alignment_sums(galaxies, bins=edges)``.
     hod : HODModel or mapping of str to float
-        What they were populated by.
+        HOD that they were populated by.
     noise : Emulator or mapping of str to array_like, shape (nbins,)
-        Where the standard deviations come from: an emulator's aleatoric ones, so that two
+        Standard deviations: an emulator's aleatoric ones, so that two
         posteriors differ by their means alone; or numbers.
 
     Attributes
@@ -83,9 +87,8 @@ class SimulatedModel:
                     "wider bins"
                 )
         values = hod if isinstance(hod, Mapping) else hod.to_dict()
-        hod_names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-        self.hod = {name: float(values[name]) for name in hod_names}
-        self.names: tuple[str, ...] = (*_STRENGTHS, *hod_names)
+        self.names = PARAMETERS
+        self.hod = {name: float(values[name]) for name in PARAMETERS[2:]}
         self.edges: FloatArray = np.asarray(sums[0].edges)
         self.bounds: dict[str, tuple[float, float]] = {
             **{name: (-1.0, 1.0) for name in _STRENGTHS},
@@ -94,8 +97,6 @@ class SimulatedModel:
         self.realizations = len(sums)
         self.responses: FloatArray = np.array([_responses(one) for one in sums])
         self.xi: FloatArray = np.array([2 * s.weight.sum(axis=0) / s.rr - 1 for s in sums])
-
-        from pysoftcorr.inference.response import AlignmentResponse
 
         double = {"dtype": torch.float64}
         self._closed = AlignmentResponse(
@@ -128,7 +129,7 @@ class SimulatedModel:
         noise: Any,
         realizations: int = 10,
         seed: Seed = None,
-        edges: npt.ArrayLike | None = None,
+        bins: npt.ArrayLike | None = None,
     ) -> SimulatedModel:
         """Populate halos several times, and take the sums of each.
 
@@ -140,8 +141,8 @@ class SimulatedModel:
             As of `SimulatedModel`.
         realizations : int
         seed : int or numpy.random.Generator, optional
-        edges : array_like, optional
-            Of the bins; by default those of `noise` if that is an emulator.
+        bins : array_like, optional
+            Edges in Mpc/h; by default those of `noise` if that is an emulator.
 
         Raises
         ------
@@ -150,15 +151,12 @@ class SimulatedModel:
         """
         from pysoftcorr.mocks import alignment_sums
 
-        if isinstance(realizations, bool) or not isinstance(realizations, (int, np.integer)):
-            raise TypeError(f"realizations = {realizations!r}: must be a whole number")
-        if realizations < 1:
-            raise ValueError(f"realizations = {realizations}: must be at least 1")
-        if edges is None and hasattr(noise, "edges"):
-            edges = noise.edges
+        at_least_one("realizations", realizations)
+        if bins is None and hasattr(noise, "edges"):
+            bins = noise.edges
         root = root_seed(seed)
         seeds = np.random.SeedSequence(root).generate_state(realizations, np.uint32).tolist()
-        sums = [alignment_sums(hod.populate(halos, seed=s), bins=edges) for s in seeds]
+        sums = [alignment_sums(hod.populate(halos, seed=s), bins=bins) for s in seeds]
         return cls(sums, hod, noise=noise)
 
     def double(self) -> SimulatedModel:
@@ -183,3 +181,112 @@ def _responses(sums: Any) -> FloatArray:
     weight = 2 * sums.weight.sum(axis=0)
     parts = (sums.omega_cen, sums.omega_sat, sums.eta_cen_cen, sums.eta_cen_sat, sums.eta_sat_sat)
     return np.array([part.sum(axis=0) / weight for part in parts])
+
+
+class AlignmentResponse:
+    """omega = a_c A + a_s B and eta = a_c^2 C + a_c a_s D + a_s^2 E, with a of the strengths.
+
+    Parameters
+    ----------
+    xi : Tensor, shape (nbins,), or None
+    responses : Tensor, shape (5, nbins)
+    columns : tuple of int
+        Those of mu_cen and mu_sat among the parameters.
+
+    Attributes
+    ----------
+    std : callable or None
+        Standard deviations of a statistic at parameters (..., n), where the network that gives
+        them is known apart from that of the means.
+    """
+
+    def __init__(self, xi: Any, responses: Any, columns: tuple[int, int]) -> None:
+        self.xi = xi
+        self.std: Callable[[str, Any], Any] | None = None
+        self.omega, self.eta = responses[:2], responses[2:]
+        self.columns = list(columns)
+
+    def mean(self, name: str, params: Any) -> Any:
+        """Mean of a statistic at parameters (..., n), shape (..., nbins)."""
+        if name == "xi":
+            return self.xi.expand(*params.shape[:-1], -1)
+        from pysoftcorr.emulator.network.response import order_parameter
+
+        torch = need("torch", "a posterior")
+        order = order_parameter(params[..., self.columns])
+        if name == "omega":
+            return order @ self.omega
+        cen, sat = order[..., :1], order[..., 1:]
+        return torch.cat([cen * cen, cen * sat, sat * sat], dim=-1) @ self.eta
+
+
+def alignment_response(
+    model: Any, names: tuple[str, ...], base: Any, statistics: tuple[str, ...]
+) -> AlignmentResponse | None:
+    """Closed form of a model at a fixed HOD; None for one that does not follow it.
+
+    Whether it does is found out, not taken for granted: at 16 strengths besides the three that
+    the responses are solved from.
+
+    Parameters
+    ----------
+    model : CorrelationModel
+    names : tuple of str
+    base : Tensor, shape (n,)
+        All parameters; the strengths in it play no role.
+    statistics : tuple of str
+        Which means matter.
+    """
+    torch = need("torch", "a posterior")
+    if any(name not in names for name in _STRENGTHS):
+        return None
+    columns = (names.index("mu_cen"), names.index("mu_sat"))
+    # Multiples of irrational numbers: spread evenly, and the same every time.
+    k = torch.arange(16, dtype=torch.float64)
+    tried = torch.stack(
+        [2 * ((k * x) % 1) - 1 for x in (0.6180339887498949, 0.7548776662466927)], 1
+    )
+    strengths = torch.cat([torch.tensor([[1.0, 0], [0, 1], [1, 1]], dtype=torch.float64), tried])
+    params = base.repeat(len(strengths), 1)
+    params[:, list(columns)] = strengths
+    with torch.no_grad():
+        found = model.mean_and_std(params)
+        means = {name: pair[0].double() for name, pair in found.items()}
+        zeros = torch.zeros_like(next(iter(means.values())))
+        # Responses at (1, 0), (0, 1) and (1, 1).
+        omega, eta = (means.get(name, zeros) for name in ("omega", "eta"))
+        mixed = eta[2] - eta[0] - eta[1]
+        solved = torch.stack([omega[0], omega[1], eta[0], mixed, eta[1]])
+        xi = means["xi"][0] if "xi" in means else None
+        closed = AlignmentResponse(xi, solved, columns)
+        for name in statistics:
+            scale = float(means[name].abs().max())
+            differ = float((closed.mean(name, params) - means[name]).abs().max())
+            if not differ <= _ROUNDING * scale:  # nor NaN
+                return None
+        closed.std = _variance_network(model, statistics, params, found)
+    return closed
+
+
+def _variance_network(
+    model: Any, statistics: tuple[str, ...], params: Any, found: Any
+) -> Callable[[str, Any], Any] | None:
+    """Standard deviations by the part of a `ResponseNetwork` for them; None if they differ."""
+    torch = need("torch", "a posterior")
+    # A `SimulatedModel` has the noise of an emulator.
+    network: Any = getattr(getattr(model, "noise", model), "network", None)
+    # That of xi, a log-normal's, needs the mean.
+    if not hasattr(network, "log_variances") or "xi" in statistics:
+        return None
+    rows = {"omega": 1, "eta": 2}
+
+    def std(name: str, params: Any) -> Any:
+        points = params.reshape(-1, params.shape[-1])
+        log_variance = network.log_variances(points)[..., rows[name], :]
+        values = log_variance.exp().mean(dim=0).sqrt()
+        return values.reshape(*params.shape[:-1], values.shape[-1])
+
+    for name in statistics:
+        if not torch.allclose(std(name, params), found[name][1], rtol=1e-10, atol=0):
+            return None
+    return std

@@ -21,8 +21,10 @@ from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, pl
 from pysoftcorr.plots.mocks import plot_box_correlations, plot_box_slice, plot_halo_statistics
 from pysoftcorr.plots.posterior import (
     plot_corner,
+    plot_diffhod_posteriors,
     plot_minimization,
     plot_posterior_correlations,
+    plot_strengths,
     plot_trace,
 )
 from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
@@ -37,6 +39,7 @@ __all__ = [
     "plot_corner",
     "plot_correlation",
     "plot_correlation_set",
+    "plot_diffhod_posteriors",
     "plot_gradient_arrows",
     "plot_halo_statistics",
     "plot_jacobians",
@@ -53,6 +56,7 @@ __all__ = [
     "plot_prediction",
     "plot_shapes",
     "plot_star_shapes",
+    "plot_strengths",
     "plot_trace",
     "plot_uncertainties",
     "plot_xi_of_G",

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
+from matplotlib.artist import Artist
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from matplotlib.patches import Patch
 
+from pysoftcorr.core.torch import need
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
-    from pysoftcorr.inference import Minimization, Posterior
+    from pysoftcorr.diffhod.experiments.power import PowerExperiment
+    from pysoftcorr.diffhod.experiments.strengths import StrengthExperiment
+    from pysoftcorr.inference import Minimization, Observation, Posterior
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,6 +48,9 @@ def plot_corner(
 ) -> Figure:
     """Marginal distributions of every parameter and pair, with contours (B25, Fig. 12).
 
+    Drawn by the package ``corner``; medians and 68 % intervals stand above the diagonal, of the
+    first posterior.
+
     Parameters
     ----------
     posteriors : Posterior, or mapping of str to Posterior
@@ -64,11 +71,14 @@ def plot_corner(
     ------
     ValueError
         If there is nothing to draw, a name is unknown or a level is not between 0 and 1.
+    ImportError
+        If corner is not installed.
     """
+    corner = need("corner", "a corner plot")
     every = {"": posteriors} if not isinstance(posteriors, Mapping) else dict(posteriors)
     if not every:
         raise ValueError("posteriors is empty: there is nothing to draw")
-    if not all(0 < level < 1 for level in levels):
+    if not levels or not all(0 < level < 1 for level in levels):
         raise ValueError(f"levels = {tuple(levels)}: must be between 0 and 1")
     first = next(iter(every.values()))
     shared = [n for n in first.names if all(n in p.names for p in every.values())]
@@ -76,37 +86,33 @@ def plot_corner(
     unknown = [name for name in chosen if name not in shared]
     if unknown or not chosen:
         raise ValueError(f"names: {', '.join(unknown) or 'none'} of {', '.join(shared)} to draw")
-    columns = {k: {n: p.flat[:, p.names.index(n)] for n in chosen} for k, p in every.items()}
-    ranges = {n: _range(n, [c[n] for c in columns.values()], every) for n in chosen}
-    size = len(chosen)
-    figure, grid = plt.subplots(
-        size, size, figsize=(2.6 * size + 0.6, 2.5 * size + 0.4), squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
-    for row, below in enumerate(chosen):
-        for column, across in enumerate(chosen):
-            ax = grid[row][column]
-            if column > row:
-                ax.set_axis_off()
-                continue
-            for (label, values), color in zip(columns.items(), _cycle(len(every)), strict=True):
-                if column == row:
-                    _marginal(ax, values[across], ranges[across], color, label)
-                else:
-                    x, y = values[across], values[below]
-                    _contours(ax, x, y, ranges[across], ranges[below], levels, color)
-            _mark(ax, truth, across, below if column < row else None)
-            ax.set_xlim(*ranges[across])
-            if column < row:
-                ax.set_ylim(*ranges[below])
-            _ticks(ax, row, column, size, LABELS.get(across, across), LABELS.get(below, below))
-    if any(every):
-        handles = [
-            plt.Line2D([], [], color=color, lw=2, label=label)
-            for label, color in zip(every, _cycle(len(every)), strict=True)
-        ]
-        place = grid[0][-1] if size > 1 else grid[0][0]
-        place.legend(handles=handles, frameon=False, loc="upper right")
+    draws = [p.flat[:, [p.names.index(n) for n in chosen]] for p in every.values()]
+    if min(map(len, draws)) < len(chosen):
+        raise ValueError(f"{min(map(len, draws))} draws of {len(chosen)} parameters are too few")
+    ranges = [_range(name, [rows[:, k] for rows in draws], every) for k, name in enumerate(chosen)]
+    colors = _cycle(len(every))
+    figure = plt.figure(figsize=(2.6 * len(chosen) + 0.6, 2.5 * len(chosen) + 0.4))
+    highest = np.zeros(len(chosen))
+    for rows, color in zip(draws, colors, strict=True):
+        smooth = _smoothing(len(rows))
+        corner.corner(
+            rows, bins=_CELLS, range=ranges, levels=levels, color=color, smooth=smooth,
+            smooth1d=smooth, weights=np.full(len(rows), 1 / len(rows)), quiet=True,
+            labels=[LABELS.get(name, name) for name in chosen], quantiles=[0.16, 0.5, 0.84],
+            show_titles=rows is draws[0], plot_datapoints=False, plot_density=False,
+            fill_contours=True, no_fill_contours=True,
+            contourf_kwargs={"colors": _fills(color, len(levels))}, max_n_ticks=4, fig=figure,
+        )  # fmt: skip
+        # corner fits the height to the posterior drawn last.
+        tops = [figure.axes[k * (len(chosen) + 1)].get_ylim()[1] for k in range(len(chosen))]
+        highest = np.maximum(highest, tops)
+    for k, top in enumerate(highest):
+        figure.axes[k * (len(chosen) + 1)].set_ylim(0, top)
+    if truth is not None:
+        corner.overplot_lines(
+            figure, [truth.get(name) for name in chosen], color="black", lw=0.9, ls="--"
+        )
+    _legend(figure, list(every), colors, levels)
     return figure
 
 
@@ -131,14 +137,16 @@ def plot_posterior_correlations(
     Raises
     ------
     ValueError
-        If one is not modeled.
+        If one is not modeled, or the posterior is of no correlation functions.
     """
+    seen = posterior.observation
+    if seen is None:
+        raise ValueError("posterior: its data are no correlation functions")
     there = [name for name in SYMBOLS if name in posterior.curves]
     chosen = there if statistics is None else list(statistics)
     lacking = [name for name in chosen if name not in there]
     if lacking:
         raise ValueError(f"statistics: {', '.join(lacking)} not among {', '.join(there)}")
-    seen = posterior.observation
     figure, axes = plt.subplots(
         1, len(chosen), figsize=(4.8 * len(chosen), 4.2), squeeze=False, layout="constrained"
     )
@@ -154,7 +162,7 @@ def plot_posterior_correlations(
             ax.plot(r, mean.mean(axis=0) + sign * scatter, color=EPISTEMIC, lw=0.8, ls=":",
                     label="with aleatoric scatter" if k else None)  # fmt: skip
         if name in seen.values:
-            ax.errorbar(r, seen.values[name], yerr=_data_errors(posterior, name), fmt="o", ms=4,
+            ax.errorbar(r, seen.values[name], yerr=_data_errors(seen, name), fmt="o", ms=4,
                         lw=1.1, capsize=2, color="black", label="data", zorder=4)  # fmt: skip
         ax.set_xscale("log")
         low = float(seen.edges[0]) or float(seen.edges[1]) / 10
@@ -180,18 +188,18 @@ def plot_trace(posterior: Posterior) -> Figure:
     Returns
     -------
     Figure
-        Divergent draws are marked below the traces.
+        Divergent draws of NUTS are marked below the traces.
     """
-    chains, draws, size = posterior.samples.shape
+    chains, draws, size = posterior.draws.shape
     figure, axes = plt.subplots(
         size, 2, figsize=(11.0, 2.1 * size + 0.5), squeeze=False, layout="constrained",
         width_ratios=(2.4, 1),
     )  # fmt: skip
-    diverging = posterior.stats["diverging"]
+    diverging = posterior.stats.get("diverging", np.zeros((chains, draws), dtype=bool))
     bins = int(np.clip(draws // 25, 5, 20))
     for k, name in enumerate(posterior.names):
         trace, ranks = axes[k]
-        x = posterior.samples[:, :, k]
+        x = posterior.draws[:, :, k]
         order = np.argsort(np.argsort(x.ravel(), kind="stable")).reshape(x.shape)
         for c, color in zip(range(chains), _cycle(chains), strict=True):
             trace.plot(x[c], lw=0.5, color=color, alpha=0.8)
@@ -233,7 +241,71 @@ def plot_minimization(found: Minimization) -> Figure:
     return figure
 
 
-# ---------------------------------------------------------------------- parts of the corner
+def plot_diffhod_posteriors(experiment: PowerExperiment) -> Figure:
+    """Posteriors of NUTS through DiffHOD and of emcee on the exact HOD (H22, Fig. 5).
+
+    Parameters
+    ----------
+    experiment : PowerExperiment
+
+    Returns
+    -------
+    Figure
+        As `plot_corner`, with contours at 68 and 95 %; lines are the parameters of the mock data.
+    """
+    every = {"DiffHOD, NUTS": experiment.nuts}
+    if experiment.emcee is not None:
+        every["exact HOD, emcee"] = experiment.emcee
+    truth = dict(zip(experiment.nuts.names, experiment.settings.fiducial, strict=True))
+    return plot_corner(every, truth=truth, levels=(0.68, 0.95))
+
+
+def plot_strengths(experiment: StrengthExperiment) -> Figure:
+    """Posteriors of the alignment strengths by each model, and the mock omega(r).
+
+    Parameters
+    ----------
+    experiment : StrengthExperiment
+
+    Returns
+    -------
+    Figure
+        Contours at 68 and 95 %.
+    """
+    corner = need("corner", "a corner plot")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.0, 4.8), layout="constrained")
+    names = ("mu_cen", "mu_sat")
+    every, levels = experiment.posteriors, (0.68, 0.95)
+    truth = [getattr(experiment.settings, name) for name in names]
+    ranges = []
+    for k, name in enumerate(names):
+        columns = [posterior.flat[:, k] for posterior in every.values()]
+        ranges.append(_range(name, [*columns, np.array([truth[k]])], every))
+    for color, (label, posterior) in zip(_cycle(len(every)), every.items(), strict=True):
+        corner.hist2d(
+            *posterior.flat.T, bins=_CELLS, range=ranges, levels=levels, color=color, ax=left,
+            smooth=_smoothing(len(posterior.flat)), quiet=True, plot_datapoints=False,
+            plot_density=False, fill_contours=True, no_fill_contours=True,
+            contourf_kwargs={"colors": _fills(color, len(levels))},
+        )  # fmt: skip
+        left.plot([], [], color=color, lw=2, label=label)
+    left.plot(*truth, marker="+", ms=14, mew=2, color=NAIVE, ls="none", label="truth")
+    left.set_xlabel(LABELS["mu_cen"])
+    left.set_ylabel(LABELS["mu_sat"])
+    left.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=9)
+    right.errorbar(
+        experiment.r, experiment.omega, yerr=experiment.error, fmt="o", ms=4, lw=1.2, capsize=2,
+        color="black",
+    )  # fmt: skip
+    right.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+    right.set_xscale("log")
+    log_axis(right.xaxis, float(experiment.r[0]), float(experiment.r[-1]))
+    right.set_xlabel(r"$r$ [$h^{-1}\,$Mpc]")
+    right.set_ylabel(r"$\omega(r)$ of the mock catalog")
+    return figure
+
+
+# ---------------------------------------------------------------------- parts
 def _cycle(number: int) -> list[str]:
     return [_COLORS[k % len(_COLORS)] for k in range(number)]
 
@@ -243,8 +315,9 @@ def _range(name: str, columns: list[FloatArray], every: Mapping[str, Any]) -> tu
     low, high = min(c.min() for c in columns), max(c.max() for c in columns)
     margin = 0.08 * (high - low) or max(abs(low), 1.0) * 1e-3
     records = [posterior.priors.get(name, {}) for posterior in every.values()]
-    least = min(record.get("low", -np.inf) for record in records)
-    most = max(record.get("high", np.inf) for record in records)
+    ends = [(record.get("low"), record.get("high")) for record in records]
+    least = min(-np.inf if end is None else end for end, _ in ends)
+    most = max(np.inf if end is None else end for _, end in ends)
     return float(max(low - margin, least)), float(min(high + margin, most))
 
 
@@ -253,77 +326,31 @@ def _smoothing(n: int) -> float:
     return float(np.clip(2.2 * (4000 / max(n, 1)) ** (1 / 6), 1.5, 5.0))
 
 
-def _marginal(ax: Axes, x: FloatArray, limits: tuple[float, float], color: str, label: str) -> None:
-    height, edges = np.histogram(x, bins=_CELLS, range=limits, density=True)
-    # Reflected at the ends: nothing leaks over a bound.
-    smooth = gaussian_filter1d(height, _smoothing(x.size), mode="reflect")
-    middle = (edges[:-1] + edges[1:]) / 2
-    ax.plot(middle, smooth, color=color, lw=1.5, label=label or None)
-    ax.set_ylim(bottom=0.0)
-    for value in np.quantile(x, [0.16, 0.84]):
-        ax.axvline(value, color=color, lw=0.7, ls=":")
+def _fills(color: str, number: int) -> list[tuple[float, float, float, float]]:
+    """Colors outside the contours and between them, translucent so that several can be seen."""
+    return [to_rgba(color, alpha) for alpha in (0.0, *np.linspace(0.1, 0.45, number))]
 
 
-def _contours(
-    ax: Axes,
-    x: FloatArray,
-    y: FloatArray,
-    across: tuple[float, float],
-    up: tuple[float, float],
-    levels: Sequence[float],
-    color: str,
+def _legend(
+    figure: Figure, labels: Sequence[str], colors: Sequence[str], levels: Sequence[float]
 ) -> None:
-    count, x_edges, y_edges = np.histogram2d(x, y, bins=_CELLS, range=(across, up))
-    density = gaussian_filter(count, _smoothing(x.size), mode="reflect")
-    heights = contour_heights(density, levels)
-    middles = [(e[:-1] + e[1:]) / 2 for e in (x_edges, y_edges)]
-    # Cells of equal height would make contours of equal level, which matplotlib refuses.
-    heights = np.unique(np.maximum(heights, density.max() * 1e-9))
-    alphas = np.linspace(0.18, 0.6, heights.size)
-    for height, alpha in zip(heights, alphas, strict=True):
-        ax.contourf(*middles, density.T, levels=[height, density.max() * 1.001], colors=[color],
-                    alpha=0.5 * alpha)  # fmt: skip
-    ax.contour(*middles, density.T, levels=heights, colors=[color], linewidths=1.2)
+    """Labels of the posteriors, if they have any, and parts that the contours enclose."""
+    handles: list[Artist] = [
+        plt.Line2D([], [], color=color, lw=2, label=label)
+        for label, color in zip(labels, colors, strict=True)
+        if label
+    ]
+    tone = colors[0] if len(colors) == 1 else "black"
+    fills = _fills(tone, len(levels))[1:]
+    handles += [
+        Patch(facecolor=fill, edgecolor=tone, label=f"{100 * level:.4g} %")
+        for fill, level in zip(fills, sorted(levels, reverse=True), strict=True)
+    ]
+    figure.legend(handles=handles, frameon=False, loc="upper right", bbox_to_anchor=(0.98, 0.98))
 
 
-def contour_heights(density: FloatArray, levels: Sequence[float]) -> FloatArray:
-    """Heights above which these parts of the sum of `density` lie.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pysoftcorr.plots.posterior import contour_heights
-    >>> contour_heights(np.array([4.0, 3.0, 2.0, 1.0]), [0.4, 0.9]).tolist()
-    [4.0, 2.0]
-    """
-    ordered = np.sort(density.ravel())[::-1]
-    total = np.cumsum(ordered)
-    rows = np.searchsorted(total, np.asarray(levels) * total[-1] * (1 - 1e-12))
-    return np.asarray(ordered[np.minimum(rows, ordered.size - 1)])
-
-
-def _mark(ax: Axes, truth: Mapping[str, float] | None, across: str, below: str | None) -> None:
-    for name, line in ((across, ax.axvline), (below, ax.axhline)):
-        if truth is not None and name is not None and name in truth:
-            line(truth[name], color="black", lw=0.9, ls="--")
-
-
-def _ticks(ax: Axes, row: int, column: int, size: int, across: str, below: str) -> None:
-    if row == size - 1:
-        ax.set_xlabel(across)
-    else:
-        ax.tick_params(labelbottom=False)
-    if row == column:
-        ax.set_yticks([])
-    elif column == 0:
-        ax.set_ylabel(below)
-    else:
-        ax.tick_params(labelleft=False)
-
-
-def _data_errors(posterior: Posterior, name: str) -> FloatArray | None:
+def _data_errors(seen: Observation, name: str) -> FloatArray | None:
     """One standard deviation of the data of a statistic; None where they bring none."""
-    seen = posterior.observation
     if seen.covariance is None:
         return None
     bins = seen.edges.size - 1

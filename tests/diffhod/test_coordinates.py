@@ -9,12 +9,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pysoftcorr.diffhod.experiments.coordinates import Coordinates, OccupationBend  # noqa: E402
-from pysoftcorr.diffhod.experiments.target import PRIORS, GaussianLikelihood, Priors, Target  # noqa: E402
+from helpers.linear_posterior import CUT  # noqa: E402
+from pysoftcorr.diffhod.experiments.targets import PRIORS, OccupationBend  # noqa: E402
+from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target  # noqa: E402
 from pysoftcorr.mocks import HODModel  # noqa: E402
 
 INF = math.inf
-CUT = Priors(("a", "b", "c"), (0.0, 0.2, 0.0), (1.0, 0.5, 1.0), (-INF, 0.0, -1.0), (INF, INF, 1.0))
 CENTER = np.array([12.03, 0.35, 11.2, 13.3, 1.1])
 _ROOT = np.diag([0.1, 0.15, 0.5, 0.2, 0.14]) @ (
     np.eye(5) + 0.6 * np.tril(np.random.default_rng(8).uniform(size=(5, 5)), -1)
@@ -45,21 +45,21 @@ def test_there_and_back_with_the_jacobian(kind: str) -> None:
     n = len(there.priors)
     rng = np.random.default_rng(3)
     for u in (*rng.normal(size=(20, n)), 2.5 * np.eye(n)[1] - 3 * np.eye(n)[-1]):
-        theta = there.theta(u)
-        assert (theta > there.priors.low).all()
-        assert (theta < there.priors.high).all()
+        params = there.params(u)
+        assert (params > there.priors.low).all()
+        assert (params < there.priors.high).all()
         ours, log_slope = there.forward(torch.as_tensor(u))
-        np.testing.assert_allclose(ours.numpy(), theta, rtol=1e-12, atol=1e-300)
+        np.testing.assert_allclose(ours.numpy(), params, rtol=1e-12, atol=1e-300)
         _, log_det = np.linalg.slogdet(jacobian(there, u))
         _, at_lower = np.linalg.slogdet(there.lower)
         assert float(log_slope) + at_lower == pytest.approx(log_det, abs=1e-8)
     u = rng.normal(size=(5, n))
-    np.testing.assert_allclose(there.u(there.theta(u)), u, atol=1e-9)
+    np.testing.assert_allclose(there.u(there.params(u)), u, atol=1e-9)
     # u is standard normal in the linear approximation about the center
     if kind != "cut":
         slope = jacobian(there, np.zeros(5))
         np.testing.assert_allclose(slope @ slope.T, SPREAD, rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(there.theta(np.zeros(5)), CENTER, rtol=1e-12)
+        np.testing.assert_allclose(there.params(np.zeros(5)), CENTER, rtol=1e-12)
 
 
 def test_bend_has_the_slope_it_says() -> None:
@@ -77,8 +77,8 @@ def test_bend_makes_its_pairs_uncorrelated() -> None:
     m = np.eye(5)[0] - 2 * at.curve * CENTER[1] * np.eye(5)[1]
     assert m @ SPREAD @ np.eye(5)[1] == pytest.approx(0, abs=1e-12)
 
-    def part(theta: np.ndarray) -> float:
-        return float(at._satellites(torch.as_tensor(theta))[0])
+    def part(params: np.ndarray) -> float:
+        return float(at._satellites(torch.as_tensor(params))[0])
 
     step = 1e-5
     slope = np.array([(part(CENTER + d) - part(CENTER - d)) / (2 * step) for d in step * np.eye(5)])
@@ -90,10 +90,10 @@ def test_bend_makes_its_pairs_uncorrelated() -> None:
 def test_satellites_are_those_of_the_occupation() -> None:
     """But for the soft step and cut-off, a few per cent."""
     at = bend()
-    for theta in (CENTER, [12.5, 0.2, 11.8, 13.4, 0.9]):
-        model = HODModel(**dict(zip(PRIORS.names, theta, strict=True)))
+    for params in (CENTER, [12.5, 0.2, 11.8, 13.4, 0.9]):
+        model = HODModel(**dict(zip(PRIORS.names, params, strict=True)))
         n_sat, n_cen = model.mean_nsat(MASS).sum(), model.mean_ncen(MASS).sum()
-        part = float(at._satellites(torch.as_tensor(np.array(theta)))[0])
+        part = float(at._satellites(torch.as_tensor(np.array(params)))[0])
         assert part == pytest.approx(n_sat / (n_sat + n_cen), rel=0.1)
 
 
@@ -103,10 +103,10 @@ def test_bend_keeps_the_satellites_of_large_halos_in_proportion() -> None:
     z = at.straight(CENTER)
     found = []
     for first in (0.8 * z[0], z[0], 1.2 * z[0]):
-        theta = at.bent([first, *z[1:]])
-        model = HODModel(**dict(zip(PRIORS.names, theta, strict=True)))
+        params = at.bent([first, *z[1:]])
+        model = HODModel(**dict(zip(PRIORS.names, params, strict=True)))
         number = model.mean_nsat(MASS).sum() + model.mean_ncen(MASS).sum()
-        found.append(10 ** (theta[4] * (at.pivot - theta[3])) / number)
+        found.append(10 ** (params[4] * (at.pivot - params[3])) / number)
     assert np.ptp(found) < 0.05 * found[1]
 
 
@@ -120,7 +120,7 @@ def test_bend_says_where_it_leads_nowhere() -> None:
     with pytest.raises(ValueError, match="would be no masses"):
         at.bent(z)
     there = Coordinates(PRIORS, CENTER, SPREAD, bend=at)
-    target = Target(lambda theta: theta, GaussianLikelihood(CENTER, SPREAD), PRIORS, there)
+    target = Target(lambda params: params, GaussianLikelihood(CENTER, SPREAD), PRIORS, there)
     far = np.linalg.solve(there.lower, 2 * np.eye(5)[3])
     assert target.log_density(far) == -INF
     u = torch.tensor(far, requires_grad=True)
@@ -133,13 +133,13 @@ def test_both_densities_of_a_target_are_one() -> None:
     """That of emcee, in numbers, and the potential of NUTS; whatever the coordinates."""
     likelihood = GaussianLikelihood(CENTER, SPREAD)
     there = Coordinates(PRIORS, CENTER, SPREAD, bend=bend())
-    target = Target(lambda theta: theta, likelihood, PRIORS, there)
-    bare = Target(lambda theta: theta, likelihood, PRIORS)
+    target = Target(lambda params: params, likelihood, PRIORS, there)
+    bare = Target(lambda params: params, likelihood, PRIORS)
     for u in np.random.default_rng(4).normal(size=(10, 5)):
         tensor = torch.as_tensor(u)
         assert target.log_density(u) == pytest.approx(-float(target.potential(tensor)), abs=1e-9)
-        theta, log_slope = there.forward(tensor)
-        density = bare.log_density(theta.numpy()) + float(log_slope)
+        params, log_slope = there.forward(tensor)
+        density = bare.log_density(params.numpy()) + float(log_slope)
         assert target.log_density(u) == pytest.approx(density, abs=1e-9)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,14 +179,14 @@ def test_model_of_a_posterior(halos: HaloCatalog, kind: str) -> None:
 def test_experiment(halos: HaloCatalog, tmp_path: Path) -> None:
     for module in ("pyro", "arviz", "h5netcdf"):
         pytest.importorskip(module)
-    from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
+    from pysoftcorr.diffhod.experiments.power import run_power_experiment
     from pysoftcorr.diffhod.experiments.settings import PowerSettings
 
     made = {}
     for device, workers in (("cpu", 1), ("cuda", 2)):
-        settings = PowerSettings.preset(
-            "small", mesh=16, k_max=0.8, covariance=30, realizations=1, calibration=20, chains=2,
-            warmup=20, steps=20, device=device,
+        settings = replace(
+            PowerSettings.preset("small"), mesh=16, k_max=0.8, covariance=30, realizations=1,
+            calibration=20, chains=2, warmup=20, draws=20, device=device,
         )  # fmt: skip
         made[device] = run_power_experiment(
             halos, tmp_path / device, settings=settings, workers=workers, emcee=False

@@ -17,8 +17,7 @@ pytest.importorskip("emcee")
 arviz = pytest.importorskip("arviz")
 
 from pysoftcorr.cli.diffhod import SETTINGS  # noqa: E402
-from pysoftcorr.diffhod.experiments.corrected import Crowd  # noqa: E402
-from pysoftcorr.diffhod.experiments.experiment import _identity, run_power_experiment  # noqa: E402
+from pysoftcorr.diffhod.experiments.power import _identity, run_power_experiment  # noqa: E402
 from pysoftcorr.diffhod.experiments.preparation import Bench, prepare  # noqa: E402
 from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings  # noqa: E402
 from pysoftcorr.diffhod.experiments.strengths import (  # noqa: E402
@@ -26,15 +25,16 @@ from pysoftcorr.diffhod.experiments.strengths import (  # noqa: E402
     StrengthSettings,
     run_strength_experiment,
 )
-from pysoftcorr.diffhod.experiments.target import PRIORS  # noqa: E402
-from pysoftcorr.diffhod.experiments.workers import Workers  # noqa: E402
+from pysoftcorr.diffhod.experiments.targets import PRIORS, Crowd  # noqa: E402
+from pysoftcorr.inference import Posterior  # noqa: E402
+from pysoftcorr.inference.workers import Workers  # noqa: E402
 from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
 
 #: A box whose galaxies are few: a gradient takes milliseconds.
 THETA = (12.5, 0.4, 12.0, 13.6, 1.0)
 SMALL = {
     "fiducial": THETA, "mesh": 16, "k_max": 0.6, "covariance": 20, "calibration": 12,
-    "chains": 2, "warmup": 12, "steps": 6, "walkers": 10, "burn": 4, "walker_steps": 6,
+    "chains": 2, "warmup": 12, "draws": 6, "walkers": 10, "walker_warmup": 4, "walker_draws": 6,
 }  # fmt: skip
 
 
@@ -53,16 +53,17 @@ def test_experiment_keeps_all_that_it_found(made):
     result, folder = made
     assert result.nuts.draws.shape == (2, 6, 5)
     assert result.emcee.draws.shape == (10, 6, 5)
-    assert result.emcee.evaluations == 60
+    assert result.emcee.efficiency()["evaluations"] == 60
     document = json.loads((folder / "summary.json").read_text())
     assert document["settings"]["fiducial"] == list(THETA)
     assert document == json.loads(json.dumps(result.to_dict()))
-    assert (folder / "table.txt").read_text() == result.report() + "\n"
+    assert (folder / "table.txt").read_text() == result.summary() + "\n"
     for name, posterior in (("nuts", result.nuts), ("emcee", result.emcee)):
         data = arviz.from_netcdf(str(folder / f"{name}.nc"), engine="h5netcdf")
         found = np.stack([data.posterior[n].values for n in PRIORS.names], axis=-1)
         np.testing.assert_array_equal(found, posterior.draws)
         np.testing.assert_array_equal(data.observed_data["power"], result.prepared.data)
+        assert Posterior.read(folder / f"{name}.nc").to_dict() == posterior.to_dict()
     assert (result.nuts.draws[..., 1] > 0.01).all()
     p = result.prepared
     assert set(p.calibrations) == {"smooth", "exact"}
@@ -97,7 +98,7 @@ def test_processes_and_an_interruption_change_nothing(made, halos, tmp_path):
 
 
 def test_relaxed_trials_are_an_option(halos, tmp_path):
-    settings = PowerSettings(**{**SMALL, "draw": "relaxed", "tau": 0.5, "steps": 4})
+    settings = PowerSettings(**{**SMALL, "galaxies": "relaxed", "tau": 0.5, "draws": 4})
     made = run_power_experiment(halos, tmp_path, settings=settings, emcee=False)
     assert made.nuts.draws.shape == (2, 4, 5)
     bench = Bench(halos, tmp_path / "problem.h5", {"noise": 0, "seed": 1})
@@ -108,7 +109,7 @@ def test_relaxed_trials_are_an_option(halos, tmp_path):
     assert bench.smooth(near).model.realizations == 2
     bench.device = "cpu:0"
     assert str(bench.new_smooth(near).model.device) == "cpu:0"
-    assert "smooth: " in made.report()
+    assert "smooth: " in made.summary()
 
 
 def test_priors_end_at_a_crowd_for_both_samplers(made, halos):
@@ -154,7 +155,7 @@ def test_only_whole_galaxies_are_corrected_to_second_order(halos, tmp_path, monk
 def test_noise_that_cannot_be_measured_is_all_in_the_likelihood(halos, tmp_path):
     """One set of relaxed trials; whole galaxies have a spare group."""
     (tmp_path / "relaxed").mkdir()
-    found = prepared_by(halos, tmp_path / "relaxed", realizations=1, draw="relaxed", tau=0.5)
+    found = prepared_by(halos, tmp_path / "relaxed", realizations=1, galaxies="relaxed", tau=0.5)
     assert found.calibrations["smooth"].scatter is None
     assert found.model_variance == 1
     found = prepared_by(halos, tmp_path, realizations=1)
@@ -181,8 +182,8 @@ def test_other_settings_do_not_mix(made, halos):
         run_power_experiment(halos[1:], folder, settings=PowerSettings(**SMALL))
     with pytest.raises(ValueError, match="calibration = 5: must be 0 or at least 12"):
         PowerSettings(calibration=5)
-    with pytest.raises(ValueError, match="draw = 'cold': must be one of reweighted, relaxed"):
-        PowerSettings(draw="cold")
+    with pytest.raises(ValueError, match="galaxies = 'cold': must be one of reweighted, relaxed"):
+        PowerSettings(galaxies="cold")
     for words, changes in (
         ("density = 0: must be 0.1", {"density": 0.0}),
         ("tau", {"tau": 3.0}),
@@ -209,8 +210,8 @@ def test_other_noise_leaves_the_data_alone(halos, tmp_path):
     assert benches[0].seed("data", noise=False) == benches[1].seed("data", noise=False)
     assert benches[0].seed("exact noise") != benches[1].seed("exact noise")
     spread = made.noise_spread()
-    medians = [p.summary()["alpha"]["median"] for p in (made.nuts, other)]
-    sds = [p.summary()["alpha"]["sd"] for p in (made.nuts, other)]
+    medians = [p.diagnostics()["alpha"]["median"] for p in (made.nuts, other)]
+    sds = [p.diagnostics()["alpha"]["sd"] for p in (made.nuts, other)]
     sigma = math.sqrt(np.mean(np.square(sds)))
     assert spread["alpha"]["spread"] == pytest.approx(
         abs(medians[0] - medians[1]) / math.sqrt(2) / sigma
@@ -222,7 +223,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
     """Both models recover the strengths that the data were made with, and agree."""
     halos = HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=3)
     settings = StrengthSettings(
-        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=30, steps=60,
+        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=30, draws=60,
         chains=2, seed=5,
     )  # fmt: skip
     made = run_strength_experiment(halos, tmp_path, settings=settings, emulator=False)
@@ -246,7 +247,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
     with pytest.raises(ValueError, match="halos = "):
         run_strength_experiment(halos[1:], tmp_path, settings=settings)
 
-    # The command goes on with the same folder, and adds the emulator.
+    # The command resumes with the same folder, and adds the emulator.
     halos.write(tmp_path / "halos.h5")
     options = [
         text for name, value in asdict(settings).items() if name != "hod"
@@ -301,9 +302,9 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         (["--out", tmp_path, "--statistic", "omega", "--mesh", 32], "--mesh: has no meaning"),
         (["--out", tmp_path, "--statistic", "omega", "--preset", "paper"], "--preset: has no"),
         (["--out", tmp_path, "--calibration", 3], "must be 0 or at least 12"),
-        (["--out", tmp_path, "--draw", "cold"], "must be one of reweighted, relaxed"),
-        (["--out", tmp_path, "--tau", 0.2], "--tau: has no meaning with --draw reweighted"),
-        (["--out", tmp_path, "--draw", "relaxed", "--density", 8], "--density: has no meaning"),
+        (["--out", tmp_path, "--galaxies", "cold"], "must be one of reweighted, relaxed"),
+        (["--out", tmp_path, "--tau", 0.2], "--tau: has no meaning with --galaxies reweighted"),
+        (["--out", tmp_path, "--galaxies", "relaxed", "--density", 8], "--density: has no meaning"),
         (["--out", tmp_path, "--density", 0], "density = 0: must be 0.1 to 10000"),
         (["--out", tmp_path, "--device", "nowhere"], "device = 'nowhere': torch cannot use it"),
         (["--out", tmp_path, "--statistic", "omega", "--device", "cpu"], "--device: has no"),
@@ -340,4 +341,11 @@ def test_help_has_the_defaults_of_the_presets():
             assert said.pop("omega") == f"{strengths[name]:g}", name
         assert not said, name
         seen.add(name)
-    assert {"logMmin", "mesh", "realizations", "calibration", "burn", "walker_steps"} <= seen
+    assert {
+        "logMmin",
+        "mesh",
+        "realizations",
+        "calibration",
+        "walker_warmup",
+        "walker_draws",
+    } <= seen

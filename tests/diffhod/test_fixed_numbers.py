@@ -10,13 +10,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pysoftcorr.diffhod import power_spectrum  # noqa: E402
-from pysoftcorr.diffhod.experiments.calibration import calibrate  # noqa: E402
-from pysoftcorr.diffhod.experiments.exact import ExactPower, mock_covariance  # noqa: E402
-from pysoftcorr.diffhod.experiments.laplace import draw_within, laplace  # noqa: E402
+from pysoftcorr.diffhod.experiments.exact import (  # noqa: E402
+    ExactPower,
+    StratifiedDraws,
+    mock_covariance,
+)
 from pysoftcorr.diffhod.experiments.smooth import SmoothPower  # noqa: E402
-from pysoftcorr.diffhod.experiments.strata import StratifiedDraws  # noqa: E402
 from pysoftcorr.diffhod.experiments.strengths import STRENGTHS  # noqa: E402
-from pysoftcorr.diffhod.experiments.target import PRIORS, GaussianLikelihood, Target  # noqa: E402
+from pysoftcorr.diffhod.experiments.targets import PRIORS, calibrate  # noqa: E402
+from pysoftcorr.inference.target import GaussianLikelihood, Target, laplace  # noqa: E402
 from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
 
 #: A box whose galaxies are few.
@@ -43,7 +45,7 @@ def test_exact_power_is_that_of_the_populated_galaxies(halos):
     one, other = exact.mock(THETA, seed=1), exact.mock(THETA, seed=2)
     assert (one != other).any()
     assert (one != exact(THETA)).all()
-    with pytest.raises(ValueError, match="theta must be logMmin, sigma_logM"):
+    with pytest.raises(ValueError, match="params must be logMmin, sigma_logM"):
         exact([1.0, 2.0])
     with pytest.raises(ValueError, match="makes no galaxies"):
         exact([16.0, 0.1, 16.0, 17.0, 1.0])
@@ -218,7 +220,7 @@ def test_laplace_of_a_bounded_prior():
     assert peak[0] == pytest.approx(0.7, abs=1e-6)
     assert peak[1] == pytest.approx(-0.9)  # half of a tenth of the range within
     np.testing.assert_allclose(covariance, np.eye(2), atol=1e-9)
-    points = draw_within(STRENGTHS, peak, covariance, 50, np.random.default_rng(1))
+    points = STRENGTHS.draw_about(peak, covariance, 50, np.random.default_rng(1))
     assert (abs(points) < 1).all()
     with pytest.raises(ValueError, match="lies out of the priors' bounds"):
-        draw_within(STRENGTHS, peak + 50, 1e-6 * covariance, 1, np.random.default_rng(1))
+        STRENGTHS.draw_about(peak + 50, 1e-6 * covariance, 1, np.random.default_rng(1))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 
-from pysoftcorr.diffhod.experiments.chains import run_nuts
-from pysoftcorr.diffhod.experiments.coordinates import Coordinates
-from pysoftcorr.diffhod.experiments.ensemble import run_emcee
-from pysoftcorr.diffhod.experiments.inference import emcee_posterior, nuts_posterior
-from pysoftcorr.diffhod.experiments.target import GaussianLikelihood, Priors, Target
-from pysoftcorr.diffhod.experiments.workers import Workers
+from pysoftcorr.inference import Normal, Priors, TruncatedNormal
+from pysoftcorr.inference.ensemble import emcee_posterior, run_emcee
+from pysoftcorr.inference.nuts import nuts_posterior, run_nuts
+from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target
+from pysoftcorr.inference.workers import Workers
 
-INF = math.inf
 #: A design of a linear model with correlated, partly degenerate parameters.
 DESIGN = np.array([[1.0, 0.4, 0.0], [0.9, -0.2, 0.1], [0.3, 0.8, 0.5], [0.1, 0.6, -0.4]])
-OPEN = Priors(("a", "b", "c"), (0.0, 0.2, 0.0), (1.0, 0.5, 1.0), (-INF,) * 3, (INF,) * 3)
-CUT = Priors(("a", "b", "c"), (0.0, 0.2, 0.0), (1.0, 0.5, 1.0), (-INF, 0.0, -1.0), (INF, INF, 1.0))
+OPEN = Priors({"a": Normal(0.0, 1.0), "b": Normal(0.2, 0.5), "c": Normal(0.0, 1.0)})
+CUT = Priors(
+    {
+        "a": Normal(0.0, 1.0),
+        "b": TruncatedNormal(0.2, 0.5, low=0.0),
+        "c": TruncatedNormal(0.0, 1.0, -1.0, 1.0),
+    }
+)
 COVARIANCE = 0.09 * (np.eye(4) + 0.3)
 DATA = np.array([0.6, 0.1, 0.4, 0.5])
 
@@ -29,17 +31,17 @@ class Linear:
     def __init__(self, priors=OPEN):
         self.priors = priors
 
-    def model(self, theta):
-        if isinstance(theta, torch.Tensor):
-            return torch.as_tensor(DESIGN) @ theta
-        return DESIGN @ theta
+    def model(self, params):
+        if isinstance(params, torch.Tensor):
+            return torch.as_tensor(DESIGN) @ params
+        return DESIGN @ params
 
     def moments(self):
         precision = DESIGN.T @ np.linalg.solve(COVARIANCE, DESIGN)
         precision += np.diag(1 / np.square(self.priors.sd))
         covariance = np.linalg.inv(precision)
         pull = DESIGN.T @ np.linalg.solve(COVARIANCE, DATA)
-        pull += np.array(self.priors.mean) / np.square(self.priors.sd)
+        pull += self.priors.mean / np.square(self.priors.sd)
         return covariance @ pull, covariance
 
     def target(self):
@@ -53,8 +55,8 @@ def nuts(problem, plan, folder=None, workers=1):
     starts = rng.normal(size=(plan.chains, 3))
     with Workers(problem, workers) as some:
         chains = run_nuts(some, plan, starts, folder=folder)
-    target = problem.target()
-    return chains, nuts_posterior(chains, plan, target.coordinates, target.priors.names)
+    there = problem.target().coordinates
+    return chains, nuts_posterior(chains, plan, there, title="NUTS", data={"power": DATA})
 
 
 def walk_starts(walkers):
@@ -65,4 +67,4 @@ def mcmc(problem, plan, folder=None, workers=1):
     with Workers(problem, workers) as some:
         arrays = run_emcee(some, plan, walk_starts(plan.walkers), folder=folder)
     there = problem.target().coordinates
-    return arrays, emcee_posterior(arrays, plan, there, problem.priors.names)
+    return arrays, emcee_posterior(arrays, plan, problem.priors, there, title="emcee")

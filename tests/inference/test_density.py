@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -65,8 +67,13 @@ def test_densities_are_normalized():
         if np.isfinite(prior.support[0]):
             assert prior.log_density(high + 0.01) == -np.inf
     assert parse_prior("truncated:1:0.3:0.8:1.2") == MIXED["alpha"]
-    again = Priors.from_dict(Priors(MIXED).to_dict())
-    assert again.members == tuple(MIXED.values())
+    half = {"sigma_logM": TruncatedNormal(0.25, 0.2, low=0.01)}
+    for priors in (MIXED, half):
+        again = Priors.from_dict(json.loads(json.dumps(Priors(priors).to_dict(), allow_nan=False)))
+        assert again.members == tuple(priors.values())
+    cut = half["sigma_logM"]
+    assert integrate.quad(lambda x: np.exp(cut.log_density(x)), 0.01, 3)[0] == pytest.approx(1)
+    assert cut.log_density(0.0) == -np.inf
 
 
 def test_draws_follow_the_priors():
@@ -80,9 +87,9 @@ def test_draws_follow_the_priors():
 
 def test_variables_without_bounds(emulator):
     priors = Priors(MIXED)
-    theta = priors.draw(20, RNG(3))
-    np.testing.assert_allclose(priors.physical(priors.unbounded(theta)), theta, rtol=1e-12)
-    # The density in u is that of theta times d theta/du, by finite differences.
+    params = priors.draw(20, RNG(3))
+    np.testing.assert_allclose(priors.physical(priors.unbounded(params)), params, rtol=1e-12)
+    # The density in u is that of params times d params/du, by finite differences.
     names = tuple(MIXED)
     fixed = {k: v for k, v in {"mu_sat": 0.1, **HOD}.items() if k not in names}
     density = LogPosterior(emulator, seen(emulator), free=names, fixed=fixed, priors=MIXED)
@@ -99,7 +106,7 @@ def test_variables_without_bounds(emulator):
     [
         (lambda: Uniform(1, 1), ValueError, "low = 1 must be below high = 1"),
         (lambda: Normal(0, 0), ValueError, "sd = 0 must be above 0"),
-        (lambda: Normal("0", 1), TypeError, "mean = '0' must be a number"),
+        (lambda: Normal("0", 1), TypeError, "Normal: mean = '0': must be a number"),
         (lambda: Uniform(0, np.nan), ValueError, "must be finite"),
         (lambda: parse_prior("uniform:1"), ValueError, "must read uniform:LOW:HIGH"),
         (lambda: Priors({"mu_cen": 3}), TypeError, "prior of mu_cen"),
@@ -154,7 +161,7 @@ def test_bad_covariances(covariance, text):
     [
         (lambda: Observation(EDGES), ValueError, "none of xi, omega and eta"),
         (lambda: Observation(EDGES, omega=[1, 2]), ValueError, r"omega has shape \(2,\)"),
-        (lambda: Observation([1, 1], omega=[1]), ValueError, "edges must be"),
+        (lambda: Observation([1, 1], omega=[1]), ValueError, "bins must be"),
         (lambda: Observation.unaligned(EDGES, statistics="xi"), ValueError, "xi is not 0"),
         (lambda: Observation.unaligned(EDGES, statistics="wp"), ValueError, "'wp' is none of"),
         (lambda: Observation.unaligned(EDGES).select("eta"), ValueError, "the data hold omega"),
@@ -176,7 +183,7 @@ def test_data_from_files(tmp_path):
     result = box_correlations(galaxies, bins=edges)
     result.write(tmp_path / "r.ecsv")
     galaxies.write(tmp_path / "g.h5")
-    for path, more in ((tmp_path / "r.ecsv", {}), (tmp_path / "g.h5", {"edges": edges})):
+    for path, more in ((tmp_path / "r.ecsv", {}), (tmp_path / "g.h5", {"bins": edges})):
         data = Observation.read(path, statistics="omega,eta", **more)
         np.testing.assert_array_equal(data.vector, np.concatenate([result.omega, result.eta]))
         np.testing.assert_array_equal(data.edges, edges)
@@ -210,13 +217,13 @@ def test_data_from_files(tmp_path):
 
 
 # ---------------------------------------------------------------------- density
-THETA = np.array([[0.5, -0.2], [-0.7, 0.3], [0.0, 0.0]])
+PARAMS = np.array([[0.5, -0.2], [-0.7, 0.3], [0.0, 0.0]])
 
 
-def by_scipy(emulator, data, theta, covariance):
+def by_scipy(emulator, data, points, covariance):
     """ln likelihood by scipy, a point at a time."""
     out = []
-    for point in theta:
+    for point in points:
         params = torch.tensor([*point, *HOD.values()], dtype=torch.float64)
         made = emulator.mean_and_std(params)
         mean = np.concatenate([made[s][0].numpy() for s in data.statistics])
@@ -246,9 +253,9 @@ def test_likelihood_is_that_of_scipy(curved, statistics):
     for (noise, add), covariance in cases.items():
         density = LogPosterior(emulator, data, fixed=HOD, noise=noise, epistemic=add)
         assert density.closed_form is not curved
-        found = density.log_likelihood(THETA)
-        np.testing.assert_allclose(found, by_scipy(emulator, data, THETA, covariance), rtol=1e-9)
-        np.testing.assert_allclose(density(THETA), found - 2 * np.log(2), rtol=1e-12)
+        found = density.log_likelihood(PARAMS)
+        np.testing.assert_allclose(found, by_scipy(emulator, data, PARAMS, covariance), rtol=1e-9)
+        np.testing.assert_allclose(density(PARAMS), found - 2 * np.log(2), rtol=1e-12)
         assert density([1.1, 0.0]) == -np.inf
 
 
@@ -316,7 +323,7 @@ def test_the_users_emulator_is_left_alone():
         ({"free": "mu_cent"}, ValueError, "no parameter 'mu_cent'; did you mean mu_cen"),
         ({"free": ["mu_cen", "mu_cen"]}, ValueError, "none twice"),
         ({"fixed": {**HOD, "mu_cen": 0.1}}, ValueError, "mu_cen is both free and fixed"),
-        ({"fixed": {**HOD, "logMmin": np.nan}}, ValueError, "logMmin = nan must be finite"),
+        ({"fixed": {**HOD, "logMmin": np.nan}}, ValueError, "fixed: logMmin = nan: must be finite"),
         ({"fixed": {**HOD, "logMmin": 14.0}}, ValueError, r"logMmin = 14.*\[11, 13.2\]"),
         ({"fixed": {**HOD, "mass": 1.0}}, ValueError, "no parameter 'mass'"),
         ({"fixed": 3}, TypeError, "HODModel or a mapping"),
@@ -324,7 +331,8 @@ def test_the_users_emulator_is_left_alone():
         ({"priors": {"mu_cen": Normal(0, 0.1)}}, ValueError, r"mu_cen: .*\[-1, 1\]"),
         ({"priors": {"mu_cen": "flat"}}, ValueError, "must read"),
         ({"noise": "data"}, ValueError, "bring no covariance"),
-        ({"noise": "none"}, ValueError, "must be 'auto'"),
+        ({"noise": "none"}, ValueError, "must be one of auto, data"),
+        ({"priors": {"mu_cen": TruncatedNormal(0, 0.1, low=-1.0)}}, ValueError, "one bound"),
         ({"jitter": -1.0}, ValueError, "jitter"),
         (
             {"fixed": HODModel.preset("mstar10.0").with_parameters(gamma=0.2)},

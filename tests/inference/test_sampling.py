@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,6 @@ from pysoftcorr.mocks import (  # noqa: E402
     alignment_sums,
     expected_correlations,
 )
-from pysoftcorr.plots.posterior import contour_heights  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -160,12 +161,12 @@ def test_a_chain_depends_on_its_own_seed_alone(unaligned):
     options = {"warmup": 5, "draws": 3, "seed": 7}
     together = sample_posterior(unaligned, chains=3, **options)
     again = sample_posterior(unaligned, chains=3, **options)
-    np.testing.assert_array_equal(together.samples, again.samples)
+    np.testing.assert_array_equal(together.draws, again.draws)
     plain = sample_posterior(unaligned, chains=3, compiled=False, **options)
     assert not plain.settings["compiled"]
-    np.testing.assert_allclose(plain.samples, together.samples, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(plain.draws, together.draws, rtol=1e-6, atol=1e-9)
     other = sample_posterior(unaligned, chains=3, warmup=5, draws=3, seed=8)
-    assert not np.allclose(other.samples, together.samples)
+    assert not np.allclose(other.draws, together.draws)
 
 
 def test_global_random_state_is_left_alone(unaligned):
@@ -203,7 +204,7 @@ def test_the_acceptance_aimed_at_is_reached(unaligned):
         ({"chains": 0}, ValueError, "chains = 0: must be at least 1"),
         ({"draws": 1.5}, TypeError, "draws = 1.5: must be a whole number"),
         ({"mass": "full"}, ValueError, "mass = 'full'"),
-        ({"target_accept": 1.0}, ValueError, "between 0 and 1"),
+        ({"target_accept": 1.0}, ValueError, "target_accept = 1.0: must be .*below 1"),
         ({"seed": -1}, ValueError, "seed = -1"),
         ({"free": "alpha"}, TypeError, "free: a LogPosterior has its own"),
     ],
@@ -317,7 +318,7 @@ def test_what_is_written_is_read(drawn, tmp_path, suffix):
     path = tmp_path / f"posterior{suffix}"
     drawn.write(path)
     back = Posterior.read(path)
-    np.testing.assert_array_equal(back.samples, drawn.samples)
+    np.testing.assert_array_equal(back.draws, drawn.draws)
     assert back.names == drawn.names
     assert back.to_dict() == drawn.to_dict()
     for name, value in drawn.stats.items():
@@ -368,31 +369,54 @@ def test_files_that_are_none(drawn, tmp_path, monkeypatch):
 
 
 def test_contours_hold_what_they_say():
-    x = np.linspace(-5, 5, 201)
-    density = np.exp(-0.5 * (x[:, None] ** 2 + x**2))
-    heights = contour_heights(density, [0.6827, 0.9545])
-    # In two dimensions a part P lies within r^2 = -2 ln(1 - P).
-    radius = np.sqrt(-2 * np.log(heights / density.max()))
-    np.testing.assert_allclose(radius, np.sqrt(-2 * np.log([0.3173, 0.0455])), atol=0.02)
+    """Parts of a normal posterior, and of its draws, within the contours that corner draws."""
+    draws = np.random.default_rng(3).normal(size=(4, 5000, 2))
+    settings = {"sampler": "NUTS (pyro)", "seconds": 1.0}
+    normal = Posterior(names=("a", "b"), draws=draws, stats={}, settings=settings)
+    figure = plots.plot_corner(normal, levels=[0.6827, 0.9545])
+    lines = figure.axes[2].collections[-1]
+    paths = [path for path in lines.get_paths() if len(path)]
+    assert len(paths) == 2
+    for path, level in zip(paths, (0.9545, 0.6827), strict=True):
+        # In two dimensions a part P lies within r^2 = -2 ln(1 - P); smoothing widens it.
+        radius = np.hypot(*path.vertices.T)
+        assert radius.mean() == pytest.approx(np.sqrt(-2 * np.log(1 - level)), rel=0.06)
+        assert path.contains_points(normal.flat).mean() == pytest.approx(level, abs=0.03)
 
 
 def test_corner_of_several(drawn):
-    figure = plots.plot_corner({"one": drawn, "two": drawn}, truth={"mu_cen": 0.0})
-    axes = [ax for ax in figure.axes if ax.axison]
-    assert len(axes) == 3
-    assert axes[1].get_xlabel() == r"$\mu_\mathrm{cen}$"
-    assert axes[1].get_ylabel() == r"$\mu_\mathrm{sat}$"
-    assert len(axes[1].collections) == 2 * (3 + 1)  # three filled levels and their lines, twice
-    x, y = axes[0].lines[0].get_data()
-    step = x[1] - x[0]
-    assert (y * step).sum() == pytest.approx(1, abs=0.01)
-    assert (x * y * step).sum() == pytest.approx(drawn.flat[:, 0].mean(), abs=0.02)
-    legend = next(ax.get_legend() for ax in figure.axes if ax.get_legend())
-    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
+    shifted = replace(drawn, draws=0.5 * drawn.draws)
+    figure = plots.plot_corner({"one": drawn, "two": shifted}, truth={"mu_cen": 0.2})
+    assert len(figure.axes) == 4
+    top, _, pair, _ = figure.axes
+    assert pair.get_xlabel() == r"$\mu_\mathrm{cen}$"
+    assert pair.get_ylabel() == r"$\mu_\mathrm{sat}$"
+    assert len(pair.collections) == 2 * 2  # fillings and lines, twice
+    # Marginal densities: each of unit sum, about its mean, and both within the axes.
+    curves = [line.get_data() for line in top.lines if len(line.get_xdata()) > 2]
+    for (x, y), posterior in zip(curves, (drawn, shifted), strict=True):
+        assert y.sum() / 2 == pytest.approx(1, abs=0.01)  # a step has two ends
+        assert (x * y).sum() / 2 == pytest.approx(posterior.flat[:, 0].mean(), abs=0.02)
+        assert y.max() < top.get_ylim()[1]
+    # Quantiles of both, the truth.
+    verticals = [line.get_xdata()[0] for line in top.lines if len(line.get_xdata()) == 2]
+    for posterior in (drawn, shifted):
+        wanted = np.quantile(posterior.flat[:, 0], [0.16, 0.5, 0.84])
+        assert all(np.isclose(verticals, q, atol=2e-3).any() for q in wanted)
+    assert 0.2 in verticals
+    row = drawn.diagnostics()["mu_cen"]
+    assert f"{row['median']:.2f}" in top.get_title()
+    (legend,) = figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == ["one", "two", "99.73 %", "95.45 %", "68.27 %"]
     with pytest.raises(ValueError, match="names: alpha"):
         plots.plot_corner(drawn, names=["alpha"])
     with pytest.raises(ValueError, match="between 0 and 1"):
         plots.plot_corner(drawn, levels=[1.2])
+    assert len(drawn.plot_corner(names=["mu_sat"]).axes) == 1
+    few = replace(drawn, draws=drawn.draws[:1, :1])
+    with pytest.raises(ValueError, match="1 draws of 2 parameters are too few"):
+        plots.plot_corner(few)
 
 
 def test_correlations_from_the_posterior(unaligned, drawn):
@@ -407,9 +431,11 @@ def test_correlations_from_the_posterior(unaligned, drawn):
         assert np.abs(every - curve).max(axis=1).min() < 1e-12
     with pytest.raises(ValueError, match="wp not among"):
         plots.plot_posterior_correlations(drawn, statistics=["wp"])
+    with pytest.raises(ValueError, match="no correlation functions"):
+        plots.plot_posterior_correlations(replace(drawn, observation=None))
 
 
 def test_traces(drawn):
-    figure = plots.plot_trace(drawn)
-    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), drawn.samples[1, :, 0])
+    figure = drawn.plot_trace()
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), drawn.draws[1, :, 0])
     assert len(figure.axes) == 4

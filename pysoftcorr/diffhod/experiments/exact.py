@@ -2,26 +2,87 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.options import at_least_one
-from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.diffhod.experiments.strata import StratifiedDraws
+from pysoftcorr.core.random import Seed, root_seed, stream, uniforms
 from pysoftcorr.diffhod.power import ModeBins, k_bin_edges, paint_cic
 from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.hod import HODModel, check_halos
-from pysoftcorr.mocks.satellites import DrawnGalaxies, draw_galaxies
+from pysoftcorr.mocks.satellites import (
+    DrawnGalaxies,
+    draw_galaxies,
+    place_galaxies,
+    poisson_quantile,
+    refuse_number,
+)
 
-__all__ = ["COVARIANCE_FLOOR", "ExactPower", "mock_covariance"]
+__all__ = ["COVARIANCE_FLOOR", "HOD_NAMES", "ExactPower", "StratifiedDraws", "mock_covariance"]
 
 FloatArray = npt.NDArray[np.float64]
 
 #: On the diagonal of the normalized covariance (Horowitz et al. 2022): 0.9 % of P(k).
 COVARIANCE_FLOOR = 8e-5
 HOD_NAMES = PARAMETERS[2:]
+
+
+class StratifiedDraws:
+    """Catalogs of `HODModel`, each a fair draw, together nearer to the mean than independent.
+
+    A halo has a central galaxy where a uniform number u is below <Ncen>, and its number of
+    satellites is the Poisson quantile of another. Catalog r of n takes u + r/n, modulo 1: one
+    in each n-th of the unit interval, so that of n catalogs n <Ncen>, but for less than one,
+    have a central. Within a catalog halos are independent. Places of satellites are
+    independent, too.
+
+    Parameters
+    ----------
+    halos : HaloCatalog
+    number : int
+        Catalogs.
+    seed : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.diffhod.experiments.exact import StratifiedDraws
+    >>> from pysoftcorr.mocks import HaloCatalog
+    >>> halos = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
+    >>> draws = StratifiedDraws(halos, 4, seed=2)
+    >>> half, none = np.full(len(halos), 0.5), np.zeros(len(halos))
+    >>> found = np.concatenate([draws.draw(r, half, none).centrals for r in range(4)])
+    >>> bool((np.bincount(found) == 2).all())
+    True
+    """
+
+    def __init__(self, halos: Any, number: int, seed: int) -> None:
+        self.halos, self.number = halos, number
+        row = np.arange(len(halos))
+        shift = np.arange(number)[:, None] / number
+        self._central = (uniforms(seed, "strata of centrals", row) + shift) % 1.0
+        self._satellites = (uniforms(seed, "strata of satellites", row) + shift) % 1.0
+        with np.errstate(divide="ignore"):
+            self._least = -np.log(self._satellites)  # a mean below this makes no satellite
+        self._seeds = stream(seed, "strata").integers(2**62, size=number).tolist()
+
+    def draw(self, r: int, mean_ncen: FloatArray, mean_nsat: FloatArray) -> DrawnGalaxies:
+        """Catalog r at these mean numbers of the halos.
+
+        Raises
+        ------
+        ValueError
+            If more satellites than fit in memory would be made.
+        """
+        refuse_number(float(mean_nsat.sum()))
+        centrals = np.flatnonzero(self._central[r] < mean_ncen)
+        some = np.flatnonzero(mean_nsat > self._least[r])
+        n_sat = poisson_quantile(self._satellites[r, some], mean_nsat[some])
+        return place_galaxies(self.halos, centrals, some, n_sat, self._seeds[r])
 
 
 class ExactPower:
@@ -39,10 +100,10 @@ class ExactPower:
     spare : int
         Further groups of as many, which `each` gives too.
     seed : int or numpy.random.Generator, optional
-        Of the random numbers that every call shares: a call is a fixed function of the
+        Seed of the random numbers that every call shares: a call is a fixed function of the
         parameters, with a step wherever one galaxy comes or goes.
     modulate : bool
-        As of `HODModel`.
+        Whether <Nsat> is multiplied by <Ncen>.
 
     Attributes
     ----------
@@ -60,8 +121,8 @@ class ExactPower:
     >>> from pysoftcorr.mocks import HaloCatalog
     >>> halos = HaloCatalog.simulate(50.0, 16, mmin=3e12, seed=1)
     >>> exact = ExactPower(halos, mesh=16, k_max=0.6, seed=2)
-    >>> theta = [12.5, 0.26, 11.4, 13.3, 1.06]
-    >>> bool((exact(theta) == exact(theta)).all()), exact.k.shape
+    >>> params = [12.5, 0.26, 11.4, 13.3, 1.06]
+    >>> bool((exact(params) == exact(params)).all()), exact.k.shape
     (True, (4,))
     """
 
@@ -85,11 +146,11 @@ class ExactPower:
         seeds = stream(root_seed(seed), "exact realisations").integers(2**62, size=1 + spare)
         self._groups = [StratifiedDraws(halos, self.realizations, int(s)) for s in seeds]
 
-    def _model(self, theta: npt.ArrayLike) -> tuple[HODModel, tuple[FloatArray, FloatArray]]:
-        """And the mean numbers of centrals and satellites of the halos."""
-        values = np.asarray(theta, dtype=np.float64)
+    def _model(self, params: npt.ArrayLike) -> tuple[HODModel, tuple[FloatArray, FloatArray]]:
+        """HODModel with mean numbers of centrals and satellites per halo."""
+        values = np.asarray(params, dtype=np.float64)
         if values.shape != (len(HOD_NAMES),):
-            raise ValueError(f"theta must be {', '.join(HOD_NAMES)}, not of shape {values.shape}")
+            raise ValueError(f"params must be {', '.join(HOD_NAMES)}, not of shape {values.shape}")
         model = HODModel(
             **dict(zip(HOD_NAMES, values.tolist(), strict=True)), modulate=self.modulate
         )
@@ -104,7 +165,7 @@ class ExactPower:
         found: FloatArray = self.bins.power(painted[None], weight2)[0][0].numpy()
         return found
 
-    def spectra(self, theta: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
+    def spectra(self, params: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
         """P(k) of one independent catalog for each seed, shape (len(seeds), nk).
 
         Raises
@@ -112,7 +173,7 @@ class ExactPower:
         ValueError
             If the parameters make no galaxies, or too many.
         """
-        model, means = self._model(theta)
+        model, means = self._model(params)
         # As `populate` does, without its axes, and its look at the halos each time.
         return np.array(
             [
@@ -121,28 +182,28 @@ class ExactPower:
             ]
         )
 
-    def group(self, theta: npt.ArrayLike, draws: StratifiedDraws) -> FloatArray:
+    def group(self, params: npt.ArrayLike, draws: StratifiedDraws) -> FloatArray:
         """P(k) averaged over the catalogs of a group; (nk,)."""
-        model, means = self._model(theta)
+        model, means = self._model(params)
         found = [self._power(model, draws.draw(r, *means)) for r in range(draws.number)]
         return np.asarray(np.mean(found, axis=0))
 
-    def drawn(self, theta: npt.ArrayLike, seed: int) -> FloatArray:
+    def drawn(self, params: npt.ArrayLike, seed: int) -> FloatArray:
         """P(k) averaged over a group of random numbers of its own; (nk,)."""
-        return self.group(theta, StratifiedDraws(self.halos, self.realizations, seed))
+        return self.group(params, StratifiedDraws(self.halos, self.realizations, seed))
 
-    def each(self, theta: npt.ArrayLike) -> FloatArray:
+    def each(self, params: npt.ArrayLike) -> FloatArray:
         """P(k) of the shared group and of the spare ones, shape (1 + spare, nk)."""
-        return np.array([self.group(theta, g) for g in self._groups])
+        return np.array([self.group(params, g) for g in self._groups])
 
-    def __call__(self, theta: npt.ArrayLike) -> FloatArray:
+    def __call__(self, params: npt.ArrayLike) -> FloatArray:
         """P(k) with the shared random numbers, averaged over the realizations; (nk,)."""
-        return self.group(theta, self._groups[0])
+        return self.group(params, self._groups[0])
 
-    def mock(self, theta: npt.ArrayLike, *, seed: Seed = None) -> FloatArray:
+    def mock(self, params: npt.ArrayLike, *, seed: Seed = None) -> FloatArray:
         """P(k) of one catalog of its own random numbers: data; (nk,)."""
         own = stream(root_seed(seed), "mock data").integers(2**62, size=1)
-        return np.asarray(self.spectra(theta, own)[0])
+        return np.asarray(self.spectra(params, own)[0])
 
 
 def mock_covariance(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,22 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.random import stream
-from pysoftcorr.diffhod.experiments.calibration import Calibration, calibrate
-from pysoftcorr.diffhod.experiments.checkpoint import read_checkpoint, write_checkpoint
-from pysoftcorr.diffhod.experiments.coordinates import Coordinates, OccupationBend
-from pysoftcorr.diffhod.experiments.corrected import Corrected, Crowd
 from pysoftcorr.diffhod.experiments.exact import ExactPower, mock_covariance
-from pysoftcorr.diffhod.experiments.laplace import draw_within, laplace
-from pysoftcorr.diffhod.experiments.prepared import Prepared, packed, unpacked
 from pysoftcorr.diffhod.experiments.smooth import SmoothPower
-from pysoftcorr.diffhod.experiments.target import PRIORS, GaussianLikelihood, Target
-from pysoftcorr.diffhod.experiments.workers import Workers, one_thread
+from pysoftcorr.diffhod.experiments.targets import (
+    PRIORS,
+    Calibration,
+    Corrected,
+    Crowd,
+    OccupationBend,
+    calibrate,
+)
+from pysoftcorr.inference.checkpoint import Arrays, read_checkpoint, write_checkpoint
+from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target, laplace
+from pysoftcorr.inference.workers import Workers, one_thread
 from pysoftcorr.mocks.halos import HaloCatalog
 
-__all__ = ["Bench", "prepare"]
+__all__ = ["Bench", "Prepared", "prepare"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,14 +35,122 @@ FloatArray = npt.NDArray[np.float64]
 _REACH = 3.0
 #: Draws that a reference occupation is the mean of, from a density this much wider.
 _REFERENCES, _WIDER = 64, 1.5
-#: Of the points of a calibration, in widths of the density about the peak: some near to it, some
-#: as far as tails go.
+#: Spread of the points of a calibration, in widths of the density about the peak: some near to
+#: it, some as far as tails go.
 _SPREAD = (0.5, 2.2)
 #: Points from which on whole galaxies, which have most noise, are corrected to second order.
 _QUADRATIC = 400
 
 #: Where the posterior is: its center and covariance, as far as they are known.
 Near = tuple[FloatArray, FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Mock data, their covariance, and the peak that the samplers start from.
+
+    Attributes
+    ----------
+    k, data, mean : ndarray, shape (nk,)
+        Wavenumbers, mock data, and the mean of the realizations that the covariance is of.
+    covariance : ndarray, shape (nk, nk)
+        Covariance of the data, with its floor, without the noise of the models.
+    center, laplace : ndarray, shape (d,) and (d, d)
+        Peak of the posterior of DiffHOD and covariance about it.
+    near_center, near_covariance : ndarray, shape (d,) and (d, d)
+        Peak and covariance before the last calibration: what the points of DiffHOD were chosen
+        by.
+    model_variance : float
+        Variance of the models' own noise as a fraction of the covariance of the data: the
+        likelihood has (1 + this) times the covariance.
+    calibrations : dict
+        Calibrations of "smooth" and "exact"; empty without.
+    clipped : int
+        Halos of more satellites than trials at the peak.
+    """
+
+    k: FloatArray
+    data: FloatArray
+    mean: FloatArray
+    covariance: FloatArray
+    center: FloatArray
+    laplace: FloatArray
+    near_center: FloatArray
+    near_covariance: FloatArray
+    model_variance: float
+    calibrations: dict[str, Calibration]
+    clipped: int
+
+    def likelihood(self) -> GaussianLikelihood:
+        """Likelihood with the noise of the models in its covariance."""
+        return GaussianLikelihood(self.data, (1 + self.model_variance) * self.covariance)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "k": self.k.tolist(),
+            "data": self.data.tolist(),
+            "error": np.sqrt(np.diag(self.covariance)).tolist(),
+            "peak": dict(zip(PRIORS.names, self.center.tolist(), strict=True)),
+            "model_variance": self.model_variance,
+            "calibration": {
+                name: {"offset": c.offset, "scatter": c.scatter}
+                for name, c in self.calibrations.items()
+            },
+            "clipped": self.clipped,
+        }
+
+    def summary(self) -> str:
+        """A few lines for a terminal."""
+        error = np.sqrt(np.diag(self.covariance)) / self.mean
+        lines = [
+            f"P(k) of the exact HOD in {self.k.size} bins, k = {self.k[0]:.3f} to "
+            f"{self.k[-1]:.3f} h/Mpc, errors {100 * error.min():.1f} to {100 * error.max():.1f} %"
+        ]
+        for name, c in self.calibrations.items():
+            left = "" if c.scatter is None else f", {c.scatter**0.5:.2f} of it after"
+            lines.append(
+                f"bias of fixed random numbers, {name}: {c.offset:.2f} sigma a bin before the "
+                f"correction{left}"
+            )
+        lines.append(
+            f"noise of the models in the covariance: 1 + {self.model_variance:.3f}"
+            + (f"; {self.clipped} halos clipped at the peak" if self.clipped else "")
+        )
+        return "\n".join(lines)
+
+
+def _packed(p: Prepared) -> dict[str, Any]:
+    """Arrays for a file."""
+    out: dict[str, Any] = {
+        name: getattr(p, name)
+        for name in ("k", "data", "mean", "covariance", "center", "laplace", "near_center",
+                     "near_covariance", "model_variance", "clipped")
+    }  # fmt: skip
+    for name, c in p.calibrations.items():
+        for part in ("center", "scale", "coefficients"):
+            out[f"{name} {part}"] = getattr(c, part)
+        scatter = np.nan if c.scatter is None else c.scatter
+        out[f"{name} scatter and offset"] = [scatter, c.offset]
+    return out
+
+
+def _unpacked(a: Arrays) -> Prepared:
+    """`Prepared` of what `_packed` gave."""
+    calibrations = {}
+    for name in ("smooth", "exact"):
+        if f"{name} center" in a:
+            scatter, offset = a[f"{name} scatter and offset"].tolist()
+            calibrations[name] = Calibration(
+                a[f"{name} center"], a[f"{name} scale"], a[f"{name} coefficients"],
+                None if np.isnan(scatter) else scatter, offset,
+            )  # fmt: skip
+    return Prepared(
+        k=a["k"], data=a["data"], mean=a["mean"], covariance=a["covariance"], center=a["center"],
+        laplace=a["laplace"], near_center=a["near_center"], near_covariance=a["near_covariance"],
+        model_variance=float(a["model_variance"]),
+        calibrations=calibrations, clipped=int(a["clipped"]),
+    )  # fmt: skip
 
 
 class Bench:
@@ -48,11 +160,11 @@ class Bench:
     ----------
     halos : HaloCatalog
     path : Path
-        Of the file of what `prepare` found.
+        File of what `prepare` found.
     identity : mapping
-        Settings that all follows from.
+        Settings that everything follows from, by their names on disk.
     device : str
-        Of the model of NUTS.
+        Where torch computes the model of NUTS.
     """
 
     def __init__(
@@ -70,7 +182,7 @@ class Bench:
         return self
 
     def seed(self, purpose: str, *, noise: bool = True) -> int:
-        """Of the noise of a model, or of what is the same whatever the noise."""
+        """Seed of the noise of a model, or of what is the same whatever the noise."""
         name = f"{purpose} {self.identity['noise']}" if noise else purpose
         return int(stream(self.identity["seed"], name).integers(2**62))
 
@@ -101,8 +213,8 @@ class Bench:
         return found
 
     def new_smooth(self, near: Near, *, bounded: bool = True) -> SmoothPower:
-        """The same, of no history; relaxed trials may be found as they are asked for, too, and
-        then depend on where that was in the tenth digit."""
+        """Model of NUTS without a history; relaxed trials may be found as they are asked for, too,
+        and then depend on where that was in the tenth digit."""
         s = self.identity
         options: dict[str, Any]
         if s["draw"] == "relaxed":
@@ -124,20 +236,20 @@ class Bench:
         rng = np.random.default_rng(self.seed("reference", noise=False))
         out: list[FloatArray] = []
         while len(out) < _REFERENCES:
-            (theta,) = draw_within(PRIORS, near[0], _WIDER**2 * near[1], 1, rng)
+            (params,) = PRIORS.draw_about(near[0], _WIDER**2 * near[1], 1, rng)
             try:
-                self.crowd().refuse(theta)
+                self.crowd().refuse(params)
             except ValueError:
                 continue
-            out.append(theta)
+            out.append(params)
         return np.array(out)
 
     def exact_target(self) -> Target:
-        """Of emcee."""
+        """Target of emcee."""
         return self._target("exact", lambda prepared: self.exact())
 
     def smooth_target(self) -> Target:
-        """Of NUTS."""
+        """Target of NUTS."""
         return self._target(
             "smooth", lambda prepared: self.smooth((prepared.near_center, prepared.near_covariance))
         )
@@ -152,7 +264,7 @@ class Bench:
         return self._made[key]
 
     def coordinates(self, near: Near | None = None) -> Coordinates:
-        """Those that both samplers walk in, about the peak; or those about another place."""
+        """Coordinates that both samplers walk in, about the peak or about another place."""
         if near is not None:
             center, covariance = PRIORS.inside(near[0]), near[1]
             bend = OccupationBend.about(self.halos.mass, center, covariance)
@@ -168,11 +280,11 @@ class Bench:
         out: list[FloatArray] = []
         while len(out) < number:
             try:
-                theta = there.theta(rng.uniform(*_SPREAD) * rng.normal(size=len(PRIORS)))
-                self.crowd().refuse(theta)
+                params = there.params(rng.uniform(*_SPREAD) * rng.normal(size=len(PRIORS)))
+                self.crowd().refuse(params)
             except ValueError:  # the bend leads nowhere, or too far
                 continue
-            out.append(theta)
+            out.append(params)
         return np.array(out)
 
     def prepared(self) -> Prepared:
@@ -180,11 +292,11 @@ class Bench:
         found = read_checkpoint(self.path, self.identity)
         if found is None:
             raise FileNotFoundError(f"no such file: {self.path}")
-        return unpacked(found)
+        return _unpacked(found)
 
 
 def _bounds(center: FloatArray, covariance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Those within which the points of DiffHOD are found once."""
+    """Bounds within which the points of DiffHOD are found once."""
     reach = _REACH * np.sqrt(np.diag(covariance))
     low, high = np.maximum(center - reach, PRIORS.low), np.minimum(center + reach, PRIORS.high)
     return low, high
@@ -228,18 +340,18 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
     ----------
     bench : Bench
     workers : Workers
-        Of this bench.
+        Workers of this bench.
     say : callable
         Told of each part.
     """
     found = read_checkpoint(bench.path, bench.identity)
     if found is not None:
-        return unpacked(found)
+        return _unpacked(found)
     s = bench.identity
     fiducial = np.array(s["fiducial"])
     say(f"covariance of {s['covariance']} realizations of the exact HOD")
     rng = np.random.default_rng(bench.seed("covariance", noise=False))
-    near: Near = np.array(PRIORS.mean), np.diag(np.square(PRIORS.sd))
+    near: Near = PRIORS.mean, np.diag(np.square(PRIORS.sd))
     jobs = [(fiducial, int(x), near) for x in rng.integers(2**62, size=s["covariance"])]
     mocks = np.concatenate(workers.map(_exact_draw, jobs))
     mean, covariance = mock_covariance(mocks, floor=s["floor"])
@@ -274,8 +386,8 @@ def prepare(bench: Bench, workers: Workers, say: Callable[[str], None]) -> Prepa
         bench.exact().k, data, mean, covariance, peak, curvature, *previous, variance,
         calibrations, clipped,
     )  # fmt: skip
-    write_checkpoint(bench.path, bench.identity, packed(prepared))
-    # Rounded as in the file: what goes on from the file goes on from this.
+    write_checkpoint(bench.path, bench.identity, _packed(prepared))
+    # As it is in the file: what is resumed from the file starts from this.
     return bench.prepared()
 
 

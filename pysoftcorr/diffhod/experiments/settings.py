@@ -7,19 +7,17 @@ from typing import Any
 
 import torch
 
+from pysoftcorr.core.options import at_least_one, choice
 from pysoftcorr.core.torch import check_device
-from pysoftcorr.diffhod.experiments.chains import NutsPlan
-from pysoftcorr.diffhod.experiments.ensemble import EnsemblePlan
 from pysoftcorr.diffhod.experiments.exact import COVARIANCE_FLOOR, HOD_NAMES
 from pysoftcorr.diffhod.occupation import check_parameters
 from pysoftcorr.diffhod.points import check_density
 from pysoftcorr.diffhod.power import check_mesh
 from pysoftcorr.diffhod.relaxed import check_tau
+from pysoftcorr.inference.ensemble import EnsemblePlan
+from pysoftcorr.inference.nuts import NutsPlan
 
-__all__ = ["DRAWS", "FIDUCIAL", "PRESETS", "PowerSettings"]
-
-#: How the galaxies of `DiffHOD` may be drawn.
-DRAWS = ("reweighted", "relaxed")
+__all__ = ["FIDUCIAL", "PRESETS", "PowerSettings"]
 
 #: Zheng, Coil & Zehavi 2007, the sample of M_r < -20.
 FIDUCIAL = (12.02, 0.26, 11.38, 13.31, 1.06)
@@ -27,13 +25,13 @@ FIDUCIAL = (12.02, 0.26, 11.38, 13.31, 1.06)
 
 @dataclass(frozen=True, kw_only=True)
 class PowerSettings:
-    """All that the experiment follows from, but for the halos.
+    """Everything but the halos that the experiment follows from.
 
     Attributes
     ----------
     fiducial : tuple of float
         logMmin, sigma_logM, logM0, logM1 and alpha of the mock data.
-    draw : {"reweighted", "relaxed"}
+    galaxies : {"reweighted", "relaxed"}
         Galaxies of `DiffHOD` for NUTS: points drawn once from a reference about the posterior and
         weighted, or relaxed trials.
     density : float
@@ -43,7 +41,7 @@ class PowerSettings:
         posterior at fixed random numbers is rough where it is low, and NUTS takes small steps
         there.
     modulate : bool
-        As of `HODModel`.
+        Whether <Nsat> is multiplied by <Ncen>.
     mesh : int
         Cells a side, for both.
     k_max : float
@@ -56,19 +54,19 @@ class PowerSettings:
     covariance : int
         Realizations of the exact HOD that the covariance is of.
     floor : float
-        On the diagonal of the normalized covariance.
-    chains, warmup, steps : int
-        Of NUTS.
-    walkers, burn, walker_steps : int
-        Of emcee.
-    accept : float
+        Added to the diagonal of the normalized covariance.
+    chains, warmup, draws : int
+        Chains of NUTS, and draws of each.
+    walkers, walker_warmup, walker_draws : int
+        Walkers of emcee, and draws of each.
+    target_accept : float
         Acceptance that the step size of NUTS is adapted to: high, as where satellites are many a
         posterior is up to ten times as narrow as at its peak.
     seed : int
-        Of data, covariance, starts and chains.
+        Seed of data, covariance, starts and chains.
     noise : int
-        Another number: other fixed random numbers in the models, and another calibration, with
-        the same data.
+        With another number the models have other fixed random numbers, and another calibration,
+        for the same data.
     device : str
         Where torch computes P(k) of `DiffHOD`, as "cpu" or "cuda"; the exact HOD is on the CPU.
 
@@ -79,7 +77,7 @@ class PowerSettings:
     """
 
     fiducial: tuple[float, ...] = FIDUCIAL
-    draw: str = "reweighted"
+    galaxies: str = "reweighted"
     density: float = 16.0
     tau: float = 0.3
     modulate: bool = False
@@ -91,11 +89,11 @@ class PowerSettings:
     floor: float = COVARIANCE_FLOOR
     chains: int = 3
     warmup: int = 100
-    steps: int = 150
+    draws: int = 150
     walkers: int = 10
-    burn: int = 150
-    walker_steps: int = 600
-    accept: float = 0.97
+    walker_warmup: int = 150
+    walker_draws: int = 600
+    target_accept: float = 0.97
     seed: int = 1
     noise: int = 0
     device: str = "cpu"
@@ -104,8 +102,7 @@ class PowerSettings:
         object.__setattr__(self, "fiducial", tuple(float(x) for x in self.fiducial))
         if len(self.fiducial) != len(HOD_NAMES):
             raise ValueError(f"fiducial must be {', '.join(HOD_NAMES)}, got {self.fiducial}")
-        if self.draw not in DRAWS:
-            raise ValueError(f"draw = {self.draw!r}: must be one of {', '.join(DRAWS)}")
+        choice("galaxies", self.galaxies, ("reweighted", "relaxed"))
         if self.calibration and self.calibration < 2 * (1 + len(HOD_NAMES)):
             raise ValueError(
                 f"calibration = {self.calibration}: must be 0 or at least "
@@ -116,53 +113,53 @@ class PowerSettings:
         check_density(self.density)
         check_mesh(self.mesh)
         check_device(self.device)
-        if self.realizations < 1:
-            raise ValueError(f"realizations = {self.realizations}: must be at least 1")
+        at_least_one("realizations", self.realizations)
         self.nuts_plan()
         self.ensemble_plan()
 
     @classmethod
-    def preset(cls, name: str, **changes: Any) -> PowerSettings:
-        """Settings by name, "small" (minutes) or "paper" (its chains); with changes.
+    def preset(cls, name: str) -> PowerSettings:
+        """Settings by name, "small" (minutes) or "paper" (its chains).
 
         Examples
         --------
+        >>> from dataclasses import replace
         >>> from pysoftcorr.diffhod.experiments.settings import PowerSettings
-        >>> paper = PowerSettings.preset("paper", mesh=32)
-        >>> paper.chains, paper.steps, paper.walkers, paper.mesh
+        >>> paper = replace(PowerSettings.preset("paper"), mesh=32)
+        >>> paper.chains, paper.draws, paper.walkers, paper.mesh
         (3, 700, 10, 32)
         """
         if name not in PRESETS:
             raise ValueError(f"no preset named {name!r}; there are {', '.join(PRESETS)}")
-        return cls(**{**PRESETS[name], **changes})
+        return cls(**PRESETS[name])
 
     def nuts_plan(self) -> NutsPlan:
-        """Of the chains."""
+        """Plan of the chains."""
         return NutsPlan(
-            chains=self.chains, warmup=self.warmup, steps=self.steps, accept=self.accept,
-            seed=self.seed,
+            chains=self.chains, warmup=self.warmup, draws=self.draws,
+            target_accept=self.target_accept, seed=self.seed,
         )  # fmt: skip
 
     def ensemble_plan(self) -> EnsemblePlan:
-        """Of the walkers."""
+        """Plan of the walkers."""
         return EnsemblePlan(
-            walkers=self.walkers, burn=self.burn, steps=self.walker_steps, seed=self.seed
-        )
+            walkers=self.walkers, warmup=self.walker_warmup, draws=self.walker_draws,
+            seed=self.seed,
+        )  # fmt: skip
 
 
-#: Those of Horowitz et al. are 3 chains of 1000 steps, 300 of them burn-in, and 10 walkers of
-#: 6000 steps.
+#: Horowitz et al. have 3 chains of 1000 steps, 300 of them warm-up, and 10 walkers of 6000 steps.
 PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "mesh": 32,
         "calibration": 150,
         "warmup": 100,
-        "steps": 120,
-        "burn": 100,
-        "walker_steps": 400,
+        "draws": 120,
+        "walker_warmup": 100,
+        "walker_draws": 400,
     },
     "paper": {
-        "realizations": 16, "calibration": 2000, "warmup": 300, "steps": 700, "burn": 1000,
-        "walker_steps": 5000,
+        "realizations": 16, "calibration": 2000, "warmup": 300, "draws": 700,
+        "walker_warmup": 1000, "walker_draws": 5000,
     },
 }  # fmt: skip

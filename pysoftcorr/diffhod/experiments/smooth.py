@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class SmoothPower:
-    """The mean P(k) of some realizations of `DiffHOD`, a fixed function of the parameters.
+    """Mean P(k) of some realizations of `DiffHOD`, a fixed function of the parameters.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class SmoothPower:
     spare : int
         Further sets, which `each` gives too.
     seed : int or numpy.random.Generator, optional
-        Of the noise.
+        Seed of the noise.
     bounds : tuple of array_like, optional
         Lowest and highest parameters for which points are found beforehand. Parameters out of
         bounds are taken with bounds widened to hold them, which takes a moment. A value then
         depends on nothing but its parameters; without bounds it does, in the tenth digit, on
         where the model was called before. Points of a reference are the same for all.
-    **options
-        Of `DiffHOD`: tau, trials, reference, density, modulate, mesh, k_max, dtype, device.
+    tau, reference, density, modulate, mesh, k_max, device
+        As of `DiffHOD`.
 
     Attributes
     ----------
@@ -60,13 +60,22 @@ class SmoothPower:
         spare: int = 0,
         seed: Seed = None,
         bounds: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
-        **options: Any,
+        tau: float = 0.1,
+        reference: npt.ArrayLike | None = None,
+        density: float = 16.0,
+        modulate: bool = False,
+        mesh: int = 64,
+        k_max: float | None = None,
+        device: Any = "cpu",
     ) -> None:
-        self._options = options
+        self._options: dict[str, Any] = {
+            "tau": tau, "reference": reference, "density": density, "modulate": modulate,
+            "mesh": mesh, "k_max": k_max, "device": device,
+        }  # fmt: skip
         self.halos = halos
         self.number = at_least_one("realizations", realizations)
         root = root_seed(seed)
-        self.model = DiffHOD(halos, realizations=self.number + spare, seed=root, **options)
+        self.model = DiffHOD(halos, realizations=self.number + spare, seed=root, **self._options)
         self.k: FloatArray = self.model.k.cpu().numpy().astype(np.float64)
         self._bounds: tuple[FloatArray, FloatArray] | None = None
         self._known: dict[int, bytes] = {}  # by number of sets: bounds of the points there are
@@ -74,13 +83,13 @@ class SmoothPower:
             low, high = (np.array(b, dtype=np.float64) for b in bounds)
             self._bounds = (low, high)
 
-    def each(self, theta: Any) -> torch.Tensor:
+    def each(self, params: Any) -> torch.Tensor:
         """P(k) of each set of noise, shape (realizations + spare, nk), differentiable."""
-        return self._first(theta, self.model.realizations)
+        return self._first(params, self.model.realizations)
 
-    def _first(self, theta: Any, number: int) -> torch.Tensor:
+    def _first(self, params: Any, number: int) -> torch.Tensor:
         chosen = range(number)
-        tensor = torch.as_tensor(theta, dtype=torch.float64)
+        tensor = torch.as_tensor(params, dtype=torch.float64)
         if self._bounds is not None:
             at = tensor.detach().cpu().numpy()
             low, high = np.minimum(self._bounds[0], at), np.maximum(self._bounds[1], at)
@@ -90,19 +99,19 @@ class SmoothPower:
                 self._known[number] = wanted
         return self.model.power(tensor, realization=chosen)[1]
 
-    def __call__(self, theta: Any) -> Any:
+    def __call__(self, params: Any) -> Any:
         """The mean; a differentiable tensor for a tensor, else an array."""
-        if isinstance(theta, torch.Tensor):
-            return self._first(theta, self.number).mean(dim=0)
+        if isinstance(params, torch.Tensor):
+            return self._first(params, self.number).mean(dim=0)
         with torch.no_grad():
-            return self._first(theta, self.number).mean(dim=0).cpu().numpy().astype(np.float64)
+            return self._first(params, self.number).mean(dim=0).cpu().numpy().astype(np.float64)
 
-    def spectra(self, theta: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
+    def spectra(self, params: npt.ArrayLike, seeds: npt.ArrayLike) -> FloatArray:
         """P(k) with noise of its own for each seed, shape (len(seeds), nk)."""
         out = []
         for seed in np.asarray(seeds).tolist():
             own = DiffHOD(self.halos, seed=int(seed), **self._options)
-            own.prepare(theta, theta)
+            own.prepare(params, params)
             with torch.no_grad():
-                out.append(own.power(theta)[1].cpu().numpy().astype(np.float64))
+                out.append(own.power(params)[1].cpu().numpy().astype(np.float64))
         return np.array(out)

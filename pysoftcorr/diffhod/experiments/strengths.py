@@ -1,9 +1,8 @@
-"""Alignment strengths recovered from omega(r): through the catalog, exactly, by emulator."""
+"""Recovery of alignment strengths from omega(r): through the catalog, exactly, by emulator."""
 
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,24 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core.files import whole_file
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.version import __version__
-from pysoftcorr.diffhod.experiments.chains import NutsPlan, run_nuts
-from pysoftcorr.diffhod.experiments.checkpoint import (
-    FORMAT,
-    Arrays,
-    read_checkpoint,
-    write_checkpoint,
-)
-from pysoftcorr.diffhod.experiments.coordinates import Coordinates
 from pysoftcorr.diffhod.experiments.exact import HOD_NAMES
-from pysoftcorr.diffhod.experiments.inference import Posterior, nuts_posterior
-from pysoftcorr.diffhod.experiments.laplace import draw_within, laplace
-from pysoftcorr.diffhod.experiments.target import GaussianLikelihood, Priors, Target
-from pysoftcorr.diffhod.experiments.workers import Workers, one_thread
+from pysoftcorr.diffhod.experiments.power import interval, write_results
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.pairs import WeightedPairs
+from pysoftcorr.inference.checkpoint import FORMAT, Arrays, read_checkpoint, write_checkpoint
+from pysoftcorr.inference.nuts import NutsPlan, nuts_posterior, run_nuts
+from pysoftcorr.inference.posterior import Posterior, aligned_rows
+from pysoftcorr.inference.priors import Priors, Uniform
+from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target, laplace
+from pysoftcorr.inference.workers import Workers, one_thread
 from pysoftcorr.mocks.box import box_correlations
 from pysoftcorr.mocks.expected import AlignmentSums, alignment_sums
 from pysoftcorr.mocks.halos import HaloCatalog
@@ -42,31 +35,28 @@ __all__ = ["STRENGTHS", "StrengthExperiment", "StrengthSettings", "run_strength_
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Uniform in [-1, 1].
-STRENGTHS = Priors(
-    names=("mu_cen", "mu_sat"), mean=(0.0, 0.0), sd=(math.inf,) * 2, low=(-1.0,) * 2,
-    high=(1.0,) * 2,
-)  # fmt: skip
+#: Priors of the strengths.
+STRENGTHS = Priors({"mu_cen": Uniform(-1, 1), "mu_sat": Uniform(-1, 1)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class StrengthSettings:
-    """All that the experiment follows from, but for the halos.
+    """Everything but the halos that the experiment follows from.
 
     Attributes
     ----------
     hod : tuple of float
         logMmin, sigma_logM, logM0, logM1, alpha: known.
     mu_cen, mu_sat : float
-        Of the mock data: to be recovered.
+        Strengths in the mock data, to be recovered.
     tau : float
         Temperature of `DiffHOD`.
     realizations : int
         Catalogs that the models average over.
     covariance : int
         Realizations that the covariance of omega is of.
-    chains, warmup, steps : int
-        Of NUTS, the same for every model.
+    chains, warmup, draws : int
+        Chains of NUTS and draws of each, the same for every model.
     seed : int
     """
 
@@ -78,13 +68,13 @@ class StrengthSettings:
     covariance: int = 100
     chains: int = 3
     warmup: int = 60
-    steps: int = 300
+    draws: int = 300
     seed: int = 1
 
     def plan(self) -> NutsPlan:
-        """Of the chains."""
+        """Plan of the chains."""
         return NutsPlan(
-            chains=self.chains, warmup=self.warmup, steps=self.steps, block=50, seed=self.seed
+            chains=self.chains, warmup=self.warmup, draws=self.draws, block=50, seed=self.seed
         )
 
     def root(self, purpose: str) -> int:
@@ -92,13 +82,13 @@ class StrengthSettings:
         return int(stream(self.seed, f"strengths {purpose}").integers(2**62))
 
     def model(self) -> HODModel:
-        """Of the mock data."""
+        """HOD of the mock data."""
         values: dict[str, Any] = dict(zip(HOD_NAMES, self.hod, strict=True))
         return HODModel(**values, mu_cen=self.mu_cen, mu_sat=self.mu_sat)
 
 
 class _Catalog:
-    """omega of the weighted points of DiffHOD, averaged over realizations."""
+    """Mean omega of the weighted points of DiffHOD over realizations."""
 
     def __init__(self, halos: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
         model = DiffHOD(halos, tau=settings.tau, realizations=settings.realizations, seed=seed)
@@ -136,7 +126,7 @@ class _Expected(torch.autograd.Function):
 
 
 class _Exact:
-    """omega averaged exactly over all draws of the axes, of whole galaxies."""
+    """Mean omega of whole galaxies, exactly averaged over all draws of the axes."""
 
     def __init__(self, halos: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
         self.used = used
@@ -166,17 +156,17 @@ class _Emulated:
 
 @dataclass(eq=False)
 class StrengthExperiment:
-    """What came of it.
+    """Results of `run_strength_experiment`.
 
     Attributes
     ----------
     settings : StrengthSettings
     r, omega, error : ndarray, shape (nbins,)
-        The mock data.
+        Mock data.
     posteriors : dict of Posterior
         By model: "DiffHOD", "exact expectation" and, where one is shipped, "emulator".
     setup_seconds : dict of float
-        That each model took to be made ready.
+        Time that each model took to be made ready.
     files : list of Path
     """
 
@@ -189,21 +179,19 @@ class StrengthExperiment:
     files: list[Path]
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """By model and strength: median, low, high, bias in sigma, and effective samples."""
-        out = {}
+        """Diagnostics by model and strength with the bias in sigma, and what the draws cost."""
+        out: dict[str, dict[str, Any]] = {}
         for label, posterior in self.posteriors.items():
-            summary = posterior.summary()
-            for name in STRENGTHS.names:
-                s = summary[name]
-                s["bias"] = (s["median"] - getattr(self.settings, name)) / s["sd"]
-            efficiency = posterior.efficiency()
             out[label] = {
-                **summary, **efficiency, "setup_seconds": self.setup_seconds[label]
+                **posterior.efficiency(), "setup_seconds": self.setup_seconds[label]
             }  # fmt: skip
+            for name, row in posterior.diagnostics().items():
+                bias = (row["median"] - getattr(self.settings, name)) / row["sd"]
+                out[label][name] = {**row, "bias": bias}
         return out
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Plain values for JSON."""
         return {
             "settings": asdict(self.settings),
             "version": __version__,
@@ -213,26 +201,24 @@ class StrengthExperiment:
             "models": self.rows(),
         }
 
-    def report(self) -> str:
-        """The table."""
-        from pysoftcorr.diffhod.experiments.inference import _aligned, _interval
-
+    def summary(self) -> str:
+        """Table for a terminal."""
         lines = [
-            ("model", "mu_cen", "bias/sigma", "mu_sat", "bias/sigma", "r-hat", "samples/step",
-             "samples/s")
+            ("model", "mu_cen", "bias/sigma", "mu_sat", "bias/sigma", "r-hat", "effective/draw",
+             "effective/s")
         ]  # fmt: skip
         for label, row in self.rows().items():
             lines.append(
                 (
                     label,
-                    _interval(row["mu_cen"]), f"{row['mu_cen']['bias']:+.2f}",
-                    _interval(row["mu_sat"]), f"{row['mu_sat']['bias']:+.2f}",
-                    f"{row['r_hat']:.3f}", f"{row['ess_per_step']:.3f}",
+                    interval(row["mu_cen"]), f"{row['mu_cen']['bias']:+.2f}",
+                    interval(row["mu_sat"]), f"{row['mu_sat']['bias']:+.2f}",
+                    f"{row['r_hat']:.3f}", f"{row['ess_per_draw']:.3f}",
                     f"{row['ess_per_second']:.1f}",
                 )
             )  # fmt: skip
         truth = f"truth: mu_cen = {self.settings.mu_cen:g}, mu_sat = {self.settings.mu_sat:g}"
-        return truth + "\n" + _aligned(lines)
+        return truth + "\n" + aligned_rows(lines)
 
 
 class _Problem:
@@ -263,15 +249,15 @@ def run_strength_experiment(
     halos : HaloCatalog
         In a box of more than 48 Mpc/h, so that the bins up to 16 Mpc/h fit.
     folder : path
-        Of ``strengths.json``, ``strengths.txt``, the posteriors (.nc), and the chains: the same
-        call goes on where it was ended.
+        Will hold ``strengths.json``, ``strengths.txt``, the posteriors (.nc), and the chains: the
+        same call resumes one that was ended.
     settings : StrengthSettings, optional
     emulator : Emulator, optional
-        By default that which comes with the package; left out if there is none. False: none.
+        By default that which comes with the package, if there is one. False: none.
     overwrite : bool
-        Begin anew, whatever the folder holds of an earlier run.
+        Restart, whatever the folder holds of an earlier run.
     tell : callable, optional
-        Told of each part.
+        Called with a line of text as each part begins.
 
     Returns
     -------
@@ -293,7 +279,7 @@ def run_strength_experiment(
                 path.unlink()
     identity = {"format": FORMAT, "halos": halos.fingerprint, "statistic": "omega", **asdict(s)}
     # Chains may be made longer.
-    del identity["chains"], identity["steps"]
+    del identity["chains"], identity["draws"]
     kept = read_checkpoint(place / "problem.h5", identity)
     if kept is None:
         say(f"omega(r) of a mock catalog, covariance of {s.covariance} realizations")
@@ -319,32 +305,30 @@ def run_strength_experiment(
             center, curvature = laplace(target, (0.1, 0.1))
         target.coordinates = Coordinates(STRENGTHS, STRENGTHS.inside(center), curvature)
         setup[label] = time.perf_counter() - begun
-        starts = draw_within(
-            STRENGTHS, center, curvature, s.chains, stream(s.seed, f"strengths starts {label}")
+        starts = STRENGTHS.draw_about(
+            center, curvature, s.chains, stream(s.seed, f"strengths starts {label}")
         )
         own = place / label.replace(" ", "-")
         own.mkdir(exist_ok=True)
         with Workers(_Problem(target)) as workers:
             chains = run_nuts(workers, s.plan(), target.coordinates.u(starts), folder=own)
-        posteriors[label] = nuts_posterior(chains, s.plan(), target.coordinates, STRENGTHS.names)
+        posteriors[label] = nuts_posterior(
+            chains, s.plan(), target.coordinates, title=f"NUTS by {label}", data={"omega": omega}
+        )
     result = StrengthExperiment(
         s, kept["r"], omega, np.sqrt(np.diag(covariance)), posteriors, setup, []
     )
-    for label, posterior in posteriors.items():
-        name = f"{label.replace(' ', '-')}.nc"
-        result.files.append(posterior.write(place / name, observed_data={"omega": result.omega}))
-    for name, text in (
-        ("strengths.json", json.dumps(result.to_dict(), indent=1)),
-        ("strengths.txt", result.report()),
-    ):
-        with whole_file(place / name, overwrite=True) as temporary:
-            temporary.write_text(text + "\n")
-        result.files.append(place / name)
+    named = {f"{label.replace(' ', '-')}.nc": found for label, found in posteriors.items()}
+    texts = {
+        "strengths.json": json.dumps(result.to_dict(), indent=1),
+        "strengths.txt": result.summary(),
+    }
+    result.files.extend(write_results(place, named, texts))
     return result
 
 
 def _mocks(halos: HaloCatalog, s: StrengthSettings) -> Arrays:
-    """omega of the data, its covariance, and the bins used, which have pairs in every mock."""
+    """Mock omega, its covariance, and the bins used, which have pairs in every mock."""
     model = s.model()
     data = box_correlations(model.populate(halos, seed=s.root("data")))
     seeds = np.random.default_rng(s.root("covariance")).integers(2**62, size=s.covariance)
@@ -362,7 +346,7 @@ def _mocks(halos: HaloCatalog, s: StrengthSettings) -> Arrays:
 
 
 def _shipped() -> Any:
-    """The emulator that comes with the package; None if this one comes without."""
+    """Emulator that comes with the package; None if this one comes without."""
     try:
         from pysoftcorr.emulator import Emulator
 

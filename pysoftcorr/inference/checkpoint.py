@@ -1,4 +1,4 @@
-"""Arrays of an unfinished chain in a file, so that the same call goes on after a kill."""
+"""Arrays of an unfinished run in a file, so that the same call resumes it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_checkpoint(path: Path, identity: Mapping[str, Any], arrays: Mapping[st
     path : Path
         .h5.
     identity : mapping
-        All that the arrays follow from, as JSON can hold it.
+        Everything that the arrays follow from, as JSON can hold it.
     arrays : mapping of array_like
     """
     with whole_file(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
@@ -39,7 +39,7 @@ def write_checkpoint(path: Path, identity: Mapping[str, Any], arrays: Mapping[st
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Arrays | None:
-    """The arrays of an earlier run of the same identity; None if there is no such file.
+    """Arrays of an earlier run of the same identity; None if there is no such file.
 
     Raises
     ------
@@ -53,15 +53,13 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Arrays | None:
             found = json.loads(file.attrs["identity"])
             arrays = {name: file[name][...] for name in file}
     except (KeyError, OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}); pass overwrite=True to begin anew"
-        ) from None
+        raise ValueError(f"{path} is damaged ({error}); pass overwrite=True to restart") from None
     wanted = json.loads(json.dumps(dict(identity)))
     other = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
     if other:
         name = other[0]
         raise ValueError(
             f"{path} holds a run of other settings ({name} = {found.get(name)!r} there, "
-            f"{wanted.get(name)!r} here); pass overwrite=True to begin anew, or another folder"
+            f"{wanted.get(name)!r} here); pass overwrite=True to restart, or another folder"
         )
     return arrays

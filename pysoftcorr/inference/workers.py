@@ -1,4 +1,4 @@
-"""Processes that each hold the target of the samplers."""
+"""Processes that each hold the target of a sampler."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["Problem", "Workers", "one_thread"]
 
 
 class Problem(Protocol):
-    """What a worker makes its target of; goes to other processes, so it must pickle."""
+    """Maker of the target of each worker; goes to other processes, so it must pickle."""
 
     def target(self) -> Any:
-        """The target, or what has several of them, made anew."""
+        """Make the target, or what has several of them."""
         ...
 
 
@@ -44,8 +44,11 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _with_target(function: Callable[..., Any], arguments: tuple[Any, ...], part: str | None) -> Any:
-    return function(_part(_TARGET, part), *arguments)
+def _with_target(
+    function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any],
+    part: str | None,
+) -> Any:  # fmt: skip
+    return function(_part(_TARGET, part), *arguments, **options)
 
 
 def _part(target: Any, part: str | None) -> Any:
@@ -70,8 +73,8 @@ class Workers:
     ----------
     problem : Problem
     number : int
-        Processes; 1: none but this one. With more, a script must keep its calls under ``if
-        __name__ == "__main__":``, as all that start processes.
+        Number of processes; 1: none but this one. With more, a script must keep its calls under
+        ``if __name__ == "__main__":``, as all that start processes.
 
     Notes
     -----
@@ -94,7 +97,7 @@ class Workers:
             self._target = problem.target()
 
     def of(self, part: str) -> Workers:
-        """The same workers, whose functions get what this method of the target gives."""
+        """These workers, with functions that get what this method of the target gives."""
         other = copy.copy(self)
         other.part = part
         return other
@@ -111,13 +114,13 @@ class Workers:
                 process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """A future of function(target, *arguments); done at once in this process."""
+    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future[Any]:
+        """A future of function(target, *arguments, **options); done at once in this process."""
         if self._pool is not None:
-            return self._pool.submit(_with_target, function, arguments, self.part)
+            return self._pool.submit(_with_target, function, arguments, options, self.part)
         future: Future[Any] = Future()
         with one_thread():
-            future.set_result(function(_part(self._target, self.part), *arguments))
+            future.set_result(function(_part(self._target, self.part), *arguments, **options))
         return future
 
     def map(self, function: Callable[..., Any], points: Iterable[Any]) -> list[Any]:

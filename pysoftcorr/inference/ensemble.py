@@ -1,11 +1,11 @@
-"""emcee's ensemble of walkers, in blocks, so that it goes on after a kill."""
+"""emcee's ensemble of walkers, in blocks, so that a run that was killed can be resumed."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +13,34 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import stream
-from pysoftcorr.diffhod.experiments.checkpoint import Arrays, read_checkpoint, write_checkpoint
-from pysoftcorr.diffhod.experiments.target import Target
-from pysoftcorr.diffhod.experiments.workers import Workers
+from pysoftcorr.core.version import __version__
+from pysoftcorr.inference.checkpoint import Arrays, read_checkpoint, write_checkpoint
+from pysoftcorr.inference.posterior import Posterior, warn_of_problems
+from pysoftcorr.inference.priors import Priors
+from pysoftcorr.inference.target import Coordinates, Target
+from pysoftcorr.inference.workers import Workers
 
-__all__ = ["EnsemblePlan", "run_emcee"]
+__all__ = ["EnsemblePlan", "emcee_posterior", "run_emcee"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsemblePlan:
-    """How many walkers and steps.
+    """How many walkers and draws.
 
     Attributes
     ----------
     walkers : int
         Even, and at least twice the parameters.
-    burn : int
-        Steps of each walker that are not part of the result.
-    steps : int
-        Steps of each walker after those.
+    warmup : int
+        Draws of each walker that are not part of the result.
+    draws : int
+        Draws of each walker after those.
     block : int
-        Steps between two writings of the state.
+        Draws between two writings of the state.
     seed : int
 
     Raises
@@ -46,15 +50,14 @@ class EnsemblePlan:
     """
 
     walkers: int
-    burn: int
-    steps: int
+    warmup: int
+    draws: int
     block: int = 50
     seed: int
 
     def __post_init__(self) -> None:
-        for name, least in (("walkers", 4), ("burn", 0), ("steps", 4), ("block", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} = {getattr(self, name)}: must be at least {least}")
+        for name, least in (("walkers", 4), ("warmup", 0), ("draws", 4), ("block", 1)):
+            integer(name, getattr(self, name), least=least)
         if self.walkers % 2:
             raise ValueError(f"walkers = {self.walkers}: must be even")
 
@@ -64,7 +67,7 @@ def _log_density(target: Target, u: FloatArray) -> float:
 
 
 class _Pool:
-    """What emcee asks of a pool."""
+    """Pool of processes as emcee asks for it."""
 
     def __init__(self, workers: Workers) -> None:
         self.workers = workers
@@ -83,7 +86,7 @@ def run_emcee(
     *,
     folder: Path | None = None,
 ) -> Arrays:
-    """Affine-invariant stretch moves; with a folder, they go on where an earlier run was ended.
+    """Affine-invariant stretch moves; with a folder, a run that was ended is resumed.
 
     Parameters
     ----------
@@ -92,21 +95,21 @@ def run_emcee(
     starts : array_like, shape (walkers, d)
         In the coordinates of the target; parameters, if it has none.
     folder : Path, optional
-        Where the state is written after each block, as ``emcee.h5``. A run that was killed and
-        goes on gives the same bits as one that was not.
+        Where the state is written after each block, as ``emcee.h5``. A run that was killed and is
+        resumed gives the same bits as one that was not.
 
     Returns
     -------
     dict of ndarray
-        ``u`` (steps, walkers, d), coordinates, and ``log_density`` (steps, walkers), burn-in first;
-        ``accepted``, the moves taken of each step; ``block_seconds``, ``block_evaluations`` and
+        ``u`` (draws, walkers, d), coordinates, and ``log_density`` (draws, walkers), warm-up first;
+        ``accepted``, the moves taken of each draw; ``block_seconds``, ``block_evaluations`` and
         ``block_steps``.
 
     Raises
     ------
     ValueError
         If the starts do not fit, have no density, or a file in the folder is of another run or
-        holds more steps.
+        holds more draws.
 
     Notes
     -----
@@ -121,8 +124,16 @@ def run_emcee(
     if plan.walkers < 2 * d:
         raise ValueError(f"walkers = {plan.walkers}: {d} parameters take at least {2 * d}")
     path = None if folder is None else folder / "emcee.h5"
-    identity = {**asdict(plan), "kind": "emcee", "starts": begin.tolist()}
-    identity.pop("steps")
+    # Keys are those on disk. emcee's own HDF5 backend appends to its file in place, so that a kill
+    # while it writes spoils it, and knows neither settings nor random numbers of the run.
+    identity = {
+        "kind": "emcee",
+        "walkers": plan.walkers,
+        "burn": plan.warmup,
+        "block": plan.block,
+        "seed": plan.seed,
+        "starts": begin.tolist(),
+    }
     arrays: Arrays = {
         "u": np.empty((0, plan.walkers, d)),
         "log_density": np.empty((0, plan.walkers)),
@@ -136,10 +147,10 @@ def run_emcee(
     found = None if path is None else read_checkpoint(path, identity)
     if found is not None:
         arrays = found
-        if len(arrays["u"]) > plan.burn + plan.steps:
+        if len(arrays["u"]) > plan.warmup + plan.draws:
             raise ValueError(
-                f"{path} holds {len(arrays['u'])} steps, more than {plan.burn} + {plan.steps}; "
-                "ask for as many, or pass overwrite=True to begin anew"
+                f"{path} holds {len(arrays['u'])} draws, more than {plan.warmup} + {plan.draws}; "
+                "ask for as many, or pass overwrite=True to restart"
             )
     pool = _Pool(workers)
     # emcee asks for a function although the pool has it already.
@@ -153,16 +164,16 @@ def run_emcee(
     else:
         first = int(stream(plan.seed, "emcee").integers(2**32))
         state = emcee.State(begin, random_state=np.random.RandomState(first).get_state())
-    total = plan.burn + plan.steps
+    total = plan.warmup + plan.draws
     bar = tqdm(
-        total=total, initial=len(arrays["u"]), unit="step", desc="emcee",
+        total=total, initial=len(arrays["u"]), unit="draw", desc="emcee",
         disable=not sys.stderr.isatty(),
     )  # fmt: skip
     with bar:
         while len(arrays["u"]) < total:
             done = len(arrays["u"])
-            # A block ends where the burn-in does, so that its time is known.
-            end = plan.burn if done < plan.burn else total
+            # A block ends where the warm-up does, so that its time is known.
+            end = plan.warmup if done < plan.warmup else total
             steps = min(plan.block, end - done)
             clock, asked = time.perf_counter(), pool.evaluations
             if state.log_prob is None:
@@ -203,3 +214,52 @@ def _refuse_dead(log_posterior: FloatArray) -> None:
             f"walkers {dead.tolist()} start where the posterior density is 0: the HOD makes no "
             "galaxies there, or a crowd of them, or the point is out of bounds"
         )
+
+
+def emcee_posterior(
+    arrays: Arrays,
+    plan: EnsemblePlan,
+    priors: Priors,
+    coordinates: Coordinates | None,
+    *,
+    title: str,
+    data: Mapping[str, FloatArray] | None = None,
+) -> Posterior:
+    """Make a `Posterior` of what `run_emcee` gave, a walker as a chain; warns of what is amiss.
+
+    Parameters
+    ----------
+    arrays, plan
+        What `run_emcee` gave, and took.
+    priors : Priors
+    coordinates : Coordinates or None
+        Coordinates that the walkers walked in; None for the parameters themselves.
+    title : str
+        Head of the warnings.
+    data : mapping of str to ndarray, optional
+        What was observed, for the record.
+    """
+    u = np.moveaxis(arrays["u"][plan.warmup :], 0, 1)
+    warming = np.cumsum(arrays["block_steps"]) <= plan.warmup
+    posterior = Posterior(
+        names=priors.names,
+        draws=u if coordinates is None else coordinates.params(u),
+        stats={"lp": arrays["log_density"][plan.warmup :].T},
+        priors=priors.to_dict(),
+        data=dict(data or {}),
+        settings={
+            "sampler": "emcee",
+            "walkers": plan.walkers,
+            "warmup": plan.warmup,
+            "draws": plan.draws,
+            "block": plan.block,
+            "seed": plan.seed,
+            "acceptance": float(arrays["accepted"][plan.warmup :].mean() / plan.walkers),
+            "evaluations": int(arrays["block_evaluations"][~warming].sum()),
+            "seconds": float(arrays["block_seconds"].sum()),
+            "seconds_warmup": float(arrays["block_seconds"][warming].sum()),
+            "version": __version__,
+        },
+    )
+    warn_of_problems(posterior, title)
+    return posterior
