@@ -5,24 +5,25 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from dataclasses import replace
 
 import numpy as np
+import torch
 from timing import heading, in_turn
 
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.exact import ExactPower
-from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
+from pysoftcorr.diffhod.experiments.power import run_power_experiment
 from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings
 from pysoftcorr.diffhod.experiments.smooth import SmoothPower
 from pysoftcorr.mocks import HaloCatalog
 
 
 def main() -> None:
-    """``bench_diffhod.py [BOXSIZE] [STEPS]``: 100 Mpc/h and the small preset by default."""
+    """``bench_diffhod.py [BOXSIZE] [DRAWS]``: 100 Mpc/h and the small preset by default."""
     side = float(sys.argv[1]) if len(sys.argv) > 1 else 100.0
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else 150
+    draws = int(sys.argv[2]) if len(sys.argv) > 2 else 150
     halos = HaloCatalog.simulate(side, 128, seed=1)
-    settings = PowerSettings.preset("small", steps=steps, walker_steps=4 * steps)
+    settings = replace(PowerSettings.preset("small"), draws=draws, walker_draws=4 * draws)
     options = {"mesh": settings.mesh, "k_max": settings.k_max, "realizations": 1, "seed": 1}
     exact = ExactPower(halos, **options)
     theta = np.array(FIDUCIAL)
@@ -47,11 +48,11 @@ def main() -> None:
             f"  {name}: exact HOD {1e3 * timed['exact'].median:.1f} ms, value and gradient of "
             f"DiffHOD {1e3 * timed['gradient'].median:.1f} ms: {ratio:.1f}x"
         )
-    heading("effective samples, two processes")
+    heading("effective draws, two processes")
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         made = run_power_experiment(halos, folder, settings=settings, workers=2)
-    print(made.report())
+    print(made.summary())
     print(f"\n{time.perf_counter() - begun:.0f} s in all")
 
 

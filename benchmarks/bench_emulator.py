@@ -10,13 +10,13 @@ import os
 import sys
 import time
 
+import arviz
 import numpy as np
 import torch
 from timing import heading, in_turn, once, ratio
 
 from pysoftcorr.emulator import Emulator
 from pysoftcorr.inference import Observation, sample_posterior
-from pysoftcorr.inference._torch import arviz_module
 from pysoftcorr.mocks import HaloCatalog, HODModel, box_correlations, training_design
 
 EDGES = np.geomspace(0.1, 16.0, 21)
@@ -113,7 +113,6 @@ def obvious(emulator: Emulator, draws: int, seed: int) -> tuple[float, np.ndarra
 
 def effective(samples: np.ndarray) -> float:
     """The least bulk effective sample size of the parameters."""
-    arviz = arviz_module()
     return min(float(arviz.ess(samples[..., k], method="bulk")) for k in range(samples.shape[-1]))
 
 
@@ -127,7 +126,7 @@ def nuts(emulator: Emulator, draws: int) -> None:
             emulator, data, fixed=HODModel.preset("mstar10.0"), chains=chains, warmup=draws,
             draws=draws, seed=1, progress=False,
         )  # fmt: skip
-        seconds, ess = time.perf_counter() - began, effective(found.samples)
+        seconds, ess = time.perf_counter() - began, effective(found.draws)
         rates[name] = ess / seconds
         _line(f"pysoftcorr, {name}", seconds, ess, found.flat)
     seconds, samples = obvious(emulator, draws, seed=1)

@@ -27,11 +27,11 @@ class ValueAndGradient:
     Parameters
     ----------
     function : callable
-        Of a tensor of shape (n, p), giving one of shape (n,); rows do not affect one another.
+        Takes a tensor of shape (n, p) and gives one of shape (n,); rows do not affect one another.
     size : int
-        p.
+        Number of parameters, p.
     batch : int
-        n for which the graph is made; calls with fewer rows are filled up.
+        Number of points, n, for which the graph is made; calls with fewer rows are filled up.
     probes : ndarray, shape (m, p)
         Where the graph is compared with the function.
     compiled : bool

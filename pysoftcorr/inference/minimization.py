@@ -38,7 +38,7 @@ class Minimization:
         Parameters before each step, and at the end.
     loss : ndarray, shape (steps + 1,)
     gradient : ndarray, shape (steps + 1, p)
-        Of the loss with respect to the parameters.
+        Derivative of the loss with respect to the parameters.
     best : dict of str to float
         Where the loss was lowest.
     converged : bool

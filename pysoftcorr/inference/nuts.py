@@ -162,7 +162,7 @@ class LockstepNUTS(NUTS):
         return self._lower
 
     def _find_reasonable_step_size(self, z: Any) -> float:
-        """As Pyro's: doubled or halved until the acceptance of one step crosses 0.8."""
+        """Double or halve the step until the acceptance of one crosses 0.8, like Pyro."""
         lower = self._whitening()
         point, value, gradient = self._here
         size = float(self.step_size)

@@ -319,7 +319,7 @@ class Priors:
         return np.where(self.bounded, special.logit(part), (params - self.mean) / self.scale)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """As JSON can hold them: a bound that is not there is None."""
+        """Plain values for JSON: a bound that is not there is None."""
         return {
             name: {
                 "kind": type(prior).__name__,

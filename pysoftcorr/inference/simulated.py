@@ -168,7 +168,7 @@ class SimulatedModel:
     def mean_and_std(self, params: Any) -> dict[str, tuple[Any, Any]]:
         """Mean and standard deviation of each statistic, torch, at parameters (..., 7).
 
-        Those of the HOD are not looked at: `bounds` says which they are.
+        The HOD among them is not looked at: `bounds` says which it is.
         """
         if self._std:
             std = {name: value.expand(*params.shape[:-1], -1) for name, value in self._std.items()}
@@ -191,7 +191,7 @@ class AlignmentResponse:
     xi : Tensor, shape (nbins,), or None
     responses : Tensor, shape (5, nbins)
     columns : tuple of int
-        Those of mu_cen and mu_sat among the parameters.
+        Places of mu_cen and mu_sat among the parameters.
 
     Attributes
     ----------

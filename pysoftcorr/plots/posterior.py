@@ -251,7 +251,7 @@ def plot_diffhod_posteriors(experiment: PowerExperiment) -> Figure:
     Returns
     -------
     Figure
-        As `plot_corner`, with contours at 68 and 95 %; lines are the parameters of the mock data.
+        Corner plot with contours at 68 and 95 %; lines are the parameters of the mock data.
     """
     every = {"DiffHOD, NUTS": experiment.nuts}
     if experiment.emcee is not None:
@@ -340,6 +340,10 @@ def _legend(
         for label, color in zip(labels, colors, strict=True)
         if label
     ]
+    if len(figure.axes) == 1:  # no contours
+        if handles:
+            figure.axes[0].legend(handles=handles, frameon=False, loc="upper right")
+        return
     tone = colors[0] if len(colors) == 1 else "black"
     fills = _fills(tone, len(levels))[1:]
     handles += [

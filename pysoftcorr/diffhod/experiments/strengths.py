@@ -92,11 +92,11 @@ class _Catalog:
 
     def __init__(self, halos: HaloCatalog, settings: StrengthSettings, used: Any, seed: int):
         model = DiffHOD(halos, tau=settings.tau, realizations=settings.realizations, seed=seed)
-        theta = (settings.mu_cen, settings.mu_sat, *settings.hod)
+        params = (settings.mu_cen, settings.mu_sat, *settings.hod)
         self.used = torch.as_tensor(used)
         self.parts = []
         for r in range(settings.realizations):
-            galaxies = model.galaxies(theta, realization=r)
+            galaxies = model.galaxies(params, realization=r)
             pairs = WeightedPairs(galaxies.position, boxsize=galaxies.boxsize)
             self.parts.append((galaxies, pairs.orientation(galaxies.weight.detach())))
 

@@ -237,7 +237,7 @@ def calibrate(
     drawn : array_like, shape (p, k, n)
         k draws at each point, with random numbers that no other point shares.
     covariance : array_like, shape (n, n)
-        Of the data, to measure by.
+        Covariance of the data, to measure by.
     used : int, optional
         How many of the sets, the first, the model averages over; the others serve to measure the
         scatter. All by default.
