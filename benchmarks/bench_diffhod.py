@@ -7,9 +7,9 @@ import tempfile
 import time
 
 import numpy as np
+import torch
 from timing import heading, in_turn
 
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.exact import ExactPower
 from pysoftcorr.diffhod.experiments.experiment import run_power_experiment
 from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from functools import partial
 
+import torch
 from timing import heading, in_turn, once
 
 from pysoftcorr.diffhod import DiffHOD
-from pysoftcorr.diffhod._torch import torch
 from pysoftcorr.diffhod.experiments.settings import FIDUCIAL
 from pysoftcorr.mocks import HaloCatalog
 

@@ -316,15 +316,3 @@ def test_wrapped_only_if_asked() -> None:
     away = p + 60.0 * np.random.default_rng(1).integers(-2, 3, p.shape)
     wrapped = box_correlations(away, e, boxsize=60.0, wrap=True)
     np.testing.assert_array_equal(wrapped.npairs, box_correlations(p, e, boxsize=60.0).npairs)
-
-
-def test_against_halotools() -> None:
-    observables = pytest.importorskip("halotools.mock_observables")
-    alignments = pytest.importorskip("halotools.mock_observables.ia_correlations")
-    L = 60.0
-    p, e, _, _ = drawn(2000, L, 5, clump=0.5)
-    result = box_correlations(p, e, boxsize=L)
-    u = unit(e)
-    close(result.xi, observables.tpcf(p, EDGES, period=L, estimator="Natural"))
-    close(result.omega, alignments.ed_3d(p, u, p, EDGES, period=L))
-    close(result.eta, alignments.ee_3d(p, u, p, u, EDGES, period=L))
