@@ -4,9 +4,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BENCH_INSTALLED = $(VENV)/.installed-bench
+# halotools and the NumPy that it builds on
+PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo test bench lint setup julia image clean
+.PHONY: demo test test-quick test-peers peers bench lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
@@ -15,9 +17,23 @@ demo: image
 test: julia
 	$(BIN)/python -m pysoftcorr._julia exec --color=no julia/test/runtests.jl
 	$(BIN)/python -m pytest
+	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
+	else echo "note: without halotools nothing was compared with it"; \
+		test "$(PYSOFTCORR_PEERS)" != require; fi
 
-bench: image $(BENCH_INSTALLED)
-	@for file in benchmarks/bench_*.py; do $(BIN)/python "$$file" || exit 1; done
+test-quick: julia
+	$(BIN)/python -m pytest -m "not slow"
+
+test-peers: peers
+	@$(PEERS)/bin/python -m pysoftcorr._julia install --no-image
+	$(PEERS)/bin/python -m pytest tests/peers
+
+peers: $(PEERS)/.installed
+
+bench: image $(BENCH_INSTALLED) peers
+	@for file in benchmarks/bench_*.py; do \
+		case "$$file" in *bench_box.py) bin=$(PEERS)/bin;; *) bin=$(BIN);; esac; \
+		$$bin/python "$$file" || exit 1; done
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -42,5 +58,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(BENCH_INSTALLED): $(INSTALLED)
 	@sh tools/setup.sh 'bench' $@
 
+$(PEERS)/.installed: pyproject.toml
+	@VENV=$(PEERS) sh tools/setup.sh peers $@
+
 clean:
-	rm -rf $(VENV) demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache

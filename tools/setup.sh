@@ -23,6 +23,11 @@ find_python() {
     done
 }
 
+fail_of_pip() {
+    fail "pip: $(grep -m1 -i error "$venv/pip.log" || tail -n 1 "$venv/pip.log")" \
+        "(see $venv/pip.log; check the network, then make again)"
+}
+
 pip_install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" \
         >"$venv/pip.log" 2>&1
@@ -41,12 +46,21 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
         fail "$python -m venv $venv failed: run \`sudo apt-get install python3-venv\`, then make again"
 fi
 
+if [ "$extras" = peers ] && ! "$venv/bin/python" -c 'import halotools' 2>/dev/null; then
+    command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ||
+        fail "halotools needs a C compiler: run \`sudo apt-get install gcc\`, then make peers"
+    echo "building halotools, which takes some minutes"
+    printf '[build_ext]\nparallel = 4\n' >"$venv/build.cfg"
+    pip_install 'setuptools>=77' wheel 'numpy<2.3' cython extension-helpers setuptools-scm &&
+        DIST_EXTRA_CONFIG="$PWD/$venv/build.cfg" pip_install --no-build-isolation halotools ||
+        fail_of_pip
+fi
+
 echo "installing the Python packages (.[$extras]) into $venv"
 if ! pip_install -c constraints.txt -e ".[$extras]"; then
     # The pinned torch may not be on offer for this machine.
     if ! pip_install -e ".[$extras]"; then
-        fail "pip: $(grep -m1 -i error "$venv/pip.log" || tail -n 1 "$venv/pip.log")" \
-            "(see $venv/pip.log; check the network, then make again)"
+        fail_of_pip
     fi
     echo "note: constraints.txt could not be met here; the newest packages were taken"
 fi

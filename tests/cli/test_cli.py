@@ -16,6 +16,7 @@ import pytest
 from astropy.table import Table
 
 import pysoftcorr
+from helpers.real_stars import REAL_STARS, needs_real_stars
 from pysoftcorr import demo_stars, demo_stars_path
 from pysoftcorr.sky.assessment import find
 from pysoftcorr.sky.binning import Binning
@@ -25,7 +26,6 @@ from pysoftcorr.sky.result import CorrelationSet
 from pysoftcorr.sky.stars import StarCatalog
 
 ROOT = Path(__file__).resolve().parents[2]
-REAL = ROOT.parent / "shared" / "data" / "cosmosweb_f115w_stars.fits"
 SMALL = ["--clusters", "20", "--assignments", "6", "--resampling", "bootstrap:5",
          "--bins", "linear:0:40:4"]  # fmt: skip
 #: Of the columns written with few decimals, where another machine's last bit may show.
@@ -132,9 +132,9 @@ def test_stdout_holds_nothing_but_json_in_a_process_of_its_own(stars, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"{REAL.name} is not beside the project")
+@needs_real_stars
 def test_the_real_catalog_with_no_options_but_its_path(run):
-    code, out, err = run("rho", REAL, "--json")
+    code, out, err = run("rho", REAL_STARS, "--json")
     assert code == 0, err
     document = json.loads(out)
     for name in ("rho1", "rho2", "rho3", "rho4", "rho5"):
@@ -181,14 +181,17 @@ def test_wtheta(run, tmp_path, stars):
 
 def test_treecorr_gives_the_naive_value_alone(run, stars):
     pytest.importorskip("treecorr")
-    bins = ["--bins", "linear:5:40:4"]
-    code, out, err = run("rho", stars, "--method", "treecorr", *bins, "--json")
+    bins = "linear:5:40:4"
+    code, out, err = run("rho", stars, "--method", "treecorr", "--bins", bins, "--json")
     assert code == 0, err
-    plain = ("--clusters", 0, "--resampling", "none")
-    direct = json.loads(run("rho", stars, *plain, *bins, "--json")[1])
-    np.testing.assert_allclose(
-        json.loads(out)["rho1"]["npairs"], direct["rho1"]["npairs"], rtol=0.2
-    )
+    document = json.loads(out)
+    expected = rho_statistics(StarCatalog.read(stars), bins, method="treecorr")
+    for name, theirs in expected.items():
+        np.testing.assert_array_equal(document[name]["npairs"], theirs.npairs)
+        np.testing.assert_allclose(document[name]["value"], theirs.value, rtol=1e-12)
+        assert document[name]["sigma_epistemic"] == [None] * 4
+        assert document[name]["sigma_aleatoric"] == [None] * 4
+    assert document["settings"]["method"] == "treecorr"
 
 
 @pytest.mark.parametrize("suffix", ["fits", "h5"])
@@ -331,6 +334,27 @@ def test_rows_are_selected(run, stars):
 
 
 # ---------------------------------------------------------------------- interrupted
+#: A command that says when the pairs begin, which a small run has compiled before.
+SAYS_WHEN_IT_COUNTS = """
+import sys
+import numpy as np
+from pysoftcorr import Catalog, xi_pm
+from pysoftcorr.cli import main
+from pysoftcorr.sky import pairs
+
+few = np.linspace(10.0, 11.0, 50)
+xi_pm(Catalog(ra=few, dec=few, g1=0.01 * few, g2=0.01 * few), "linear:0:80:2")
+call = pairs.call
+
+def counting(*arguments, **options):
+    print("counting", flush=True)
+    return call(*arguments, **options)
+
+pairs.call = counting
+main(sys.argv[1:])
+"""
+
+
 def test_ctrl_c_leaves_one_line_and_130(tmp_path):
     rng = np.random.default_rng(1)
     n = 200_000  # minutes of pairs
@@ -339,16 +363,17 @@ def test_ctrl_c_leaves_one_line_and_130(tmp_path):
     np.savez(path, ra=rng.uniform(10, 12, n), dec=rng.uniform(0, 2, n), g1=shear[0], g2=shear[1])
     package = str(Path(pysoftcorr.__file__).resolve().parents[1])
     job = subprocess.Popen(
-        [sys.executable, "-m", "pysoftcorr.cli", "xi", str(path), "--clusters", "0",
+        [sys.executable, "-c", SAYS_WHEN_IT_COUNTS, "xi", str(path), "--clusters", "0",
          "--resampling", "bootstrap:50", "--bins", "linear:0:100:10",
          "--out", str(tmp_path / "xi.h5")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": package},
     )  # fmt: skip
-    time.sleep(16)
-    assert job.poll() is None, job.communicate()
-    job.send_signal(signal.SIGINT)
     try:
+        assert job.stdout.readline() == "counting\n"
+        time.sleep(0.5)
+        assert job.poll() is None
+        job.send_signal(signal.SIGINT)
         out, err = job.communicate(timeout=30)
     finally:
         job.kill()

@@ -16,7 +16,7 @@ pytest.importorskip("pyro")
 pytest.importorskip("emcee")
 arviz = pytest.importorskip("arviz")
 
-from pysoftcorr.cli.diffhod import SETTINGS  # noqa: E402
+from pysoftcorr.cli.diffhod import COMMANDS  # noqa: E402
 from pysoftcorr.diffhod.experiments.power import _identity, run_power_experiment  # noqa: E402
 from pysoftcorr.diffhod.experiments.preparation import Bench, prepare  # noqa: E402
 from pysoftcorr.diffhod.experiments.settings import FIDUCIAL, PowerSettings  # noqa: E402
@@ -323,7 +323,7 @@ def test_help_has_the_defaults_of_the_presets():
     omega = StrengthSettings()
     strengths = {**dict(zip(PRIORS.names, omega.hod, strict=True)), **asdict(omega)}
     seen = set()
-    for setting in SETTINGS["diffhod"]:
+    for setting in COMMANDS["diffhod"].options:
         found = re.search(r"\[default: ([^\];]+)(.*)\]", setting.help)
         if found is None:
             continue

@@ -96,8 +96,9 @@ def test_libjulia_can_be_asked_for(stand_in) -> None:
 
 
 def test_errors_threads_and_interrupts(stand_in) -> None:
-    out = stand_in("""
-        import os, signal, threading, time
+    out = stand_in(
+        """
+        import os, signal, threading
         from concurrent.futures import ThreadPoolExecutor
         from pysoftcorr._julia import JuliaError, call, runtime
         try:
@@ -107,16 +108,17 @@ def test_errors_threads_and_interrupts(stand_in) -> None:
         with ThreadPoolExecutor(4) as pool:
             print(all(pool.map(runtime.self_test, range(1, 9))))
         threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        begin = time.monotonic()
         try:
             call("busy", 60.0)
         except KeyboardInterrupt:
-            print(time.monotonic() - begin < 1.5, runtime.self_test())
-    """)
+            print("interrupted", runtime.self_test())
+    """,
+        timeout=55,
+    )  # less than the call takes
     assert out.stdout.splitlines() == [
         "throw_in_loop: element 7 of a threaded loop failed on purpose",
         "True",
-        "True True",
+        "interrupted True",
     ]
 
 
@@ -131,9 +133,10 @@ def test_julia_module_is_the_live_module(stand_in) -> None:
 
 
 def test_julia_that_belongs_to_the_users_thread(stand_in) -> None:
-    out = stand_in("""
+    out = stand_in(
+        """
         import juliacall
-        import os, signal, threading, time
+        import os, signal, threading
         from pysoftcorr._julia import JuliaError, JuliaUnavailable, call, runtime, status
         assert juliacall.THREAD is threading.main_thread()
         print(status()["host"])
@@ -156,21 +159,22 @@ def test_julia_that_belongs_to_the_users_thread(stand_in) -> None:
         signal.set_wakeup_fd(writer)
         for _ in range(2):
             threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-            begin = time.monotonic()
             try:
                 call("busy", 60.0)
             except KeyboardInterrupt:
-                print(time.monotonic() - begin < 1.5, runtime.self_test())
+                print("interrupted", runtime.self_test())
             assert os.read(reader, 10) == bytes([signal.SIGINT])
         assert signal.set_wakeup_fd(-1) == writer
-    """)
+    """,
+        timeout=55,
+    )  # less than two calls take
     lines = out.stdout.splitlines()
     assert lines[:2] == [
         "juliacall",
         "throw_in_loop: element 7 of a threaded loop failed on purpose",
     ]
     assert "Julia belongs to the main thread" in lines[2]
-    assert lines[3:] == ["True True", "True True"]
+    assert lines[3:] == ["interrupted True", "interrupted True"]
 
 
 def test_juliacall_that_cannot_start(fresh, tmp_path: Path) -> None:

@@ -322,18 +322,6 @@ def test_wrapped_only_if_asked() -> None:
     np.testing.assert_array_equal(wrapped.npairs, box_correlations(p, e, boxsize=60.0).npairs)
 
 
-def test_against_halotools() -> None:
-    observables = pytest.importorskip("halotools.mock_observables")
-    alignments = pytest.importorskip("halotools.mock_observables.ia_correlations")
-    L = 60.0
-    p, e, _, _ = drawn(2000, L, 5, clump=0.5)
-    result = box_correlations(p, e, boxsize=L)
-    u = unit(e)
-    close(result.xi, observables.tpcf(p, EDGES, period=L, estimator="Natural"))
-    close(result.omega, alignments.ed_3d(p, u, p, EDGES, period=L))
-    close(result.eta, alignments.ee_3d(p, u, p, u, EDGES, period=L))
-
-
 def test_bins_are_a_binning_text_or_edges() -> None:
     np.testing.assert_array_equal(radial_edges(), np.geomspace(0.1, 16.0, 21))
     for bins in (Binning.log(0.1, 16, 20, "Mpc/h"), "log:0.1:16:20", EDGES, EDGES.tolist()):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from helpers.peers import reference, same_pairs
+from helpers.real_stars import REAL_STARS, needs_real_stars
 from helpers.sky_twins import field, pair_twin, stars
 from pysoftcorr import StarCatalog, rho_statistics
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.clustering import SoftClustering
 
-REAL = Path(__file__).resolve().parents[3] / "shared/data/cosmosweb_f115w_stars.fits"
 LOG = Binning.log(1, 50, 8)
 LINEAR = Binning.linear(0, 45, 8)
 # the two fields of each statistic, the conjugated one first
@@ -115,11 +113,10 @@ def test_bad_input():
 
 @pytest.fixture(scope="module")
 def real():
-    if not REAL.exists():
-        pytest.skip("the COSMOS-Web star catalog is not here")
-    return StarCatalog.read(REAL)
+    return StarCatalog.read(REAL_STARS)
 
 
+@needs_real_stars
 def test_real_catalog(real):
     """Everything by default, then both errors; bins of the paper."""
     naive = rho_statistics(real, "linear:0:45:8")
@@ -134,6 +131,7 @@ def test_real_catalog(real):
             assert (sigma > 0).all()
 
 
+@needs_real_stars
 def test_memberships_of_the_real_catalog(real):
     """Measured apart from this package: .55 and 2.2 nats, median over stars."""
     fit = SoftClustering(n_clusters=100, seed=1).fit(real)

@@ -1,7 +1,6 @@
 """Star catalogs: the fields of the rho statistics, naming schemes, and bad input."""
 
 import warnings
-from pathlib import Path
 
 import astropy.units as u
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from helpers.real_stars import REAL_STARS, needs_real_stars
 from pysoftcorr.sky.stars import StarCatalog
 
 
@@ -207,15 +207,12 @@ def test_units_of_sizes_in_files():
         StarCatalog.read(table)
 
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "cosmosweb_f115w_stars.fits"
-
-
-@pytest.mark.skipif(not REAL.exists(), reason="the COSMOS-Web star catalog is not at hand")
+@needs_real_stars
 def test_the_real_catalog_needs_only_its_path():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        stars = StarCatalog.read(REAL)
-    data = fits.getdata(REAL, 1)
+        stars = StarCatalog.read(REAL_STARS)
+    data = fits.getdata(REAL_STARS, 1)
     assert len(stars) == 610
     assert stars.scheme == "vignet-psfex"
     np.testing.assert_array_equal(stars.ra, data["ra"])

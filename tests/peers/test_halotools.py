@@ -1,0 +1,108 @@
+"""xi, omega, eta, halo occupation, profiles and halo files against halotools."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from halotools.empirical_models import NFWProfile, Zheng07Cens, Zheng07Sats
+from halotools.mock_observables import ed_3d, ee_3d, tpcf
+from halotools.sim_manager import UserSuppliedHaloCatalog, halo_table_cache
+
+from pysoftcorr.mocks import HaloCatalog, HODModel, box_correlations
+from pysoftcorr.mocks.satellites import nfw_radius
+
+EDGES = np.geomspace(0.1, 16.0, 21)
+BOX = 60.0
+MASS = 10 ** np.linspace(10, 15, 101)
+
+
+def close(ours, theirs) -> None:
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def clumps(seed: int, n: int = 2000):
+    """Positions in a periodic box, in clumps that all seeds share, and unit axes."""
+    rng = np.random.default_rng(seed)
+    centers = np.random.default_rng(0).uniform(0, BOX, (300, 3))
+    position = centers[rng.integers(0, len(centers), n)] + 0.5 * rng.normal(size=(n, 3))
+    axis = rng.normal(size=(n, 3))
+    return np.mod(position, BOX), axis / np.linalg.norm(axis, axis=1)[:, None]
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_correlations_of_one_sample(seed: int) -> None:
+    p, e = clumps(seed)
+    ours = box_correlations(p, e, boxsize=BOX)
+    assert ours.npairs.min() > 0
+    close(ours.xi, tpcf(p, EDGES, period=BOX, estimator="Natural"))
+    close(ours.omega, ed_3d(p, e, p, EDGES, period=BOX))
+    close(ours.eta, ee_3d(p, e, p, e, EDGES, period=BOX))
+
+
+def test_correlations_of_two_samples() -> None:
+    (p, e), (q, f) = clumps(7), clumps(8, 1500)
+    ours = box_correlations(p, e, boxsize=BOX, second=q, second_axis=f)
+    assert ours.npairs.min() > 0
+    close(ours.xi, tpcf(p, EDGES, sample2=q, period=BOX, estimator="Natural", do_auto=False))
+    close(ours.omega, ed_3d(p, e, q, EDGES, period=BOX))
+    close(ours.eta, ee_3d(p, e, q, f, EDGES, period=BOX))
+
+
+def test_weighted_alignments() -> None:
+    p, e = clumps(9)
+    w = np.random.default_rng(9).uniform(0.2, 2, len(p))
+    ours = box_correlations(p, e, boxsize=BOX, weights=w)
+    close(ours.omega, ed_3d(p, e, p, EDGES, period=BOX, weights1=w, weights2=w))
+    close(ours.eta, ee_3d(p, e, p, e, EDGES, period=BOX, weights1=w, weights2=w))
+
+
+@pytest.mark.parametrize("preset", ["mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0"])
+@pytest.mark.parametrize("modulate", [False, True])
+def test_occupation(preset: str, modulate: bool) -> None:
+    ours = HODModel.preset(preset, modulate=modulate, alpha=1.1)
+    centrals, satellites = Zheng07Cens(), Zheng07Sats(modulate_with_cenocc=modulate)
+    for theirs in (centrals, satellites):
+        for name in theirs.param_dict:
+            theirs.param_dict[name] = getattr(ours, name)
+    if modulate:
+        satellites.central_occupation_model.param_dict.update(centrals.param_dict)
+    close(ours.mean_ncen(MASS), centrals.mean_occupation(prim_haloprop=MASS))
+    expected = satellites.mean_occupation(prim_haloprop=MASS)
+    np.testing.assert_allclose(ours.mean_nsat(MASS), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("concentration", [2.0, 5.0, 12.0])
+def test_satellites_follow_its_nfw_profile(concentration: float) -> None:
+    share = np.linspace(0.001, 1, 60)
+    within = NFWProfile().cumulative_mass_PDF(nfw_radius(share, concentration), concentration)
+    close(within, share)
+
+
+def test_halo_file_that_it_wrote(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The list of files that it knows would be in the home folder.
+    monkeypatch.setattr(halo_table_cache, "halotools_cache_dirname", str(tmp_path))
+    rng = np.random.default_rng(3)
+    n = 50
+    columns = {
+        "halo_id": np.arange(n),
+        **{f"halo_{c}": rng.uniform(0, BOX, n) for c in "xyz"},
+        "halo_mvir": 10 ** rng.uniform(11, 14, n),
+        "halo_rvir": rng.uniform(0.2, 1, n),
+        "halo_nfw_conc": rng.uniform(4, 12, n),
+        **{f"halo_axisA_{c}": rng.normal(size=n) for c in "xyz"},
+        "halo_upid": np.where(np.arange(n) % 5 == 0, 7, -1),
+    }
+    theirs = UserSuppliedHaloCatalog(
+        Lbox=BOX, particle_mass=1e8, redshift=0.5, simname="made", **columns
+    )
+    path = tmp_path / "made.hdf5"
+    theirs.add_halocat_to_cache(
+        str(path), "made", "rockstar", "1", "made for a test", overwrite=True
+    )
+    ours = HaloCatalog.read(path)
+    host = columns["halo_upid"] == -1
+    assert (ours.boxsize, ours.meta["scheme"]) == (BOX, "halotools")
+    np.testing.assert_array_equal(ours.mass, columns["halo_mvir"][host])
+    np.testing.assert_array_equal(ours.concentration, columns["halo_nfw_conc"][host])
+    place = np.stack([columns[f"halo_{c}"][host] for c in "xyz"], axis=1)
+    np.testing.assert_array_equal(ours.position, place)
