@@ -11,7 +11,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``softcorr``; leaves by SystemExit.
 
-    Exit status 0; 2 for what the user can mend, told in one line on stderr; 130 where
+    Exit status 0; 2 for what the user can fix, in one line on stderr; 130 where
     interrupted; 1 for a fault of the program.
 
     Parameters

@@ -80,7 +80,7 @@ class Gradient:
     check: dict[str, FloatArray] | None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON; null where there is no number."""
+        """Plain values for JSON; null where there is no number."""
         check = None
         if self.check is not None:
             check = {name: _plain(values) for name, values in self.check.items()}

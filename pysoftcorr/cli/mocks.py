@@ -371,7 +371,7 @@ def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _plain(expected: ExpectedCorrelations) -> dict[str, Any]:
-    """As plain values for JSON: NaN is None."""
+    """Plain values for JSON: None for NaN."""
     return {
         name: [None if v != v else v for v in value.tolist()] if hasattr(value, "tolist") else value
         for name, value in vars(expected).items()

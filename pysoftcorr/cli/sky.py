@@ -290,7 +290,7 @@ class Memberships:
         return float(np.median(self.objects[column]))
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Plain values for JSON."""
         clusters = {name: self.clusters[name].tolist() for name in self.clusters.colnames}
         return {
             "n_objects": len(self.objects),

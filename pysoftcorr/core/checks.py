@@ -151,7 +151,7 @@ def finite_rows(
         )
         raise ValueError(
             f"NaN, infinite or masked values in {listed}. "
-            "Pass on_bad='drop' to leave such rows out, or mend them"
+            "Pass on_bad='drop' to leave such rows out, or correct them"
         )
     if not good.any():
         raise ValueError(

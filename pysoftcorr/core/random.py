@@ -64,7 +64,7 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def uniforms(
     seed: int, purpose: str, halo: npt.NDArray[np.int64], rank: npt.NDArray[np.int64] | int = 0
 ) -> npt.NDArray[np.float64]:
-    """Numbers in (0, 1), one for each halo and rank: SplitMix64 started anew for every halo.
+    """Numbers in (0, 1), one for each halo and rank: SplitMix64 started for every halo.
 
     Examples
     --------

@@ -50,7 +50,7 @@ class MassFunction:
     model: str
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
+        """Plain values for JSON."""
         return {
             "edges": self.edges.tolist(),
             "count": self.count.tolist(),

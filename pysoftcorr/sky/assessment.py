@@ -76,7 +76,7 @@ class Finding:
         return "\n".join([*lines, "", textwrap.fill(f"Finding: {self.verdict}", 100)])
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON; None for what is not a number."""
+        """Plain values for JSON; None for what is not a number."""
         return {
             "ratio": {name: [_plain(r) for r in ratio] for name, ratio in self.ratio.items()},
             "median_ratio": {name: _plain(r) for name, r in self.median.items()},

@@ -451,7 +451,7 @@ class SoftCorrelation:
         return self.jvp(result.catalog, {"ra": result.dra_dG, "dec": result.ddec_dG})
 
     def pin(self, catalog: Catalog) -> SoftCorrelation:
-        """The same estimator, started from the converged centers of `catalog`.
+        """An equal estimator that starts from the converged centers of `catalog`.
 
         Fuzzy c-means has many minima, and a k-means++ start may choose another one as soon as an
         object moves. From converged centers neighboring catalogs are followed smoothly: for

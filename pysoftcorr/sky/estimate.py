@@ -99,7 +99,7 @@ class Options:
         return list(fits)
 
     def record(self) -> dict[str, Any]:
-        """As plain values, for the result."""
+        """Plain values for the record of the result."""
         given = self.clusters
         if isinstance(given, tuple):
             clusters: Any = [fit.settings for fit in given]

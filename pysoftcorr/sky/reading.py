@@ -18,7 +18,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 def _named(error: Exception, argument: str) -> Exception:
-    """The same kind of error, its message beginning with the argument."""
+    """An error of this kind, its message beginning with the argument."""
     # Some subclasses, such as of decoding, cannot be made from a message alone.
     kind = TypeError if isinstance(error, TypeError) else ValueError
     return kind(f"{argument}: {error}")

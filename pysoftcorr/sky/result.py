@@ -220,8 +220,8 @@ class Correlation:
     """One correlation function in bins of separation, with both kinds of error.
 
     Two errors are kept apart (Berman et al. 2025, sections 2.3 and 5): the *epistemic* one, how
-    far the result moves as objects are assigned to clusters anew, and the *aleatoric* one, how
-    far it moves as the objects themselves are resampled. Every resample is kept.
+    far the result moves with another assignment of the objects to clusters, and the *aleatoric*
+    one, how far it moves as the objects themselves are resampled. Every resample is kept.
 
     Parameters
     ----------
