@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import torch
 
+from pysoftcorr.core.options import at_least_one
+
 __all__ = ["Problem", "Workers", "one_thread"]
 
 
@@ -76,13 +78,18 @@ class Workers:
         Number of processes; 1: none but this one. With more, a script must keep its calls under
         ``if __name__ == "__main__":``, as all that start processes.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If `number` is no whole number of 1 or more.
+
     Notes
     -----
     A context manager; leaving it by an error ends the processes at once.
     """
 
     def __init__(self, problem: Problem, number: int = 1) -> None:
-        self.number = number
+        self.number = at_least_one("workers", number)
         self.part: str | None = None
         self._pool: ProcessPoolExecutor | None = None
         self._target: Any = None

@@ -17,7 +17,9 @@ torch = pytest.importorskip("torch")
 pyro = pytest.importorskip("pyro")
 pytest.importorskip("emcee")
 arviz = pytest.importorskip("arviz")
-
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
 from scipy import integrate  # noqa: E402
 
 from helpers.analytic_emulator import HOD, AnalyticEmulator  # noqa: E402
@@ -268,6 +270,8 @@ def test_plans_refuse_what_is_wrong():
         NutsPlan(chains=1, warmup=5, draws=10, seed=1)
     with pytest.raises(ValueError, match="target_accept = 1: must be below 1"):
         NutsPlan(chains=1, warmup=10, draws=10, target_accept=1, seed=1)
+    with pytest.raises(ValueError, match="workers = 0: must be at least 1"):
+        Workers(Linear(), 0)
     with pytest.raises(ValueError, match="walkers = 7: must be even"):
         EnsemblePlan(walkers=7, warmup=0, draws=10, seed=1)
     with (
@@ -326,6 +330,9 @@ def test_an_ensemble_is_written_and_read(tmp_path):
     assert back.divergences is None
     assert Priors.from_dict(back.priors).members == CUT.members
     assert "8 walkers of 0 + 6 draws" in back.summary()
+    figures = back.plot_trace(), back.plot_corner()
+    assert [len(figure.axes) for figure in figures] == [6, 9]
+    plt.close("all")
 
 
 def test_a_file_of_version_0_1_is_read(linear, tmp_path):

@@ -1,1 +1,1 @@
-"""Parameter recovery with `DiffHOD`: samplers, targets and the two experiments."""
+"""Parameter recovery with `DiffHOD`: an HOD from P(k), alignment strengths from omega(r)."""
