@@ -138,7 +138,7 @@ def evaluate(
         data, words = _rows(emulator, paths[1], settings["part"])
         judged = work(emulator, data, passes=settings["passes"], seed=settings["seed"])
         if not as_json:
-            print(f"{emulator!r}\n{words}\n{judged.summary(bins=settings['bins'])}")
+            print(f"{emulator!r}\n{words}\n{judged.summary(per_bin=settings['bins'])}")
         if settings["plot"] is not None:
             wrote(_draw(emulator, judged, settings))
     if as_json:

@@ -38,7 +38,7 @@ IntArray = npt.NDArray[np.int64]
 STATISTICS = ("xi", "omega", "eta")
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
-#: Of the 23 bits of a float32: a relative precision of 6e-5, far below the noise of any row.
+#: Bits kept of the 23 of a float32: a relative precision of 6e-5, far below the noise of a row.
 MANTISSA_BITS = 13
 _LEAST_ROWS = 10
 DRAWN = {"xi": 3, "omega": 3, "eta": 3}  # dimensions: (n, R, b)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pysoftcorr.core.files import check_output, whole_file
 from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
@@ -132,8 +133,6 @@ class Prediction:
         OSError
             If nothing can be written there.
         """
-        from pysoftcorr.core.files import check_output, whole_file
-
         table = self.to_table()
         target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
         with whole_file(target, overwrite=overwrite) as temporary:
