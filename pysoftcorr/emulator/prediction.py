@@ -12,13 +12,13 @@ import numpy as np
 
 from pysoftcorr.core.files import check_output, whole_file
 from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.data import STATISTICS
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 __all__ = ["Predicted", "Prediction"]
 
-STATISTICS = ("xi", "omega", "eta")
 _ERRORS = ("aleatoric", "epistemic")
 
 

@@ -495,8 +495,7 @@ def simulate(
     >>> halos.boxsize, bool(halos.mass.min() >= 1e12), halos.meta["mass_function"]
     (50.0, True, 'tinker08')
     """
-    options.positive("boxsize", boxsize)
-    box_side(boxsize)
+    box_side(options.number("boxsize", boxsize))
     options.integer("mesh", mesh, least=MESH_MIN, most=MESH_MAX)
     options.number("redshift", redshift, least=0, most=20)
     options.number("concentration_scatter", concentration_scatter, least=0, most=1)

@@ -121,7 +121,7 @@ def test_preset_and_its_changes(run, halos, tmp_path):
                           "--json", "--plot", tmp_path)  # fmt: skip
     assert code == 0, err
     document = json.loads(said)
-    want = HODModel.preset("mstar10.5", mu_cen=0.0).to_dict()
+    want = HODModel.preset("mstar10.5").with_parameters(mu_cen=0.0).to_dict()
     assert document["params"] == want
     assert document["satellites"] == document["galaxies"] - document["centrals"]
     assert document["satellite_fraction"] == pytest.approx(
@@ -187,7 +187,7 @@ FULL = ["--sigma-logM", "0.3", "--logM0", "12", "--logM1", "13", "--alpha", "1"]
         (["--boxsize", "50", "--out", "/dev/null/h.h5"], "/dev/null"),
         (["--boxsize", "many", "--out", "@"], "--boxsize 'many': must be a number"),
         (["--boxsize", "-5", "--out", "@"], "above 0 (Mpc/h)"),
-        (["--boxsize", "50", "--mesh", "4", "--out", "@"], "8 to 1024 cells"),
+        (["--boxsize", "50", "--mesh", "4", "--out", "@"], "must be from 8 to 1,024"),
         (["--boxsize", "50", "--mmin", "11", "--out", "@"], "is it log10(M)?"),
         (["--boxsize", "50", "--cosmology", "plank18", "--out", "@"], "planck18"),
         (["--boxsize", "50", "--bias", "tinker11", "--out", "@"], "tinker10"),
@@ -206,7 +206,7 @@ def test_simulate_refuses(fails, tmp_path, arguments, says):
         (["--preset", "mstar10.5"], "--out: must be given"),
         (["--out", "@"], "--logMmin, --sigma-logM, --logM0, --logM1, --alpha: must be given"),
         (["--preset", "mstar12", "--out", "@"], "must be one of mstar10.5, mstar10.0"),
-        (["--preset", "mstar10.5", "--mu-cen", "1.5", "--out", "@"], "must lie in [-1, 1]"),
+        (["--preset", "mstar10.5", "--mu-cen", "1.5", "--out", "@"], "must be from -1 to 1"),
         (["--logMmin", "1e12", *FULL, "--out", "@"], "the log10 of a mass is meant, 12"),
         (["--logMmin", "19", *FULL[:4], "--logM1", "19", "--alpha", "1", "--out", "@"],
          "makes no galaxies"),
