@@ -138,7 +138,7 @@ def evaluate(
     rows, words = _rows(emulator, data, settings["part"])
     judged = work(emulator, rows, passes=settings["passes"], seed=settings["seed"])
     if not as_json:
-        print(f"{emulator!r}\n{words}\n{judged.summary(bins=settings['bins'])}")
+        print(f"{emulator!r}\n{words}\n{judged.summary(per_bin=settings['bins'])}")
     if settings["plot"] is not None:
         output.wrote(output.save(_figures(emulator, judged),
                                  output.figures_folder(settings["plot"])))  # fmt: skip

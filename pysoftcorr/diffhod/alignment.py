@@ -74,7 +74,7 @@ def watson_cosine(u: Any, mu: Any) -> tuple[torch.Tensor, torch.Tensor]:
     Returns
     -------
     cos, sin : Tensor
-        Of the shape of `u`; differentiable once in `mu`.
+        Same shape as `u`; differentiable once in `mu`.
 
     Raises
     ------

@@ -101,7 +101,7 @@ class RelaxedDraw:
         )  # fmt: skip
 
     def weights(self, region: Any, params: torch.Tensor, *, hard: bool) -> torch.Tensor:
-        """Relaxed, or 0 and 1."""
+        """Relaxed weights or, if `hard`, 0 and 1."""
         odds = self._log_odds(region, params)
         if hard:
             return (odds[region.halo] + region.draw > 0).to(region.draw.dtype)
@@ -141,7 +141,7 @@ class ReferenceDraw:
         return draw_reference(self._halos, order, self._rates, seed=seed)
 
     def weights(self, region: Any, params: torch.Tensor, *, hard: bool) -> torch.Tensor:
-        """Occupation over rate."""
+        """Weights of the points: occupation over rate."""
         if hard:
             raise ValueError("hard = True: points of a reference are no whole galaxies")
         central = torch.sigmoid(log_odds_central(region.log_mass[0], params))
@@ -194,7 +194,7 @@ class Regions:
     seed : int
     realizations : int
     dtype, device
-        Of the tensors.
+        Type and device of the tensors.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class Regions:
         self._known: dict[tuple[Any, ...], Region] = {}
 
     def chosen(self, realization: int | Sequence[int] | None) -> tuple[int, ...]:
-        """Numbers of realizations, checked."""
+        """Checked numbers of realizations."""
         if realization is None:
             return tuple(range(self._realizations))
         values = [realization] if np.ndim(realization) == 0 else list(realization)  # type: ignore[arg-type]
@@ -351,7 +351,7 @@ class DiffHOD:
         float32 or float64.
     device : str or torch.device
     seed : int or numpy.random.Generator, optional
-        Of the noise.
+        Seed of the noise.
     chunk : int
         Trials drawn at a time. It bounds memory; results do not depend on it.
 
@@ -607,7 +607,7 @@ class DiffHOD:
         params : array_like or Tensor, shape (5,) or (7,)
             In the order of `pysoftcorr.mocks.hod.PARAMETERS`; the strengths do not matter.
         realization : int, sequence of int or None
-            Which sets of noise; None is all.
+            Sets of noise; None is all.
 
         Returns
         -------

@@ -193,7 +193,8 @@ def satellite_trials(mass: FloatArray, trials: int | str) -> IntArray:
     ----------
     mass : ndarray, shape (H,)
     trials : int or "auto"
-        As many in every halo; or 64 for 1e13 Msun/h, in proportion to mass, and 8 at least.
+        A number, the same in every halo; or 64 for 1e13 Msun/h, in proportion to mass, and 8 at
+        least.
 
     Raises
     ------
@@ -273,7 +274,7 @@ def draw_points(
         Trials taken at a time: memory, and nothing else, depends on it.
     """
     u = uniforms(seed, "centrals", order)
-    # As `HODModel.populate` draws: a central is there where u is below its probability.
+    # `HODModel.populate` draws a central where u is below its probability.
     eps = -special.logit(u)
     keep = odds[0][order] + eps >= least
     central, central_eps = order[keep], eps[keep]
@@ -443,7 +444,7 @@ def draw_reference(
     order : ndarray of int, shape (H,)
         Rows of the halos in the order they are taken.
     rates : tuple of two ndarray, shape (H,)
-        As of `reference_rates`, by row.
+        Rates by row, from `reference_rates`.
     seed : int
         Numbers are those of ``HODModel.populate``.
     """

@@ -67,7 +67,7 @@ class CloudInCell:
     fields : int
         Meshes that the points are spread over.
     field : Tensor of int, shape (P,), optional
-        Which mesh each point belongs to; the first by default.
+        Mesh that each point belongs to; the first by default.
     store : bool
         Whether cells and parts are kept: 72 bytes a point, for twice the speed.
 
@@ -281,7 +281,7 @@ def k_bin_edges(
         h/Mpc; the last edge is the last not above it. The Nyquist frequency of the mesh by
         default, and at most.
     width : float, optional
-        Of a bin, in h/Mpc; the fundamental mode 2 pi/boxsize by default.
+        Width of a bin in h/Mpc; the fundamental mode 2 pi/boxsize by default.
 
     Raises
     ------
@@ -326,7 +326,7 @@ class ModeBins:
         Whether the power is divided by that of the cloud.
     shot_noise : {"subtract", "keep", "poisson"}
     dtype, device
-        Of the sums.
+        Type and device of the sums.
     """
 
     def __init__(

@@ -182,7 +182,7 @@ def _parts(number: int) -> list[slice]:
 class _TrialWeights(torch.autograd.Function):
     """Weights of trials from the log-odds of their halos; keeps the weights alone.
 
-    Of the smaller part v = sigmoid(-|x|) a weight is w = (v - a)^2/(v b), a the sigmoid at the
+    In the smaller part v = sigmoid(-|x|) a weight is w = (v - a)^2/(v b), a the sigmoid at the
     reach and b = (1 - 2a)^2; then v - a^2/v = sqrt(b w (b w + 4 a)) is b dw/dx over 1 - v.
     """
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
 from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.mocks.campaign.file import Campaign
+from pysoftcorr.mocks.campaign.file import STATISTICS, Campaign
 from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = [
@@ -35,10 +35,9 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-STATISTICS = ("xi", "omega", "eta")
 PARTS = ("train", "validation", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
-#: Of the 23 bits of a float32: a relative precision of 6e-5, far below the noise of any row.
+#: Bits kept of the 23 of a float32: a relative precision of 6e-5, far below the noise of a row.
 MANTISSA_BITS = 13
 _LEAST_ROWS = 10
 DRAWN = {"xi": 3, "omega": 3, "eta": 3}  # dimensions: (n, R, b)

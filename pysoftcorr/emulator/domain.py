@@ -79,13 +79,13 @@ class Bounds:
         return cls(np.array(box), knots, low, high)
 
     @classmethod
-    def of(cls, parameters: npt.ArrayLike) -> Bounds:
+    def of(cls, params: npt.ArrayLike) -> Bounds:
         """Bounds of a set of training points, shape (n, 7).
 
         The range of log Mmin is that of the points; where all of them lie within the design's
         bounds, the other bounds are the design's, otherwise the least box about the points.
         """
-        points = np.asarray(parameters, dtype=np.float64)
+        points = np.asarray(params, dtype=np.float64)
         least, most = points.min(axis=0), points.max(axis=0)
         if most[2] > least[2]:
             design = cls.design((least[2], most[2]))
@@ -113,21 +113,21 @@ class Bounds:
             for j, name in enumerate(PARAMETERS[3:])
         }
 
-    def limits(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Lowest and highest values for each row of `parameters`, both of its shape (n, 7)."""
-        low, high = (np.tile(self.box[:, i], (len(parameters), 1)) for i in (0, 1))
-        for j, bounds in enumerate(self.at(parameters[:, 2]).values(), start=3):
+    def limits(self, params: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Lowest and highest values for each row of `params`, both of its shape (n, 7)."""
+        low, high = (np.tile(self.box[:, i], (len(params), 1)) for i in (0, 1))
+        for j, bounds in enumerate(self.at(params[:, 2]).values(), start=3):
             low[:, j], high[:, j] = bounds
         return low, high
 
-    def outside(self, parameters: FloatArray) -> npt.NDArray[np.bool_]:
-        """Which of `parameters`, shape (n, 7), lie outside."""
-        low, high = self.limits(parameters)
+    def outside(self, params: FloatArray) -> npt.NDArray[np.bool_]:
+        """Which of `params`, shape (n, 7), lie outside."""
+        low, high = self.limits(params)
         room = _TOLERANCE * (high - low)
-        return (parameters < low - room) | (parameters > high + room)
+        return (params < low - room) | (params > high + room)
 
-    def check(self, parameters: FloatArray, on_outside: str) -> None:
-        """Say which of `parameters`, shape (n, 7), lie outside.
+    def check(self, params: FloatArray, on_outside: str) -> None:
+        """Say which of `params`, shape (n, 7), lie outside.
 
         Parameters
         ----------
@@ -140,18 +140,18 @@ class Bounds:
         """
         if choice("on_outside", on_outside, ("warn", "error", "ignore")) == "ignore":
             return
-        outside = self.outside(parameters)
+        outside = self.outside(params)
         if not outside.any():
             return
-        low, high = self.limits(parameters)
+        low, high = self.limits(params)
         said = []
         for j in np.flatnonzero(outside.any(axis=0)):
             rows = np.flatnonzero(outside[:, j])
             i = rows[0]
-            given = f" at logMmin = {parameters[i, 2]:g}" if j > 2 else ""
+            given = f" at logMmin = {params[i, 2]:g}" if j > 2 else ""
             said.append(
-                f"{PARAMETERS[j]} = {parameters[i, j]:g} is outside of "
-                f"[{low[i, j]:.4g}, {high[i, j]:.4g}]{given}{_in_rows(rows, len(parameters))}"
+                f"{PARAMETERS[j]} = {params[i, j]:g} is outside of "
+                f"[{low[i, j]:.4g}, {high[i, j]:.4g}]{given}{_in_rows(rows, len(params))}"
             )
         text = f"outside of the training bounds, where the emulator guesses: {'; '.join(said)}"
         if on_outside == "error":
@@ -291,7 +291,7 @@ def _other_order(row: FloatArray) -> bool:
 
 
 def _in_rows(rows: npt.NDArray[np.intp], number: int) -> str:
-    """`` in rows 3, 4, ... and 2 more``; nothing where there is one row in all."""
+    """Text " in rows 3, 4 and 2 more"; empty where there is one row in all."""
     if number == 1:
         return ""
     listed = ", ".join(map(str, rows[:_SHOWN].tolist()))

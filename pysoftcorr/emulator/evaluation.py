@@ -1,4 +1,4 @@
-"""How good an emulator is: every figure of merit on rows it has not seen."""
+"""Figures of merit of an emulator, on rows it has not seen."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-#: Of omega and eta: below this a fractional error is not taken.
+#: Size of omega and eta below which a fractional error is not taken.
 NEAR_ZERO = 0.01
 STANDARD_ERRORS = 3.0
 
@@ -209,7 +209,7 @@ def coverage(
     mean, sigma : ndarray, shape (n, b)
     k : float
     axis : int or tuple of int, optional
-        Of (n, R, b), to average over; all by default.
+        Axes of (n, R, b) to average over; all by default.
 
     Examples
     --------
@@ -223,7 +223,7 @@ def coverage(
     return np.asarray(inside.mean(axis=axis), dtype=np.float64)
 
 
-#: Of the test set of Pandya et al. (2025), for comparison.
+#: Figures of the test set of Pandya et al. (2025), for comparison.
 PUBLISHED: dict[str, dict[str, float]] = {
     "xi": {"fractional": 0.032, "spearman": 0.99, "nrmse": 0.19, "smape": 0.10},
     "omega": {"fractional": 0.049, "spearman": 0.98, "nrmse": 0.19, "smape": 0.30, "dex": 0.34},
@@ -422,7 +422,7 @@ class Evaluation:
     left_out : int
         Rows outside the bounds of the emulator, which are not judged.
     description : dict
-        Of the data.
+        Description of the data.
     """
 
     statistics: dict[str, StatisticEvaluation]
@@ -475,8 +475,8 @@ class Evaluation:
             },
         }
 
-    def summary(self, *, bins: bool = True) -> str:
-        """Tables for a terminal; with the figures of each bin unless ``bins=False``."""
+    def summary(self, *, per_bin: bool = True) -> str:
+        """Tables for a terminal; with the figures of each bin unless ``per_bin=False``."""
         part = self.description.get("part")
         rows = f"{len(self)} rows" + (f" ({part})" if part else "")
         lines = [
@@ -519,7 +519,7 @@ class Evaluation:
             "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic "
             "together.",
         ]
-        if bins:
+        if per_bin:
             lines += _bins_text(self)
         return "\n".join(lines)
 
@@ -542,7 +542,7 @@ def evaluate(
     passes : int
         Monte-Carlo passes of `Emulator.predict`.
     seed : int or numpy.random.Generator, optional
-        Of those passes.
+        Seed of those passes.
 
     Returns
     -------

@@ -89,7 +89,7 @@ def write_model(model: ModelFile, path: str | PathLike[str], *, overwrite: bool 
         file.attrs["kind"] = model.kind
         file.attrs["config"] = json.dumps(model.config)
         file.attrs["parameters"] = json.dumps(list(PARAMETERS))
-        # As data, not an attribute: those are limited to 64 kB, a training record is not.
+        # Data, not an attribute: those are limited to 64 kB, a training record is not.
         file.create_dataset("description", data=json.dumps(model.description),
                             dtype=h5py.string_dtype())  # fmt: skip
         file["edges"] = np.asarray(model.edges, dtype=np.float64)

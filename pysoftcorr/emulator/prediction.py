@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pysoftcorr.core.files import check_output, whole_file
 from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.data import STATISTICS
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 __all__ = ["Predicted", "Prediction"]
 
-STATISTICS = ("xi", "omega", "eta")
 _ERRORS = ("aleatoric", "epistemic")
 
 
@@ -132,8 +133,6 @@ class Prediction:
         OSError
             If nothing can be written there.
         """
-        from pysoftcorr.core.files import check_output, whole_file
-
         table = self.to_table()
         target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
         with whole_file(target, overwrite=overwrite) as temporary:

@@ -323,7 +323,7 @@ def draw_watson(
     Parameters
     ----------
     reference : array_like, shape (N, 3)
-        Of any length but 0.
+        Reference axes, of any length but 0.
     mu : float or array_like, shape (N,)
         Alignment strength in [-1, 1].
     rng : numpy.random.Generator

@@ -14,6 +14,8 @@ from astropy.table import Table
 
 from pysoftcorr._julia import call
 from pysoftcorr.core.checks import Origin
+from pysoftcorr.core.files import check_output, whole_file
+from pysoftcorr.core.options import flag
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
@@ -61,7 +63,7 @@ class BoxSet:
         return replace(self, **chosen)
 
     def scaled(self, strength: FloatArray) -> BoxSet:
-        """The same objects with other strengths."""
+        """These objects with other strengths."""
         return replace(self, strength=np.ascontiguousarray(strength))
 
 
@@ -90,12 +92,12 @@ def box_set(
     if weights is None:
         w = np.ones(n)
     else:
-        w = _column(f"{prefix}weights", weights, "iufb").astype(np.float64)
+        w = checks.column(f"{prefix}weights", weights, np.float64)
         columns[f"{prefix}weights"] = w
     if host is None:
         hosts = np.zeros(n, dtype=np.int64)
     else:
-        hosts = _column(f"{prefix}host", host, "iu").astype(np.int64)
+        hosts = checks.column(f"{prefix}host", host, np.int64)
         columns[f"{prefix}host"] = hosts
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -135,16 +137,6 @@ def _boxed(name: str, place: FloatArray, boxsize: float, wrap: bool) -> FloatArr
         f"as {'xyz'[column]} of {Origin().show(rows[:1], values)}: is boxsize right, in the unit "
         "of the positions? Pass wrap=True to move positions by whole boxes"
     )
-
-
-def _column(name: str, values: Any, kinds: str) -> npt.NDArray[Any]:
-    array = np.asarray(values)
-    if array.dtype.kind not in kinds:
-        wanted = "whole numbers" if kinds == "iu" else "real numbers"
-        raise TypeError(f"{name} must be {wanted}; it holds {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, not shape {array.shape}")
-    return array
 
 
 def radial_edges(
@@ -281,12 +273,12 @@ def ratio(a: FloatArray, b: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class BoxCorrelations:
-    """What `box_correlations` gives; every array has shape (nbins,) unless said otherwise.
+    """xi, omega and eta in a box; every array has shape (nbins,) unless said otherwise.
 
     Attributes
     ----------
     edges : ndarray, shape (nbins + 1,)
-        Of the bins (lo, hi], comoving Mpc/h.
+        Edges of the bins (lo, hi], comoving Mpc/h.
     r : ndarray
         Weighted mean separation of the pairs, Mpc/h.
     npairs : ndarray of int64
@@ -343,7 +335,7 @@ class BoxCorrelations:
     __hash__ = None  # type: ignore[assignment]
 
     def to_dict(self) -> dict[str, Any]:
-        """Lists, numbers and text alone, as JSON can hold them: NaN is None."""
+        """Every field as lists, numbers and text, as JSON can hold them: NaN is None."""
         out: dict[str, Any] = {}
         for f in fields(self):
             value = getattr(self, f.name)
@@ -376,8 +368,6 @@ class BoxCorrelations:
         FileNotFoundError, OSError
             If nothing can be written there.
         """
-        from pysoftcorr.core.files import check_output, whole_file
-
         target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
         with whole_file(target, overwrite=overwrite) as temporary:
             self.to_table().write(temporary, format="ascii.ecsv")
@@ -424,7 +414,7 @@ def box_correlations(
 
     - xi = DD/RR - 1, RR analytic: (sum of w)^2 V_shell/V, of two sets the product of their sums;
     - omega = mean of (e_i . r_ij)^2/r_ij^2 - 1/3 over ordered pairs: how axes point at positions.
-      Of two sets the axis is that of the first, the position that of the second;
+      With two sets, axes are those of the first and positions those of the second;
     - eta = mean of (e_i . e_j)^2 - 1/3: how axes point alike.
 
     Means are weighted by w_i w_j. A random axis gives 0, a parallel one 2/3, a square one -1/3.
@@ -481,6 +471,8 @@ def box_correlations(
     >>> bool(np.abs([result.xi, result.omega, result.eta]).max() < 0.01)
     True
     """
+    flag("periodic", periodic)
+    flag("wrap", wrap)
     sets = []
     if isinstance(galaxies, GalaxyCatalog):
         boxsize = _same_box(boxsize, galaxies)

@@ -138,6 +138,21 @@ def vectors(name: str, values: Any) -> FloatArray:
     return array
 
 
+def column(name: str, values: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """A fresh array (N,) of bool, int64 or float64."""
+    kinds, wanted = {
+        np.bool_: ("b", "True or False"),
+        np.int64: ("iu", "whole numbers"),
+        np.float64: ("iufb", "real numbers"),
+    }[dtype]
+    array = np.asarray(values)
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} must be {wanted}; it holds {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension, not shape {array.shape}")
+    return np.array(array, dtype=dtype)
+
+
 def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArray[np.bool_]:
     """Which rows are finite in every column; columns may be (N,) or (N, 3)."""
     good: npt.NDArray[np.bool_] | None = None

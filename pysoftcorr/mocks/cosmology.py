@@ -24,7 +24,7 @@ from colossus.utils import storage as _storage
 
 from pysoftcorr.core.expressions import nearest
 
-__all__ = ["matter_correlation", "nonlinear_power"]
+__all__ = ["Abundance", "Cosmology", "matter_correlation", "nonlinear_power"]
 
 FloatArray = npt.NDArray[np.float64]
 

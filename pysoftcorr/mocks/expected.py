@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.options import flag, number
 from pysoftcorr.mocks import alignment
 from pysoftcorr.mocks import box as _pairs
 from pysoftcorr.mocks.box import (
@@ -278,7 +279,7 @@ def expected_correlations(
     mu_cen, mu_sat : float
         Alignment strengths in [-1, 1].
     gamma : float
-        Of the satellites' strength by radius, mu_sat (r/Rvir)^gamma. Unless it is 0 the pairs of
+        Strength of satellites by radius, mu_sat (r/Rvir)^gamma. Unless it is 0 the pairs of
         satellites are gone through three times.
     bins, weights, periodic
         As in `box_correlations`.
@@ -304,11 +305,10 @@ def expected_correlations(
     ([0.0959], [0.3178])
     """
     c, s = _order("mu_cen", mu_cen), _order("mu_sat", mu_sat)
+    gamma = number("gamma", gamma)
     if gamma == 0:
         sums = alignment_sums(galaxies, bins=bins, weights=weights, periodic=periodic)
         return _evaluate(sums, c, s, mu_cen, mu_sat)
-    if not np.isfinite(gamma):
-        raise ValueError(f"gamma = {gamma}: must be finite")
     cen, sat, edges = _kinds(galaxies, bins, weights, periodic)
     radius = galaxies.scaled_radius[~galaxies.central]
     mu, factor = alignment.satellite_strength(float(mu_sat), gamma, radius)
@@ -337,6 +337,8 @@ def _kinds(
     """Centrals and satellites with their reference axes, and the bins."""
     if not isinstance(galaxies, GalaxyCatalog):
         raise TypeError(f"galaxies must be a GalaxyCatalog, not {type(galaxies).__name__}")
+    flag("periodic", periodic)
+    flag("drawn", drawn)
     edges = _pairs.radial_edges(bins, galaxies.boxsize, periodic=periodic)
     every = _pairs.box_set(
         galaxies.position,

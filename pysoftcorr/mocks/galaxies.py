@@ -63,10 +63,10 @@ class GalaxyCatalog:
     boxsize : float
         Mpc/h.
     params : mapping, optional
-        Of the HOD.
+        Parameters of the HOD.
     seed : int, optional
     cosmology : optional
-        As that of the halos.
+        Cosmology of the halos.
 
     Attributes
     ----------
@@ -167,14 +167,14 @@ class GalaxyCatalog:
     def realign(
         self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0, seed: Seed = None
     ) -> GalaxyCatalog:
-        """The same galaxies with axes drawn anew about their references.
+        """These galaxies with axes drawn again about their references.
 
         Parameters
         ----------
         mu_cen, mu_sat : float
             Alignment strengths in [-1, 1].
         gamma : float
-            Of the satellites' strength by radius, mu_sat (r/Rvir)^gamma.
+            Strength of satellites by radius, mu_sat (r/Rvir)^gamma.
         seed : int or numpy.random.Generator, optional
             At one seed axes move smoothly with the strengths.
 
@@ -316,14 +316,9 @@ def _axes(name: str, values: Any, n: int) -> FloatArray:
 def _column(name: str, values: Any, fill: Any, dtype: Any, n: int) -> Any:
     if values is None:
         return np.full(n, fill, dtype=dtype)
-    array = np.asarray(values)
-    allowed = {np.bool_: "b", np.int64: "iu", np.float64: "iuf"}[dtype]
-    if array.dtype.kind not in allowed:
-        raise TypeError(f"{name} must be {np.dtype(dtype).name}, not {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"{name} must have one dimension, not shape {array.shape}")
+    array = checks.column(name, values, dtype)
     _same_length(name, array.size, n)
-    return np.array(array, dtype=dtype)
+    return array
 
 
 def _same_length(name: str, length: int, n: int) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.integrate import trapezoid
 
+from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import stream
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.simulate import LPTField, cloud_in_cell
@@ -50,7 +51,7 @@ class MassFunction:
     model: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Bins, counts, densities and theory as plain values for JSON."""
         return {
             "edges": self.edges.tolist(),
             "count": self.count.tolist(),
@@ -115,8 +116,7 @@ def mass_function(halos: HaloCatalog, *, decade: int = 5) -> MassFunction:
     >>> bool(table.count.sum() == len(halos))
     True
     """
-    if decade < 1:
-        raise ValueError(f"decade = {decade}: must be at least 1")
+    at_least_one("decade", decade)
     meta, volume = halos.meta, halos.boxsize**3
     low = np.log10(min(meta.get("mmin") or np.inf, float(halos.mass.min())))
     high = max(np.log10(float(halos.mass.max())), low + 1e-6)
@@ -140,7 +140,7 @@ def mass_function(halos: HaloCatalog, *, decade: int = 5) -> MassFunction:
     return MassFunction(edges, count, count / width, np.sqrt(count) / width, theory, model)
 
 
-def halo_bias(halos: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
+def halo_bias(halos: HaloCatalog, *, groups: int = 6) -> HaloBias | None:
     """Bias of simulated halos on large scales, in bins of mass of about equal weight.
 
     The matter is that of the same initial field, drawn again from the seed: what halos and
@@ -149,8 +149,8 @@ def halo_bias(halos: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
     Parameters
     ----------
     halos : HaloCatalog
-    bins : int
-        At most; each has 50 halos or more.
+    groups : int
+        Groups of mass, at most; each has 50 halos or more.
 
     Returns
     -------
@@ -162,10 +162,11 @@ def halo_bias(halos: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
     >>> from pysoftcorr.mocks import HaloCatalog
     >>> from pysoftcorr.mocks.halo_statistics import halo_bias
     >>> halos = HaloCatalog.simulate(100.0, 32, mmin=1e12, seed=1)
-    >>> found = halo_bias(halos, bins=2)
+    >>> found = halo_bias(halos, groups=2)
     >>> bool((abs(found.bias - found.theory) < 5 * found.error).all())
     True
     """
+    at_least_one("groups", groups)
     meta = halos.meta
     if meta.get("source") != "HaloCatalog.simulate" or halos.cosmology is None:
         return None
@@ -180,13 +181,13 @@ def halo_bias(halos: HaloCatalog, *, bins: int = 6) -> HaloBias | None:
     whole, half = fft.fftfreq(mesh) * mesh, np.arange(mesh // 2 + 1)
     k = fundamental * np.sqrt(whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half**2)
     used = (k > 0) & (k <= k_max)
-    # Of the plane kz = 0 each mode is there twice, at k and -k.
+    # In the plane kz = 0 each mode is there twice, at k and -k.
     share = np.where(np.broadcast_to(half == 0, k.shape), 0.5, 1.0)[used]
     dark = matter[used]
     auto = np.abs(dark) ** 2
     model = str(meta["bias"])
     rows = []
-    for part in _groups(halos.mass, bins):
+    for part in _groups(halos.mass, groups):
         light = fft.rfftn(cloud_in_cell(halos.position[part], halos.boxsize, mesh))[used]
         cross = (light * dark.conj()).real
         bias = np.sum(share * cross) / np.sum(share * auto)

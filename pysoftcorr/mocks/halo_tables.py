@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import FloatArray, Origin, as_float, positive
 from pysoftcorr.core.expressions import Expression, nearest
+from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.tables import TableSource, open_table
 from pysoftcorr.mocks import checks as halo_checks
@@ -61,7 +62,7 @@ _SCHEMES: dict[str, dict[str, Sequence[str] | tuple[Sequence[str], ...]]] = {
 def choose(
     table: TableSource, columns: Mapping[str, Any] | None
 ) -> tuple[str | None, dict[str, tuple[str, ...]]]:
-    """Texts of each field's column or columns, and the scheme they follow."""
+    """Column texts of each field, and the naming scheme they follow."""
     lower: dict[str, str] = {}
     for name in table.names:
         lower.setdefault(name.lower(), name)
@@ -168,7 +169,7 @@ _NUMBER = r"([-+0-9.eE]+)"
 
 @dataclass
 class RockstarHeader:
-    """What the comment lines say: names of columns, box, redshift, matter density, radii."""
+    """Content of the comment lines: names of columns, box, redshift, matter density, radii."""
 
     names: list[str]
     boxsize: float | None = None
@@ -260,7 +261,7 @@ def _value(pattern: str, text: str) -> float | None:
 
 @dataclass
 class _Opened:
-    """A table, and what its file says besides."""
+    """A table, with the box, redshift and units that its file states."""
 
     table: TableSource
     boxsize: float | None = None
@@ -346,8 +347,10 @@ def from_table(
     >>> halos.mass.tolist()
     [1000000000000.0, 10000000000000.0]
     """
-    if axes not in (None, "random"):
-        raise ValueError(f"axes = {axes!r}: must be None (the table's) or 'random'")
+    if axes is not None:
+        choice("axes", axes, ("random",))
+    flag("hosts", hosts)
+    flag("wrap", wrap)
     if axes == "random" and seed is None:
         raise ValueError("axes = 'random' needs a seed, so that the axes can be drawn again")
     if axes is None and seed is not None:

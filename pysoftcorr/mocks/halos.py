@@ -42,7 +42,7 @@ class HaloCatalog:
     radius : array_like, shape (N,)
         Comoving halo radius in Mpc/h, of the same definition as the mass.
     concentration : array_like, shape (N,)
-        Of the NFW profile within `radius`.
+        Concentration of the NFW profile within `radius`.
     axis : array_like, shape (N, 3)
         Major axes, of any length but 0; they are normalized, and have no head.
     boxsize : float

@@ -21,7 +21,7 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Of satellites in a catalog.
+#: Most satellites in a catalog.
 LARGEST_NUMBER = 50_000_000
 #: Means below which Poisson quantiles are counted.
 _FEW = 20

@@ -166,9 +166,11 @@ class LPTField:
                 yield i, j, self._real(potential * (self._k[i] * self._k[j]))
 
     def displacement(self, radius: float = 0.0, *, order: int = 2) -> Iterator[Grid]:
-        """The three components of psi in Mpc/h, one at a time, averaged in spheres."""
-        if order not in (1, 2):
-            raise ValueError(f"order = {order!r}: must be 1 (Zel'dovich) or 2")
+        """The three components of psi in Mpc/h, one at a time, averaged in spheres.
+
+        To first `order` (Zel'dovich) or to second.
+        """
+        options.integer("order", order, least=1, most=2)
         source = self._source if order == 2 else self.modes
         potential = source * self._kernel(lambda k: _top_hat(k * radius) / k**2)
         for axis in range(3):
@@ -493,8 +495,7 @@ def simulate(
     >>> halos.boxsize, bool(halos.mass.min() >= 1e12), halos.meta["mass_function"]
     (50.0, True, 'tinker08')
     """
-    options.positive("boxsize", boxsize)
-    box_side(boxsize)
+    box_side(options.number("boxsize", boxsize))
     options.integer("mesh", mesh, least=MESH_MIN, most=MESH_MAX)
     options.number("redshift", redshift, least=0, most=20)
     options.number("concentration_scatter", concentration_scatter, least=0, most=1)

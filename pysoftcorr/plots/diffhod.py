@@ -230,7 +230,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     Parameters
     ----------
     comparison : PowerComparison
-        Of `pysoftcorr.diffhod.compare.compare_power`.
+        From `pysoftcorr.diffhod.compare.compare_power`.
 
     Returns
     -------

@@ -43,9 +43,9 @@ def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None 
     Parameters
     ----------
     prediction : Prediction
-        Of one point.
+        Prediction for one point.
     measured : BoxCorrelations, optional
-        Of the same bins, in a simulated box: points.
+        Correlations in the same bins of a simulated box; drawn as points.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How good an emulator is: accuracy, calibration, both errors; and how it was trained."""
+"""Accuracy, calibration and errors of an emulator; its learning curves."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
+from pysoftcorr.core.options import integer
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 ONE_HALO, TWO_HALO = EPISTEMIC, ALEATORIC
 #: A mean over this few pairs is noise: random axes scatter by 0.3/sqrt(pairs).
-#: And xi of the very few says how many halos there happen to be.
+#: xi of very few pairs says how many halos there happen to be.
 FEWEST_PAIRS, FEWEST_COUNTED = 100, 10
 #: Halos drawn in a slice, and how many whiskers make it crowded.
 MOST_HALOS, CROWDED = 2000, 1500
@@ -120,8 +121,8 @@ def plot_box_slice(
     start, depth : float, optional
         Where the slice begins and how thick it is, Mpc/h; by default a tenth of the box from 0.
     length : float, optional
-        Of the whisker of an axis that lies in the plane, Mpc/h; 1/60 of the box by default, less
-        where it is crowded. Others are foreshortened.
+        Length of the whisker of an axis that lies in the plane, Mpc/h; 1/60 of the box by
+        default, less where it is crowded. Others are foreshortened.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
 
@@ -136,8 +137,7 @@ def plot_box_slice(
     """
     side = objects.boxsize
     thick = side / 10 if depth is None else float(depth)
-    if axis not in (0, 1, 2):
-        raise ValueError(f"axis = {axis!r}: must be 0, 1 or 2")
+    integer("axis", axis, least=0, most=2)
     if not (thick > 0 and start >= 0 and start + thick <= side):
         raise ValueError(
             f"start = {start:g} and depth = {thick:g}: must lie in the box of {side:g} Mpc/h"
@@ -210,7 +210,7 @@ def plot_box_correlations(
     ----------
     result : BoxCorrelations
     expected : ExpectedCorrelations, optional
-        Of the same bins: omega and eta averaged over all draws of the axes, as lines.
+        omega and eta averaged over all draws of the axes, in the same bins; drawn as lines.
 
     Returns
     -------

@@ -208,7 +208,7 @@ def test_in_words_and_as_json(perfect: Evaluation):
     text = perfect.summary()
     assert f"{100 * perfect['omega'].accuracy.fractional:.1f}%" in text
     assert text.count("r in Mpc/h") == 3
-    assert "r in Mpc/h" not in perfect.summary(bins=False)
+    assert "r in Mpc/h" not in perfect.summary(per_bin=False)
 
 
 def test_figures_hold_the_numbers(perfect: Evaluation):

@@ -108,8 +108,8 @@ def test_realigned(galaxies: GalaxyCatalog) -> None:
         ({"axis": [[1, 0, 0], [0, 0, 0]]}, ValueError, r"axis has no direction .* row 1 "),
         ({"axis": None}, ValueError, "neither axis nor reference"),
         ({"axis": [[1, 0, 0]]}, ValueError, "differ in length: position 2, axis 1"),
-        ({"host": [1.5, 2.0]}, TypeError, "host must be int64, not float64"),
-        ({"central": [1, 0]}, TypeError, "central must be bool"),
+        ({"host": [1.5, 2.0]}, TypeError, "host must be whole numbers; it holds float64"),
+        ({"central": [1, 0]}, TypeError, "central must be True or False"),
         ({"boxsize": -1}, ValueError, "boxsize"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy import integrate, stats
 
 from pysoftcorr.core.random import uniforms
 from pysoftcorr.mocks import HaloCatalog, HODModel
-from pysoftcorr.mocks.satellites import nfw_radius, poisson_quantile
+from pysoftcorr.mocks.satellites import NoGalaxies, TooManyGalaxies, nfw_radius, poisson_quantile
 
 BASE = {"logMmin": 12.0, "sigma_logM": 0.3, "logM0": 12.2, "logM1": 13.0, "alpha": 1.0}
 
@@ -248,3 +249,14 @@ def test_presets_and_dict() -> None:
         HODModel.preset("mstar8")
     with pytest.raises(TypeError, match="logmin"):
         model.with_parameters(logmin=12.0)
+
+
+def test_halos_without_a_catalog_are_told_by_type() -> None:
+    halos = make_halos(20)
+    with pytest.raises(NoGalaxies, match=r"no galaxies in 20 halos of .*: .* are expected; lower"):
+        HODModel(**BASE).with_parameters(logMmin=19.0, logM1=19.0, logM0=19.0).populate(halos)
+    with pytest.raises(TooManyGalaxies, match="more than 50,000,000: raise logM1") as caught:
+        HODModel(**BASE).with_parameters(logM0=5.0, logM1=5.0).populate(halos)
+    # Errors of workers are pickled.
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.reason) == (str(caught.value), caught.value.reason)

@@ -1,4 +1,4 @@
-"""From the moments of a network to xi, omega, eta: over members, over passes of dropout."""
+"""Predictions from the moments of a network: over its members, and over passes of dropout."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def ensemble(network: Network, params: torch.Tensor) -> tuple[torch.Tensor, torc
 
 @dataclass(frozen=True, eq=False)
 class PassMoments:
-    """Over passes of Monte-Carlo dropout; each of shape (n, 3, bins).
+    """Moments over passes of Monte-Carlo dropout; each of shape (n, 3, bins).
 
     Attributes
     ----------
     mean : Tensor
-        Of the passes' means.
+        Mean of the passes' means.
     spread : Tensor
         Variance of the passes' means, of passes - 1 degrees of freedom.
     variance : Tensor

@@ -57,8 +57,8 @@ def order_parameter(mu: torch.Tensor) -> torch.Tensor:
     Returns
     -------
     Tensor
-        Of the shape, dtype and device of `mu`; in float64 right to 1e-13, its derivative to
-        1e-9. Exactly 0 at 0.
+        Shape, dtype and device are those of `mu`; in float64 right to 1e-13, its derivative
+        to 1e-9. Exactly 0 at 0.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class _Perceptrons(nn.Module):
             self.biases.append(bias)
 
     def forward(self, x: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
-        """From (n, inputs), or (members, n, inputs), to (members or passes, n, outputs)."""
+        """Outputs (members or passes, n, outputs) of inputs (n, inputs) or (members, n, inputs)."""
         weights, biases = list(self.weights), list(self.biases)
         if masks is not None:
             # Passes take the members in turn; to drop a unit is to drop what goes out of it.

@@ -50,7 +50,7 @@ class PublishedScaling(Scaling):
     Attributes
     ----------
     target_mean, target_std : Tensor, shape (3,)
-        Of log xi, omega, eta, over all rows and bins.
+        Mean and deviation of log xi, omega, eta, over all rows and bins.
     """
 
     target_mean: torch.Tensor
@@ -106,7 +106,7 @@ class ResponseScaling(Scaling):
     Attributes
     ----------
     target_mean, target_std : Tensor, shape (6, nbins)
-        Of log xi and the responses A, B, C, D, E.
+        Mean and deviation of log xi and the responses A, B, C, D, E.
     log_variance : Tensor, shape (3, nbins)
         Typical log variance among realizations of log xi, omega, eta.
     """

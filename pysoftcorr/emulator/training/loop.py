@@ -111,7 +111,7 @@ class Loop:
     label: str = "training"
 
     def __post_init__(self) -> None:
-        # As a checkpoint gives them back: lists for tuples.
+        # A checkpoint gives lists for tuples.
         self.settings = json.loads(json.dumps(dict(self.settings)))
         self.curves: dict[str, list[float]] = {}
         self.epoch = 0
@@ -162,7 +162,7 @@ class Loop:
                     bar.set_postfix(score=f"{self.curves['score'][-1]:.4g}", refresh=False)
                     bar.update()
                     if self.checkpoint is not None:
-                        # Of whole epochs only: an interrupt may come between any two steps.
+                        # Whole epochs only: an interrupt may come between any two steps.
                         kept = self._state()
                         if time.monotonic() - written >= self.every:
                             write_checkpoint(self.checkpoint, kept)

@@ -287,7 +287,7 @@ def train(
         "stopped": loop.stopped or "every epoch was run",
         "seconds": round(loop.seconds, 1),
         "sigma_factors": factors.tolist(),
-        # Of what is no number JSON has no word: a part of no elements, for one.
+        # JSON has no NaN, which the mean over no elements is.
         "curves": {
             name: [x if math.isfinite(x) else None for x in curve]
             for name, curve in loop.curves.items()
@@ -350,7 +350,7 @@ def _emulator(network: Network, split: Split, record: Mapping[str, Any]) -> Emul
     campaign = split.train.description.get("campaign", {})
     points = np.concatenate([part.parameters for part in split])
     span = campaign.get("logMmin")
-    # Those of the design, where it says so; the least and greatest point fall short of them.
+    # Bounds of the design, where it states them: the least and greatest points fall short.
     bounds = Bounds.of(points) if span is None else Bounds.design(tuple(span))
     if bounds.outside(points).any():
         bounds = Bounds.of(points)

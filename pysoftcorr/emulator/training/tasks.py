@@ -336,7 +336,7 @@ class ResponseTask:
         self.exact, self.tolerance, self.robust = targets == "expected", tolerance, robust
         scaling = cast(ResponseScaling, network.scaling)
         self.scale = scaling.target_std
-        # Of omega and eta where they are not the sum of exact responses: by their own size.
+        # Scale of omega and eta where they are not the sum of exact responses.
         self.size = train.mean.std(dim=0)
         self.train, self.validation = self._prepared(train), self._prepared(validation)
 

@@ -26,7 +26,7 @@ IntArray = npt.NDArray[np.int64]
 
 FORMAT = FileFormat("pysoftcorr campaign", "campaign", version=2)
 STATISTICS = ("xi", "omega", "eta")
-#: Of omega in the order parameters (a_cen, a_sat), and of eta in their products.
+#: Coefficients of omega in the order parameters (a_cen, a_sat), and of eta in their products.
 RESPONSE = ("cen", "sat", "cen_cen", "cen_sat", "sat_sat")
 _PER_ROW = {
     "kept": np.bool_,

@@ -88,7 +88,7 @@ class Journal:
     settings : dict
         Written into a new journal; must be those of one that is there.
     dtype : dtype
-        Of a record.
+        Type of a record.
 
     Attributes
     ----------
