@@ -52,6 +52,7 @@ def test_errors_of_a_gaussian_field_with_a_mean(clusters):
         assert abs(np.mean(found) - 1) < 5 * 0.034
 
 
+@pytest.mark.slow
 def test_errors_of_pure_noise():
     """Without a signal the error is shot noise, which resampling of objects overstates.
 
@@ -269,6 +270,7 @@ print(h.hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_one_thread_and_two_give_the_same_bits(fresh):
     one, two = (fresh(CODE, PYSOFTCORR_THREADS=n).stdout for n in ("1", "2"))
     assert len(one.strip()) == 64
