@@ -227,7 +227,6 @@ def digest() -> str:
     return hashlib.sha256(np.concatenate([r.xi, r.omega, r.eta, r.r]).tobytes()).hexdigest()
 
 
-@pytest.mark.slow
 def test_bits_do_not_depend_on_threads(fresh) -> None:
     # Otherwise than in this process.
     threads = "1" if start().host.threads > 1 else "3"

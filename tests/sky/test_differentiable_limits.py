@@ -202,7 +202,6 @@ print(digest.hexdigest())
 """
 
 
-@pytest.mark.slow
 def test_same_bits_with_one_and_two_threads(fresh):
     one, two = (fresh(BITS, PYSOFTCORR_THREADS=threads).stdout.strip() for threads in "12")
     assert len(one) == 2 * hashlib.sha256().digest_size

@@ -195,7 +195,6 @@ def test_many_weightings_at_once_equal_one_by_one():
         np.testing.assert_allclose(together.products[k], single.products[0], atol=1e-12)
 
 
-@pytest.mark.slow
 def test_memory_is_flat(fresh):
     """Twenty thousand objects, 2e8 pairs: an N x N array would take 3 GB."""
     code = """

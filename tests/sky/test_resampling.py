@@ -270,7 +270,6 @@ print(h.hexdigest())
 """
 
 
-@pytest.mark.slow
 def test_one_thread_and_two_give_the_same_bits(fresh):
     one, two = (fresh(CODE, PYSOFTCORR_THREADS=n).stdout for n in ("1", "2"))
     assert len(one.strip()) == 64
