@@ -25,7 +25,7 @@ test-quick: julia
 	$(BIN)/python -m pytest -m "not slow"
 
 test-peers: peers
-	@$(PEERS)/bin/python -m pysoftcorr._julia install --no-image
+	@$(PEERS)/bin/softcorr julia install --no-image
 	$(PEERS)/bin/python -m pytest tests/peers
 
 peers: $(PEERS)/.installed

@@ -18,6 +18,13 @@ Fresh = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., tuple[int, str, str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a process of its own, with a Julia of its own, as slow."""
+    for item in items:
+        if "fresh" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def fresh() -> Fresh:
     """Run Python code in a process of its own: ``fresh(code, NAME="value", ok=True)``."""

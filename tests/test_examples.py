@@ -29,6 +29,7 @@ def test_there_are_examples():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     package = str(Path(pysoftcorr.__file__).resolve().parents[1])

@@ -118,6 +118,7 @@ def test_json_is_one_object_with_the_numbers_of_the_api(run, stars):
     assert document["finding"]["skip_clustering"] in (True, False)
 
 
+@pytest.mark.slow
 def test_stdout_holds_nothing_but_json_in_a_process_of_its_own(stars, tmp_path):
     far = "edges:0,20,4000,4001"  # a bin without pairs: a warning, and null in the JSON
     done = softcorr("rho", stars, *SMALL[:6], "--bins", far, "--json", "--plot", tmp_path / "f")
@@ -223,6 +224,7 @@ def test_cluster_writes_memberships(run, stars, tmp_path, suffix):
     np.testing.assert_allclose(read.ra, Catalog.read(stars).ra)
 
 
+@pytest.mark.slow
 def test_demo(run, tmp_path):
     folder = tmp_path / "demo" / "output"
     code, out, err = run("demo", "--out", folder)
@@ -355,6 +357,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_one_line_and_130(tmp_path):
     rng = np.random.default_rng(1)
     n = 200_000  # minutes of pairs
@@ -384,6 +387,7 @@ def test_ctrl_c_leaves_one_line_and_130(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["many.npz"]
 
 
+@pytest.mark.slow
 def test_the_reader_of_stdout_may_go_away(stars):
     command = (
         f"{sys.executable} -m pysoftcorr.cli rho {stars} --clusters 0 --resampling none | head -n 1"

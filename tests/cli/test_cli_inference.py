@@ -130,6 +130,7 @@ def model(tmp_path_factory):
 SHORT = ["--chains", 2, "--warmup", 30, "--draws", 20]
 
 
+@pytest.mark.slow
 def test_posterior_is_that_of_the_api(run, model, tmp_path):
     out, figures = tmp_path / "p.nc", tmp_path / "figures"
     code, said, err = run("posterior", "--hod", "mstar9.5", "--emulator", model, *SHORT, "--seed",
@@ -149,6 +150,7 @@ def test_posterior_is_that_of_the_api(run, model, tmp_path):
     assert "warning: NUTS on Emulator: r-hat above 1.01" in err  # so few draws
 
 
+@pytest.mark.slow
 def test_posterior_with_its_check(run, model, tmp_path):
     halos = tmp_path / "halos.h5"
     HaloCatalog.simulate(50.0, 32, mmin=5e11, seed=3).write(halos)
@@ -161,6 +163,7 @@ def test_posterior_with_its_check(run, model, tmp_path):
         assert said.count(word) == 2
 
 
+@pytest.mark.slow
 def test_data_fixed_values_and_priors(run, model, tmp_path):
     emulator = Emulator.read(model)
     from astropy.table import Table
@@ -182,6 +185,7 @@ def test_data_fixed_values_and_priors(run, model, tmp_path):
     assert document["settings"]["noise"] == "data"
 
 
+@pytest.mark.slow
 def test_minimize_by_command(run, model, tmp_path):
     out = tmp_path / "t.ecsv"
     code, said, err = run("minimize", "--hod", "mstar10.0", "--emulator", model, "--start",

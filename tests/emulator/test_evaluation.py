@@ -249,6 +249,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, 
     return int(left.value.code or 0), out, err
 
 
+@pytest.mark.slow
 def test_train_command(files: Path, tmp_path: Path, capsys):
     status, out, err = run(
         capsys, "train", files / "split.h5", "--out", tmp_path / "m.h5", "--epochs", 3, "--members",
@@ -275,6 +276,7 @@ def test_train_command(files: Path, tmp_path: Path, capsys):
     assert "kept: epoch 1" in out
 
 
+@pytest.mark.slow
 def test_evaluate_command(files: Path, tmp_path: Path, capsys):
     status, out, err = run(capsys, "evaluate", files / "model.h5", files / "split.h5", "--plot",
                            tmp_path, "--json")  # fmt: skip
@@ -368,6 +370,7 @@ def test_interrupted_training_says_how_to_go_on(files: Path, tmp_path: Path, cap
 
 
 # ---------------------------------------------------------------------- what is shipped
+@pytest.mark.slow
 def test_the_shipped_model_is_good():
     """Errors, ranks, calibration and coverage on the shipped test split.
 

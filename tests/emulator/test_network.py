@@ -222,6 +222,7 @@ def test_masks_of_ones_change_nothing(kind, response, published, points):
             np.testing.assert_allclose(here[k].detach(), there[k % len(there)].detach(), rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["response", "published"])
 def test_dropout_reaches_every_layer(kind, points):
     network = new_network(kind, {"bins": 4, "dropout": 0.3}, seed=1).double().eval()

@@ -170,6 +170,7 @@ def test_names_and_sequence_agree(response):
 
 
 # ---------------------------------------------------------------------- derivatives
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["response", "published"])
 def test_jacobian_is_that_of_finite_differences(kind):
     made = make(kind).double()

@@ -300,12 +300,14 @@ def _off(emulator: Emulator, split: Split) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_response_learns_the_truth(learned: Emulator, split: Split):
     """Noise of 1 to 4 % in each of 10 realizations of 200 points: 3 % is well within reach."""
     found = _off(learned, split)
     assert max(found.values()) < 0.03, found
 
 
+@pytest.mark.slow
 def test_predicted_errors_are_those_of_the_noise(learned: Emulator, split: Split):
     true = truth(split.test.parameters)
     said = learned.predict(split.test.parameters, on_outside="ignore")
@@ -316,6 +318,7 @@ def test_predicted_errors_are_those_of_the_noise(learned: Emulator, split: Split
         assert abs(ratio.mean()) < 0.05, name
 
 
+@pytest.mark.slow
 def test_exact_means_are_worth_having(learned: Emulator, split: Split):
     """The same network on means of drawn axes, whose noise is that of 10 realizations."""
     drawn = train(split, epochs=80, targets="drawn", members=2, dropout=0.0, seed=3)
@@ -325,6 +328,7 @@ def test_exact_means_are_worth_having(learned: Emulator, split: Split):
     assert drawn.description["training"]["recipe"]["targets"] == "drawn"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sufficient", [True, False])
 def test_published_learns(split: Split, sufficient: bool):
     epochs = 6 if sufficient else 1
@@ -339,6 +343,7 @@ def test_published_learns(split: Split, sufficient: bool):
     json.dumps(training, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_early_stopping_keeps_the_best(split: Split):
     made = train(split, epochs=60, patience=2, learning_rate=0.05, **SMALL)
     training = made.description["training"]
@@ -349,6 +354,7 @@ def test_early_stopping_keeps_the_best(split: Split):
     assert training["stopped"] == "no better score for 2 epochs"
 
 
+@pytest.mark.slow
 def test_calibration_scales_the_errors(learned: Emulator, split: Split):
     rows = Targets.of(split.validation, "expected")
     network = Emulator(learned.network, bins=EDGES, bounds=learned.training_bounds).network

@@ -235,6 +235,7 @@ def test_gradients_know_the_symmetries(approach):
     np.testing.assert_allclose(1e200 * scaled["w"], rows["w"], rtol=1e-8, atol=1e-12 * largest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("approach", ["soft", "hard", "gumbel", "naive"])
 def test_derivative_through_the_simulation(approach):
     simulation = GravitySimulation(120, seed=3, eccentricity=0.2, field_width=3.0)

@@ -254,6 +254,7 @@ print(hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_same_bits_with_one_and_two_threads():
     digests = []
     for threads in ("1", "2"):

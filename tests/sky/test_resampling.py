@@ -51,6 +51,7 @@ def test_errors_of_a_gaussian_field_with_a_mean(clusters):
         assert abs(np.mean(found) - 1) < 5 * 0.034
 
 
+@pytest.mark.slow
 def test_errors_of_pure_noise():
     """Without a signal the error is shot noise, which resampling of objects overstates.
 
