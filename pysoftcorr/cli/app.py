@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-julia = typer.Typer(help="The Julia runtime behind it.", rich_markup_mode=None)
+julia = typer.Typer(help="Julia: its runtime, and the package SoftCorr.", rich_markup_mode=None)
 app.add_typer(julia, name="julia")
 halos = typer.Typer(help="Halos of a mock universe.", rich_markup_mode=None)
 app.add_typer(halos, name="halos")
@@ -191,7 +191,7 @@ def demo(
 def julia_install(
     prefix: Annotated[str | None, typer.Option(metavar="DIR", help="Where to put it.")] = None,
     method: Annotated[str, typer.Option(help="auto, juliacall or debian.")] = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Install anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Install again.")] = False,
     image: Annotated[
         bool, typer.Option("--image/--no-image", help="Compile ahead of time (minutes, once).")
     ] = True,
@@ -204,7 +204,7 @@ def julia_install(
 
 @julia.command("compile")
 def julia_compile(
-    force: Annotated[bool, typer.Option("--force", help="Compile anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Compile again.")] = False,
     debug: Debug = False,
 ) -> None:
     """Compile ahead of time, so that later starts take a second."""
@@ -217,3 +217,27 @@ def julia_status(json: Json = False, debug: Debug = False) -> None:
     """Start Julia and describe it."""
     with one_line_errors(debug=debug):
         commands.julia_status(as_json=json)
+
+
+@julia.command("path")
+def julia_path(debug: Debug = False) -> None:
+    """Print the folder of the Julia package SoftCorr, for Pkg.develop(path="...")."""
+    with one_line_errors(debug=debug):
+        commands.julia_path()
+
+
+@julia.command(
+    "exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False}
+)
+def julia_exec(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ARGUMENT",
+            help="As the command julia takes them: options, a script and its arguments.",
+        ),
+    ] = None,
+) -> None:
+    """Run Julia with SoftCorr on its load path: a script, or -e 'using SoftCorr; ...'."""
+    with one_line_errors():
+        commands.julia_exec(arguments or [])

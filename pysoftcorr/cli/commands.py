@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
@@ -83,8 +86,6 @@ def julia_install(*, prefix: str | None, method: str, force: bool, image: bool) 
     """Get a Julia runtime."""
     from pysoftcorr._julia import install
 
-    if method not in install.METHODS:
-        raise ValueError(f"--method {method}: must be one of {', '.join(install.METHODS)}")
     install.install(prefix=prefix, method=method, force=force, image=image)
 
 
@@ -104,6 +105,25 @@ def julia_status(*, as_json: bool) -> None:
         print(json.dumps(says))
     else:
         print("\n".join(f"{key}: {value}" for key, value in says.items()))
+
+
+def julia_path() -> None:
+    """Print the folder of the Julia package."""
+    from pysoftcorr._julia import settings
+
+    print(settings.package_dir())
+
+
+def julia_exec(arguments: Sequence[str]) -> None:
+    """Become the Julia of the runtime: its input, output, status and signals are those here."""
+    from pysoftcorr._julia.hosts import launcher
+
+    executable, variables = launcher()
+    sys.stdout.flush()
+    for name in ("SIGPIPE", "SIGXFSZ"):  # Python ignores these, and so would the new program
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    os.execve(executable, [executable, *arguments], {**os.environ, **variables})
 
 
 def _statistics(
