@@ -15,7 +15,7 @@ demo: image
 	$(BIN)/softcorr demo --out demo-output
 
 test: julia
-	$(BIN)/python -m pysoftcorr._julia exec --color=no julia/test/runtests.jl
+	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
 	$(BIN)/python -m pytest
 	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
 	else echo "note: without halotools nothing was compared with it"; \
@@ -45,12 +45,12 @@ setup: image
 
 # Not a stamp: looking costs a third of a second and notices a runtime that has gone.
 julia: $(INSTALLED)
-	@$(BIN)/python -m pysoftcorr._julia install --no-image
+	@$(BIN)/softcorr julia install --no-image
 
 # The runtime, and a system image of the Julia sources as they are: some minutes after each edit,
 # which the tests do without.
 image: $(INSTALLED)
-	@$(BIN)/python -m pysoftcorr._julia install
+	@$(BIN)/softcorr julia install
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@sh tools/setup.sh 'torch,dev,parquet,treecorr' $@

@@ -1,23 +1,17 @@
 # ForwardDiff straight through SoftCorr: d xi / dG of simulated galaxies, simulate -> correlate.
 #
-#     python -m pysoftcorr._julia exec examples/forwarddiff_through_softcorr.jl
+#     softcorr julia exec examples/forwarddiff_through_softcorr.jl
 #
-# or any Julia from 1.5 on. Everything in SoftCorr is generic in the number type, so a derivative
-# is asked for as of any other Julia function, also of one that no entry point of the Python
-# package offers: here the sum of squares of xi over all bins. Where ForwardDiff is not installed,
-# SoftCorr's own numbers of the same kind take its place.
+# or any Julia from 1.5 on that has SoftCorr. Everything in SoftCorr is generic in the number type,
+# so a derivative is asked for like that of any other Julia function, even of one that the Python
+# package does not offer: here the sum of squares of xi over all bins. `derivative` is ForwardDiff's;
+# where that is not installed, SoftCorr's own numbers of the same kind take its place.
 
 using Random
-include(joinpath(@__DIR__, "..", "julia", "SoftCorr.jl"))
+using SoftCorr
 
-@static if SoftCorr.HAS_FORWARDDIFF
-    using ForwardDiff
-    const derivative = ForwardDiff.derivative
-    println("derivatives by ForwardDiff")
-else
-    const derivative = SoftCorr.derivative
-    println("derivatives by SoftCorr's own Dual (ForwardDiff is not installed)")
-end
+println(SoftCorr.HAS_FORWARDDIFF ? "derivatives by ForwardDiff" :
+        "derivatives by SoftCorr's own Dual (ForwardDiff is not installed)")
 
 const N, CLUSTERS = 300, 40
 const OBSERVER = (25.0, 0.0, 0.0)
@@ -39,23 +33,21 @@ end
 const RNG = MersenneTwister(1)
 const X, V = particles(RNG)
 const G1, G2 = 0.2 .* randn(RNG, N), 0.2 .* randn(RNG, N)
-const BINS = SoftCorr.SoftBins([0.0, 60.0, 120.0], [60.0, 120.0, 180.0], fill(0.3, 3), false, false)
+const BINS = SoftBins([0.0, 60.0, 120.0, 180.0], 0.3)
 
 "Right ascension and declination at the end of one orbit, in degrees."
-sky(G) = SoftCorr.simulate(X, V; G = G, t_max = 4.0, observer = OBSERVER)[3:4]
+sky(G) = simulate(X, V; G = G, t_max = 4.0, observer = OBSERVER)[3:4]
 
 "xi+ of the soft bins, of galaxies that moved in a field of strength G."
 function xi(G, estimator, start)
     ra, dec = sky(G)
-    return SoftCorr.soft_correlation(estimator, start, ra, dec, G1, G2, ones(N))
+    return soft_xi(estimator, ra, dec, G1, G2; start = start)
 end
 
 "Centers of converged clusters at G = 1, from every seventh galaxy: where all clusterings start."
 function start_at(estimator)
-    x = SoftCorr.directions(sky(1.0)...)
-    v = permutedims(x[:, 1:7:(7 * CLUSTERS)])
-    SoftCorr.converge_centers!(v, x, ones(N), estimator.m, estimator.max_sweeps)
-    return v
+    x = directions(sky(1.0)...)
+    return fuzzy_cmeans(x, permutedims(x[:, 1:7:(7 * CLUSTERS)]); m = estimator.m).centers
 end
 
 "Central difference with Richardson's extrapolation."
@@ -66,9 +58,9 @@ end
 
 function main()
     worst = 0.0
-    for (name, approach) in (("all pairs", SoftCorr.NAIVE), ("soft clusters", SoftCorr.SOFT))
-        estimator = SoftCorr.SoftEstimator(BINS; approach = approach)
-        start = approach == SoftCorr.NAIVE ? zeros(0, 3) : start_at(estimator)
+    for (name, approach) in (("all pairs", :naive), ("soft clusters", :soft))
+        estimator = SoftEstimator(BINS; approach = approach)
+        start = approach == :naive ? zeros(0, 3) : start_at(estimator)
         curve = G -> xi(G, estimator, start)
         exact, finite = derivative(curve, 1.0), difference(curve)
         error = maximum(abs.(exact .- finite) ./ abs.(finite))

@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from pysoftcorr._julia import JuliaUnavailable, julia_module
+from pysoftcorr import JuliaUnavailable, julia_module
 
 
 def main() -> int:

@@ -16,5 +16,5 @@ stars = StarCatalog.read(sys.argv[1] if len(sys.argv) > 1 else demo_stars_path()
 bins = "linear:0:45:8"  # arcmin
 rho = rho_statistics(stars, bins, clusters=100, assignments=100, resampling="bootstrap:100", seed=1)
 naive = rho_statistics(stars, bins)
-print(rho.format_table())
+print(rho.summary())
 print(find(rho, naive=naive).text())

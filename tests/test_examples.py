@@ -36,7 +36,7 @@ def test_example(path, tmp_path):
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem])
     # Scripts in Julia run by the runtime of the package.
-    through = ["-m", "pysoftcorr._julia", "exec"] if path.suffix == ".jl" else []
+    through = ["-m", "pysoftcorr.cli", "julia", "exec"] if path.suffix == ".jl" else []
     done = subprocess.run(
         [sys.executable, *through, str(path)],
         cwd=tmp_path,
@@ -52,7 +52,7 @@ def test_example(path, tmp_path):
             "PYSOFTCORR_EXAMPLE_SMALL": "1",
         },
     )
-    if done.returncode == 2 and "julia" in done.stderr.lower() and "Mend it" in done.stderr:
+    if done.returncode == 2 and "julia" in done.stderr.lower() and "To fix this" in done.stderr:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

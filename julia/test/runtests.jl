@@ -1,9 +1,7 @@
-# julia julia/test/runtests.jl: every file test_*.jl of this folder.
+# softcorr julia exec julia/test/runtests.jl, or Pkg.test("SoftCorr"): every file test_*.jl of this
+# folder. One of them alone: softcorr julia exec julia/test/test_pairs.jl.
 using Test
-
-if !isdefined(Main, :SoftCorr)
-    include(joinpath(@__DIR__, "..", "SoftCorr.jl"))
-end
+import SoftCorr
 
 @testset "SoftCorr" begin
     for file in sort(filter(f -> startswith(f, "test_") && endswith(f, ".jl"), readdir(@__DIR__)))

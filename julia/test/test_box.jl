@@ -3,7 +3,7 @@
 using LinearAlgebra
 using Random
 using Test
-isdefined(@__MODULE__, :SoftCorr) || include(joinpath(@__DIR__, "..", "SoftCorr.jl"))
+import SoftCorr
 
 function box_objects(rng, n, L; clump = 0.0, hosts = max(1, n ÷ 5))
     host = rand(rng, 1:hosts, n)

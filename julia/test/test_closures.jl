@@ -1,6 +1,9 @@
 # A variable that a closure and its surroundings both assign is shared by all threads that run the
 # closure. Julia keeps such a variable in a `Core.Box`: no function here may need one.
 
+using Test
+import SoftCorr
+
 boxed(code::Core.CodeInfo) = occursin("Core.Box", string(code))
 
 @testset "no variable is shared between threads by accident" begin

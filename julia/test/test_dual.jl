@@ -1,7 +1,7 @@
 # Forward-mode numbers: our own against finite differences, and the ones in use.
 
 using Test
-isdefined(@__MODULE__, :SoftCorr) || include(joinpath(@__DIR__, "..", "SoftCorr.jl"))
+import SoftCorr
 
 const Own = SoftCorr.OwnDual
 

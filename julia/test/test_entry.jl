@@ -1,5 +1,8 @@
 # The C entry points and what every long loop shares, without Python.
 
+using Test
+import SoftCorr
+
 status(name, types, args...) = ccall_pointer(SoftCorr.entry_pointer(name), types, args...)
 ccall_pointer(p, ::Type{Tuple{Int64}}, n) = ccall(Ptr{Cvoid}(p), Int32, (Int64,), n)
 ccall_pointer(p, ::Type{Tuple{Float64}}, x) = ccall(Ptr{Cvoid}(p), Int32, (Float64,), x)

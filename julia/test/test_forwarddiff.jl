@@ -4,7 +4,7 @@
 
 using Test
 
-const ROOT = joinpath(@__DIR__, "..", "..")
+const PACKAGE = dirname(@__DIR__)
 
 const PROBE = """
 x, v = [1.0 0.5; 0.0 0.4; 0.0 0.3], [0.0 0.2; 1.0 -0.8; 0.1 0.7]
@@ -20,7 +20,7 @@ print(" ", close(ForwardDiff.derivative(ra, 1.0)))
 """
 
 function write_stand_in(folder)
-    own = read(joinpath(@__DIR__, "..", "dual.jl"), String)
+    own = read(joinpath(PACKAGE, "src", "dual.jl"), String)
     own = own[first(findfirst("module OwnDual", own)):last(findfirst("end # module OwnDual", own))]
     mkpath(joinpath(folder, "ForwardDiff", "src"))
     write(joinpath(folder, "ForwardDiff", "Project.toml"), """
@@ -49,13 +49,13 @@ end
     mktempdir() do folder
         packages, depot = joinpath(folder, "packages"), joinpath(folder, "depot")
         write_stand_in(packages)
-        source = "include($(repr(joinpath(ROOT, "julia", "SoftCorr.jl"))))\n"
+        source = "include($(repr(joinpath(PACKAGE, "src", "SoftCorr.jl"))))\n"
         with, without = ["@", packages, "@stdlib"], ["@", "@stdlib"]
         @test julia(source * PROBE, without, depot) == "false true"
         @test julia(source * PROBE, with, depot) == "true true"
 
         # As a package: precompiled without ForwardDiff, with it, and without it again.
-        project = "--project=" * ROOT
+        project = "--project=" * PACKAGE
         package = "using SoftCorr\n"
         @test julia(package * PROBE, without, depot, project) == "false true"
         # ForwardDiff comes in after SoftCorr was loaded: its numbers are understood all the same.

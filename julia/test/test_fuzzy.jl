@@ -1,6 +1,8 @@
 # Fuzzy c-means against the formulas written plainly, and at its edges.
 
 using Random
+using Test
+import SoftCorr
 
 "Memberships and objective of objects (D, N) in centers (c, D), as the formula has them."
 function plain_memberships(x, w, v, m)

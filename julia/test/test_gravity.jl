@@ -2,7 +2,7 @@
 
 using LinearAlgebra
 using Test
-isdefined(@__MODULE__, :SoftCorr) || include(joinpath(@__DIR__, "..", "SoftCorr.jl"))
+import SoftCorr
 include("kepler.jl")
 
 const FAR = (40.0, 1.0, 2.0)

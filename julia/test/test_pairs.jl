@@ -1,6 +1,8 @@
 # The pair sums through trees against the definition, pair by pair.
 
 using Random
+using Test
+import SoftCorr
 const S = SoftCorr
 
 "Squared chords of angles."

@@ -4,7 +4,7 @@
 using LinearAlgebra
 using Random
 using Test
-isdefined(@__MODULE__, :SoftCorr) || include(joinpath(@__DIR__, "..", "SoftCorr.jl"))
+import SoftCorr
 
 const SC = SoftCorr
 const OD = SoftCorr.OwnDual
@@ -173,7 +173,7 @@ end
     @test tril(H) ≈ tril(Z * Z') rtol = 1e-13
 end
 
-@testset "the whole estimate, approach $approach" for approach in 0:3
+@testset "the whole estimate, approach $approach" for approach in (:naive, :soft, :hard, :gumbel)
     n, c = 40, 5
     ra, dec, g1, g2, w = arrays(n; seed = 7)
     noise = -log.(-log.(rand(MersenneTwister(8), c, n)))
@@ -183,14 +183,14 @@ end
     SC.converge_centers!(v, SC.directions(ra, dec), w, 2.0, 5000)
     xi, ra_, dec_, g_, w_, _ = SC.soft_correlation_pullback(
         est, v, ra, dec, permutedims(hcat(g1, g2)), w, Matrix(1.0I, 3, 3))
-    @test xi ≈ SC.soft_correlation(est, start, ra, dec, g1, g2, w) rtol = 1e-11
+    @test xi ≈ SC.soft_xi(est, ra, dec, g1, g2; weights = w, start = start) rtol = 1e-11
     # gradients by forward mode through the public function: ours or ForwardDiff's numbers
-    wrt(b) = SC.gradient(y -> SC.soft_correlation(est, start, y[:, 1], y[:, 2], y[:, 3], y[:, 4], y[:, 5])[b],
+    wrt(b) = SC.gradient(y -> SC.soft_xi(est, (y[:, q] for q in 1:4)...; weights = y[:, 5], start = start)[b],
                          hcat(ra, dec, g1, g2, w))
     @test wrt(2) ≈ hcat(ra_[:, 2], dec_[:, 2], g_[1, :, 2], g_[2, :, 2], w_[:, 2]) rtol = 1e-9
     # second derivatives through the fixed point
     p = randn(MersenneTwister(9), n)
-    first(t) = OD.derivative(s -> SC.soft_correlation(est, start, ra .+ s .* p, dec, g1, g2, w)[1], t)
+    first(t) = OD.derivative(s -> SC.soft_xi(est, ra .+ s .* p, dec, g1, g2; weights = w, start = start)[1], t)
     second = OD.derivative(first, 0.0)
     h = 1e-3
     step(k) = (first(k * h) - first(-k * h)) / (2 * k * h)
@@ -209,7 +209,7 @@ end
     near ./= sqrt.(sum(abs2, near, dims = 2))
     close = SC.soft_correlation_pullback(est, near, ra, dec, g, w, Matrix(1.0I, 3, 3))
     @test close[2] ≈ ra_ rtol = 1e-4
-    far = SC.SoftEstimator(SC.SoftBins([5000.0, 0.0], [6000.0, 90.0], [1.0, 1.0], false, false); approach = 0)
+    far = SC.SoftEstimator(SC.SoftBins([5000.0, 0.0], [6000.0, 90.0], [1.0, 1.0], false, false); approach = :naive)
     xi, ra_, _, _, w_, _ = SC.soft_correlation_pullback(far, zeros(0, 3), ra, dec, g, w, Matrix(1.0I, 2, 2))
     @test isnan(xi[1]) && isfinite(xi[2])
     @test all(iszero, ra_[:, 1]) && all(iszero, w_[:, 1]) && !all(iszero, ra_[:, 2])

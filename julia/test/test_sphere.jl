@@ -1,6 +1,8 @@
 # Separations, and the turn of shears to the great circle of a pair.
 
 using Random
+using Test
+import SoftCorr
 
 @testset "separation is right from 0 to pi" begin
     for theta in [0.0, 1e-12, 1e-8, 1e-3, 1.0, pi / 2, 3.0, pi - 1e-8, Float64(pi)]

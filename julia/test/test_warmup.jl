@@ -1,11 +1,14 @@
 # The warm-up that fills a system image: it must reach every entry point.
 
-include(joinpath(@__DIR__, "..", "warmup.jl"))
+using Test
+import SoftCorr
+
+include(joinpath(@__DIR__, "..", "src", "precompile", "warmup.jl"))
 
 @testset "warm-up" begin
     SoftCorr.JOB[] = 3
     Warmup.run()
-    # An entry point that is named here wants a call in a julia/warmup_<feature>.jl.
+    # An entry point that is named here wants a call in src/precompile/warmup.jl.
     @test Warmup.missed() == String[]
     @test SoftCorr.WORKERS[] == 0
     @test SoftCorr.JOB[] == 0

@@ -1,4 +1,4 @@
-"""What the door to Julia raises."""
+"""Errors of the door to Julia."""
 
 from __future__ import annotations
 
@@ -10,15 +10,26 @@ INSTALL_COMMAND = "softcorr julia install"
 class JuliaUnavailable(RuntimeError):
     """No usable Julia runtime was found; the message says how to get one.
 
+    Parameters
+    ----------
+    reason : str
+    fix : str
+        What the user can do, in the imperative.
+
     Examples
     --------
-    >>> import pysoftcorr._julia as door
-    >>> issubclass(door.JuliaUnavailable, RuntimeError)
-    True
+    >>> from pysoftcorr import JuliaUnavailable
+    >>> print(JuliaUnavailable("no Julia is installed"))
+    no Julia is installed. To fix this, run softcorr julia install
     """
 
-    def __init__(self, reason: str, *, command: str = INSTALL_COMMAND) -> None:
-        super().__init__(f"{reason.rstrip('.')}. Mend it with: {command}")
+    def __init__(self, reason: str, fix: str = f"run {INSTALL_COMMAND}") -> None:
+        super().__init__(reason.rstrip("."), fix)  # all that a copy in another process is made of
+        self.reason = reason.rstrip(".")
+
+    def __str__(self) -> str:
+        """Reason and fix in one line."""
+        return "{}. To fix this, {}".format(*self.args)
 
 
 class JuliaError(RuntimeError):

@@ -1,4 +1,7 @@
-"""Julia runtimes on this machine: asked about themselves once, tested once, remembered."""
+"""Julia runtimes on this machine: asked about themselves once, tested once, remembered.
+
+The private runtime in the user's cache folder is whole, or not taken.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,27 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pysoftcorr._julia import prefix, settings
-from pysoftcorr._julia.errors import JuliaUnavailable
+from pysoftcorr._julia import settings
+from pysoftcorr._julia.errors import INSTALL_COMMAND, JuliaUnavailable
 
-__all__ = ["Found", "choose", "executable_in", "inspect", "run_self_test", "self_test", "tested"]
+__all__ = [
+    "Found",
+    "choose",
+    "executable_in",
+    "inspect",
+    "library_path",
+    "run_self_test",
+    "self_test",
+    "tested",
+    "write_manifest",
+]
+
+MANIFEST = "pysoftcorr-manifest.json"
 
 PROBE = """
 import Libdl
@@ -43,16 +59,18 @@ class Found:
 
     def environment(self) -> dict[str, str]:
         """Environment in which the executable runs."""
-        return environment_for(self.libdir)
+        return {**os.environ, **library_path(self.libdir)}
 
 
-def environment_for(libdir: str | None) -> dict[str, str]:
-    """Environment in which an executable with its libraries in ``libdir`` runs."""
-    env = dict(os.environ)
-    if libdir is not None:
-        parts = [libdir, os.path.join(libdir, "julia"), env.get("LD_LIBRARY_PATH", "")]
-        env["LD_LIBRARY_PATH"] = os.pathsep.join(part for part in parts if part)
-    return env
+def library_path(libdir: str | None) -> dict[str, str]:
+    """The environment variable with which a runtime finds its libraries in ``libdir``."""
+    if libdir is None:
+        return {}
+    # libpcre, which Julia's package manager needs, lies in <prefix>/lib/<machine>.
+    folder = Path(libdir)
+    other = folder.parents[2] / "lib" / folder.name
+    parts = [libdir, str(folder / "julia"), str(other), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {"LD_LIBRARY_PATH": os.pathsep.join(part for part in parts if part)}
 
 
 def executable_in(place: str) -> tuple[str, str | None]:
@@ -134,7 +152,7 @@ def inspect(place: str) -> Found:
     try:
         done = subprocess.run(
             command,
-            env=environment_for(libdir),
+            env={**os.environ, **library_path(libdir)},
             capture_output=True,
             text=True,
             timeout=PROBE_SECONDS,
@@ -186,7 +204,8 @@ def run_self_test(found: Found, image: str | None = None) -> tuple[str, bool]:
     problem : str
         Empty when all is well.
     final : bool
-        Would it be the same the next time? Failures other than a crash may not be the runtime's.
+        Whether it would be the same the next time; failures other than a crash may not be the
+        runtime's.
     """
     command = [sys.executable, "-m", "pysoftcorr._julia.selftest"]
     env = dict(os.environ)
@@ -209,6 +228,56 @@ def run_self_test(found: Found, image: str | None = None) -> tuple[str, bool]:
     return f"the self-test failed: {lines[-1]}", False
 
 
+# ---- the private runtime ---------------------------------------------------------------------
+
+
+def _files(prefix: Path) -> Iterator[Path]:
+    return (p for p in sorted(prefix.rglob("*")) if p.is_file() and not p.is_symlink())
+
+
+def write_manifest(prefix: Path, **facts: object) -> None:
+    """Write down every file of a prefix with its size, and where it came from."""
+    sizes = {
+        str(p.relative_to(prefix)): p.stat().st_size for p in _files(prefix) if p.name != MANIFEST
+    }
+    (prefix / MANIFEST).write_text(json.dumps({**facts, "files": sizes}, indent=0))
+
+
+def prefix_problem(prefix: Path) -> str:
+    """The fault of a prefix; empty when every file is there with its size."""
+    try:
+        sizes: dict[str, int] = json.loads((prefix / MANIFEST).read_text())["files"]
+    except (OSError, ValueError, KeyError):
+        return "its list of files cannot be read"
+    for name, size in sizes.items():
+        try:
+            found = (prefix / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if found != size:
+            return f"{name} has {found} bytes instead of {size}"
+    return ""
+
+
+def check_prefix(prefix: Path) -> None:
+    """Refuse a damaged prefix.
+
+    Raises
+    ------
+    JuliaUnavailable
+        A file is missing or has another size.
+    """
+    what = prefix_problem(prefix)
+    if what:
+        raise JuliaUnavailable(
+            f"the Julia runtime in {prefix} is damaged: {what}",
+            f"run {INSTALL_COMMAND} --force",
+        )
+
+
+# ---- the choice ------------------------------------------------------------------------------
+
+
 def tested(place: str) -> Found:
     """A runtime that is whole and passes the self-test.
 
@@ -220,12 +289,14 @@ def tested(place: str) -> Found:
         It is damaged, does not run, or fails the self-test.
     """
     folder = Path(place).expanduser()
-    if (folder / prefix.MANIFEST).exists():
-        prefix.check(folder)
+    if (folder / MANIFEST).exists():
+        check_prefix(folder)
     found = inspect(place)
     problem = self_test(found)
     if problem:
-        raise JuliaUnavailable(f"{found.executable} (Julia {found.version}) is no use: {problem}")
+        raise JuliaUnavailable(
+            f"{found.executable} (Julia {found.version}) cannot be used: {problem}"
+        )
     return found
 
 
@@ -251,10 +322,12 @@ def choose() -> Found:
     if on_path is not None:
         try:
             return tested(on_path)
-        except (FileNotFoundError, JuliaUnavailable) as error:
-            tried.append(str(error).split(". Mend it with")[0])
+        except JuliaUnavailable as error:
+            tried.append(error.reason)
+        except FileNotFoundError as error:
+            tried.append(str(error))
     private = settings.default_prefix()
     if private.is_dir():
-        prefix.check(private)
+        check_prefix(private)
         return tested(str(private))
     raise JuliaUnavailable("; ".join(["no Julia runtime is installed for pysoftcorr", *tried]))

@@ -1,6 +1,6 @@
 """A system image of Julia with our sources in it, compiled ahead of time.
 
-Without one Julia compiles what a process needs anew, some seconds each time. An image holds for
+Without one Julia compiles whatever a process needs, some seconds each time. An image holds for
 one runtime, one kind of processor and one state of the Julia sources; with any other it is not
 used, and the plain runtime is.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 from pysoftcorr._julia import settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 from pysoftcorr._julia.found import Found, choose, run_self_test
-from pysoftcorr._julia.locks import Log, locked
+from pysoftcorr._julia.settings import Log, locked
 
 __all__ = ["COMPILE_COMMAND", "Choice", "compile_image", "find", "impossible"]
 
@@ -56,7 +56,7 @@ def folder() -> Path:
 
 def sources() -> list[Path]:
     """The Julia files that an image is made of."""
-    return sorted(settings.source_dir().glob("*.jl"))
+    return sorted((settings.package_dir() / "src").rglob("*.jl"))
 
 
 def _processor() -> str:
@@ -91,7 +91,12 @@ def image_path(found: Found) -> Path:
     runtime = _digest(
         found.version, found.executable, _stamp(found.libjulia), _stamp(found.image), _processor()
     )
-    contents = [part for file in sources() for part in (file.name, file.read_bytes())]
+    root = settings.package_dir()
+    contents = [
+        part
+        for file in sources()
+        for part in (file.relative_to(root).as_posix(), file.read_bytes())
+    ]
     return folder() / f"{runtime}-{_digest(str(RECIPE), *contents)}.so"
 
 
@@ -141,7 +146,7 @@ def find(found: Found) -> Choice:
     what = problem(path)
     if what:
         warnings.warn(
-            f"the system image {path} is damaged and is done without ({what}); mend it with: "
+            f"the system image {path} is damaged and is not used ({what}); to fix this, run "
             f"{COMPILE_COMMAND}",
             stacklevel=2,
         )
@@ -195,13 +200,13 @@ def compile_image(*, force: bool = False, log: Log = print, found: Found | None 
     found = choose() if found is None else found
     cannot = impossible(found)
     if cannot:
-        raise JuliaUnavailable(cannot, command="softcorr julia install --method debian")
+        raise JuliaUnavailable(cannot, "run softcorr julia install --method debian")
     linker = compiler()
     if linker is None:
         raise JuliaUnavailable(
             f"without a C compiler ({', '.join(COMPILERS)}) no system image can be made, which "
             f"would save {SAVES}",
-            command=f"an installed gcc, then {COMPILE_COMMAND}",
+            f"install gcc, then run {COMPILE_COMMAND}",
         )
     path = image_path(found)
     runtime = path.name.split("-")[0]
@@ -232,7 +237,8 @@ def compile_image(*, force: bool = False, log: Log = print, found: Found | None 
 
 def _failed(why: str) -> JuliaUnavailable:
     return JuliaUnavailable(
-        f"the system image could not be made and is done without: {why}", command=COMPILE_COMMAND
+        f"the system image could not be made, and Julia starts without one: {why}",
+        f"run {COMPILE_COMMAND}",
     )
 
 
@@ -243,7 +249,7 @@ def _build(found: Found, linker: str, work: Path) -> Path:
         [
             found.executable, "-C", "native", "-O2", "-g0", "-J", found.image,
             "--startup-file=no", "--history-file=no", "--output-o", str(objects),
-            str(settings.source_dir() / "build_image.jl"),
+            str(settings.package_dir() / "src" / "precompile" / "build_image.jl"),
         ],
         _build_environment(found, work),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`softcorr julia install`: one explicit step that gets a Julia runtime."""
+"""Installation of a Julia runtime: one explicit step, ``softcorr julia install``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pysoftcorr._julia import apt, found, juliacall_host, prefix, settings
+from pysoftcorr._julia import apt, found, hosts, settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 from pysoftcorr._julia.image import compile_image, impossible
-from pysoftcorr._julia.locks import Log, locked
+from pysoftcorr._julia.settings import Log, locked
+from pysoftcorr.core import options
 
 __all__ = ["SUITE", "install"]
 
@@ -40,6 +41,7 @@ PACKAGES = [
     "libgfortran5",
     "libquadmath0",
     "libpcre2-8-0",
+    "libpcre3",
     "libgmp10",
     "libmpfr6",
     "libssh2-1",
@@ -79,7 +81,7 @@ def install(
     method : {"auto", "juliacall", "debian"}
         juliacall's own resolver, Debian packages, or whichever works, in this order.
     force : bool
-        Install anew even where a good runtime is found.
+        Install even where a good runtime is found.
     image : bool
         Compile our sources ahead of time, where that can be done: saves seconds of each start.
         Julia works without, so that a failure is only logged.
@@ -98,8 +100,7 @@ def install(
     JuliaUnavailable
         Nothing worked; the message says why and what to do.
     """
-    if method not in METHODS:
-        raise ValueError(f"method={method!r}: expected one of {', '.join(METHODS)}")
+    options.choice("method", method, METHODS)
     target = Path(prefix).expanduser().absolute() if prefix is not None else None
     done, host = _get(target, method, force, log)
     if image and host == "libjulia":
@@ -120,7 +121,7 @@ def _compile_ahead(executable: str, log: Log) -> None:
 
 
 def _get(target: Path | None, method: str, force: bool, log: Log) -> tuple[dict[str, Any], str]:
-    """What `install` gives back, and the host that it is for."""
+    """Get a runtime: what `install` gives back, and the host that it is for."""
     if not force:
         present, host = _present(target, method)
         if present:
@@ -150,17 +151,18 @@ def _get(target: Path | None, method: str, force: bool, log: Log) -> tuple[dict[
                 log(f"to use it, unset PYSOFTCORR_JULIA (it names {named})")
             return done, "libjulia"
     raise JuliaUnavailable(
-        f"no Julia could be installed ({'; '.join(reasons)}): install Julia by hand and set "
-        "PYSOFTCORR_JULIA to its executable or folder, or try again later"
+        f"no Julia could be installed ({'; '.join(reasons)})",
+        "install Julia by hand and set PYSOFTCORR_JULIA to its executable or folder, or try again "
+        "later",
     )
 
 
 def _present(target: Path | None, method: str) -> tuple[dict[str, Any], str]:
-    """What need not be installed, if anything, and its host."""
+    """The runtime that is there already, if any, and its host."""
     if method != "debian" and target is None and settings.host_choice() != "libjulia":
         with contextlib.suppress(Exception):
-            if juliacall_host.ready():
-                return _facts(found.inspect(juliacall_host.executable())), "juliacall"
+            if hosts.ready():
+                return _facts(found.inspect(hosts.juliacall_executable())), "juliacall"
     if method == "juliacall":
         return {}, ""
     try:
@@ -231,7 +233,7 @@ def _install_debian(target: Path, log: Log) -> dict[str, Any]:
         partial.mkdir(parents=True)
         log(f"unpacking into {target} (335 MB)")
         apt.unpack(files, partial)
-        prefix.write_manifest(partial, suite=SUITE, packages=[file.name for file in files])
+        found.write_manifest(partial, suite=SUITE, packages=[file.name for file in files])
         old = target.with_name(target.name + ".old")
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():

@@ -79,7 +79,7 @@ class Job:
             self.done.set()
 
     def outcome(self) -> Any:
-        """The result, or the exception raised anew."""
+        """The result; raises the exception of the work, if there was one."""
         if self.error is not None:
             raise self.error
         return self.result
@@ -184,7 +184,7 @@ class CallerOwner:
             raise JuliaUnavailable(
                 "juliacall was imported before pysoftcorr's first call, so Julia belongs to the "
                 "main thread and no other thread can call it",
-                command="call pysoftcorr before importing juliacall, or from the main thread",
+                "call pysoftcorr before importing juliacall, or from the main thread",
             )
         with self._watched(job):
             job.run(self.control)

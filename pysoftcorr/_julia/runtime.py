@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import shlex
+import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pysoftcorr._julia import settings, signatures
+from pysoftcorr._julia import entries, settings
 from pysoftcorr._julia.errors import JuliaError
 from pysoftcorr._julia.owner import CallerOwner, Control, Job, Owner, ThreadOwner, Watch
 from pysoftcorr.core.version import __version__
+
+if TYPE_CHECKING:
+    from pysoftcorr._julia.hosts import Host
 
 __all__ = ["call", "julia_module", "self_test", "start", "start_with", "status"]
 
 DONE, FAILED, BAD_ARGUMENT, CANCELLED, OUT_OF_MEMORY = range(5)
 TEXT_BYTES = 1 << 16
-
-
-class Host(Protocol):
-    """How Julia runs in this process. All but the constructor runs in its thread."""
-
-    name: str
-    threads: int
-    image: str | None  # the system image with our sources in it
-    image_reason: str  # why there is none
-
-    def start(self) -> None: ...
-    def entry_table(self) -> str: ...
-    def entry_pointer(self, name: str) -> int: ...
-    def control_addresses(self) -> list[int]: ...
-    def runtime_info(self) -> str: ...
-    def module(self) -> Any: ...
 
 
 class Runtime:
@@ -58,9 +48,7 @@ class Runtime:
     def _start(self) -> None:
         begin = time.perf_counter()
         self.host.start()
-        signatures.check_table(
-            self.host.entry_table(), version=__version__, wanted=signatures.expected()
-        )
+        entries.check_table(self.host.entry_table(), version=__version__)
         self.owner.control = Control(self.host.control_addresses())
         self.start_seconds = time.perf_counter() - begin
 
@@ -72,7 +60,7 @@ class Runtime:
     def function(self, name: str) -> Callable[..., int]:
         """The C entry point (in the owner thread)."""
         if name not in self._functions:
-            prototype = signatures.prototype(signatures.expected()[name])
+            prototype = entries.prototype(entries.ENTRIES[name])
             self._functions[name] = prototype(self.host.entry_pointer(name))
         return self._functions[name]
 
@@ -84,7 +72,7 @@ class Runtime:
 
     def call(self, name: str, args: tuple[Any, ...], watch: Watch | None = None) -> None:
         """Run an entry point; see `call`."""
-        converted = signatures.convert(name, signatures.expected()[name], args)
+        converted = entries.convert(name, entries.ENTRIES[name], args)
 
         # `kept`: the arrays stay alive as long as Julia may write to them, also when the caller
         # has been interrupted and is gone.
@@ -117,17 +105,13 @@ def _check_process() -> None:
 
 
 def _choose_host() -> Host:
-    from pysoftcorr._julia import juliacall_host
+    from pysoftcorr._julia import found, hosts, image
 
-    wanted, threads = settings.host_choice(), settings.threads()
-    if wanted == "juliacall" or (wanted == "auto" and juliacall_host.ready()):
-        return juliacall_host.JuliacallHost(threads)
-    from pysoftcorr._julia import image
-    from pysoftcorr._julia.found import choose
-    from pysoftcorr._julia.libjulia import LibjuliaHost
-
-    found = choose()
-    return LibjuliaHost(found, threads, image.find(found))
+    threads = settings.threads()
+    if hosts.wanted() == "juliacall":
+        return hosts.JuliacallHost(threads)
+    runtime = found.choose()
+    return hosts.LibjuliaHost(runtime, threads, image.find(runtime))
 
 
 def start_with(host: Host) -> Runtime:
@@ -199,20 +183,34 @@ def call(name: str, *args: Any, progress: str | None = None) -> None:
     >>> int(caught[0])
     160
     """
-    if name not in signatures.expected():
+    if name not in entries.ENTRIES:
         raise ValueError(f"no entry point named {name!r}")
     runtime = start()
-    if progress is None:
-        runtime.call(name, args)
-        return
-    from pysoftcorr._julia.progress import bar
-
-    with bar(progress) as watch:
+    with _bar(progress) as watch:
         runtime.call(name, args, watch)
 
 
+@contextlib.contextmanager
+def _bar(title: str | None) -> Iterator[Watch | None]:
+    """A function that shows (done, total) on a terminal; None without a title or a terminal."""
+    if title is None or sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(desc=title, total=None, leave=False) as shown:
+
+        def watch(done: int, total: int) -> None:
+            if total > 0:
+                shown.total = total
+                shown.n = min(done, total)
+            shown.refresh()
+
+        yield watch
+
+
 def self_test(rounds: int = 100) -> bool:
-    """Are exceptions caught on every thread, and is garbage collected, without harm?"""
+    """Whether exceptions are caught on every thread, and garbage is collected, without harm."""
     caught = np.zeros(1, dtype=np.int64)
     call("self_test", rounds, caught)
     return int(caught[0]) == 16 * rounds
@@ -237,20 +235,25 @@ def status() -> dict[str, Any]:
     -------
     dict
         ``host``, ``version``, ``threads``, ``cpu``, ``cpu_target``, ``forwarddiff`` (path or
-        None), ``self_test`` (bool), ``start_seconds``, ``path`` of the executable or library,
+        None), ``self_test`` (bool), ``start_seconds``, ``ready_seconds``, ``command`` (a command
+        line that starts this Julia in a process of its own, with SoftCorr on its load path),
         ``image`` (path of the system image compiled from our sources, or None), ``image_reason``
-        (why there is none), ``sources``.
+        (why there is none), ``package`` (folder of the Julia package).
 
     Raises
     ------
     JuliaUnavailable
         No Julia runtime can be used.
     """
+    from pysoftcorr._julia.hosts import launcher
+
     begin = time.perf_counter()
     runtime = start()
     seconds = time.perf_counter() - begin
     text = runtime.owner.run(runtime.host.runtime_info)
     says = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    executable, variables = launcher()
+    words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return {
         "host": runtime.host.name,
         "version": says["version"],
@@ -261,8 +264,8 @@ def status() -> dict[str, Any]:
         "self_test": self_test(),
         "start_seconds": round(runtime.start_seconds, 3),
         "ready_seconds": round(seconds, 3),
-        "path": says["path"],
+        "command": " ".join([*words, shlex.quote(executable)]),
         "image": runtime.host.image,
         "image_reason": runtime.host.image_reason,
-        "sources": str(settings.source_dir()),
+        "package": str(settings.package_dir()),
     }

@@ -1,4 +1,4 @@
-"""Run in a process of its own: does this runtime survive exceptions on two threads?
+"""Test of a runtime in a process of its own: does it survive exceptions on two threads?
 
 With a system image also: are the entry points those that the Python package knows, and do they
 give right numbers?
@@ -12,15 +12,15 @@ import sys
 
 import numpy as np
 
-from pysoftcorr._julia import runtime, signatures
+from pysoftcorr._julia import entries, runtime
 from pysoftcorr._julia.errors import JuliaError
 from pysoftcorr._julia.found import Found
+from pysoftcorr._julia.hosts import LibjuliaHost
 from pysoftcorr._julia.image import Choice
-from pysoftcorr._julia.libjulia import LibjuliaHost
 
 
 def check_image(host: LibjuliaHost, path: str) -> None:
-    """What is asked of a system image besides the self-test."""
+    """Test a system image beyond what every runtime must do."""
     if host.image != path:
         sys.exit("the image was not used")
     if not host.holds_sources:
@@ -29,7 +29,7 @@ def check_image(host: LibjuliaHost, path: str) -> None:
     text = started.owner.run(lambda: host.text("unsafe_string(Base.JLOptions().image_file)"))
     if text != path:
         sys.exit(f"Julia has started with {text}")
-    if signatures.parse_table(started.owner.run(host.entry_table))[1] != signatures.expected():
+    if entries.parse_table(started.owner.run(host.entry_table))[1] != entries.ENTRIES:
         sys.exit("the entry points differ")
     try:
         runtime.call("throw_in_loop", 100)

@@ -1,27 +1,34 @@
-"""Environment variables and folders of the door to Julia."""
+"""Environment variables and folders of the door to Julia, and the lock to fill a folder under."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pysoftcorr.core.cores import usable_cores
 
 __all__ = [
+    "Log",
     "cache_dir",
     "default_prefix",
     "host_choice",
     "julia_choice",
-    "source_dir",
+    "locked",
+    "package_dir",
     "threads",
     "use_image",
 ]
+
+#: Takes lines of progress.
+Log = Callable[[str], None]
 
 HOSTS = ("auto", "juliacall", "libjulia")
 
 
 def host_choice() -> str:
-    """The wanted host, from ``PYSOFTCORR_JULIA_HOST``: auto, juliacall or libjulia."""
+    """Wanted host, from ``PYSOFTCORR_JULIA_HOST``: auto, juliacall or libjulia."""
     value = os.environ.get("PYSOFTCORR_JULIA_HOST", "").strip() or "auto"
     if value not in HOSTS:
         raise ValueError(f"PYSOFTCORR_JULIA_HOST={value!r}: expected one of {', '.join(HOSTS)}")
@@ -29,12 +36,12 @@ def host_choice() -> str:
 
 
 def julia_choice() -> str | None:
-    """The Julia executable or prefix named by ``PYSOFTCORR_JULIA``, if any."""
+    """Julia executable or prefix named by ``PYSOFTCORR_JULIA``, if any."""
     return os.environ.get("PYSOFTCORR_JULIA", "").strip() or None
 
 
 def use_image() -> bool:
-    """May a system image be used? Not with ``PYSOFTCORR_IMAGE=0``."""
+    """Whether a system image may be used: not with ``PYSOFTCORR_IMAGE=0``."""
     value = os.environ.get("PYSOFTCORR_IMAGE", "").strip() or "1"
     if value not in ("0", "1"):
         raise ValueError(f"PYSOFTCORR_IMAGE={value!r}: expected 0 or 1")
@@ -70,15 +77,32 @@ def cache_dir() -> Path:
 
 
 def default_prefix() -> Path:
-    """Where ``softcorr julia install`` puts the private runtime."""
+    """Folder into which ``softcorr julia install`` puts the private runtime."""
     return cache_dir() / "julia-1.5.3"
 
 
-def source_dir() -> Path:
-    """Folder of the Julia sources: inside an installed package, or the repository's ``julia/``."""
-    inside = Path(__file__).resolve().parent / "src"
+def package_dir() -> Path:
+    """Folder of the Julia package SoftCorr: within the installed package, or the repository's."""
+    inside = Path(__file__).resolve().parent / "SoftCorr"
     beside = Path(__file__).resolve().parents[2] / "julia"
     for folder in (inside, beside):
-        if (folder / "SoftCorr.jl").is_file():
+        if (folder / "src" / "SoftCorr.jl").is_file():
             return folder
-    raise FileNotFoundError(f"the Julia sources of pysoftcorr are neither in {inside} nor {beside}")
+    raise FileNotFoundError(
+        f"the Julia package of pysoftcorr is neither in {inside} nor {beside}: reinstall pysoftcorr"
+    )
+
+
+@contextlib.contextmanager
+def locked(path: Path, log: Log, what: str) -> Iterator[None]:
+    """Hold the lock file `path`; while another process does `what`, say so and wait."""
+    import fcntl  # not on every system; nothing but this needs it
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log(f"another {what} is running: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

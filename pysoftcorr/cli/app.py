@@ -23,7 +23,10 @@ _WHERE = {
     "posterior": "inference", "minimize": "inference", "diffhod": "diffhod",
     "demo": "sky", "julia": "julia",
 }  # fmt: skip
-_GROUPS = {"halos": "Halos of a mock universe.", "julia": "The Julia runtime behind it."}
+_GROUPS = {
+    "halos": "Halos of a mock universe.",
+    "julia": "Julia: its runtime, and the package SoftCorr.",
+}
 _PLAIN: dict[str, Any] = {"rich_markup_mode": None, "pretty_exceptions_enable": False}
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -104,10 +107,14 @@ def _top(
 def _add(app: typer.Typer, name: str, command: Command) -> None:
     """Make a command of typer's, with the options that every command has."""
 
-    def called(*, debug: bool, config: str | None = None, json: bool = False, **given: Any) -> None:
+    def called(
+        *, debug: bool = False, config: str | None = None, json: bool = False, **given: Any
+    ) -> None:
         names = [option.name for option in command.options]
         with one_line_errors(names, debug=debug), one_line_warnings(names):
             places = [given.pop(argument.name) for argument in command.arguments]
+            if command.rest is not None:
+                places.append(given.pop(command.rest.name) or [])
             settings, explicit = resolve(command.options, given, config)
             with only_json(json):
                 document = command.work(*places, settings=settings, explicit=explicit, as_json=json)
@@ -126,6 +133,13 @@ def _add(app: typer.Typer, name: str, command: Command) -> None:
         )
         for argument in command.arguments
     ]
+    context: dict[str, Any] = {}
+    if command.rest is not None:
+        context = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+        rest = typer.Argument(metavar=command.rest.name.upper(), help=command.rest.help)
+        kind = Annotated[list[str] | None, rest]
+        parameters.append(inspect.Parameter(command.rest.name, keyword, annotation=kind,
+                                            default=None))  # fmt: skip
     parameters += [_parameter(option) for option in command.options]
     common: dict[str, tuple[Any, Any]] = {
         "config": (Config, None), "json": (Json, False), "debug": (Debug, False),
@@ -133,12 +147,12 @@ def _add(app: typer.Typer, name: str, command: Command) -> None:
     parameters += [
         inspect.Parameter(key, keyword, annotation=annotation, default=default)
         for key, (annotation, default) in common.items()
-        if key in ("debug", *command.common)
+        if key in command.common
     ]
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     called.__doc__ = command.work.__doc__
-    app.command(name)(called)
+    app.command(name, context_settings=context)(called)
 
 
 def _parameter(option: Option) -> inspect.Parameter:

@@ -110,13 +110,16 @@ class Command:
     options : tuple of Option
         In the order of the help.
     common : tuple of str
-        Which of ``--config`` and ``--json`` it has besides ``--debug``.
+        Which of ``--config``, ``--json`` and ``--debug`` it has.
+    rest : Argument, optional
+        Whatever else is typed, unknown options included, handed on as a list of texts.
     """
 
     work: Callable[..., Mapping[str, Any] | None]
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
-    common: tuple[str, ...] = ("config", "json")
+    common: tuple[str, ...] = ("config", "json", "debug")
+    rest: Argument | None = None
 
 
 # ---------------------------------------------------------------------- from functions

@@ -231,9 +231,9 @@ def _report(outcome: Outcome, files: list[Any], as_json: bool) -> dict[str, Any]
     if not as_json:
         for catalog in outcome.catalogs:
             print(catalog.summary(), end="\n\n")
-        print(result.format_table())
+        print(result.summary())
         if finding is not None:
-            print(f"\n{finding.text()}")
+            print(f"\n{finding.summary()}")
     output.wrote(files)
     return {
         **result.to_dict(),
@@ -455,6 +455,6 @@ COMMANDS = {
                    metavar="DIR"),
             THREADS,
         ),
-        common=("json",),
+        common=("json", "debug"),
     ),
 }  # fmt: skip

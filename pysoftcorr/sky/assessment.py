@@ -54,7 +54,7 @@ class Finding:
     skip: bool | None
     verdict: str
 
-    def text(self) -> str:
+    def summary(self) -> str:
         """A table for a terminal, and the verdict below it."""
         head = ["statistic", *(f"{lo:.4g}-{hi:.4g}" for lo, hi in pairwise(self.bins))]
         head += ["median", *self.amplitude]

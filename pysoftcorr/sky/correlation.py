@@ -406,7 +406,7 @@ def _shear_shear(
     }
 
 
-# fields e, de, q as numbers, in the order of `KINDS` in julia/entry_pairs.jl
+# fields e, de, q as numbers, in the order of `KINDS` in julia/src/entries/pairs.jl
 _RHO = {"rho1": (1, 1), "rho2": (1, 0), "rho3": (2, 2), "rho4": (2, 1), "rho5": (2, 0)}
 
 

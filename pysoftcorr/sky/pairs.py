@@ -16,7 +16,7 @@ from pysoftcorr.sky.clustering import Clustering
 FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T", np.float64, np.complex128)
 
-# Numbers of `KINDS` in julia/entry_pairs.jl, and how many sums each makes.
+# Numbers of `KINDS` in julia/src/entries/pairs.jl, and how many sums each makes.
 KINDS = {"nn": (1, 4), "ng": (2, 6), "gg": (3, 8), "rho": (4, 24)}
 
 
@@ -186,7 +186,7 @@ def pair_sums(
     )  # fmt: skip
     scale = bins.edges_rad[-1] / bins.edges[-1]  # rad per unit
     weight, theta, logtheta = out[..., 1], out[..., 2] / scale, out[..., 3]
-    coincident = logtheta < -1e200 * weight  # LOG_ZERO of julia/pairs.jl
+    coincident = logtheta < -1e200 * weight  # LOG_ZERO of julia/src/pairs.jl
     logtheta = np.where(coincident, -np.inf, logtheta - weight * np.log(scale))
     products = out[..., 4::2] + 1j * out[..., 5::2]
     return PairSums(out[..., 0], weight, theta, logtheta, products)

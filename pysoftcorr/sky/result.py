@@ -423,7 +423,7 @@ class Correlation:
         """theta, value, imag, npairs and both errors as lists; None for NaN and for no error."""
         return to_json(self)
 
-    def format_table(self) -> str:
+    def summary(self) -> str:
         """Plain text, a line a bin: value, aleatoric error and epistemic error kept apart."""
         return text_of(self)
 
@@ -693,8 +693,8 @@ class CorrelationSet(Mapping[str, Correlation]):
         """`Correlation.to_dict` of each, by name."""
         return {name: item.to_dict() for name, item in self.items()}
 
-    def format_table(self) -> str:
-        """`Correlation.format_table` of each, one after another."""
+    def summary(self) -> str:
+        """`Correlation.summary` of each, one after another."""
         return set_text(self)
 
     def plot(self, **kwargs: Any) -> Any:

@@ -92,7 +92,7 @@ def test_table_and_finding(run, stars):
     code, out, err = run("rho", stars, *SMALL)
     assert code == 0, err
     assert "StarCatalog stars.fits: 80 objects" in out
-    assert rho(stars).format_table() in out
+    assert rho(stars).summary() in out
     assert "sigma_epistemic / sigma_aleatoric" in out
     assert "Finding:" in out
 

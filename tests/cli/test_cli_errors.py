@@ -300,7 +300,7 @@ def test_interrupted_work(file, monkeypatch, capsys):
     assert capsys.readouterr().err == "interrupted: the work was not finished\n"
 
 
-def test_no_julia_names_the_command_that_mends_it(fresh, file, tmp_path):
+def test_no_julia_names_the_command_that_fixes_it(fresh, file, tmp_path):
     done = fresh(
         f"from pysoftcorr.cli import main; main(['rho', {file()!r}, '--clusters', '5'])",
         ok=False,

@@ -25,11 +25,12 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    folder = tmp_path / "julia"
-    folder.mkdir()
+    package = tmp_path / "julia"
+    folder = package / "src"
+    folder.mkdir(parents=True)
     (folder / "SoftCorr.jl").write_text("module SoftCorr end")
     (folder / "pairs.jl").write_text("pairs")
-    monkeypatch.setattr(settings, "source_dir", lambda: folder)
+    monkeypatch.setattr(settings, "package_dir", lambda: package)
     return folder
 
 
@@ -96,9 +97,13 @@ def test_name_holds_sources_runtime_and_processor(
         one, two = image.image_path(runtime).stem.split("-")
         return one == ours, two == contents
 
-    (sources / "test").mkdir()
-    (sources / "test" / "runtests.jl").write_text("not a source")
+    (sources.parent / "test").mkdir()
+    (sources.parent / "test" / "runtests.jl").write_text("not a source")
     assert parts() == (True, True)
+    (sources / "entries").mkdir()
+    (sources / "entries" / "pairs.jl").write_text("a source")
+    assert parts() == (True, False)
+    (sources / "entries" / "pairs.jl").unlink()
     (sources / "pairs.jl").write_text("Pairs")
     assert parts() == (True, False)
     (sources / "pairs.jl").write_text("pairs")
@@ -169,7 +174,7 @@ def test_image_can_be_refused(builder: Builder, monkeypatch: pytest.MonkeyPatch)
 def test_damaged_image_is_done_without(builder: Builder, damage, text: str) -> None:
     path = builder.compile()
     damage(path)
-    with pytest.warns(UserWarning, match=rf"damaged .*\({text}\); mend it with: softcorr julia"):
+    with pytest.warns(UserWarning, match=rf"damaged .*\({text}\); to fix this, run softcorr julia"):
         choice = image.find(builder.runtime)
     assert choice.path is None
     assert text in choice.reason
@@ -225,7 +230,7 @@ def test_what_a_killed_build_left_is_cleared_away(builder: Builder) -> None:
 
 def test_image_that_fails_its_test_is_dropped(builder: Builder) -> None:
     builder.verdict = "the self-test died of signal 11"
-    with pytest.raises(JuliaUnavailable, match=r"done without: the self-test died of signal 11"):
+    with pytest.raises(JuliaUnavailable, match=r"could not be made.* died of signal 11"):
         builder.compile()
     assert [p.suffix for p in image.folder().iterdir()] == [".lock"]
 
@@ -247,7 +252,7 @@ def test_failed_command_gives_its_error_in_one_line(tmp_path: Path) -> None:
     script = tmp_path / "linker"
     script.write_text("#!/bin/sh\necho note >&2\necho 'error: no space left' >&2\nexit 1\n")
     script.chmod(0o755)
-    with pytest.raises(JuliaUnavailable, match=r"linker: error: no space left\. Mend") as caught:
+    with pytest.raises(JuliaUnavailable, match=r"linker: error: no space left\. To fix") as caught:
         image._run([str(script)], dict(os.environ))
     assert "\n" not in str(caught.value)
 
@@ -309,7 +314,7 @@ def test_install_compiles_unless_told_not_to(
     assert builder.runs == ["julia", "cc"]
     assert done == {"method": "present", "version": "1.5.3", "path": builder.runtime.executable}
     monkeypatch.setattr(image, "compiler", lambda: None)
-    (settings.source_dir() / "pairs.jl").write_text("edited")
+    (settings.package_dir() / "src" / "pairs.jl").write_text("edited")
     before = len(lines)
     assert install.install(log=lines.append) == done
     assert len(lines) == before + 2  # the runtime is there; and one line about the image
@@ -364,7 +369,7 @@ def test_image_that_cannot_be_loaded_is_done_without(fresh, cache: Path, real: f
     assert says["image"] is None
     assert f"{path} cannot be loaded" in says["image_reason"]
     assert "UserWarning: the system image" in out.stderr
-    assert "mend it with: softcorr julia compile --force" in out.stderr
+    assert "to fix this, run softcorr julia compile --force" in out.stderr
     out = fresh(STATUS, PYSOFTCORR_IMAGE="0", **env)
     assert json.loads(out.stdout)["image_reason"] == "PYSOFTCORR_IMAGE=0"
     assert "UserWarning" not in out.stderr

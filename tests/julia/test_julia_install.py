@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pysoftcorr._julia import JuliaUnavailable, apt, found, install, juliacall_host, settings
-from pysoftcorr._julia import prefix as private
+from pysoftcorr._julia import JuliaUnavailable, apt, found, hosts, install, settings
 
 
 @pytest.fixture(autouse=True)
@@ -133,12 +132,12 @@ def make_prefix(folder: Path) -> Path:
     script(folder / "usr/bin/julia", "#!/bin/sh\nexit 1\n")
     (folder / "usr/lib").mkdir()
     (folder / "usr/lib/libjulia.so.1").write_bytes(b"1234567890")
-    private.write_manifest(folder, suite="test")
+    found.write_manifest(folder, suite="test")
     return folder
 
 
 def test_whole_prefix_has_no_problem(tmp_path: Path) -> None:
-    assert private.problem(make_prefix(tmp_path / "p")) == ""
+    assert found.prefix_problem(make_prefix(tmp_path / "p")) == ""
 
 
 @pytest.mark.parametrize(
@@ -149,11 +148,11 @@ def test_whole_prefix_has_no_problem(tmp_path: Path) -> None:
             lambda p: (p / "usr/lib/libjulia.so.1").write_bytes(b"123"),
             "usr/lib/libjulia.so.1 has 3 bytes instead of 10",
         ),
-        (lambda p: (p / private.MANIFEST).write_text("{"), "list of files cannot be read"),
-        (lambda p: (p / private.MANIFEST).unlink(), "list of files cannot be read"),
+        (lambda p: (p / found.MANIFEST).write_text("{"), "list of files cannot be read"),
+        (lambda p: (p / found.MANIFEST).unlink(), "list of files cannot be read"),
     ],
 )
-def test_damaged_prefix_is_refused_with_the_mending_command(damage, text: str) -> None:
+def test_damaged_prefix_is_refused_with_the_command_that_fixes_it(damage, text: str) -> None:
     folder = make_prefix(settings.default_prefix())
     damage(folder)
     with pytest.raises(JuliaUnavailable, match=f"damaged: .*{text}") as caught:
@@ -215,7 +214,9 @@ def test_unpacked_debian_prefix_gets_its_library_folder(tmp_path: Path) -> None:
     lib.mkdir(parents=True)
     (lib / "libjulia.so.1").write_bytes(b"")
     assert found.executable_in(str(tmp_path)) == (str(tmp_path / "usr/bin/julia"), str(lib))
-    with pytest.raises(JuliaUnavailable, match=f"{lib}:{lib / 'julia'}"):
+    with pytest.raises(
+        JuliaUnavailable, match=f"{lib}:{lib / 'julia'}:{tmp_path / 'lib/some-machine'}"
+    ):
         found.inspect(str(tmp_path))
 
 
@@ -272,7 +273,7 @@ def test_install_then_present(fake_apt: FakeApt) -> None:
     assert done["version"] == "1.5.3"
     assert done["path"] == str(settings.default_prefix() / "usr/bin/julia")
     assert any("ready" in line for line in lines)
-    assert json.loads((settings.default_prefix() / private.MANIFEST).read_text())["suite"]
+    assert json.loads((settings.default_prefix() / found.MANIFEST).read_text())["suite"]
     left = {p.name for p in settings.cache_dir().iterdir()}
     assert left == {"julia-1.5.3", "julia-1.5.3.lock", "runtimes.json"}
     assert install.install(log=lines.append)["method"] == "present"
@@ -294,11 +295,11 @@ def test_interrupted_install_is_never_taken_for_a_whole_one(fake_apt: FakeApt, a
     assert not list(settings.cache_dir().glob("*.partial"))
 
 
-def test_damaged_prefix_is_mended_by_installing(fake_apt: FakeApt) -> None:
+def test_damaged_prefix_is_replaced_by_installing(fake_apt: FakeApt) -> None:
     install.install(log=lambda line: None)
     (settings.default_prefix() / "usr/lib/m/libjulia.so.1").unlink()
     assert install.install(log=lambda line: None)["method"] == "debian"
-    assert private.problem(settings.default_prefix()) == ""
+    assert found.prefix_problem(settings.default_prefix()) == ""
 
 
 def test_forced_install_that_fails_leaves_the_old_runtime(fake_apt: FakeApt) -> None:
@@ -321,7 +322,7 @@ def test_old_runtime_stays_when_the_new_one_fails_its_self_test(fake_apt: FakeAp
     fake_apt.verdict = "the self-test died of signal 11"
     with pytest.raises(JuliaUnavailable, match="signal 11"):
         install.install(force=True, log=lambda line: None)
-    assert private.problem(settings.default_prefix()) == ""
+    assert found.prefix_problem(settings.default_prefix()) == ""
 
 
 def test_second_install_waits_for_the_first(fake_apt: FakeApt) -> None:
@@ -354,7 +355,7 @@ def test_unreachable_mirror_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(ValueError, match="method='pigeon': expected one of auto, juliacall"):
+    with pytest.raises(ValueError, match="method = 'pigeon': must be one of auto, juliacall"):
         install.install(method="pigeon")
 
 
@@ -372,7 +373,7 @@ def test_resolver_that_fails_leads_to_debian(
     monkeypatch: pytest.MonkeyPatch, fake_apt: FakeApt
 ) -> None:
     monkeypatch.setenv("PYSOFTCORR_JULIA_HOST", "auto")
-    monkeypatch.setattr(juliacall_host, "ready", lambda: False)
+    monkeypatch.setattr(hosts, "ready", lambda: False)
     monkeypatch.setattr(install, "ANSWERS", "raise SystemExit(1)")
     lines: list[str] = []
     assert install.install(log=lines.append)["method"] == "debian"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pysoftcorr._julia import juliacall_host
+from pysoftcorr._julia import hosts
 
 STAND_IN = """
 import os, threading
-from pysoftcorr._julia import found, settings
-from pysoftcorr._julia.libjulia import LibjuliaHost
+from pysoftcorr._julia import found
+from pysoftcorr._julia.hosts import LibjuliaHost
 
 THREAD = threading.current_thread()
 INCLUDED = []
@@ -214,7 +214,7 @@ def test_auto_does_not_import_an_unresolved_juliacall(fresh, tmp_path: Path) -> 
 
 
 def test_real_juliacall(fresh) -> None:
-    if not juliacall_host.ready():
+    if not hosts.ready():
         pytest.skip("juliacall has no Julia of its own here (softcorr julia install gets one)")
     out = fresh(
         """
@@ -246,7 +246,7 @@ def test_real_juliacall(fresh) -> None:
 def test_example_of_a_mixed_script(fresh) -> None:
     path = Path(__file__).resolve().parents[2] / "examples" / "mixed_julia_python.py"
     run = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
-    if juliacall_host.ready():
+    if hosts.ready():
         out = fresh(run, PYSOFTCORR_JULIA_HOST="juliacall", timeout=600)
         assert "norms: [1. 1. 1.]" in out.stdout
         assert "sum of squares: 3.0" in out.stdout

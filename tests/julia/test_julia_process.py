@@ -9,13 +9,15 @@ import pty
 import re
 import signal
 import struct
-import subprocess
 import sys
 import termios
+import textwrap
 from pathlib import Path
 
 import numpy.random._common
 import pytest
+
+from helpers.command_line import softcorr
 
 ORDER = """
 import sys
@@ -299,48 +301,26 @@ SUM = """
 """
 
 
-def test_chunked_sums_have_the_same_bits_on_one_and_two_threads(fresh, tmp_path: Path) -> None:
+def test_chunked_sums_have_the_same_bits_on_one_and_two_threads(tmp_path: Path) -> None:
     script = tmp_path / "sum.jl"
-    code = f"""
-        import sys
-        from pysoftcorr._julia import settings
-        from pysoftcorr._julia.__main__ import main
-        source = settings.source_dir() / "SoftCorr.jl"
-        with open({str(script)!r}, "w") as file:
-            file.write(f'include(raw"{{source}}")\\n' + {SUM!r})
-        sys.stdout.flush()
-        main(["exec", {str(script)!r}])
-    """
-    one, two = (fresh(code, PYSOFTCORR_THREADS=n).stdout for n in "12")
+    script.write_text("import SoftCorr\n" + textwrap.dedent(SUM))
+    one, two = (softcorr("julia", "exec", script, PYSOFTCORR_THREADS=n).stdout for n in "12")
     assert one == two
     assert int(one) > 0
 
 
-def test_julia_project_can_be_used_alone(fresh, tmp_path: Path) -> None:
-    root = Path(__file__).resolve().parents[2]
-    out = fresh(
-        f"""
-        from pysoftcorr._julia.__main__ import main
-        main(["exec", "--project={root}", "-e", "using SoftCorr; print(SoftCorr.SOURCE_VERSION)"])
-        """,
-        JULIA_DEPOT_PATH=str(tmp_path),
-    )
-    import pysoftcorr
-
-    assert out.stdout == pysoftcorr.__version__
-
-
-def test_command_line_without_julia(fresh, tmp_path: Path) -> None:
-    out: subprocess.CompletedProcess[str] = fresh(
-        "import sys; from pysoftcorr._julia.__main__ import main; sys.exit(main(['status']))",
-        ok=False,
-        PYSOFTCORR_JULIA_HOST="libjulia",
-        PYSOFTCORR_JULIA=str(tmp_path / "no-julia-here"),
-    )
-    assert out.returncode == 2
-    assert out.stderr.count("\n") == 1
-    assert "no Julia executable at" in out.stderr
-    assert "softcorr julia install" in out.stderr
+def test_command_line_without_julia(tmp_path: Path) -> None:
+    for command in (("status",), ("exec", "-e", "1")):
+        out = softcorr(
+            "julia",
+            *command,
+            status=2,
+            PYSOFTCORR_JULIA_HOST="libjulia",
+            PYSOFTCORR_JULIA=str(tmp_path / "no-julia-here"),
+        )
+        assert out.stderr.count("\n") == 1
+        assert "no Julia executable at" in out.stderr
+        assert "To fix this, run softcorr julia install" in out.stderr
 
 
 PROGRESS = """

@@ -333,7 +333,7 @@ def test_dict_is_strict_json():
 
 def test_text_keeps_both_errors_apart():
     result = correlation()
-    lines = result.format_table().splitlines()
+    lines = result.summary().splitlines()
     assert lines[0] == "xip (aleatoric: 9 bootstrap; epistemic: 6 assignments)"
     assert lines[1].split() == [
         *("theta", "[arcmin]", "pairs", "mu", "sigma_aleatoric", "sigma_epistemic", "sigma_shot")
@@ -346,7 +346,7 @@ def test_text_keeps_both_errors_apart():
     assert float(first[-2]) == pytest.approx(result.sigma_epistemic[0], rel=1e-3)
     assert lines[-1].split()[-4:] == ["-", "-", "-", "-"]
     both = CorrelationSet([correlation("a"), correlation("b", epistemic=0, aleatoric=0)])
-    assert "\n\nb (no resamples)\n" in both.format_table()
+    assert "\n\nb (no resamples)\n" in both.summary()
 
 
 def test_repr():

@@ -1,0 +1,54 @@
+"""
+Correlation functions of objects on the sphere and in a box: fuzzy clustering, pair sums, their
+derivatives, and the gravity simulation that they are differentiated through.
+
+Everything is generic in the number type: derivatives are taken by ForwardDiff where it is on the
+load path, else by numbers of the same kind that SoftCorr brings along ([`derivative`](@ref),
+[`gradient`](@ref)).
+
+| | |
+| --- | --- |
+| sky | [`directions`](@ref), [`separation`](@ref) |
+| clusters | [`seed_centers`](@ref), [`fuzzy_cmeans`](@ref), [`assign_greedy`](@ref), [`assign_sampled`](@ref), [`assign_gumbel`](@ref), [`cluster_means`](@ref) |
+| correlation functions | [`xi_pm`](@ref), [`soft_xi`](@ref) with [`SoftEstimator`](@ref) and [`SoftBins`](@ref), [`box_correlations`](@ref) |
+| simulation | [`simulate`](@ref) |
+
+# Example
+```julia
+ra, dec = [1.0, 3.0, 7.0, 8.0], [2.0, 9.0, 4.0, 5.0]
+xi_pm(ra, dec, fill(0.01, 4), zeros(4), [0, 300, 600]).npairs == [1, 5]
+```
+"""
+module SoftCorr
+
+export directions, separation
+export seed_centers, fuzzy_cmeans, assign_greedy, assign_sampled, assign_gumbel, cluster_means
+export xi_pm, SoftBins, SoftEstimator, soft_xi, box_correlations
+export simulate
+export derivative, gradient
+
+const SOURCE_VERSION = "0.1.0"
+
+# Each file uses what stands before it.
+include("control.jl")           # cancellation, progress, deterministic threading
+include("dual.jl")              # forward-mode numbers: ForwardDiff's or our own
+include("sphere.jl")            # unit vectors, tangent frames, separations
+include("fuzzy.jl")             # fuzzy c-means
+include("assign.jl")            # memberships -> clusters
+include("simd.jl")              # eight numbers at a time
+include("tree.jl")              # a k-d tree on the sphere
+include("pairs.jl")             # hard-binned pair sums
+include("softpairs.jl")         # soft-binned pair sums and their reverse derivative
+include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
+include("softcorrelation.jl")   # objects -> clusters -> soft bins, and the reverse derivative
+include("gravity.jl")           # test particles in the field of a point mass
+include("box.jl")               # pair sums in a box
+# The C entry points, the only functions that Python calls.
+include("entries/entry.jl")
+include("entries/clustering.jl")
+include("entries/pairs.jl")
+include("entries/gravity.jl")
+include("entries/box.jl")
+include("entries/softcorr.jl")
+
+end

@@ -1,0 +1,587 @@
+# Pair sums in a box, periodic or not: counts, separations, and the alignment of axes with
+# separations and with one another. `box_sums_brute` is the definition; `box_sums` is the fast
+# twin: objects lie in square columns along z, sorted by z, so that the partners of an object in
+# a column are one contiguous run, taken eight at a time.
+#
+# Of a pair with separation vector d from i to j, weight w = w_i w_j, and strengths a:
+#   1, w, w |d|, w a_i ((e_i . d)^2/d^2 - 1/3), w a_j ((e_j . d)^2/d^2 - 1/3),
+#   w a_i a_j ((e_i . e_j)^2 - 1/3)
+# are added to the bin (lo, hi] that d^2 falls in, apart for objects of different (1) and of the
+# same (2) host; where objects have second axes g, in the same pass also
+#   w ((g_i . d)^2/d^2 - 1/3) + w ((g_j . d)^2/d^2 - 1/3), w ((g_i . g_j)^2 - 1/3).
+
+const BOX_SUMS = 8
+
+"""
+One set of objects in the box: positions and unit axes (3, N), weights, strengths, hosts, and second
+axes (3, N), or (3, 0) where there are none.
+"""
+struct BoxObjects{T}
+    position::Matrix{T}
+    axis::Matrix{T}
+    weight::Vector{T}
+    strength::Vector{T}
+    host::Vector{Int64}
+    drawn::Matrix{T}
+end
+
+BoxObjects(position::Matrix{T}, axis, weight, strength, host) where {T} =
+    BoxObjects(position, axis, weight, strength, host, zeros(T, 3, 0))
+
+hasdrawn(objects::BoxObjects) = size(objects.drawn, 2) == length(objects) > 0
+
+Base.length(objects::BoxObjects) = length(objects.weight)
+
+nearest_image(d, boxsize) = d - boxsize * round(d / boxsize)
+
+"""
+    box_sums_brute(first, second, edges, boxsize; auto, periodic)
+
+Sums (8, nbins, 2) over all pairs of the first with the second set, or over each unordered pair
+of one set (`auto`).
+"""
+function box_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxsize;
+                        auto::Bool, periodic::Bool) where {T}
+    sums = zeros(T, BOX_SUMS, length(edges) - 1, 2)
+    third = one(T) / 3
+    for i in 1:length(first), j in (auto ? i + 1 : 1):length(second)
+        d = second.position[:, j] - first.position[:, i]
+        periodic && (d = nearest_image.(d, boxsize))
+        dd = sum(abs2, d)
+        bin = searchsortedfirst(edges .^ 2, dd) - 1
+        (1 <= bin < length(edges)) || continue
+        e, f = first.axis[:, i], second.axis[:, j]
+        a, b = first.strength[i], second.strength[j]
+        w = first.weight[i] * second.weight[j]
+        part = first.host[i] == second.host[j] ? 2 : 1
+        along, across = zero(T), zero(T)
+        if hasdrawn(first) && hasdrawn(second)
+            g, h = first.drawn[:, i], second.drawn[:, j]
+            along = w * ((sum(g .* d)^2 + sum(h .* d)^2) / dd - 2third)
+            across = w * (sum(g .* h)^2 - third)
+        end
+        sums[:, bin, part] .+= (1, w, w * sqrt(dd), w * a * (sum(e .* d)^2 / dd - third),
+                                w * b * (sum(f .* d)^2 / dd - third),
+                                w * a * b * (sum(e .* f)^2 - third), along, across)
+    end
+    return sums
+end
+
+# ---- columns -------------------------------------------------------------------------------------
+
+"""
+Objects sorted by column, and by z within a column. Column (ix, iy), from 0, is number
+`ix * side + iy + 1`. Coordinates are there twice: apart, longer by eight so that a full block may
+be read from any slot, and in records of eight numbers (position, axis, weight, strength). Second
+axes have records of their own, of which five numbers are idle; none where there are none.
+"""
+struct Columns
+    side::Int
+    width::Float64
+    origin::NTuple{2,Float64}
+    first::Vector{Int}
+    x::Vector{Float64}
+    y::Vector{Float64}
+    z::Vector{Float64}
+    records::Vector{Float64}
+    drawn::Vector{Float64}
+    host::Vector{Int64}
+end
+
+column_of(c::Float64, origin, width, side) = clamp(floor(Int, (c - origin) / width), 0, side - 1)
+
+function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin)
+    n = length(objects)
+    position = objects.position
+    column = Vector{Int}(undef, n)
+    first = zeros(Int, side^2 + 1)
+    for i in 1:n
+        ix = column_of(position[1, i], origin[1], width, side)
+        iy = column_of(position[2, i], origin[2], width, side)
+        column[i] = ix * side + iy + 1
+        first[column[i] + 1] += 1
+    end
+    first[1] = 1
+    cumsum!(first, first)
+    order, next = Vector{Int}(undef, n), copy(first)
+    for i in 1:n
+        order[next[column[i]]] = i
+        next[column[i]] += 1
+    end
+    # At least a page: such arrays begin at a multiple of 64 bytes, and so does every record.
+    records = zeros(8 * max(n, 64))
+    drawn = zeros(hasdrawn(objects) ? 8 * max(n, 64) : 0)
+    chunked(side^2, 64) do _, range
+        for c in range
+            slots = first[c]:(first[c + 1] - 1)
+            sort!(view(order, slots), by = i -> (position[3, i], i))
+            for s in slots
+                i = order[s]
+                for k in 1:3
+                    records[8s - 8 + k] = position[k, i]
+                    records[8s - 5 + k] = objects.axis[k, i]
+                    isempty(drawn) || (drawn[8s - 8 + k] = objects.drawn[k, i])
+                end
+                records[8s - 1] = objects.weight[i]
+                records[8s] = objects.strength[i]
+            end
+        end
+    end
+    coordinate(k) = append!(position[k, order], zeros(8))
+    return Columns(side, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records,
+                   drawn, objects.host[order])
+end
+
+# Columns in the reach of r_max: more of them fit the sphere better, and leave runs too short to
+# pay for finding where they begin. Found by trial.
+const RUN = 64
+const MAX_REACH = 4
+
+"Number, width and reach (in columns) of the columns, and their origin."
+function layout(first, second, rmax, boxsize, periodic)
+    if periodic
+        origin, span = (0.0, 0.0), boxsize
+        volume = boxsize^3
+    else
+        low = min.(minimum(first.position, dims = 2), minimum(second.position, dims = 2))
+        high = max.(maximum(first.position, dims = 2), maximum(second.position, dims = 2))
+        origin, span = (low[1], low[2]), max(high[1] - low[1], high[2] - low[2], rmax)
+        volume = prod(max.(high - low, rmax / 8))
+    end
+    density = max(length(first), length(second)) / volume
+    reach = clamp(round(Int, sqrt(density * rmax^3 / RUN)), 1, MAX_REACH)
+    side = max(1, floor(Int, min(reach * span / rmax, 1024.0)))
+    return side, span / side, min(reach, ceil(Int, rmax * side / span * (1 + 1e-12))), origin
+end
+
+# ---- bins ----------------------------------------------------------------------------------------
+
+"""
+Bin of a squared separation without a logarithm: its leading bits index a table of the lowest
+bin that numbers with these bits can be in. Hardly any entry holds an edge, so that the search
+from there on is almost never taken.
+"""
+struct BinTable
+    edges2::Vector{Float64}
+    shift::Int
+    base::Int
+    start::Vector{Int}
+end
+
+leading(t::Float64, shift) = reinterpret(Int64, t) >> shift
+
+function BinTable(edges)
+    edges2 = edges .^ 2
+    shift = 52 - 7
+    base = leading(edges2[2], shift) - 1
+    start = map(base:leading(edges2[end], shift)) do key
+        bin = searchsortedfirst(edges2, reinterpret(Float64, key << shift)) - 1
+        clamp(bin, 1, length(edges) - 1)
+    end
+    return BinTable(edges2, shift, base, start)
+end
+
+"Bin of `t`, which is in one of them."
+@inline function find_bin(table::BinTable, t::Float64)
+    @inbounds begin
+        key = leading(t, table.shift) - table.base
+        bin = table.start[ifelse(key > 0, key, 0) + 1]
+        while t > table.edges2[bin + 1]
+            bin += 1
+        end
+    end
+    return bin
+end
+
+# ---- pairs in reach ------------------------------------------------------------------------------
+
+# The lanes of each of the 256 masks, in order: slots in reach are packed without a branch.
+const PACKED = [k <= count_ones(mask) ? UInt8(filter(l -> (mask >> l) & 1 == 1, 0:7)[k]) : 0x00
+                for k in 1:8, mask in 0:255]
+
+@inline store_packed!(slots::Ptr{Int64}, lanes::Ptr{UInt8}, s::Int64) = Base.llvmcall("""
+    %4 = inttoptr i64 %0 to <8 x i64>*
+    %5 = inttoptr i64 %1 to <8 x i8>*
+    %6 = load <8 x i8>, <8 x i8>* %5, align 1
+    %7 = zext <8 x i8> %6 to <8 x i64>
+    %8 = insertelement <8 x i64> undef, i64 %2, i32 0
+    %9 = shufflevector <8 x i64> %8, <8 x i64> undef, <8 x i32> zeroinitializer
+    %10 = add <8 x i64> %7, %9
+    store <8 x i64> %10, <8 x i64>* %4, align 8
+    ret void""", Cvoid, Tuple{Ptr{Int64},Ptr{UInt8},Int64}, slots, lanes, s)
+
+"Bits of the lanes in which low < t <= high."
+@inline within8(t::Vec, low::Vec, high::Vec) = Base.llvmcall("""
+    %4 = fcmp ogt <8 x double> %0, %1
+    %5 = fcmp ole <8 x double> %0, %2
+    %6 = and <8 x i1> %4, %5
+    %7 = bitcast <8 x i1> %6 to i8
+    ret i8 %7""", UInt8, Tuple{Vec,Vec,Vec}, t, low, high)
+
+"""
+Append those of the slots `start:stop` that are in reach of a point to `found`, behind its first `n`
+entries; the new number of entries.
+"""
+@inline function find_in_reach!(found, n, b::Columns, ux, uy, uz, start, stop, low, high)
+    x, y, z = splat8(ux), splat8(uy), splat8(uz)
+    packed = pointer(PACKED)
+    s = start
+    while s <= stop
+        dx, dy, dz = vsub(vload(b.x, s), x), vsub(vload(b.y, s), y), vsub(vload(b.z, s), z)
+        mask = within8(dot8(dx, dy, dz, dx, dy, dz), low, high)
+        left = stop - s
+        mask &= 0xff >> ifelse(left < 7, 7 - left, 0)
+        store_packed!(pointer(found, n + 1), packed + 8 * Int(mask), s)
+        n += count_ones(mask)
+        s += 8
+    end
+    return n
+end
+
+@inline dot8(ax, ay, az, bx, by, bz) = vfma(az, bz, vfma(ay, by, vmul(ax, bx)))
+
+# ---- eight pairs ---------------------------------------------------------------------------------
+
+# Rows of a square of 8 x 8 numbers from its columns: three rounds of exchanges.
+function transpose_ir()
+    lines = String[]
+    names = ["%$k" for k in 0:7]
+    for (round, distance) in enumerate((1, 2, 4))
+        next = copy(names)
+        for k in 0:7
+            k & distance == 0 || continue
+            for (m, target) in ((0, k), (1, k + distance))
+                mask = [(lane & distance == 0 ? lane + m * distance :
+                         8 + lane - distance + m * distance) for lane in 0:7]
+                name = "%r$(round)_$(target)"
+                push!(lines, string(name, " = shufflevector <8 x double> ", names[k + 1],
+                                    ", <8 x double> ", names[k + distance + 1], ", <8 x i32> <",
+                                    join(("i32 $i" for i in mask), ", "), ">"))
+                next[target + 1] = name
+            end
+        end
+        names = next
+    end
+    value = "undef"
+    for k in 0:7
+        push!(lines, string("%a$k = insertvalue [8 x <8 x double>] $value, <8 x double> ",
+                            names[k + 1], ", $k"))
+        value = "%a$k"
+    end
+    push!(lines, "ret [8 x <8 x double>] $value")
+    return join(lines, "\n")
+end
+
+@eval @inline transpose8(a::Vec, b::Vec, c::Vec, d::Vec, e::Vec, f::Vec, g::Vec, h::Vec) =
+    Base.llvmcall($(transpose_ir()), NTuple{8,Vec}, Tuple{Vec,Vec,Vec,Vec,Vec,Vec,Vec,Vec},
+                  a, b, c, d, e, f, g, h)
+
+"Lane by lane the lesser one."
+@inline vleast(a::Vec, b::Vec) = Base.llvmcall("""
+    %3 = fcmp olt <8 x double> %0, %1
+    %4 = select <8 x i1> %3, <8 x double> %0, <8 x double> %1
+    ret <8 x double> %4""", Vec, Tuple{Vec,Vec}, a, b)
+
+const RSQRT_SEED = 0x5fe6eb50c7b537a9
+
+@eval @inline rsqrt_seed(a::Vec) = Base.llvmcall($("""
+    %2 = bitcast <8 x double> %0 to <8 x i64>
+    %3 = lshr <8 x i64> %2, $(splat_ir(1))
+    %4 = sub <8 x i64> $(splat_ir(Int64(RSQRT_SEED))), %3
+    %5 = bitcast <8 x i64> %4 to <8 x double>
+    ret <8 x double> %5"""), Vec, Tuple{Vec}, a)
+
+"1/sqrt(a) of normal numbers, to two units in the last place: each round squares the error of 3 %."
+@inline function rsqrt8(a::Vec)
+    half, y = vmul(a, splat8(0.5)), rsqrt_seed(a)
+    for _ in 1:4
+        y = vmul(y, vfnma(half, vmul(y, y), splat8(1.5)))
+    end
+    return y
+end
+
+# d less the nearest whole number of boxes: adding and taking away ROUNDER leaves a whole number.
+const ROUNDER = 1.5 * 2.0^52
+@inline nearest_image8(d::Vec, ::Nothing, inverse) = d
+@inline nearest_image8(d::Vec, boxsize::Vec, inverse::Vec) =
+    vfnma(boxsize, vsub(vadd(vmul(d, inverse), splat8(ROUNDER)), splat8(ROUNDER)), d)
+
+# Sums of a bin take eight numbers, so that a pair is added at once; neighboring lanes add to
+# different copies, so that one addition need not wait for the one before.
+const COPIES = 4
+
+"The working memory of one chunk."
+struct BoxBench
+    rows::Vector{Float64}       # 8 x COPIES x nbins x 2
+    lanes::Vector{Float64}
+    squares::Vector{Float64}
+    found::Vector{Int64}
+    lo::Vector{Int}
+    hi::Vector{Int}
+end
+
+# Pairs of one object that are gathered before they are summed.
+const GATHERED = 1024
+
+BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros(512),
+                           zeros(Int64, GATHERED + 8), Int[], Int[])
+
+@inline record8(records, slot::Int64) = vload(records, 8slot - 7)
+
+# The records of eight objects as eight vectors, one of each number.
+@inline gather8(records, found, first) = @inbounds transpose8(
+    record8(records, found[first]), record8(records, found[first + 1]),
+    record8(records, found[first + 2]), record8(records, found[first + 3]),
+    record8(records, found[first + 4]), record8(records, found[first + 5]),
+    record8(records, found[first + 6]), record8(records, found[first + 7]))
+
+"Add the pairs of slot `i` of the first set with the `n` slots found in the second."
+@noinline function sum_found!(bench::BoxBench, table::BinTable, ::Val{Split}, ::Val{Drawn},
+                              a::Columns, b::Columns, i::Int, n::Int,
+                              boxsize) where {Split,Drawn}
+    rows, lanes, squares, found = bench.rows, bench.lanes, bench.squares, bench.found
+    nbins = length(table.edges2) - 1
+    at = 8i - 7
+    @inbounds begin
+        host = a.host[i]
+        x, y, z = splat8(a.records[at]), splat8(a.records[at + 1]), splat8(a.records[at + 2])
+        ex, ey, ez = splat8(a.records[at + 3]), splat8(a.records[at + 4]), splat8(a.records[at + 5])
+        weight, strength = splat8(a.records[at + 6]), splat8(a.records[at + 7])
+        one8, zero8, third = splat8(1.0), splat8(0.0), splat8(1 / 3)
+        third2 = splat8(2 / 3)
+        gx, gy, gz = Drawn ? (splat8(a.drawn[at]), splat8(a.drawn[at + 1]),
+                              splat8(a.drawn[at + 2])) : (zero8, zero8, zero8)
+        high = splat8(table.edges2[end])
+        inverse_size = boxsize === nothing ? zero8 : vdiv(one8, boxsize)
+        for k in (n + 1):(n + 8)
+            found[k] = found[1]         # fills the last block; not added
+        end
+        first = 1
+        while first <= n
+            jx, jy, jz, fx, fy, fz, w2, a2 = gather8(b.records, found, first)
+            dx = nearest_image8(vsub(jx, x), boxsize, inverse_size)
+            dy = nearest_image8(vsub(jy, y), boxsize, inverse_size)
+            dz = nearest_image8(vsub(jz, z), boxsize, inverse_size)
+            # Rounded otherwise than when it was found, a pair at the outer edge stays inside.
+            t = vleast(dot8(dx, dy, dz, dx, dy, dz), high)
+            inverse = rsqrt8(t)
+            p = vmul(dot8(ex, ey, ez, dx, dy, dz), inverse)
+            q = vmul(dot8(fx, fy, fz, dx, dy, dz), inverse)
+            c = dot8(ex, ey, ez, fx, fy, fz)
+            w = vmul(weight, w2)
+            wa, wb = vmul(w, strength), vmul(w, a2)
+            along, across = zero8, zero8
+            if Drawn
+                hx, hy, hz, _, _, _, _, _ = gather8(b.drawn, found, first)
+                u = vmul(dot8(gx, gy, gz, dx, dy, dz), inverse)
+                v = vmul(dot8(hx, hy, hz, dx, dy, dz), inverse)
+                s = dot8(gx, gy, gz, hx, hy, hz)
+                along = vmul(w, vsub(vfma(u, u, vmul(v, v)), third2))
+                across = vmul(w, vsub(vmul(s, s), third))
+            end
+            square = transpose8(one8, w, vmul(w, vmul(t, inverse)),
+                                vmul(wa, vsub(vmul(p, p), third)),
+                                vmul(wb, vsub(vmul(q, q), third)),
+                                vmul(vmul(wb, strength), vsub(vmul(c, c), third)), along, across)
+            for k in 1:8
+                unsafe_store!(Ptr{Vec}(pointer(lanes, 8k - 7)), square[k])
+            end
+            unsafe_store!(Ptr{Vec}(pointer(squares)), t)
+            for lane in 0:min(7, n - first)
+                bin = find_bin(table, squares[lane + 1])
+                Split && b.host[found[first + lane]] == host && (bin += nbins)
+                add_at!(rows, 8 * (COPIES * (bin - 1) + (lane & (COPIES - 1))) + 1,
+                        vload(lanes, 8lane + 1))
+            end
+            first += 8
+        end
+    end
+    return nothing
+end
+
+# ---- from column to column -----------------------------------------------------------------------
+
+"An image of a column in reach of another: its displacement and the greatest |dz|."
+struct Neighbor
+    first::Int          # its slots
+    last::Int
+    west::Float64       # its lower corner
+    south::Float64
+    shift::NTuple{3,Float64}
+    reach::Float64
+    own::Bool           # the column itself: partners are behind each object
+end
+
+"Neighbors of column `ca`; of one set (`auto`), half of them."
+function neighbors!(list, a, b, ca, reach, rmax, boxsize, auto, periodic)
+    empty!(list)
+    ix, iy = divrem(ca - 1, a.side)
+    for jx in (auto ? 0 : -reach):reach, jy in (auto && jx == 0 ? 0 : -reach):reach
+        gap = b.width * hypot(max(abs(jx) - 1, 0), max(abs(jy) - 1, 0))
+        gap < rmax || continue
+        high = sqrt(rmax^2 - gap^2) * (1 + 1e-12)
+        kx, ky = ix + jx, iy + jy
+        inside = 0 <= kx < b.side && 0 <= ky < b.side
+        inside || periodic || continue
+        wx, wy = fld(kx, b.side), fld(ky, b.side)
+        cb = (kx - wx * b.side) * b.side + (ky - wy * b.side) + 1
+        b.first[cb] == b.first[cb + 1] && continue
+        own = auto && jx == 0 && jy == 0
+        for wz in (periodic ? (-1:1) : (0:0))
+            own && wz == -1 && continue
+            push!(list, Neighbor(b.first[cb], b.first[cb + 1] - 1, b.origin[1] + b.width * kx,
+                                  b.origin[2] + b.width * ky, (wx, wy, wz) .* boxsize, high,
+                                  own && wz == 0))
+        end
+    end
+    return list
+end
+
+"How far `c` is outside of [low, low + width]."
+@inline outside(c, low, width) =
+    ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
+
+"Every object of column `ca` with those of the neighbors."
+function box_column!(bench, list, table, split, drawn, a, b, ca, image)
+    slots = a.first[ca]:(a.first[ca + 1] - 1)
+    rmax2 = table.edges2[end] * (1 + 1e-12)
+    low, high = splat8(table.edges2[1]), splat8(table.edges2[end])
+    found, lo, hi = bench.found, bench.lo, bench.hi
+    resize!(lo, length(list))
+    resize!(hi, length(list))
+    for (k, near) in enumerate(list)
+        lo[k] = hi[k] = near.first
+    end
+    @inbounds for i in slots
+        cancelled() && break
+        n = 0
+        for k in eachindex(list)
+            near = list[k]
+            uz = a.z[i] - near.shift[3]
+            start, stop = lo[k], hi[k]
+            while start <= near.last && b.z[start] < uz - near.reach
+                start += 1
+            end
+            lo[k] = start
+            while stop <= near.last && b.z[stop] <= uz + near.reach
+                stop += 1
+            end
+            hi[k] = stop
+            near.own && (start = i + 1)
+            start < stop || continue
+            # The nearest point of the column's square: often beyond reach.
+            gap2 = outside(a.x[i], near.west, b.width)^2 + outside(a.y[i], near.south, b.width)^2
+            gap2 > rmax2 && continue
+            ux, uy = a.x[i] - near.shift[1], a.y[i] - near.shift[2]
+            while start < stop
+                part = min(stop - start, GATHERED >> 1)
+                if n + part > GATHERED
+                    sum_found!(bench, table, split, drawn, a, b, i, n, image)
+                    n = 0
+                end
+                n = find_in_reach!(found, n, b, ux, uy, uz, start, start + part - 1, low, high)
+                start += part
+            end
+        end
+        n > 0 && sum_found!(bench, table, split, drawn, a, b, i, n, image)
+    end
+end
+
+"Add the sums of a column to those of its chunk: short sums, so that rounding stays small."
+function collect_rows!(sums, bench)
+    nbins = size(sums, 2)
+    for part in 1:2, bin in 1:nbins, copy in 1:COPIES
+        row = COPIES * (nbins * (part - 1) + bin - 1) + copy
+        for k in 1:BOX_SUMS
+            sums[k, bin, part] += bench.rows[8 * (row - 1) + k]
+        end
+    end
+    fill!(bench.rows, 0.0)
+end
+
+"Sums of the columns `range` of the first set."
+function column_sums(table, split, drawn, a, b, range, reach, rmax, boxsize, image, auto, done)
+    bench, list = BoxBench(length(table.edges2) - 1), Neighbor[]
+    sums = zeros(BOX_SUMS, length(table.edges2) - 1, 2)
+    for ca in range
+        cancelled() && break
+        if a.first[ca] < a.first[ca + 1]
+            neighbors!(list, a, b, ca, reach, rmax, boxsize, auto, image !== nothing)
+            box_column!(bench, list, table, split, drawn, a, b, ca, image)
+            collect_rows!(sums, bench)
+        end
+        progress(Threads.atomic_add!(done, 1) + 1, a.side^2)
+    end
+    return sums
+end
+
+"""
+The sums of `box_sums_brute`, through columns; without `split` pairs of one host are not told
+apart from others.
+"""
+function box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges, boxsize;
+                  auto::Bool, periodic::Bool, split::Bool)
+    total = zeros(BOX_SUMS, length(edges) - 1, 2)
+    (length(first) == 0 || length(second) == 0) && return total
+    side, width, reach, origin = layout(first, second, edges[end], boxsize, periodic)
+    a = Columns(first, side, width, origin)
+    b = auto ? a : Columns(second, side, width, origin)
+    drawn = hasdrawn(first) && hasdrawn(second)
+    table = BinTable(edges)
+    image = periodic ? splat8(boxsize) : nothing
+    parts = min(side^2, 256)
+    partial = [zeros(0, 0, 0) for _ in 1:parts]
+    done = Threads.Atomic{Int}(0)
+    chunked(side^2, parts) do part, range
+        partial[part] = column_sums(table, Val(split), Val(drawn), a, b, range, reach, edges[end],
+                                    boxsize, image, auto, done)
+    end
+    for p in partial
+        total .+= p
+    end
+    return total
+end
+
+"""
+    box_correlations(position, axis, edges, boxsize; weights = ones(N))
+
+Clustering and alignment of objects in a periodic box: xi, omega and eta from one pass over the
+pairs.
+
+# Arguments
+- `position`, `axis`: positions and unit axes (3, N); the sign of an axis has no meaning.
+- `edges`: of the bins (lo, hi] of separation, in the unit of the positions; the last one below a
+  third of the box.
+- `boxsize`: side of the box.
+- `weights`: (N).
+
+Returns `(npairs, r, xi, omega, eta)`, each of one number a bin: pairs, mean separations, and with e
+the axes and d the unit separation, averages over pairs, xi = DD/RR - 1,
+omega = <(e_i . d)^2> - 1/3 and eta = <(e_i . e_j)^2> - 1/3. Bins without pairs hold NaN.
+
+# Example
+```julia
+box = box_correlations([1.0 1; 1 1; 0.5 29.5], [0.0 1; 0 0; 1 0], [0.5, 2], 30)
+box.npairs == [1] && box.r ≈ [1] && box.omega ≈ [1 / 6] && box.eta ≈ [-1 / 3]
+```
+"""
+function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges, boxsize;
+                          weights = ones(size(position, 2)))
+    size(position) == size(axis) == (3, length(weights)) || throw(DimensionMismatch(
+        "position and axis must be (3, N) and weights (N); they are $(size(position)), " *
+        "$(size(axis)) and $(size(weights))"))
+    all(diff(edges) .> 0) && first(edges) >= 0 && 3 * last(edges) < boxsize || throw(ArgumentError(
+        "edges must increase from 0 or more to less than boxsize/3; they are $edges"))
+    all(p -> 0 <= p <= boxsize, position) || throw(ArgumentError(
+        "position must lie in the box, from 0 to $boxsize"))
+    n, limits, L = length(weights), convert(Vector{Float64}, edges), Float64(boxsize)
+    w = convert(Vector{Float64}, weights)
+    set = BoxObjects(convert(Matrix{Float64}, position), convert(Matrix{Float64}, axis), w, ones(n),
+                     zeros(Int64, n))
+    s = box_sums(set, set, limits, L; auto = true, periodic = true, split = false)[:, :, 1]
+    mean(k) = s[k, :] ./ s[2, :]
+    RR = sum(w)^2 .* diff(4pi / 3 .* (limits ./ L) .^ 3)
+    return (npairs = round.(Int, s[1, :]), r = mean(3),
+            xi = [s[1, b] > 0 ? 2 * s[2, b] / RR[b] - 1 : NaN for b in eachindex(RR)],
+            omega = (mean(4) .+ mean(5)) ./ 2, eta = mean(6))
+end

@@ -1,0 +1,645 @@
+# Hard-binned pair sums on the sphere: counts, count-shear, shear-shear. What comes
+# first is the definition, pair by pair and generic in the number type; the fast twin goes through
+# trees.
+
+"What is summed over the pairs: positions, K shears around positions, or K shears with shears."
+abstract type Kind end
+struct NN <: Kind end
+struct NG{K} <: Kind end
+struct GG{K,Combos} <: Kind end         # Combos: tuple of pairs of field numbers
+
+nfields(::NN) = 0
+nfields(::NG{K}) where {K} = K
+nfields(::GG{K}) where {K} = K
+combos(::GG{K,C}) where {K,C} = C
+
+# Sums of one bin: pairs, weight, weight * theta, weight * ln theta, then the products.
+nproducts(::NN) = 0
+nproducts(::NG{K}) where {K} = 2K                       # tangential, cross of each field
+nproducts(::GG{K,C}) where {K,C} = 4 * length(C)        # xi+ and xi-, real and imaginary
+nsums(kind::Kind) = 4 + nproducts(kind)
+
+"Squared-chord bin of `t`, or 0: bins are [lo, hi)."
+@inline function find_bin(edges, t)
+    (t >= edges[1] && t < edges[end]) || return 0
+    b = 1
+    while t >= edges[b + 1]
+        b += 1
+    end
+    return b
+end
+
+# Minus infinity would turn the padding's zero weights into NaN; sums this low read as -Inf.
+const LOG_ZERO = -1e300
+log_of(theta) = iszero(theta) ? oftype(theta, LOG_ZERO) : log(theta)
+
+"""
+    pair_sums_brute(kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto)
+
+Sums (nsums, nbins) over all pairs of the first with the second set, or over each unordered pair
+of one set (`auto`). Positions (3, N) are unit vectors, shears (2K, N) alternate g1 and g2 of
+each field, `edges` are squared chords. Products of two different fields of one set are taken in
+both orders.
+"""
+function pair_sums_brute(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool)
+    T = promote_type(eltype(xyz1), eltype(xyz2), eltype(w1), eltype(g1), eltype(g2))
+    sums = zeros(T, nsums(kind), length(edges) - 1)
+    for i in axes(xyz1, 2), j in (auto ? i + 1 : 1):size(xyz2, 2)
+        (iszero(w1[i]) || iszero(w2[j])) && continue
+        u = (xyz1[1, i], xyz1[2, i], xyz1[3, i])
+        v = (xyz2[1, j], xyz2[2, j], xyz2[3, j])
+        b = find_bin(edges, chord2(u, v))
+        b == 0 && continue
+        ww = w1[i] * w2[j]
+        theta = separation(u, v)
+        sums[1, b] += 1
+        sums[2, b] += ww
+        sums[3, b] += ww * theta
+        sums[4, b] += ww * log_of(theta)
+        products!(view(sums, :, b), kind, u, v, ww, g1, i, g2, j, auto)
+    end
+    return sums
+end
+
+shear(g, f, i) = complex(g[2f - 1, i], g[2f, i])
+
+products!(s, ::NN, u, v, ww, g1, i, g2, j, auto) = nothing
+
+function products!(s, ::NG{K}, u, v, ww, g1, i, g2, j, auto) where {K}
+    phase = double_phase(projections(u, v)[2])
+    for f in 1:K
+        g = -ww * shear(g2, f, j) * phase
+        s[3 + 2f] += real(g)
+        s[4 + 2f] += imag(g)
+    end
+end
+
+function products!(s, kind::GG, u, v, ww, g1, i, g2, j, auto)
+    a, b = projections(u, v)
+    pa, pb = double_phase(a), double_phase(b)
+    for (n, (e, f)) in enumerate(combos(kind))
+        plus = shear(g1, e, i) * pa * conj(shear(g2, f, j) * pb)
+        minus = shear(g1, e, i) * pa * shear(g2, f, j) * pb
+        if auto         # the mean of both orders of the pair
+            plus = (plus + shear(g2, e, j) * pb * conj(shear(g1, f, i) * pa)) / 2
+            minus = (minus + shear(g2, e, j) * pb * shear(g1, f, i) * pa) / 2
+        end
+        s[4n + 1] += ww * real(plus)
+        s[4n + 2] += ww * imag(plus)
+        s[4n + 3] += ww * real(minus)
+        s[4n + 4] += ww * imag(minus)
+    end
+end
+
+# ---- theta and ln(theta) of eight squared chords, by series --------------------------------------
+
+const DEGREE = 17
+
+"Theta and ln(theta) as power series about the middle of a range of squared chords."
+mutable struct Series
+    middle::Float64
+    inverse::Float64        # of half the range
+    degree::Int
+    theta::Vector{Float64}
+    logtheta::Vector{Float64}
+end
+Series() = Series(0.0, 0.0, 0, zeros(DEGREE + 1), zeros(DEGREE + 1))
+
+"""
+Expand about the middle of [low, high] to eleven digits; false where the range comes too near
+theta = 0 or pi for that.
+
+theta = 2 asin(sqrt(t)/2), so theta' = y = (t (4 - t))^(-1/2), and q y' = -q' y / 2 with
+q = t (4 - t) gives the coefficients of y one from another; those of ln(theta) follow from
+(ln theta)' = theta'/theta. Chebyshev's economization then drops the terms that are not needed.
+"""
+function expand!(s::Series, low, high)
+    middle = (low + high) / 2
+    half = max((high - low) / 2, 1e-12 * middle)
+    ratio = half / min(middle, 4 - middle)
+    ratio < 0.22 || return false
+    s.middle = middle
+    s.inverse = 1 / half
+    q0, q1, q2 = middle * (4 - middle), (4 - 2middle) * half, -half^2
+    previous, y = 0.0, 1 / sqrt(q0)
+    @inbounds begin
+        s.theta[1] = 2 * asin(sqrt(middle) / 2)
+        for k in 0:(DEGREE - 1)
+            s.theta[k + 2] = half * y / (k + 1)
+            y, previous = -((k + 0.5) * q1 * y + k * q2 * previous) / (q0 * (k + 1)), y
+        end
+        s.logtheta[1] = log(s.theta[1])
+        inverse = 1 / s.theta[1]
+        for k in 1:DEGREE
+            rest = k * s.theta[k + 1]
+            for j in 1:(k - 1)
+                rest -= j * s.logtheta[j + 1] * s.theta[k - j + 1]
+            end
+            s.logtheta[k + 1] = rest * inverse / k
+        end
+    end
+    s.degree = clamp(ceil(Int, -24.0 / log(ratio / 2)), 2, DEGREE)
+    economize!(s.theta, s.degree)
+    economize!(s.logtheta, s.degree)
+    return true
+end
+
+# T_k(x) 2^(1-k) without its leading x^k, from the constant on.
+const CHEBYSHEV = let T = [[1.0], [0.0, 1.0]]
+    for k in 2:DEGREE
+        push!(T, [0.0; 2 .* T[k]] .- [T[k - 1]; 0.0; 0.0])
+    end
+    [t[1:(end - 1)] ./ t[end] for t in T]
+end
+
+"Take the terms above `degree` off a power series on [-1, 1], with the least change to its values."
+function economize!(a, degree)
+    @inbounds for k in DEGREE:-1:(degree + 1)
+        t, top = CHEBYSHEV[k + 1], a[k + 1]
+        for j in (k - 1):-2:1
+            a[j] -= top * t[j]
+        end
+    end
+end
+
+"How theta and ln(theta) of eight pairs are found: by the series, near zero, or one by one later."
+abstract type Angles end
+struct BySeries <: Angles end
+struct NearZero <: Angles end
+struct OneByOne <: Angles end
+
+@inline function angles(::BySeries, s::Series, t::Vec)
+    x = vmul(vsub(t, splat8(s.middle)), splat8(s.inverse))
+    k = s.degree
+    @inbounds a, b = splat8(s.theta[k + 1]), splat8(s.logtheta[k + 1])
+    @inbounds while k > 0
+        a = vfma(a, x, splat8(s.theta[k]))
+        b = vfma(b, x, splat8(s.logtheta[k]))
+        k -= 1
+    end
+    return a, b
+end
+
+# theta/sqrt(t) = 1 + t/24 + 3 t^2/640 + ..., and its logarithm, to the last digit for t < NEAR
+const NEAR = 0.01
+const NEAR_THETA = (1.0, 1 / 24, 3 / 640, 5 / 7168, 35 / 294912, 63 / 2883584)
+const NEAR_LOG = (0.0, 1 / 24, 11 / 2880, 191 / 362880, 2497 / 29030400, 14797 / 958003200)
+
+@inline function angles(::NearZero, s::Series, t::Vec)
+    a, b = splat8(NEAR_THETA[6]), splat8(NEAR_LOG[6])
+    k = 5
+    while k > 0
+        a = vfma(a, t, splat8(NEAR_THETA[k]))
+        b = vfma(b, t, splat8(NEAR_LOG[k]))
+        k -= 1
+    end
+    return vmul(a, vsqrt(t)), vifzero(t, splat8(LOG_ZERO), vfma(splat8(0.5), vlog(t), b))
+end
+
+@inline angles(::OneByOne, s::Series, t::Vec) = (t, t)
+
+# ---- through trees -------------------------------------------------------------------------------
+
+# Leaves out of range are skipped, eight pairs are taken at a time, and where two leaves meet in
+# three bins at most (most pairs of a large catalog do) the sums of each bin stay in registers.
+
+"Weights and weighted shears of a tree's slots; `real` is 1 where the weight is not 0."
+struct Load
+    real::Vector{Float64}
+    w::Vector{Float64}
+    g::Vector{Vector{Float64}}      # w g1, w g2 of field 1, of field 2, ...
+end
+
+function Load(t::Tree, w, g)
+    weight = [t.real[s] * w[t.order[s]] for s in eachindex(t.order)]
+    return Load(Float64.(.!iszero.(weight)), weight,
+                [[weight[s] * g[f, t.order[s]] for s in eachindex(t.order)] for f in axes(g, 1)])
+end
+
+"Two trees (the same one where `auto`) and the squared-chord bins of their pairs."
+struct Pairing
+    first::Tree
+    second::Tree
+    auto::Bool
+    edges::Vector{Float64}
+end
+
+"Work space of one thread's share: eight lanes per sum and bin."
+struct Bench
+    sums::Vector{Float64}       # of all objects: nsums x nbins
+    row::Vector{Float64}        # of one object and one leaf: nvalues x nbins
+    lanes::Vector{Float64}      # of eight pairs: nvalues, and the squared chord
+    series::Series
+end
+
+# Values of a pair that are summed before they meet the first object: real, w, w theta,
+# w ln(theta), then two (count-shear) or four (shear-shear) numbers per field.
+nvalues(::NN) = 4
+nvalues(::NG{K}) where {K} = 4 + 2K
+nvalues(::GG{K}) where {K} = 4 + 4K
+
+Bench(kind::Kind, nbins) = Bench(zeros(8 * nsums(kind) * nbins), zeros(8 * nvalues(kind) * nbins),
+                                 zeros(8 * (nvalues(kind) + 1)), Series())
+
+@inline function differences(u::NTuple{3,Vec}, v::NTuple{3,Vec})
+    dx, dy, dz = vsub(v[1], u[1]), vsub(v[2], u[2]), vsub(v[3], u[3])
+    t = vfma(dz, dz, vfma(dy, dy, vmul(dx, dx)))
+    return dx, dy, dz, t
+end
+
+# For a number over its squared modulus n: 1 where n is 0 and 0 elsewhere, so that nothing is
+# divided by 0 and the square comes out as 1; and 1/n.
+@inline function guarded(n::Vec)
+    one_if = vifzero(n, splat8(1.0), splat8(0.0))
+    return one_if, vdiv(splat8(1.0), vadd(n, one_if))
+end
+
+# Squared chord and the phases of the pair: none; (re, im) of the turn of the second shear; or
+# (re, -im) of F+ and of F-, the turns of g1 conj(g2) and g1 g2.
+@inline geometry(::NN, u, v) = (differences(u, v)[4], ())
+
+@inline function geometry(::NG, u, v)
+    dx, dy, dz, t = differences(u, v)
+    h = vmul(t, splat8(0.5))
+    c = vfnma(u[2], dx, vmul(u[1], dy))
+    q = vsub(vmul(v[3], h), dz)
+    cc, qq = vmul(c, c), vmul(q, q)
+    one_if, inverse = guarded(vadd(cc, qq))
+    return t, (vfma(vsub(cc, qq), inverse, one_if), vmul(vmul(c, q), vmul(inverse, splat8(-2.0))))
+end
+
+@inline function geometry(::GG, u, v)
+    dx, dy, dz, t = differences(u, v)
+    h = vmul(t, splat8(0.5))
+    c = vfnma(u[2], dx, vmul(u[1], dy))
+    p = vfma(u[3], h, dz)
+    q = vsub(vmul(v[3], h), dz)
+    # (c + ip) conj(-c + iq) = a - ia' and -(c + ip)(-c + iq) = b - ib': equal in modulus, so that
+    # one division does
+    cc, pq = vmul(c, c), vmul(p, q)
+    a, a_ = vsub(pq, cc), vmul(c, vadd(p, q))
+    b, b_ = vadd(pq, cc), vmul(c, vsub(q, p))
+    aa, aa_ = vmul(a, a), vmul(a_, a_)
+    one_if, inverse = guarded(vadd(aa, aa_))
+    twice = vadd(inverse, inverse)
+    return t, (vfma(vsub(aa, aa_), inverse, one_if), vmul(vmul(a, a_), twice),
+               vfma(vfnma(b_, b_, vmul(b, b)), inverse, one_if), vmul(vmul(b, b_), twice))
+end
+
+# Running sums of one field of the second objects: turned shear, or F+ conj(g) and F- g.
+@inline function add_field(::NG, (re, im), (sr, si), g1, g2)
+    return vfnma(im, g2, vfma(re, g1, sr)), vfma(im, g1, vfma(re, g2, si))
+end
+
+@inline function add_field(::GG, (pr, pi, mr, mi), (spr, spi, smr, smi), g1, g2)
+    return vfnma(pi, g2, vfma(pr, g1, spr)), vfnma(pi, g1, vfnma(pr, g2, spi)),
+           vfma(mi, g2, vfma(mr, g1, smr)), vfnma(mi, g1, vfma(mr, g2, smi))
+end
+
+# Written out field by field: a closure here would be boxed for every eight pairs.
+@generated function add_fields(kind::K, phases, sums, load, s) where {K<:Kind}
+    fields = map(1:nfields(K())) do f
+        n = div(nvalues(K()) - 4, nfields(K()))
+        own = [:(sums[$(4 + n * (f - 1) + k)]) for k in 1:n]
+        :(add_field(kind, phases, ($(own...),), vload(load.g[$(2f - 1)], s), vload(load.g[$(2f)], s))...)
+    end
+    return :(Base.@_inline_meta; @inbounds ($(fields...),))
+end
+
+"Add the eight pairs of `u` with the slots from `s` on to the running sums; their squared chords."
+@inline function eight_pairs(sums, kind, how, u, tree, load, s, series)
+    v = (vload(tree.x, s), vload(tree.y, s), vload(tree.z, s))
+    t, phases = geometry(kind, u, v)
+    w = vload(load.w, s)
+    theta, logtheta = angles(how, series, t)
+    return t, (vadd(sums[1], vload(load.real, s)), vadd(sums[2], w), vfma(w, theta, sums[3]),
+               vfma(w, logtheta, sums[4]), add_fields(kind, phases, sums, load, s)...)
+end
+
+@inline no_sums(kind) = ntuple(_ -> splat8(0.0), Val(nvalues(kind)))
+
+# ---- few bins: sums in registers ---------------------------------------------------------------
+
+# The first sums are over all pairs, the next over those below each cut.
+@inline cumulate(acc::NTuple{2}, t, values::NTuple{M}, cuts) where {M} =
+    (ntuple(k -> vadd(acc[1][k], values[k]), Val(M)),
+     ntuple(k -> vaddless(acc[2][k], values[k], t, cuts[1]), Val(M)))
+@inline cumulate(acc::NTuple{3}, t, values::NTuple{M}, cuts) where {M} =
+    (ntuple(k -> vadd(acc[1][k], values[k]), Val(M)),
+     ntuple(k -> vaddless(acc[2][k], values[k], t, cuts[1]), Val(M)),
+     ntuple(k -> vaddless(acc[3][k], values[k], t, cuts[2]), Val(M)))
+
+"""
+The object in slot `s` with `nblocks` blocks of the second tree from slot `start` on, which meet
+in the `B` bins from `low` on (0 and nbins + 1: outside).
+"""
+@noinline function few_bins!(bench, kind, how, ::Val{B}, pairing, load1, load2, s, start, nblocks,
+                           low) where {B}
+    a, b = pairing.first, pairing.second
+    edges = pairing.edges
+    nbins = length(edges) - 1
+    # the cut between the first and second bin, and that between the second and third
+    @inbounds cuts = (splat8(B > 1 ? edges[low + 1] : 0.0), splat8(B > 2 ? edges[low + 2] : 0.0))
+    @inbounds u = (splat8(a.x[s]), splat8(a.y[s]), splat8(a.z[s]))
+    acc = ntuple(_ -> no_sums(kind), Val(B))
+    for block in 0:(nblocks - 1)
+        at = start + 8block
+        if B == 1
+            acc = (eight_pairs(acc[1], kind, how, u, b, load2, at, bench.series)[2],)
+        else
+            t, values = eight_pairs(no_sums(kind), kind, how, u, b, load2, at, bench.series)
+            acc = cumulate(acc, t, values, cuts)
+        end
+    end
+    for (bin, sums) in apart(acc, low)
+        1 <= bin <= nbins && flush!(bench.sums, kind, bin, sums, load1, s, pairing.auto)
+    end
+end
+
+"Call `few_bins!` for each object of the leaf `I`."
+function leaf_few_bins!(bench, kind, bins, pairing, load1, load2, I, start, nblocks, low)
+    a = pairing.first
+    for s in a.first[I]:(a.first[I] + a.count[I] - 1)
+        @inbounds iszero(load1.w[s]) && continue
+        few_bins!(bench, kind, BySeries(), bins, pairing, load1, load2, s, start, nblocks, low)
+    end
+end
+
+"Sums of each bin from the sums below each cut."
+@inline apart(acc::NTuple{1}, low) = ((low, acc[1]),)
+@inline apart(acc::NTuple{2}, low) = ((low, acc[2]), (low + 1, less(acc[1], acc[2])))
+@inline apart(acc::NTuple{3}, low) =
+    ((low, acc[2]), (low + 1, less(acc[3], acc[2])), (low + 2, less(acc[1], acc[3])))
+@inline less(a::NTuple{M}, b::NTuple{M}) where {M} = ntuple(k -> vsub(a[k], b[k]), Val(M))
+
+@inline function add_at!(sums, i, v::Vec)
+    p = Ptr{Vec}(pointer(sums, i))
+    unsafe_store!(p, vadd(unsafe_load(p), v))
+end
+
+"Join the sums over the second objects of one bin with the first object."
+@generated function flush!(sums, kind::K, bin, values, load, s, auto) where {K<:Kind}
+    k = K()
+    out = quote
+        base = 8 * $(nsums(k)) * (bin - 1) + 1
+        @inbounds w = splat8(load.w[s])
+        add_at!(sums, base, values[1])
+        add_at!(sums, base + 8, vmul(w, values[2]))
+        add_at!(sums, base + 16, vmul(w, values[3]))
+        add_at!(sums, base + 24, vmul(w, values[4]))
+    end
+    if k isa NG
+        for n in 1:nproducts(k)
+            push!(out.args, :(add_at!(sums, base + $(8 * (3 + n)), vsub(splat8(0.0), vmul(w, values[$(4 + n)])))))
+        end
+    elseif k isa GG
+        for (n, (e, f)) in enumerate(combos(k))
+            push!(out.args, :(join!(sums, base + $(32n), load, s, $e, $f, values[$(4f + 1)], values[$(4f + 2)],
+                                    values[$(4f + 3)], values[$(4f + 4)], values[$(4e + 1)], values[$(4e + 2)],
+                                    values[$(4e + 3)], values[$(4e + 4)], auto)))
+        end
+    end
+    push!(out.args, :(return nothing))
+    return out
+end
+
+# Fields e of the first with f of the second object; for one set also f of the first with e of the
+# second, the mean of the two orders. (fr, fi) is the sum of F+ conj(g_f), (fR, fI) that of F- g_f.
+@inline function join!(sums, at, load, s, e, f, fr, fi, fR, fI, er, ei, eR, eI, auto)
+    @inbounds a, b = splat8(load.g[2e - 1][s]), splat8(load.g[2e][s])
+    plus_re, plus_im = vfnma(b, fi, vmul(a, fr)), vfma(b, fr, vmul(a, fi))
+    minus_re, minus_im = vfnma(b, fI, vmul(a, fR)), vfma(b, fR, vmul(a, fI))
+    if auto
+        half = splat8(0.5)
+        @inbounds c, d = splat8(load.g[2f - 1][s]), splat8(load.g[2f][s])
+        plus_re = vmul(half, vadd(plus_re, vfnma(d, ei, vmul(c, er))))
+        plus_im = vmul(half, vsub(plus_im, vfma(d, er, vmul(c, ei))))
+        minus_re = vmul(half, vadd(minus_re, vfnma(d, eI, vmul(c, eR))))
+        minus_im = vmul(half, vadd(minus_im, vfma(d, eR, vmul(c, eI))))
+    end
+    add_at!(sums, at, plus_re)
+    add_at!(sums, at + 8, plus_im)
+    add_at!(sums, at + 16, minus_re)
+    add_at!(sums, at + 24, minus_im)
+end
+
+# ---- many bins, close pairs, a leaf with itself --------------------------------------------------
+
+"""
+All pairs of two leaves that meet in many bins; of one leaf with itself, each pair once. Seen from
+one object the other leaf spans fewer bins than from all, often few enough.
+"""
+function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
+    a, b = pairing.first, pairing.second
+    own = pairing.auto && I == J
+    center, reach = b.center[node], b.radius[node]
+    start, nblocks = b.first[J], blocks(b, J)
+    for s in a.first[I]:(a.first[I] + a.count[I] - 1)
+        @inbounds iszero(load1.w[s]) && continue
+        @inbounds middle = sqrt(chord2((a.x[s], a.y[s], a.z[s]), center))
+        low = outer_bin(pairing.edges, max(middle - reach, 0.0)^2)
+        high = outer_bin(pairing.edges, (middle + reach)^2)
+        # Where pairs may coincide, ln(theta) must not be had as a difference: it holds LOG_ZERO.
+        few = own || how isa OneByOne || middle <= reach ? 0 : high - low + 1
+        if few == 1
+            few_bins!(bench, kind, how, Val(1), pairing, load1, load2, s, start, nblocks, low)
+        elseif few == 2
+            few_bins!(bench, kind, how, Val(2), pairing, load1, load2, s, start, nblocks, low)
+        elseif few == 3
+            few_bins!(bench, kind, how, Val(3), pairing, load1, load2, s, start, nblocks, low)
+        else
+            each_bin!(bench, kind, how, pairing, load1, load2, s, own ? s : 0, start, nblocks)
+        end
+    end
+end
+
+"The object in slot `s` with those behind slot `after` of a leaf, each pair into its bin."
+function each_bin!(bench, kind, how, pairing, load1, load2, s, after, start, nblocks)
+    a, b = pairing.first, pairing.second
+    @inbounds u = (splat8(a.x[s]), splat8(a.y[s]), splat8(a.z[s]))
+    low, high = typemax(Int), 0
+    for block in (after > start ? (after - start) >> 3 : 0):(nblocks - 1)
+        at = start + 8block
+        t, values = eight_pairs(no_sums(kind), kind, how, u, b, load2, at, bench.series)
+        store_lanes!(bench.lanes, t, values)
+        low, high = scatter!(bench, how, Val(nvalues(kind)), pairing, load2, s, at, after, low, high)
+    end
+    for bin in low:high
+        sums = take_row!(bench.row, bin, Val(nvalues(kind)))
+        flush!(bench.sums, kind, bin, sums, load1, s, pairing.auto)
+    end
+end
+
+@inline function store_lanes!(lanes, t::Vec, values::NTuple{M,Vec}) where {M}
+    for k in 1:M
+        unsafe_store!(Ptr{Vec}(pointer(lanes, 8k - 7)), values[k])
+    end
+    unsafe_store!(Ptr{Vec}(pointer(lanes, 8M + 1)), t)
+end
+
+@inline function scatter!(bench, how, ::Val{M}, pairing, load, s, at, after, low, high) where {M}
+    lanes, row, edges = bench.lanes, bench.row, pairing.edges
+    a, b = pairing.first, pairing.second
+    @inbounds for lane in 1:8
+        slot = at + lane - 1
+        (slot <= after || iszero(load.real[slot])) && continue
+        t = lanes[8M + lane]
+        bin = find_bin(edges, t)
+        bin == 0 && continue
+        low, high = min(low, bin), max(high, bin)
+        if how isa OneByOne
+            # not 2 asin(sqrt(t)/2), which loses half the digits near theta = pi
+            theta = separation((a.x[s], a.y[s], a.z[s]), (b.x[slot], b.y[slot], b.z[slot]))
+            lanes[16 + lane] = load.w[slot] * theta
+            lanes[24 + lane] = load.w[slot] * log_of(theta)
+        end
+        base = 8M * (bin - 1) + lane
+        @simd for k in 0:(M - 1)
+            row[base + 8k] += lanes[8k + lane]
+        end
+    end
+    return low, high
+end
+
+@inline function take_row!(row, bin, ::Val{M}) where {M}
+    base = 8M * (bin - 1)
+    values = ntuple(k -> vload(row, base + 8k - 7), Val(M))
+    for k in 1:M
+        unsafe_store!(Ptr{Vec}(pointer(row, base + 8k - 7)), splat8(0.0))
+    end
+    return values
+end
+
+# ---- the walk ------------------------------------------------------------------------------------
+
+"Last bin whose lower edge is at or below `t`: 0 below all bins, nbins + 1 above."
+@inline outer_bin(edges, t) = searchsortedlast(edges, t)
+
+"Leaf `I` of the first tree with every leaf of the second (of one tree: from itself on)."
+function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
+    a, b, edges = pairing.first, pairing.second, pairing.edges
+    rmin, rmax = sqrt(edges[1]), sqrt(edges[end])
+    center, radius = a.center[leafnode[I]], a.radius[leafnode[I]]
+    empty!(stack)
+    push!(stack, 1)
+    while !isempty(stack)
+        node = pop!(stack)
+        pairing.auto && b.hi[node] < I && continue
+        middle = sqrt(chord2(center, b.center[node]))
+        reach = radius + b.radius[node]
+        (middle - reach > rmax || middle + reach < rmin) && continue
+        near, far = max(middle - reach, 0.0)^2, min(middle + reach, 2.0)^2
+        low, high = outer_bin(edges, near), outer_bin(edges, far)
+        own = pairing.auto && b.lo[node] <= I
+        if !own && high - low < registers(b, node) && near > 0 && expand!(bench.series, near, far)
+            start, nblocks = b.first[b.lo[node]], node_blocks(b, node)
+            if high == low
+                leaf_few_bins!(bench, kind, Val(1), pairing, load1, load2, I, start, nblocks, low)
+            elseif high == low + 1
+                leaf_few_bins!(bench, kind, Val(2), pairing, load1, load2, I, start, nblocks, low)
+            else
+                leaf_few_bins!(bench, kind, Val(3), pairing, load1, load2, I, start, nblocks, low)
+            end
+        elseif b.left[node] == 0
+            J = b.lo[node]
+            if near > 0 && expand!(bench.series, near, far)
+                many_bins!(bench, kind, BySeries(), pairing, load1, load2, I, J, node)
+            elseif far < NEAR
+                many_bins!(bench, kind, NearZero(), pairing, load1, load2, I, J, node)
+            else
+                many_bins!(bench, kind, OneByOne(), pairing, load1, load2, I, J, node)
+            end
+        else
+            push!(stack, b.right[node])
+            push!(stack, b.left[node])
+        end
+    end
+end
+
+node_blocks(t::Tree, node) = (t.first[t.hi[node]] - t.first[t.lo[node]]) >> 3 + blocks(t, t.hi[node])
+
+"How many bins a node may meet a leaf in to be taken whole: splitting it is worth one bin less."
+function registers(t::Tree, node)
+    leaves = t.hi[node] - t.lo[node] + 1
+    return leaves == 1 ? 3 : leaves == 2 ? 2 : leaves <= 16 ? 1 : 0
+end
+
+"Node of each leaf."
+function leaf_nodes(t::Tree)
+    nodes = zeros(Int, nleaves(t))
+    for node in eachindex(t.lo)
+        t.left[node] == 0 && (nodes[t.lo[node]] = node)
+    end
+    return nodes
+end
+
+"Sums (nsums, nbins) of the leaves `range` of the first tree with the second."
+function leaf_sums(kind::Kind, pairing::Pairing, load1, load2, range, nodes)
+    bench = Bench(kind, length(pairing.edges) - 1)
+    stack = Int[]
+    for I in range
+        cancelled() && break
+        walk!(bench, stack, kind, pairing, load1, load2, I, nodes)
+    end
+    lanes = reshape(bench.sums, 8, nsums(kind), :)
+    return dropdims(sum(lanes, dims = 1), dims = 1)
+end
+
+"The sums of `pair_sums_brute`, through trees."
+function pair_sums(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool, leafsize = 32)
+    first = Tree(xyz1, findall(!iszero, w1); leafsize = leafsize)
+    second = auto ? first : Tree(xyz2, findall(!iszero, w2); leafsize = leafsize)
+    pairing = Pairing(first, second, auto, edges)
+    load1 = Load(first, w1, g1)
+    load2 = auto ? load1 : Load(second, w2, g2)
+    return pair_sums(kind, pairing, load1, load2)
+end
+
+function pair_sums(kind::Kind, pairing::Pairing, load1, load2)
+    total = zeros(nsums(kind), length(pairing.edges) - 1)
+    (nleaves(pairing.first) == 0 || nleaves(pairing.second) == 0) && return total
+    nodes = leaf_nodes(pairing.first)
+    parts = clamp(nleaves(pairing.first), 1, 128)
+    partial = [zeros(0, 0) for _ in 1:parts]
+    chunked(nleaves(pairing.first), parts) do part, range
+        partial[part] = leaf_sums(kind, pairing, load1, load2, range, nodes)
+    end
+    for p in partial
+        total .+= p
+    end
+    return total
+end
+
+# ---- for users -----------------------------------------------------------------------------------
+
+"""
+    xi_pm(ra, dec, g1, g2, edges; weights = ones(length(ra)))
+
+Shear correlation functions xi+ and xi- of all pairs of different objects.
+
+# Arguments
+- `ra`, `dec`, `g1`, `g2`: right ascensions and declinations in degrees, and shears, each (N).
+- `edges`: of the bins [lo, hi) of separation, in arcmin.
+- `weights`: (N).
+
+Returns `(npairs, weight, theta, xip, xim)`, each of one number a bin: pairs, sums of w_i w_j, mean
+separations in arcmin, and xi+ and xi- (complex; the imaginary parts vanish on average). Bins
+without pairs hold NaN.
+
+# Example
+```julia
+xi = xi_pm([0.0, 0.5, 2.0], zeros(3), [0.1, 0.2, 0.0], zeros(3), [0, 60, 150])
+xi.npairs == [1, 2] && real(xi.xip[1]) ≈ 0.02
+```
+"""
+function xi_pm(ra, dec, g1, g2, edges; weights = ones(length(ra)))
+    all(diff(edges) .> 0) && first(edges) >= 0 && last(edges) <= 180 * 60 || throw(ArgumentError(
+        "edges must increase from 0 or more to at most 10800 arcmin; they are $edges"))
+    x, w = convert(Matrix{Float64}, directions(ra, dec)), convert(Vector{Float64}, weights)
+    g = convert(Matrix{Float64}, permutedims(hcat(g1, g2)))
+    s = pair_sums(GG{1,((1, 1),)}(), 4 .* sin.(deg2rad.(edges ./ 60) ./ 2) .^ 2, x, w, g, x, w, g;
+                  auto = true)
+    mean(k) = s[k, :] ./ s[2, :]
+    return (npairs = round.(Int, s[1, :]), weight = s[2, :], theta = 60 .* rad2deg.(mean(3)),
+            xip = complex.(mean(5), mean(6)), xim = complex.(mean(7), mean(8)))
+end

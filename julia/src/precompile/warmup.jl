@@ -1,0 +1,171 @@
+# Calls every C entry point with a few objects, as Python does, so that all it needs is compiled:
+# for a system image. Not a part of the module. Each file of `entries/` has a step in `STEPS`.
+module Warmup
+
+import Main: SoftCorr
+
+const C_TYPES = Dict("f64" => Float64, "i64" => Int64, "f64*" => Ptr{Float64},
+                     "i64*" => Ptr{Int64}, "u8*" => Ptr{UInt8})
+
+const STEPS = Function[]
+const CALLED = Set{String}()
+
+"Call an entry point through its C pointer; another status than the one expected is an error."
+function call(name, args...; status = 0)
+    push!(CALLED, name)
+    entry = SoftCorr.ENTRIES[findfirst(e -> e.name == name, SoftCorr.ENTRIES)]
+    types = [C_TYPES[code] for code in split(entry.signature, ',')]
+    length(types) == length(args) || error("$name takes $(length(types)) arguments")
+    # In a module of its own, so that nothing of it stays in the image.
+    caller = Core.eval(Module(), :((p, a) ->
+        ccall(p, Int32, ($(types...),), $([:(a[$i]) for i in eachindex(types)]...))))
+    got = Base.invokelatest(caller, Ptr{Cvoid}(SoftCorr.entry_pointer(name)), args)
+    got == status || error("$name: status $got instead of $status: $(SoftCorr.LAST_ERROR[])")
+    return nothing
+end
+
+"`n` numbers in [0, 1), evenly spread and not random: they are the same with every Julia."
+uniform(n, k = 1) = mod.((1:n) .* sqrt(k + 1), 1)
+
+"`n` unit vectors (3, n): most within two degrees, the rest all over the sphere."
+function directions(n)
+    xyz = zeros(3, n)
+    for (i, a, b) in zip(1:n, uniform(n, 1), uniform(n, 2))
+        lon, z = i % 10 == 0 ? (2pi * a, 2b - 1) : (0.035a, 0.035b)
+        xyz[:, i] = [sqrt(1 - z^2) * cos(lon), sqrt(1 - z^2) * sin(lon), z]
+    end
+    return xyz
+end
+
+# ---- the runtime itself --------------------------------------------------------------------------
+
+push!(STEPS, function ()
+    call("self_test", 4, [0])
+    call("throw_in_loop", 20; status = 1)
+    call("last_error", zeros(UInt8, 100), 100)
+    call("busy", 0.01)
+    SoftCorr.JOB[] = SoftCorr.CANCEL[]          # a call that is told to stop
+    call("busy", 10.0; status = 3)
+    SoftCorr.JOB[] = 0
+    for error in (ArgumentError("x"), DimensionMismatch("x"), OutOfMemoryError(), ErrorException("x"))
+        SoftCorr.fail(error)
+    end
+    # what the host asks for at its start
+    foreach(string, (SoftCorr.entry_table(), SoftCorr.control_addresses(), SoftCorr.runtime_info(),
+                     SoftCorr.gc_safe_address()))
+end)
+
+# ---- clustering: sphere and plane, fuzziness 2 and other, all assignments ------------------------
+
+push!(STEPS, function ()
+    n, c, f, r = 300, 4, 6, 3
+    xyz, w = directions(n), ones(n)
+    for x in (xyz, xyz[1:2, :]), m in (2.0, 1.7), accelerate in (0, 1)
+        dims = size(x, 1)
+        centers, u = zeros(c, dims), zeros(c, n)
+        call("seed_centers", x, dims, n, w, c, collect(uniform(c)), centers)
+        call("fuzzy_cmeans", x, dims, n, w, c, m, 1e-3, 40, accelerate, centers, u, zeros(40, 2),
+             zeros(Int, 2))
+        call("memberships", x, dims, n, c, m, centers, u)
+    end
+    u = [1.0 / c for k in 1:c, i in 1:n]
+    labels = zeros(Int, n, r)
+    call("assign_greedy", u, c, n, labels)
+    call("assign_sampled", u, c, n, r, reshape(collect(uniform(n * r)), n, r), labels)
+    for straight in (0, 1)
+        call("assign_gumbel", u, c, n, reshape(collect(uniform(c * n)), c, n), 0.5, straight, zeros(c, n))
+    end
+    fields, weights = reshape(collect(uniform(f * n)), f, n), ones(n, r)
+    call("label_means", xyz, n, fields, f, weights, r, labels, r, c, r, zeros(3, c, r), zeros(c, r),
+         zeros(f, c, r))
+    call("share_means", xyz, n, fields, f, weights, r, u, c, zeros(3, c, r), zeros(c, r), zeros(f, c, r))
+end)
+
+# ---- pairs: every kind of pair sum, of one set and of two, once and repeated ---------------------
+
+push!(STEPS, function ()
+    n = 250
+    edges = Float64[0, 1e-7, 1e-5, 1e-4, 2e-3, 0.5, 3, 4]
+    bins = length(edges) - 1
+    for kind in eachindex(SoftCorr.KINDS), auto in (1, 0), (r, moving) in ((1, false), (2, false), (2, true))
+        which = SoftCorr.KINDS[kind]
+        which isa SoftCorr.NG && auto == 1 && continue      # shears around other positions alone
+        versions = moving ? r : 1
+        xyz = repeat(directions(n), 1, 1, versions)
+        fields = 2 * SoftCorr.nfields(which)
+        g = repeat(reshape(collect(uniform(fields * n)), fields, n), 1, 1, versions)
+        set = (xyz, ones(n, r), g, n, versions, r)
+        call("pair_sums_of", kind, auto, r, set..., set..., edges, bins,
+             zeros(SoftCorr.nsums(which), bins, r))
+    end
+end)
+
+# ---- gravity: with and without the derivative ----------------------------------------------------
+
+push!(STEPS, function ()
+    n = 3
+    x0, v0 = [1.0 0 0; 0 1.5 0; 0.2 0 2]', [0 1.0 0; 0.8 0 0.1; 0 0.5 0.3]'
+    for derivative in (0, 1)
+        call("gravity_simulate", n, Matrix(x0), Matrix(v0), 1.0, 1.0, 0.0, 1.0, 1e-9, 10_000,
+             [10.0, 1.0, 1.0], derivative, zeros(3, n), zeros(3, n), zeros(n, 2), zeros(3, n),
+             zeros(3, n), zeros(n, 2), zeros(Int, n), zeros(Int, n))
+    end
+end)
+
+# ---- box: one set and two, with and without the periodic edge, the split and second axes ---------
+
+push!(STEPS, function ()
+    n, edges = 400, Float64[0.1, 0.5, 1, 2, 3]
+    set = (3 .* directions(n) .+ 4, directions(n), ones(n), fill(0.5, n), [div(i, 2) for i in 1:n],
+           directions(n), n)
+    for auto in (1, 0), periodic in (1, 0), split in (1, 0), drawn in (1, 0)
+        call("box_pair_sums", set..., set..., drawn, auto, periodic, split, 10.0, edges,
+             length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2))
+    end
+end)
+
+# ---- softcorr: every approach, through every treatment of the centers ----------------------------
+
+push!(STEPS, function ()
+    n, nb, r = 120, 3, 2
+    objects = hcat(uniform(n, 1), uniform(n, 2), 0.1 * uniform(n, 4), 0.1 * uniform(n, 5), ones(n))
+    start(c) = permutedims(directions(c + 1)[:, 1:c])
+    for c in (3, 40), m in (2.0, 1.7), weighted in (0, 1), plain in (0, 1)
+        call("softcorr_centers", n, objects, c, m, weighted, plain, 60, start(c), zeros(Int, 2), zeros(2))
+    end
+    c = 3
+    noise = reshape(-log.(-log.(0.9 .* uniform(c * n) .+ 0.05)), c, n)
+    bins = [0.0 20 40; 20 40 60; 1 1 1]'
+    for approach in 0:3, through in 0:3, m in (2.0, 1.7), other in (0, 1)
+        # Gaussian bins of xi-, straight-through and literal as well; weighted too.
+        options = [approach, through, other, other, other, other, other, 60]
+        estimator = (n, objects, c, start(c), noise, options, [m, 0.1], nb, Matrix(bins))
+        call("softcorr_value", estimator..., zeros(nb, 3), zeros(1))
+        call("softcorr_vjp", estimator..., r, ones(nb, r), zeros(nb), zeros(n, r, 5), zeros(Int, 1),
+             zeros(5))
+        call("softcorr_jvp", estimator..., ones(n, 5), zeros(nb, 2))
+    end
+    call("soft_bin_weights", n, collect(uniform(n)), 0, nb, Matrix(bins), zeros(n, nb))
+    call("soft_bin_weights", n, collect(uniform(n)), 1, nb, Matrix(bins), zeros(n, nb))
+end)
+
+# ---- all of it -------------------------------------------------------------------------------
+
+"Entry points that no step calls."
+missed() = [e.name for e in SoftCorr.ENTRIES if !(e.name in CALLED)]
+
+"All steps, without and with tasks; the module is left as it was loaded."
+function run()
+    for workers in (1, 2), step in STEPS
+        SoftCorr.WORKERS[] = workers
+        step()
+    end
+    SoftCorr.WORKERS[] = 0
+    SoftCorr.JOB[] = 0
+    SoftCorr.CANCEL[] = -1
+    fill!(SoftCorr.PROGRESS, 0)
+    SoftCorr.LAST_ERROR[] = ""
+    return nothing
+end
+
+end

@@ -1,0 +1,353 @@
+# Soft-binned pair sums of shears (Berman et al. 2025, arXiv:2504.06174, eqs. 22 and 23) and their
+# hand-written reverse derivative.
+#
+# A point k (an object or a cluster) has a direction x_k, a weight W_k and a weighted shear
+# M_k = sum w g. In bin b, with theta in arcmin and Phi the turn of both shears to the great circle,
+#   num_b = sum_{k<l} B_b(theta) Re[M_k M_l' Phi],  den_b = sum_{k<l} B_b(theta) W_k W_l,
+# where ' is the conjugate for xi+ and nothing for xi-, and xi_b = num_b / den_b. Nothing is
+# divided by a point's weight, so that empty clusters need no care.
+#
+# Points are rows: x (n, 3), M (n, 2), W (n).
+
+"""
+    SoftBins(edges, sharpness; gaussian = false, minus = false)
+    SoftBins(lo, hi, sharpness, gaussian, minus)
+
+Bins of separation with soft edges (Berman et al. 2025, arXiv:2504.06174, eq. 23): limits `edges`
+(or `lo` and `hi` of each bin) in arcmin; `sharpness`, one number or one a bin, of the sigmoid edges
+(1/arcmin) or, with `gaussian`, of a Gaussian about the middle (1/arcmin^2); `minus` for xi-
+instead of xi+.
+
+# Example
+```julia
+SoftBins([0, 20, 45, 80], 20 ./ [20, 25, 35]).hi == [20, 45, 80]
+```
+"""
+struct SoftBins
+    lo::Vector{Float64}
+    hi::Vector{Float64}
+    sharpness::Vector{Float64}
+    gaussian::Bool
+    minus::Bool
+end
+
+function SoftBins(edges::AbstractVector, sharpness; gaussian = false, minus = false)
+    n = length(edges) - 1
+    n >= 1 && all(diff(edges) .> 0) || throw(ArgumentError("edges must increase; they are $edges"))
+    all(sharpness .> 0) || throw(ArgumentError("sharpness must be above 0; it is $sharpness"))
+    return SoftBins(edges[1:n], edges[2:end], sharpness .* ones(n), gaussian, minus)
+end
+
+nbins(bins::SoftBins) = length(bins.lo)
+
+const ARCMIN = 10800 / pi                 # arcmin in a radian
+# exp(-745.2) is below the least positive number: beyond this a weight is exactly 0.
+const UNDERFLOW = 745.2
+# Points with sin^2(theta) below this are the same to rounding, or antipodal: nothing can be said
+# of the direction from one to the other, and the pair has no derivative with respect to positions.
+const COINCIDENT = 1e-30
+# A bin whose weights sum to less has no pairs.
+const NO_PAIRS = 1e-290
+
+"1/(1 + exp(-t)), written so that neither it nor its derivative overflows."
+@inline function sigmoid(t)
+    t >= 0 && return inv(1 + exp(-t))
+    e = exp(t)
+    return e / (1 + e)
+end
+
+"Weight of a pair at `theta` arcmin in bin `b`."
+@inline function bin_weight(bins::SoftBins, b, theta)
+    @inbounds s, lo, hi = bins.sharpness[b], bins.lo[b], bins.hi[b]
+    bins.gaussian && return exp(-s * (theta - (lo + hi) / 2)^2)
+    return sigmoid(s * (theta - lo)) * sigmoid(s * (hi - theta))
+end
+
+"The weight and its derivative with respect to `theta`."
+@inline function bin_weight_slope(bins::SoftBins, b, theta)
+    @inbounds s, lo, hi = bins.sharpness[b], bins.lo[b], bins.hi[b]
+    if bins.gaussian
+        t = theta - (lo + hi) / 2
+        weight = exp(-s * t^2)
+        return weight, -2 * s * t * weight
+    end
+    rise, fall = sigmoid(s * (theta - lo)), sigmoid(s * (hi - theta))
+    weight = rise * fall
+    return weight, s * weight * (fall - rise)
+end
+
+"Squared chord beyond which every weight is 0."
+function soft_reach2(bins::SoftBins)
+    far = maximum(bins.gaussian ?
+        (bins.lo .+ bins.hi) ./ 2 .+ sqrt.(UNDERFLOW ./ bins.sharpness) :
+        bins.hi .+ UNDERFLOW ./ bins.sharpness)
+    return far >= 180 * 60 ? Inf : 4 * sin(far / ARCMIN / 2)^2
+end
+
+"""
+    pair_turn(u, v, minus) -> (re, im)
+
+A complex number z whose direction is half the turn of a pair of shears: Phi = z^2/|z|^2. It is
+the product of the two `projections` (the first with the conjugate of the second for xi+) with
+what cancels for close pairs already cancelled, and 0 for coincident and antipodal pairs.
+"""
+@inline function pair_turn(u, v, minus)
+    dx, dy, dz = v[1] - u[1], v[2] - u[2], v[3] - u[3]
+    h = (dx^2 + dy^2 + dz^2) / 2
+    c = u[1] * dy - u[2] * dx
+    a, b = dz + u[3] * h, dz - v[3] * h
+    re, im = minus ? (a * b - c^2, -c * dz * (2 - h)) : (c^2 + a * b, c * h * (u[3] + v[3]))
+    # |z| is about sin^2(theta): what is left of it for such points is rounding.
+    primal(re)^2 + primal(im)^2 < COINCIDENT^2 && return zero(re), zero(im)
+    return re, im
+end
+
+"""
+    turn_slope(u, v, minus, re, im) -> (along u, along v)
+
+Derivatives of the direction of z, arg(z), with respect to `u` and `v`, as vectors of which only
+the parts tangent to the sphere mean something; 0 where z is.
+"""
+@inline function turn_slope(u, v, minus, re, im)
+    zero3 = (zero(re), zero(re), zero(re))
+    n = re^2 + im^2
+    iszero(n) && return zero3, zero3
+    dx, dy, dz = v[1] - u[1], v[2] - u[2], v[3] - u[3]
+    h = (dx^2 + dy^2 + dz^2) / 2
+    c = u[1] * dy - u[2] * dx
+    a, b = dz + u[3] * h, dz - v[3] * h
+    # Reverse through the lines of `pair_turn`.
+    re_, im_ = -im / n, re / n
+    s = minus ? -one(c) : one(c)
+    a_, b_ = re_ * b, re_ * a
+    c_ = 2 * s * re_ * c
+    if minus
+        c_ -= im_ * dz * (2 - h)
+        h_ = im_ * c * dz
+        dz_ = -im_ * c * (2 - h) + a_ + b_
+        u3_ = v3_ = zero(c)
+    else
+        c_ += im_ * h * (u[3] + v[3])
+        h_ = im_ * c * (u[3] + v[3])
+        dz_ = a_ + b_
+        u3_ = v3_ = im_ * c * h
+    end
+    h_ += a_ * u[3] - b_ * v[3]
+    u3_ += a_ * h
+    v3_ -= b_ * h
+    px, py, pz = h_ * dx, h_ * dy, h_ * dz + dz_
+    # c = u1 v2 - u2 v1, the same number as above
+    return (c_ * v[2] - px, -c_ * v[1] - py, u3_ - pz), (px - c_ * u[2], py + c_ * u[1], v3_ + pz)
+end
+
+"`separation` in arcmin, without derivative where `separation_slope` is 0."
+@inline function soft_separation(u, v)
+    t = chord2(u, v)
+    near = primal(t * (4 - t)) < 4 * COINCIDENT
+    return ARCMIN * (near ? separation(map(primal, u), map(primal, v)) + zero(t) : separation(u, v))
+end
+
+"""
+    separation_slope(u, v) -> (along u, along v)
+
+Derivatives of the separation (radians) as vectors of which only the tangent parts mean something;
+0 for a coincident or antipodal pair.
+"""
+@inline function separation_slope(u, v)
+    cx = u[2] * v[3] - u[3] * v[2]
+    cy = u[3] * v[1] - u[1] * v[3]
+    cz = u[1] * v[2] - u[2] * v[1]
+    s2 = cx^2 + cy^2 + cz^2
+    zero3 = (zero(s2), zero(s2), zero(s2))
+    s2 < COINCIDENT && return zero3, zero3
+    f = inv(sqrt(s2))
+    if u[1] * v[1] + u[2] * v[2] + u[3] * v[3] >= 0
+        # -v and u - v have the same tangent part at u; the second keeps the digits of close pairs
+        d = ((u[1] - v[1]) * f, (u[2] - v[2]) * f, (u[3] - v[3]) * f)
+        return d, (-d[1], -d[2], -d[3])
+    end
+    d = (-(u[1] + v[1]) * f, -(u[2] + v[2]) * f, -(u[3] + v[3]) * f)
+    return d, d
+end
+
+"cos and sin of twice the direction of (re, im); no turn where that is 0."
+@inline function double_angle(re, im)
+    n = re^2 + im^2
+    iszero(n) && return one(n), zero(n)
+    return (re^2 - im^2) / n, 2 * re * im / n
+end
+
+# ---- splitting the pairs ---------------------------------------------------------------------
+
+"Rows of piece `p` of `parts`, so that the pairs i < j of n points are shared out evenly."
+function pair_rows(n, parts, p)
+    edge(q) = q >= parts ? n : floor(Int, n * (1 - sqrt(1 - q / parts)))
+    return (edge(p - 1) + 1):edge(p)
+end
+
+"Number of pieces, of which each keeps `numbers` numbers: a function of the work alone."
+pair_parts(n, numbers) = n <= 48 ? 1 : clamp(div(1 << 23, max(numbers, 1)), 4, 32)
+
+@inline point(x, k) = @inbounds (x[k, 1], x[k, 2], x[k, 3])
+
+# ---- values ----------------------------------------------------------------------------------
+
+"""
+    soft_pair_sums(bins, x, M, W) -> (num, den)
+
+The sums of each bin over all pairs of points. Generic in the number type.
+"""
+function soft_pair_sums(bins::SoftBins, x, M, W)
+    T = promote_type(eltype(x), eltype(M), eltype(W))
+    n, nb = length(W), nbins(bins)
+    parts = pair_parts(n, 2nb)
+    sums = zeros(T, 2, nb, parts)
+    reach2 = soft_reach2(bins)
+    chunked(parts, parts) do p, _
+        s = zeros(T, 2, nb)
+        for i in pair_rows(n, parts, p)
+            cancelled() && return nothing
+            sum_row!(s, bins, x, M, W, i, reach2)
+        end
+        sums[:, :, p] = s
+    end
+    total = [sum(sums[q, b, p] for p in 1:parts) for q in 1:2, b in 1:nb]
+    return total[1, :], total[2, :]
+end
+
+function sum_row!(s, bins, x, M, W, i, reach2)
+    u = point(x, i)
+    @inbounds for j in (i + 1):length(W)
+        v = point(x, j)
+        chord2(u, v) > reach2 && continue
+        theta = soft_separation(u, v)
+        re, im = double_angle(pair_turn(u, v, bins.minus)...)
+        N = product(M, i, j, re, im, bins.minus)[1]
+        D = W[i] * W[j]
+        for b in 1:nbins(bins)
+            weight = bin_weight(bins, b, theta)
+            s[1, b] += weight * N
+            s[2, b] += weight * D
+        end
+    end
+end
+
+"Real and imaginary part of M_i M_j' Phi."
+@inline function product(M, i, j, re, im, minus)
+    @inbounds a, b, c, d = M[i, 1], M[i, 2], M[j, 1], minus ? M[j, 2] : -M[j, 2]
+    g, h = a * c - b * d, a * d + b * c
+    return g * re - h * im, g * im + h * re
+end
+
+"xi of each bin; NaN where there are no pairs."
+soft_ratio(num, den) =
+    [primal(d) > NO_PAIRS ? n / d : oftype(n / one(d), NaN) for (n, d) in zip(num, den)]
+
+# ---- reverse derivative ----------------------------------------------------------------------
+
+"""
+    ratio_pullback(cotangent, num, den) -> (num_, den_)
+
+Cotangents (nbins, R) of the sums from those of xi; a bin without pairs has gradient 0.
+"""
+function ratio_pullback(cotangent, num, den)
+    num_, den_ = zero(cotangent), zero(cotangent)
+    for r in axes(cotangent, 2), b in axes(cotangent, 1)
+        den[b] > NO_PAIRS || continue
+        iszero(cotangent[b, r]) && continue
+        num_[b, r] = cotangent[b, r] / den[b]
+        den_[b, r] = -num_[b, r] * (num[b] / den[b])
+    end
+    return num_, den_
+end
+
+"""
+    soft_pair_pullback(bins, x, M, W, num_, den_) -> (x_, M_, W_)
+
+Cotangents (n, 3, R), (n, 2, R) and (n, R) of the points from `num_`, `den_` (nbins, R) of the
+sums. Only the tangent parts of `x_` mean something.
+"""
+function soft_pair_pullback(bins::SoftBins, x, M, W, num_, den_)
+    n, R = length(W), size(num_, 2)
+    # One cotangent a bin, the whole Jacobian: each needs its own bin only.
+    apart = size(num_, 1) == R &&
+        all(b == r || (iszero(num_[b, r]) && iszero(den_[b, r])) for b in 1:R, r in 1:R)
+    parts = pair_parts(n, 6 * n * R)
+    pieces = [zeros(0, 0, 0) for _ in 1:parts]
+    reach2 = soft_reach2(bins)
+    chunked(parts, parts) do p, _
+        acc = zeros(6, R, n)
+        weight, slope = zeros(nbins(bins)), zeros(nbins(bins))
+        for i in pair_rows(n, parts, p)
+            cancelled() && return nothing
+            pull_row!(acc, weight, slope, bins, x, M, W, num_, den_, i, reach2, apart)
+        end
+        pieces[p] = acc
+    end
+    x_, M_, W_ = zeros(n, 3, R), zeros(n, 2, R), zeros(n, R)
+    for acc in pieces, k in 1:n, r in 1:R
+        for d in 1:3
+            x_[k, d, r] += acc[d, r, k]
+        end
+        M_[k, 1, r] += acc[4, r, k]
+        M_[k, 2, r] += acc[5, r, k]
+        W_[k, r] += acc[6, r, k]
+    end
+    return x_, M_, W_
+end
+
+function pull_row!(acc, weight, slope, bins, x, M, W, num_, den_, i, reach2, apart)
+    u = point(x, i)
+    nb, R = size(num_)
+    minus = bins.minus
+    sign = minus ? -1.0 : 1.0
+    @inbounds for j in (i + 1):length(W)
+        v = point(x, j)
+        chord2(u, v) > reach2 && continue
+        theta = soft_separation(u, v)
+        seen = false
+        for b in 1:nb
+            weight[b], slope[b] = bin_weight_slope(bins, b, theta)
+            seen |= !iszero(weight[b])
+        end
+        seen || continue
+        zr, zi = pair_turn(u, v, minus)
+        re, im = double_angle(zr, zi)
+        N, Q = product(M, i, j, re, im, minus)
+        D = W[i] * W[j]
+        tu, tv = separation_slope(u, v)
+        fu, fv = turn_slope(u, v, minus, zr, zi)
+        # dN / dM_i and dN / dM_j
+        a, b, c, d = M[i, 1], M[i, 2], M[j, 1], M[j, 2]
+        i1, i2 = c * re + sign * d * im, sign * d * re - c * im
+        j1, j2 = a * re - b * im, sign * (b * re + a * im)
+        for r in 1:R
+            if apart
+                n_ = weight[r] * num_[r, r]
+                d_ = weight[r] * den_[r, r]
+                t_ = slope[r] * (num_[r, r] * N + den_[r, r] * D)
+            else
+                n_ = d_ = t_ = 0.0
+                for q in 1:nb
+                    n_ += weight[q] * num_[q, r]
+                    d_ += weight[q] * den_[q, r]
+                    t_ += slope[q] * (num_[q, r] * N + den_[q, r] * D)
+                end
+            end
+            t_ *= ARCMIN
+            f_ = -2 * Q * n_
+            acc[1, r, i] += t_ * tu[1] + f_ * fu[1]
+            acc[2, r, i] += t_ * tu[2] + f_ * fu[2]
+            acc[3, r, i] += t_ * tu[3] + f_ * fu[3]
+            acc[4, r, i] += n_ * i1
+            acc[5, r, i] += n_ * i2
+            acc[6, r, i] += d_ * W[j]
+            acc[1, r, j] += t_ * tv[1] + f_ * fv[1]
+            acc[2, r, j] += t_ * tv[2] + f_ * fv[2]
+            acc[3, r, j] += t_ * tv[3] + f_ * fv[3]
+            acc[4, r, j] += n_ * j1
+            acc[5, r, j] += n_ * j2
+            acc[6, r, j] += d_ * W[i]
+        end
+    end
+end

@@ -1,0 +1,156 @@
+"""The Julia package: its layout, the wheel it comes in, and Julia started with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import pysoftcorr
+from helpers.command_line import softcorr
+from pysoftcorr._julia import JuliaUnavailable, hosts, settings
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = "print(join(sort(string.(names(SoftCorr))), ' '))"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _julia() -> None:
+    """Julia must start in a process of its own."""
+    try:
+        hosts.launcher()
+    except JuliaUnavailable as error:
+        pytest.skip(str(error))
+
+
+def toml_value(path: Path, key: str) -> str:
+    """Text of a key of a TOML file; Python reads TOML by itself from 3.11 on only."""
+    lines = [line.split("=", 1) for line in path.read_text().splitlines() if "=" in line]
+    return next(value.strip().strip('"') for name, value in lines if name.strip() == key)
+
+
+def test_layout_and_version() -> None:
+    folder = settings.package_dir()
+    assert folder == ROOT / "julia"
+    assert toml_value(folder / "Project.toml", "version") == pysoftcorr.__version__
+    assert (folder / "test" / "runtests.jl").is_file()
+    # The developers' environment names the package by the same identity.
+    assert toml_value(ROOT / "Project.toml", "SoftCorr") == toml_value(
+        folder / "Project.toml", "uuid"
+    )
+
+
+def test_path() -> None:
+    assert softcorr("julia", "path").stdout == f"{settings.package_dir()}\n"
+
+
+def test_exec_passes_everything_through(tmp_path: Path) -> None:
+    script = tmp_path / "script.jl"
+    script.write_text(
+        "using SoftCorr\nprint(ARGS, read(stdin, String), Threads.nthreads())\n"
+        "print(stderr, isdefined(Main, :xi_pm))\nexit(7)\n"
+    )
+    out = softcorr(
+        "julia", "exec", "--color=no", script, "-e", "--help", "two words",
+        status=7, stdin="input", PYSOFTCORR_THREADS="2",
+    )  # fmt: skip
+    assert out.stdout == '["-e", "--help", "two words"]input2'
+    assert out.stderr == "true"
+
+
+def test_exec_keeps_the_load_path_of_the_user(tmp_path: Path) -> None:
+    code = "print(LOAD_PATH[end]); using SoftCorr"
+    out = softcorr("julia", "exec", "-e", code, JULIA_LOAD_PATH="@:@stdlib")
+    assert out.stdout == str(settings.package_dir())
+    other = tmp_path / "SoftCorr.jl"
+    other.write_text("module SoftCorr\nprint(1)\nend\n")
+    path = f"{tmp_path}:@stdlib"
+    out = softcorr(
+        "julia", "exec", "--compiled-modules=no", "-e", "using SoftCorr", JULIA_LOAD_PATH=path
+    )
+    assert out.stdout == "1"
+
+
+def test_exec_hands_signals_on() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pysoftcorr.cli", "julia", "exec", "-e", "println(1); sleep(60)"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process, process.stdout:
+        assert process.stdout.readline() == "1\n"
+        process.send_signal(signal.SIGTERM)
+        # Julia's own handler ends it with this status.
+        assert process.wait(30) == 128 + signal.SIGTERM
+
+
+def test_exec_needs_neither_torch_nor_astropy(tmp_path: Path) -> None:
+    for name in ("torch", "astropy", "matplotlib", "scipy", "h5py"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    # The package is found behind these.
+    path = Path(f"{tmp_path}{os.pathsep}{ROOT}")
+    assert softcorr("julia", "exec", "-e", "print(1)", folder=path).stdout == "1"
+
+
+def test_command_of_status_starts() -> None:
+    command = json.loads(softcorr("julia", "status", "--json").stdout)["command"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("JULIA", "LD_LIBRARY"))}
+    done = subprocess.run(
+        f"{command} -e 'using SoftCorr; {WORDS.replace(chr(39), chr(34))}'",
+        shell=True, env=env, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "soft_xi" in done.stdout.split()
+
+
+def test_package_is_developed_without_a_network(tmp_path: Path) -> None:
+    """Julia's own package manager takes the folder, without a registry that knows anything."""
+    registry = tmp_path / "depot" / "registries" / "Empty" / "Registry.toml"
+    registry.parent.mkdir(parents=True)
+    registry.write_text(
+        'name = "Empty"\nuuid = "11111111-2222-4333-8444-555555555555"\nrepo = ""\n[packages]\n'
+    )
+    code = f"""
+        using Pkg
+        Pkg.develop(Pkg.PackageSpec(path = raw"{settings.package_dir()}"))
+        using SoftCorr
+        print(pathof(SoftCorr))
+    """
+    out = softcorr(
+        "julia", "exec", f"--project={tmp_path / 'project'}", "-e", code,
+        JULIA_DEPOT_PATH=str(tmp_path / "depot"), JULIA_LOAD_PATH="@:@stdlib",
+        JULIA_PKG_SERVER="", http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9",
+    )  # fmt: skip
+    assert out.stdout == f"{settings.package_dir() / 'src' / 'SoftCorr.jl'}"
+    manifest = (tmp_path / "project" / "Manifest.toml").read_text()
+    assert "SoftCorr" in manifest
+
+
+def test_wheel_holds_the_whole_package(tmp_path: Path) -> None:
+    build = pytest.importorskip("hatchling.builders.wheel")
+    (made,) = build.WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(made) as wheel:
+        wheel.extractall(tmp_path / "site")
+    inside = tmp_path / "site" / "pysoftcorr" / "_julia" / "SoftCorr"
+
+    def files(folder: Path) -> set[Path]:
+        return {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()}
+
+    wanted = files(ROOT / "julia")
+    assert files(inside) == {p for p in wanted if p.name != "Manifest.toml"}
+    site = tmp_path / "site"
+    assert softcorr("julia", "path", folder=site).stdout == f"{inside}\n"
+    code = f"using SoftCorr; {WORDS}".replace("'", '"')
+    out = softcorr(
+        "julia", "exec", "-e", code, folder=site, JULIA_DEPOT_PATH=str(tmp_path / "depot")
+    )
+    assert "simulate" in out.stdout.split()
