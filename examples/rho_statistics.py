@@ -17,4 +17,4 @@ bins = "linear:0:45:8"  # arcmin
 rho = rho_statistics(stars, bins, clusters=100, assignments=100, resampling="bootstrap:100", seed=1)
 naive = rho_statistics(stars, bins)
 print(rho.summary())
-print(find(rho, naive=naive).text())
+print(find(rho, naive=naive).summary())
