@@ -3,10 +3,10 @@
 # twin: objects lie in square columns along z, sorted by z, so that the partners of an object in
 # a column are one contiguous run, taken eight at a time.
 #
-# Of a pair with separation vector d from i to j, weight w = w_i w_j, and strengths a:
+# A pair with separation vector d from i to j, weight w = w_i w_j, and strengths a adds
 #   1, w, w |d|, w a_i ((e_i . d)^2/d^2 - 1/3), w a_j ((e_j . d)^2/d^2 - 1/3),
 #   w a_i a_j ((e_i . e_j)^2 - 1/3)
-# are added to the bin (lo, hi] that d^2 falls in, apart for objects of different (1) and of the
+# to the bin (lo, hi] that d^2 falls in, apart for objects of different (1) and of the
 # same (2) host; where objects have second axes g, in the same pass also
 #   w ((g_i . d)^2/d^2 - 1/3) + w ((g_j . d)^2/d^2 - 1/3), w ((g_i . g_j)^2 - 1/3).
 
@@ -437,7 +437,7 @@ function neighbors!(list, a, b, ca, reach, rmax, boxsize, auto, periodic)
     return list
 end
 
-"How far `c` is outside of [low, low + width]."
+"Distance of `c` from the range [low, low + width]; 0 within."
 @inline outside(c, low, width) =
     ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
 

@@ -13,7 +13,7 @@ Where two marks meet, one is put outside the other by an order that both orders 
 agree on, and `derivative` looks for its own mark at every depth, so that nested derivatives,
 also of functions that capture an outer variable, come out right.
 
-As in ForwardDiff comparisons look at values alone, and a zero partial times an infinite slope
+As in ForwardDiff, comparisons look at values alone, and a zero partial times an infinite slope
 is NaN: code that must stay finite at such a point has to be written for it, here and there.
 """
 module OwnDual

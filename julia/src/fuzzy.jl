@@ -7,7 +7,7 @@
 # Objects are columns, x (D, N). Centers are rows, v (c, D), so that a loop over centers is
 # contiguous. The fuzziness m is a number, or Val(2) where the powers reduce to squares.
 
-"How many pieces the sums over n objects are cut into: a function of n alone."
+"Number of pieces that sums over n objects are cut into: a function of n alone."
 pieces(n) = clamp(n >> 7, 1, 64)
 
 @inline raise(r, ::Val{2}) = r * r

@@ -167,8 +167,8 @@ number of steps and what became of it (`ARRIVED`, ...).
 
 Step sizes are plain numbers: they are chosen so that the estimated error of the values *and of
 every partial derivative* stays below `rtol` per step, each against its own size (less, near the
-center of an eccentric orbit), and are not differentiated themselves. A `t_max` that carries derivatives is honored by a last step of
-length zero that carries them.
+center of an eccentric orbit), and are not differentiated themselves. A `t_max` that carries
+derivatives is honored by a last step of length zero that carries them.
 """
 function integrate(x::Vec3{T}, v::Vec3{T}, GM, softening2, t_max, rtol, max_steps,
                    stages::Stages{T}) where {T}

@@ -399,7 +399,7 @@ const NEWTON_STEPS = 100
 # Motion in one more sweep, as a part of the field's extent, that counts as none.
 const SETTLED, CONVERGED = 1e-15, 1e-10
 
-"Where the iteration stands: frames, tangent parts of S, largest |F_k(v) - v_k|, objective."
+"State of the iteration: frames, tangent parts of S, largest |F_k(v) - v_k|, objective."
 struct Standing
     frames::NTuple{2,Matrix{Float64}}
     q::Vector{Float64}

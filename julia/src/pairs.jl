@@ -2,7 +2,7 @@
 # first is the definition, pair by pair and generic in the number type; the fast twin goes through
 # trees.
 
-"What is summed over the pairs: positions, K shears around positions, or K shears with shears."
+"Kind of a pair sum: positions, K shears around positions, or K shears with shears."
 abstract type Kind end
 struct NN <: Kind end
 struct NG{K} <: Kind end
@@ -162,7 +162,7 @@ function economize!(a, degree)
     end
 end
 
-"How theta and ln(theta) of eight pairs are found: by the series, near zero, or one by one later."
+"Ways to find theta and ln(theta) of eight pairs: by the series, near zero, or one by one later."
 abstract type Angles end
 struct BySeries <: Angles end
 struct NearZero <: Angles end
@@ -558,7 +558,7 @@ end
 
 node_blocks(t::Tree, node) = (t.first[t.hi[node]] - t.first[t.lo[node]]) >> 3 + blocks(t, t.hi[node])
 
-"How many bins a node may meet a leaf in to be taken whole: splitting it is worth one bin less."
+"Number of bins in which a node may meet a leaf to be taken whole: splitting it is worth one bin less."
 function registers(t::Tree, node)
     leaves = t.hi[node] - t.lo[node] + 1
     return leaves == 1 ? 3 : leaves == 2 ? 2 : leaves <= 16 ? 1 : 0

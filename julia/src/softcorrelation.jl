@@ -456,7 +456,7 @@ function label_pullback!(to::Cotangents, labels, x, g, w, X_, M_, W_)
     end
 end
 
-"What a reverse pass tells besides: seconds (clusters, pairs, back, solve), the kind of the solve and its rcond."
+"Record of a reverse pass: seconds (clusters, pairs, back, solve), kind of the solve, reciprocal condition."
 mutable struct Report
     seconds::Vector{Float64}
     kind::Int
@@ -581,7 +581,7 @@ function literal_pullback!(to::Cotangents, labels, M, W, M_, W_)
     end
 end
 
-# Likewise for its cluster's right ascension and declination.
+# The paper's rule for positions: right ascension and declination of the cluster.
 function literal_sky!(ra_, dec_, labels, place, x_)
     for r in axes(ra_, 2), (i, k) in enumerate(labels)
         a, d = atan(place[k, 2], place[k, 1]), atan(place[k, 3], hypot(place[k, 1], place[k, 2]))

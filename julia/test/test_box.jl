@@ -15,7 +15,7 @@ end
 
 without_drawn(o) = SoftCorr.BoxObjects(o.position, o.axis, o.weight, o.strength, o.host)
 
-# Of one set it is a matter of order whose axis is the first.
+# Whose axis comes first is a matter of order where both objects are of one set.
 function joined(sums, auto)
     auto || return sums
     return cat(sums[[1, 2, 3, 6, 7, 8], :, :], sums[4:4, :, :] + sums[5:5, :, :], dims = 1)

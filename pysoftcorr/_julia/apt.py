@@ -152,7 +152,7 @@ def download(packages: Sequence[str], suite: str, source: Source, work: Path) ->
     run([*apt, "download", *packages], cwd=work / "debs")
     files = sorted((work / "debs").glob("*.deb"))
     if len(files) < len(packages):
-        raise AptError(f"only {len(files)} of {len(packages)} packages came")
+        raise AptError(f"only {len(files)} of {len(packages)} packages were downloaded")
     return files
 
 

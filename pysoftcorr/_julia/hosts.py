@@ -174,7 +174,7 @@ class LibjuliaHost:
         return [int(line) for line in self.text("SoftCorr.control_addresses()").split()]
 
     def runtime_info(self) -> str:
-        """What Julia says of itself, ``key=value`` lines."""
+        """Version, threads, processor and the like, ``key=value`` lines."""
         return self.text("SoftCorr.runtime_info()")
 
     def module(self) -> Any:
@@ -297,7 +297,7 @@ class JuliacallHost:
         return [int(line) for line in str(self._module.control_addresses()).split()]
 
     def runtime_info(self) -> str:
-        """What Julia says of itself, ``key=value`` lines."""
+        """Version, threads, processor and the like, ``key=value`` lines."""
         return str(self._module.runtime_info())
 
     def module(self) -> Any:

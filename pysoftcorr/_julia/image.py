@@ -34,7 +34,7 @@ RECIPE = 1
 COMPILERS = ("cc", "gcc", "clang")
 SAVES = "some 5 seconds of each start"
 BUILD_SECONDS = 3600
-# Of /proc/cpuinfo: what decides whether code compiled for one processor runs on another.
+# Fields of /proc/cpuinfo that decide whether code compiled for one processor runs on another.
 CPU_FIELDS = ("vendor_id", "model name", "flags", "CPU implementer", "CPU part", "Features")
 
 
@@ -50,7 +50,7 @@ class Choice:
 
 
 def folder() -> Path:
-    """Where images are kept: beside the private runtime."""
+    """Folder of the images, beside the private runtime."""
     return settings.cache_dir() / "images"
 
 
@@ -84,7 +84,7 @@ def _stamp(path: str) -> str:
 
 
 def image_path(found: Found) -> Path:
-    """Where the image of the present sources for this runtime and this processor belongs.
+    """Path of the image of the present sources for this runtime and this processor.
 
     The name is ``<runtime and processor>-<contents>.so``.
     """
@@ -113,7 +113,7 @@ def _record(path: Path) -> Path:
 
 
 def problem(path: Path) -> str:
-    """What is wrong with an image; empty when it is as it was when it passed its test."""
+    """The fault of an image; empty when it is as it was when it passed its test."""
     try:
         if json.loads(_record(path).read_text()) != _facts(path):
             return "it has changed since it was built"
@@ -287,7 +287,7 @@ def _run(command: list[str], env: dict[str, str]) -> None:
         _, said = process.communicate(timeout=BUILD_SECONDS)
     if process.returncode:
         lines = [line for line in said.splitlines() if "rror" in line] or said.splitlines()
-        lines = lines or [f"signal {-process.returncode}, for want of memory perhaps"]
+        lines = lines or [f"ended by signal {-process.returncode}, perhaps out of memory"]
         raise _failed(f"{Path(command[0]).name}: {lines[0].strip()}")
 
 

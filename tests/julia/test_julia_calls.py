@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
-from pysoftcorr._julia import JuliaError, call, entries, runtime, status
+from pysoftcorr._julia import JuliaError, JuliaUnavailable, call, entries, runtime, status
 
 
 def test_tables_of_both_languages_are_equal() -> None:
@@ -93,3 +95,10 @@ def test_signature_mismatch_names_the_first_difference() -> None:
         check("1.2\na i64")
     with pytest.raises(RuntimeError, match=r"b takes \(f64\*\) in Julia and \(f64\*,i64\)"):
         check("1.2\na i64\nb f64*")
+
+
+def test_unavailable_julia_says_the_same_in_another_process() -> None:
+    error = JuliaUnavailable("no Julia is installed.", "install one")
+    assert str(error) == "no Julia is installed. To fix this, install one"
+    copied = pickle.loads(pickle.dumps(error))
+    assert (str(copied), copied.reason) == (str(error), error.reason)

@@ -84,7 +84,7 @@ here since `libjulia` does not export it.
 """
 gc_safe_address() = VERSION < v"1.9" ? UInt(0) : UInt(cglobal(:jl_gc_safe_enter))
 
-"What runs here, one `key=value` a line."
+"Version, threads, processor and the like of this Julia, one `key=value` a line."
 function runtime_info()
     forwarddiff = Base.find_package("ForwardDiff")
     options = Base.JLOptions()
@@ -92,7 +92,6 @@ function runtime_info()
     return join(("version=$VERSION", "threads=$(Threads.nthreads())", "cpu=$(Sys.CPU_NAME)",
                  "cpu_target=$(word(options.cpu_target))",
                  "forwarddiff=$(forwarddiff === nothing ? "" : forwarddiff)",
-                 "path=$(joinpath(Sys.BINDIR, Base.julia_exename()))",
                  "image=$(word(options.image_file))"), "\n")
 end
 

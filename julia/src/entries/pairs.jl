@@ -5,7 +5,10 @@
 const KINDS = Any[NN(), NG{1}(), GG{1,((1, 1),)}(),
                   GG{3,((2, 2), (2, 1), (3, 3), (3, 2), (3, 1))}()]
 
-"One of the two sets of objects of R pair sums: positions and fields change from one to the next, or only the weights do."
+"""
+One of the two sets of objects of R pair sums: positions and fields change from one to the next, or
+only the weights do.
+"""
 struct Sets
     xyz::Array{Float64,3}
     w::Matrix{Float64}
