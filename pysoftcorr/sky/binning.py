@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.options import at_least_one
+
 FloatArray = npt.NDArray[np.float64]
 
 #: Radians in one of each unit a separation may be given in.
@@ -81,13 +83,13 @@ class Binning:
     @classmethod
     def linear(cls, lo: float, hi: float, n: int, unit: str = "arcmin") -> Binning:
         """`n` bins of equal width from `lo` to `hi`, in `unit`."""
-        lo, hi, n = _limits("linear", lo, hi, n)
+        lo, hi, n = _limits(lo, hi, n)
         return cls(np.linspace(lo, hi, n + 1), "linear", unit)
 
     @classmethod
     def log(cls, lo: float, hi: float, n: int, unit: str = "arcmin") -> Binning:
         """`n` bins of equal width in the logarithm from `lo` > 0 to `hi`, in `unit`."""
-        lo, hi, n = _limits("log", lo, hi, n)
+        lo, hi, n = _limits(lo, hi, n)
         if lo <= 0:
             raise ValueError(
                 f"lo = {lo:g}: logarithmic bins need lo > 0; use linear bins to start at 0"
@@ -278,12 +280,9 @@ def _number(part: str, text: str) -> float:
         raise ValueError(f"bins {text!r}: {part.strip()!r} is not a number") from None
 
 
-def _limits(kind: str, lo: float, hi: float, n: int) -> tuple[float, float, int]:
+def _limits(lo: float, hi: float, n: int) -> tuple[float, float, int]:
     """The limits as floats and the count as an int, each one sane."""
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"n = {n!r}: the number of bins must be an integer")
-    if n < 1:
-        raise ValueError(f"n = {n}: {kind} bins need at least one bin")
+    n = at_least_one("n", n)
     try:
         lo, hi = float(lo), float(hi)
     except (TypeError, ValueError):
@@ -293,7 +292,7 @@ def _limits(kind: str, lo: float, hi: float, n: int) -> tuple[float, float, int]
         raise ValueError(f"lo = {lo}, hi = {hi}: the limits of the bins must be finite")
     if hi <= lo:
         raise ValueError(f"bins must increase: hi = {hi:g} is not above lo = {lo:g}")
-    return lo, hi, int(n)
+    return lo, hi, n
 
 
 def _checked_edges(edges: npt.ArrayLike | Sequence[float], unit: str) -> FloatArray:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from astropy.table import Table, vstack
 
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.options import array, integer
 from pysoftcorr.core.version import __version__
 from pysoftcorr.sky import formats
 from pysoftcorr.sky.binning import Binning
@@ -305,9 +306,7 @@ class Correlation:
         self._check_aleatoric()
         self._set("settings", jsonable(self.settings, "settings"))
         if self.seed is not None:
-            if isinstance(self.seed, bool) or not isinstance(self.seed, (int, np.integer)):
-                raise TypeError(f"seed = {self.seed!r}: must be an integer or None")
-            self._set("seed", int(self.seed))
+            self._set("seed", integer("seed", self.seed))
 
     def _check_aleatoric(self) -> None:
         method, given = self.aleatoric_method, self.aleatoric_factor
@@ -491,15 +490,9 @@ def _check_name(name: Any) -> None:
 
 
 def _array(name: str, values: Any, dtype: Any, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-    array = np.array(values, dtype=dtype, order="C")
-    fits = array.ndim == len(shape) and all(
-        want is None or have == want for have, want in zip(array.shape, shape, strict=True)
-    )
-    if not fits or 0 in array.shape:
-        wanted = "(" + ", ".join("n" if s is None else str(s) for s in shape) + ")"
-        raise ValueError(f"{name} must have shape {wanted}, not {array.shape}")
-    array.setflags(write=False)
-    return array
+    made = array(name, values, shape, dtype)
+    made.setflags(write=False)
+    return made
 
 
 def _sigma(covariance: FloatArray | None) -> FloatArray | None:

@@ -123,7 +123,7 @@ def test_from_dict_names_wrong_keys():
     [
         (lambda: Binning.linear(5, 5, 3), "hi = 5 is not above lo = 5"),
         (lambda: Binning.linear(5, 1, 3), "must increase"),
-        (lambda: Binning.linear(0, 45, 0), "at least one bin"),
+        (lambda: Binning.linear(0, 45, 0), "n = 0: must be at least 1"),
         (lambda: Binning.linear(0, np.inf, 3), "finite"),
         (lambda: Binning.linear(np.nan, 1, 3), "finite"),
         (lambda: Binning.linear(-1, 1, 3), "negative: edge 0 is -1 arcmin"),
@@ -153,8 +153,8 @@ def test_impossible_bins_are_value_errors(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Binning.linear(0, 45, 3.0), "must be an integer"),
-        (lambda: Binning.linear(0, 45, True), "must be an integer"),
+        (lambda: Binning.linear(0, 45, 3.0), "must be a whole number"),
+        (lambda: Binning.linear(0, 45, True), "must be a whole number"),
         (lambda: Binning.linear("a", 45, 3), "must be numbers"),
         (lambda: Binning.linear(None, 45, 3), "must be numbers"),
         (lambda: Binning.explicit(["a", "b"]), "real numbers"),

@@ -235,7 +235,7 @@ def test_settings_are_what_json_gives_back():
 @pytest.mark.parametrize(
     ("changes", "kind", "message"),
     [
-        ({"value": [1, 2]}, ValueError, r"value must have shape \(4\), not \(2,\)"),
+        ({"value": [1, 2]}, ValueError, r"value must have shape \(4,\), not \(2,\)"),
         ({"epistemic": np.zeros(4)}, ValueError, r"epistemic must have shape \(n, 4\), not \(4,\)"),
         ({"aleatoric": np.zeros((0, 4))}, ValueError, r"not \(0, 4\)"),
         ({"aleatoric_method": "magic"}, ValueError, "aleatoric_method = 'magic': must be one of"),
