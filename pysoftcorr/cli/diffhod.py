@@ -6,18 +6,57 @@ from collections.abc import Mapping
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.options import Command, Option, needed
+from pysoftcorr.cli.options import Command, Option, derive, needed
 
-
-def _whole(name: str, text: str, least: int = 1) -> Option:
-    return Option(name, int, None, text, least=least)
-
-
-_OWN = (
+# Defaults are those of the preset, which the help names: with None here, it stays.
+_SETTINGS = derive(
+    "pysoftcorr.diffhod.experiments.settings:PowerSettings",
+    only=("covariance", "seed", "galaxies", "density", "tau", "mesh", "k_max", "modulate",
+          "realizations", "calibration", "chains", "warmup", "draws", "target_accept", "walkers",
+          "walker_warmup", "walker_draws", "device"),
+    covariance={"default": None, "least": 4,
+                "help": "Realizations of the covariance [default: 100]."},
+    seed={"default": 1, "least": 0, "help": "Seed of everything random."},
+    galaxies={"default": None, "help": "Galaxies of DiffHOD: points drawn once and weighted, or "
+              "relaxed trials; power alone [default: reweighted]."},
+    density={"default": None, "help": "Reweighted points for each galaxy [default: 16]."},
+    tau={"default": None, "help": "Temperature of relaxed trials [default: 0.3; omega: 0.1]."},
+    mesh={"default": None, "least": 4, "help": "Cells along a side [default: 32; paper: 64]."},
+    k_max={"default": None, "help": "Largest wavenumber, h/Mpc [default: 1]."},
+    modulate={"default": None, "help": "Multiply the mean number of satellites by that of central "
+              "galaxies."},
+    realizations={"default": None, "least": 1, "help": "Sets of fixed random numbers that the "
+                  "exact HOD and relaxed trials average over [default: 4; paper: 16; omega: 12]."},
+    calibration={"default": None, "least": 0, "help": "Points at which the bias of these is "
+                 "measured; 0: it stays [default: 150; paper: 2000]."},
+    chains={"default": None, "least": 1, "help": "Chains of NUTS [default: 3]."},
+    warmup={"default": None, "least": 1, "help": "Draws of warm-up of each [default: 100; paper: "
+            "300; omega: 60]."},
+    draws={"default": None, "least": 1, "help": "Draws of each after it [default: 120; paper: "
+           "700; omega: 300]."},
+    target_accept={"default": None, "help": "Acceptance that the step size aims at [default: "
+                   "0.97]."},
+    walkers={"default": None, "least": 1, "help": "Walkers of emcee [default: 10]."},
+    walker_warmup={"default": None, "least": 0, "help": "Draws of warm-up of each [default: 100; "
+                   "paper: 1000]."},
+    walker_draws={"default": None, "least": 1, "help": "Draws of each after it [default: 400; "
+                  "paper: 5000]."},
+    device={"default": None, "help": "Where DiffHOD computes P(k): cpu or cuda; power alone "
+            "[default: cpu]."},
+)  # fmt: skip
+_RUN = derive(
+    "pysoftcorr.diffhod.experiments.power:run_power_experiment",
+    only=("emcee", "noise_sets", "workers", "overwrite"),
+    emcee={"help": "Run emcee on the exact HOD, too."},
+    noise_sets={"least": 0, "help": "Other sets to repeat NUTS with, to see what they do to it."},
+    workers={"default": None, "least": 1, "help": "Processes; one a core by default."},
+    overwrite={"help": "Restart, whatever the folder holds of an earlier run."},
+)
+_DATA = (
     Option("statistic", str, "power", "Recover the HOD from P(k), or the alignment strengths "
-            "from omega(r).", choices=("power", "omega")),
+           "from omega(r).", choices=("power", "omega")),
     Option("preset", str, "small", "Settings: a small run, or chains as in the paper; options "
-            "change them.", choices=("small", "paper")),
+           "change them.", choices=("small", "paper")),
     Option("logMmin", float, None, "Of the mock data [default: 12.02; omega: 12.54]."),
     Option("sigma_logM", float, None, "Of the mock data [default: 0.26]."),
     Option("logM0", float, None, "Of the mock data [default: 11.38; omega: 12.68]."),
@@ -25,44 +64,16 @@ _OWN = (
     Option("alpha", float, None, "Of the mock data [default: 1.06; omega: 1]."),
     Option("mu_cen", float, None, "Of the mock data; omega alone [default: 0.78]."),
     Option("mu_sat", float, None, "Of the mock data; omega alone [default: 0.33]."),
-    Option("covariance", int, None, "Realizations of the covariance [default: 100].",
-            least=4),
-    Option("seed", int, 1, "Seed of everything random.", least=0),
-    Option("galaxies", str, None, "Galaxies of DiffHOD: points drawn once and weighted, or "
-            "relaxed trials; power alone [default: reweighted].",
-            choices=("reweighted", "relaxed")),
-    Option("density", float, None, "Reweighted points for each galaxy [default: 16]."),
-    Option("tau", float, None, "Temperature of relaxed trials [default: 0.3; omega: 0.1]."),
-    Option("mesh", int, None, "Cells along a side [default: 32; paper: 64].", least=4),
-    Option("k_max", float, None, "Largest wavenumber, h/Mpc [default: 1]."),
-    Option("modulate", bool, None, "Multiply the mean number of satellites by that of central "
-            "galaxies."),
-    Option("realizations", int, None, "Sets of fixed random numbers that the exact HOD and "
-            "relaxed trials average over [default: 4; paper: 16; omega: 12].", least=1),
-    Option("calibration", int, None, "Points at which the bias of these is measured; 0: it stays "
-            "[default: 150; paper: 2000].", least=0),
-    Option("noise_sets", int, 0, "Other sets to repeat NUTS with, to see what they do to it.",
-            least=0),
-    _whole("chains", "Chains of NUTS [default: 3]."),
-    _whole("warmup", "Draws of warm-up of each [default: 100; paper: 300; omega: 60]."),
-    _whole("draws", "Draws of each after it [default: 120; paper: 700; omega: 300]."),
-    Option("target_accept", float, None, "Acceptance that the step size aims at [default: 0.97]."),
-    Option("emcee", bool, True, "Run emcee on the exact HOD, too."),
-    _whole("walkers", "Walkers of emcee [default: 10]."),
-    _whole("walker_warmup", "Draws of warm-up of each [default: 100; paper: 1000].", 0),
-    _whole("walker_draws", "Draws of each after it [default: 400; paper: 5000]."),
-    Option("device", str, None, "Where DiffHOD computes P(k): cpu or cuda; power alone [default: "
-            "cpu]."),
-    Option("workers", int, None, "Processes; one a core by default.", least=1),
-    Option("out", str, None, "Folder of chains, posteriors, tables and figures; needed. The same "
-            "command resumes an unfinished run.", metavar="DIR"),
-    Option("overwrite", bool, False, "Restart, whatever the folder holds of an earlier run."),
+)  # fmt: skip
+_OWN = (
+    *_DATA,
+    *_SETTINGS,
+    *_RUN,
+    mocks.out("Folder of chains, posteriors, tables and figures; needed. The same command resumes "
+              "an unfinished run.", "DIR"),
 )  # fmt: skip
 _TAKEN = {option.name for option in _OWN}
-_HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-_POWER = ("galaxies", "density", "tau", "modulate", "mesh", "k_max", "realizations", "calibration",
-          "covariance", "chains", "warmup", "draws", "target_accept", "walkers", "walker_warmup",
-          "walker_draws", "device")  # fmt: skip
+_POWER = tuple(o.name for o in _SETTINGS if o.name != "seed")
 _OMEGA = ("mu_cen", "mu_sat", "tau", "realizations", "covariance", "chains", "warmup", "draws")
 # Of P(k) alone, though they have a default for both.
 _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
@@ -74,8 +85,8 @@ def diffhod(
     """Recover an HOD through its differentiable catalog: NUTS beside emcee."""
     needed(settings, "out")
     omega = settings["statistic"] == "omega"
-    named = [n for n in (*_HOD, *_POWER, "mu_cen", "mu_sat") if settings[n] is not None]
-    foreign = [n for n in named if n not in _HOD and n not in (_OMEGA if omega else _POWER)]
+    named = [n for n in (*mocks.HOD, *_POWER, "mu_cen", "mu_sat") if settings[n] is not None]
+    foreign = [n for n in named if n not in mocks.HOD and n not in (_OMEGA if omega else _POWER)]
     if omega:
         foreign += sorted(_POWER_RUN & explicit)
     else:
@@ -113,7 +124,7 @@ def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any,
 
     changes = {n: settings[n] for n in _POWER if settings[n] is not None}
     fiducial = [
-        f if settings[n] is None else settings[n] for n, f in zip(_HOD, FIDUCIAL, strict=True)
+        f if settings[n] is None else settings[n] for n, f in zip(mocks.HOD, FIDUCIAL, strict=True)
     ]
     made = run_power_experiment(
         halos, settings["out"],
@@ -139,7 +150,7 @@ def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[
     changes = {n: settings[n] for n in _OMEGA if settings[n] is not None}
     hod = [
         f if settings[n] is None else settings[n]
-        for n, f in zip(_HOD, StrengthSettings().hod, strict=True)
+        for n, f in zip(mocks.HOD, StrengthSettings().hod, strict=True)
     ]
     made = run_strength_experiment(
         halos, settings["out"],

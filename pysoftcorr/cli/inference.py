@@ -7,65 +7,65 @@ from pathlib import Path
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.options import Command, Option
+from pysoftcorr.cli.options import Command, Option, derive
+from pysoftcorr.cli.sky import OVERWRITE, PLOT
 
+_PROBLEM = derive(
+    "pysoftcorr.inference.density:LogPosterior",
+    only=("free", "fixed", "priors", "noise", "epistemic", "jitter", "on_outside"),
+    free={"kind": str, "default": "mu_cen,mu_sat", "metavar": "NAMES",
+          "help": "Parameters to infer."},
+    fixed={"kind": dict, "default": {}, "metavar": "NAME=VALUE",
+           "help": "Value of a parameter; may be given several times."},
+    priors={"name": "prior", "default": {}, "metavar": "NAME=PRIOR", "help": "Prior of a "
+            "parameter: uniform:LO:HI, normal:MEAN:SD or truncated:MEAN:SD:LO:HI; by default "
+            "uniform within the bounds of the emulator."},
+    noise={"choices": ("auto", "data", "emulator", "both"), "help": "Covariance: of the data, of "
+           "one simulated box as the emulator has it, or the sum of both; auto: of the data where "
+           "they bring one."},
+    epistemic={"help": "Add the emulator's own uncertainty."},
+    on_outside={"choices": ("error", "warn", "ignore"),
+                "help": "Priors or values outside the bounds of the emulator."},
+)  # fmt: skip
 _COMMON = (
     Option("hod", str, None, "Fix the HOD to that of galaxies above a stellar mass.",
-            choices=mocks.PRESETS),
+           choices=mocks.PRESETS),
     Option("data", str, None, "Correlations (.ecsv of boxcorr, or a table or HDF5 file with a "
-            "covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is observed.",
-            metavar="FILE"),
+           "covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is observed.",
+           metavar="FILE"),
     Option("emulator", str, None, "A trained emulator; by default that which is shipped.",
-            metavar="FILE"),
+           metavar="FILE"),
     Option("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
-            "or all of the data.", metavar="NAMES"),
-    Option("free", str, "mu_cen,mu_sat", "Parameters to infer.", metavar="NAMES"),
-    Option("fixed", dict, {}, "Value of a parameter; may be given several times.",
-            metavar="NAME=VALUE"),
-    Option("prior", dict, {}, "Prior of a parameter: uniform:LO:HI, normal:MEAN:SD or "
-            "truncated:MEAN:SD:LO:HI; by default uniform within the bounds of the emulator.",
-            metavar="NAME=PRIOR"),
-    Option("noise", str, "auto", "Covariance: of the data, of one simulated box as the emulator "
-            "has it, or the sum of both; auto: of the data where they bring one.",
-            choices=("auto", "data", "emulator", "both")),
-    Option("epistemic", bool, False, "Add the emulator's own uncertainty."),
-    Option("jitter", float, 1e-6, "Variance added to the emulator's noise."),
-    Option("on_bad", str, "error", "Bins with NaN: refuse, or drop.",
-            choices=("error", "drop")),
-    Option("on_outside", str, "error", "Priors or values outside the bounds of the emulator.",
-            choices=("error", "warn", "ignore")),
+           "or all of the data.", metavar="NAMES"),
+    *derive("pysoftcorr.inference.observation:Observation", only=("on_bad",),
+            on_bad={"choices": ("error", "drop"), "help": "Bins with NaN: refuse, or drop."}),
+    *_PROBLEM,
 )  # fmt: skip
-_OPTIONS: dict[str, tuple[Option, ...]] = {
-    "posterior": (
-        *_COMMON,
-        Option("check", str, None, "Halos to populate: the same posterior without the emulator, "
-                "drawn over it.", metavar="HALOS"),
-        Option("realizations", int, 10, "Catalogs of the check.", least=1),
-        Option("chains", int, 4, "Chains.", least=1),
-        Option("warmup", int, 1000, "Steps of warm-up of each.", least=0),
-        Option("draws", int, 1000, "Draws of each.", least=1),
-        Option("mass", str, "dense", "Mass matrix.", choices=("dense", "diagonal")),
-        Option("target_accept", float, 0.8, "Acceptance that the step size aims at."),
-        Option("seed", int, 1, "Seed of everything random.", least=0),
-        Option("out", str, None, "Write the draws (ArviZ InferenceData): .nc or .h5.",
-                metavar="FILE"),
-        Option("overwrite", bool, False, "Replace FILE if it is there."),
-        Option("plot", str, None, "Write figures into this folder.", metavar="DIR"),
-    ),
-    "minimize": (
-        *_COMMON,
-        Option("objective", str, "chi2", "What is minimized.",
-                choices=("chi2", "likelihood", "posterior")),
-        Option("method", str, "adam", "How.", choices=("adam", "lbfgs")),
-        Option("start", dict, {}, "Where a parameter starts; the middle of its bounds by "
-                "default.", metavar="NAME=VALUE"),
-        Option("max_iter", int, None, "Most steps; 500 of adam, 100 of lbfgs.", least=1),
-        Option("learning_rate", float, None, "0.1 of adam, 1 of lbfgs by default."),
-        Option("out", str, None, "Write the trace: .ecsv.", metavar="FILE"),
-        Option("overwrite", bool, False, "Replace FILE if it is there."),
-        Option("plot", str, None, "Write figures into this folder.", metavar="DIR"),
-    ),
-}  # fmt: skip
+_SAMPLER = derive(
+    "pysoftcorr.inference.sampling:sample_posterior",
+    only=("chains", "warmup", "draws", "mass", "target_accept", "seed"),
+    chains={"least": 1, "help": "Chains of NUTS."},
+    warmup={"least": 0, "help": "Draws of warm-up of each."},
+    draws={"least": 1, "help": "Draws of each."},
+    mass={"choices": ("dense", "diagonal"), "help": "Mass matrix."},
+    target_accept={"help": "Acceptance that the step size aims at."},
+    seed={"default": 1, "least": 0, "help": "Seed of everything random."},
+)
+_DESCENT = derive(
+    "pysoftcorr.inference.minimization:minimize",
+    only=("objective", "method", "start", "max_iter", "learning_rate"),
+    objective={"choices": ("chi2", "likelihood", "posterior"), "help": "What is minimized."},
+    method={"choices": ("adam", "lbfgs"), "help": "How it is minimized."},
+    start={"default": {}, "metavar": "NAME=VALUE",
+           "help": "Where a parameter starts; the middle of its bounds by default."},
+    max_iter={"least": 1, "help": "Most steps; 500 of adam, 100 of lbfgs."},
+    learning_rate={"help": "Step length; 0.1 of adam, 1 of lbfgs by default."},
+)  # fmt: skip
+_CHECK = (
+    Option("check", str, None, "Halos to populate: the same posterior without the emulator, "
+           "drawn over it.", metavar="HALOS"),
+    Option("realizations", int, 10, "Catalogs of the check.", least=1),
+)  # fmt: skip
 
 
 def posterior(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
@@ -81,10 +81,7 @@ def posterior(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool)
         _refuse_check(settings, options)
     from pysoftcorr.inference import sample_posterior
 
-    sampler = {
-        name: settings[name]
-        for name in ("chains", "warmup", "draws", "mass", "target_accept", "seed")
-    }
+    sampler = {o.name: settings[o.name] for o in _SAMPLER}
     found = sample_posterior(emulator, seen, **options, **sampler)
     every = {"emulator": found}
     if settings["check"] is not None:
@@ -116,7 +113,7 @@ def minimize(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) 
     found = descend(
         density,
         start=_numbers("start", settings["start"]),
-        **{n: settings[n] for n in ("objective", "method", "max_iter", "learning_rate")},
+        **{o.name: settings[o.name] for o in _DESCENT if o.name != "start"},
     )
     files: list[Any] = []
     if settings["out"] is not None:
@@ -171,8 +168,8 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
         "fixed": fixed,
         "priors": {name: parse_prior(text) for name, text in settings["prior"].items()},
     }
-    names = ("noise", "epistemic", "jitter", "on_outside")
-    return emulator, seen, {**options, **{name: settings[name] for name in names}}
+    rest = [o.name for o in _PROBLEM if o.name not in ("free", "fixed", "prior")]
+    return emulator, seen, {**options, **{name: settings[name] for name in rest}}
 
 
 def _numbers(option: str, texts: Mapping[str, str]) -> dict[str, float]:
@@ -233,6 +230,19 @@ def _draw(folder: str, every: Mapping[str, Any]) -> list[Any]:
 
 
 COMMANDS = {
-    "posterior": Command(posterior, options=_OPTIONS["posterior"]),
-    "minimize": Command(minimize, options=_OPTIONS["minimize"]),
+    "posterior": Command(
+        posterior,
+        options=(
+            *_COMMON,
+            *_CHECK,
+            *_SAMPLER,
+            mocks.out("Write the draws (ArviZ InferenceData): .nc or .h5."),
+            OVERWRITE,
+            PLOT,
+        ),
+    ),
+    "minimize": Command(
+        minimize,
+        options=(*_COMMON, *_DESCENT, mocks.out("Write the trace: .ecsv."), OVERWRITE, PLOT),
+    ),
 }

@@ -26,6 +26,9 @@ _KINDS = {
 #: What an argument is called in the help of its option.
 _METAVARS = {int: "N", float: "X", str: "TEXT", dict: "FIELD=COLUMN"}
 
+#: The parameters in a numpydoc docstring; of a dataclass they may be its attributes.
+_SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{3,}|\Z)", re.DOTALL)
+
 
 @dataclass(frozen=True)
 class Option:
@@ -282,7 +285,7 @@ def _literal(node: ast.expr | None, constants: Mapping[str, Any]) -> Any:
 
 def _documented(text: str) -> dict[str, tuple[str, str]]:
     """Type and first sentence of each parameter in a numpydoc docstring."""
-    section = re.search(r"Parameters\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{3,}|\Z)", text, re.DOTALL)
+    section = _SECTION.search(text)
     if section is None:
         return {}
     found: dict[str, tuple[str, str]] = {}
