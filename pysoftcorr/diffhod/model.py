@@ -40,8 +40,9 @@ from pysoftcorr.diffhod.relaxed import (
     check_tau,
     trial_weights,
 )
-from pysoftcorr.mocks.box import Bins, radial_edges
+from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.hod import check_halos
+from pysoftcorr.sky.binning import Bins
 
 __all__ = ["ClippedTrials", "DiffHOD", "Draw", "ReferenceDraw", "Region", "Regions", "RelaxedDraw"]
 

@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.torch import as_tensor, check_device, check_dtype
 from pysoftcorr.mocks import checks
-from pysoftcorr.mocks.box import Bins, radial_edges, shell_fraction
+from pysoftcorr.mocks.box import radial_edges, shell_fraction
+from pysoftcorr.sky.binning import Bins
 
 __all__ = ["OrientationTensors", "WeightedCorrelations", "WeightedPairs"]
 

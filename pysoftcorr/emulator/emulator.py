@@ -22,8 +22,9 @@ from pysoftcorr.emulator.network import passes as _passes
 from pysoftcorr.emulator.network.base import Network
 from pysoftcorr.emulator.network.scaling import likely_scaling
 from pysoftcorr.emulator.prediction import Predicted, Prediction
-from pysoftcorr.mocks.box import DEFAULT_BINS, Bins, radial_edges
+from pysoftcorr.mocks.box import DEFAULT_BINS, radial_edges
 from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.sky.binning import Bins
 
 __all__ = ["Emulator"]
 

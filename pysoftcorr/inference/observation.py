@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.options import choice
+from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.sky.binning import Bins
 
 __all__ = ["STATISTICS", "Observation", "check_covariance", "check_statistics", "read_observation"]
 
@@ -92,8 +94,8 @@ class Observation:
 
     Parameters
     ----------
-    bins : array_like, shape (nbins + 1,)
-        Edges of the bins in Mpc/h.
+    bins : Binning, str or array_like, shape (nbins + 1,)
+        Bins in Mpc/h, as of `pysoftcorr.mocks.box.radial_edges`.
     xi, omega, eta : array_like, shape (nbins,), optional
         At least one of them.
     covariance : array_like, shape (k nbins, k nbins), optional
@@ -136,7 +138,7 @@ class Observation:
 
     def __init__(
         self,
-        bins: npt.ArrayLike,
+        bins: Bins,
         *,
         xi: npt.ArrayLike | None = None,
         omega: npt.ArrayLike | None = None,
@@ -147,9 +149,7 @@ class Observation:
         source: str = "",
     ) -> None:
         choice("on_bad", on_bad, ("error", "drop"))
-        self.edges: FloatArray = _numbers("bins", bins)
-        if self.edges.ndim != 1 or self.edges.size < 2 or not (np.diff(self.edges) > 0).all():
-            raise ValueError("bins must be at least two edges, each above the one before")
+        self.edges: FloatArray = radial_edges(bins)
         given = {"xi": xi, "omega": omega, "eta": eta}
         number = self.edges.size - 1
         self.values: dict[str, FloatArray] = {
@@ -262,7 +262,7 @@ class Observation:
     @classmethod
     def unaligned(
         cls,
-        bins: npt.ArrayLike,
+        bins: Bins,
         *,
         statistics: str | Sequence[str] = ("omega",),
     ) -> Observation:
@@ -286,9 +286,10 @@ class Observation:
             raise ValueError(
                 "statistics: xi is not 0 without alignments; choose omega, eta or both"
             )
-        zeros = np.zeros(np.size(bins) - 1)
+        edges = radial_edges(bins)
+        zeros = np.zeros(len(edges) - 1)
         values = _by_name({name: zeros for name in chosen})
-        return cls(bins, **values, source="no alignments")
+        return cls(edges, **values, source="no alignments")
 
     @classmethod
     def of(
@@ -345,7 +346,7 @@ class Observation:
         path: str | PathLike[str],
         *,
         statistics: str | Sequence[str] | None = None,
-        bins: npt.ArrayLike | None = None,
+        bins: Bins | None = None,
         on_bad: str = "error",
     ) -> Observation:
         """Data from a file.
@@ -361,8 +362,8 @@ class Observation:
               there are, and ``covariance`` or such as ``omega_err``.
         statistics : str or sequence of str, optional
             By default all that the file holds.
-        bins : array_like, optional
-            Edges in Mpc/h of the bins that galaxies are to be correlated in.
+        bins : Binning, str or array_like, optional
+            Bins in Mpc/h that galaxies are to be correlated in.
         on_bad : str
             As of `Observation`.
 
@@ -393,7 +394,7 @@ def read_observation(
     path: str | PathLike[str],
     *,
     statistics: str | Sequence[str] | None,
-    bins: npt.ArrayLike | None,
+    bins: Bins | None,
     on_bad: str,
 ) -> Observation:
     """Data from a file, as `Observation.read`."""

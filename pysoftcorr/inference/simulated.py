@@ -13,6 +13,7 @@ from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.torch import need
 from pysoftcorr.inference.observation import STATISTICS
 from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.sky.binning import Bins
 
 __all__ = ["AlignmentResponse", "SimulatedModel", "alignment_response"]
 
@@ -31,7 +32,7 @@ class SimulatedModel:
     Parameters
     ----------
     sums : sequence of AlignmentSums
-        Of realizations of one HOD, in the same bins: ``alignment_sums(galaxies, bins=edges)``.
+        Realizations of one HOD, in the same bins: ``alignment_sums(galaxies, bins=bins)``.
     hod : HODModel or mapping of str to float
         HOD that they were populated by.
     noise : Emulator or mapping of str to array_like, shape (nbins,)
@@ -129,7 +130,7 @@ class SimulatedModel:
         noise: Any,
         realizations: int = 10,
         seed: Seed = None,
-        bins: npt.ArrayLike | None = None,
+        bins: Bins | None = None,
     ) -> SimulatedModel:
         """Populate halos several times, and take the sums of each.
 
@@ -141,8 +142,8 @@ class SimulatedModel:
             As of `SimulatedModel`.
         realizations : int
         seed : int or numpy.random.Generator, optional
-        bins : array_like, optional
-            Edges in Mpc/h; by default those of `noise` if that is an emulator.
+        bins : Binning, str or array_like, optional
+            Bins in Mpc/h; by default those of `noise` if that is an emulator.
 
         Raises
         ------

@@ -19,7 +19,7 @@ from pysoftcorr.core.options import flag
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
-from pysoftcorr.sky.binning import BOX_UNIT, Binning
+from pysoftcorr.sky.binning import BOX_UNIT, Binning, Bins
 
 __all__ = ["DEFAULT_BINS", "Bins", "BoxCorrelations", "box_correlations", "radial_edges"]
 
@@ -27,7 +27,6 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 #: Bins of separation in comoving Mpc/h: a Binning of that unit, its text, or edges.
-Bins = Binning | str | npt.ArrayLike
 #: Bins of the published training sets.
 DEFAULT_BINS = "log:0.1:16:20"
 

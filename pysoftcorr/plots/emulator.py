@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from pysoftcorr.emulator.data import bin_centers
-from pysoftcorr.mocks.box import Bins, radial_edges
+from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, log_axis
+from pysoftcorr.sky.binning import Bins
 
 if TYPE_CHECKING:
     from pysoftcorr.emulator import Prediction

@@ -258,6 +258,10 @@ class Binning:
         return cls(data["edges"], data["kind"], data["unit"])
 
 
+#: How every function takes bins; see `Binning.of`.
+Bins = Binning | str | npt.ArrayLike
+
+
 def _unit_name(unit: Any) -> str:
     """One of the keys of `RADIANS`; astropy units and their long names are understood."""
     name = unit if isinstance(unit, str) else getattr(unit, "to_string", lambda: repr(unit))()

@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pysoftcorr.core.random import Seed
 from pysoftcorr.sky import treecorr as _treecorr
-from pysoftcorr.sky.binning import Binning
+from pysoftcorr.sky.binning import Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.estimate import (
     Clusters,
@@ -33,8 +32,6 @@ from pysoftcorr.sky.pairs import Objects, PairSums, Source, mean, pair_sums
 from pysoftcorr.sky.resampling import Resampling
 from pysoftcorr.sky.result import CorrelationSet
 from pysoftcorr.sky.stars import StarCatalog
-
-Bins = Binning | str | npt.ArrayLike
 
 __all__ = ["gamma_t", "landy_szalay", "rho_statistics", "xi_pm"]
 

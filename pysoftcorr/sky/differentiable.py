@@ -22,7 +22,7 @@ from pysoftcorr._julia import call
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.random import Seed, stream
 from pysoftcorr.core.torch import need
-from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.binning import RADIANS, Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering, SoftClustering
 from pysoftcorr.sky.gravity import SimulationResult
@@ -47,9 +47,7 @@ RULES = {"exact": 0, "literal": 1}
 SIGMOID_WIDTHS = 20.0
 
 
-def soft_bins(
-    bins: Binning | str | npt.ArrayLike, weighting: str, sharpness: Any
-) -> tuple[Binning, FloatArray]:
+def soft_bins(bins: Bins, weighting: str, sharpness: Any) -> tuple[Binning, FloatArray]:
     """The bins, and (3, nbins) lower edges, upper edges (arcmin) and sharpness."""
     binning = Binning.of(bins)
     edges = binning.edges
@@ -175,7 +173,7 @@ class SoftCorrelation:
 
     Parameters
     ----------
-    bins : Binning or str
+    bins : Binning, str or array_like
         Such as ``"linear:0:45:8"`` (arcmin).
     approach : {"soft", "naive", "hard", "gumbel"}
         What the points are. "soft" (b in the paper): fuzzy clusters at the c-means centers v_k,
@@ -268,7 +266,7 @@ class SoftCorrelation:
 
     def __init__(
         self,
-        bins: Binning | str | npt.ArrayLike,
+        bins: Bins,
         *,
         approach: str = "soft",
         clusters: int | SoftClustering | Clustering | None = None,

@@ -190,7 +190,7 @@ def test_other_settings_do_not_mix(made, halos):
     with pytest.raises(ValueError, match="galaxies = 'cold': must be one of reweighted, relaxed"):
         PowerSettings(galaxies="cold")
     for words, changes in (
-        ("density = 0: must be 0.1", {"density": 0.0}),
+        ("density = 0.0: must be from 0.1", {"density": 0.0}),
         ("tau", {"tau": 3.0}),
         ("sigma_logM", {"fiducial": (12.0, -1.0, 11.4, 13.3, 1.0)}),
         ("mesh", {"mesh": 1}),
@@ -310,7 +310,7 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         (["--out", tmp_path, "--galaxies", "cold"], "must be one of reweighted, relaxed"),
         (["--out", tmp_path, "--tau", 0.2], "--tau: has no meaning with --galaxies reweighted"),
         (["--out", tmp_path, "--galaxies", "relaxed", "--density", 8], "--density: has no meaning"),
-        (["--out", tmp_path, "--density", 0], "density = 0: must be 0.1 to 10000"),
+        (["--out", tmp_path, "--density", 0], "density 0.0: must be from 0.1 to 10000"),
         (["--out", tmp_path, "--device", "nowhere"], "device = 'nowhere': torch cannot use it"),
         (["--out", tmp_path, "--statistic", "omega", "--device", "cpu"], "--device: has no"),
         (["--out", tmp_path, "--sigma-logM", -1.0], "sigma_logM"),

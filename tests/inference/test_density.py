@@ -13,6 +13,7 @@ from scipy import integrate, stats
 torch = pytest.importorskip("torch")
 pytest.importorskip("pyro")
 from helpers.analytic_emulator import HOD, AnalyticEmulator  # noqa: E402
+from pysoftcorr import Binning  # noqa: E402
 from pysoftcorr.emulator import Emulator  # noqa: E402
 from pysoftcorr.inference import (  # noqa: E402
     LogPosterior,
@@ -161,7 +162,7 @@ def test_bad_covariances(covariance, text):
     [
         (lambda: Observation(EDGES), ValueError, "none of xi, omega and eta"),
         (lambda: Observation(EDGES, omega=[1, 2]), ValueError, r"omega has shape \(2,\)"),
-        (lambda: Observation([1, 1], omega=[1]), ValueError, "bins must be"),
+        (lambda: Observation([1, 1], omega=[1]), ValueError, "bins must"),
         (lambda: Observation.unaligned(EDGES, statistics="xi"), ValueError, "xi is not 0"),
         (lambda: Observation.unaligned(EDGES, statistics="wp"), ValueError, "'wp' is none of"),
         (lambda: Observation.unaligned(EDGES).select("eta"), ValueError, "the data hold omega"),
@@ -370,3 +371,11 @@ def test_other_bins_and_other_things(emulator):
         LogPosterior(object(), Observation.unaligned(EDGES), fixed=HOD)
     with pytest.raises(TypeError, match="must be an Observation"):
         LogPosterior(emulator, np.zeros(6), fixed=HOD)
+
+
+def test_bins_of_an_observation_as_everywhere():
+    edges = np.array([0.1, 1.0, 10.0])
+    for bins in (edges, edges.tolist(), "edges:0.1,1,10", Binning.explicit(edges, "Mpc/h")):
+        np.testing.assert_array_equal(Observation.unaligned(bins).edges, edges)
+    with pytest.raises(ValueError, match="Mpc/h"):
+        Observation.unaligned(Binning.linear(0, 45, 8))

@@ -17,7 +17,7 @@ from pysoftcorr.core.files import HDF5, check_output
 from pysoftcorr.core.options import at_least_one, flag, integer
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
-from pysoftcorr.mocks.box import Bins, radial_edges
+from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.campaign.farm import connected, finished_rows
 from pysoftcorr.mocks.campaign.file import Campaign, read_campaign_settings, write_campaign
 from pysoftcorr.mocks.campaign.journal import Journal, difference, journal_path, read_settings
@@ -26,6 +26,7 @@ from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation
 from pysoftcorr.mocks.design import LOG_MMIN_RANGE, log_mmin_range, training_design
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.hod import PARAMETERS, HODModel
+from pysoftcorr.sky.binning import Bins
 
 __all__ = ["XI_LIMIT", "Campaign", "run_campaign"]
 
