@@ -311,7 +311,7 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         (["--out", tmp_path, "--tau", 0.2], "--tau: has no meaning with --galaxies reweighted"),
         (["--out", tmp_path, "--galaxies", "relaxed", "--density", 8], "--density: has no meaning"),
         (["--out", tmp_path, "--density", 0], "density 0.0: must be from 0.1 to 10000"),
-        (["--out", tmp_path, "--device", "nowhere"], "device = 'nowhere': torch cannot use it"),
+        (["--out", tmp_path, "--device", "nowhere"], "--device 'nowhere': torch cannot use it"),
         (["--out", tmp_path, "--statistic", "omega", "--device", "cpu"], "--device: has no"),
         (["--out", tmp_path, "--sigma-logM", -1.0], "sigma_logM"),
     ):
