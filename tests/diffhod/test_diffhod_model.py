@@ -78,6 +78,7 @@ def test_power_is_that_of_the_exact_hod(compared: dict[str, np.ndarray]) -> None
     assert abs(ratio.mean() - 1) < 0.015
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_exact_hod(compared: dict[str, np.ndarray]) -> None:
     pulls = pull(compared["gradient"], compared["difference"])
     assert np.abs(pulls).max() < 4.0  # 45 of them
