@@ -22,7 +22,7 @@ test: julia
 		test "$(PYSOFTCORR_PEERS)" != require; fi
 
 test-quick: julia
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" tests
 
 test-peers: peers
 	@$(PEERS)/bin/softcorr julia install --no-image

@@ -19,9 +19,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts a process of its own, with a Julia of its own, as slow."""
+    """Mark what starts processes with a Julia of their own as slow."""
     for item in items:
-        if "fresh" in getattr(item, "fixturenames", ()):
+        if {"fresh", "scheduler"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 

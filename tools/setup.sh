@@ -47,11 +47,14 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 if [ "$extras" = peers ] && ! "$venv/bin/python" -c 'import halotools' 2>/dev/null; then
+    "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        fail "halotools needs Python 3.11 or newer: name one with \`make PYTHON=...\`"
     command -v cc >/dev/null || command -v gcc >/dev/null || command -v clang >/dev/null ||
         fail "halotools needs a C compiler: run \`sudo apt-get install gcc\`, then make peers"
     echo "building halotools, which takes some minutes"
     printf '[build_ext]\nparallel = 4\n' >"$venv/build.cfg"
-    pip_install 'setuptools>=77' wheel 'numpy<2.3' cython extension-helpers setuptools-scm &&
+    pip_install --only-binary numpy 'setuptools>=77' wheel 'numpy<2.3' cython extension-helpers \
+        setuptools-scm &&
         DIST_EXTRA_CONFIG="$PWD/$venv/build.cfg" pip_install --no-build-isolation halotools ||
         fail_of_pip
 fi

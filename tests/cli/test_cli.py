@@ -88,6 +88,7 @@ def test_help_imports_nothing_heavy(fresh):
     assert "HEAVY []" in done.stdout
 
 
+@pytest.mark.slow
 def test_table_and_finding(run, stars):
     code, out, err = run("rho", stars, *SMALL)
     assert code == 0, err
@@ -265,6 +266,7 @@ def test_julia_status(run):
 
 
 # ---------------------------------------------------------------------- files and settings
+@pytest.mark.slow
 def test_result_and_figures_are_written(run, stars, tmp_path):
     figures, target = tmp_path / "figures", tmp_path / "rho.fits"
     code, _, err = run("rho", stars, *SMALL, "--out", target, "--plot", figures)

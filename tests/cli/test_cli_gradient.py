@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
+from functools import partial
 
 import numpy as np
 import pytest
 
-from pysoftcorr.cli import main
 from pysoftcorr.cli.gradient import central_difference
 from pysoftcorr.sky.differentiable import SoftCorrelation
 from pysoftcorr.sky.gravity import GravitySimulation
 
+pytestmark = pytest.mark.slow
 SMALL = ["--galaxies", "60", "--clusters", "12"]
 EXACT = [("soft", "implicit"), ("soft", "unrolled"), ("hard", "implicit"),
          ("gumbel", "implicit"), ("gumbel", "unrolled"), ("naive", "implicit")]  # fmt: skip
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """Run the command in this process: exit status, stdout, stderr."""
-    monkeypatch.setenv("PYSOFTCORR_THREADS", os.environ.get("PYSOFTCORR_THREADS", "2"))
-
-    def inner(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main(["gradient", *map(str, arguments)])
-        said = capsys.readouterr()
-        assert "Traceback" not in said.err
-        return left.value.code, said.out, said.err
-
-    return inner
+def run(run):
+    return partial(run, "gradient")
 
 
 def found(run, *arguments):

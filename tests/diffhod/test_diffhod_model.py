@@ -69,6 +69,7 @@ def pull(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return difference.mean(axis=0) / difference.std(axis=0, ddof=1) * np.sqrt(len(a))
 
 
+@pytest.mark.slow
 def test_power_is_that_of_the_exact_hod(compared: dict[str, np.ndarray]) -> None:
     # 9 bins, 40 seeds: a largest of 3.5 errors has a chance below 1 %.
     assert np.abs(pull(compared["relaxed"], compared["exact"])).max() < 3.5
@@ -77,6 +78,7 @@ def test_power_is_that_of_the_exact_hod(compared: dict[str, np.ndarray]) -> None
     assert abs(ratio.mean() - 1) < 0.015
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_exact_hod(compared: dict[str, np.ndarray]) -> None:
     pulls = pull(compared["gradient"], compared["difference"])
     assert np.abs(pulls).max() < 4.0  # 45 of them
@@ -127,6 +129,7 @@ def test_correlations_differentiate_in_all_seven(halos: HaloCatalog) -> None:
         assert gradient[i] != 0
 
 
+@pytest.mark.slow
 def test_correlations_are_those_of_the_points(halos: HaloCatalog) -> None:
     some = halos[halos.mass > 3e12]
     model = DiffHOD(some, seed=2, gamma=0.4)

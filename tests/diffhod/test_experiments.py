@@ -30,6 +30,8 @@ from pysoftcorr.inference import Posterior  # noqa: E402
 from pysoftcorr.inference.workers import Workers  # noqa: E402
 from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 #: A box whose galaxies are few: a gradient takes milliseconds.
 THETA = (12.5, 0.4, 12.0, 13.6, 1.0)
 SMALL = {

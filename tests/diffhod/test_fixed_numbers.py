@@ -91,6 +91,7 @@ def test_each_catalog_of_a_group_is_a_fair_draw(halos):
         assert abs((square / number - (total / number) ** 2) / v - 1) < 4 * math.sqrt(2 / number)
 
 
+@pytest.mark.slow
 def test_a_group_has_less_noise_than_independent_catalogs(halos):
     exact = ExactPower(halos, mesh=16, k_max=0.6, realizations=8, seed=4)
     groups = np.array([exact.drawn(THETA, seed) for seed in range(60)])

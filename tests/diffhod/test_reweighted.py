@@ -110,6 +110,7 @@ def test_at_its_reference_and_one_point_a_galaxy_it_is_the_exact_hod(halos: Halo
         assert len(b) > 150
 
 
+@pytest.mark.slow
 def test_power_is_that_of_the_exact_hod_with_less_noise(halos: HaloCatalog) -> None:
     ours, theirs = [], []
     for seed in range(40):
@@ -126,6 +127,7 @@ def test_power_is_that_of_the_exact_hod_with_less_noise(halos: HaloCatalog) -> N
     assert a.var(axis=0).sum() < 0.12 * b.var(axis=0).sum()
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_relaxed_ones(halos: HaloCatalog) -> None:
     """Both are unbiased: their means over seeds agree."""
 

@@ -132,6 +132,7 @@ def test_a_point_depends_on_no_other(emulator, points):
                 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_in_pieces_as_at_once(emulator, points, monkeypatch):
     whole = emulator.predict(points, passes=7), emulator.jacobian(points)
     rows = []
@@ -150,6 +151,7 @@ def test_in_pieces_as_at_once(emulator, points, monkeypatch):
         np.testing.assert_allclose(slope, whole[1][name], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_seeds(emulator):
     before = torch.random.get_rng_state()
     a, b, c = (emulator.predict(POINT, passes=5, seed=s) for s in (1, 1, 2))
@@ -188,6 +190,7 @@ def test_jacobian_is_that_of_finite_differences(kind):
     assert made.jacobian(POINT)["xi"].shape == (4, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mu", [-1.0, 0.0, 1.0])
 def test_derivatives_are_finite_at_marked_strengths(emulator, mu):
     point = [mu, mu, *POINT[2:]]
@@ -210,6 +213,7 @@ def test_errors_of_nothing_have_no_slope():
     assert (slope == 0).all()
 
 
+@pytest.mark.slow
 def test_torch_in_torch_out(emulator, points):
     x = torch.tensor(points, requires_grad=True)
     said = emulator.predict(x, passes=4)
@@ -275,6 +279,7 @@ def test_on_a_gpu(emulator, points):
 
 
 # ---------------------------------------------------------------------- covariance
+@pytest.mark.slow
 def test_epistemic_covariance(emulator):
     covariance = emulator.epistemic_covariance(POINT, passes=40, seed=1)
     said = emulator.predict(POINT, passes=40, seed=1)

@@ -242,6 +242,7 @@ class _Stop:
         return self.real(task)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_the_same(tmp_path: Path, split: Split, monkeypatch):
     keywords = {**SMALL, "epochs": 6, "dropout": 0.1}
     whole = train(split, **keywords)

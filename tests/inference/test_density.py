@@ -177,6 +177,7 @@ def test_bad_observations(make, error, text):
         make()
 
 
+@pytest.mark.slow
 def test_data_from_files(tmp_path):
     rng = RNG(5)
     galaxies = GalaxyCatalog(rng.uniform(0, 60, (3000, 3)), rng.normal(size=(3000, 3)), boxsize=60)
@@ -272,6 +273,7 @@ def test_dropped_bins_are_left_out_of_the_likelihood(emulator):
     assert density.log_likelihood([0.5, -0.2]) == pytest.approx(wanted, rel=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["response", "published", "analytic"])
 @pytest.mark.parametrize("free", [("mu_cen", "mu_sat"), ("mu_sat", "logM1", "alpha")])
 def test_compiled_gradient_is_that_of_differences(kind, free, emulator):

@@ -87,6 +87,7 @@ def test_emcee_finds_the_same(linear):
     assert f"{both['ratio']['ess_per_draw']:.1f}" in said
 
 
+@pytest.mark.slow
 def test_bounds_are_kept_and_the_cut_posterior_is_right():
     """Against numerical integration: a cut normal prior is no normal posterior."""
     problem = Linear(CUT)
@@ -176,6 +177,7 @@ def test_chains_walk_with_the_mean_step_of_the_later_warm_up():
     assert sizes[5] == sizes[4]
 
 
+@pytest.mark.slow
 def test_processes_give_the_bits_of_one():
     plan = NutsPlan(chains=2, warmup=20, draws=20, block=10, seed=2)
     one, _ = nuts(Linear(), plan)

@@ -99,6 +99,7 @@ def test_nuts_against_a_grid(unaligned, drawn):
     assert drawn.settings["closed_form"]
 
 
+@pytest.mark.slow
 def test_nuts_against_emcee(emulator):
     """Other priors, a covariance, parameters of the HOD."""
     emcee = pytest.importorskip("emcee")
@@ -135,6 +136,7 @@ def test_nuts_against_emcee(emulator):
     assert found.names == free
 
 
+@pytest.mark.slow
 def test_nuts_against_pyros_own(unaligned):
     """The same kernel as Pyro wrote it, on the same potential: mean, sd and acceptance."""
     kernel = pyro.infer.NUTS(potential_fn=lambda z: unaligned.potential(z["u"]), full_mass=True)
@@ -156,6 +158,7 @@ def test_nuts_against_pyros_own(unaligned):
 
 
 # ---------------------------------------------------------------------- how it runs
+@pytest.mark.slow
 def test_a_chain_depends_on_its_own_seed_alone(unaligned):
     """Together or apart, compiled or not: rounding grows along a chain, so only short ones."""
     options = {"warmup": 5, "draws": 3, "seed": 7}
@@ -179,6 +182,7 @@ def test_global_random_state_is_left_alone(unaligned):
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_problems_are_said(emulator, unaligned):
     short = sample_posterior(unaligned, chains=2, warmup=20, draws=10, seed=1)
     assert any("effective draws below 100" in text for text in short.problems())
@@ -190,6 +194,7 @@ def test_problems_are_said(emulator, unaligned):
     assert any("greatest tree depth" in text for text in shallow.problems())
 
 
+@pytest.mark.slow
 def test_the_acceptance_aimed_at_is_reached(unaligned):
     options = {"chains": 2, "warmup": 400, "draws": 200, "seed": 4}
     low, high = (sample_posterior(unaligned, target_accept=a, **options) for a in (0.6, 0.95))
@@ -273,6 +278,7 @@ def test_simulated_model_is_the_expectation(halos):
         LogPosterior(model, Observation.unaligned(edges), fixed=HODModel.preset("mstar10.5"))
 
 
+@pytest.mark.slow
 def test_posterior_of_the_simulation_over_an_emulators_noise(halos):
     edges = np.geomspace(0.2, 16.0, 8)
     emulator = Emulator.untrained("response", bins=edges, seed=2)

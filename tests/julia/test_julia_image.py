@@ -375,6 +375,7 @@ def test_image_that_cannot_be_loaded_is_done_without(fresh, cache: Path, real: f
     assert "UserWarning" not in out.stderr
 
 
+@pytest.mark.slow
 def test_self_test_notices_an_image_that_is_none(real: found.Found, tmp_path: Path) -> None:
     wrong = tmp_path / "image.so"
     wrong.write_text("not a library")

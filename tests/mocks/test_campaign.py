@@ -128,7 +128,6 @@ def finished(
     return run_campaign(halos, **SAME, out=out, scheduler=scheduler)
 
 
-@pytest.mark.slow
 def test_rows_are_what_the_parts_give_alone(halos: HaloCatalog, finished: Campaign) -> None:
     np.testing.assert_array_equal(finished.parameters, training_design(POINTS, seed=SEED))
     seeds = [row_seeds(SEED, row, REALIZATIONS) for row in range(POINTS)]
@@ -157,7 +156,6 @@ def test_rows_are_what_the_parts_give_alone(halos: HaloCatalog, finished: Campai
     assert made >= 6
 
 
-@pytest.mark.slow
 def test_every_dropped_row_has_its_reason(finished: Campaign) -> None:
     most = 100 * finished.xi_matter
     for row in range(POINTS):
@@ -194,7 +192,6 @@ def test_xi_above_the_limit_and_too_many_galaxies_are_said(halos: HaloCatalog) -
     assert np.isnan(crowded["measured"]).all()
 
 
-@pytest.mark.slow
 def test_kills_at_any_moment_lose_and_double_nothing(
     halo_file: Path, scheduler: str, finished: Campaign, tmp_path: Path
 ) -> None:
@@ -224,7 +221,6 @@ def test_kills_at_any_moment_lose_and_double_nothing(
     assert not journal.exists()
 
 
-@pytest.mark.slow
 def test_local_processes_make_the_same_file(
     halo_file: Path, finished: Campaign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -373,7 +369,6 @@ def test_other_halos_are_refused_and_overwrite_restarts(
         run_campaign(fewer, **{**SAME, "points": 3}, out=out, scheduler=scheduler)
 
 
-@pytest.mark.slow
 def test_a_finished_campaign_is_there_at_once(halos: HaloCatalog, finished: Campaign) -> None:
     # Nothing listens at this address: nothing is asked of it.
     again = run_campaign(halos, **SAME, out=finished.path, scheduler="tcp://127.0.0.1:9")
@@ -427,7 +422,6 @@ def test_not_enough_room_is_said_before_the_work(halos: HaloCatalog, tmp_path: P
 
 
 # ---------------------------------------------------------------------- ends before its time
-@pytest.mark.slow
 def test_a_scheduler_that_goes_away_is_an_error_and_rows_are_kept(
     halo_file: Path, halos: HaloCatalog, finished: Campaign, scheduler: str, tmp_path: Path
 ) -> None:
