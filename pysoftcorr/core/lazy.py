@@ -54,4 +54,5 @@ def plots() -> ModuleType:
 
     The figures stand above all that they draw, and matplotlib takes a second to import.
     """
-    return importlib.import_module("pysoftcorr.plots")
+    root, *_ = __name__.split(".")
+    return importlib.import_module(f"{root}.plots")
