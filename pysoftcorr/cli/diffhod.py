@@ -103,6 +103,9 @@ def diffhod(
             f"{settings['statistic']}"
         )
     output.check_folder(settings["out"])
+    from pysoftcorr.core.extras import need
+
+    need("torch", "DiffHOD")
     found = mocks.read_halos(halos, settings, explicit)
     run = _strengths if omega else _power
     document, files = run(found, settings, as_json)

@@ -169,13 +169,7 @@ def point(settings: Mapping[str, Any]) -> dict[str, float]:
 
 
 def load(path: str | None) -> Any:
-    """An emulator; ValueError where torch is missing, else as `Emulator.read`."""
-    from pysoftcorr.core.torch import need
-
-    try:
-        need("torch", "pysoftcorr.emulator")
-    except ImportError as error:
-        raise ValueError(str(error)) from None
+    """An emulator, that of the package by default; raises as `Emulator.read`."""
     from pysoftcorr.emulator import Emulator
 
     return Emulator.read(path)

@@ -138,7 +138,7 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
             f"--hod ({', '.join(mocks.PRESETS)}) or --data FILE must be given: the first observes "
             "omega = 0 of these galaxies"
         )
-    from pysoftcorr.core.torch import need
+    from pysoftcorr.core.extras import need
 
     need("pyro.infer", "a posterior")
     from pysoftcorr.emulator import Emulator

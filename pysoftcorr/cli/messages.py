@@ -91,8 +91,10 @@ def one_line_errors(options: Iterable[str] = (), *, debug: bool = False) -> Iter
         if debug:
             traceback.print_exc()
         from pysoftcorr._julia.errors import JuliaUnavailable
+        from pysoftcorr.core.extras import MissingExtra
 
-        if isinstance(error, (ValueError, TypeError, OSError, JuliaUnavailable)):
+        known = (ValueError, TypeError, OSError, JuliaUnavailable, MissingExtra)
+        if isinstance(error, known):
             say("error", spoken(error, options))
             raise SystemExit(2) from None
         if isinstance(error, MemoryError):

@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from pysoftcorr.core.expressions import Expression, nearest, suggestion
+from pysoftcorr.core.extras import need
 
 _FORMATS = {
     ".fits": "fits",
@@ -304,16 +305,11 @@ def _is_hdf5_table(item: Any) -> bool:
 
 
 def _parquet(path: Path) -> TableSource:
-    try:
-        from pyarrow import ArrowInvalid, parquet
-    except ImportError:
-        raise ValueError(
-            f"{path} is a Parquet file, and reading it needs pyarrow: "
-            "pip install 'pysoftcorr[parquet]'"
-        ) from None
+    what = f"{path} is a Parquet file, and reading it"
+    parquet = need("pyarrow.parquet", what, extra="parquet")
     try:
         file = parquet.ParquetFile(path)
-    except (ArrowInvalid, OSError) as error:
+    except (need("pyarrow", what).ArrowInvalid, OSError) as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from None
     units = {}
     for column in file.schema_arrow:

@@ -1,39 +1,13 @@
-"""PyTorch and what goes with it, asked for once; tensors, their types and devices."""
+"""Tensors, their types and devices."""
 
 from __future__ import annotations
 
-import importlib
-import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["as_tensor", "check_device", "check_dtype", "need"]
-
-
-def need(module: str, what: str) -> Any:
-    """A module of the extra ``torch``; ImportError that says how to get it.
-
-    Parameters
-    ----------
-    module : str
-        Such as "torch" or "pyro.infer".
-    what : str
-        What it is for, at the head of the message.
-    """
-    package = module.partition(".")[0]
-    try:
-        with warnings.catch_warnings():
-            # Announcements of coming versions, at every import.
-            warnings.simplefilter("ignore")
-            return importlib.import_module(module)
-    except ImportError as error:
-        if error.name is not None and error.name.partition(".")[0] != package:
-            raise
-        raise ImportError(
-            f"{what} needs {package}; install it with: pip install 'pysoftcorr[torch]'"
-        ) from None
+__all__ = ["as_tensor", "check_device", "check_dtype"]
 
 
 def check_device(value: Any) -> torch.device:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pysoftcorr.core.extras import need
 from pysoftcorr.core.lazy import lazy
-from pysoftcorr.core.torch import need
 
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.torch import need
+from pysoftcorr.core.extras import need
 
 __all__ = ["ValueAndGradient"]
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import choice, flag, number
 from pysoftcorr.core.random import stream
-from pysoftcorr.core.torch import need
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
 from pysoftcorr.mocks.design import PARAMETERS

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import check_output, whole_file
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
-from pysoftcorr.core.torch import need
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import LogPosterior
 

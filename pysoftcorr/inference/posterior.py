@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.torch import need
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.observation import STATISTICS, Observation
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import at_least_one, choice, flag, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.core.torch import need
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import ALIGNMENT, CorrelationModel, LogPosterior
 from pysoftcorr.inference.observation import Observation

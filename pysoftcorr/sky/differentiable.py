@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.random import Seed, stream
-from pysoftcorr.core.torch import need
 from pysoftcorr.sky.binning import RADIANS, Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering, SoftClustering

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia.settings import threads
+from pysoftcorr.core.extras import need
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.estimate import warn_empty
@@ -19,13 +20,7 @@ UNITS = {"deg": "deg", "arcmin": "arcmin", "arcsec": "arcsec", "rad": "rad"}
 
 
 def _module() -> Any:
-    try:
-        import treecorr
-    except ImportError:
-        raise ImportError(
-            "method='treecorr' needs TreeCorr: pip install 'pysoftcorr[treecorr]'"
-        ) from None
-    return treecorr
+    return need("treecorr", "method='treecorr'", extra="treecorr")
 
 
 def _bins(bins: Binning) -> dict[str, Any]:

@@ -312,3 +312,45 @@ def test_no_julia_names_the_command_that_fixes_it(fresh, file, tmp_path):
     assert "softcorr julia install" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments"),
+    [
+        ("torch", ("predict", "--hod", "mstar10.0")),
+        ("torch", ("evaluate",)),
+        ("torch", ("train", "x.h5", "--out", "y.h5")),
+        ("torch", ("diffhod", "x.h5", "--out", "folder")),
+        ("pyro", ("posterior", "--hod", "mstar10.0")),
+        ("pyro", ("minimize", "--hod", "mstar10.0")),
+    ],
+)
+def test_a_missing_extra_is_one_line(fresh, tmp_path, missing, arguments):
+    done = fresh(
+        f"""
+        import sys
+
+        class Without:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] == {missing!r}:
+                    raise ModuleNotFoundError(name, name=name)
+
+        sys.meta_path.insert(0, Without())
+        from pysoftcorr.cli import main
+        main({list(arguments)!r})
+        """,
+        ok=False,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert f"needs {missing}; install it with: pip install 'pysoftcorr[torch]'" in done.stderr
+
+
+def test_treecorr_missing_is_one_line(fresh, file):
+    done = fresh(
+        "import sys; sys.modules['treecorr'] = None\n"
+        f"from pysoftcorr.cli import main; main(['rho', {file()!r}, '--method', 'treecorr'])",
+        ok=False,
+    )
+    assert done.returncode == 2
+    assert "needs treecorr; install it with: pip install 'pysoftcorr[treecorr]'" in done.stderr

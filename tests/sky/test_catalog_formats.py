@@ -1,6 +1,6 @@
 """Files of every format give the same catalog, and damaged ones a clear error."""
 
-import builtins
+import sys
 import warnings
 
 import h5py
@@ -10,6 +10,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from helpers.tables_on_disk import N, columns, write
+from pysoftcorr.core.extras import MissingExtra
 from pysoftcorr.sky.catalog import Catalog
 
 FILES = (
@@ -150,15 +151,9 @@ def test_hdf5_without_tables_and_damaged(tmp_path):
 def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     path = tmp_path / "a.parquet"
     path.write_bytes(b"PAR1")
-    original = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name.startswith("pyarrow"):
-            raise ImportError(name)
-        return original(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ValueError, match=r"needs pyarrow: pip install 'pysoftcorr\[parquet\]'"):
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtra, match=r"needs pyarrow; .*pip install 'pysoftcorr\[parquet\]'"):
         Catalog.read(path)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.cores import usable_cores
+from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import whole_file
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.version import __version__
@@ -170,7 +171,8 @@ def run_power_experiment(
     ImportError
         If torch, pyro, emcee or arviz is missing.
     """
-    _need("pyro", "arviz", "h5netcdf", *(["emcee"] if emcee else []))
+    for module in ("pyro", "arviz", "h5netcdf", *(["emcee"] if emcee else [])):
+        need(module, "the inference")
     chosen = PowerSettings.preset("small") if settings is None else settings
     place = Path(folder).expanduser()
     place.mkdir(parents=True, exist_ok=True)
@@ -263,17 +265,6 @@ def _clear(place: Path) -> None:
         for pattern in ("problem.h5", "nuts-*.h5", "emcee.h5"):
             for path in folder.glob(pattern):
                 path.unlink()
-
-
-def _need(*modules: str) -> None:
-    import importlib.util
-
-    missing = [m for m in modules if importlib.util.find_spec(m) is None]
-    if missing:
-        raise ImportError(
-            f"the inference needs {', '.join(missing)}; install with: "
-            "pip install 'pysoftcorr[torch]'"
-        )
 
 
 # ---------------------------------------------------------------------- both samplers
