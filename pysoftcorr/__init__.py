@@ -34,7 +34,7 @@ _PUBLIC = {
     "xi_pm": "sky.correlation",
 }
 
-_PACKAGES = ("diffhod", "emulator", "inference", "mocks", "plots")
+_PACKAGES = ("diffhod", "emulator", "inference", "mocks", "plots", "sky")
 
 __all__ = ["__version__", *_PACKAGES, *_PUBLIC]
 

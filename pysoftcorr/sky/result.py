@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
 import numpy as np
@@ -20,6 +20,10 @@ from pysoftcorr.core.options import array, integer
 from pysoftcorr.core.version import __version__
 from pysoftcorr.sky import formats
 from pysoftcorr.sky.binning import Binning
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -426,9 +430,17 @@ class Correlation:
         """Plain text, a line a bin: value, aleatoric error and epistemic error kept apart."""
         return text_of(self)
 
-    def plot(self, ax: Any = None, **kwargs: Any) -> Any:
-        """Plot with both errors, by `pysoftcorr.plots.plot_correlation`; gives the axes."""
-        return plots().plot_correlation(self, ax=ax, **kwargs)
+    def plot(
+        self,
+        *,
+        ax: Axes | None = None,
+        naive: Correlation | None = None,
+        color: Any = None,
+        label: str | None = None,
+    ) -> Axes:
+        """Plot with both errors; options as of `pysoftcorr.plots.plot_correlation`."""
+        drawn: Axes = plots().plot_correlation(self, ax=ax, naive=naive, color=color, label=label)
+        return drawn
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write to FITS (.fits, .fits.gz), HDF5 (.h5, .hdf5) or ECSV (.ecsv), by suffix.
@@ -690,12 +702,19 @@ class CorrelationSet(Mapping[str, Correlation]):
         """`Correlation.summary` of each, one after another."""
         return set_text(self)
 
-    def plot(self, **kwargs: Any) -> Any:
-        """Plot every statistic in a panel of its own; gives the figure.
+    def plot(
+        self, *, naive: Mapping[str, Correlation] | None = None, title: str | None = None
+    ) -> Figure:
+        """Plot every statistic in a panel of its own, by `pysoftcorr.plots.plot_correlation_set`.
 
-        Takes what `pysoftcorr.plots.plot_correlation_set` takes.
+        Parameters
+        ----------
+        naive : CorrelationSet or mapping, optional
+            The same statistics of all pairs, drawn as lines.
+        title : str, optional
         """
-        return plots().plot_correlation_set(self, **kwargs)
+        figure: Figure = plots().plot_correlation_set(self, naive=naive, title=title)
+        return figure
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write to one file; as `Correlation.write`."""

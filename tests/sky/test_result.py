@@ -367,4 +367,7 @@ def test_plot_hands_over_to_plots(monkeypatch):
     both = CorrelationSet([correlation("a"), correlation("b")], name="pair")
     both.a.plot(color="k")
     both.plot(title="t")
-    assert calls == [("a", None, {"color": "k"}), ("pair", {"title": "t"})]
+    assert calls == [
+        ("a", None, {"naive": None, "color": "k", "label": None}),
+        ("pair", {"naive": None, "title": "t"}),
+    ]
