@@ -10,11 +10,11 @@ import os
 import sys
 import time
 
+import arviz
 import numpy as np
 import torch
 from timing import heading, in_turn, once, ratio
 
-from pysoftcorr.core.torch import need
 from pysoftcorr.emulator import Emulator
 from pysoftcorr.inference import Observation, sample_posterior
 from pysoftcorr.mocks import HaloCatalog, HODModel, box_correlations, training_design
@@ -113,7 +113,6 @@ def obvious(emulator: Emulator, draws: int, seed: int) -> tuple[float, np.ndarra
 
 def effective(samples: np.ndarray) -> float:
     """The least bulk effective sample size of the parameters."""
-    arviz = need("arviz", "the effective sample size")
     return min(float(arviz.ess(samples[..., k], method="bulk")) for k in range(samples.shape[-1]))
 
 

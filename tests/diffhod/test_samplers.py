@@ -58,7 +58,6 @@ def test_nuts_finds_the_gaussian(linear):
     assert linear.efficiency()["ess_per_step"] > 0.3
 
 
-@pytest.mark.slow
 def test_emcee_finds_the_same(linear):
     plan = EnsemblePlan(walkers=12, burn=200, steps=1500, block=400, seed=3)
     arrays, found = mcmc(Linear(), plan)
@@ -74,7 +73,6 @@ def test_emcee_finds_the_same(linear):
     assert f"{both['ratio']['ess_per_step']:.1f}" in said
 
 
-@pytest.mark.slow
 def test_bounds_are_kept_and_the_cut_posterior_is_right():
     """Against numerical integration: a cut normal prior is no normal posterior."""
     problem = Linear(CUT)
@@ -164,7 +162,6 @@ def test_chains_walk_with_the_mean_step_of_the_later_warm_up():
     assert sizes[5] == sizes[4]
 
 
-@pytest.mark.slow
 def test_processes_give_the_bits_of_one():
     plan = NutsPlan(chains=2, warmup=20, steps=20, block=10, seed=2)
     one, _ = nuts(Linear(), plan)
