@@ -27,6 +27,7 @@ EDGES = np.geomspace(0.3, 12.0, 7)
 
 
 # ---------------------------------------------------------------------- descent
+@pytest.mark.slow
 def test_quadratic_within_bounds():
     def loss(p):
         return (p["x"] - 0.3) ** 2 + 2 * (p["y"] - 4.0) ** 2 + 0.5 * (p["x"] - 0.3) * (p["y"] - 4)

@@ -292,6 +292,7 @@ def test_evaluate_command(files: Path, tmp_path: Path, capsys):
     assert "15 rows (validation)" in out
 
 
+@pytest.mark.slow
 def test_a_campaign_is_judged_by_its_test_part_alone(tmp_path: Path, capsys):
     """Of the campaign that the model was trained on; of any other, every row."""
     made = campaign(120, seed=6)
@@ -346,6 +347,7 @@ def test_commands_refuse(files: Path, capsys, monkeypatch, arguments, text: str)
     assert not Path("x.h5").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_training_says_how_to_go_on(files: Path, tmp_path: Path, capsys, monkeypatch):
     from pysoftcorr.emulator.training.tasks import ResponseTask
 

@@ -36,6 +36,7 @@ def copy(written, tmp_path):
     return shutil.copy(written, tmp_path / "copy.h5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["response", "published"])
 def test_round_trip(kind, tmp_path):
     made = Emulator.untrained(kind, bins=EDGES, seed=3, logMmin=(11.5, 13))

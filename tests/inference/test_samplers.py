@@ -72,6 +72,7 @@ def test_nuts_finds_the_gaussian(linear):
     assert linear.efficiency()["ess_per_draw"] > 0.3
 
 
+@pytest.mark.slow
 def test_emcee_finds_the_same(linear):
     plan = EnsemblePlan(walkers=12, warmup=200, draws=1500, block=400, seed=3)
     arrays, found = mcmc(Linear(), plan)

@@ -92,6 +92,7 @@ def measured_bias(halos, mesh, k_max=0.08):
     return bias, error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mmin", "mmax", "redshift"),
     [
@@ -148,6 +149,7 @@ def test_halos_of_a_filament_point_along_it():
     assert np.median(along[from_core < 15]) > 0.99
 
 
+@pytest.mark.slow
 def test_axes_scatter_about_the_tides_as_asked():
     options = {"mmin": 1e12, "seed": 5, "exclusion": False}
     tidal = HaloCatalog.simulate(100.0, 32, axis_alignment=1.0, **options)
@@ -264,6 +266,7 @@ def test_record(halos, tmp_path):
     assert HaloCatalog.read(tmp_path / "halos.h5") == halos
 
 
+@pytest.mark.slow
 def test_seed_decides_everything():
     one, two, three = (HaloCatalog.simulate(60.0, 24, mmin=1e12, seed=s) for s in (1, 1, 2))
     assert one == two
@@ -301,6 +304,7 @@ def test_cosmologies_of_every_kind_agree():
     assert (found["flat"], found["Ode0"], found["w0"], found["wa"]) == (False, 0.6, -0.9, 0.1)
 
 
+@pytest.mark.slow
 def test_colossus_is_left_as_it_was_and_nothing_is_written(tmp_path):
     code = (
         "from colossus.cosmology import cosmology; from pysoftcorr.mocks import HaloCatalog\n"

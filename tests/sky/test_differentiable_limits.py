@@ -84,6 +84,7 @@ def test_an_object_on_a_center():
         np.testing.assert_allclose(at, beside, rtol=1e-5, atol=1e-6 * np.abs(at).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("approach", ["soft", "hard", "gumbel"])
 def test_500_objects_in_300_clusters(approach):
     catalog = stars(n=500)

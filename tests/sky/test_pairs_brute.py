@@ -44,6 +44,7 @@ def test_sizes(n, bins):
     agrees(gamma_t(other, cat, bins).gamma_t, pair_twin(other, bins, cat), shear="gamma_t")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bins", [LINEAR, LOG, Binning.explicit([3, 4, 20, 90])])
 def test_some_thousand_objects(bins):
     cat = field(5, 1200, dec0=-40)

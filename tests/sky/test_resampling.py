@@ -93,6 +93,7 @@ def test_leave_out_does_not_depend_on_the_fraction():
 # ---- jackknife ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bins", [BINS, Binning.log(1, 50, 8)], ids=["linear", "log"])
 def test_jackknife_against_treecorr(bins):
     treecorr = pytest.importorskip("treecorr")

@@ -115,6 +115,7 @@ def test_files_can_be_read_without_this_package(tmp_path):
     np.testing.assert_array_equal(table["rho1.epistemic_real"], values.real.T)
 
 
+@pytest.mark.slow
 def test_large_settings_and_many_resamples(tmp_path):
     nbins = 3
     numbers = {f: np.ones(nbins) for f in _formats.PER_BIN}
