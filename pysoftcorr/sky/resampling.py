@@ -263,7 +263,7 @@ def as_resampling(given: Resampling | str | None) -> Resampling | None:
             f"resampling = {given!r}: must be a Bootstrap, a Jackknife, a LeaveOut, or text such "
             "as 'bootstrap:100'"
         )
-    method, *numbers = given.strip().lower().split(":")
+    method, *numbers = given.strip().lower().replace("_", "-").split(":")
     if method == "none" and not numbers:
         return None
     ways: dict[str, tuple[Any, tuple[int, ...]]] = {

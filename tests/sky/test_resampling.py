@@ -330,6 +330,7 @@ def test_landy_szalay_errors_are_those_of_the_data():
         ("jackknife:25", Jackknife(25)),
         ("leave-out:0.1", LeaveOut(0.1, 100)),
         ("leave-out:0.25:40", LeaveOut(0.25, 40)),
+        ("leave_out:0.25:40", LeaveOut(0.25, 40)),
         ("none", None),
         (None, None),
     ],
