@@ -315,7 +315,7 @@ def test_command_refuses_in_one_line(run, file, tmp_path):
         (["--out", tmp_path, "--density", 0], "density 0.0: must be from 0.1 to 10000"),
         (["--out", tmp_path, "--device", "nowhere"], "--device 'nowhere': torch cannot use it"),
         (["--out", tmp_path, "--statistic", "omega", "--device", "cpu"], "--device: has no"),
-        (["--out", tmp_path, "--sigma-logM", -1.0], "sigma_logM"),
+        (["--out", tmp_path, "--sigma-logM", -1.0], "--sigma-logM -1.0: must be"),
     ):
         code, out, err = run("diffhod", file, *options)
         lines = [x for x in err.splitlines() if x.startswith("error: ")]
