@@ -15,7 +15,7 @@ from pysoftcorr import StarCatalog, rho_statistics
 
 
 def stars(n: int = 610) -> StarCatalog:
-    """As many stars as the COSMOS-Web catalog of the paper, in a field of its size."""
+    """Stars, as many as in the COSMOS-Web catalog of the paper, in a field of its size."""
     rng = np.random.default_rng(1)
     e = rng.normal(0, 0.03, (4, n))
     return StarCatalog(

@@ -40,7 +40,7 @@ def null(estimator):
         ra_now = fixed[0] + shift[0] / 60 / torch.cos(torch.deg2rad(fixed[1]))
         dec_now = fixed[1] + shift[1] / 60
         moved = Catalog(ra=ra_now.detach().numpy(), dec=dec_now.detach().numpy(), g1=g1, g2=g2)
-        estimator = estimator.pin(moved)  # follow the clusters, do not find them anew
+        estimator = estimator.pin(moved)  # follow the clusters, do not search for them again
         xi = estimator.torch(ra_now, dec_now, *fixed[2:])
         left = float(xi.detach().abs().max()) / abs(first).max()
         done = left < 0.01

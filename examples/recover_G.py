@@ -52,7 +52,7 @@ for approach, clusters in (("naive", None), ("soft", 20)):
     for step in range(21):
         optimizer.zero_grad()
         ra, dec = Sky.apply(G, simulation)
-        # From the last step's centers, so that the clustering is followed, not found anew.
+        # From the last step's centers, so that the clustering is followed, not searched for again.
         estimator = estimator.pin(simulation.run(G.item(), derivative=False).catalog)
         loss = ((estimator.torch(ra, dec, g1, g2) - target) ** 2).sum() / (target**2).sum()
         loss.backward()

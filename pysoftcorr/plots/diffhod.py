@@ -102,7 +102,7 @@ def plot_occupation(
     )  # fmt: skip
     for tau, color in zip(temperatures, COLORS, strict=False):
         bare = _occupations(grid, values, tau, calibrate=False)
-        mended = _occupations(grid, values, tau, calibrate=True)
+        calibrated = _occupations(grid, values, tau, calibrate=True)
         for column in range(2):
             truth = exact[column]
             upper, lower = axes[:, column]
@@ -110,7 +110,7 @@ def plot_occupation(
             some = truth > 1e-6
             ratio = bare[column][some] / truth[some]
             lower.plot(mass[some], ratio, color=color, lw=1.5)
-            ratio = mended[column][some] / truth[some]
+            ratio = calibrated[column][some] / truth[some]
             lower.plot(mass[some], ratio, color=color, lw=1.8, ls=(0, (1, 2)))
     for column, name in enumerate(("central galaxies", "satellites")):
         upper, lower = axes[:, column]

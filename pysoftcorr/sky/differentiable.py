@@ -192,7 +192,7 @@ class SoftCorrelation:
         "frozen": the centers stay; memberships, means and weights change.
     weighting : {"sigmoid", "gaussian"}
         Eq. 22, ``1/(1 + e^(-s (theta - a))) 1/(1 + e^(s (theta - b)))`` for a bin from a to b, or
-        eq. 23 with the center mended, ``exp(-s (theta - (a + b)/2)^2)``.
+        eq. 23 with the center corrected, ``exp(-s (theta - (a + b)/2)^2)``.
     sharpness : float or array_like, shape (nbins,), optional
         s, in 1/arcmin ("sigmoid") or 1/arcmin^2 ("gaussian"). By default 20 over the bin's width,
         which leaves 1 at the middle and 1/2 at the edges, and 4 ln 2 over its square, which leaves

@@ -52,7 +52,7 @@ def softcorr(*arguments, **options):
 
 
 def rho(path, **more):
-    """The same by the Python API."""
+    """Rho statistics of the file by the Python API."""
     options = {"clusters": 20, "assignments": 6, "resampling": "bootstrap:5", "seed": 1} | more
     return rho_statistics(StarCatalog.read(path), "linear:0:40:4", **options)
 

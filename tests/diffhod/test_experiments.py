@@ -146,7 +146,7 @@ def prepared_by(halos, folder, **changes):
 
 
 def test_only_whole_galaxies_are_corrected_to_second_order(halos, tmp_path, monkeypatch):
-    """And only if there are points enough."""
+    """Second order needs whole galaxies and enough points."""
     monkeypatch.setattr("pysoftcorr.diffhod.experiments.preparation._QUADRATIC", 42)
     (tmp_path / "few").mkdir()
     sizes = {

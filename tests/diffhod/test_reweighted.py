@@ -90,7 +90,7 @@ def test_points_are_the_same_for_all_parameters(halos: HaloCatalog) -> None:
 
 
 def test_at_its_reference_and_one_point_a_galaxy_it_is_the_exact_hod(halos: HaloCatalog) -> None:
-    """The same random numbers: the galaxies of `populate`, where rates are above the least."""
+    """Equal random numbers give the galaxies of `populate`, where rates are above the least."""
     g = DiffHOD(halos, reference=FIVE, density=1.0, seed=7).galaxies(FIVE)
     galaxies = exact(FIVE).populate(halos, seed=7)
     model = exact(FIVE)

@@ -294,7 +294,7 @@ def test_evaluate_command(files: Path, tmp_path: Path, capsys):
 
 @pytest.mark.slow
 def test_a_campaign_is_judged_by_its_test_part_alone(tmp_path: Path, capsys):
-    """Of the campaign that the model was trained on; of any other, every row."""
+    """The campaign that the model was trained on; any other is judged by every row."""
     made = campaign(120, seed=6)
     write(tmp_path / "own.h5", made)
     write(tmp_path / "other.h5", campaign(60, seed=7))

@@ -321,7 +321,7 @@ def test_predicted_errors_are_those_of_the_noise(learned: Emulator, split: Split
 
 @pytest.mark.slow
 def test_exact_means_are_worth_having(learned: Emulator, split: Split):
-    """The same network on means of drawn axes, whose noise is that of 10 realizations."""
+    """A network like it on means of drawn axes, whose noise is that of 10 realizations."""
     drawn = train(split, epochs=80, targets="drawn", members=2, dropout=0.0, seed=3)
     exact, noisy = _off(learned, split), _off(drawn, split)
     assert exact["omega"] < 0.5 * noisy["omega"]

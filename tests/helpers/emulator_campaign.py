@@ -52,7 +52,7 @@ def truth(parameters: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def campaign(points: int = 200, realizations: int = 10, seed: int = 1, **changed: Any) -> Any:
-    """As `pysoftcorr.mocks.Campaign` gives it; every twentieth row is not kept, and NaN."""
+    """A stand-in for `pysoftcorr.mocks.Campaign`; every twentieth row is not kept, and NaN."""
     rng = np.random.default_rng(seed)
     p = training_design(4 * points, seed=seed, sampling="random")
     p = p[p[:, 2] < 13.2][:points]

@@ -138,7 +138,7 @@ def test_nuts_against_emcee(emulator):
 
 @pytest.mark.slow
 def test_nuts_against_pyros_own(unaligned):
-    """The same kernel as Pyro wrote it, on the same potential: mean, sd and acceptance."""
+    """Pyro's own writing of the kernel, on the same potential: mean, sd and acceptance."""
     kernel = pyro.infer.NUTS(potential_fn=lambda z: unaligned.potential(z["u"]), full_mass=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)

@@ -36,7 +36,7 @@ def table(seed=3):
 
 
 def halotools_file(path, data=None, **attributes):
-    """As halotools' cache has it: a compound dataset "data", what is known as attributes."""
+    """A file of halotools' cache: a compound dataset "data", what is known as attributes."""
     Table(table() if data is None else data).write(path, path="data", format="hdf5")
     with h5py.File(path, "r+") as file:
         file.attrs.update({"Lbox": BOX, "redshift": 0.0, "simname": "bolplanck", **attributes})

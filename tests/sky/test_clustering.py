@@ -167,7 +167,7 @@ def test_the_answer_is_a_fixed_point():
 
 
 def test_across_ra_zero():
-    """The same sky at RA 0 and at RA 100: centers 100 degrees apart, in RA and nothing else."""
+    """One sky at RA 0 and at RA 100: centers 100 degrees apart, in RA and nothing else."""
     cat = field(8, 200, 0, 20, 2)
     moved = replaced(cat, ra=(cat.ra + 100) % 360)
     start = start_of(cat, 6)

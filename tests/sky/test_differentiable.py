@@ -106,7 +106,7 @@ def richardson(f, h):
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: "-".join(map(str, c.values())))
 def test_gradient_agrees_with_finite_differences(case):
-    """Of the re-converged estimator: one object at a time, and all at once."""
+    """Differences of the re-converged estimator: one object at a time, and all at once."""
     y = objects(n=70, seed=8)
     sc = estimator(**case).pin(catalog_of(y))
     rows = stacked(sc.jacobian(catalog_of(y)))

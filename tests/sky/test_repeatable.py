@@ -1,4 +1,4 @@
-"""The same call gives the same bits every time, on however many threads."""
+"""A call gives the same bits every time, on however many threads."""
 
 from __future__ import annotations
 

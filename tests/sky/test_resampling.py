@@ -188,7 +188,7 @@ def test_epistemic_by_hand():
 
 
 def test_epistemic_error_vanishes_with_sharp_memberships():
-    """As m falls to 1 the labels stop moving, and with them the result."""
+    """Labels stop moving where m falls to 1, and with them the result."""
     cat = field(9, 150)
     start = np.stack([cat.ra[:20], cat.dec[:20]], axis=1)
     sigma = []
@@ -241,7 +241,7 @@ def test_streams_do_not_meet():
 
 
 def test_second_catalog_has_streams_of_its_own():
-    """The same catalog twice: its two roles draw different objects and assignments."""
+    """One catalog twice: its two roles draw different objects and assignments."""
     cat = field(12, 50)
     drawn = Bootstrap(3).resample(cat, cat, seed=1)
     assert not np.array_equal(*drawn.multiplicity)
