@@ -59,7 +59,7 @@ def test_weighted_alignments() -> None:
 @pytest.mark.parametrize("preset", ["mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0"])
 @pytest.mark.parametrize("modulate", [False, True])
 def test_occupation(preset: str, modulate: bool) -> None:
-    ours = HODModel.preset(preset, modulate=modulate, alpha=1.1)
+    ours = HODModel.preset(preset).with_parameters(modulate=modulate, alpha=1.1)
     centrals, satellites = Zheng07Cens(), Zheng07Sats(modulate_with_cenocc=modulate)
     for theirs in (centrals, satellites):
         for name in theirs.param_dict:
