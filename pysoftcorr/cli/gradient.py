@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pysoftcorr.cli import output
 from pysoftcorr.cli.options import Command, Option, derive
 from pysoftcorr.cli.sky import BINS, PLOT, THREADS, UNIT
+from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
@@ -118,12 +119,8 @@ class Gradient:
             for b, row in enumerate(rows):
                 numbers = [float(self.check[name][b]) for name in columns]
                 row += [f"{numbers[0]:.8e}", f"{numbers[1]:.1e}", f"{numbers[2]:.1e}"]
-        widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
         lines = [f"{said['galaxies']} galaxies; {kind}; {said['statistic']} at G = {said['G']:g}"]
-        lines += [
-            "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-            for row in (titles, *rows)
-        ]
+        lines.append(aligned_rows([titles, *rows]))
         shown = {name: s for name, s in self.seconds.items() if name not in ("start", "total")}
         took = ", ".join(f"{name} {_seconds(s)}" for name, s in shown.items())
         lines.append(f"time: {took}; in all {_seconds(self.seconds['total'])}")

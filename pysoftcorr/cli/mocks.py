@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import log10
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
 from pysoftcorr.cli.options import Argument, Command, Option, derive, needed
 from pysoftcorr.cli.sky import BINS, OVERWRITE, PLOT, THREADS
+from pysoftcorr.core.text import aligned_rows
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import (
@@ -299,7 +300,7 @@ def _mass_table(table: MassFunction) -> str:
         row = [f"{low:.2f} to {high:.2f}", str(count), f"{table.density[b]:.3e}",
                f"{table.error[b]:.1e}"]  # fmt: skip
         rows.append(row if table.theory is None else [*row, f"{table.theory[b]:.3e}"])
-    return _aligned(titles, rows)
+    return aligned_rows([titles, *rows])
 
 
 def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
@@ -350,7 +351,7 @@ def _table(result: BoxCorrelations, expected: ExpectedCorrelations | None) -> st
     tables = []
     for chosen in (columns, parts):
         titles, values = zip(*chosen, strict=True)
-        tables.append(_aligned(titles, list(zip(*values, strict=True))))
+        tables.append(aligned_rows([titles, *zip(*values, strict=True)]))
     return "\n\n".join(tables)
 
 
@@ -360,14 +361,6 @@ def _numbers(values: Any) -> list[str]:
 
 def _counts(title: str, values: Any) -> tuple[str, list[str]]:
     return title, [str(v) for v in values.tolist()]
-
-
-def _aligned(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    return "\n".join(
-        "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-        for row in (titles, *rows)
-    )
 
 
 def _plain(expected: ExpectedCorrelations) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pysoftcorr.core.files import check_output, whole_file
+from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.data import STATISTICS
 
@@ -151,11 +152,7 @@ class Prediction:
                 said = getattr(self, name)
                 row += [f"{_array(getattr(said, kind))[b]:.3e}" for kind in ("mean", *_ERRORS)]
             rows.append(row)
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True))
-            for row in rows
-        )
+        return aligned_rows(rows)
 
     def _one(self, what: str) -> None:
         if self.xi.mean.ndim != 1:

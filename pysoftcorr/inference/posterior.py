@@ -16,10 +16,11 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.observation import STATISTICS, Observation
 
-__all__ = ["Posterior", "aligned_rows", "check_posterior_path", "warn_of_problems"]
+__all__ = ["Posterior", "check_posterior_path", "warn_of_problems"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -226,7 +227,7 @@ class Posterior:
                 f", {self.divergences} divergences, {self.stats['n_steps'].mean():.1f} steps a "
                 f"draw, step size {sizes}"
             )
-        return f"{aligned_rows([titles, *rows], first=str.rjust)}\n\n{said}"
+        return f"{aligned_rows([titles, *rows])}\n\n{said}"
 
     @property
     def _step_size(self) -> list[float]:
@@ -421,15 +422,3 @@ def warn_of_problems(posterior: Posterior, title: str) -> None:
     """
     for problem in posterior.problems():
         warnings.warn(f"{title}: {problem}", UserWarning, stacklevel=3)
-
-
-def aligned_rows(rows: Sequence[Sequence[str]], *, first: Any = str.ljust) -> str:
-    """Rows of text as a table: columns to the right, the first one as `first` puts it."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            (first if k == 0 else str.rjust)(text, width)
-            for k, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.sky.result import Correlation
 
 __all__ = ["TOLERANCE", "Finding", "find"]
@@ -64,13 +65,10 @@ class Finding:
             mark = "" if self.detected.get(name, True) else "*"
             row += [_short(values[name]) + mark for values in self.amplitude.values()]
             rows.append(row)
-        widths = [max(len(r[k]) for r in [head, *rows]) for k in range(len(head))]
         lines = [f"sigma_epistemic / sigma_aleatoric in bins of separation [{self.unit}]"]
         if self.amplitude:
             lines[0] += f"; amplitude of {', '.join(self.amplitude)} clusters / all pairs"
-        lines += [
-            "  ".join(c.rjust(w) for c, w in zip(r, widths, strict=True)) for r in [head, *rows]
-        ]
+        lines.append(aligned_rows([head, *rows]))
         if not all(self.detected.values()):
             lines.append("* not above the shot noise: its amplitude has no part in the verdict")
         return "\n".join([*lines, "", textwrap.fill(f"Finding: {self.verdict}", 100)])

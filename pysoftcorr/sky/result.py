@@ -17,6 +17,7 @@ from astropy.table import Table, vstack
 
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.options import array, integer
+from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.sky import formats
 from pysoftcorr.sky.binning import Binning
@@ -186,12 +187,7 @@ def text_of(result: Correlation) -> str:
                 *(_number(e[k]) for e in errors),
             )
         )
-    widths = [max(len(r[i]) for r in [titles, *rows]) for i in range(len(titles))]
-    lines = [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in [titles, *rows]
-    ]
-    return "\n".join([head, *lines])
+    return f"{head}\n{aligned_rows([titles, *rows])}"
 
 
 def _number(x: float, *, sign: bool = False) -> str:

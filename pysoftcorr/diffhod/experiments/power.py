@@ -17,6 +17,7 @@ from pysoftcorr.core.cores import usable_cores
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import whole_file
 from pysoftcorr.core.random import stream
+from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.diffhod.experiments.preparation import Bench, Prepared, prepare
 from pysoftcorr.diffhod.experiments.settings import PowerSettings
@@ -24,7 +25,7 @@ from pysoftcorr.diffhod.experiments.targets import PRIORS
 from pysoftcorr.inference.checkpoint import FORMAT
 from pysoftcorr.inference.ensemble import emcee_posterior, run_emcee
 from pysoftcorr.inference.nuts import nuts_posterior, run_nuts
-from pysoftcorr.inference.posterior import Posterior, aligned_rows
+from pysoftcorr.inference.posterior import Posterior
 from pysoftcorr.inference.workers import Workers
 from pysoftcorr.mocks.halos import HaloCatalog
 
@@ -331,7 +332,7 @@ def table(comparison: Mapping[str, Any]) -> str:
             (name, truth, interval(found[first]), interval(found[second]),
              f"{found['difference']:+.2f} +- {found['difference_error']:.2f}")
         )  # fmt: skip
-    text = aligned_rows(lines)
+    text = aligned_rows(lines, first=str.ljust)
     rows: list[tuple[str, ...]] = [("", first, second, "ratio")]
     a, b = comparison["samplers"][first], comparison["samplers"][second]
 
@@ -351,7 +352,7 @@ def table(comparison: Mapping[str, Any]) -> str:
     row("  per second", "ess_per_second", ".3f", ratio=True)
     row("largest r-hat", "r_hat", ".4f")
     row("divergences", "divergences", "d")
-    return text + "\n\n" + aligned_rows(rows)
+    return text + "\n\n" + aligned_rows(rows, first=str.ljust)
 
 
 def interval(row: Mapping[str, float]) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.random import stream
+from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.diffhod.experiments.exact import HOD_NAMES
 from pysoftcorr.diffhod.experiments.power import interval, write_results
@@ -22,7 +23,7 @@ from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.pairs import WeightedPairs
 from pysoftcorr.inference.checkpoint import FORMAT, Arrays, read_checkpoint, write_checkpoint
 from pysoftcorr.inference.nuts import NutsPlan, nuts_posterior, run_nuts
-from pysoftcorr.inference.posterior import Posterior, aligned_rows
+from pysoftcorr.inference.posterior import Posterior
 from pysoftcorr.inference.priors import Priors, Uniform
 from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target, laplace
 from pysoftcorr.inference.workers import Workers, one_thread
@@ -218,7 +219,7 @@ class StrengthExperiment:
                 )
             )  # fmt: skip
         truth = f"truth: mu_cen = {self.settings.mu_cen:g}, mu_sat = {self.settings.mu_sat:g}"
-        return truth + "\n" + aligned_rows(lines)
+        return truth + "\n" + aligned_rows(lines, first=str.ljust)
 
 
 class _Problem:
