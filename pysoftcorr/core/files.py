@@ -185,7 +185,7 @@ class FileFormat:
         if not source.exists():
             raise FileNotFoundError(f"no such {self.what}: {source}")
         if source.is_dir():
-            raise ValueError(f"{source} is a folder; a {self.what} is one file")
+            raise ValueError(f"{source} is a folder; give the {self.what} file itself")
         return source
 
     def is_own(self, path: str | PathLike[str]) -> bool:
