@@ -166,7 +166,7 @@ def _notes(results: list[Correlation]) -> list[str]:
     found = {(r.aleatoric_method, r.noise_excess) for r in results if r.noise_excess is not None}
     return [
         f"note: where there is no signal, sigma_aleatoric ({method}) is up to {excess:.2f} times "
-        "the scatter; where it is near sigma_shot, take sigma_shot"
+        "too large; where it is about so many times sigma_shot, sigma_shot is the better error"
         for method, excess in sorted(found)
         if excess > 1.005
     ]
