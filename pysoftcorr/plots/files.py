@@ -10,6 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from pysoftcorr.core.files import suffix_of
 from pysoftcorr.plots.figures import LABEL
 
 
@@ -20,7 +21,7 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int | None = 
     ----------
     figure : Figure
     path : path
-        The suffix decides the format: .png, .pdf, .svg.
+        The suffix decides the format: .png, .pdf, .svg and what else matplotlib writes.
     dpi : int, optional
         Dots per inch of a .png; by default 150, and 300 of the style "paper", whose figures keep
         their width.
@@ -33,6 +34,8 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int | None = 
         If matplotlib does not know the suffix.
     """
     target = Path(path).expanduser()
+    # Else matplotlib would add a suffix of its own.
+    suffix_of(target, [f".{kind}" for kind in sorted(figure.canvas.get_supported_filetypes())])
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     paper = figure.get_label() == LABEL
     try:

@@ -273,6 +273,13 @@ def test_width_of_a_column_is_kept_in_every_format(tmp_path):
     assert int.from_bytes(data[16:20], "big") == pytest.approx(340, abs=1)
 
 
+@pytest.mark.parametrize("name", ["figure", "figure.xyz", ".pdf", "figure.png.gz"])
+def test_suffixes_that_are_no_figure(tmp_path, name):
+    with pytest.raises(ValueError, match=r"unknown suffix; use .*\.pdf, .*\.png"):
+        plots.save_figure(rho().plot(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------------- shown once
 def test_a_figure_that_is_returned_is_not_shown_by_pyplot_too():
     for draw in (

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
 from pysoftcorr.core.extras import MissingExtra
 from pysoftcorr.sky import formats
@@ -202,7 +203,7 @@ def test_sacc_files_of_others_and_damaged_ones(tmp_path):
 
 def test_without_sacc_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sacc", None)
-    with pytest.raises(MissingExtra, match=r"SACC needs sacc; .* 'pysoftcorr\[sacc\]'"):
+    with pytest.raises(MissingExtra, match=r"a SACC file needs sacc; .* 'pysoftcorr\[sacc\]'"):
         made("w").write(tmp_path / "x.sacc")
     assert os.listdir(tmp_path) == []
 
@@ -427,3 +428,58 @@ def test_own_forms_hold_all_pairs(tmp_path):
         result = several("rho1", "rho2", all_pairs=values)
         result.write(tmp_path / f"r{suffix}")
         assert read_result(tmp_path / f"r{suffix}") == result
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("x.fits", None), ("x.h5", None), ("x.ecsv", None), ("x.sacc", None), ("x.fits", "treecorr"),
+     ("x.h5", "treecorr")],
+)  # fmt: skip
+def test_damage_is_never_read_as_a_result(tmp_path, name, form):
+    if name.endswith("sacc"):
+        pytest.importorskip("sacc")
+    path, rng = tmp_path / name, np.random.default_rng(1)
+    result = several("xip", "xim", all_pairs=np.ones(5))
+    result.write(path, format=form)
+    whole = path.read_bytes()
+    for k in range(25):
+        data = bytearray(whole)
+        for place in rng.integers(len(data), size=rng.integers(1, 40)):
+            data[place] = rng.integers(256)
+        path.write_bytes(data[: rng.integers(1, len(data))] if k % 3 == 0 else data)
+        said = name
+        try:
+            got = read_result(path)
+        except ValueError as error:
+            said = str(error)
+        else:
+            # Bytes that say nothing of the numbers, such as blanks and covariances.
+            for item, wanted in zip(got.values(), result.values(), strict=True):
+                for field in (*formats.PER_BIN, *formats.COMPLEX, *formats.RESAMPLES):
+                    np.testing.assert_array_equal(getattr(item, field), getattr(wanted, field))
+        assert name in said
+
+
+def test_whether_a_result_can_be_written_is_known_before_the_work(tmp_path, monkeypatch):
+    for name, form in (("x.h5", None), ("x.fits", "treecorr"), ("x.txt", "treecorr")):
+        assert formats.check(tmp_path / name, format=form) == tmp_path / name
+    with pytest.raises(ValueError, match="unknown suffix"):
+        formats.check(tmp_path / "x.txt")
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        formats.check(tmp_path / "none" / "x.h5")
+    with pytest.raises(ValueError, match="format = 'csv': must be 'sacc' or 'treecorr'"):
+        formats.check(tmp_path / "x.h5", format="csv")
+    monkeypatch.setitem(sys.modules, "sacc", None)
+    for name, form in (("x.sacc", None), ("x.fits", "sacc")):
+        with pytest.raises(MissingExtra, match="a SACC file needs sacc"):
+            formats.check(tmp_path / name, format=form)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["x.fits", "x.ecsv", "x.csv", "x.h5"])
+def test_tables_of_results_are_written_by_astropy(tmp_path, name):
+    for result in (several("rho1", "rho2"), several("w", aleatoric=0, epistemic=0)):
+        path = {"path": "t", "serialize_meta": True} if name == "x.h5" else {}
+        result.to_table().write(tmp_path / name, overwrite=True, **path)
+        assert len(Table.read(tmp_path / name)) == 5 * len(result)
