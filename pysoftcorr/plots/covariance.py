@@ -49,6 +49,19 @@ def plot_covariance(
     ------
     ValueError
         If there are no resamples of this kind.
+
+    Examples
+    --------
+    >>> import matplotlib
+    >>> matplotlib.use("Agg")
+    >>> import numpy as np
+    >>> from pysoftcorr.sky.binning import Binning
+    >>> from pysoftcorr.sky.result import Correlation
+    >>> columns = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
+    >>> xip = Correlation(name="xip", bins=Binning.linear(0, 2, 2), epistemic=np.eye(2),
+    ...                   **dict.fromkeys(columns, [0.5, 1.5]))
+    >>> xip.plot_covariance().axes[0].get_title()
+    'epistemic (2 assignments)'
     """
     choice("which", which, ("total", "aleatoric", "epistemic"))
     items = [result] if isinstance(result, Correlation) else list(result.values())

@@ -20,7 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from pysoftcorr.plots.figures import LABEL, subplots
 from pysoftcorr.plots.requirement import curve
 from pysoftcorr.plots.sky import NAIVE, log_axis
-from pysoftcorr.plots.statistics import abscissa, beside, symbol
+from pysoftcorr.plots.statistics import abscissa, symbol
 from pysoftcorr.sky.result import Correlation
 
 FloatArray = npt.NDArray[np.float64]
@@ -74,7 +74,7 @@ def draw(ax: Axes, items: Sequence[Correlation], requirement: Any) -> None:
         color, marker = _STYLES[k % len(_STYLES)]
         theta = abscissa(item)
         slot = k * (slots // len(items)) - 0.5 * (slots - 1)
-        at = beside(item, theta, step * slot)
+        at = _shifted(item, theta, step * slot)
         sigma = item.sigma_shot if item.sigma is None else item.sigma
         for positive in (True, False):
             there = np.isfinite(item.value) & ((item.value > 0) == positive) & (item.value != 0)
@@ -86,7 +86,9 @@ def draw(ax: Axes, items: Sequence[Correlation], requirement: Any) -> None:
             )  # fmt: skip
         if item.all_pairs is not None:
             all_pairs = True
-            _without_errors(ax, beside(item, theta, step * (slot + 1)), item.all_pairs.real, color)
+            _without_errors(
+                ax, _shifted(item, theta, step * (slot + 1)), item.all_pairs.real, color
+            )
         handles.append(Line2D([], [], ls="", marker=marker, ms=3.8, color=color,
                               label=symbol(item.name)))  # fmt: skip
     # Limits by the values: errors longer than they reach below every axis.
@@ -117,6 +119,13 @@ def _legend(ax: Axes, handles: list[Any], notes: list[Any]) -> None:
         fontsize=_SIZE - 1, frameon=False, ncols=columns, loc="upper right", handletextpad=0.2,
         columnspacing=0.9, borderaxespad=0.2,
     )  # fmt: skip
+
+
+def _shifted(item: Correlation, theta: FloatArray, part: float) -> FloatArray:
+    """The separations moved by a part of a bin, as long anywhere on a logarithmic axis."""
+    edges = item.bins.edges[item.bins.edges > 0]
+    width = float(np.median(np.diff(np.log(edges)))) if edges.size > 1 else 0.5
+    return np.asarray(theta * np.exp(part * width))
 
 
 def _without_errors(ax: Axes, theta: FloatArray, values: FloatArray, color: str) -> None:
@@ -185,7 +194,7 @@ def _dress(ax: Axes, items: Sequence[Correlation], low: float, high: float) -> N
     ax.yaxis.set_minor_formatter(NullFormatter())
     names = ", ".join(symbol(item.name).strip("$") for item in items)
     ax.set_xlabel(rf"$\theta$ [{bins.unit}]", fontsize=_SIZE + 1)
-    ax.set_ylabel(rf"$|{names}|$" if len(items) == 1 else rf"$|{_stem(items)}(\theta)|$",
+    ax.set_ylabel(rf"$|{names}(\theta)|$" if len(items) == 1 else rf"$|{_stem(items)}(\theta)|$",
                   fontsize=_SIZE + 1)  # fmt: skip
     ax.tick_params(which="both", direction="in", top=True, right=True, labelsize=_SIZE)
 

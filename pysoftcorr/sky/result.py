@@ -562,6 +562,18 @@ class CorrelationSet(Mapping[str, Correlation]):
             If statistics, bins or numbers of objects are others, or `naive` is from clusters.
         TypeError
             If it holds no Correlations.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pysoftcorr import Catalog, xi_pm
+        >>> rng = np.random.default_rng(1)
+        >>> cat = Catalog(ra=rng.uniform(10, 11, 200), dec=rng.uniform(0, 1, 200),
+        ...               g1=np.full(200, 0.1), g2=np.zeros(200))
+        >>> xi = xi_pm(cat, "linear:9:60:2", clusters=40, seed=1)
+        >>> xi = xi.with_all_pairs(xi_pm(cat, "linear:9:60:2"))
+        >>> xi.xip.all_pairs.real.round(4)
+        array([0.01, 0.01])
         """
         if not isinstance(naive, Mapping):
             raise TypeError(f"naive must be a CorrelationSet, not {type(naive).__name__}")
