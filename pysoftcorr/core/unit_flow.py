@@ -155,15 +155,23 @@ class _Walk:
             return self._joined(parts[0], parts[1], f"takes the {name} of")
         if name == "sqrt":
             return _power(parts[0], 0.5)
-        one = parts[0]
-        if name in ("sin", "cos", "tan") and one.kind == "unit" and one.unit is not None:
-            if one.unit.is_equivalent(u.rad) and one.unit != u.rad:
-                inner = ast.unparse(node.args[0])
-                raise ValueError(
-                    f"{name} takes radians, and {inner} is in {one.unit}: scale it, as in "
-                    f"{name}({inner}*{_to_radians(one.unit)})"
-                )
+        if name in ("sin", "cos", "tan"):
+            self._check_radians(name, node.args[0], parts[0])
         return _nothing(*parts)
+
+    def _check_radians(self, name: str, node: ast.expr, angle: Flow) -> None:
+        """ValueError for an angle in degrees, or twice it, where radians are taken."""
+        unit, factor = angle.unit, angle.number
+        if unit is None or unit == u.rad or not unit.is_equivalent(u.rad):
+            return
+        mere = factor is not None and abs(factor) <= 16 and (4 * factor).is_integer()
+        if angle.kind == "unit" or mere:
+            columns = [self.expression.column_of(n) for n in ast.walk(node) if isinstance(n, ast.Name)]
+            listed = ", ".join(repr(c) for c in columns if c in self.units)
+            raise ValueError(
+                f"column expression {self.expression.text!r}: {name} takes radians, and {listed} "
+                f"is in {unit}; multiply the angle by {_to_radians(unit)}"
+            )
 
     def _joined(self, left: Flow, right: Flow, verb: str) -> Flow:
         """The unit of a sum or a choice; ValueError where units differ."""
