@@ -65,6 +65,8 @@ class FrozenMapping(Mapping[str, Any]):
     """
 
     __slots__ = ("_advice", "_items")
+    _advice: str
+    _items: dict[str, Any]
 
     def __init__(self, items: Mapping[str, Any], advice: str = "") -> None:
         object.__setattr__(self, "_items", {key: freeze(item) for key, item in items.items()})

@@ -155,7 +155,9 @@ def whole(value: Values) -> Values:
                 f"needs whole numbers or truth values here, not {kind_of(data)} that are not "
                 f"whole: {_rows(~good, data)}; compare it with something first"
             )
-        return Values(np.where(missing, 0, data).astype(np.int64), missing if missing.any() else None)
+        return Values(
+            np.where(missing, 0, data).astype(np.int64), missing if missing.any() else None
+        )
     if data.dtype.kind not in "iu":
         raise TypeError(
             f"needs whole numbers or truth values here, not {kind_of(data)}; "
@@ -230,7 +232,9 @@ def bits(sign: str, left: Values, right: Values) -> Values:
         if right.unknown is not None:
             bad = bad & ~right.unknown
         if np.any(bad):
-            raise ValueError(f"shifts by less than 0 or more than 63 bits: {_rows(bad, right.data)}")
+            raise ValueError(
+                f"shifts by less than 0 or more than 63 bits: {_rows(bad, right.data)}"
+            )
     a, b = _together(left, right)
     return Values(np.asarray(_BITS[sign](a, b)), either(left, right))
 
@@ -246,7 +250,8 @@ def remainder(left: Values, right: Values) -> Values:
     unknown = either(left, right)
     if all(v.data.dtype.kind in "biu" for v in (left, right)):
         left, right = (
-            v if v.data.dtype == np.uint64 else Values(v.data.astype(np.int64)) for v in (left, right)
+            v if v.data.dtype == np.uint64 else Values(v.data.astype(np.int64))
+            for v in (left, right)
         )
         a, b = _together(left, right)
         zero = b == 0

@@ -102,12 +102,16 @@ class _Walk:
     def flow(self, node: ast.expr) -> Flow:
         if isinstance(node, ast.Constant):
             value = node.value
-            number = float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else None
+            number = (
+                float(value) if isinstance(value, (int, float)) and abs(value) < 1e300 else None
+            )
             return Flow("number", number=number)
         if isinstance(node, ast.Name):
             name = self.expression.column_of(node)
-            return Flow("number", number=CONSTANTS[node.id]) if name is None else _column(
-                name, self.units
+            return (
+                Flow("number", number=CONSTANTS[node.id])
+                if name is None
+                else _column(name, self.units)
             )
         if isinstance(node, ast.Subscript):
             return self.flow(node.value)
@@ -127,7 +131,9 @@ class _Walk:
         if left.kind == right.kind == "number" and type(node.op) in _FOLDED:
             return Flow("number", number=_fold(_FOLDED[type(node.op)], left.number, right.number))
         if isinstance(node.op, (ast.Add, ast.Sub)):
-            return self._joined(left, right, "adds" if isinstance(node.op, ast.Add) else "subtracts")
+            return self._joined(
+                left, right, "adds" if isinstance(node.op, ast.Add) else "subtracts"
+            )
         if isinstance(node.op, ast.Mult):
             return _product(left, right, 1)
         if isinstance(node.op, ast.Div):
@@ -166,7 +172,9 @@ class _Walk:
             return
         mere = factor is not None and abs(factor) <= 16 and (4 * factor).is_integer()
         if angle.kind == "unit" or mere:
-            columns = [self.expression.column_of(n) for n in ast.walk(node) if isinstance(n, ast.Name)]
+            columns = [
+                self.expression.column_of(n) for n in ast.walk(node) if isinstance(n, ast.Name)
+            ]
             listed = ", ".join(repr(c) for c in columns if c in self.units)
             raise ValueError(
                 f"column expression {self.expression.text!r}: {name} takes radians, and {listed} "

@@ -53,6 +53,8 @@ def _one_place(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
     if len(ra) < 2 or np.ptp(ra) > SAME or np.ptp(dec) > SAME:
         return False
     zero = ra[0] == 0 and dec[0] == 0
+    if not zero and len(ra) < 3:
+        return True  # two exposures of one object
     where = "ra = dec = 0" if zero else f"one place, ra {ra[0]:g}, dec {dec[0]:g}"
     cure = (
         "name the columns of the positions, columns={'ra': ..., 'dec': ...}"
@@ -76,7 +78,7 @@ def _at_zero(ra: FloatArray, dec: FloatArray, origin: Origin) -> None:
     cure = "if that stands for a missing position, leave them out"
     if origin.source:
         first, second = (origin.labels.get(axis, axis) for axis in ("ra", "dec"))
-        cure += f", select=\"{_term(first)} != 0 or {_term(second)} != 0\""
+        cure += f", select='{_term(first)} != 0 or {_term(second)} != 0'"
     caution(f"{count} of {len(ra)} objects are at ra = dec = 0; {cure}")
 
 

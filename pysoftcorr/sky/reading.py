@@ -98,9 +98,7 @@ def units(
     return found
 
 
-def _angle(
-    field: str, text: str, flow: Flow, table: TableSource, given: Any
-) -> u.UnitBase | None:
+def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) -> u.UnitBase | None:
     """The unit of a position."""
     argument = f"{field}_unit"
     stored = ", ".join(
@@ -122,8 +120,10 @@ def _angle(
                 f"no unit of an angle; pass {argument}= to say what it is"
             ) from None
     into = unit_flow.conversion(flow)
-    guess = f"; it looks like a conversion into {into}: pass {argument}={into!r}" if into else (
-        f"; pass {argument}= with the unit of the result, such as {argument}='deg'"
+    guess = (
+        f"; it looks like a conversion into {into}: pass {argument}={into!r}"
+        if into
+        else (f"; pass {argument}= with the unit of the result, such as {argument}='deg'")
     )
     raise ValueError(
         f"{field}: the unit of {text!r} cannot be told: {table.label} has {stored}, and the "
@@ -141,8 +141,8 @@ def _check_scale(field: str, text: str, flow: Flow, unit: u.UnitBase) -> None:
     if flow.kind == "bare" and into != "deg":
         return
     raise ValueError(
-        f"{field}: {text!r} turns {start} into {into}, and {field}_unit = '{unit}' says otherwise: "
-        f"{field}_unit is the unit of the result. Pass {field}_unit='{into}', or the column as it is"
+        f"{field}: {text!r} turns {start} into {into}, and {field}_unit = '{unit}', the unit "
+        f"of the result, says otherwise; pass {field}_unit='{into}', or the column as it is"
     )
 
 
@@ -277,6 +277,4 @@ def warn_of_flags(table: TableSource, scheme: Scheme, keep: BoolArray) -> None:
     cure = f"pass flag='{flag}' to leave them out, or flag='0' to keep them"
     if count == kept:
         cure = "pass flag='0' if that is no reason to leave them out"
-    caution(
-        f"{count} of {kept} rows of {table.label} are flagged by {' or '.join(names)}; {cure}"
-    )
+    caution(f"{count} of {kept} rows of {table.label} are flagged by {' or '.join(names)}; {cure}")

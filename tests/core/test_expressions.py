@@ -76,7 +76,7 @@ def test_arithmetic(text, expected):
         ('band != "f115w" or flags == 8', [False, True, True]),
         ("isfinite(1/α)", [True, False, False]),
         ("good", [True, False, True]),
-                ("words == 'x' or words == 'é'", [True, False, True]),
+        ("words == 'x' or words == 'é'", [True, False, True]),
     ],
 )
 def test_conditions(text, expected):
