@@ -93,7 +93,7 @@ def _radians(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
         and ra.max() <= 2 * math.pi + 1e-6
         and np.abs(dec).max() <= math.pi / 2 + 1e-6
     )
-    if not inside or len(ra) < 3:
+    if not inside:
         return False
     reason = ""
     if origin.labels.get("ra", "").lower() == "coord_ra":
@@ -101,7 +101,7 @@ def _radians(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
             "'coord_ra' is in radians in the tables of the LSST pipelines and in degrees in those "
             "of its data releases; no unit is stored, and all values would do for radians"
         )
-    elif np.ptp(ra) > _filled(ra) * 2 * math.pi and np.ptp(dec) > 1.0:
+    elif len(ra) >= 10 and np.ptp(ra) > _filled(ra) * 2 * math.pi and np.ptp(dec) > 1.0:
         reason = "ra and dec fill the range that an all-sky catalog has in radians"
     elif _crowded(ra, dec):
         reason = (
@@ -118,7 +118,7 @@ def _radians(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
 
 def _filled(values: FloatArray) -> float:
     """What part of a range values that are even in it cover at least, most often."""
-    return min(0.93, 1 - 3 / (len(values) + 1))
+    return min(0.93, 1 - 5 / (len(values) + 1))
 
 
 def _crowded(ra: FloatArray, dec: FloatArray) -> bool:
@@ -134,7 +134,7 @@ def _crowded(ra: FloatArray, dec: FloatArray) -> bool:
 
 def _turn(ra: FloatArray, dec: FloatArray) -> None:
     """Right ascensions that fill one turn in another unit, beside declinations in degrees."""
-    if np.ptp(dec) < 45 or len(ra) < 10:
+    if np.ptp(dec) < 45 or len(ra) < 20:
         return
     for unit, name, turn in (("hourangle", "hours", 24.0), ("rad", "radians", 2 * math.pi)):
         for start in (0.0, -turn / 2):
