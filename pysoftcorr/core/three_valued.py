@@ -308,13 +308,24 @@ def is_finite(value: Values) -> Values:
 
 
 def choose(condition: Values, first: Values, second: Values) -> Values:
-    """``where``: missing where the condition is unknown or the value chosen is missing."""
-    condition, first, second = truth(condition), real(first), real(second)
+    """``where``: missing where the condition is unknown or the value chosen is missing.
+
+    Whole numbers stay whole.
+    """
+    condition = truth(condition)
+    if all(v.data.dtype.kind in "biu" for v in (first, second)):
+        if {first.data.dtype.kind, second.data.dtype.kind} != {"b"}:
+            numbers = [v if v.data.dtype == np.uint64 else
+                       Values(v.data.astype(np.int64), v.unknown) for v in (first, second)]  # fmt: skip
+            a, b = _together(*numbers)
+            first, second = Values(a, first.unknown), Values(b, second.unknown)
+    else:
+        first, second = real(first), real(second)
     data = np.where(condition.data, first.data, second.data)
     if either(condition, first, second) is None:
         return Values(data)
-    a, b = (np.False_ if v.unknown is None else v.unknown for v in (first, second))
-    unknown = np.where(condition.data, a, b)
+    lost = [np.False_ if v.unknown is None else v.unknown for v in (first, second)]
+    unknown = np.where(condition.data, *lost)
     if condition.unknown is not None:
         unknown = unknown | condition.unknown
     return Values(data, unknown)

@@ -129,13 +129,13 @@ def rows_of(index: Any, n: int) -> Any:
         If a mask has another length than `n`.
     """
     kinds = "rows are taken by a mask, integers or a slice"
-    if isinstance(index, slice):
-        return index
     if isinstance(index, tuple):
         # np.where and np.nonzero give their indices in a tuple.
         if len(index) != 1:
             raise TypeError(f"{kinds}; a catalog has one dimension, and {len(index)} indices came")
         (index,) = index
+    if isinstance(index, slice):
+        return index
     if index is Ellipsis or index is None:
         raise TypeError(f"{kinds}, not {index}; catalog[:] is all of them")
     if isinstance(index, np.ma.MaskedArray) and np.ma.is_masked(index):

@@ -179,8 +179,8 @@ def kept_rows(
             raise ValueError(f"the catalog is empty: no row has {select}{why}")
         if doubtful:
             caution(
-                f"select = {select!r} is unknown in {doubtful}, which are left out; to keep such "
-                f"rows, pass select='{_or_missing(table, select, chosen.unknown)}'"
+                f"select = {select!r} is unknown in {doubtful}, which are left out; to keep rows "
+                f"where it is missing, pass select='{_or_missing(table, select, chosen.unknown)}'"
             )
     unselected = n - int(np.count_nonzero(keep))
     if flag is not None:
@@ -197,12 +197,11 @@ def kept_rows(
             raise ValueError(f"the catalog is empty: every row is flagged by {flag}{why}")
         if doubtful:
             assert unknown is not None
-            names = _without(table, flag, unknown)
-            column = quoted(names[0]) if names else f"({flag})"
+            known = " and ".join(f"isfinite({t})" for t in _terms(table, flag, unknown))
+            inner = flag.replace("'", '"')
             caution(
                 f"flag = {flag!r} is unknown in {doubtful}, which are left out as a missing flag "
-                f"is not 0; to keep such rows, write where(isfinite({column}), {column}, 0) for "
-                f"{column}"
+                f"is not 0; to keep rows where it is missing, pass flag='where({known}, {inner}, 0)'"
             )
     return keep, (unselected, n - unselected - int(np.count_nonzero(keep)))
 
@@ -233,12 +232,17 @@ def _doubtful(table: TableSource, text: str, values: Values) -> str:
     return f"{count} of {len(values.unknown)} rows{where}"
 
 
+def _terms(table: TableSource, text: str, unknown: BoolArray) -> list[str]:
+    """What is missing where an expression is unknown, as an expression has it."""
+    names = _without(table, text, unknown)
+    return [quoted(name) for name in names] or ["({})".format(text.replace("'", '"'))]
+
+
 def _or_missing(table: TableSource, text: str, unknown: Any) -> str:
     """The condition, or else that one of the missing columns is missing."""
-    names = _without(table, text, unknown)
-    terms = [f"not isfinite({quoted(name)})" for name in names] or [f"not ({text})"]
+    lacking = [f"not isfinite({term})" for term in _terms(table, text, unknown)]
     inner = text.replace("'", '"')
-    return " or ".join([f"({inner})", *terms])
+    return " or ".join([f"({inner})", *lacking])
 
 
 def quoted(name: str) -> str:
