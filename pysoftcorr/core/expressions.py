@@ -67,8 +67,8 @@ _COMPARISONS: dict[type, str] = {
 }
 _ALLOWED = (
     "allowed are columns (`quoted by backticks` where the name is no identifier), numbers, "
-    "+ - * / % **, comparisons, & | ^ ~ << >>, and/or/not, in and not in a list such as "
-    "(1, 2), name[k] for a vector column, "
+    "+ - * / % **, comparisons, bits & | ~ << >> and exclusive or, and/or/not, in and not in a "
+    "list such as (1, 2), name[k] for a vector column, "
     "the constant pi and the functions " + ", ".join(FUNCTIONS)
 )
 

@@ -195,6 +195,13 @@ def _together(left: Values, right: Values) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
+def _wide(value: Values) -> Values:
+    """Whole numbers in 64 bits, truth values as 0 and 1."""
+    if value.data.dtype == np.uint64:
+        return value
+    return Values(value.data.astype(np.int64), value.unknown)
+
+
 # ---------------------------------------------------------------------- operations
 def logical_and(left: Values, right: Values) -> Values:
     """``and``: false where either side is false, else unknown where either is."""
@@ -249,11 +256,7 @@ def remainder(left: Values, right: Values) -> Values:
     """``%`` with the sign of the divisor; whole numbers stay whole; missing where it is 0."""
     unknown = either(left, right)
     if all(v.data.dtype.kind in "biu" for v in (left, right)):
-        left, right = (
-            v if v.data.dtype == np.uint64 else Values(v.data.astype(np.int64))
-            for v in (left, right)
-        )
-        a, b = _together(left, right)
+        a, b = _together(_wide(left), _wide(right))
         zero = b == 0
         if np.any(zero):
             unknown = zero if unknown is None else unknown | zero
@@ -315,8 +318,7 @@ def choose(condition: Values, first: Values, second: Values) -> Values:
     condition = truth(condition)
     if all(v.data.dtype.kind in "biu" for v in (first, second)):
         if {first.data.dtype.kind, second.data.dtype.kind} != {"b"}:
-            numbers = [v if v.data.dtype == np.uint64 else
-                       Values(v.data.astype(np.int64), v.unknown) for v in (first, second)]  # fmt: skip
+            numbers = [_wide(v) for v in (first, second)]
             a, b = _together(*numbers)
             first, second = Values(a, first.unknown), Values(b, second.unknown)
     else:

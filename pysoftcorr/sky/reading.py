@@ -123,7 +123,7 @@ def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) ->
     guess = (
         f"; it looks like a conversion into {into}: pass {argument}={into!r}"
         if into
-        else (f"; pass {argument}= with the unit of the result, such as {argument}='deg'")
+        else (f"; say the unit of the result, as {argument}='deg' does")
     )
     raise ValueError(
         f"{field}: the unit of {text!r} cannot be told: {table.label} has {stored}, and the "
@@ -201,7 +201,8 @@ def kept_rows(
             inner = flag.replace("'", '"')
             caution(
                 f"flag = {flag!r} is unknown in {doubtful}, which are left out as a missing flag "
-                f"is not 0; to keep rows where it is missing, pass flag='where({known}, {inner}, 0)'"
+                "is not 0; to keep rows where it is missing, "
+                f"pass flag='where({known}, {inner}, 0)'"
             )
     return keep, (unselected, n - unselected - int(np.count_nonzero(keep)))
 

@@ -1,4 +1,4 @@
-"""Positions that look like a mistake are warned of, with a cure that works; healthy ones are not."""
+"""Positions that look like a mistake are warned of, with a cure that works; no others are."""
 
 import re
 import warnings

@@ -141,7 +141,7 @@ def test_numbers_go_with_degrees():
 def test_values_of_different_units_are_never_added(ra, unit):
     table = stored("deg")
     table["offset"] = [3.0, 3, 3, 3] * u.arcsec
-    with pytest.raises(ValueError, match="ra: .*different units, deg and arcsec: scale one"):
+    with pytest.raises(ValueError, match=r"ra: .*different units, deg and arcsec: scale one"):
         Catalog.read(table, columns={"ra": ra, "dec": "dec"}, ra_unit=unit)
     moved = Catalog.read(table, columns={"ra": "ra + offset/3600", "dec": "dec"}, ra_unit="deg")
     np.testing.assert_allclose(moved.ra, RA + 3 / 3600)
@@ -154,7 +154,7 @@ def test_sexagesimal_parts():
     np.testing.assert_allclose(plain.ra, [157.5, 16.5])
     with_units = Table(parts)
     with_units["ra_h"].unit, with_units["ra_m"].unit = "h", "min"
-    with pytest.raises(ValueError, match="ra: the unit of 'ra_h [+] ra_m/60' cannot be told.*ra_h"):
+    with pytest.raises(ValueError, match=r"ra: the unit of 'ra_h [+] ra_m/60' cannot be told"):
         Catalog.read(with_units, columns=asked)
     again = Catalog.read(with_units, columns=asked, ra_unit="hourangle")
     np.testing.assert_allclose(again.ra, [157.5, 16.5])
