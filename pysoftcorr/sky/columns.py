@@ -117,7 +117,8 @@ def _complete(
     """Find what of a pair of fields is not given: both halves from one convention.
 
     Where one half is given by its column of a convention, or an expression of that column which
-    uses no other convention's, the other half is that convention's.
+    uses no others, the other half is that convention's: ``g1 - 0.01`` goes with g2, and what goes
+    with ``g1 - g1_psf`` has to be said.
     """
     given = [half for half in halves if half in columns]
     pairs = [pair for pair in (_pair(c, names) for c in conventions) if pair is not None]
@@ -141,7 +142,7 @@ def _complete(
         return
     known = {name for pair in pairs for name in pair} & used
     for pair in pairs:
-        if pair[halves.index(one)] in known <= set(pair):
+        if pair[halves.index(one)] in used <= set(pair):
             columns[other] = pair[halves.index(other)]
             return
     partner = _partner(text, one, names) if not known else None
@@ -265,14 +266,12 @@ def star_columns(
     listed = f"{source}: {', '.join(names)}"
     allowed = list(STAR_SCHEMES)
     alone = _halves(columns)
-    if alone:
-        raw = {find(column, names) for scheme in STAR_SCHEMES for column in scheme.raw}
     for one, other in alone:
         text = columns[one]
         used = _used(text, names) if text is not None else None
         if text is None or used is None:
             continue
-        fits = [s for s in allowed if _agrees(s, one, used & raw, names)]
+        fits = [s for s in allowed if _agrees(s, one, used, names)]
         partner = None if fits or other.startswith("T") else _partner(text, one, names)
         if partner is not None:
             columns[other] = partner

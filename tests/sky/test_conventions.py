@@ -92,6 +92,7 @@ def test_the_other_half_comes_from_the_same_convention(given, other):
         {"ra": "(RA + ALPHA_J2000)/2"},
         {"ra": "0*DEC + 5"},
         {"ra": "5"},
+        {"ra": "RA + my_place"},
     ],
 )
 def test_half_a_position_of_no_convention_is_refused(given):
@@ -133,6 +134,8 @@ def test_both_halves_in_one_expression():
         (("g1", "g2", "e1", "e2"), {"g1": "(g1 + e1)/2"}),
         (("g1", "g2", "e1", "e2"), {"g1": "e2"}),
         (("g1", "g2"), {"g1": "0.1"}),
+        (("g1", "g2", "g1_psf", "g2_psf"), {"g1": "g1 - g1_psf"}),
+        (("g1", "g2", "bias"), {"g2": "g2*(1 + bias)"}),
         (("g2", "e1"), {"g1": "e1"}),
         (("g1_a", "g2_b", "g2"), {"g1": "g1_a"}),
     ],
@@ -301,6 +304,8 @@ def test_a_half_chooses_among_schemes(given, scheme):
         ({"T_model": "2*SIGMA_PSF_HSM**2"}, "T"),
         ({"T": "T_model"}, "T_model"),
         ({"g1": "g1_data - g1_model"}, "g2"),
+        ({"g1": "g1_data*size"}, "g2"),
+        ({"T": "T_data*size"}, "T_model"),
         ({"g1": "g1_data", "T": "2*SIGMA_STAR_HSM**2"}, "T_model"),
     ],
 )
