@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ def _from_objects(array: np.ndarray) -> tuple[np.ndarray, BoolArray]:
         ((str, bytes), np.str_, ""),
         ((bool, np.bool_), np.bool_, False),
         ((int, np.integer), None, 0),
-        ((int, float, np.integer, np.floating), np.float64, 0.0),
+        ((int, float, Decimal, np.integer, np.floating), np.float64, 0.0),
     )
     for types, dtype, blank in kinds:
         mixed_in = dtype is not np.bool_ and any(isinstance(x, (bool, np.bool_)) for x in there)

@@ -8,6 +8,7 @@ in another unit, or where its objects would stand closer together than any surve
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,9 @@ from pysoftcorr.core.checks import FloatArray, Origin
 CROWDED, IMPOSSIBLE = 30.0, 1000.0
 #: Width in degrees below which a field is small; in radians it would be one of 11 degrees.
 SMALL = 0.2
+#: Names of columns that say their unit.
+_IN_RADIANS = re.compile(r"^\w+_(rad|rads|radian|radians)$", re.IGNORECASE)
+_IN_HOURS = re.compile(r"^\w+_(h|hr|hrs|hour|hours|hourangle)$", re.IGNORECASE)
 #: Separation in degrees below which two places are one.
 SAME = 1e-10
 
@@ -44,7 +48,7 @@ def doubt(ra: FloatArray, dec: FloatArray, units: Mapping[str, Any], origin: Ori
     if silent["ra"] and silent["dec"] and _radians(ra, dec, origin):
         return
     if silent["ra"]:
-        _turn(ra, dec)
+        _turn(ra, dec, origin)
     if silent["dec"]:
         _declination(ra, dec)
 
@@ -101,6 +105,8 @@ def _radians(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
             "'coord_ra' is in radians in the tables of the LSST pipelines and in degrees in those "
             "of its data releases; no unit is stored, and all values would do for radians"
         )
+    elif _IN_RADIANS.search(origin.labels.get("ra", "")):
+        reason = f"{_column(origin, 'ra')} is called a column of radians"
     elif len(ra) >= 10 and np.ptp(ra) > _filled(ra) * 2 * math.pi and np.ptp(dec) > 1.0:
         reason = "ra and dec fill the range that an all-sky catalog has in radians"
     elif _crowded(ra, dec):
@@ -132,8 +138,14 @@ def _crowded(ra: FloatArray, dec: FloatArray) -> bool:
     return density > (CROWDED if max(width, height) < SMALL else IMPOSSIBLE)
 
 
-def _turn(ra: FloatArray, dec: FloatArray) -> None:
+def _turn(ra: FloatArray, dec: FloatArray, origin: Origin) -> None:
     """Right ascensions that fill one turn in another unit, beside declinations in degrees."""
+    if _IN_HOURS.search(origin.labels.get("ra", "")) and ra.min() >= -24 and ra.max() <= 24:
+        caution(
+            f"{_column(origin, 'ra')} is called a column of hours; if it is in hours, pass "
+            "ra_unit='hourangle', and ra_unit='deg' if it is in degrees"
+        )
+        return
     if np.ptp(dec) < 45 or len(ra) < 20:
         return
     for unit, name, turn in (("hourangle", "hours", 24.0), ("rad", "radians", 2 * math.pi)):

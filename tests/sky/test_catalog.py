@@ -298,6 +298,20 @@ def test_masked_values_are_bad_values():
         Catalog(ra=[1, 2], dec=[1, 2], g1=g1, g2=[0, 0])
 
 
+@pytest.mark.parametrize("missing", ["None", "NaN", "NA", "Int64", "masked"])
+def test_missing_among_objects_is_a_bad_value(missing):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    w = {
+        "None": [1, None, 2],
+        "NaN": np.array([1, float("nan"), 2], dtype=object),
+        "NA": np.array([1, pandas.NA, 2], dtype=object),
+        "Int64": pandas.Series([1, None, 2], dtype="Int64"),
+        "masked": np.ma.array([1, 9, 2], mask=[0, 1, 0]),
+    }[missing]
+    with pytest.raises(ValueError, match=r"masked values in w: row 1 \(nan\)"):
+        Catalog(ra=[1, 2, 3], dec=[1, 2, 3], w=w)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

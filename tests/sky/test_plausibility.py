@@ -164,6 +164,29 @@ def test_coord_ra_without_a_unit():
         np.testing.assert_allclose(Catalog.read(table).ra, np.rad2deg(ra))
 
 
+@pytest.mark.parametrize(
+    ("ra", "dec", "factor", "cure"),
+    [
+        ("ra_rad", "dec_rad", np.pi / 180, "ra_unit='rad', dec_unit='rad'"),
+        ("RA_RADIANS", "DEC_RADIANS", np.pi / 180, "ra_unit='rad', dec_unit='rad'"),
+        ("ra_hours", "dec_deg", 1 / 15, "ra_unit='hourangle'"),
+        ("RA_H", "DEC", 1 / 15, "ra_unit='hourangle'"),
+    ],
+)
+def test_names_that_say_their_unit(ra, dec, factor, cure):
+    x, y = field(150, 2, 30)
+    data = {ra: x * factor, dec: y * (1 if "hour" in cure else factor)}
+    asked = {"ra": ra, "dec": dec}
+    with pytest.warns(UserWarning, match=f"{ra}' is called a column of .*{cure}"):
+        Catalog.read(data, columns=asked)
+    units = dict(re.findall(r"(\w+)='(\w+)'", cure))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_allclose(Catalog.read(data, columns=asked, **units).ra, x)
+        Catalog.read(data, columns=asked, ra_unit="deg", dec_unit="deg")
+        Catalog.read({ra: x, dec: y}, columns=asked)  # the name is wrong, and the numbers say so
+
+
 # ---------------------------------------------------------------------- one place
 @pytest.mark.parametrize(("ra", "dec"), [(0.0, 0.0), (10.0, -5.0), (359.9, 90.0)])
 @pytest.mark.parametrize("n", [3, 40])
