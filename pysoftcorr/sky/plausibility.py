@@ -12,15 +12,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.checks import FloatArray, Origin
+from pysoftcorr.core.checks import FloatArray, Origin, angle_unit
 
-#: More objects per square arcminute than catalogs have: of small fields, and of any.
-CROWDED, IMPOSSIBLE = 30.0, 1000.0
-#: Width in degrees below which a field is small; in radians it would be one of 11 degrees.
-SMALL = 0.2
+#: More objects per square arcminute than catalogs have, in fields below a width in degrees. In
+#: radians these are fields below 5 degrees, below 11 degrees, and any.
+CROWDED = ((0.09, 5.0), (0.2, 30.0), (math.inf, 1000.0))
 #: Names of columns that say their unit.
 _IN_RADIANS = re.compile(r"^\w+_(rad|rads|radian|radians)$", re.IGNORECASE)
 _IN_HOURS = re.compile(r"^\w+_(h|hr|hrs|hour|hours|hourangle)$", re.IGNORECASE)
@@ -47,10 +47,30 @@ def doubt(ra: FloatArray, dec: FloatArray, units: Mapping[str, Any], origin: Ori
     silent = {axis: units.get(axis) is None for axis in ("ra", "dec")}
     if silent["ra"] and silent["dec"] and _radians(ra, dec, origin):
         return
+    if _one_unit(ra, dec, units):
+        return
     if silent["ra"]:
         _turn(ra, dec, origin)
     if silent["dec"]:
         _declination(ra, dec)
+
+
+def _one_unit(ra: FloatArray, dec: FloatArray, units: Mapping[str, Any]) -> bool:
+    """Whether one axis is said to be in radians and the other may well be too; says so."""
+    for said, other, values, limit in (
+        ("ra", "dec", dec, math.pi / 2),
+        ("dec", "ra", ra, 2 * math.pi),
+    ):
+        if units.get(other) is not None or units.get(said) is None:
+            continue
+        if angle_unit(units[said], said) == u.rad and np.abs(values).max() <= limit + 1e-6:
+            caution(
+                f"{said} is in radians, and {other}, of which no unit is said, is read in degrees "
+                f"although its values would do for radians; pass {other}_unit='rad', or "
+                f"{other}_unit='deg' if it is in degrees"
+            )
+            return True
+    return False
 
 
 def _one_place(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
@@ -135,7 +155,7 @@ def _crowded(ra: FloatArray, dec: FloatArray) -> bool:
     if all(x.min() - 0.05 * np.ptp(x) <= 0 <= x.max() + 0.05 * np.ptp(x) for x in (ra, dec)):
         return False
     density = len(ra) / (width * height * 3600.0)
-    return density > (CROWDED if max(width, height) < SMALL else IMPOSSIBLE)
+    return density > next(limit for below, limit in CROWDED if max(width, height) < below)
 
 
 def _turn(ra: FloatArray, dec: FloatArray, origin: Origin) -> None:

@@ -47,7 +47,7 @@ def full(value: Any, n: int, field: str, text: str) -> np.ndarray:
     """The value as a column of `n` rows; a constant is repeated."""
     array = np.asanyarray(value)
     if array.ndim == 0:
-        return np.ma.masked_all(n) if np.ma.is_masked(array) else np.full(n, array)
+        return np.ma.masked_all(n, array.dtype) if np.ma.is_masked(array) else np.full(n, array)
     if array.ndim > 1:
         raise ValueError(
             f"{field}: {text!r} has shape {array.shape}, several values a row; "
@@ -64,10 +64,7 @@ def fields(
     """The kept rows of each field's column or expression."""
     values = {}
     for field, text in chosen.items():
-        try:
-            value, _ = table.evaluate(text)
-        except (TypeError, ValueError) as error:
-            raise _named(error, field) from None
+        value = _evaluate(table, text, field)
         values[field] = full(value, n, field, text)[keep]
     return values
 
@@ -253,6 +250,7 @@ def quoted(name: str) -> str:
 
 def _evaluate(table: TableSource, text: str, argument: str) -> Any:
     try:
+        unit_flow.of_text(text, table.units, table.names)
         return table.evaluate(text)[0]
     except (TypeError, ValueError) as error:
         raise _named(error, argument) from None

@@ -235,6 +235,29 @@ def test_sines_take_radians():
     Catalog.read(table, columns={"g1": "g1*cos(2*pa)", "g2": "g2"})
 
 
+@pytest.mark.parametrize("argument", ["select", "flag"])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sin(pa) > 0.5", "takes radians, and 'pa' is in deg"),
+        ("ra > 0 and not cos(2*pa) > 0.5", "takes radians, and 'pa' is in deg"),
+        ("where(tan(pa) > 1, 1, 0) == 1", "takes radians, and 'pa' is in deg"),
+        ("offset > ra", "compares values of different units, arcsec and deg"),
+        ("0 < offset < ra", "compares values of different units, arcsec and deg"),
+        ("isfinite(ra + offset)", "adds values of different units"),
+        ("(ra - offset) in (1, 2)", "subtracts values of different units"),
+    ],
+)
+def test_conditions_mix_no_units_either(argument, text, says):
+    table = stored("deg")
+    table["pa"] = [10.0, 20, 30, 40] * u.deg
+    table["offset"] = [3.0, 3, 3, 3] * u.arcsec
+    with pytest.raises(ValueError, match=f"{argument}: .*{says}"):
+        Catalog.read(table, **{argument: text})
+    right = "sin(pa*pi/180) > 0.4 and offset/3600 < ra and offset > 2 and ra > dec"
+    np.testing.assert_array_equal(Catalog.read(table, select=right).ra, RA[2:])
+
+
 # ---------------------------------------------------------------------- sizes
 def star_table(**sizes):
     table = Table({name: np.full(4, 0.01) for name in ("g1", "g2", "g1_model", "g2_model")})
