@@ -339,6 +339,8 @@ class Catalog(Frozen):
         schemes.check_keys(given, cls._keys)
         with open_table(source, hdu=hdu, key=key) as table:
             chosen, scheme = cls._recognize(given, table)
+            for remark in cls._remarks(given, table):
+                caution(remark)
             n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)
             values = _reading.fields(table, chosen, n, keep)
@@ -363,6 +365,11 @@ class Catalog(Frozen):
     ) -> tuple[dict[str, str], Scheme | None]:
         """Which column or expression each field is read from, and the naming scheme."""
         return schemes.plain_columns(given, table.names, table.label), None
+
+    @classmethod
+    def _remarks(cls, given: Mapping[str, str | None], table: TableSource) -> list[str]:
+        """What to tell the user of the columns that are recognized."""
+        return schemes.plain_remarks(given, table.names, table.label)
 
     # ------------------------------------------------------------------ building
     def _build(

@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
-from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.expressions import Expression, nearest
 from pysoftcorr.sky.schemes import STAR_SCHEMES, Scheme
 
@@ -154,15 +153,6 @@ def _complete(
 def _positions(columns: dict[str, str | None], names: Sequence[str], source: str) -> None:
     _complete(columns, ("ra", "dec"), POSITION_PAIRS, names, source)
     if {"ra", "dec"} <= set(columns):
-        swapped = all(
-            find(columns[axis] or "", [pair[1 - k] for pair in POSITION_PAIRS]) is not None
-            for k, axis in enumerate(("ra", "dec"))
-        )
-        if swapped:
-            caution(
-                f"ra is read from {columns['ra']!r} and dec from {columns['dec']!r}; if they are "
-                f"swapped, pass columns={{'ra': {columns['dec']!r}, 'dec': {columns['ra']!r}}}"
-            )
         return
     there = [
         [found for pair in POSITION_PAIRS if (found := find(pair[k], names)) is not None]
@@ -179,6 +169,20 @@ def _positions(columns: dict[str, str | None], names: Sequence[str], source: str
         f"no column of {source} is known to hold {axis}; "
         f"pass columns={{'{axis}': ...}}{nearest(axis, names)}"
     )
+
+
+def _swapped(columns: Mapping[str, str | None]) -> list[str]:
+    """A remark where ra is read from a column of declinations and dec from one of ra."""
+    halves = [
+        find(columns.get(axis) or "", [pair[1 - k] for pair in POSITION_PAIRS])
+        for k, axis in enumerate(("ra", "dec"))
+    ]
+    if None in halves:
+        return []
+    return [
+        f"ra is read from {columns['ra']!r} and dec from {columns['dec']!r}; if they are "
+        f"swapped, pass columns={{'ra': {columns['dec']!r}, 'dec': {columns['ra']!r}}}"
+    ]
 
 
 def _weight(columns: dict[str, str | None], names: Sequence[str]) -> None:
@@ -204,19 +208,27 @@ def plain_columns(
     columns = dict(given)
     _positions(columns, names, source)
     _complete(columns, ("g1", "g2"), SHAPE_PAIRS, names, source)
-    fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
-    if len(fits) > 1 and not {"g1", "g2"} & set(given):
-        listed = " and ".join(f"{first}, {second}" for first, second in fits)
-        first, second = fits[1]
-        caution(
-            f"{source} has several ellipticities, {listed}; {fits[0][0]}, {fits[0][1]} are taken. "
-            f"Name the ones that are meant, columns={{'g1': '{first}', 'g2': '{second}'}}"
-        )
     _weight(columns, names)
     return {key: text for key, text in columns.items() if text is not None}
 
 
+def plain_remarks(given: Mapping[str, str | None], names: Sequence[str], source: str) -> list[str]:
+    """What to tell the user of the columns that `plain_columns` finds."""
+    remarks = _swapped(plain_columns(given, names, source))
+    fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
+    if len(fits) > 1 and not {"g1", "g2"} & set(given):
+        listed = " and ".join(f"{first}, {second}" for first, second in fits)
+        first, second = fits[1]
+        remarks.append(
+            f"{source} has several ellipticities, {listed}; {fits[0][0]}, {fits[0][1]} are taken. "
+            f"Name the ones that are meant, columns={{'g1': '{first}', 'g2': '{second}'}}"
+        )
+    return remarks
+
+
 # ---------------------------------------------------------------------- stars
+#: A scheme that fits, and the columns of the fields that it supplies.
+Fit = tuple[Scheme, dict[str, str]]
 _STAR_PAIRS = (("g1", "g2"), ("g1_model", "g2_model"), ("T", "T_model"))
 
 
@@ -260,6 +272,35 @@ def star_columns(
     ValueError
         If no scheme supplies what `given` leaves open.
     """
+    columns, complete = _fitting(given, names, source)
+    scheme, found = complete[0]
+    kept = {key: text for key, text in (columns | found).items() if text is not None}
+    return kept, scheme if found else None
+
+
+def star_remarks(given: Mapping[str, str | None], names: Sequence[str], source: str) -> list[str]:
+    """What to tell the user of the columns that `star_columns` finds."""
+    columns, complete = _fitting(given, names, source)
+    scheme, found = complete[0]
+    remarks = _swapped(columns)
+    if found and scheme.note:
+        remarks.append(scheme.note)
+    others = {s.family: (s, c) for s, c in complete[1:] if s.family != scheme.family and c != found}
+    if others:
+        other, others_columns = next(iter(others.values()))
+        listed = ", ".join(f"'{key}': '{text}'" for key, text in others_columns.items())
+        remarks.append(
+            f"{source} fits the naming of {scheme.name}, which is taken, and of "
+            f"{', '.join(s.name for s, _ in others.values())}; for {other.name} pass "
+            f"columns={{{listed}}}"
+        )
+    return remarks
+
+
+def _fitting(
+    given: Mapping[str, str | None], names: Sequence[str], source: str
+) -> tuple[dict[str, str | None], list[Fit]]:
+    """The columns that need no scheme, and every scheme that supplies the rest."""
     columns = dict(given)
     _positions(columns, names, source)
     _weight(columns, names)
@@ -282,7 +323,7 @@ def star_columns(
     # A size given one way closes the other way too.
     closed = set(columns) | {SIZES[k] for k in columns if k in SIZES}
     closed |= {sigma for sigma, size in SIZES.items() if size in columns}
-    complete: list[tuple[Scheme, dict[str, str]]] = []
+    complete: list[Fit] = []
     best: tuple[int, Scheme, list[str]] | None = None
     for scheme in allowed:
         wanted = {k: v for k, v in scheme.columns.items() if k not in closed}
@@ -293,13 +334,7 @@ def star_columns(
         elif best is None or len(missing) < best[0]:
             best = len(missing), scheme, missing
     if complete:
-        scheme, found_columns = complete[0]
-        columns.update(found_columns)
-        _point_out_others(complete, source)
-        if found_columns and scheme.note:
-            caution(scheme.note)
-        kept = {key: text for key, text in columns.items() if text is not None}
-        return kept, scheme if found_columns else None
+        return columns, complete
     assert best is not None
     if len(allowed) < len(STAR_SCHEMES):
         for one, other in alone:
@@ -311,19 +346,4 @@ def star_columns(
         f"{best[1].name}, lacks {', '.join(best[2])}. Pass columns={{'g1': ..., 'g2': ..., "
         "'T' or 'sigma': ..., 'g1_model': ..., 'g2_model': ..., 'T_model' or 'sigma_model': ...}"
         f"{nearest(best[2][0], names)}"
-    )
-
-
-def _point_out_others(complete: Sequence[tuple[Scheme, dict[str, str]]], source: str) -> None:
-    """A warning where schemes of different measurements fit."""
-    taken, found = complete[0]
-    others = {s.family: (s, c) for s, c in complete[1:] if s.family != taken.family and c != found}
-    if not others:
-        return
-    other, columns = next(iter(others.values()))
-    listed = ", ".join(f"'{key}': '{text}'" for key, text in columns.items())
-    caution(
-        f"{source} fits the naming of {taken.name}, which is taken, and of "
-        f"{', '.join(s.name for s, _ in others.values())}; for {other.name} pass "
-        f"columns={{{listed}}}"
     )

@@ -105,6 +105,10 @@ class StarCatalog(Catalog):
     ) -> tuple[dict[str, str], Scheme | None]:
         return schemes.star_columns(given, table.names, table.label)
 
+    @classmethod
+    def _remarks(cls, given: Mapping[str, str | None], table: TableSource) -> list[str]:
+        return schemes.star_remarks(given, table.names, table.label)
+
     def _check_presence(self, given: Mapping[str, Any]) -> None:
         super()._check_presence(given)
         for sigma, size in schemes.SIZES.items():
