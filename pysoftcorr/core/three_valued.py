@@ -63,7 +63,7 @@ def read(values: Any) -> Values:
     """Values of a column as any table hands it out.
 
     This machine's byte order; byte strings decoded, and blanks at the end of text taken off, as
-    FITS pads it; None, NaT and pandas' NA among objects are missing.
+    FITS pads it; None, NaT and pandas' NA among objects are missing, and so is an empty text.
     """
     mask = None
     if isinstance(values, np.ma.MaskedArray):
@@ -78,6 +78,9 @@ def read(values: Any) -> Values:
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "U":
         array = np.char.rstrip(array, _BLANKS)
+        # Files that have no mark for a missing text leave it empty.
+        absent = array == ""
+        mask = absent if mask is None else mask | absent
     elif array.dtype.kind == "M":
         absent = np.isnat(array)
         mask = absent if mask is None else mask | absent
