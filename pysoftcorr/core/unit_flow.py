@@ -257,7 +257,7 @@ def _product(left: Flow, right: Flow, power: int) -> Flow:
 def _power(base: Flow, exponent: float) -> Flow:
     if base.kind in ("number", "bare"):
         return Flow("bare")
-    if base.unit is None:
+    if base.unit is None or abs(exponent) > 16:
         return Flow("unknown")
     return Flow(base.kind, base.unit**exponent)
 

@@ -297,6 +297,18 @@ def star_remarks(given: Mapping[str, str | None], names: Sequence[str], source: 
     return remarks
 
 
+def _closed(columns: Mapping[str, str | None]) -> set[str]:
+    """The fields that are given; a size given one way closes the other way too."""
+    closed = set(columns) | {SIZES[k] for k in columns if k in SIZES}
+    return closed | {sigma for sigma, size in SIZES.items() if size in columns}
+
+
+def _lacking(scheme: Scheme, closed: Collection[str], names: Sequence[str]) -> list[str]:
+    """The columns of a scheme that the table has not, of the fields that are not given."""
+    wanted = [key for key in scheme.columns if key not in closed]
+    return [name for name in scheme.raw_of(wanted) if find(name, names) is None]
+
+
 def _fitting(
     given: Mapping[str, str | None], names: Sequence[str], source: str
 ) -> tuple[dict[str, str | None], list[Fit]]:
@@ -312,7 +324,11 @@ def _fitting(
         used = _used(text, names) if text is not None else None
         if text is None or used is None:
             continue
-        fits = [s for s in allowed if _agrees(s, one, used, names)]
+        fits = [
+            s
+            for s in allowed
+            if _agrees(s, one, used, names) and not _lacking(s, _closed(columns), names)
+        ]
         partner = None if fits or other.startswith("T") else _partner(text, one, names)
         if partner is not None:
             columns[other] = partner
@@ -320,15 +336,13 @@ def _fitting(
             _refuse_half(one, text, other, listed)
         else:
             allowed = fits
-    # A size given one way closes the other way too.
-    closed = set(columns) | {SIZES[k] for k in columns if k in SIZES}
-    closed |= {sigma for sigma, size in SIZES.items() if size in columns}
+    closed = _closed(columns)
     complete: list[Fit] = []
     best: tuple[int, Scheme, list[str]] | None = None
     for scheme in allowed:
         wanted = {k: v for k, v in scheme.columns.items() if k not in closed}
         found = {k: scheme.resolve(v, names, find) for k, v in wanted.items()}
-        missing = [name for name in scheme.raw_of(wanted) if find(name, names) is None]
+        missing = _lacking(scheme, closed, names)
         if not missing:
             complete.append((scheme, {k: v for k, v in found.items() if v is not None}))
         elif best is None or len(missing) < best[0]:

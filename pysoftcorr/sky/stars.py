@@ -133,8 +133,16 @@ class StarCatalog(Catalog):
         (star, by_hand), (model, model_by_hand) = kinds["T"], kinds["T_model"]
         if star is not None and model is not None and star != model:
             if not star.is_equivalent(model):
+                widths = [
+                    f"; {size} in {unit} is a sigma: give it as {sigma}"
+                    for (sigma, size), unit, other in zip(
+                        schemes.SIZES.items(), (star, model), (model, star), strict=True
+                    )
+                    if other.is_equivalent(unit**2)
+                ]
                 raise ValueError(
                     f"T is in {star} and T_model in {model}: their ratio needs the same unit"
+                    + "".join(widths)
                 )
             if by_hand or model_by_hand:
                 raise ValueError(

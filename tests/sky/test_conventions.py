@@ -317,6 +317,17 @@ def test_halves_of_stars_of_two_conventions_are_refused(given, lacking):
         StarCatalog.read(data, columns=given)
 
 
+def test_shapes_of_a_scheme_that_has_no_more_are_halves_by_their_names():
+    """e1 and e2 are names of des-y1-psfex too, which this table does not follow."""
+    names = ("g1", "g2", "T", "g1_model", "g2_model", "T_model", "e1", "e2", "psf_g1", "psf_g2")
+    data = table(*names)
+    data["T_model"] = data["T"]
+    stars = StarCatalog.read(data, columns={"g1": "e1", "g2_model": "psf_g2"})
+    asked = {k: stars.columns[k] for k in ("g1", "g2", "g1_model", "g2_model", "T")}
+    shapes = {"g1": "e1", "g2": "e2", "g1_model": "psf_g1", "g2_model": "psf_g2", "T": "T"}
+    assert asked == shapes
+
+
 def test_sizes_named_both_may_come_from_anywhere():
     data = star_table(next(s for s in STAR_SCHEMES if s.name == "piff-hsm"))
     data |= {name: np.full(3, 2.0) for name in ("SIGMA_STAR_HSM", "SIGMA_PSF_HSM")}

@@ -301,6 +301,15 @@ def test_sizes_of_different_units_are_not_compared(star, model):
         StarCatalog.read(table, columns={"T": star, "T_model": model})
 
 
+def test_a_width_called_T():
+    table = star_table(s=[2.0] * 4 * u.pixel, T_psf=[8.0] * 4 * u.pixel**2)
+    with pytest.raises(ValueError, match="needs the same unit; T in pix is a sigma: give it as s"):
+        StarCatalog.read(table, columns={"T": "s", "T_model": "T_psf"})
+    with pytest.raises(ValueError, match="T_model in pix is a sigma: give it as sigma_model"):
+        StarCatalog.read(table, columns={"T": "T_psf", "T_model": "s"})
+    StarCatalog.read(table, columns={"sigma": "s", "T_model": "T_psf"})
+
+
 def test_sizes_converted_by_hand():
     table = star_table(sigma_pix=[2.0] * 4 * u.pixel, s_arcsec=[0.526] * 4 * u.arcsec)
     asked = {"T": "2*(value(sigma_pix)*0.263)**2", "T_model": "2*s_arcsec**2"}
