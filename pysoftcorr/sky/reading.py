@@ -113,7 +113,8 @@ def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) ->
             return angle_unit(flow.unit, argument)
         except ValueError:
             raise ValueError(
-                f"{field}: the unit {str(flow.unit)!r} stored with {text!r} in {table.label} is "
+                f"{field}: the unit {str(flow.unit)!r} "
+                f"{'stored with' if text in table.names else 'of'} {text!r} in {table.label} is "
                 f"no unit of an angle; pass {argument}= to say what it is"
             ) from None
     into = unit_flow.conversion(flow)

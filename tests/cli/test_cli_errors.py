@@ -158,7 +158,7 @@ PYTHON = re.compile(r"\w+=['\"{]|columns=\{|\bNone\b|\bTrue\b|\bFalse\b|replace\
     [
         (("ra=15*ra",), "say the unit of the result, as --ra-unit deg does"),
         (("ra=ra*pi/180",), "into rad: pass --ra-unit rad"),
-        (("dec=dec + x",), "scale one of them to the other's unit"),
+        (("dec=dec + x", "ra=ra"), "scale one of them to the other's unit"),
         (("ra=x",), "Pass --columns dec=... too"),
         (("g1=ra",), "Pass --columns g2=... too"),
         (("T=ra",), "Pass --columns T_model=... too"),
