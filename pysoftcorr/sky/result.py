@@ -15,6 +15,7 @@ import numpy.typing as npt
 from astropy.table import Table
 
 from pysoftcorr.core.files import suffix_of
+from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.options import array, integer
 from pysoftcorr.core.version import __version__
@@ -35,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Correlation:
+class Correlation(Frozen):
     """One correlation function in bins of separation, with both kinds of error.
 
     Two errors are kept apart (Berman et al. 2025, sections 2.3 and 5): the *epistemic* one, how
@@ -279,10 +280,6 @@ class Correlation:
         """The summary as a table, for notebooks."""
         return html_of({self.name: self})
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Copies and pickles are checked and frozen as the original.
-        return _rebuilt, ({f.name: getattr(self, f.name) for f in fields(self)},)
-
     def plot(
         self,
         *,
@@ -359,9 +356,6 @@ class Correlation:
         return result
 
 
-def _rebuilt(values: dict[str, Any]) -> Correlation:
-    return Correlation(**values)
-
 
 def jsonable(value: Any, argument: str) -> Any:
     """The value as JSON would give it back; TypeError where JSON cannot hold it."""
@@ -390,8 +384,7 @@ def _check_name(name: Any) -> None:
 
 
 def _array(name: str, values: Any, dtype: Any, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-    made = array(name, values, shape, dtype)
-    made.setflags(write=False)
+    made: npt.NDArray[Any] = frozen_array(array(name, values, shape, dtype))
     return made
 
 
@@ -410,7 +403,7 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b) or json.dumps(a, default=repr) == json.dumps(b, default=repr)
 
 
-class CorrelationSet(Mapping[str, Correlation]):
+class CorrelationSet(Frozen, Mapping[str, Correlation]):
     """Several statistics of the same data in the same bins, by name and in order.
 
     Parameters
@@ -603,9 +596,6 @@ class CorrelationSet(Mapping[str, Correlation]):
         """The summary as tables, for notebooks."""
         return html_of(self, head=self.name)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt_set, (list(self.values()), self.name)
-
     def plot(
         self,
         *,
@@ -689,9 +679,6 @@ class CorrelationSet(Mapping[str, Correlation]):
             )
         return result
 
-
-def _rebuilt_set(items: list[Correlation], name: str) -> CorrelationSet:
-    return CorrelationSet(items, name=name)
 
 
 def _all_pairs_for(item: Correlation, naive: Correlation) -> ComplexArray:
