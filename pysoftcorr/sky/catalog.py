@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import astropy.units as u
@@ -14,9 +13,10 @@ from astropy.table import Table
 
 from pysoftcorr.core import checks as _checks
 from pysoftcorr.core.checks import FloatArray, Origin
-from pysoftcorr.core.tables import TableSource, open_table
+from pysoftcorr.core.tables import TableSource, open_table, stored
 from pysoftcorr.sky import columns as schemes
 from pysoftcorr.sky import reading as _reading
+from pysoftcorr.sky import joining as _joining
 from pysoftcorr.sky.columns import Scheme
 
 
@@ -140,7 +140,8 @@ class Catalog:
     name : str, optional
         A name for print-outs.
     extra : mapping of str to array_like, optional
-        Further columns of N numbers, kept along and found under ``catalog.extra``.
+        Further columns of N values, kept along with their type and found under
+        ``catalog.extra``; masked arrays where entries are missing.
 
     Attributes
     ----------
@@ -215,8 +216,8 @@ class Catalog:
         source: str | PathLike[str] | Any,
         *,
         columns: Mapping[str, str | None] | None = None,
-        hdu: int | str | None = None,
-        key: str | None = None,
+        hdu: int | str | Sequence[int | str] | None = None,
+        key: int | str | Sequence[int | str] | None = None,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
@@ -231,16 +232,26 @@ class Catalog:
 
         Parameters
         ----------
-        source : path, astropy Table, pandas DataFrame, mapping or structured array
-            Files: FITS, HDF5, Parquet, ECSV, CSV or other text, NumPy .npy and .npz.
+        source : path, pattern, list of paths, or table in memory
+            Files: FITS, HDF5 (pandas' too), Parquet (a folder too), Feather, VOTable, NumPy .npy
+            and .npz, ECSV, CSV and other text with a line of names, IPAC, CDS and SExtractor's
+            tables; each plain or packed by gzip, bzip2 or xz. A pattern such as ``"chip*.fits"``
+            or a list of files is read as one catalog: a column must be in each, with values of
+            one kind, and its unit is converted to the first's. In memory: an astropy Table, a
+            pandas DataFrame, an Arrow table, a mapping of columns or a structured array.
         columns : mapping of str to str, optional
             The column, or expression over columns, of each field, such as
             ``{"ra": "RA", "g1": "g1_vignet - g1_psfex", "w": "1/sig**2"}``. Fields it does not
-            name are found by their usual names; a field given as None is left out.
-        hdu : int or str, optional
-            FITS extension; the first table where not given.
-        key : str, optional
-            HDF5 group of columns, or compound dataset; the only one where not given.
+            name are found by their usual names; a field given as None is left out. Fields are
+            ``ra``, ``dec``, ``g1``, ``g2`` and ``w``; those of a `StarCatalog` also ``T`` or
+            ``sigma`` (T = 2 sigma^2), and of the PSF model at the star ``g1_model``,
+            ``g2_model`` and ``T_model`` or ``sigma_model``.
+        hdu : int, str or sequence of these, optional
+            FITS extension by number or name, several to read as one catalog, or "all". Where not
+            given, the one table that holds what is needed; several that do are refused.
+        key : str, int or sequence of these, optional
+            Table of an HDF5 file (a group of columns or a compound dataset), of a VOTable or of a
+            .npz file, in the same way.
         ra_unit, dec_unit : str or astropy unit, optional
             Instead of the unit stored with the column, or else degrees.
         flip_g1, flip_g2 : bool
@@ -253,7 +264,8 @@ class Catalog:
         on_bad : {"error", "drop"}
             As for the class; looked at after `select` and `flag`.
         extra : sequence or mapping of str
-            Further columns to keep, or name: expression.
+            Further columns to keep, or name: expression. Whole numbers, truth values and text
+            keep their type; missing entries are masked. An empty text is a missing one.
         name : str, optional
             Name for print-outs; the file's where not given.
 
@@ -263,8 +275,9 @@ class Catalog:
             If there is no such file.
         ValueError, TypeError
             As for the class; for an unknown or unreadable format, a missing column (the
-            nearest names are offered), an unknown key, an expression that is not allowed, and
-            when no row is left.
+            nearest names are offered, and other tables of the file that have it), an unknown
+            key, an expression that is not allowed, several tables that fit and no choice, tables
+            that cannot be joined, and when no row is left.
 
         Examples
         --------
@@ -276,24 +289,76 @@ class Catalog:
         """
         given = dict(columns or {})
         schemes.check_keys(given, cls._keys)
-        with open_table(source, hdu=hdu, key=key) as table:
-            chosen, scheme = cls._recognize(given, table)
+        wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
+
+        def suits(table: TableSource) -> None:
+            chosen, _ = cls._recognize(given, table)
+            table.require(*chosen.values(), *wanted.values(), select, flag)
+
+        with open_table(source, hdu=hdu, key=key, suits=suits) as table:
+            try:
+                chosen, scheme = cls._recognize(given, table)
+            except ValueError as error:
+                raise ValueError(f"{error}{table.elsewhere()}") from None
+            for axis, unit in (("ra", ra_unit), ("dec", dec_unit)):
+                if unit is not None:
+                    table.check_one_unit(chosen[axis], f"{axis}_unit")
             n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)
             values = _reading.fields(table, chosen, n, keep)
             units = _reading.units(table, chosen, {"ra": ra_unit, "dec": dec_unit})
-            wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
             kept = _reading.fields(table, wanted, n, keep)
             if scheme is not None and flag is None and select is None:
                 _reading.warn_of_flags(table, scheme, n)
-        origin = Origin(table.label, chosen, np.flatnonzero(keep))
+        origin = table.origin(chosen, np.flatnonzero(keep))
         catalog = cls.__new__(cls)
-        if name is None and isinstance(source, (str, PathLike)):
-            name = Path(source).name
+        if name is None:
+            name = _joining.name_of_source(source)
         catalog._build(values, units, (flip_g1, flip_g2), on_bad, name, kept, origin)
         catalog.n_unselected, catalog.n_flagged = counts
         catalog.scheme = scheme.name if scheme else None
         return catalog
+
+    @classmethod
+    def concatenate(cls: type[Self], catalogs: Sequence[Self], *, name: str | None = None) -> Self:
+        """One catalog of the rows of several, in their order.
+
+        Parameters
+        ----------
+        catalogs : sequence of Catalog
+            All of one class, with the same fields and the same extra columns.
+        name : str, optional
+            Name for print-outs.
+
+        Raises
+        ------
+        ValueError
+            If there is none, one lacks a field, weights or an extra column that another has, or
+            extra columns of one name differ in kind.
+        TypeError
+            If they are not all of this class.
+
+        Examples
+        --------
+        >>> from pysoftcorr.sky.catalog import Catalog
+        >>> chips = [Catalog(ra=[10.0, 10.1], dec=[0.0, 0.1]), Catalog(ra=[10.2], dec=[0.2])]
+        >>> len(Catalog.concatenate(chips))
+        3
+        """
+        parts = list(catalogs)
+        columns, extra = _joining.joined_columns(cls, parts)
+        whole = object.__new__(cls)
+        whole.__dict__.update(parts[0].__dict__)
+        whole._keep(columns, extra)
+        whole.name = name
+        for count in ("n_dropped", "n_flagged", "n_unselected"):
+            setattr(whole, count, sum(getattr(part, count) for part in parts))
+        whole.source = ", ".join(dict.fromkeys(part.source for part in parts if part.source))
+        if any(part.columns != whole.columns for part in parts):
+            whole.columns = {}
+        if any(part.scheme != whole.scheme for part in parts):
+            whole.scheme = None
+        return whole
 
     @classmethod
     def _recognize(
@@ -323,7 +388,7 @@ class Catalog:
             if value is not None:
                 columns[field], unit = _checks.as_float(field, value, origin)
                 found[field] = unit if unit is not None else units.get(field)
-        more = {k: _checks.as_float(k, v, origin)[0] for k, v in extra.items()}
+        more = {k: _joining.extra_column(k, stored(v)) for k, v in extra.items()}
         n = _checks.equal_lengths({**columns, **more})
         angles = {a: _checks.angle_unit(found[a] or "deg", f"{a}_unit") for a in ("ra", "dec")}
         good = _checks.finite_rows(columns, origin, on_bad)
@@ -366,7 +431,7 @@ class Catalog:
     ) -> None:
         """Checks and derived columns of a subclass, on finite rows."""
 
-    def _keep(self, columns: Mapping[str, FloatArray], extra: Mapping[str, FloatArray]) -> None:
+    def _keep(self, columns: Mapping[str, FloatArray], extra: Mapping[str, np.ndarray]) -> None:
         for values in (*columns.values(), *extra.values()):
             values.setflags(write=False)
         self._columns, self.extra = dict(columns), dict(extra)
@@ -431,7 +496,7 @@ class Catalog:
         columns = {k: np.ascontiguousarray(v[index]) for k, v in self._columns.items()}
         if len(columns["ra"]) == 0:
             raise ValueError("the selection leaves no rows: a catalog cannot be empty")
-        part._keep(columns, {k: np.ascontiguousarray(v[index]) for k, v in self.extra.items()})
+        part._keep(columns, {k: v[index].copy() for k, v in self.extra.items()})
         if self._xyz is not None:
             part._xyz = np.ascontiguousarray(self._xyz[index])
             part._xyz.setflags(write=False)

@@ -39,7 +39,7 @@ def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
 
 def full(value: Any, n: int, field: str, text: str) -> np.ndarray:
     """The value as a column of `n` rows; a constant is repeated."""
-    array = np.asarray(value)
+    array = np.ma.asanyarray(value) if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
     if array.ndim == 0:
         return np.full(n, array)
     if array.ndim > 1:
@@ -127,7 +127,7 @@ def kept_rows(
                 f"select = {select!r} gives numbers, not true or false; write a condition "
                 "such as 'mag < 24'"
             )
-        keep &= chosen
+        keep &= np.ma.filled(chosen, False)
         if not keep.any():
             raise ValueError(f"the catalog is empty: no row has {select}")
     unselected = n - int(np.count_nonzero(keep))
@@ -136,7 +136,7 @@ def kept_rows(
         if flags.dtype.kind not in "biuf":
             raise TypeError(f"flag = {flag!r} must give numbers, 0 for the rows to keep")
         # A masked or NaN flag is not 0: such a row is not known to be good.
-        keep &= flags == 0
+        keep &= np.ma.filled(flags == 0, False)
         if not keep.any():
             raise ValueError(f"the catalog is empty: every row is flagged by {flag}")
     return keep, (unselected, n - unselected - int(np.count_nonzero(keep)))
