@@ -350,14 +350,7 @@ class Catalog:
         whole = object.__new__(cls)
         whole.__dict__.update(parts[0].__dict__)
         whole._keep(columns, extra)
-        whole.name = name
-        for count in ("n_dropped", "n_flagged", "n_unselected"):
-            setattr(whole, count, sum(getattr(part, count) for part in parts))
-        whole.source = ", ".join(dict.fromkeys(part.source for part in parts if part.source))
-        if any(part.columns != whole.columns for part in parts):
-            whole.columns = {}
-        if any(part.scheme != whole.scheme for part in parts):
-            whole.scheme = None
+        whole.__dict__.update(_joining.joined_record(parts), name=name)
         return whole
 
     @classmethod

@@ -84,6 +84,18 @@ def joined_columns(
     return columns, extra
 
 
+def joined_record(catalogs: Sequence[Catalog]) -> dict[str, Any]:
+    """Source, counts of rows left out, and what the catalogs have in common of the rest."""
+    first = catalogs[0]
+    counts = ("n_dropped", "n_flagged", "n_unselected")
+    record: dict[str, Any] = {key: sum(getattr(c, key) for c in catalogs) for key in counts}
+    record["source"] = ", ".join(dict.fromkeys(c.source for c in catalogs if c.source))
+    same = all(c.columns == first.columns for c in catalogs)
+    record["columns"] = first.columns if same else type(first.columns)({})
+    record["scheme"] = first.scheme if all(c.scheme == first.scheme for c in catalogs) else None
+    return record
+
+
 def _called(k: int, catalog: Catalog) -> str:
     return f"catalog {k}" + (f" ({catalog.name})" if catalog.name else "")
 

@@ -140,7 +140,7 @@ def _several(source: Any) -> list[Any]:
 
 
 def _is_iterator(source: Any) -> bool:
-    return isinstance(source, Iterator) and not hasattr(source, "columns")
+    return isinstance(source, Iterator) and not any(hasattr(source, a) for a in ("columns", "read"))
 
 
 def _matching(source: str | os.PathLike[str]) -> list[Path]:

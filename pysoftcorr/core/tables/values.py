@@ -171,7 +171,9 @@ def joined(parts: Sequence[np.ndarray], names: Sequence[str], what: str) -> np.n
         listed = ", ".join(f"{shape or 'one value'} a row in {names[k]}"
                            for shape, k in shapes.items())  # fmt: skip
         raise ValueError(f"{what} differs in shape: {listed}")
-    kinds = {_KINDS.get(parts[k].dtype.kind, "other objects"): k for k in reversed(telling)}
+    kinds: dict[str, int] = {}
+    for k in telling:
+        kinds.setdefault(_KINDS.get(parts[k].dtype.kind, "other objects"), k)
     if len(kinds) > 1:
         listed = ", ".join(f"{kind} in {names[k]}" for kind, k in kinds.items())
         raise ValueError(f"{what} is of different kinds: {listed}")
