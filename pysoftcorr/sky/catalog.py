@@ -15,8 +15,8 @@ from pysoftcorr.core import checks as _checks
 from pysoftcorr.core.checks import FloatArray, Origin
 from pysoftcorr.core.tables import TableSource, open_table, stored
 from pysoftcorr.sky import columns as schemes
-from pysoftcorr.sky import reading as _reading
 from pysoftcorr.sky import joining as _joining
+from pysoftcorr.sky import reading as _reading
 from pysoftcorr.sky.columns import Scheme
 
 

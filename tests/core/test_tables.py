@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.typed_tables import BIG, IN_MEMORY, WRITERS, typed_table
+from helpers.typed_tables import IN_MEMORY, WRITERS, typed_table
 from pysoftcorr.core.tables import open_table
 
 MISSING = {"parent": [1], "known": [3], "band": [3], "mag": [2]}

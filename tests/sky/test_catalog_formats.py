@@ -131,7 +131,10 @@ def test_hdf5_keys(tmp_path):
         for key in ("data/stars", "data/galaxies"):
             root[f"{key}/ra"], root[f"{key}/dec"] = [1.0, 2.0], [3.0, 4.0]
     assert len(Catalog.read(path, key="data/stars")) == 2
-    with pytest.raises(ValueError, match=r"several tables that would do: key 'data/galaxies' \(2 rows\), key 'data/s"):
+    with pytest.raises(
+        ValueError,
+        match=r"several tables that would do: key 'data/galaxies' \(2 rows\), key 'data/s",
+    ):
         Catalog.read(path)
     with pytest.raises(ValueError, match="no table 'data/star'; did you mean data/stars"):
         Catalog.read(path, key="data/star")

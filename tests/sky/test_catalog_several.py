@@ -126,11 +126,15 @@ class TestOneFile:
         writer, option, called = FORMATS[name]
         writer(path, STARS=chip(1), LENSES=chip(2, redshift=np.arange(4.0)), EXPOSURES=OTHER)
         choose = {option: called("STARS")}
-        with pytest.raises(ValueError, match=r"no column 'redshift'.*LENSES'? of the same file has"):
+        with pytest.raises(
+            ValueError, match=r"no column 'redshift'.*LENSES'? of the same file has"
+        ):
             Catalog.read(path, select="redshift > 1", **choose)
-        with pytest.raises(ValueError, match=r"no column 'zz'.*Other tables.*(LENSES.*EXPO|EXPO.*LENSES)"):
+        with pytest.raises(
+            ValueError, match=r"no column 'zz'.*Other tables.*(LENSES.*EXPO|EXPO.*LENSES)"
+        ):
             Catalog.read(path, extra=["zz"], **choose)
-        with pytest.raises(ValueError, match=r"hold ra.*Other tables.*STARS.*LENSES"):
+        with pytest.raises(ValueError, match=r"hold ra.*Other tables.*(STARS.*LEN|LEN.*STARS)"):
             Catalog.read(path, **{option: called("EXPOSURES")})
 
 
@@ -140,7 +144,9 @@ def test_hdus_of_one_name(tmp_path):
     _fits(path, LDAC_IMHEAD=head, LDAC_OBJECTS=chip(1), LDAC_IMHEAD_=head, LDAC_OBJECTS_=chip(2))
     with pytest.raises(ValueError, match=r"HDU 2 LDAC_OBJECTS.*HDU 4.*hdu = 2 reads one"):
         Catalog.read(path)
-    with pytest.raises(ValueError, match=r"hdu = 'ldac_objects'.*several tables of this name.*HDU 4"):
+    with pytest.raises(
+        ValueError, match=r"hdu = 'ldac_objects'.*several tables of this name.*HDU 4"
+    ):
         Catalog.read(path, hdu="ldac_objects")
     np.testing.assert_array_equal(Catalog.read(path, hdu="all").dec, [1.0] * 4 + [2.0] * 4)
     np.testing.assert_array_equal(Catalog.read(path, hdu=[4, 2]).ra[:4], 20.0 + np.arange(4))
@@ -158,7 +164,7 @@ def test_compressed_images_are_no_tables(tmp_path):
     hdu = fits.table_to_hdu(Table(chip(1)))
     fits.HDUList([fits.PrimaryHDU(), image, hdu]).writeto(path)
     assert len(Catalog.read(path)) == 4
-    with pytest.raises(ValueError, match="HDU 'SCI' .* is no table"):
+    with pytest.raises(ValueError, match=r"HDU 'SCI' .* is no table"):
         Catalog.read(path, hdu="SCI")
 
 
@@ -257,10 +263,14 @@ def test_units_are_converted_or_refused(tmp_path):
         second.write(paths[1], overwrite=True)
         dec = sorted(Catalog.read(paths).dec)
         np.testing.assert_allclose(dec, [1.0] * 4 + [2.0] * 4, rtol=1e-14)
-        with pytest.raises(ValueError, match=r"ra_unit says one unit .*'deg' in .*leave ra_unit out"):
+        with pytest.raises(
+            ValueError, match=r"ra_unit says one unit .*'deg' in .*leave ra_unit out"
+        ):
             Catalog.read(paths, ra_unit="deg")
     none.write(tmp_path / "c.fits")
-    with pytest.raises(ValueError, match=r"ra: the unit of column 'ra' differs: .*'none' in .*c\.fits"):
+    with pytest.raises(
+        ValueError, match=r"ra: the unit of column 'ra' differs: .*'none' in .*c\.fits"
+    ):
         Catalog.read([paths[0], tmp_path / "c.fits"])
     # An empty part has no values that could be mistaken.
     none[:0].write(tmp_path / "d.fits")
@@ -290,7 +300,9 @@ def test_columns_missing_in_a_part(tmp_path):
 
 def test_kinds_that_differ(tmp_path):
     paths = _files(tmp_path, chip(1, a=np.arange(4)), chip(2, a=np.array(list("abcd"))))
-    with pytest.raises(ValueError, match=r"a: column 'a' is of different kinds: numbers in .*chip0"):
+    with pytest.raises(
+        ValueError, match=r"a: column 'a' is of different kinds: numbers in .*chip0"
+    ):
         Catalog.read(paths, extra=["a"])
     (tmp_path / "vectors").mkdir()
     vectors = _files(tmp_path / "vectors", chip(1, a=np.ones((4, 2))), chip(2, a=np.ones(4)))

@@ -138,7 +138,9 @@ class Container:
         """What chooses each table: its name where no other has it, or else its number."""
         names = [t.name.lower() for t in (*self.tables, *self.aside)]
         return [
-            t.name if t.number is None or names.count(t.name.lower()) == 1 and t.name else t.number
+            t.name
+            if t.number is None or (names.count(t.name.lower()) == 1 and t.name)
+            else t.number
             for t in tables
         ]
 

@@ -76,11 +76,9 @@ def _column(hdu: Any, name: str, label: str) -> np.ndarray:
     kind = column.format.format  # one letter, without the repeat count
     if kind == "L":
         return _logical(raw, name, label)
-    if raw.dtype.kind in "iu" and kind in "BIJK" and column.bscale in (None, "", 1):
+    if raw.dtype.kind in "iu" and kind in "BIJK":
         return _whole(raw, column, name, label)
     values = np.asarray(hdu.data[name])
-    if raw.dtype.kind in "iu" and kind in "BIJK" and column.null is not None:
-        return masked(values, raw == column.null)
     if values.dtype.kind == "O" and kind in "PQ":
         raise Unreadable(
             f"column {name!r} of {label} holds a list of values a row, of different lengths; "
@@ -94,8 +92,8 @@ def _logical(raw: np.ndarray, name: str, label: str) -> np.ndarray:
     true, undefined = raw == ord("T"), raw == 0
     if not np.all(true | undefined | (raw == ord("F"))):
         raise Unreadable(
-            f"column {name!r} of {label} is logical (TFORM L) but holds bytes other than T and F, "
-            "as astropy writes for columns of type int8; write it as 16-bit integers"
+            f"column {name!r} of {label} is logical (TFORM L) but holds bytes other than T, F and "
+            "0 (undefined); write it as integers"
         )
     return masked(true, undefined)
 
@@ -104,10 +102,11 @@ def _whole(raw: np.ndarray, column: Any, name: str, label: str) -> np.ndarray:
     """Integers with TZERO applied in integers: decimal numbers would lose the last digits."""
     zero = column.bzero or 0
     undefined = np.zeros(raw.shape, bool) if column.null is None else raw == column.null
-    if zero == 0:
+    scale = column.bscale or 1
+    if scale != 1 or zero != int(zero):
+        return masked(raw * float(scale) + float(zero), undefined)
+    if int(zero) == 0:
         return masked(raw, undefined)
-    if zero != int(zero):
-        return masked(raw + float(zero), undefined)
     if column.null is not None and not undefined.any():
         undefined = _astropys_null(raw, column, int(zero), name, label)
     low, high = int(raw.min(initial=0)) + int(zero), int(raw.max(initial=0)) + int(zero)
@@ -119,7 +118,7 @@ def _whole(raw: np.ndarray, column: Any, name: str, label: str) -> np.ndarray:
         values = native.view(dtype) ^ dtype.type(int(zero))
     elif raw.dtype == np.uint8 and int(zero) == -128:
         values = (raw.astype(np.int16) - 128).astype(np.int8)
-    elif -(2**63) <= low and high < 2**63 and abs(zero) < 2**63:
+    elif low >= -(2**63) and high < 2**63 and abs(zero) < 2**63:
         values = raw.astype(np.int64) + np.int64(zero)
     else:
         raise Unreadable(
@@ -128,9 +127,7 @@ def _whole(raw: np.ndarray, column: Any, name: str, label: str) -> np.ndarray:
     return masked(values, undefined)
 
 
-def _astropys_null(
-    raw: np.ndarray, column: Any, zero: int, name: str, label: str
-) -> np.ndarray:
+def _astropys_null(raw: np.ndarray, column: Any, zero: int, name: str, label: str) -> np.ndarray:
     """Entries equal to TNULL after TZERO is added, as astropy writes them."""
     stored = int(column.null) - zero
     if not np.iinfo(raw.dtype).min <= stored <= np.iinfo(raw.dtype).max:

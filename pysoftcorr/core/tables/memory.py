@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from pysoftcorr.core.tables.source import TableSource, Unreadable
+from pysoftcorr.core.tables.arrow import of_arrow
+from pysoftcorr.core.tables.source import TableSource
 from pysoftcorr.core.tables.values import masked, stored
 
 
@@ -37,8 +38,6 @@ def in_memory(source: Any, label: str | None = None) -> TableSource:
         units = {n: str(source[k].unit) for n, k in original.items() if _has_unit(source[k])}
         return TableSource(label or "the mapping", names, lambda n: source[original[n]], units)
     if hasattr(source, "__arrow_c_stream__"):
-        from pysoftcorr.core.tables.parquet import of_arrow  # pyarrow is optional
-
         return of_arrow(source, label or "the Arrow table")
     raise TypeError(
         "a catalog is read from a path, a list of paths, an astropy Table, a pandas DataFrame, a "
@@ -55,8 +54,11 @@ def of_astropy(table: Table, label: str) -> TableSource:
         if parts is None:
             columns[name] = column
         else:
-            columns |= {f"{name}.{part}": getattr(column, part) for part in parts
-                        if getattr(column, part, None) is not None}  # fmt: skip
+            columns |= {
+                f"{name}.{part}": getattr(column, part)
+                for part, component in parts.items()
+                if component in column.data.components
+            }
     units = {n: str(c.unit) for n, c in columns.items() if _has_unit(c)}
     return TableSource(label, list(columns), columns.__getitem__, units, length=len(table))
 
@@ -88,11 +90,3 @@ def of_series(series: Any) -> np.ndarray:
 
 def _has_unit(values: Any) -> bool:
     return getattr(values, "unit", None) not in (None, "")
-
-
-def refuse_lists(name: str, label: str) -> Unreadable:
-    """The error of a column of lists."""
-    return Unreadable(
-        f"column {name!r} of {label} holds a list of values a row, of different lengths; "
-        "write one value a row"
-    )

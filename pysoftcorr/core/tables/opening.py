@@ -228,8 +228,11 @@ def _content(path: Path) -> tuple[str, Any]:
             try:
                 with unpack(path) as stream:
                     content = io.BytesIO(stream.read())
-            except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
-                raise ValueError(f"{path} cannot be unpacked: {first_line(error)}") from None
+            except PermissionError:
+                raise
+            except Exception as error:  # zlib.error, LZMAError, EOFError, ...
+                what = f"{path} is damaged and cannot be unpacked: {first_line(error)}"
+                raise ValueError(what) from None
             start = content.getvalue()[:4096]
     for magic, kind in _MAGIC:
         if start.startswith(magic):

@@ -18,8 +18,24 @@ from pysoftcorr.core.tables.values import masked
 
 #: Opcodes of a pickled list of texts; any other is not looked at.
 _LIST_OF_TEXTS = frozenset(
-    "PROTO FRAME MARK LIST EMPTY_LIST PUT BINPUT LONG_BINPUT MEMOIZE APPEND APPENDS STOP "
-    "UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8".split()
+    [
+        "PROTO",
+        "FRAME",
+        "MARK",
+        "LIST",
+        "EMPTY_LIST",
+        "PUT",
+        "BINPUT",
+        "LONG_BINPUT",
+        "MEMOIZE",
+        "APPEND",
+        "APPENDS",
+        "STOP",
+        "UNICODE",
+        "BINUNICODE",
+        "SHORT_BINUNICODE",
+        "BINUNICODE8",
+    ]
 )
 _WAY_OUT = (
     "write it as Parquet, with frame.to_parquet, or pass pandas.read_hdf(path) in its place, "

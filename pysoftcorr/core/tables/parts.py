@@ -123,8 +123,8 @@ def _in_one_unit(whole: Parts, name: str, pieces: list[np.ndarray]) -> Iterator[
             factor = None
         if factor is None:
             raise Unreadable(
-                f"the unit of column {name!r} differs: {_listed(units.values(), name)}; read the tables one by one, each "
-                "with its unit, and join them by Catalog.concatenate"
+                f"the unit of column {name!r} differs: {_listed(units.values(), name)}; read the "
+                "tables one by one, each with its unit, and join them by Catalog.concatenate"
             )
         yield piece * factor
 

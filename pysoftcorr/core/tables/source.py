@@ -115,7 +115,9 @@ class TableSource:
             )
         count = self.names.count(name)
         if count > 1:
-            raise ValueError(f"{self.label} has {count} columns called {name!r}; rename all but one")
+            raise ValueError(
+                f"{self.label} has {count} columns called {name!r}; rename all but one"
+            )
 
     def elsewhere(self, name: str | None = None) -> str:
         """Which other tables of the file have a column, as the end of a message.
@@ -124,7 +126,8 @@ class TableSource:
         """
         having = [t.place for t in self.siblings if name in t.names]
         if having:
-            return f". {' and '.join(having[:5])} of the same file {'have' if len(having) > 1 else 'has'} it"
+            verb = "have" if len(having) > 1 else "has"
+            return f". {' and '.join(having[:5])} of the same file {verb} it"
         if self.siblings:
             return f". Other tables of the same file: {listing(self.siblings)}"
         return ""
@@ -145,7 +148,8 @@ class TableSource:
 def listing(tables: Iterable[TableSource], *, limit: int = 12) -> str:
     """``HDU 1 CHIP1 (40 rows), HDU 2 CHIP2 (40 rows)``."""
     shown = [
-        t.place + (f" ({t.length} row{'' if t.length == 1 else 's'})" if t.length is not None else "")
+        t.place
+        + (f" ({t.length} row{'' if t.length == 1 else 's'})" if t.length is not None else "")
         for t in tables
     ]
     more = f" and {len(shown) - limit} more" if len(shown) > limit else ""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from astropy.io import ascii as astropys
-from astropy.table import Table
 
 from pysoftcorr.core.tables.memory import of_astropy
 from pysoftcorr.core.tables.source import TableSource, Unreadable
@@ -76,7 +75,7 @@ def _lines(path: str, content: bytes) -> list[str]:
         except UnicodeDecodeError:
             text = content.decode("latin-1")
     # Not str.splitlines, which also breaks at form feeds and the like.
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
 def _astropy(path: str, lines: list[str], form: str, what: str) -> TableSource:
@@ -146,8 +145,8 @@ def _ragged(path: str, dialect: _Dialect) -> Unreadable | None:
         cells = len(_split(line, dialect.delimiter))
         if cells != len(dialect.names):
             return Unreadable(
-                f"{path} cannot be read as a table of text: line {number + 1} has {cells} cells where "
-                f"the header has {len(dialect.names)}: {line.strip()[:60]!r}"
+                f"{path} cannot be read as a table of text: line {number + 1} has {cells} cells "
+                f"where the header has {len(dialect.names)}: {line.strip()[:60]!r}"
             )
     return None
 
@@ -246,9 +245,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 def _is_value(cell: str) -> bool:
     """Whether a cell is of data rather than of a header."""
-    return bool(
-        _NUMBER.fullmatch(cell) or _LIKE_NUMBER.match(cell) or (cell and cell in MISSING)
-    )
+    return bool(_NUMBER.fullmatch(cell) or _LIKE_NUMBER.match(cell) or (cell and cell in MISSING))
 
 
 def _are_dashes(cells: list[str]) -> bool:

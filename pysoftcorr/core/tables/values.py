@@ -1,4 +1,4 @@
-"""One form for the values of a column, whatever handed them out: type kept, missing entries masked."""
+"""One form for the values of a column: their type kept, missing entries masked."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def joined(parts: Sequence[np.ndarray], names: Sequence[str], what: str) -> np.n
     dtype = _common([parts[k] for k in telling], [names[k] for k in telling], what)
     pieces = [part if dtype is None else _as(part, dtype) for part in parts]
     together = np.ma if any(isinstance(piece, np.ma.MaskedArray) for piece in pieces) else np
-    return together.concatenate(pieces)  # type: ignore[no-any-return]
+    return together.concatenate(pieces)
 
 
 _KINDS = {"S": "text", "U": "text", "b": "numbers", "i": "numbers", "u": "numbers", "f": "numbers",
