@@ -217,7 +217,7 @@ class Catalog:
         *,
         columns: Mapping[str, str | None] | None = None,
         hdu: int | str | Sequence[int | str] | None = None,
-        key: int | str | Sequence[int | str] | None = None,
+        key: str | Sequence[str] | None = None,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
@@ -249,9 +249,9 @@ class Catalog:
         hdu : int, str or sequence of these, optional
             FITS extension by number or name, several to read as one catalog, or "all". Where not
             given, the one table that holds what is needed; several that do are refused.
-        key : str, int or sequence of these, optional
-            Table of an HDF5 file (a group of columns or a compound dataset), of a VOTable or of a
-            .npz file, in the same way.
+        key : str or sequence of these, optional
+            Table of an HDF5 file (a group of columns or a compound dataset), of a VOTable (by its
+            name or number) or of a .npz file, in the same way.
         ra_unit, dec_unit : str or astropy unit, optional
             Instead of the unit stored with the column, or else degrees.
         flip_g1, flip_g2 : bool

@@ -89,7 +89,8 @@ class TestOneFile:
         assert Catalog.read(path, **{option: called("CHIP3")}).ra[0] == 30
         both = Catalog.read(path, **{option: [called("CHIP3"), called("CHIP1")]})
         np.testing.assert_array_equal(both.dec, [3.0] * 39 + [1.0] * 40)
-        assert len(Catalog.read(path, **{option: "all"})) == 119
+        for every in ("all", "ALL", ["all"]):
+            assert len(Catalog.read(path, **{option: every})) == 119
         with pytest.raises(ValueError, match="stands twice"):
             Catalog.read(path, **{option: [called("CHIP1")] * 2})
         with pytest.raises(ValueError, match=r"CHIP4.*CHIP1"):
@@ -230,6 +231,13 @@ def test_files_that_are_not_there(tmp_path):
         Catalog.read([paths[0], str(tmp_path / "*.fits")])
     with pytest.raises(TypeError, match="not from int"):
         Catalog.read([paths[0], 3])
+    for text in ("ra,dec\n1,2\n" * 2000, "a\0b"):
+        with pytest.raises(FileNotFoundError, match="no such catalog"):
+            Catalog.read(text)
+    with pytest.raises(ValueError, match="path of the catalog is empty"):
+        Catalog.read(" ")
+    with pytest.raises(ValueError, match="is an address; download"):
+        Catalog.read("https://example.org/stars.fits")
     strange = paths[0].rename(tmp_path / "chip[1].fits")
     assert len(Catalog.read(strange)) == 4
 

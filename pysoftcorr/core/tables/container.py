@@ -56,6 +56,8 @@ class Container:
         """
         if choice is None:
             return [self._fitting(suits)]
+        if not isinstance(choice, (str, int)) and len(choice) == 1:
+            choice = choice[0]
         if isinstance(choice, str) and choice.strip().lower() == "all":
             if not self.tables:
                 raise Unreadable(self.none)

@@ -9,7 +9,7 @@ import io
 import lzma
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,13 @@ def _is_iterator(source: Any) -> bool:
 
 
 def _matching(source: str | os.PathLike[str]) -> list[Path]:
+    text = os.fspath(source)
+    if not text.strip():
+        raise ValueError("the path of the catalog is empty")
+    if "://" in text:
+        raise ValueError(f"{text} is an address; download the file, and give its path")
     path = Path(source).expanduser()
-    if path.exists() or not glob.has_magic(str(path)):
+    if _exists(path) or not glob.has_magic(str(path)):
         return [path]
     found = sorted(glob.glob(str(path), recursive=True))
     if not found:
@@ -161,8 +166,9 @@ def _tables(
     stack: ExitStack,
 ) -> list[TableSource]:
     path = Path(source).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"no such catalog: {path}{_similar_file(path)}")
+    if not _exists(path):
+        name = str(path) if len(str(path)) < 300 else f"{str(path)[:60]!r}..."
+        raise FileNotFoundError(f"no such catalog: {name}{_similar_file(path)}")
     if path.is_dir():
         if not parquet.is_folder(path):
             raise ValueError(
@@ -261,10 +267,14 @@ def _reading(path: Path, kind: str) -> Iterator[None]:
         raise Unreadable(f"{path} cannot be read as {what}: {first_line(error)}") from None
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a NUL: a text that is no path
+        return False
+
+
 def _similar_file(path: Path) -> str:
-    if not path.parent.is_dir():
-        return f" (nor is there a folder {path.parent})"
+    if not _exists(path.parent) or not path.parent.is_dir():
+        return f" (nor is there a folder {path.parent})" if len(str(path)) < 300 else ""
     return suggestion(path.name, (p.name for p in path.parent.iterdir() if p.is_file()))
-
-
-__all__: Sequence[str] = ["open_table"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,10 @@ from pysoftcorr.core.extras import need
 from pysoftcorr.core.tables.arrow import ASTROPY, of_arrow, units_of, values
 from pysoftcorr.core.tables.memory import of_astropy
 from pysoftcorr.core.tables.source import TableSource
+
+_SUFFIXES = (".parquet", ".parq", ".pq")
+_HIDDEN = ("_", ".")
+_DEPTH = 6
 
 
 def parquet(path: str, content: Any) -> TableSource:
@@ -40,7 +46,7 @@ def feather(path: str, content: Any) -> TableSource:
 
 def is_folder(path: Path) -> bool:
     """Whether a folder is a Parquet data set: files of that suffix, perhaps in folders of keys."""
-    return any(_fragments(path))
+    return next(_files(path), None) is not None
 
 
 def folder(path: Path) -> list[TableSource]:
@@ -48,7 +54,7 @@ def folder(path: Path) -> list[TableSource]:
     what = f"{path} is a folder of Parquet files, and reading it"
     dataset = need("pyarrow.dataset", what, extra="parquet")
     whole = dataset.dataset(
-        [str(p) for p in _fragments(path)],
+        sorted(map(str, _files(path))),
         format="parquet",
         partitioning=dataset.HivePartitioning.discover(),
         partition_base_dir=str(path),
@@ -73,14 +79,14 @@ def _add_constant(table: TableSource, name: str, value: Any, kind: Any) -> None:
     table.load = lambda wanted: values(column, name) if wanted == name else load(wanted)
 
 
-def _fragments(path: Path) -> list[Path]:
-    found = (p for suffix in ("parquet", "parq", "pq") for p in path.rglob(f"*.{suffix}"))
-    hidden = ("_", ".")
-    return sorted(
-        (p for p in found if p.is_file()
-         and not any(part.startswith(hidden) for part in p.relative_to(path).parts)),
-        key=lambda p: _natural(str(p)),
-    )  # fmt: skip
+def _files(path: Path) -> Iterator[Path]:
+    """Parquet files of a folder and of a few levels of folders of keys, hidden ones left out."""
+    for folder, within, names in os.walk(path):
+        depth = len(Path(folder).relative_to(path).parts)
+        within[:] = [n for n in within if not n.startswith(_HIDDEN)] if depth < _DEPTH else []
+        for name in names:
+            if name.endswith(_SUFFIXES) and not name.startswith(_HIDDEN):
+                yield Path(folder, name)
 
 
 def _natural(text: str) -> list[tuple[int, int, str]]:
