@@ -23,7 +23,7 @@ from pysoftcorr.core.checks import FloatArray, Origin, as_float, positive
 from pysoftcorr.core.expressions import Expression, nearest
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.core.tables import TableSource, open_table
+from pysoftcorr.core.tables import TableSource, Unreadable, open_table
 from pysoftcorr.mocks import checks as halo_checks
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.sky.reading import full
@@ -241,7 +241,7 @@ class Rows:
                     warnings.simplefilter("ignore", UserWarning)  # no rows: told by the caller
                     values = np.loadtxt(stream, comments="#", usecols=columns, ndmin=2)
             except (ValueError, IndexError, OSError, EOFError) as error:
-                raise ValueError(f"{self._path}: the file is damaged ({error})") from None
+                raise Unreadable(f"{self._path}: the file is damaged ({error})") from None
             values = values.reshape(-1, len(names))
             self._read = {n: values[:, i].copy() for i, n in enumerate(names)}
         return self._read[name]

@@ -153,8 +153,11 @@ def test_hdus_of_one_name(tmp_path):
     np.testing.assert_array_equal(Catalog.read(path, hdu=[4, 2]).ra[:4], 20.0 + np.arange(4))
     assert Catalog.read(path, hdu=-1).dec[0] == 2
     assert Catalog.read(path, hdu="-3").dec[0] == 1
-    with pytest.raises(TypeError, match="hdu = True"):
-        Catalog.read(path, hdu=True)
+    assert Catalog.read(path, hdu=np.int64(2)).dec[0] == 1
+    assert len(Catalog.read(path, hdu=np.array([2, 4]))) == 8
+    for wrong in (True, 1.5, [1.0], b"x"):
+        with pytest.raises(TypeError, match="hdu = "):
+            Catalog.read(path, hdu=wrong)
     with pytest.raises(ValueError, match="at least one"):
         Catalog.read(path, hdu=[])
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any
+
+import numpy as np
 
 from pysoftcorr.core.tables.source import TableSource, Unreadable, listing
 
@@ -56,6 +60,7 @@ class Container:
         """
         if choice is None:
             return [self._fitting(suits)]
+        choice = self._known(choice)
         if not isinstance(choice, (str, int)) and len(choice) == 1:
             choice = choice[0]
         if isinstance(choice, str) and choice.strip().lower() == "all":
@@ -75,11 +80,21 @@ class Container:
                 )
         return chosen
 
+    def _known(self, choice: Any) -> int | str | Sequence[int | str]:
+        """The choice with NumPy's integers as Python's; TypeError where it is none."""
+        single = isinstance(choice, (str, bytes))
+        parts = [choice] if single or not isinstance(choice, Iterable) else choice
+        found: list[int | str] = []
+        for part in parts:
+            if isinstance(part, (bool, np.bool_)) or not isinstance(part, (str, Integral)):
+                raise TypeError(
+                    f"{self.option} = {choice!r}: must be a number, a name, a list of these or "
+                    "'all'"
+                )
+            found.append(part if isinstance(part, str) else int(part))
+        return found[0] if parts is not choice else found
+
     def _named(self, choice: int | str) -> TableSource:
-        if isinstance(choice, bool) or not isinstance(choice, (int, str)):
-            raise TypeError(
-                f"{self.option} = {choice!r}: must be a number, a name, a list of these or 'all'"
-            )
         every = [*self.tables, *self.aside]
         wanted: int | str = choice
         found: list[TableSource] = []
