@@ -71,7 +71,7 @@ def joined_columns(
             )
     names = [_called(k, catalog) for k, catalog in enumerate(catalogs)]
     _same([set(c.field_names) for c in catalogs], names, "field")
-    _same([set() if c.unweighted else {"w"} for c in catalogs], names, "column of weights,")
+    _same([set() if c.unweighted else {"w"} for c in catalogs], names, "weights")
     _same([set(c.extra) for c in catalogs], names, "extra column")
     columns = {
         field: np.concatenate([c._columns[field] for c in catalogs])
@@ -106,6 +106,6 @@ def _same(sets: Sequence[set[str]], names: Sequence[str], what: str) -> None:
         lacking = [n for n, s in zip(names, sets, strict=True) if item not in s]
         if lacking:
             raise ValueError(
-                f"{what} {item} is in {having[0]} but not in {', '.join(lacking[:3])}: catalogs "
+                f"{what} {item!r}: in {having[0]}, but not in {', '.join(lacking[:3])}; catalogs "
                 "that are put together must hold the same"
             )

@@ -409,17 +409,17 @@ def test_concatenate_stars():
         (
             lambda: [Catalog(**chip(1), w=np.ones(4)), Catalog(**chip(2), name="b")],
             ValueError,
-            r"column of weights, w is in catalog 0 but not in catalog 1 \(b\)",
+            r"weights 'w': in catalog 0, but not in catalog 1 \(b\)",
         ),
         (
             lambda: [Catalog(**chip(1)), Catalog(**chip(2), g1=np.zeros(4), g2=np.zeros(4))],
             ValueError,
-            "field g1 is in catalog 1 but not in catalog 0",
+            "field 'g1': in catalog 1, but not in catalog 0",
         ),
         (
             lambda: [Catalog(**chip(1), extra={"id": np.arange(4)}), Catalog(**chip(2))],
             ValueError,
-            "extra column id is in catalog 0 but not in catalog 1",
+            "extra column 'id': in catalog 0, but not in catalog 1",
         ),
         (
             lambda: [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -128,10 +128,9 @@ class Container:
         if len(fitting) == 1:
             return fitting[0]
         if not fitting:
-            listed = "; ".join(f"{self.tables[k].place}: {r}" for k, r in list(reasons.items())[:8])
             raise ValueError(
                 f"none of the {len(self.tables)} tables of {self.path} holds what is needed. "
-                f"{listed}"
+                + _grouped({self.tables[k].place: reason for k, reason in reasons.items()})
             )
         first = self._choice(fitting)[0]
         raise ValueError(
@@ -145,7 +144,7 @@ class Container:
         bad = {place: reason for place, reason in lacking.items() if reason}
         if bad and len(self.tables) > 1:
             good = self._choice([t for t in self.tables if not lacking[t.place]])
-            listed = "; ".join(f"{place}: {reason}" for place, reason in bad.items())
+            listed = _grouped(bad)
             raise ValueError(
                 f"{self.option} = 'all': not every table of {self.path} holds what is needed. "
                 f"{listed}." + (f" Those that do: {self.option} = {good!r}" if good else "")
@@ -160,6 +159,19 @@ class Container:
             else t.number
             for t in tables
         ]
+
+
+def _grouped(reasons: Mapping[str, str], *, limit: int = 6) -> str:
+    """``HDU 1 A, HDU 2 B: reason; HDU 3 C: another``."""
+    places: dict[str, list[str]] = {}
+    for place, reason in reasons.items():
+        places.setdefault(reason, []).append(place)
+    listed = [
+        f"{', '.join(found[:limit])}{f' and {len(found) - limit} more' * (len(found) > limit)}: {why}"
+        for why, found in places.items()
+    ]
+    more = f"; and {len(listed) - limit} more" if len(listed) > limit else ""
+    return "; ".join(listed[:limit]) + more
 
 
 def _bare(name: str) -> str:
