@@ -301,7 +301,7 @@ class Catalog:
             except ValueError as error:
                 raise ValueError(f"{error}{table.elsewhere()}") from None
             for axis, unit in (("ra", ra_unit), ("dec", dec_unit)):
-                if unit is not None:
+                if unit is not None and axis in chosen:
                     table.check_one_unit(chosen[axis], f"{axis}_unit")
             n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)

@@ -72,6 +72,11 @@ def joined_columns(
     names = [_called(k, catalog) for k, catalog in enumerate(catalogs)]
     _same([set(c.field_names) for c in catalogs], names, "field")
     _same([set() if c.unweighted else {"w"} for c in catalogs], names, "weights")
+    # Positions in a plane keep the unit they were given in.
+    planes = {str(getattr(c, "xy_unit", None)): k for k, c in reversed(list(enumerate(catalogs)))}
+    if len(planes) > 1:
+        listed = " and ".join(f"{unit} in {names[k]}" for unit, k in planes.items())
+        raise ValueError(f"x and y are in {listed}; catalogs that are put together need one unit")
     _same([set(c.extra) for c in catalogs], names, "extra column")
     columns = {
         field: np.concatenate([c._columns[field] for c in catalogs])

@@ -436,6 +436,14 @@ def test_what_cannot_be_concatenated(parts, kind, message):
         Catalog.concatenate(parts())
 
 
+def test_planes_of_different_units_are_not_concatenated():
+    parts = [Catalog(**chip(k)) for k in (1, 2)]
+    for part, unit in zip(parts, ("arcmin", "pixel"), strict=True):
+        part.__dict__["xy_unit"] = unit
+    with pytest.raises(ValueError, match=r"x and y are in pixel in catalog 1 and arcmin in cat"):
+        Catalog.concatenate(parts)
+
+
 def test_reading_from_open_content_is_refused():
     with pytest.raises(TypeError, match="not from BytesIO"):
         Catalog.read(io.BytesIO(b"ra,dec\n1,2\n"))

@@ -166,10 +166,10 @@ def _grouped(reasons: Mapping[str, str], *, limit: int = 6) -> str:
     places: dict[str, list[str]] = {}
     for place, reason in reasons.items():
         places.setdefault(reason, []).append(place)
-    listed = [
-        f"{', '.join(found[:limit])}{f' and {len(found) - limit} more' * (len(found) > limit)}: {why}"
-        for why, found in places.items()
-    ]
+    listed = []
+    for why, found in places.items():
+        rest = f" and {len(found) - limit} more" if len(found) > limit else ""
+        listed.append(f"{', '.join(found[:limit])}{rest}: {why}")
     more = f"; and {len(listed) - limit} more" if len(listed) > limit else ""
     return "; ".join(listed[:limit]) + more
 

@@ -86,7 +86,10 @@ def _group(path: str, name: str, group: Any) -> TableSource:
     columns = {
         n: d
         for n, d in group.items()
-        if isinstance(d, h5py.Dataset) and d.ndim in (1, 2) and d.dtype.names is None
+        if isinstance(d, h5py.Dataset)
+        and d.ndim in (1, 2)
+        and d.dtype.names is None
+        and _META not in n
     }
     units = {}
     for column, dataset in columns.items():
