@@ -76,7 +76,7 @@ class Container:
         for k, table in enumerate(chosen):
             if any(table is other for other in chosen[:k]):
                 raise ValueError(
-                    f"{self.option} = {list(choice)!r}: {table.place} of {self.path} stands twice"
+                    f"{self.option}: {table.place} of {self.path} stands twice in the list"
                 )
         return chosen
 
@@ -143,11 +143,11 @@ class Container:
         lacking = {t.place: _lacking(t, suits) for t in self.tables}
         bad = {place: reason for place, reason in lacking.items() if reason}
         if bad and len(self.tables) > 1:
-            good = self._choice([t for t in self.tables if not lacking[t.place]])
+            good = listing(t for t in self.tables if not lacking[t.place])
             listed = _grouped(bad)
             raise ValueError(
                 f"{self.option} = 'all': not every table of {self.path} holds what is needed. "
-                f"{listed}." + (f" Those that do: {self.option} = {good!r}" if good else "")
+                f"{listed}." + (f" Those that do: {good}; name these" if good else "")
             )
 
     def _choice(self, tables: list[TableSource]) -> list[int | str]:

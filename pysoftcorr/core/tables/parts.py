@@ -92,8 +92,7 @@ def _load(whole: Parts, name: str) -> np.ndarray:
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
         raise Unreadable(
             f"no column {name!r} in {', '.join(lacking[:3])}{more}, unlike in the other tables; "
-            "read them one by one, each with its own columns, and join them by "
-            "Catalog.concatenate"
+            "read them one by one, each with its own columns, and concatenate the catalogs"
         )
     pieces = [part.fetch(name) for part in whole.parts]
     lengths = [len(piece) for piece in pieces]
@@ -124,7 +123,7 @@ def _in_one_unit(whole: Parts, name: str, pieces: list[np.ndarray]) -> Iterator[
         if factor is None:
             raise Unreadable(
                 f"the unit of column {name!r} differs: {_listed(units.values(), name)}; read the "
-                "tables one by one, each with its unit, and join them by Catalog.concatenate"
+                "tables one by one, each with its unit, and concatenate the catalogs"
             )
         yield piece * factor
 
