@@ -100,7 +100,7 @@ def _fixed(group: Any, label: str) -> tuple[dict[str, Any], int]:
 
 def _block(values: Any, k: int, name: str, width: int, length: int, label: str) -> Any:
     def load() -> np.ndarray:
-        if values.dtype.kind == "O" or values.dtype.metadata or values.ndim != 2:
+        if values.dtype.kind == "O" or values.ndim != 2:
             raise Unreadable(
                 f"column {name!r} of {label} holds pickled objects (text, in pandas' fixed "
                 f"format), which are not read; {_WAY_OUT}"
@@ -151,7 +151,10 @@ def _of_block(dataset: Any, field: str, k: int | None, group: Any = None) -> Any
         values = values[:, 0 if k is None else k] if values.ndim == 2 else values
         meta = f"meta/{field}/meta" if k is None else ""
         if group is not None and meta in group:
-            return _categories(values, group[meta])
+            raise Unreadable(
+                f"column {field!r} of {dataset.file.filename} is one of categories, which are not "
+                f"read; {_WAY_OUT}"
+            )
         kind = _attribute(dataset, f"{field}_dtype")
         if kind.startswith(("datetime64", "timedelta64")):
             return values.view(kind if "[" in kind else f"{kind}[ns]")
@@ -161,10 +164,6 @@ def _of_block(dataset: Any, field: str, k: int | None, group: Any = None) -> Any
         return values
 
     return load
-
-
-def _categories(codes: np.ndarray, meta: Any) -> np.ndarray:
-    raise Unreadable(f"{meta.name} makes it a column of categories, which are not read; {_WAY_OUT}")
 
 
 def _names(dataset: Any, field: str, label: str) -> list[str]:
