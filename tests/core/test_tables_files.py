@@ -177,6 +177,30 @@ def test_sky_coordinates_and_masked_quantities():
         assert read.units["T"] == "arcsec"
 
 
+@pytest.mark.parametrize("name", ["s.fits", "s.ecsv", "s.hdf5", "s.parquet"])
+def test_sky_coordinates_in_files(tmp_path, name):
+    table = QTable({"coord": SkyCoord([10.0, 11.0], [-1.0, 1.0], unit="deg"), "n": [1, 2]})
+    options = {"path": "t", "serialize_meta": True} if name == "s.hdf5" else {}
+    table.write(tmp_path / name, **options)
+    with open_table(tmp_path / name) as read:
+        assert read.names == ["coord.ra", "coord.dec", "n"]
+        np.testing.assert_allclose(read.column("coord.dec"), [-1, 1])
+        assert read.units["coord.ra"] == "deg"
+
+
+def test_one_value_is_no_column():
+    with open_table({"ra": 1.0, "dec": [0.0, 1.0]}) as table:
+        with pytest.raises(ValueError, match="'ra' of the mapping is one value, not a column"):
+            table.rows("ra + 1")
+        assert table.rows("dec") == 2
+    records = [{"ra": 1.0}, {"ra": 2.0}]
+    with (
+        open_table(records) as table,
+        pytest.raises(ValueError, match="'ra' of table 0 is one value, not a column"),
+    ):
+        table.rows("ra")
+
+
 @pytest.mark.parametrize("shape", [(3, 1), (3,)])
 @pytest.mark.parametrize("suffix", [".fits", ".h5", ".npz", ".npy", ".parquet"])
 def test_columns_of_one_value_a_row(tmp_path, suffix, shape):

@@ -70,7 +70,7 @@ def _source(path: str, name: str, **rest: Any) -> TableSource:
 def _compound(path: str, name: str, item: Any, root: Any) -> TableSource:
     if f"{name}.{_META}" in root:
         # astropy's own: units, masks and the like stand in a dataset of their own.
-        table = of_astropy(Table.read(root, path=name, format="hdf5", character_as_bytes=False), "")
+        table = of_astropy(Table.read(root, path=name, format="hdf5"), "")
         return _source(path, name, names=table.names, load=table.load, units=table.units,
                        length=len(item))  # fmt: skip
     return _source(

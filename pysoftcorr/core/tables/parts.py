@@ -95,6 +95,9 @@ def _load(whole: Parts, name: str) -> np.ndarray:
             "read them one by one, each with its own columns, and concatenate the catalogs"
         )
     pieces = [part.fetch(name) for part in whole.parts]
+    for part, piece in zip(whole.parts, pieces, strict=True):
+        if piece.ndim == 0:
+            raise Unreadable(f"{name!r} of {part.label} is one value, not a column")
     lengths = [len(piece) for piece in pieces]
     if not whole.lengths:
         whole.lengths = lengths

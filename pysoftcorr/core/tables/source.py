@@ -135,7 +135,12 @@ class TableSource:
     def rows(self, text: str) -> int:
         """Number of rows of the columns that an expression uses."""
         used = (text,) if text in self.names else Expression(text).names or self.names[:1]
-        return len(self.column(used[0])) if used else 0
+        if not used:
+            return 0
+        values = self.column(used[0])
+        if values.ndim == 0:
+            raise ValueError(f"{used[0]!r} of {self.label} is one value, not a column")
+        return len(values)
 
     def check_one_unit(self, text: str, argument: str) -> None:
         """ValueError where parts of the table store a column of the text in different units."""
