@@ -181,6 +181,30 @@ def test_two_columns_of_one_name(tmp_path):
             table.evaluate("ra + 1")
 
 
-def test_decimal_commas_are_text(tmp_path):
-    columns, _ = read(tmp_path / "a.csv", "ra;dec\n1,5;2,25\n3,5;4,75\n")
-    assert columns["ra"].tolist() == ["1,5", "3,5"]
+def test_decimal_commas_are_refused(tmp_path):
+    for text in ("ra;dec\n1,5;2\n3,5;4\n", "ra\tdec\n-1,5\t2\nnull\t4\n", 'ra,dec\n"1,5",2\n'):
+        with pytest.raises(ValueError, match=r"'ra' of .*a\.csv has commas in its n.* \('-?1,5'"):
+            read(tmp_path / "a.csv", text)
+    columns, _ = read(tmp_path / "a.csv", 'n,a\n1,"1,2"\n2,"x, y"\n')
+    assert columns["a"].tolist() == ["1,2", "x, y"]
+
+
+@pytest.mark.parametrize(
+    ("row", "units"),
+    [
+        ("deg,deg,", {"ra": "deg", "dec": "deg"}),
+        ("Degrees,arcmin,mag", {"ra": "Degrees", "dec": "arcmin", "n": "mag"}),
+        (" , ,pix", {"n": "pix"}),
+    ],
+)
+def test_a_line_of_units_below_the_names(tmp_path, row, units):
+    columns, found = read(tmp_path / "a.csv", f"ra,dec,n\n{row}\n1.5,2,3\n2.5,4,5\n")
+    assert columns["ra"].tolist() == [1.5, 2.5]
+    assert found == units
+
+
+@pytest.mark.parametrize("row", ["x,y,z", "deg,deg,band-r7", "1,deg,deg", "null,null,null"])
+def test_what_is_no_line_of_units(tmp_path, row):
+    columns, found = read(tmp_path / "a.csv", f"ra,dec,n\n{row}\n1.5,2,3\n2.5,4,5\n")
+    assert len(columns["ra"]) == 3
+    assert found == {}

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 from astropy.io import ascii as astropys
 
+from pysoftcorr.core.checks import angle_unit
 from pysoftcorr.core.tables.memory import of_astropy
 from pysoftcorr.core.tables.source import TableSource, Unreadable
 from pysoftcorr.core.tables.values import integers
@@ -26,6 +28,7 @@ _SAMPLE = 200
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?|[-+]?inf(inity)?", re.IGNORECASE)
 #: Angles such as 10:00:28.6, 10h00m28s, and decimal commas.
 _LIKE_NUMBER = re.compile(r"[-+]?\d+([:hd°]\s*\d|,\d)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _SEXTRACTOR = re.compile(r"#\s*1\s+[A-Za-z]\w*")
 _CDS = "byte-by-byte description of file"
 _HTML = ("<!doctype html", "<html")
@@ -131,10 +134,16 @@ def _delimited(path: str, lines: list[str]) -> TableSource:
             )
         except Exception as error:
             raise _ragged(path, dialect) or _unreadable(path, "a table of text", error) from None
-    columns = [_typed(read[name]) for name in read.colnames]
 
     def load(name: str) -> Any:
-        return columns[dialect.names.index(name)]
+        values = _typed(read.columns[dialect.names.index(name)])
+        there = np.ma.compressed(values) if values.dtype.kind == "U" else np.zeros(0)
+        if there.size and all(_DECIMAL_COMMA.fullmatch(cell) for cell in there.tolist()):
+            raise Unreadable(
+                f"column {name!r} of {path} has commas in its numbers ({str(there[0])!r}); write "
+                "decimal points"
+            )
+        return values
 
     return TableSource(path, dialect.names, load, dialect.units, length=len(read))
 
@@ -204,6 +213,10 @@ def _dialect(path: str, lines: list[str]) -> _Dialect:
             cells = _split(rest[0], delimiter)
             units = {n: c for n, c in zip(names, cells, strict=False) if c and '"h:m:s"' not in c}
             skip = 3
+        elif len(rest) > 1 and _are_units(_split(rest[0], delimiter), _split(rest[1], delimiter)):
+            cells = _split(rest[0], delimiter)
+            units = {n: c for n, c in zip(names, cells, strict=False) if c}
+            skip = 2
         elif rest and _are_dashes(_split(rest[0], delimiter)):
             skip = 2
         elif rest and all(re.fullmatch(r"\d*[SNM]", c) for c in _split(rest[0], delimiter)):
@@ -250,6 +263,24 @@ def _is_value(cell: str) -> bool:
 
 def _are_dashes(cells: list[str]) -> bool:
     return bool(cells) and all(re.fullmatch(r"-+", cell) for cell in cells)
+
+
+def _are_units(cells: list[str], following: list[str]) -> bool:
+    """Whether a line below the names is one of units: no numbers in it, but in the next line."""
+    if not any(cells) or not any(_is_value(c) for c in following if c not in MISSING):
+        return False
+    return all(not cell or _is_unit(cell) for cell in cells)
+
+
+def _is_unit(cell: str) -> bool:
+    try:
+        angle_unit(cell, "unit")
+    except ValueError:
+        try:
+            u.Unit(cell)
+        except ValueError:
+            return False
+    return not _is_value(cell)
 
 
 def _commented(comments: list[str], delimiter: str, count: int) -> list[str] | None:
