@@ -27,6 +27,8 @@ _UNIT_ALIASES = {
     **dict.fromkeys(("arcsec", "arcsecs", "arcsecond", "arcseconds"), "arcsec"),
     "mas": "mas",
 }
+#: Relative rounding of pi in float32, and of some steps in float64.
+_FLOAT32, _FLOAT64 = 2.0**-24, 2.0**-50
 _SEXAGESIMAL = "text such as '10:00:28.6' must be made into numbers, by astropy.coordinates.Angle"
 
 
@@ -108,6 +110,8 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
         )
         hint = f"; {_SEXAGESIMAL}" if kind == "text" and name in ("ra", "dec") else ""
         raise TypeError(f"{what} must be real numbers; it holds {kind}{hint}")
+    if array.ndim == 2 and array.shape[1] == 1:
+        array, mask = array[:, 0], None if mask is None else mask[:, 0]
     if array.ndim != 1:
         raise ValueError(f"{what} must have one dimension, not shape {array.shape}")
     column = np.array(array, dtype=np.float64)
@@ -174,6 +178,13 @@ def positions(
     # exists, and a value past one turn there is a column of degrees.
     low, high = (-360.0, 360.0) if ra_unit in (u.rad, u.hourangle) else (-360.0, 720.0)
     ra_deg, dec_deg = _degrees(ra, ra_unit), _degrees(dec, dec_unit)
+    # A pole, or a whole turn, may be off by the rounding of its unit: in radians that of float32.
+    pole, turn = (90.0 * (1.0 + (_FLOAT32 if unit == u.rad else _FLOAT64)) for unit in
+                  (dec_unit, ra_unit))  # fmt: skip
+    at_pole = (np.abs(dec_deg) > 90.0) & (np.abs(dec_deg) <= pole)
+    if at_pole.any():
+        dec_deg = np.where(at_pole, np.copysign(90.0, dec_deg), dec_deg)
+    low, high = low * turn / 90.0, high * turn / 90.0
     beyond = np.flatnonzero(np.abs(dec_deg) > 90.0)
     if beyond.size:
         raise ValueError(

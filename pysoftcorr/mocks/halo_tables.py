@@ -23,7 +23,7 @@ from pysoftcorr.core.checks import FloatArray, Origin, as_float, positive
 from pysoftcorr.core.expressions import Expression, nearest
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.core.tables import TableSource, open_table
+from pysoftcorr.core.tables import TableSource, Unreadable, open_table
 from pysoftcorr.mocks import checks as halo_checks
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.sky.reading import full
@@ -241,7 +241,7 @@ class Rows:
                     warnings.simplefilter("ignore", UserWarning)  # no rows: told by the caller
                     values = np.loadtxt(stream, comments="#", usecols=columns, ndmin=2)
             except (ValueError, IndexError, OSError, EOFError) as error:
-                raise ValueError(f"{self._path}: the file is damaged ({error})") from None
+                raise Unreadable(f"{self._path}: the file is damaged ({error})") from None
             values = values.reshape(-1, len(names))
             self._read = {n: values[:, i].copy() for i, n in enumerate(names)}
         return self._read[name]
@@ -356,15 +356,13 @@ def from_table(
     if axes is None and seed is not None:
         raise ValueError("seed is for axes='random'; nothing else here is random")
     world = None if cosmology is None else Cosmology(cosmology)
-    with _open(source, key, hdu) as opened:
+
+    def suits(table: TableSource) -> None:
+        table.require(*(text for texts in _needed(table, columns)[1].values() for text in texts))
+
+    with _open(source, key, hdu, suits) as opened:
         table = opened.table
-        scheme, chosen = choose(table, columns)
-        if "mass" not in chosen or "position" not in chosen:
-            lacking = "mass" if "mass" not in chosen else "x, y and z (or position)"
-            raise ValueError(
-                f"{table.label}: which column is {lacking}? Pass columns= with it"
-                f"{nearest('', table.names)}"
-            )
+        scheme, chosen = _needed(table, columns)
         side = _side(boxsize, opened.boxsize, table.label)
         if "axis" not in chosen and axes is None:
             raise ValueError(
@@ -381,7 +379,7 @@ def from_table(
         labels = {name: ", ".join(texts) for name, texts in chosen.items()}
         if len(chosen["position"]) == 3:
             labels |= dict(zip("xyz", chosen["position"], strict=True))
-        origin = Origin(table.label, labels)
+        origin = table.origin(labels)
         keep = host_rows(table, chosen, n, hosts, origin)
         origin = origin.keep(keep)
         found = {
@@ -436,6 +434,20 @@ def from_table(
     )
 
 
+def _needed(
+    table: TableSource, columns: Mapping[str, Any] | None
+) -> tuple[str | None, dict[str, tuple[str, ...]]]:
+    """What `choose` finds; ValueError where masses or positions are not among it."""
+    scheme, chosen = choose(table, columns)
+    if "mass" not in chosen or "position" not in chosen:
+        lacking = "mass" if "mass" not in chosen else "x, y and z (or position)"
+        raise ValueError(
+            f"{table.label}: which column is {lacking}? Pass columns= with it"
+            f"{nearest('', table.names)}{table.elsewhere()}"
+        )
+    return scheme, chosen
+
+
 def random_axes(number: int, rng: np.random.Generator) -> FloatArray:
     """Unit vectors (number, 3), evenly over the sphere."""
     axis = rng.standard_normal((number, 3))
@@ -480,7 +492,9 @@ class _Filler:
 
 # ---------------------------------------------------------------------- opening
 @contextmanager
-def _open(source: Any, key: str | None, hdu: int | str | None) -> Iterator[_Opened]:
+def _open(
+    source: Any, key: str | None, hdu: int | str | None, suits: Callable[[TableSource], object]
+) -> Iterator[_Opened]:
     if isinstance(source, (str, os.PathLike)):
         path = Path(source).expanduser()
         header = read_header(path) if path.is_file() else None
@@ -499,13 +513,13 @@ def _open(source: Any, key: str | None, hdu: int | str | None) -> Iterator[_Open
                 {k: v for k, v in known.items() if v is not None},
             )
             return
-        with open_table(path, key=key, hdu=hdu) as table:
+        with open_table(path, key=key, hdu=hdu, suits=suits) as table:
             opened = _Opened(table)
             if h5py.is_hdf5(path):
                 _halotools_attributes(path, opened)
             yield opened
         return
-    with open_table(source, key=key, hdu=hdu) as table:
+    with open_table(source, key=key, hdu=hdu, suits=suits) as table:
         yield _Opened(table)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from os import PathLike
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import astropy.units as u
@@ -17,8 +16,9 @@ from pysoftcorr.core import checks as _checks
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin
 from pysoftcorr.core.frozen import Frozen, FrozenMapping, freeze, frozen_array
-from pysoftcorr.core.tables import TableSource, open_table
+from pysoftcorr.core.tables import TableSource, open_table, stored
 from pysoftcorr.sky import columns as schemes
+from pysoftcorr.sky import joining as _joining
 from pysoftcorr.sky import plausibility as _plausibility
 from pysoftcorr.sky import reading as _reading
 from pysoftcorr.sky.schemes import Scheme
@@ -192,7 +192,8 @@ class Catalog(Frozen):
     name : str, optional
         A name for print-outs.
     extra : mapping of str to array_like, optional
-        Further columns of N numbers, kept along and found under ``catalog.extra``.
+        Further columns of N values, kept along with their type and found under
+        ``catalog.extra``; masked arrays where entries are missing.
 
     Attributes
     ----------
@@ -271,8 +272,8 @@ class Catalog(Frozen):
         source: str | PathLike[str] | Any,
         *,
         columns: Mapping[str, str | None] | None = None,
-        hdu: int | str | None = None,
-        key: str | None = None,
+        hdu: int | str | Sequence[int | str] | None = None,
+        key: str | Sequence[str] | None = None,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
@@ -287,17 +288,27 @@ class Catalog(Frozen):
 
         Parameters
         ----------
-        source : path, astropy Table, pandas DataFrame, mapping or structured array
-            Files: FITS, HDF5, Parquet, ECSV, CSV or other text, NumPy .npy and .npz.
+        source : path, pattern, list of paths, or table in memory
+            Files: FITS, HDF5 (pandas' too), Parquet (a folder too), Feather, VOTable, NumPy .npy
+            and .npz, ECSV, CSV and other text with a line of names, IPAC, CDS and SExtractor's
+            tables; each plain or packed by gzip, bzip2 or xz. A pattern such as ``"chip*.fits"``
+            or a list of files is read as one catalog: a column must be in each, with values of
+            one kind, and its unit is converted to the first's. In memory: an astropy Table, a
+            pandas DataFrame, an Arrow table, a mapping of columns or a structured array.
         columns : mapping of str to str, optional
             The column, or expression over columns, of each field, such as
             ``{"ra": "RA", "dec": "DEC", "w": "1/sig**2"}``. Fields it does not name are found by
             their usual names; a field given as None is left out. Halves of a pair (ra and dec, g1
-            and g2) come from one naming convention or are both named.
-        hdu : int or str, optional
-            FITS extension; the first table where not given.
-        key : str, optional
-            HDF5 group of columns, or compound dataset; the only one where not given.
+            and g2) come from one naming convention or are both named. Fields are ``ra``, ``dec``,
+            ``g1``, ``g2`` and ``w``; those of a `StarCatalog` also ``T`` or ``sigma``
+            (T = 2 sigma^2), and of the PSF model at the star ``g1_model``, ``g2_model`` and
+            ``T_model`` or ``sigma_model``.
+        hdu : int, str or sequence of these, optional
+            FITS extension by number or name, several to read as one catalog, or "all". Where not
+            given, the one table that holds what is needed; several that do are refused.
+        key : str or sequence of these, optional
+            Table of an HDF5 file (a group of columns or a compound dataset), of a VOTable (by its
+            name or number) or of a .npz file, in the same way.
         ra_unit, dec_unit : str or astropy unit, optional
             Unit of the position as `columns` gives it, instead of the one stored with the column,
             or else degrees. An expression keeps the stored unit where it changes a sign, adds or
@@ -315,7 +326,8 @@ class Catalog(Frozen):
         on_bad : {"error", "drop"}
             As for the class; looked at after `select` and `flag`.
         extra : sequence or mapping of str
-            Further columns to keep, or name: expression.
+            Further columns to keep, or name: expression. Whole numbers, truth values and text
+            keep their type; missing entries are masked. An empty text is a missing one.
         name : str, optional
             Name for print-outs; the file's where not given.
 
@@ -325,8 +337,9 @@ class Catalog(Frozen):
             If there is no such file.
         ValueError, TypeError
             As for the class; for an unknown or unreadable format, a missing column (the
-            nearest names are offered), an unknown key, an expression that is not allowed, and
-            when no row is left.
+            nearest names are offered, and other tables of the file that have it), an unknown
+            key, an expression that is not allowed, several tables that fit and no choice, tables
+            that cannot be joined, and when no row is left.
 
         Examples
         --------
@@ -338,27 +351,72 @@ class Catalog(Frozen):
         """
         given = dict(columns or {})
         schemes.check_keys(given, cls._keys)
-        with open_table(source, hdu=hdu, key=key) as table:
-            chosen, scheme = cls._recognize(given, table)
+        wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
+
+        def suits(table: TableSource) -> None:
+            chosen, _ = cls._recognize(given, table)
+            table.require(*chosen.values(), *wanted.values(), select, flag)
+
+        with open_table(source, hdu=hdu, key=key, suits=suits) as table:
+            try:
+                chosen, scheme = cls._recognize(given, table)
+            except ValueError as error:
+                raise ValueError(f"{error}{table.elsewhere()}") from None
             for remark in cls._remarks(given, table):
                 caution(remark)
+            for axis, unit in (("ra", ra_unit), ("dec", dec_unit)):
+                if unit is not None and axis in chosen:
+                    table.check_one_unit(chosen[axis], f"{axis}_unit")
             n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)
             values = _reading.fields(table, chosen, n, keep)
             units = _reading.units(table, chosen, {"ra": ra_unit, "dec": dec_unit})
-            wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
             kept = _reading.fields(table, wanted, n, keep)
             if scheme is not None and flag is None:
                 _reading.warn_of_flags(table, scheme, keep)
-        origin = Origin(table.label, chosen, np.flatnonzero(keep))
+        origin = table.origin(chosen, np.flatnonzero(keep))
         catalog = cls.__new__(cls)
-        if name is None and isinstance(source, (str, PathLike)):
-            name = Path(source).name
+        if name is None:
+            name = _joining.name_of_source(source)
         catalog._build(values, units, (flip_g1, flip_g2), on_bad, name, kept, origin)
         catalog._set(
             n_unselected=counts[0], n_flagged=counts[1], scheme=scheme.name if scheme else None
         )
         return catalog
+
+    @classmethod
+    def concatenate(cls: type[Self], catalogs: Sequence[Self], *, name: str | None = None) -> Self:
+        """One catalog of the rows of several, in their order.
+
+        Parameters
+        ----------
+        catalogs : sequence of Catalog
+            All of one class, with the same fields and the same extra columns.
+        name : str, optional
+            Name for print-outs.
+
+        Raises
+        ------
+        ValueError
+            If there is none, one lacks a field, weights or an extra column that another has, or
+            extra columns of one name differ in kind.
+        TypeError
+            If they are not all of this class.
+
+        Examples
+        --------
+        >>> from pysoftcorr.sky.catalog import Catalog
+        >>> chips = [Catalog(ra=[10.0, 10.1], dec=[0.0, 0.1]), Catalog(ra=[10.2], dec=[0.2])]
+        >>> len(Catalog.concatenate(chips))
+        3
+        """
+        parts = list(catalogs)
+        columns, extra = _joining.joined_columns(cls, parts)
+        whole = object.__new__(cls)
+        whole.__dict__.update(parts[0].__dict__)
+        whole._keep(columns, extra)
+        whole.__dict__.update(_joining.joined_record(parts), name=name)
+        return whole
 
     @classmethod
     def _recognize(
@@ -393,7 +451,7 @@ class Catalog(Frozen):
             if value is not None:
                 columns[field], unit = _checks.as_float(field, value, origin)
                 found[field] = unit if unit is not None else units.get(field)
-        more = {k: _checks.as_float(k, v, origin)[0] for k, v in extra.items()}
+        more = {k: _joining.extra_column(k, stored(v)) for k, v in extra.items()}
         n = _checks.equal_lengths({**columns, **more})
         angles = {a: _checks.angle_unit(found[a] or "deg", f"{a}_unit") for a in ("ra", "dec")}
         good = _checks.finite_rows(columns, origin, on_bad)
@@ -439,7 +497,7 @@ class Catalog(Frozen):
     ) -> None:
         """Checks and derived columns of a subclass, on finite rows."""
 
-    def _keep(self, columns: Mapping[str, FloatArray], extra: Mapping[str, FloatArray]) -> None:
+    def _keep(self, columns: Mapping[str, FloatArray], extra: Mapping[str, np.ndarray]) -> None:
         self._set(
             _columns=FrozenMapping(columns, _ADVICE), extra=FrozenMapping(extra, _ADVICE), _xyz=None
         )
@@ -600,7 +658,7 @@ class Catalog(Frozen):
         columns = {k: np.ascontiguousarray(v[index]) for k, v in self._columns.items()}
         if len(columns["ra"]) == 0:
             raise ValueError("the selection leaves no rows: a catalog cannot be empty")
-        part._keep(columns, {k: np.ascontiguousarray(v[index]) for k, v in self.extra.items()})
+        part._keep(columns, {k: v[index].copy() for k, v in self.extra.items()})
         if self._xyz is not None:
             part._set(_xyz=frozen_array(np.ascontiguousarray(self._xyz[index])))
         return part

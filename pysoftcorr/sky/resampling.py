@@ -327,6 +327,12 @@ def _streams(catalogs: Sequence[Catalog], fixed: Sequence[int]) -> list[tuple[Ca
 
 
 def _labels(given: object) -> IntArray:
+    if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
+        missing = np.ma.getmaskarray(given)
+        raise ValueError(
+            f"Jackknife: patches are missing for {missing.sum()} of {missing.size} objects; leave "
+            "these objects out, or give them a patch"
+        )
     labels = np.asarray(given)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"Jackknife: patches must be integers, one per object, not {labels.dtype}")

@@ -356,7 +356,6 @@ class Correlation(Frozen):
         return result
 
 
-
 def jsonable(value: Any, argument: str) -> Any:
     """The value as JSON would give it back; TypeError where JSON cannot hold it."""
 
@@ -678,7 +677,6 @@ class CorrelationSet(Frozen, Mapping[str, Correlation]):
                 f"{path} holds the single {result.name}; read it with Correlation.read"
             )
         return result
-
 
 
 def _all_pairs_for(item: Correlation, naive: Correlation) -> ComplexArray:

@@ -222,7 +222,7 @@ def test_cluster_writes_memberships(run, stars, tmp_path, suffix):
     np.testing.assert_array_equal(document["label"], objects["label"])
     assert sum(document["clusters"]["members"]) == 80
     # The same objects may be read back as a catalog.
-    read = Catalog.read(out_file, **({} if suffix == "fits" else {"key": "objects"}))
+    read = Catalog.read(out_file, **{"hdu" if suffix == "fits" else "key": "objects"})
     np.testing.assert_allclose(read.ra, Catalog.read(stars).ra)
 
 

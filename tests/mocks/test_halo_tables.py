@@ -332,3 +332,28 @@ def test_a_halo_file_of_another_column_set(tmp_path):
     )
     assert halos.boxsize == BOX
     np.testing.assert_allclose(halos.concentration, 8.0, rtol=1e-14)
+
+
+def test_several_tables_of_halos(tmp_path):
+    path = tmp_path / "snapshots.hdf5"
+    halotools_file(path)
+    with h5py.File(path, "r+") as file:
+        file["log"] = Table({"step": [1, 2]}).as_array()
+    assert len(HaloCatalog.read(path)) == N - 2
+    Table(table(4)).write(path, path="later", format="hdf5", append=True)
+    with pytest.raises(ValueError, match=r"several tables .*key 'data' \(8 rows\), key 'later'"):
+        HaloCatalog.read(path)
+    np.testing.assert_array_equal(HaloCatalog.read(path, key="data").mass, hosts_of("halo_mvir"))
+
+
+def test_halos_of_several_files(tmp_path):
+    paths = [tmp_path / f"part{k}.ecsv" for k in range(2)]
+    for k, path in enumerate(paths):
+        data = table(k)
+        Table(data).write(path)
+    halos = HaloCatalog.from_table(paths, boxsize=BOX)
+    assert len(halos) == 2 * (N - 2)
+    data["halo_mvir"][3] = np.nan
+    Table(data).write(paths[1], overwrite=True)
+    with pytest.raises(ValueError, match=r"row 3 of .*part1\.ecsv"):
+        HaloCatalog.from_table(paths, boxsize=BOX)

@@ -173,7 +173,7 @@ def test_missing_column_offers_near_ones(tmp_path):
             TypeError,
             r"flag: .* at character 1: needs whole numbers",
         ),
-        ({"hdu": 1}, ValueError, "hdu = 1 is for FITS files; a.csv is read as csv"),
+        ({"hdu": 1}, ValueError, "hdu = 1 is for FITS files; a.csv is read as text"),
         ({"key": "x"}, ValueError, "key = 'x' is for HDF5 files"),
     ],
 )

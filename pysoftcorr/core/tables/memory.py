@@ -1,0 +1,92 @@
+"""Tables already in memory: astropy, pandas, Arrow, mappings of columns, structured arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from pysoftcorr.core.tables.arrow import of_arrow
+from pysoftcorr.core.tables.source import TableSource
+from pysoftcorr.core.tables.values import masked, stored
+
+
+def in_memory(source: Any, label: str | None = None) -> TableSource:
+    """The table behind the interface of all; TypeError where `source` is none."""
+    if isinstance(source, Table):
+        return of_astropy(source, label or "the table")
+    if isinstance(source, np.ndarray) and source.dtype.names:
+        return TableSource(
+            label or "the array", list(source.dtype.names), source.__getitem__, length=len(source)
+        )
+    if hasattr(source, "columns") and hasattr(source, "iloc"):
+        names = [str(c) for c in source.columns]
+        place = {name: k for k, name in enumerate(names)}
+        return TableSource(
+            label or "the data frame",
+            names,
+            lambda n: of_series(source.iloc[:, place[n]]),
+            length=len(source),
+        )
+    if isinstance(source, Mapping):
+        names = [str(n) for n in source]
+        if len(set(names)) < len(names):
+            raise ValueError("the mapping has two columns of one name")
+        original = dict(zip(names, source, strict=True))
+        units = {n: str(source[k].unit) for n, k in original.items() if _has_unit(source[k])}
+        return TableSource(label or "the mapping", names, lambda n: source[original[n]], units)
+    if hasattr(source, "__arrow_c_stream__"):
+        return of_arrow(source, label or "the Arrow table")
+    raise TypeError(
+        "a catalog is read from a path, a list of paths, an astropy Table, a pandas DataFrame, a "
+        f"mapping of columns or a structured array, not from {type(source).__name__}"
+    )
+
+
+def of_astropy(table: Table, label: str) -> TableSource:
+    """An astropy table; the parts of a SkyCoord are columns, ``coord.ra`` and ``coord.dec``."""
+    columns: dict[str, Any] = {}
+    for name in table.colnames:
+        column = table[name]
+        parts = getattr(column, "representation_component_names", None)
+        if parts is None:
+            columns[name] = column
+        else:
+            columns |= {
+                f"{name}.{part}": getattr(column, part)
+                for part, component in parts.items()
+                if component in column.data.components
+            }
+    units = {n: str(c.unit) for n, c in columns.items() if _has_unit(c)}
+    return TableSource(label, list(columns), columns.__getitem__, units, length=len(table))
+
+
+def of_series(series: Any) -> np.ndarray:
+    """A column of a pandas data frame, entries that pandas calls missing masked."""
+    if hasattr(series, "sparse"):
+        series = series.sparse.to_dense()
+    dtype = series.dtype
+    missing = np.asarray(series.isna(), dtype=bool)
+    if hasattr(series, "cat"):
+        categories = of_series(series.cat.categories.to_series())
+        if len(categories) == 0:
+            return masked(np.zeros(len(series)), missing)
+        return masked(categories[np.maximum(np.asarray(series.cat.codes), 0)], missing)
+    kind = getattr(dtype, "kind", "O")
+    if kind in "biu" and not isinstance(dtype, np.dtype):
+        plain = getattr(dtype, "numpy_dtype", None)
+        if isinstance(plain, np.dtype) and plain.kind in "biu":
+            fill = False if plain.kind == "b" else 0
+            return masked(series.fillna(fill).to_numpy(dtype=plain), missing)
+    if kind == "f" and not isinstance(dtype, np.dtype):
+        return masked(series.to_numpy(dtype=np.float64, na_value=np.nan), missing)
+    values = stored(series.to_numpy())
+    if values.dtype.kind == "f":
+        return values  # NaN is what NumPy's own floats have in place of a missing value
+    return masked(np.ma.getdata(values), missing | np.ma.getmaskarray(values))
+
+
+def _has_unit(values: Any) -> bool:
+    return getattr(values, "unit", None) not in (None, "")
