@@ -52,6 +52,35 @@ def check_out(settings: Mapping[str, Any], *, suffixes: Sequence[str]) -> None:
     check_plot(settings)
 
 
+def check_result(settings: Mapping[str, Any]) -> None:
+    """Check --out, --format and --plot of a correlation function before the work.
+
+    Raises
+    ------
+    ValueError
+        If the suffix does not suit the format, or there is a format and no file.
+    MissingExtra
+        If a SACC file is wanted and the package is not there.
+    OSError
+        If nothing can be written there.
+    """
+    path, form = settings["out"], settings["format"]
+    if path is None:
+        if form is not None:
+            raise ValueError(f"format = {form!r}: has no meaning without --out")
+        check_plot(settings)
+        return
+    from pysoftcorr.core.extras import need
+    from pysoftcorr.sky import formats, sacc, treecorr_columns
+
+    suffixes = {"sacc": sacc.SUFFIXES, "treecorr": treecorr_columns.SUFFIXES}.get(
+        form, formats.FORMS
+    )
+    check_out(settings, suffixes=tuple(suffixes))
+    if form == "sacc" or str(path).lower().endswith((".sacc", ".sacc.fits")):
+        need("sacc", "a SACC file", extra="sacc")
+
+
 def check_plot(settings: Mapping[str, Any]) -> None:
     """Check --plot and --plot-format before the work.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import cluster, output, reading
-from pysoftcorr.cli.common import BINS, OVERWRITE, PLOT, SEED, THREADS, UNIT, out
+from pysoftcorr.cli.common import BINS, FORMAT, OVERWRITE, PLOT, SEED, THREADS, UNIT, out
 from pysoftcorr.cli.options import Argument, Command, Option, arguments, derive
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def _options(name: str) -> tuple[Option, ...]:
         *([CATALOG2] if name == "xi" else []),
         *(option for part in read[1:] for option in part),
         THREADS,
-        out("Write the result: .h5, .fits or .ecsv."),
+        out("Write the result: .h5, .fits, .ecsv or .sacc."),
+        # No file of TreeCorr holds all five.
+        replace(FORMAT, choices=("sacc",)) if name == "rho" else FORMAT,
         OVERWRITE,
         *PLOT,
     )
@@ -197,16 +199,27 @@ def _statistics(
     as_json: bool,
 ) -> dict[str, Any]:
     output.use_threads(settings["threads"])
-    from pysoftcorr.sky.formats import SUFFIXES
-
-    output.check_out(settings, suffixes=SUFFIXES)
+    output.check_result(settings)
+    if settings["format"] == "treecorr":
+        refuse_edges(settings["bins"])
     outcome = measure(command, places, settings, explicit)
     files: list[Any] = []
     if settings["out"] is not None:
-        outcome.result.write(settings["out"], overwrite=settings["overwrite"])
+        outcome.result.write(
+            settings["out"], format=settings["format"], overwrite=settings["overwrite"]
+        )
         files.append(settings["out"])
     files += output.draw(settings, lambda plots: _figures(plots, outcome))
     return _report(outcome, files, as_json)
+
+
+def refuse_edges(bins: str) -> None:
+    """ValueError where TreeCorr has no such bins: said before the work."""
+    if bins.strip().lower().startswith("edges"):
+        raise ValueError(
+            f"bins = {bins!r}: --format treecorr takes linear or log bins; choose these, or "
+            "another format"
+        )
 
 
 def measure(
