@@ -54,7 +54,7 @@ def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
         text = re.sub(rf"^({names})(?=: | ['\"])", r"--\1", text)
         text = re.sub(rf"{name} = ({_VALUE})?", _as_stated, text)
         text = re.sub(rf"{name}=({_VALUE})?", _as_typed, text)
-    text = re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
+    text = re.sub(r"--\w[\w-]*", lambda found: found[0].replace("_", "-"), text)
     prefix, own = getattr(error, "of_catalog", _catalog)
     if prefix:
         own_flags = "|".join(sorted((n.replace("_", "-") for n in own), key=len, reverse=True))

@@ -121,14 +121,15 @@ def resampling(text: str, labels: Iterable[Labels | None], prefixes: Iterable[st
         If some catalogs have patches and others not, or the way has no patches.
     """
     parts, names = list(labels), [f"{p}-patches" if p else "patches" for p in prefixes]
+    from pysoftcorr.sky.resampling import Bootstrap, Jackknife, as_resampling
+
     if all(part is None for part in parts):
+        as_resampling(text or None)  # a fault is said before the work
         return text
     lacking = [name for name, part in zip(names, parts, strict=True) if part is None]
     if lacking:
         there = next(n for n, part in zip(names, parts, strict=True) if part is not None)
         raise ValueError(f"--{lacking[0]}: must be given with --{there}")
-    from pysoftcorr.sky.resampling import Bootstrap, Jackknife
-
     method, *numbers = (text or "jackknife").strip().lower().split(":")
     more: dict[str, Any] = {"patches": tuple(parts)}
     if numbers and numbers[-1].isalpha():
