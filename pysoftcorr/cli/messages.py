@@ -29,6 +29,7 @@ _WORDS = (
     (re.compile(r"\bn_clusters = "), "--clusters "),
     (re.compile(r"\b(ra_unit|dec_unit)(?= (looks )?wrong)"), r"--\1"),
     (re.compile(r"\bcolumns\[['\"](\w+)['\"]\]"), r"--columns \1"),
+    (re.compile(r" or Binning\.\w+\([^)]*\)"), ""),
     (re.compile(r"\bLeaveOut(?=: )"), "leave-out"),
     (re.compile(r"\b(Bootstrap|Jackknife)(?=: )"), lambda found: found[0].lower()),
 )
