@@ -116,10 +116,10 @@ def check_plot(settings: Mapping[str, Any]) -> None:
 
 
 def _is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether --plot names one file and not a folder."""
+    """Whether --plot names one file and not a folder, such as ``run1.5`` may be."""
     text = os.fspath(path)
     target = Path(text).expanduser()
-    return not text.endswith(("/", os.sep)) and not target.is_dir() and bool(target.suffix)
+    return not text.endswith(("/", os.sep)) and not target.is_dir() and target.suffix[1:2].isalpha()
 
 
 def draw(settings: Mapping[str, Any], figures: Callable[[Any], Figures]) -> list[Path]:

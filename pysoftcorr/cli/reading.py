@@ -36,8 +36,9 @@ _EVERY = derive(
     flip_g2={"help": "Change the sign of g2."},
 )  # fmt: skip
 PATCHES = Option(
-    "patches", str, None, "Column or expression of whole numbers, the patch of each object: these "
-    "are resampled, by the jackknife or as --resampling says (jackknife, bootstrap:N).",
+    "patches", str, None, "Column or expression of whole numbers, the patch of each object. "
+    "Patches are resampled: by the jackknife, or as --resampling (jackknife:WEIGHT, bootstrap:N) "
+    "says.",
     metavar="COLUMN",
 )  # fmt: skip
 

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -61,10 +62,11 @@ def test_quiet_keeps_errors(run, stars):
 
 def test_quiet_has_no_bars_on_a_terminal(tmp_path):
     """Bars are drawn where stderr is a terminal."""
-    pty = pytest.importorskip("pty")
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
     said = {}
     for more in ([], ["--quiet"]):
         parent, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         done = subprocess.run(
             [sys.executable, "-c", BAR, *more], stdout=subprocess.PIPE, stderr=child,
             env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)}, check=True, timeout=120,
@@ -96,7 +98,7 @@ from pysoftcorr.cli.options import Command
 
 def work(*, settings, explicit, as_json):
     from tqdm import tqdm
-    for _ in tqdm(range(3), ncols=60, disable=not sys.stderr.isatty()):
+    for _ in tqdm(range(3), disable=not sys.stderr.isatty()):
         pass
     print("done")
 

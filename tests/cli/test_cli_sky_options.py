@@ -446,7 +446,7 @@ def test_plot_makes_the_file_that_it_names(run, folder, tmp_path, command, suffi
 def test_plot_into_a_folder(run, folder, tmp_path):
     words = ["xi", folder / "first.fits", "--bins", BINS, "--resampling", "none"]
     (tmp_path / "run.3").mkdir()
-    for place in ("figures", "run.3", "new.4/"):
+    for place in ("figures", "run.3", "mstar10.0", "new.pdf/"):
         assert run(*words, "--plot", f"{tmp_path}/{place}", "--plot-format", "pdf")[0] == 0
         names = {p.name for p in (tmp_path / place).iterdir()}
         assert names == {"xi_pm.pdf", "shapes.pdf"}
@@ -458,7 +458,7 @@ def test_plot_that_cannot_be_is_refused_before_the_work(fails, folder, tmp_path,
 
     monkeypatch.setattr(sky, "measure", never)
     words = ["xi", folder / "first.fits"]
-    for name in ("figure.jpg", "figure.doc", "run.7"):
+    for name in ("figure.jpg", "figure.doc", "run.v7"):
         said = fails(*words, "--plot", tmp_path / name)
         assert "unknown suffix; use .png, .pdf or .svg for the main figure" in said
         assert "folder of all figures" in said
