@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from pysoftcorr import demo_stars_path
 from pysoftcorr.cli import sky
 from pysoftcorr.cli.app import _WHERE
 from pysoftcorr.cli.messages import of_catalog, spoken
+from pysoftcorr.cli.options import Command
 
 PACKAGE = Path(pysoftcorr.__file__).resolve().parent
 WORDS = ["--clusters", "0", "--resampling", "none", "--bins", "edges:0,20,4000,4001"]
@@ -223,6 +225,95 @@ def test_completion_of_other_shells(shell, name):
                           check=True)  # fmt: skip
     assert "--randoms-columns" in done.stdout
     assert len(done.stdout.splitlines()) == 1
+
+
+# ---------------------------------------------------------------------- figures
+#: Of each command with figures: what it needs, before files are looked for.
+DRAWING = {
+    "rho": ["nowhere.fits"],
+    "xi": ["nowhere.fits"],
+    "wtheta": ["nowhere.fits", "nowhere.fits"],
+    "gammat": ["nowhere.fits", "nowhere.fits"],
+    "tau": ["nowhere.fits", "nowhere.fits"],
+    "cluster": ["nowhere.fits"],
+    "gradient": [],
+    "halos simulate": ["--boxsize", 40, "--out", "{}/halos.h5"],
+    "halos info": ["nowhere.h5"],
+    "mock": ["nowhere.h5", "--preset", "mstar10.0", "--out", "{}/galaxies.h5"],
+    "boxcorr": ["nowhere.h5"],
+    "predict": ["--hod", "mstar10.0"],
+    "train": ["nowhere.h5", "--out", "{}/model.h5"],
+    "evaluate": [],
+    "posterior": ["--hod", "mstar10.0"],
+    "minimize": ["--hod", "mstar10.0"],
+}
+
+
+def drawing():
+    """The commands that have --plot."""
+    for name, module in _WHERE.items():
+        found = import_module(f"pysoftcorr.cli.{module}").COMMANDS[name]
+        parts = {name: found} if isinstance(found, Command) else {
+            f"{name} {part}": command for part, command in found.items()}  # fmt: skip
+        for title, command in parts.items():
+            if any(option.name == "plot" for option in command.options):
+                yield title
+
+
+@pytest.mark.parametrize("name", drawing())
+def test_plot_is_looked_at_before_the_work(fails, tmp_path, name):
+    words = [str(word).format(tmp_path) for word in DRAWING[name]]
+    said = fails(*name.split(), *words, "--plot", tmp_path / "figure.jpg")
+    assert "figure.jpg': unknown suffix; use .png, .pdf or .svg for the main figure" in said
+    said = fails(*name.split(), *words, "--plot-format", "pdf")
+    assert said == "error: --plot-format 'pdf': has no meaning without --plot"
+    said = fails(*name.split(), *words, "--plot", tmp_path / "a.svg", "--plot-format", "pdf")
+    assert "--plot-format 'pdf': contradicts --plot" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def universe(tmp_path_factory):
+    """Halos and galaxies."""
+    from pysoftcorr.mocks import HaloCatalog, HODModel
+
+    place = tmp_path_factory.mktemp("universe")
+    halos = HaloCatalog.simulate(60.0, 32, mmin=5e11, seed=7)
+    halos.write(place / "halos.h5")
+    HODModel.preset("mstar10.0").populate(halos, seed=2).write(place / "galaxies.h5")
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gradient", ["--galaxies", 40, "--clusters", 6]),
+        ("halos simulate", ["--boxsize", 40, "--mesh", 16, "--mmin", 1e12, "--out", "{}/h.h5"]),
+        ("halos info", ["{}/halos.h5"]),
+        ("mock", ["{}/halos.h5", "--preset", "mstar10.0", "--out", "{}/g.h5"]),
+        ("boxcorr", ["{}/galaxies.h5", "--bins", "log:0.2:12:5"]),
+        ("predict", ["--hod", "mstar10.0", "--passes", 2]),
+        ("posterior", ["--hod", "mstar10.0", "--chains", 2, "--warmup", 30, "--draws", 30]),
+        ("minimize", ["--hod", "mstar10.0", "--max-iter", 5]),
+    ],
+)
+def test_every_command_draws_its_main_figure_or_all(run, universe, tmp_path, name, words):
+    if name in ("predict", "posterior", "minimize"):
+        pytest.importorskip("pyro")
+    words = [str(word).format(universe) for word in words]
+    overwrite = ["--overwrite"] if "--out" in words else []
+    path = tmp_path / "figure.pdf"
+    assert run(*name.split(), *words, *overwrite, "--plot", path)[0] == 0
+    assert path.read_bytes().startswith(b"%PDF")
+    place = tmp_path / "figures"
+    code, _, err = run(*name.split(), *words, *overwrite, "--plot", place, "--plot-format", "svg")
+    assert code == 0
+    drawn = sorted(place.iterdir())
+    assert drawn
+    for file in drawn:
+        assert file.read_bytes().startswith(b"<?xml")
+        assert f"wrote {file}" in err.splitlines()
 
 
 # ---------------------------------------------------------------------- messages
