@@ -249,18 +249,22 @@ DRAWING = {
 }
 
 
-def drawing():
-    """The commands that have --plot."""
+def commands():
+    """Every command by its name."""
     for name, module in _WHERE.items():
         found = import_module(f"pysoftcorr.cli.{module}").COMMANDS[name]
-        parts = {name: found} if isinstance(found, Command) else {
-            f"{name} {part}": command for part, command in found.items()}  # fmt: skip
-        for title, command in parts.items():
-            if any(option.name == "plot" for option in command.options):
-                yield title
+        if isinstance(found, Command):
+            yield name, found
+        else:
+            for part, command in found.items():
+                yield f"{name} {part}", command
 
 
-@pytest.mark.parametrize("name", drawing())
+ALL = dict(commands())
+WITH_FIGURES = [name for name, c in ALL.items() if any(o.name == "plot" for o in c.options)]
+
+
+@pytest.mark.parametrize("name", WITH_FIGURES)
 def test_plot_is_looked_at_before_the_work(fails, tmp_path, name):
     words = [str(word).format(tmp_path) for word in DRAWING[name]]
     said = fails(*name.split(), *words, "--plot", tmp_path / "figure.jpg")
@@ -314,6 +318,27 @@ def test_every_command_draws_its_main_figure_or_all(run, universe, tmp_path, nam
     for file in drawn:
         assert file.read_bytes().startswith(b"<?xml")
         assert f"wrote {file}" in err.splitlines()
+
+
+# ---------------------------------------------------------------------- wrong values
+@pytest.mark.parametrize("name", [name for name in ALL if name != "julia exec"])
+def test_a_value_of_the_wrong_kind_is_one_line(fails, name, monkeypatch):
+    """Each option of each command, before any file is looked for."""
+    monkeypatch.setenv("PYSOFTCORR_THREADS", "2")
+    places = ["nowhere"] * len(ALL[name].arguments)
+    for option in ALL[name].options:
+        wrong = [["=perhaps"]] if option.kind is bool else []
+        if option.choices or option.kind in (int, float, dict):
+            wrong.append(["nonsense"])
+        if option.kind is int:
+            wrong += [["1.5"], ["1e3"]]
+        if option.least is not None:
+            wrong.append([str(option.least - 1)])
+        for value in wrong:
+            glued = [f"{option.flag}{value[0]}"] if option.kind is bool else [option.flag, *value]
+            said = fails(*name.split(), *places, *glued)
+            assert option.flag in said, said
+            assert not re.search("True|False|None|NoneType|<class", said), said
 
 
 # ---------------------------------------------------------------------- messages
