@@ -22,7 +22,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from pysoftcorr.core.files import FileFormat, check_output, suffix_of, whole_file
+from pysoftcorr.core.extras import need
+from pysoftcorr.core.files import FileFormat, check_output, fingerprint, suffix_of, whole_file
 
 PER_BIN = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
 #: Complex numbers per bin that not every result has.
@@ -43,6 +44,16 @@ FORMS = {
 }
 #: Suffixes of result files.
 SUFFIXES = tuple(FORMS)
+#: Forms by suffix of files for other programs; "text" has nothing of ours.
+PROGRAMS = {
+    "sacc": {".sacc": "fits", ".sacc.fits": "fits", ".fits": "fits"},
+    "treecorr": {
+        ".fits": "fits",
+        ".h5": "hdf5",
+        ".hdf5": "hdf5",
+        **dict.fromkeys((".txt", ".dat", ".out", ".asc"), "text"),
+    },
+}
 
 Members = Mapping[str, Mapping[str, np.ndarray]]
 #: Gives the arrays of a member, by its name and the number of bins.
@@ -55,6 +66,25 @@ MARK = "SOFTCORR"
 
 class Foreign(Exception):
     """The file is not one of ours, or not in the form its suffix says."""
+
+
+def digest(members: Members) -> str:
+    """Hash of the numbers that a result is made of, the same for every form of file."""
+    return fingerprint(
+        *(
+            _canonical(arrays[key])
+            for arrays in members.values()
+            for key in (*PER_BIN, *COMPLEX, *RESAMPLES)
+            if key in arrays
+        )
+    )
+
+
+def _canonical(values: np.ndarray) -> np.ndarray:
+    """Real numbers with one NaN and one zero: text keeps neither their signs nor their bits."""
+    wanted = np.complex128 if np.iscomplexobj(values) else np.float64
+    numbers = np.ascontiguousarray(values, dtype=wanted).view(np.float64)
+    return np.where(np.isnan(numbers), np.nan, numbers) + 0.0
 
 
 # ---------------------------------------------------------------------- FITS
@@ -97,8 +127,10 @@ def _read_fits(path: Path) -> tuple[str, Load]:
             # A SACC file, which carries ours as the data of its first HDU.
             with fits.open(io.BytesIO(first.data.tobytes())) as own:
                 return _content(own)
-    except (OSError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise Foreign(f"it cannot be read as FITS ({error})") from None
+    except Foreign:
+        raise
+    except Exception as error:  # of every kind, where a header is damaged
+        raise Foreign(f"it cannot be read as FITS ({_first_line(error)})") from None
 
 
 def _without_mark(header: fits.Header) -> str:
@@ -159,8 +191,10 @@ def _read_hdf5(path: Path) -> tuple[str, Load]:
                 for name, group in root.items()
                 if isinstance(group, h5py.Group)
             }
-    except (OSError, KeyError) as error:
-        raise Foreign(f"it cannot be read as HDF5 ({error})") from None
+    except Foreign:
+        raise
+    except Exception as error:  # of every kind, where the file is damaged
+        raise Foreign(f"it cannot be read as HDF5 ({_first_line(error)})") from None
 
     def load(name: str, nbins: int) -> dict[str, np.ndarray]:
         group = groups[name]
@@ -231,13 +265,50 @@ _READERS: dict[str, Callable[[Path], tuple[str, Load]]] = {
 }
 
 
+def program(path: str | PathLike[str], form: str | None) -> str | None:
+    """The program that the file is for: "sacc", "treecorr" or None; ValueError for another."""
+    if form is None:
+        suffix = suffix_of(Path(path), SUFFIXES)
+        return "sacc" if suffix in (".sacc", ".sacc.fits") else None
+    if form not in PROGRAMS:
+        raise ValueError(
+            f"format = {form!r}: must be 'sacc' or 'treecorr'; FITS, HDF5 and ECSV go by suffix"
+        )
+    return form
+
+
+def check(path: str | PathLike[str], *, format: str | None = None, overwrite: bool = False) -> Path:
+    """Find out whether a result could be written here, before the work that makes it.
+
+    Parameters
+    ----------
+    path : path
+    format : {"sacc", "treecorr"}, optional
+        As `pysoftcorr.sky.result.Correlation.write`.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    ValueError, OSError
+        As `pysoftcorr.core.files.check_output`; or the format is another.
+    MissingExtra
+        If a SACC file is wanted and the package ``sacc`` is not installed.
+    """
+    made_for = program(path, format)
+    if made_for == "sacc":
+        need("sacc", "a SACC file", extra="sacc")
+    forms = FORMS if made_for is None else PROGRAMS[made_for]
+    return check_output(path, suffixes=tuple(forms), overwrite=overwrite)
+
+
 def write(
     path: str | PathLike[str],
     header: Mapping[str, Any],
     members: Members,
     *,
     overwrite: bool = False,
-    suffixes: Mapping[str, str] = FORMS,
+    program: str | None = None,
     wrap: Callable[[Path], None] | None = None,
 ) -> None:
     """Write a header and the arrays of each member in the form that the suffix says.
@@ -248,18 +319,20 @@ def write(
     header : mapping
     members : mapping of str to mapping of str to ndarray
     overwrite : bool
-    suffixes : mapping of str to str
-        Forms by suffix: "fits", "hdf5", "ecsv", or "text", which holds what `wrap` writes alone.
+    program : {"sacc", "treecorr"}, optional
+        Whose file it is.
     wrap : callable, optional
-        Makes the file, at a path, into one of another program, which holds ours besides.
+        Makes our file, at a path, into the one of the program, which holds ours besides.
 
     Raises
     ------
     ValueError, OSError
         As `pysoftcorr.core.files.check_output`.
     """
+    suffixes = FORMS if program is None else PROGRAMS[program]
     target = check_output(path, suffixes=tuple(suffixes), overwrite=overwrite)
-    text = json.dumps(FORMAT.header() | dict(header), indent=1)
+    own = FORMAT.header() | {"fingerprint": digest(members)}
+    text = json.dumps(own | dict(header), indent=1)
     form = suffixes[suffix_of(target, tuple(suffixes))]
     with whole_file(target, overwrite=overwrite) as temporary:
         if form != "text":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -91,13 +92,13 @@ def _plain(name: str, x: float) -> float | int | None:
 # ---------------------------------------------------------------------- text and HTML
 def text_of(result: Correlation) -> str:
     """A line a bin: separation, pairs, value, and each error in a column of its own."""
-    return "\n".join([_text(result), *_notes([result])])
+    return "\n".join([_text(result), *map(_wrapped, _notes([result]))])
 
 
 def set_text(results: Mapping[str, Correlation]) -> str:
     """The text of every result, an empty line between, and what holds for all at the end."""
     blocks = [_text(result) for result in results.values()]
-    return "\n\n".join([*blocks, *_notes(list(results.values()))])
+    return "\n\n".join([*blocks, *map(_wrapped, _notes(list(results.values())))])
 
 
 def html_of(results: Mapping[str, Correlation], *, head: str = "") -> str:
@@ -165,8 +166,12 @@ def _notes(results: list[Correlation]) -> list[str]:
     """By how much the resampling overstates the noise; once where it holds for all."""
     found = {(r.aleatoric_method, r.noise_excess) for r in results if r.noise_excess is not None}
     return [
-        f"note: where there is no signal, sigma_aleatoric ({method}) is up to {excess:.2f} times "
-        "the scatter; where it is near sigma_shot, take sigma_shot"
+        f"note: without a signal, sigma_aleatoric ({method}) is up to {excess:.2f} times too "
+        f"large; where it is about {excess:.2f} times sigma_shot, sigma_shot is the better error"
         for method, excess in sorted(found)
         if excess > 1.005
     ]
+
+
+def _wrapped(note: str) -> str:
+    return textwrap.fill(note, 92, subsequent_indent=" " * len("note: "))

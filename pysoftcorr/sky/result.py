@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -722,10 +722,14 @@ def read_result(path: str | PathLike[str]) -> Result:
     source, header, load = formats.read(path)
     with formats.FORMAT.damage(source):
         bins = Binning.from_dict(header["bins"])
-        items = []
-        for member in header["members"]:
-            arrays: dict[str, Any] = dict(load(member["name"], bins.nbins))
-            items.append(Correlation(bins=bins, **arrays, **member))
+        members = header["members"]
+        arrays = {member["name"]: load(member["name"], bins.nbins) for member in members}
+        if header.get("fingerprint") not in (None, formats.digest(arrays)):
+            raise ValueError("its numbers are not those that were written")
+        items = [
+            Correlation(bins=bins, **(dict[str, Any](arrays[member["name"]]) | member))
+            for member in members
+        ]
         if header["kind"] == "Correlation":
             return items[0]
         return CorrelationSet(items, name=header["name"])
@@ -757,26 +761,14 @@ def _write(
             if value is not None:
                 arrays[name] = value
         members[item.name] = arrays
-    suffixes, wrap = _foreign(items, path, form, result.name)
-    formats.write(path, header, members, overwrite=overwrite, suffixes=suffixes, wrap=wrap)
-
-
-def _foreign(
-    items: list[Correlation], path: str | PathLike[str], form: str | None, name: str
-) -> tuple[Mapping[str, str], Callable[[Path], None] | None]:
-    """Suffixes of the format, and what makes our file into one of another program."""
-    if form is None and suffix_of(Path(path), formats.SUFFIXES) in (".sacc", ".sacc.fits"):
-        form = "sacc"
-    if form is None:
-        return formats.FORMS, None
-    together = {item.name: item for item in items}
-    if form == "sacc":
-        suffix_of(Path(path), tuple(sacc.SUFFIXES))
-        return sacc.SUFFIXES, sacc.wrap(sacc.to_sacc(together, "total", name))
-    if form == "treecorr":
-        suffixes = treecorr_columns.SUFFIXES
-        kind = suffixes[suffix_of(Path(path), tuple(suffixes))]
-        return suffixes, treecorr_columns.wrap(together, kind)
-    raise ValueError(
-        f"format = {form!r}: must be 'sacc' or 'treecorr'; FITS, HDF5 and ECSV go by suffix"
-    )
+    made_for = formats.program(path, form)
+    wrap = None
+    if made_for is not None:
+        formats.check(path, format=made_for, overwrite=overwrite)
+        together = {item.name: item for item in items}
+        if made_for == "sacc":
+            wrap = sacc.wrap(sacc.to_sacc(together, "total", result.name))
+        else:
+            suffixes = formats.PROGRAMS[made_for]
+            wrap = treecorr_columns.wrap(together, suffixes[suffix_of(Path(path), tuple(suffixes))])
+    formats.write(path, header, members, overwrite=overwrite, program=made_for, wrap=wrap)

@@ -20,9 +20,6 @@ from pysoftcorr.sky.formats import MARK
 if TYPE_CHECKING:
     from pysoftcorr.sky.result import Correlation
 
-#: Suffixes of SACC files, and the form of what they hold besides.
-SUFFIXES = {".sacc": "fits", ".sacc.fits": "fits", ".fits": "fits"}
-
 _TYPES = {
     "xip": ("galaxy_shear_xi_plus", "source", "source"),
     "xim": ("galaxy_shear_xi_minus", "source", "source"),
@@ -73,7 +70,7 @@ def to_sacc(results: Mapping[str, Correlation], kind: str, name: str) -> Any:
     MissingExtra
         The package ``sacc`` is not installed.
     """
-    sacc = need("sacc", "SACC", extra="sacc")
+    sacc = need("sacc", "a SACC file", extra="sacc")
     items = list(results.values())
     first = items[0]
     if first.bins.unit not in RADIANS:

@@ -24,15 +24,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Forms by suffix.
-SUFFIXES = {
-    ".fits": "fits",
-    ".h5": "hdf5",
-    ".hdf5": "hdf5",
-    **dict.fromkeys((".txt", ".dat", ".out", ".asc"), "text"),
-}
-#: Suffixes of text, which hold TreeCorr's columns and nothing else.
-TEXT = tuple(suffix for suffix, form in SUFFIXES.items() if form == "text")
 _NAMES = "r_nom", "meanr", "meanlogr"
 
 
