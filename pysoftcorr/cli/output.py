@@ -70,15 +70,10 @@ def check_result(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"format = {form!r}: has no meaning without --out")
         check_plot(settings)
         return
-    from pysoftcorr.core.extras import need
-    from pysoftcorr.sky import formats, sacc, treecorr_columns
+    from pysoftcorr.sky import formats
 
-    suffixes = {"sacc": sacc.SUFFIXES, "treecorr": treecorr_columns.SUFFIXES}.get(
-        form, formats.FORMS
-    )
-    check_out(settings, suffixes=tuple(suffixes))
-    if form == "sacc" or str(path).lower().endswith((".sacc", ".sacc.fits")):
-        need("sacc", "a SACC file", extra="sacc")
+    formats.check(path, format=form, overwrite=settings["overwrite"])
+    check_plot(settings)
 
 
 def check_plot(settings: Mapping[str, Any]) -> None:

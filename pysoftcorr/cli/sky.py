@@ -110,9 +110,15 @@ def _options(name: str) -> tuple[Option, ...]:
         replace(FORMAT, choices=("sacc",)) if name == "rho" else FORMAT,
         OVERWRITE,
         *PLOT,
+        PLOT_STYLE,
     )
 
 
+(PLOT_STYLE,) = derive(
+    "pysoftcorr.sky.result:CorrelationSet.plot", only=("style",),
+    style={"name": "plot_style", "help": "paper: absolute values on logarithmic axes, open where "
+           "negative, as wide as a column of a journal."},
+)  # fmt: skip
 CATALOG2 = Option(
     "catalog2", str, None, "A second catalog of shears: pairs of one object of each.",
     metavar="CATALOG2",
@@ -312,9 +318,13 @@ def _figures(plots: Any, outcome: Outcome) -> output.Figures:
     from pysoftcorr.sky.stars import StarCatalog
 
     catalog, result = outcome.catalogs[0], outcome.result
+    style = outcome.settings["plot_style"]
+    naive = outcome.naive if style == "default" else None
     figures: dict[str, Any] = {
-        result.name: lambda: plots.plot_correlation_set(result, naive=outcome.naive)
+        result.name: lambda: plots.plot_correlation_set(result, naive=naive, style=style)
     }
+    if any(item.cov is not None for item in result.values()):
+        figures["covariance"] = lambda: plots.plot_covariance(result)
     sheared = [c for c in outcome.catalogs if c.g1 is not None]
     if isinstance(catalog, StarCatalog):
         figures["shapes"] = lambda: plots.plot_star_shapes(catalog)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import h5py
 import numpy as np
@@ -86,7 +87,7 @@ ESTIMATING = {
 }  # fmt: skip
 #: Tested below, each by itself.
 OTHERS = {"unit", "naive", "patches", "catalog2", "threads", "out", "format", "overwrite", "plot",
-          "plot_format"}  # fmt: skip
+          "plot_format", "plot_style"}  # fmt: skip
 WRONG = {
     "bins": "45", "unit": "parsec", "clusters": "many", "assignment": "random",
     "assignments": "1.5", "resampling": "boots", "seed": "-1", "method": "trees",
@@ -94,7 +95,7 @@ WRONG = {
     "max_iter": "0", "columns": "g9=g1", "hdu": "NOWHERE", "key": "nowhere", "ra_unit": "parsec",
     "dec_unit": "s", "select": "mag <", "flag": "nowhere", "on_bad": "keep", "patches": "mag",
     "catalog2": "nowhere.fits", "threads": "0", "out": "result.doc", "format": "word",
-    "plot": "figure.doc", "plot_format": "bmp",
+    "plot": "figure.doc", "plot_format": "bmp", "plot_style": "modern",
 }  # fmt: skip
 
 
@@ -338,9 +339,9 @@ def test_clusters_by_default_of_rho_alone(run, folder, command, clusters):
 def test_how_much_resampling_overstates_noise(run, folder, resampling, excess):
     words = ["rho", folder / "first.fits", "--clusters", 0, "--bins", BINS, "--resampling",
              resampling]  # fmt: skip
-    assert f"is up to {excess:.2f} times the scatter" in run(*words)[1]
+    assert f"is up to {excess:.2f} times" in run(*words)[1]
     assert json.loads(run(*words, "--json")[1])["rho1"]["noise_excess"] == pytest.approx(excess)
-    assert "times the scatter" not in run(*words[:-1], "none")[1]
+    assert "is up to" not in run(*words[:-1], "none")[1]
 
 
 def test_a_second_catalog_reads_by_its_own_options(run, fails, folder):
@@ -450,6 +451,22 @@ def test_plot_into_a_folder(run, folder, tmp_path):
         assert run(*words, "--plot", f"{tmp_path}/{place}", "--plot-format", "pdf")[0] == 0
         names = {p.name for p in (tmp_path / place).iterdir()}
         assert names == {"xi_pm.pdf", "shapes.pdf"}
+    assert run(*words[:-1], "bootstrap:4", "--plot", tmp_path / "more")[0] == 0
+    names = {p.name for p in (tmp_path / "more").iterdir()}
+    assert names == {"xi_pm.png", "shapes.png", "covariance.png"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", STATISTICS)
+def test_plot_of_a_paper_is_as_wide_as_a_column(run, folder, tmp_path, command):
+    words = [*typed(command, files(command, folder)), "--bins", "log:2:45:4"]
+    words += ["--clusters", 5, "--assignments", 3, "--resampling", "bootstrap:3"]
+    path = tmp_path / "figure.svg"
+    assert run(command, *words, "--plot", path, "--plot-style", "paper")[0] == 0
+    width = float(re.search(r'width="([\d.]+)pt"', path.read_text())[1])
+    assert width < 3.6 * 72  # 3.4 in, and what a tight box adds or takes
+    assert run(command, *words, "--plot", path)[0] == 0
+    assert float(re.search(r'width="([\d.]+)pt"', path.read_text())[1]) > width
 
 
 def test_plot_that_cannot_be_is_refused_before_the_work(fails, folder, tmp_path, monkeypatch):
