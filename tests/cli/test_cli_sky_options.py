@@ -57,26 +57,27 @@ READING = {
 #: For each option of an estimator, what is typed and the arguments in Python.
 ESTIMATING = {
     "bins": (["--bins", "log:5:40:4"], {"bins": "log:5:40:4"}),
-    "clusters": (["--clusters", "5"], {"clusters": SoftClustering(n_clusters=5, seed=1)}),
+    "clusters": (["--clusters", "5"], {"clusters": {}}),
     "assignment": (
         ["--clusters", "5", "--assignment", "sampled"],
-        {"clusters": SoftClustering(n_clusters=5, seed=1), "assignment": "sampled"},
+        {"clusters": {}, "assignment": "sampled"},
     ),
     "fuzziness": (
         ["--clusters", "5", "--fuzziness", "1.5"],
-        {"clusters": SoftClustering(n_clusters=5, fuzziness=1.5, seed=1)},
+        {"clusters": {"fuzziness": 1.5}},
     ),
     "geometry": (
         ["--clusters", "5", "--geometry", "flat"],
-        {"clusters": SoftClustering(n_clusters=5, geometry="flat", seed=1)},
+        {"clusters": {"geometry": "flat"}},
     ),
+    "metric": (["--clusters", "5", "--metric", "radec"], {"clusters": {"metric": "radec"}}),
     "max_iter": (
         ["--clusters", "5", "--max-iter", "2"],
-        {"clusters": SoftClustering(n_clusters=5, max_iter=2, seed=1)},
+        {"clusters": {"max_iter": 2}},
     ),
     "assignments": (
         ["--clusters", "5", "--assignments", "3"],
-        {"clusters": SoftClustering(n_clusters=5, seed=1), "assignments": 3},
+        {"clusters": {}, "assignments": 3},
     ),
     "resampling": (["--resampling", "jackknife:4"], {"resampling": "jackknife:4"}),
     "seed": (["--resampling", "bootstrap:4", "--seed", "7"],
@@ -92,6 +93,7 @@ WRONG = {
     "bins": "45", "unit": "parsec", "clusters": "many", "assignment": "random",
     "assignments": "1.5", "resampling": "boots", "seed": "-1", "method": "trees",
     "reference": "moon", "coincident": "perhaps", "fuzziness": "1", "geometry": "torus",
+    "metric": "torus",
     "max_iter": "0", "columns": "g9=g1", "hdu": "NOWHERE", "key": "nowhere", "ra_unit": "parsec",
     "dec_unit": "s", "select": "mag <", "flag": "nowhere", "on_bad": "keep", "patches": "mag",
     "catalog2": "nowhere.fits", "threads": "0", "out": "result.doc", "format": "word",
@@ -225,13 +227,16 @@ def test_reading(run, folder, command, place, option):
 @pytest.mark.parametrize("command", STATISTICS)
 def test_estimating(run, folder, command, option):
     if option not in {o.name for o in COMMANDS[command].options}:
-        assert option in ("method", "reference", "coincident")
+        assert option in ("method", "reference", "coincident", "geometry", "metric")
         return
     if option == "method":
         pytest.importorskip("treecorr")
     words, arguments = ESTIMATING[option]
+    if "clusters" in arguments:
+        soft = SoftClustering(n_clusters=5, **{"seed": 1} | arguments["clusters"])
+        arguments = arguments | {"clusters": soft}
     places = files(command, folder)
-    if option in ("fuzziness", "geometry", "max_iter", "clusters", "assignment"):
+    if option in ("fuzziness", "geometry", "metric", "max_iter", "clusters", "assignment"):
         words = [*words, "--assignments", 0]
     document = measured(run, command, *typed(command, places), *words)
     agrees(document, python(command, places, **arguments))
@@ -511,7 +516,9 @@ def test_options_of_cluster(run, folder):
         catalog = Catalog.read(path, **arguments)
         fit = SoftClustering(n_clusters=4, seed=1).fit(catalog)
         assert labels(path, "--clusters", 4, *as_typed(words, "")) == fit.assign("greedy").tolist()
-    for more in ({"fuzziness": 1.3}, {"geometry": "flat"}, {"max_iter": 1}, {"seed": 5}):
+    there = {option.name for option in COMMANDS["cluster"].options}
+    plane = {"metric": "radec"} if "metric" in there else {"geometry": "flat"}
+    for more in ({"fuzziness": 1.3}, plane, {"max_iter": 1}, {"seed": 5}):
         fit = SoftClustering(n_clusters=4, **{"seed": 1} | more).fit(Catalog.read(first))
         assert labels(first, "--clusters", 4, *as_typed(more, "")) == fit.assign("greedy").tolist()
 
