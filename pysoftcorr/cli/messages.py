@@ -63,6 +63,11 @@ def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
     return text
 
 
+def as_typed(text: str) -> str:
+    """Text of a docstring with columns as they are typed, for the help."""
+    return _FIELDS.sub(_as_columns, text)
+
+
 def _as_columns(found: re.Match[str]) -> str:
     """``columns={'ra': ..., 'T' or 'sigma': ...}`` as it is typed."""
     typed = []

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pysoftcorr.cli.messages import as_typed
+
 _KINDS = {
     int: "a whole number",
     float: "a number",
@@ -220,7 +222,7 @@ def _option(target: str, name: str, parameter: _Parameter) -> Option:
     kind, metavar = _kind(parameter.annotation)
     if choices:
         kind, metavar = str, None
-    return Option(name, kind, parameter.default, parameter.help, choices, metavar)
+    return Option(name, kind, parameter.default, as_typed(parameter.help), choices, metavar)
 
 
 def _kind(annotation: str) -> tuple[type, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli.messages import of_catalog
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 _UNITS = "deg, rad, hourangle, arcmin or arcsec; that stored with the column, or else degrees"
 _FIELD = "Column or expression of a field, such as g1='e1 - 0.01'; may be given several times."
-#: Everything that `Catalog.read` takes: its new arguments are options without a line here.
-_EVERY = derive(
+_DERIVED = derive(
     "pysoftcorr.sky.catalog:Catalog.read",
     skip=("source", "extra", "name"),
     columns={"help": _FIELD, "default": {}},
@@ -30,11 +30,13 @@ _EVERY = derive(
     select={"metavar": "EXPRESSION"},
     flag={"metavar": "EXPRESSION"},
     on_bad={"help": "Rows with NaN or infinity: refuse, or drop and count."},
-    ra_unit={"help": f"Unit of ra: {_UNITS}.", "metavar": "UNIT"},
-    dec_unit={"help": "Unit of dec.", "metavar": "UNIT"},
+    ra_unit={"help": f"Unit of ra: {_UNITS}."},
+    dec_unit={"help": "Unit of dec."},
     flip_g1={"help": "Change the sign of g1."},
     flip_g2={"help": "Change the sign of g2."},
 )  # fmt: skip
+#: Everything that `Catalog.read` takes: its new arguments are options without a line here.
+_EVERY = tuple(replace(o, metavar="UNIT") if o.name.endswith("_unit") else o for o in _DERIVED)
 PATCHES = Option(
     "patches", str, None, "Column or expression of whole numbers, the patch of each object. "
     "Patches are resampled: by the jackknife, or as --resampling (jackknife:WEIGHT, bootstrap:N) "
@@ -138,7 +140,7 @@ def resampling(text: str, labels: Iterable[Labels | None], prefixes: Iterable[st
     if method == "jackknife" and not numbers:
         return Jackknife(**more)
     if method == "bootstrap" and len(numbers) < 2 and all(n.isdecimal() for n in numbers):
-        return Bootstrap(*map(int, numbers), **more)
+        return Bootstrap(**more, **{"n": int(number) for number in numbers})
     raise ValueError(
         f"resampling = {text!r}: must be jackknife, jackknife:WEIGHT or bootstrap:N, as --patches "
         "says how many patches there are"

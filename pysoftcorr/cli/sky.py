@@ -62,7 +62,7 @@ def _measuring(statistic: Statistic) -> tuple[Option, ...]:
     """Options of an estimator: every argument of the function but its catalogs, and clustering."""
     catalogs = {source.argument for source in statistic.sources}
     changes: dict[str, Any] = {
-        "bins": {"default": "linear:0:45:8", "help": f"Bins of separation: {BINS}."},
+        "bins": {"default": "linear:0:45:8", "help": f"Bins of separation: {BINS}"},
         "clusters": {
             "kind": int, "default": statistic.clusters, "least": 0, "metavar": "N",
             "help": "Number of soft clusters; 0: all pairs of objects, which have no epistemic "
@@ -74,8 +74,9 @@ def _measuring(statistic: Statistic) -> tuple[Option, ...]:
         },
         "resampling": {
             "default": "bootstrap:100",
-            "help": "Resampling of the objects for the aleatoric error: bootstrap:N, jackknife:N "
-            "(N patches), leave-out:FRACTION:N or none.",
+            "help": "Resampling of the objects for the aleatoric error: bootstrap:N, or of patches, "
+            "bootstrap:N:PATCHES; jackknife:PATCHES, or jackknife:PATCHES:match; "
+            "leave-out:FRACTION:N; none.",
         },
         "method": {"help": "treecorr: values of all pairs by TreeCorr, for many objects."},
         "seed": {"default": SEED.default, "least": SEED.least, "help": SEED.help},
