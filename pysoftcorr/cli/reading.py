@@ -140,7 +140,9 @@ def resampling(text: str, labels: Iterable[Labels | None], prefixes: Iterable[st
     if method == "jackknife" and not numbers:
         return Jackknife(**more)
     if method == "bootstrap" and len(numbers) < 2 and all(n.isdecimal() for n in numbers):
-        return Bootstrap(**more, **{"n": int(number) for number in numbers})
+        if numbers:
+            more["n"] = int(numbers[0])
+        return Bootstrap(**more)
     raise ValueError(
         f"resampling = {text!r}: must be jackknife, jackknife:WEIGHT or bootstrap:N, as --patches "
         "says how many patches there are"

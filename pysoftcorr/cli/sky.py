@@ -74,8 +74,8 @@ def _measuring(statistic: Statistic) -> tuple[Option, ...]:
         },
         "resampling": {
             "default": "bootstrap:100",
-            "help": "Resampling of the objects for the aleatoric error: bootstrap:N, or of patches, "
-            "bootstrap:N:PATCHES; jackknife:PATCHES, or jackknife:PATCHES:match; "
+            "help": "Resampling of the objects for the aleatoric error: bootstrap:N, or that of "
+            "patches, bootstrap:N:PATCHES; jackknife:PATCHES, or jackknife:PATCHES:match; "
             "leave-out:FRACTION:N; none.",
         },
         "method": {"help": "treecorr: values of all pairs by TreeCorr, for many objects."},

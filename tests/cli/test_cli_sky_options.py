@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 
@@ -16,7 +17,7 @@ from pysoftcorr.cli import cluster, sky
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import SoftClustering
 from pysoftcorr.sky.correlation import gamma_t, landy_szalay, rho_statistics, xi_pm
-from pysoftcorr.sky.resampling import Jackknife
+from pysoftcorr.sky.resampling import Bootstrap, Jackknife
 from pysoftcorr.sky.result import CorrelationSet
 from pysoftcorr.sky.stars import StarCatalog
 
@@ -286,6 +287,26 @@ def test_patches_are_for_all_catalogs_and_whole(fails, folder):
     assert "--resampling 'jackknife:5': must be jackknife, jackknife:WEIGHT or bootstrap:N" in said
     said = fails("rho", first, "--patches", "patch", "--resampling", "leave-out:0.1")
     assert "--resampling 'leave-out:0.1': must be" in said
+
+
+@pytest.mark.skipif("patches" not in inspect.signature(Bootstrap).parameters,
+                    reason="no bootstrap of patches")  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ("bootstrap:6", lambda labels: Bootstrap(6, patches=labels)),
+        ("bootstrap:6:geom", lambda labels: Bootstrap(6, patches=labels,
+                                                      cross_patch_weight="geom")),
+        ("jackknife:match", lambda labels: Jackknife(patches=labels, cross_patch_weight="match")),
+    ],
+)  # fmt: skip
+def test_resampling_of_named_patches(run, folder, text, way):
+    first, second = folder / "first.fits", folder / "second.fits"
+    labels = tuple(np.asarray(Table.read(path)["patch"]) for path in (first, second))
+    code, out, err = run("wtheta", first, second, "--bins", BINS, "--patches", "patch",
+                         "--randoms-patches", "patch", "--resampling", text, "--json")  # fmt: skip
+    assert code == 0, err
+    agrees(json.loads(out), python("wtheta", [first, second], resampling=way(labels)))
 
 
 def test_jackknife_of_patches_by_name(run, folder):
