@@ -192,7 +192,7 @@ def shell(tmp_path_factory):
         ("softcorr ", list(_WHERE)),
         ("softcorr g", ["gradient", "gammat"]),
         ("softcorr rho --re", ["--resampling", "--reference"]),
-        ("softcorr rho stars.fits --me", ["--method"]),
+        ("softcorr rho stars.fits --meth", ["--method"]),
         ("softcorr rho stars.fits --method ", ["pairs", "treecorr"]),
         ("softcorr wtheta a b --randoms-c", ["--randoms-columns"]),
         ("softcorr xi a --catalog2-h", ["--catalog2-hdu"]),
@@ -390,7 +390,7 @@ PYTHON_ALONE = re.compile(
     r"must be (a|an) \w+(Catalog|Binning)|takes only name\[k\]|seed = |must be True or False|"
     r"straight_through|rule='|derivative=True|tangents\[|start out|must be a dict|"
     r"geometry='sphere'|"
-    r"ellipticities must be|n=x but|data_columns=|pass x= to|dtype = |\bw=\.\.\.|replace\("
+    r"ellipticities must be|n=x but|data_columns=|pass x=|dtype = |\bw=\.\.\.|replace\("
 )
 
 

@@ -377,7 +377,7 @@ def test_a_second_catalog_reads_by_its_own_options(run, fails, folder):
     agrees(document, python("wtheta", [first, second], [{"select": "mag < 22"}, {}]))
     said = fails("wtheta", first, second, "--randoms-flag", "nowhere")
     assert said.startswith("error: --randoms-flag: no column 'nowhere' in")
-    said = fails("gammat", first, second, "--sources-columns", "g1=holes")
+    said = fails("gammat", first, second, "--sources-columns", "w=holes")
     assert "--sources-on-bad drop" in said
     said = fails("gammat", first, second, "--columns", "ra=g1*nowhere")
     assert "sources" not in said
