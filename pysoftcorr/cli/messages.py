@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
 
-_FIELD = re.compile(r"""'(\w+)': (\.\.\.|'[^']*'|"[^"]*")""")
+from pysoftcorr.core.version import __version__
 
-
-def _columns(items: str) -> str:
-    """The items of a mapping of columns as options; a form of them where they are no plain ones."""
-    fields = _FIELD.findall(items)
-    if _FIELD.sub("", items).strip(", "):
-        return "--columns FIELD=COLUMN"
-    options = []
-    for name, text in fields:
-        column = "..." if text == "..." else text[1:-1]
-        options.append(f"--columns {_shell(f'{name}={column}')}")
-    return " ".join(options) or "--columns FIELD=COLUMN"
-
-
-def _shell(text: str) -> str:
-    """As a shell takes it: in quotes where it has blanks or signs of the shell's own."""
-    return text if re.fullmatch(r"[\w@%+=:,./-]*(\.\.\.)?", text) else shlex.quote(text)
-
+#: Where messages are kept too (--log), and stderr as it was before --quiet.
+_log: TextIO | None = None
+_stderr: TextIO | None = None
+#: Prefix and names of the options of the catalog that is being read.
+_catalog: tuple[str, tuple[str, ...]] = ("", ())
 
 #: How the Python API's words are said on the command line.
-_WORDS: tuple[tuple[re.Pattern[str], Any], ...] = (
-    (re.compile(r"\bcolumns=\{([^}]*)\}"), lambda found: _columns(found[1])),
+_WORDS = (
     (re.compile(r"\bn_clusters = "), "--clusters "),
     (re.compile(r"\b(ra_unit|dec_unit)(?= (looks )?wrong)"), r"--\1"),
+    (re.compile(r"\bcolumns\[['\"](\w+)['\"]\]"), r"--columns \1"),
+    (re.compile(r" or Binning\.\w+\([^)]*\)"), ""),
+    (re.compile(r"\bLeaveOut(?=: )"), "leave-out"),
+    (re.compile(r"\b(Bootstrap|Jackknife)(?=: )"), lambda found: found[0].lower()),
 )
+_FIELDS = re.compile(r"\bcolumns ?= ?\{([^}]*)\}")
+_VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]+"
 
 
 def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
@@ -49,25 +46,133 @@ def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
     # A pointer under an expression says nothing once the lines are joined.
     lines = [line.strip() for line in text.splitlines()]
     text = " ".join(line for line in lines if line and set(line) - set("^ "))
+    text = _FIELDS.sub(_as_columns, text)
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
     names = "|".join(sorted(options, key=len, reverse=True))
     if names:
-        forms: tuple[tuple[str, Any], ...] = (
-            (rf"\b({names}) = ", r"--\1 "),
-            (rf"\b({names})='([^']+)'", lambda found: f"--{found[1]} {_shell(found[2])}"),
-            (rf"\b({names})=True\b", r"--\1"),
-            (rf"\b({names})=False\b", r"--no-\1"),
-            (rf"\b({names})=(?=\s|\d|$)", r"--\1 "),
-        )
-        for form, words in forms:
-            text = re.sub(form, words, text)
-    return re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
+        name = rf"(?<![-\w.])({names})"
+        text = re.sub(rf"^({names})(?=: | ['\"])", r"--\1", text)
+        text = re.sub(rf"{name} = ({_VALUE})?", _as_stated, text)
+        text = re.sub(rf"{name}=({_VALUE})?", _as_typed, text)
+    text = re.sub(r"--\w[\w-]*", lambda found: found[0].replace("_", "-"), text)
+    prefix, own = getattr(error, "of_catalog", _catalog)
+    if prefix:
+        own_flags = "|".join(sorted((n.replace("_", "-") for n in own), key=len, reverse=True))
+        text = re.sub(rf"--({own_flags})\b", rf"--{prefix}-\1", text)
+    return text
+
+
+def as_typed(text: str) -> str:
+    """Text of a docstring with columns as they are typed, for the help."""
+    return _FIELDS.sub(_as_columns, text)
+
+
+def _as_columns(found: re.Match[str]) -> str:
+    """``columns={'ra': ..., 'T' or 'sigma': ...}`` as it is typed."""
+    typed = []
+    for part in re.split(r",\s*(?=['\"])", found[1]):
+        keys, _, value = part.partition(":")
+        column = value.strip().strip("'\"") or "..."
+        pairs = [f"{key}={column}" for key in re.findall(r"['\"]?(\w+)['\"]?", keys) if key != "or"]
+        pairs = [pair if "..." in pair else shlex.quote(pair) for pair in pairs]
+        if pairs:
+            typed.append(f"--columns {' or '.join(pairs)}")
+    return " ".join(typed) or "--columns FIELD=COLUMN"
+
+
+def _as_stated(found: re.Match[str]) -> str:
+    """``name = value`` of a message as the option and its value."""
+    name, value = found[1], found[2]
+    return f"--{name} {_several(value) or value or ''}"
+
+
+def _as_typed(found: re.Match[str]) -> str:
+    """``name=value`` of an advice as it is typed in a shell."""
+    name, value = found[1], found[2]
+    if value is None or value == "True":
+        return f"--{name}"
+    if value == "False":
+        return f"--no-{name}"
+    if value == "None":
+        return f"--{name} none"
+    if value[0] in "'\"":
+        return f"--{name} {shlex.quote(value[1:-1])}"
+    return f"--{name} {_several(value) or value}"
+
+
+def _several(value: str | None) -> str:
+    """The texts of a list or a tuple with commas between; empty for anything else."""
+    if not value or value[0] not in "[(":
+        return ""
+    return ",".join(part.strip().strip("'\"") for part in value[1:-1].split(",") if part.strip())
 
 
 def say(kind: str, text: str) -> None:
-    """One line on stderr."""
-    print(f"{kind}: {text}", file=sys.stderr, flush=True)
+    """One line on stderr, such as ``error: ...``; it stays with --quiet."""
+    _record(f"{kind}: {text}")
+    print(f"{kind}: {text}", file=_stderr or sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """One line on stderr that --quiet leaves out."""
+    _record(text)
+    print(text, file=sys.stderr, flush=True)
+
+
+def _record(text: str) -> None:
+    """Append a line to the log, if there is one."""
+    if _log is not None:
+        for line in text.splitlines():
+            _log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n")
+        _log.flush()
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Nothing on stderr but errors: no warnings, no bars, no names of files written."""
+    global _stderr
+    before = _stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        _stderr = sys.stderr
+        try:
+            with contextlib.redirect_stderr(nowhere):
+                yield
+        finally:
+            _stderr = before
+
+
+@contextlib.contextmanager
+def logged(path: str, arguments: Iterable[str]) -> Iterator[None]:
+    """Append every message to a file, between the command line with the version, and the end.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    global _log
+    try:
+        _log = open(Path(path).expanduser(), "a", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write the log ({error.strerror})", path) from None
+    begun, status = time.monotonic(), "1"
+    _record(f"softcorr {__version__}: {shlex.join(['softcorr', *arguments])}")
+    try:
+        yield
+        status = "0"
+    except SystemExit as left:
+        status = str(left.code or 0)
+        raise
+    finally:
+        _record(f"exit status {status} after {time.monotonic() - begun:.1f} s")
+        _log.close()
+        _log = None
+
+
+def record(settings: Mapping[str, Any]) -> None:
+    """The settings, seed included, in the log."""
+    _record(f"settings {json.dumps(settings, default=str)}")
 
 
 def forget_stdout() -> None:
@@ -75,6 +180,20 @@ def forget_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+@contextlib.contextmanager
+def of_catalog(prefix: str, options: Iterable[str]) -> Iterator[None]:
+    """Errors and warnings within name the options of this catalog, such as --randoms-columns."""
+    global _catalog
+    before, _catalog = _catalog, (prefix, tuple(options))
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        vars(error)["of_catalog"] = _catalog
+        raise
+    finally:
+        _catalog = before
 
 
 @contextlib.contextmanager
@@ -86,7 +205,7 @@ def one_line_warnings(options: Iterable[str] = ()) -> Iterator[None]:
         text = spoken(message, options) if isinstance(message, BaseException) else str(message)
         if text not in said:
             said.add(text)
-            say("warning", text)
+            tell(f"warning: {text}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -94,7 +94,8 @@ def test_table_and_finding(run, stars):
     code, out, err = run("rho", stars, *SMALL)
     assert code == 0, err
     assert "StarCatalog stars.fits: 80 objects" in out
-    assert rho(stars).summary() in out
+    naive = rho(stars, clusters=None, assignments=0, resampling=None)
+    assert rho(stars).with_all_pairs(naive).summary() in out
     assert "sigma_epistemic / sigma_aleatoric" in out
     assert "Finding:" in out
 
@@ -277,7 +278,7 @@ def test_result_and_figures_are_written(run, stars, tmp_path):
     drawn = {p.name for p in figures.iterdir()}
     assert drawn == {
         "rho_statistics.png", "shapes.png", "centers.png", "memberships.png",
-        "membership_histograms.png", "pair_crossing.png",
+        "membership_histograms.png", "pair_crossing.png", "covariance.png",
     }  # fmt: skip
     assert all(f"wrote {path}" in err for path in (target, figures / "shapes.png"))
     code, _, err = run("rho", stars, *SMALL, "--out", target)
