@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
+from pysoftcorr.cli.common import out
 from pysoftcorr.cli.options import Command, Option, derive, needed
 
 # Defaults are those of the preset, which the help names: with None here, it stays.
@@ -69,7 +70,7 @@ _OWN = (
     *_DATA,
     *_SETTINGS,
     *_RUN,
-    mocks.out("Folder of chains, posteriors, tables and figures; needed. The same command resumes "
+    out("Folder of chains, posteriors, tables and figures; needed. The same command resumes "
               "an unfinished run.", "DIR"),
 )  # fmt: skip
 _TAKEN = {option.name for option in _OWN}
@@ -140,11 +141,10 @@ def _power(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any,
     )  # fmt: skip
     if not as_json:
         print(made.summary())
-    folder = output.figures_folder(settings["out"])
     from pysoftcorr import plots
 
-    figure = plots.save_figure(plots.plot_diffhod_posteriors(made), folder / "posteriors.png")
-    return made.to_dict(), [*made.files, figure]
+    figures = {"posteriors": lambda: plots.plot_diffhod_posteriors(made)}
+    return made.to_dict(), [*made.files, *output.save(figures, settings["out"])]
 
 
 def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[Any, list[Any]]:
@@ -162,11 +162,10 @@ def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[
     )  # fmt: skip
     if not as_json:
         print(made.summary())
-    folder = output.figures_folder(settings["out"])
     from pysoftcorr import plots
 
-    figure = plots.save_figure(plots.plot_strengths(made), folder / "strengths.png")
-    return made.to_dict(), [*made.files, figure]
+    figures = {"strengths": lambda: plots.plot_strengths(made)}
+    return made.to_dict(), [*made.files, *output.save(figures, settings["out"])]
 
 
 COMMANDS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import mocks, output
+from pysoftcorr.cli.common import OVERWRITE, PLOT, out
 from pysoftcorr.cli.options import Argument, Command, Option, derive, needed
-from pysoftcorr.cli.sky import OVERWRITE, PLOT
 
 if TYPE_CHECKING:
     from pysoftcorr.emulator import Emulator, EmulatorData, Evaluation
@@ -73,17 +73,15 @@ def predict(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -
     if not as_json:
         heading = ", ".join(f"{name} = {value:g}" for name, value in params.items())
         print(heading, said.summary(), sep="\n\n")
-    if settings["plot"] is not None:
-        folder = output.figures_folder(settings["plot"])
-        from pysoftcorr import plots
 
-        figures = {"prediction": plots.plot_prediction(said)}
-        if slopes is not None:
-            figures["jacobians"] = plots.plot_jacobians(
-                slopes, mean_xi=said.xi.mean, bins=said.edges, names=said.names
-            )
-        files += output.save(figures, folder)
-    output.wrote(files)
+    def figures(plots: Any) -> output.Figures:
+        drawn: output.Figures = {"prediction": lambda: plots.plot_prediction(said)}
+        if slopes is None:
+            return drawn
+        options = {"mean_xi": said.xi.mean, "bins": said.edges, "names": said.names}
+        return {**drawn, "jacobians": lambda: plots.plot_jacobians(slopes, **options)}
+
+    output.wrote([*files, *output.draw(settings, figures)])
     document = said.to_dict()
     if slopes is not None:
         document["jacobian"] = {name: values.tolist() for name, values in slopes.items()}
@@ -99,7 +97,7 @@ def train(
 
     output.check_out(settings, suffixes=HDF5)
     if settings["test_out"] is not None:
-        output.check_out({**settings, "out": settings["test_out"], "plot": None}, suffixes=HDF5)
+        output.check_out({**settings, "out": settings["test_out"]}, suffixes=HDF5)
     from pysoftcorr.emulator import Split, read_data, split_campaign
     from pysoftcorr.emulator import train as work
 
@@ -117,11 +115,9 @@ def train(
     record = emulator.description["training"]
     if not as_json:
         print(_trained(emulator, record))
-    if settings["plot"] is not None:
-        folder = output.figures_folder(settings["plot"])
-        from pysoftcorr import plots
-
-        files += output.save({"learning_curves": plots.plot_learning_curves(record)}, folder)
+    files += output.draw(
+        settings, lambda plots: {"learning_curves": lambda: plots.plot_learning_curves(record)}
+    )
     output.wrote(files)
     return {"model": str(settings["out"]), "training": record}
 
@@ -130,8 +126,7 @@ def evaluate(
     model: str, data: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
     """Every figure of merit of an emulator on rows that it has not seen."""
-    if settings["plot"] is not None:
-        output.check_folder(settings["plot"])
+    output.check_plot(settings)
     from pysoftcorr.emulator import evaluate as work
 
     emulator = load(None if model == SHIPPED else model)
@@ -139,9 +134,7 @@ def evaluate(
     judged = work(emulator, rows, passes=settings["passes"], seed=settings["seed"])
     if not as_json:
         print(f"{emulator!r}\n{words}\n{judged.summary(per_bin=settings['bins'])}")
-    if settings["plot"] is not None:
-        output.wrote(output.save(_figures(emulator, judged),
-                                 output.figures_folder(settings["plot"])))  # fmt: skip
+    output.wrote(output.draw(settings, lambda plots: _figures(plots, emulator, judged)))
     return {**judged.to_dict(), "kind": emulator.kind, "judged": words}
 
 
@@ -224,17 +217,15 @@ def _trained(emulator: Emulator, record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _figures(emulator: Emulator, judged: Evaluation) -> dict[str, Any]:
-    from pysoftcorr import plots
-
-    figures = {
-        "accuracy": plots.plot_accuracy(judged),
-        "calibration": plots.plot_calibration(judged),
-        "uncertainties": plots.plot_uncertainties(judged),
+def _figures(plots: Any, emulator: Emulator, judged: Evaluation) -> output.Figures:
+    figures: dict[str, Any] = {
+        "accuracy": lambda: plots.plot_accuracy(judged),
+        "calibration": lambda: plots.plot_calibration(judged),
+        "uncertainties": lambda: plots.plot_uncertainties(judged),
     }
     record = emulator.description.get("training")
     if record:
-        figures["learning_curves"] = plots.plot_learning_curves(record)
+        figures["learning_curves"] = lambda: plots.plot_learning_curves(record)
     return figures
 
 
@@ -249,9 +240,9 @@ COMMANDS = {
             *_OUTSIDE,
             Option("jacobian", bool, False, "Also the derivatives by every parameter: in the JSON "
                    "object, and drawn."),
-            mocks.out("Write the table: .ecsv."),
+            out("Write the table: .ecsv."),
             OVERWRITE,
-            PLOT,
+            *PLOT,
         ),
     ),
     "train": Command(
@@ -261,11 +252,11 @@ COMMANDS = {
             *_TRAINING,
             Option("split_seed", int, 0, "Seed of the split 70/10/20 by parameter point.",
                    least=0),
-            mocks.out("Write the model: .h5; needed. The same command resumes an unfinished run."),
+            out("Write the model: .h5; needed. The same command resumes an unfinished run."),
             Option("test_out", str, None, "Write the test part of the split too: .h5.",
                    metavar="FILE"),
             Option("overwrite", bool, False, "Replace files that are there."),
-            PLOT,
+            *PLOT,
         ),
     ),
     "evaluate": Command(
@@ -281,7 +272,7 @@ COMMANDS = {
             _DROPOUT[0],
             replace(_DROPOUT[1], default=0),
             Option("bins", bool, True, "Also the figures of each bin."),
-            PLOT,
+            *PLOT,
         ),
     ),
 }  # fmt: skip

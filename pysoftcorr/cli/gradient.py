@@ -6,15 +6,15 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.cli import output
+from pysoftcorr.cli.common import BINS, PLOT, THREADS, UNIT
 from pysoftcorr.cli.options import Command, Option, derive
-from pysoftcorr.cli.sky import BINS, PLOT, THREADS, UNIT
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 
@@ -146,13 +146,11 @@ class Gradient:
 def gradient(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
     """xi of simulated galaxies and its exact derivative with respect to G."""
     output.use_threads(settings["threads"])
-    if settings["plot"] is not None:
-        output.check_folder(settings["plot"])
+    output.check_plot(settings)
     found = measure(dict(settings))
     if not as_json:
         print(found.text(), flush=True)
-    if settings["plot"] is not None:
-        output.wrote(draw(found, settings["plot"]))
+    output.wrote(output.draw(settings, lambda plots: figures(plots, found)))
     return found.to_dict()
 
 
@@ -285,40 +283,52 @@ def central_difference(
 
 
 # ---------------------------------------------------------------------- figures
-def draw(found: Gradient, folder: str) -> list[Path]:
-    """The figures: soft bins, xi(G) with its tangent, gradients on the sky."""
-    target = output.figures_folder(folder)
-    from pysoftcorr import plots
-
+def figures(plots: Any, found: Gradient) -> output.Figures:
+    """xi(G) with its tangent, soft bins, gradients on the sky."""
     estimator, catalog, G = found.estimator, found.result.catalog, found.settings["G"]
     statistic = found.settings["statistic"]
     clustered = found.settings["approach"] != "naive"
-    pinned, naive, centers = estimator.pin(catalog), None, None
-    pinned.through = "implicit"  # its value is the same, and found more quickly
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said already
-        runs = []
-        for reach in (WIDE, NARROW):
-            at = G * (1.0 + reach * np.linspace(-1.0, 1.0, POINTS))
-            runs.append(
-                (f"within {100 * reach:g} % of G", at, followed(found.simulation, pinned, at))
-            )
+
+    @cache
+    def pinned() -> SoftCorrelation:
+        made = estimator.pin(catalog)
+        made.through = "implicit"  # its value is the same, and found more quickly
+        return made
+
+    def xi_of_G() -> Any:
+        naive = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # said already
+            runs = []
+            for reach in (WIDE, NARROW):
+                at = G * (1.0 + reach * np.linspace(-1.0, 1.0, POINTS))
+                xi = followed(found.simulation, pinned(), at)
+                runs.append((f"within {100 * reach:g} % of G", at, xi))
+            if clustered:
+                pairs = estimator_of(found.settings, approach="naive")
+                naive = followed(found.simulation, pairs, runs[0][1])
+        return plots.plot_xi_of_G(runs, G, found.xi, found.dxi_dG, estimator.bins,
+                                  naive=naive, statistic=statistic)  # fmt: skip
+
+    def arrows() -> Any:
+        centers = None
         if clustered:
-            pairs = estimator_of(found.settings, approach="naive")
-            naive = followed(found.simulation, pairs, runs[0][1])
-            v = pinned._start
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                v = pinned()._start
             assert v is not None
             ra, dec = np.arctan2(v[:, 1], v[:, 0]), np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1]))
             centers = np.rad2deg(ra), np.rad2deg(dec)
-    figures = {
-        "bin_weights": plots.plot_bin_weights(estimator.bins),
-        "xi_of_G": plots.plot_xi_of_G(runs, G, found.xi, found.dxi_dG, estimator.bins,
-                                      naive=naive, statistic=statistic),
-        "gradient_arrows": plots.plot_gradient_arrows(
+        return plots.plot_gradient_arrows(
             catalog, found.jacobian["ra"], found.jacobian["dec"], estimator.bins,
-            centers=centers, statistic=statistic),
-    }  # fmt: skip
-    return output.save(figures, target)
+            centers=centers, statistic=statistic,
+        )  # fmt: skip
+
+    return {
+        "xi_of_G": xi_of_G,
+        "bin_weights": lambda: plots.plot_bin_weights(estimator.bins),
+        "gradient_arrows": arrows,
+    }
 
 
 def followed(
@@ -356,7 +366,7 @@ COMMANDS = {
             Option("check", bool, False, "Also finite differences of the re-converged estimate, "
                    "and the relative error."),
             THREADS,
-            PLOT,
+            *PLOT,
         ),
     ),
 }  # fmt: skip

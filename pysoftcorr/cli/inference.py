@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pysoftcorr.cli import mocks, output
+from pysoftcorr.cli.common import OVERWRITE, PLOT, out
 from pysoftcorr.cli.options import Command, Option, derive
-from pysoftcorr.cli.sky import OVERWRITE, PLOT
 
 _PROBLEM = derive(
     "pysoftcorr.inference.density:LogPosterior",
@@ -70,8 +70,7 @@ _CHECK = (
 
 def posterior(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
     """Posterior of alignment strengths and HOD parameters, by NUTS on the emulator."""
-    if settings["plot"] is not None:
-        output.check_folder(settings["plot"])
+    output.check_plot(settings)
     if settings["out"] is not None:
         from pysoftcorr.inference.posterior import check_posterior_path
 
@@ -94,8 +93,7 @@ def posterior(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool)
         for name, one in every.items():
             title = f"{name}:\n" if len(every) > 1 else ""
             print(f"{title}{one.summary()}\n")
-    if settings["plot"] is not None:
-        files += _draw(settings["plot"], every)
+    files += output.draw(settings, lambda plots: _figures(plots, every))
     output.wrote(files)
     document = found.to_dict()
     document["check"] = every["simulation"].to_dict() if len(every) > 1 else None
@@ -121,11 +119,9 @@ def minimize(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) 
         files.append(settings["out"])
     if not as_json:
         print(found.summary())
-    if settings["plot"] is not None:
-        folder = output.figures_folder(settings["plot"])
-        from pysoftcorr import plots
-
-        files += output.save({"minimization": plots.plot_minimization(found)}, folder)
+    files += output.draw(
+        settings, lambda plots: {"minimization": lambda: plots.plot_minimization(found)}
+    )
     output.wrote(files)
     return found.to_dict()
 
@@ -216,17 +212,13 @@ def _check(
 
 
 # ---------------------------------------------------------------------- what comes out
-def _draw(folder: str, every: Mapping[str, Any]) -> list[Any]:
-    target = output.figures_folder(folder)
-    from pysoftcorr import plots
-
+def _figures(plots: Any, every: Mapping[str, Any]) -> output.Figures:
     found = every["emulator"]
-    figures = {
-        "corner": plots.plot_corner(every if len(every) > 1 else found),
-        "correlations": plots.plot_posterior_correlations(found),
-        "trace": plots.plot_trace(found),
+    return {
+        "corner": lambda: plots.plot_corner(every if len(every) > 1 else found),
+        "correlations": lambda: plots.plot_posterior_correlations(found),
+        "trace": lambda: plots.plot_trace(found),
     }
-    return output.save(figures, target)
 
 
 COMMANDS = {
@@ -236,13 +228,13 @@ COMMANDS = {
             *_COMMON,
             *_CHECK,
             *_SAMPLER,
-            mocks.out("Write the draws (ArviZ InferenceData): .nc or .h5."),
+            out("Write the draws (ArviZ InferenceData): .nc or .h5."),
             OVERWRITE,
-            PLOT,
+            *PLOT,
         ),
     ),
     "minimize": Command(
         minimize,
-        options=(*_COMMON, *_DESCENT, mocks.out("Write the trace: .ecsv."), OVERWRITE, PLOT),
+        options=(*_COMMON, *_DESCENT, out("Write the trace: .ecsv."), OVERWRITE, *PLOT),
     ),
 }

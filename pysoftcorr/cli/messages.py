@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
+import shlex
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from pysoftcorr.core.version import __version__
+
+#: Where messages are kept too (--log), and stderr as it was before --quiet.
+_log: TextIO | None = None
+_stderr: TextIO | None = None
+#: Prefix and names of the options of the catalog that is being read.
+_catalog: tuple[str, tuple[str, ...]] = ("", ())
 
 #: How the Python API's words are said on the command line.
 _WORDS = (
@@ -34,19 +47,87 @@ def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
     names = "|".join(sorted(options, key=len, reverse=True))
     if names:
         for form, words in (
-            (rf"\b({names}) = ", r"--\1 "),
+            (rf"^({names}): ", r"--\1: "),
+            (rf"(?<![-\w])({names}) = ", r"--\1 "),
             (rf"\b({names})='([^']+)'", r"--\1 \2"),
             (rf"\b({names})=True\b", r"--\1"),
             (rf"\b({names})=False\b", r"--no-\1"),
             (rf"\b({names})=(?=\s|\d|$)", r"--\1 "),
         ):
             text = re.sub(form, words, text)
-    return re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
+    text = re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
+    prefix, own = getattr(error, "of_catalog", _catalog)
+    if prefix:
+        own_flags = "|".join(sorted((n.replace("_", "-") for n in own), key=len, reverse=True))
+        text = re.sub(rf"--({own_flags})\b", rf"--{prefix}-\1", text)
+    return text
 
 
 def say(kind: str, text: str) -> None:
-    """One line on stderr."""
-    print(f"{kind}: {text}", file=sys.stderr, flush=True)
+    """One line on stderr, such as ``error: ...``; it stays with --quiet."""
+    _record(f"{kind}: {text}")
+    print(f"{kind}: {text}", file=_stderr or sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """One line on stderr that --quiet leaves out."""
+    _record(text)
+    print(text, file=sys.stderr, flush=True)
+
+
+def _record(text: str) -> None:
+    """Append a line to the log, if there is one."""
+    if _log is not None:
+        for line in text.splitlines():
+            _log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n")
+        _log.flush()
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Nothing on stderr but errors: no warnings, no bars, no names of files written."""
+    global _stderr
+    before = _stderr
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        _stderr = sys.stderr
+        try:
+            with contextlib.redirect_stderr(nowhere):
+                yield
+        finally:
+            _stderr = before
+
+
+@contextlib.contextmanager
+def logged(path: str, arguments: Iterable[str]) -> Iterator[None]:
+    """Append every message to a file, between the command line with the version, and the end.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    global _log
+    try:
+        _log = open(Path(path).expanduser(), "a", encoding="utf-8")  # noqa: SIM115
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot write the log ({error.strerror})", path) from None
+    begun, status = time.monotonic(), "1"
+    _record(f"softcorr {__version__}: {shlex.join(['softcorr', *arguments])}")
+    try:
+        yield
+        status = "0"
+    except SystemExit as left:
+        status = str(left.code or 0)
+        raise
+    finally:
+        _record(f"exit status {status} after {time.monotonic() - begun:.1f} s")
+        _log.close()
+        _log = None
+
+
+def record(settings: Mapping[str, Any]) -> None:
+    """The settings, seed included, in the log."""
+    _record(f"settings {json.dumps(settings, default=str)}")
 
 
 def forget_stdout() -> None:
@@ -54,6 +135,20 @@ def forget_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+
+
+@contextlib.contextmanager
+def of_catalog(prefix: str, options: Iterable[str]) -> Iterator[None]:
+    """Errors and warnings within name the options of this catalog, such as --randoms-columns."""
+    global _catalog
+    before, _catalog = _catalog, (prefix, tuple(options))
+    try:
+        yield
+    except (ValueError, TypeError, OSError) as error:
+        vars(error)["of_catalog"] = _catalog
+        raise
+    finally:
+        _catalog = before
 
 
 @contextlib.contextmanager
@@ -65,7 +160,7 @@ def one_line_warnings(options: Iterable[str] = ()) -> Iterator[None]:
         text = spoken(message, options) if isinstance(message, BaseException) else str(message)
         if text not in said:
             said.add(text)
-            say("warning", text)
+            tell(f"warning: {text}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -7,8 +7,8 @@ from math import log10
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
+from pysoftcorr.cli.common import BINS, OVERWRITE, PLOT, SEED, THREADS, out
 from pysoftcorr.cli.options import Argument, Command, Option, derive, needed
-from pysoftcorr.cli.sky import BINS, OVERWRITE, PLOT, THREADS
 from pysoftcorr.core.text import aligned_rows
 
 if TYPE_CHECKING:
@@ -22,16 +22,10 @@ if TYPE_CHECKING:
     from pysoftcorr.mocks.halo_statistics import MassFunction
 
 # ---------------------------------------------------------------------- options
-SEED = Option("seed", int, 1, "Seed of everything random.", least=0)
 HALOS = Argument("halos", "Halos: of simulate, halotools (HDF5), Rockstar (text), or a table.")
 PRESETS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
 HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
-
-
-def out(text: str, metavar: str = "FILE") -> Option:
-    """The option that names the output."""
-    return Option("out", str, None, text, metavar=metavar)
 
 
 #: Options for a catalog that this program did not write; given to `HaloCatalog.read` as they are.
@@ -119,8 +113,7 @@ def info(
     halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
     """What a halo catalog holds, and its mass function beside theory."""
-    if settings["plot"] is not None:
-        output.check_folder(settings["plot"])
+    output.check_plot(settings)
     return _halos(read_halos(halos, settings, explicit), settings, as_json, files=[])
 
 
@@ -137,11 +130,9 @@ def mock(
     files: list[Any] = [settings["out"]]
     if not as_json:
         print(_galaxies_text(galaxies))
-    if settings["plot"] is not None:
-        folder = output.figures_folder(settings["plot"])
-        from pysoftcorr import plots
-
-        files += output.save({"slice": plots.plot_box_slice(galaxies, halos=found).figure}, folder)
+    files += output.draw(
+        settings, lambda plots: {"slice": lambda: plots.plot_box_slice(galaxies, halos=found)}
+    )
     output.wrote(files)
     return {**_galaxies(galaxies), "halos": len(found)}
 
@@ -172,15 +163,13 @@ def boxcorr(
         files.append(settings["out"])
     if not as_json:
         print(_galaxies_text(found), _table(result, expected), sep="\n\n")
-    if settings["plot"] is not None:
-        folder = output.figures_folder(settings["plot"])
-        from pysoftcorr import plots
-
-        figures = {
-            "correlations": plots.plot_box_correlations(result, expected=expected),
-            "slice": plots.plot_box_slice(found).figure,
-        }
-        files += output.save(figures, folder)
+    files += output.draw(
+        settings,
+        lambda plots: {
+            "correlations": lambda: plots.plot_box_correlations(result, expected=expected),
+            "slice": lambda: plots.plot_box_slice(found),
+        },
+    )
     output.wrote(files)
     return {
         **result.to_dict(),
@@ -196,7 +185,8 @@ def campaign(
     needed(settings, "points", "realizations", "out")
     from pysoftcorr.core.files import HDF5
 
-    output.check_out({**settings, "plot": None, "overwrite": True}, suffixes=HDF5)
+    no_figures = {"plot": None, "plot_format": None}
+    output.check_out({**settings, **no_figures, "overwrite": True}, suffixes=HDF5)
     from pysoftcorr.mocks import run_campaign
 
     names = [o.name for o in _DESIGN if o.name != "logmmin"]
@@ -269,15 +259,13 @@ def _halos(
     table = mass_function(halos)
     if not as_json:
         print(halos.summary(), _mass_table(table), sep="\n\n", flush=True)
-    if settings["plot"] is not None:
-        folder = output.figures_folder(settings["plot"])
-        from pysoftcorr import plots
-
-        figures = {
-            "halos": plots.plot_halo_statistics(halos),
-            "halo_slice": plots.plot_box_slice(halos, halos=halos).figure,
-        }
-        files += output.save(figures, folder)
+    files += output.draw(
+        settings,
+        lambda plots: {
+            "halos": lambda: plots.plot_halo_statistics(halos),
+            "halo_slice": lambda: plots.plot_box_slice(halos, halos=halos),
+        },
+    )
     output.wrote(files)
     return {
         "halos": len(halos),
@@ -374,15 +362,15 @@ def _plain(expected: ExpectedCorrelations) -> dict[str, Any]:
 COMMANDS: dict[str, Any] = {
     "halos": {
         "simulate": Command(
-            simulate, options=(*_SIMULATION, out("Write the halos: .h5; needed."), OVERWRITE, PLOT)
+            simulate, options=(*_SIMULATION, out("Write the halos: .h5; needed."), OVERWRITE, *PLOT)
         ),
-        "info": Command(info, (HALOS,), (*READING, SEED, PLOT)),
+        "info": Command(info, (HALOS,), (*READING, SEED, *PLOT)),
     },
     "mock": Command(
         mock,
         (HALOS,),
         (_PRESET, *OCCUPATION, SEED, *READING, out("Write the galaxies: .h5 or .fits; needed."),
-         OVERWRITE, PLOT),
+         OVERWRITE, *PLOT),
     ),
     "boxcorr": Command(
         boxcorr,
@@ -394,7 +382,7 @@ COMMANDS: dict[str, Any] = {
             THREADS,
             out("Write the table: .ecsv."),
             OVERWRITE,
-            PLOT,
+            *PLOT,
         ),
     ),
     "campaign": Command(

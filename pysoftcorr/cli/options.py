@@ -22,9 +22,10 @@ _KINDS = {
     str: "text",
     bool: "true or false",
     dict: "a mapping of fields to columns",
+    list: "a text or a list of texts",
 }
 #: What an argument is called in the help of its option.
-_METAVARS = {int: "N", float: "X", str: "TEXT", dict: "FIELD=COLUMN"}
+_METAVARS = {int: "N", float: "X", str: "TEXT", dict: "FIELD=COLUMN", list: "NAME,..."}
 
 #: The parameters in a numpydoc docstring; of a dataclass they may be its attributes.
 _SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{3,}|\Z)", re.DOTALL)
@@ -32,7 +33,10 @@ _SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name (in YAML; ``--with-hyphens`` on the command line), type and default."""
+    """One option: its name (in YAML; ``--with-hyphens`` on the command line), type and default.
+
+    Of kind list it takes several texts: parted by commas, or the option given several times.
+    """
 
     name: str
     kind: type
@@ -66,8 +70,10 @@ class Option:
         whole = isinstance(value, int) and not isinstance(value, bool)
         if self.kind is float and whole:
             value = float(value)
-        if self.kind is str and self.name == "hdu" and whole:
+        if self.kind is str and self.name.endswith("hdu") and whole:
             value = str(value)
+        if self.kind is list:
+            return self._texts(value, source)
         right = isinstance(value, self.kind) and (self.kind is not int or whole)
         if not right:
             raise TypeError(
@@ -89,14 +95,28 @@ class Option:
                     )
         return value
 
+    def _texts(self, value: Any, source: str) -> list[str]:
+        """Several texts, of one with commas or of a list; numbers of extensions as text."""
+        parts = value if isinstance(value, list) else [value]
+        if not all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in parts):
+            raise TypeError(f"{source}{self.name}: {value!r} must be {_KINDS[list]}")
+        texts = [text.strip() for part in parts for text in str(part).split(",")]
+        if not all(texts):
+            raise ValueError(f"{source}{self.name}: {','.join(texts)!r} holds an empty name")
+        return texts
+
 
 @dataclass(frozen=True)
 class Argument:
-    """A positional argument of a command: a file, needed where it has no default."""
+    """A positional argument of a command: a file, needed where it has no default.
+
+    With `many`, one or several, which the command takes as one text or a list.
+    """
 
     name: str
     help: str
     default: str | None = None
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +133,7 @@ class Command:
     options : tuple of Option
         In the order of the help.
     common : tuple of str
-        Which of ``--config``, ``--json`` and ``--debug`` it has.
+        Which of ``--config``, ``--json``, ``--quiet``, ``--log`` and ``--debug`` it has.
     rest : Argument, optional
         Whatever else is typed, unknown options included, handed on as a list of texts.
     """
@@ -121,7 +141,7 @@ class Command:
     work: Callable[..., Mapping[str, Any] | None]
     arguments: tuple[Argument, ...] = ()
     options: tuple[Option, ...] = ()
-    common: tuple[str, ...] = ("config", "json", "debug")
+    common: tuple[str, ...] = ("config", "json", "quiet", "log", "debug")
     rest: Argument | None = None
 
 
@@ -170,6 +190,19 @@ def derive(
             raise LookupError(f"{target}: no help for {name!r}")
         options.append(option)
     return tuple(options)
+
+
+def arguments(target: str) -> tuple[str, ...]:
+    """Names of the arguments of a function, a class or a method, in order; as `derive`."""
+    return tuple(_parameters(target))
+
+
+def prefixed(options: Iterable[Option], prefix: str) -> tuple[Option, ...]:
+    """The options once more for another catalog, such as ``--randoms-columns``."""
+    return tuple(
+        replace(option, name=f"{prefix}_{option.name}", help=f"As {option.flag}, for {prefix}.")
+        for option in options
+    )
 
 
 @dataclass(frozen=True)
@@ -337,9 +370,9 @@ def resolve(
     for name, value in given.items():
         if value is None:
             continue
+        if table[name].kind in (dict, list) and not value:
+            continue
         if table[name].kind is dict:
-            if not value:
-                continue
             value = {**values.get(name, {}), **pairs(value, table[name].flag)}
         values[name] = table[name].parsed(value)
     explicit = set(values)
@@ -355,7 +388,7 @@ def needed(settings: Mapping[str, Any], *names: str) -> None:
 
 def pairs(texts: Iterable[str], option: str = "--columns") -> dict[str, str]:
     """``["g1=e1", "w=1/sig**2"]`` as a mapping; ValueError where a text is no such pair."""
-    form = "FIELD=COLUMN, such as g1=e1" if option == "--columns" else "NAME=VALUE"
+    form = "FIELD=COLUMN, such as g1=e1" if option.endswith("columns") else "NAME=VALUE"
     found: dict[str, str] = {}
     for text in texts:
         field, equals, column = text.partition("=")

@@ -6,9 +6,16 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pysoftcorr.cli.messages import tell
+
+#: What makes each figure, by its name.
+Figures = Mapping[str, Callable[[], Any]]
+#: Formats of figures, the default first.
+FIGURE_FORMATS = ("png", "pdf", "svg")
 
 
 def check_folder(path: str | os.PathLike[str]) -> Path:
@@ -42,25 +49,99 @@ def check_out(settings: Mapping[str, Any], *, suffixes: Sequence[str]) -> None:
         from pysoftcorr.core.files import check_output
 
         check_output(settings["out"], suffixes=suffixes, overwrite=settings["overwrite"])
-    if settings["plot"] is not None:
-        check_folder(settings["plot"])
+    check_plot(settings)
 
 
-def figures_folder(path: str | os.PathLike[str]) -> Path:
-    """The folder for figures, made if it is not there; figures go to files alone."""
+def check_plot(settings: Mapping[str, Any]) -> None:
+    """Check --plot and --plot-format before the work.
+
+    Raises
+    ------
+    ValueError
+        If the suffix of --plot is unknown, or the two say different things.
+    OSError
+        If nothing can be written there.
+    """
+    path, form = settings["plot"], settings["plot_format"]
+    if path is None:
+        if form is not None:
+            raise ValueError(f"plot_format = {form!r}: has no meaning without --plot")
+        return
+    if not _is_file(path):
+        check_folder(path)
+        return
+    from pysoftcorr.core.files import check_output
+
+    suffix = Path(path).suffix.lower().lstrip(".")
+    if suffix not in FIGURE_FORMATS:
+        *first, last = (f".{known}" for known in FIGURE_FORMATS)
+        raise ValueError(
+            f"plot = {str(path)!r}: unknown suffix; use {', '.join(first)} or {last} for the main "
+            "figure, or a name without a suffix, or with / at its end, for a folder of all figures"
+        )
+    if form not in (None, suffix):
+        raise ValueError(
+            f"plot_format = {form!r}: contradicts --plot {path}; leave one of them out"
+        )
+    check_output(path, overwrite=True)
+
+
+def _is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether --plot names one file and not a folder."""
+    text = os.fspath(path)
+    target = Path(text).expanduser()
+    return not text.endswith(("/", os.sep)) and not target.is_dir() and bool(target.suffix)
+
+
+def draw(settings: Mapping[str, Any], figures: Callable[[Any], Figures]) -> list[Path]:
+    """Draw what --plot asks for: the first figure into a file, or all into a folder.
+
+    Parameters
+    ----------
+    settings : mapping
+        With "plot" and "plot_format".
+    figures : callable
+        Takes the module `pysoftcorr.plots`; gives what makes each figure by name, the main one
+        first.
+
+    Returns
+    -------
+    list of Path
+        The files; none where --plot was not given.
+    """
+    if settings["plot"] is None:
+        return []
+    plots = _plots()
+    makers = figures(plots)
+    if not _is_file(settings["plot"]):
+        return save(makers, settings["plot"], settings["plot_format"])
+    main = next(iter(makers.values()))
+    return [plots.save_figure(_figure(main()), settings["plot"])]
+
+
+def save(figures: Figures, folder: str | os.PathLike[str], form: str | None = None) -> list[Path]:
+    """Write all figures under their names into a folder; gives the files."""
+    target = Path(folder).expanduser()
+    target.mkdir(parents=True, exist_ok=True)
+    plots, suffix = _plots(), form or FIGURE_FORMATS[0]
+    return [
+        plots.save_figure(_figure(make()), target / f"{name}.{suffix}")
+        for name, make in figures.items()
+    ]
+
+
+def _plots() -> Any:
     import matplotlib
 
     matplotlib.use("Agg")  # no display is needed
-    target = Path(path).expanduser()
-    target.mkdir(parents=True, exist_ok=True)
-    return target
-
-
-def save(figures: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write figures under their names; gives the files."""
     from pysoftcorr import plots
 
-    return [plots.save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    return plots
+
+
+def _figure(drawn: Any) -> Any:
+    """The figure of what a plot function gives: itself, or that of the axes."""
+    return drawn if hasattr(drawn, "savefig") else drawn.figure
 
 
 def use_threads(number: int | None) -> None:
@@ -72,7 +153,7 @@ def use_threads(number: int | None) -> None:
 def wrote(files: Iterable[Any]) -> None:
     """Say which files there are now."""
     for file in files:
-        print(f"wrote {file}", file=sys.stderr)
+        tell(f"wrote {file}")
 
 
 @contextlib.contextmanager

@@ -1,109 +1,164 @@
-"""The commands of the sky: ``rho``, ``xi``, ``wtheta``, ``cluster`` and ``demo``."""
+"""The commands of correlation functions on the sky: ``rho``, ``xi``, ``wtheta``, ``gammat``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pysoftcorr.cli import output
-from pysoftcorr.cli.options import Argument, Command, Option, derive
+from pysoftcorr.cli import cluster, output, reading
+from pysoftcorr.cli.common import BINS, OVERWRITE, PLOT, SEED, THREADS, UNIT, out
+from pysoftcorr.cli.options import Argument, Command, Option, arguments, derive
 
 if TYPE_CHECKING:
-    from astropy.table import Table
-
     from pysoftcorr.sky.assessment import Finding
     from pysoftcorr.sky.catalog import Catalog
     from pysoftcorr.sky.clustering import Clustering
     from pysoftcorr.sky.result import CorrelationSet
 
+
+@dataclass(frozen=True)
+class Source:
+    """A catalog of a statistic: the argument it is, the prefix of its options, what it holds."""
+
+    argument: str
+    prefix: str = ""
+    shears: bool = True
+    stars: bool = False
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A command: its function in `pysoftcorr.sky.correlation`, its catalogs, clusters by default.
+
+    Amplitudes of clusters are not those of all pairs (w changes by a third for 200 lenses), so
+    that clusters are the default of ``rho`` alone, whose table has both side by side.
+    """
+
+    function: str
+    sources: tuple[Source, ...]
+    clusters: int = 0
+
+    @property
+    def target(self) -> str:
+        """The function, as `derive` takes it."""
+        return f"pysoftcorr.sky.correlation:{self.function}"
+
+
+STATISTICS = {
+    "rho": Statistic("rho_statistics", (Source("stars", stars=True),), clusters=100),
+    "xi": Statistic("xi_pm", (Source("catalog"), Source("catalog2", "catalog2"))),
+    "wtheta": Statistic(
+        "landy_szalay", (Source("data", shears=False), Source("randoms", "randoms", shears=False))
+    ),
+    "gammat": Statistic("gamma_t", (Source("lenses", shears=False), Source("sources", "sources"))),
+}
+# What becomes of these is more than to be handed on.
+_OWN = ("bins", "clusters", "assignment", "assignments", "resampling")
+
+
 # ---------------------------------------------------------------------- options
-_UNITS = "deg, rad, hourangle, arcmin or arcsec; that stored with the column, or else degrees"
-_FIELD = "Column or expression of a field, such as g1='e1 - 0.01'; may be given several times."
-_READING = derive(
-    "pysoftcorr.sky.catalog:Catalog.read",
-    only=("columns", "hdu", "key", "select", "flag", "on_bad", "ra_unit", "dec_unit"),
-    columns={"help": _FIELD, "default": {}},
-    hdu={"kind": str, "help": "FITS extension, number or name.", "metavar": "HDU"},
-    select={"metavar": "EXPRESSION"},
-    flag={"metavar": "EXPRESSION"},
-    on_bad={"help": "Rows with NaN or infinity: refuse, or drop and count."},
-    ra_unit={"help": f"Unit of ra: {_UNITS}.", "metavar": "UNIT"},
-    dec_unit={"help": "Unit of dec.", "metavar": "UNIT"},
-)
-_FLIPS = derive(
-    "pysoftcorr.sky.catalog:Catalog.read",
-    only=("flip_g1", "flip_g2"),
-    flip_g1={"help": "Change the sign of g1."},
-    flip_g2={"help": "Change the sign of g2."},
-)
-_CLUSTERS = Option(
-    "clusters", int, 100, "Number of soft clusters; 0: none, all pairs (naive).", least=0
-)
-_SEED = Option("seed", int, 1, "Seed of everything random.", least=0)
-_CLUSTERING = derive(
-    "pysoftcorr.sky.clustering:SoftClustering",
-    only=("fuzziness", "geometry", "max_iter"),
-    geometry={"help": "Where clusters are made."},
-    max_iter={"least": 1},
-)
-UNIT = Option(
-    "unit", str, "arcmin", "Unit of the bins.", choices=("arcmin", "arcsec", "deg", "rad")
-)
-BINS = "linear:LO:HI:N, log:LO:HI:N or edges:E0,E1,..."
-THREADS = Option("threads", int, None, "Threads; every core by default.", least=1)
-PLOT = Option("plot", str, None, "Write figures into this folder.", metavar="DIR")
-OVERWRITE = Option("overwrite", bool, False, "Replace FILE if it is there.")
-_OUTPUT = (
-    THREADS,
-    Option("out", str, None, "Write the result: .h5, .fits or .ecsv.", metavar="FILE"),
-    OVERWRITE,
-    PLOT,
-)
-_NAIVE = Option(
-    "naive", bool, True,
-    "Also all pairs, to set beside the clusters; long for a great many objects.",
-)  # fmt: skip
-
-
-def _measuring(function: str, *first: str) -> tuple[Option, ...]:
-    """Options of an estimator: bins and errors, then its own."""
-    bins, assignment, assignments, resampling, method = derive(
-        f"pysoftcorr.sky.correlation:{function}",
-        only=("bins", "assignment", "assignments", "resampling", "method"),
-        bins={"default": "linear:0:45:8", "help": BINS},
-        assignments={
-            "default": 100, "least": 0,
-            "help": "Sampled cluster assignments for the epistemic error; 0: none.",
+def _measuring(statistic: Statistic) -> tuple[Option, ...]:
+    """Options of an estimator: every argument of the function but its catalogs, and clustering."""
+    catalogs = {source.argument for source in statistic.sources}
+    changes: dict[str, Any] = {
+        "bins": {"default": "linear:0:45:8", "help": BINS},
+        "clusters": {
+            "kind": int, "default": statistic.clusters, "least": 0, "metavar": "N",
+            "help": "Number of soft clusters; 0: all pairs of objects, which have no epistemic "
+            "error.",
         },
-        resampling={
+        "assignments": {
+            "default": 100, "least": 0, "help": "Sampled cluster assignments for the epistemic "
+            "error; 0: none. All pairs have none.",
+        },
+        "resampling": {
             "default": "bootstrap:100",
             "help": "Resampling of the objects for the aleatoric error: bootstrap:N, jackknife:N "
             "(N patches), leave-out:FRACTION:N or none.",
         },
-        method={"help": "treecorr: the naive value alone, by TreeCorr."},
+        "method": {"help": "treecorr: values of all pairs by TreeCorr, for many objects."},
+        "seed": {"default": SEED.default, "least": SEED.least, "help": SEED.help},
+    }  # fmt: skip
+    there = arguments(statistic.target)
+    derived = derive(
+        statistic.target, skip=[name for name in there if name in catalogs],
+        **{name: change for name, change in changes.items() if name in there},
     )  # fmt: skip
-    own = derive(f"pysoftcorr.sky.correlation:{function}", only=first) if first else ()
-    return (bins, UNIT, assignment, assignments, resampling, method, _NAIVE, *own,
-            _CLUSTERS, *_CLUSTERING, _SEED)  # fmt: skip
+    made = {option.name: option for option in derived}
+    naive = Option(
+        "naive", bool, True, "With clusters, also all pairs, beside them in table, JSON object and "
+        "file; long for a great many objects.",
+    )  # fmt: skip
+    first = [made.pop(name) for name in _OWN]
+    return (first[0], UNIT, *first[1:], naive, *made.values(), *cluster.CLUSTERING)
 
 
-# ---------------------------------------------------------------------- rho, xi, wtheta
-def rho(catalog: str, **chosen: Any) -> dict[str, Any]:
-    """Rho statistics of a PSF model, rho1 to rho5, with both errors."""
+def _options(name: str) -> tuple[Option, ...]:
+    statistic = STATISTICS[name]
+    read = [
+        reading.options(shears=source.shears, prefix=source.prefix) for source in statistic.sources
+    ]
+    return (
+        *_measuring(statistic),
+        *read[0],
+        *([CATALOG2] if name == "xi" else []),
+        *(option for part in read[1:] for option in part),
+        THREADS,
+        out("Write the result: .h5, .fits or .ecsv."),
+        OVERWRITE,
+        *PLOT,
+    )
+
+
+CATALOG2 = Option(
+    "catalog2", str, None, "A second catalog of shears: pairs of one object of each.",
+    metavar="FILE",
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------------- the commands
+def rho(catalog: str | list[str], **chosen: Any) -> dict[str, Any]:
+    """Rho statistics of a PSF model, rho1 to rho5, with both errors.
+
+    The stars are put into soft clusters, whose assignment has an error of its own; the values of
+    all pairs, which have none, stand beside. With --clusters 0 there are all pairs alone.
+    """
     return _statistics("rho", [catalog], **chosen)
 
 
-def xi(catalog: str, **chosen: Any) -> dict[str, Any]:
-    """Shear-shear correlation functions xi+ and xi-, with both errors."""
-    return _statistics("xi", [catalog], **chosen)
+def xi(catalog: str | list[str], **chosen: Any) -> dict[str, Any]:
+    """Shear-shear correlation functions xi+ and xi-, of one catalog or of two.
+
+    Of all pairs, unless --clusters asks for soft clusters: these add an error and change the
+    amplitude.
+    """
+    second = chosen["settings"]["catalog2"]
+    if second is None:
+        lost = [name for name in sorted(chosen["explicit"]) if name.startswith("catalog2_")]
+        if lost:
+            raise ValueError(f"--{lost[0].replace('_', '-')}: has no meaning without --catalog2")
+    return _statistics("xi", [catalog, *([] if second is None else [second])], **chosen)
 
 
 def wtheta(data: str, randoms: str, **chosen: Any) -> dict[str, Any]:
-    """Angular correlation function w(theta) of positions, with both errors."""
+    """Angular correlation function w(theta) of positions, by Landy and Szalay.
+
+    Of all pairs, unless --clusters asks for soft clusters: these add an error and change the
+    amplitude. Options of reading are those of DATA; RANDOMS have their own, --randoms-columns and
+    the like.
+    """
     return _statistics("wtheta", [data, randoms], **chosen)
+
+
+def gammat(lenses: str, sources: str, **chosen: Any) -> dict[str, Any]:
+    """Tangential shear of sources around lenses.
+
+    Of all pairs, unless --clusters asks for soft clusters: these add an error and change the
+    amplitude. Options of reading are those of LENSES; SOURCES have their own, --sources-columns
+    and the like.
+    """
+    return _statistics("gammat", [lenses, sources], **chosen)
 
 
 def demo(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
@@ -117,8 +172,8 @@ def demo(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> d
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / "rho.h5"
     outcome.result.write(result, overwrite=True)
-    files = [result, *_draw(outcome, folder)]
-    return _report(outcome, files, as_json)
+    drawn = output.draw({"plot": folder, "plot_format": None}, lambda p: _figures(p, outcome))
+    return _report(outcome, [result, *drawn], as_json)
 
 
 @dataclass(frozen=True)
@@ -135,7 +190,7 @@ class Outcome:
 
 def _statistics(
     command: str,
-    paths: list[str],
+    places: list[Any],
     *,
     settings: Mapping[str, Any],
     explicit: set[str],
@@ -145,84 +200,77 @@ def _statistics(
     from pysoftcorr.sky.formats import SUFFIXES
 
     output.check_out(settings, suffixes=SUFFIXES)
-    outcome = measure(command, paths, settings, explicit)
+    outcome = measure(command, places, settings, explicit)
     files: list[Any] = []
     if settings["out"] is not None:
         outcome.result.write(settings["out"], overwrite=settings["overwrite"])
         files.append(settings["out"])
-    if settings["plot"] is not None:
-        files += _draw(outcome, output.figures_folder(settings["plot"]))
+    files += output.draw(settings, lambda plots: _figures(plots, outcome))
     return _report(outcome, files, as_json)
 
 
 def measure(
-    command: str, paths: list[str], settings: Mapping[str, Any], explicit: set[str]
+    command: str, places: list[Any], settings: Mapping[str, Any], explicit: set[str]
 ) -> Outcome:
     """Read, cluster, measure and weigh the errors.
 
     Without clusters there is nothing to assign, and TreeCorr gives no errors: the defaults then
     give way, while what was asked for is left for the estimators to refuse.
     """
+    from pysoftcorr.sky import correlation
     from pysoftcorr.sky.assessment import find
     from pysoftcorr.sky.binning import Binning
     from pysoftcorr.sky.catalog import Catalog
     from pysoftcorr.sky.stars import StarCatalog
 
+    statistic = STATISTICS[command]
+    sources = statistic.sources[: len(places)]
+    function = getattr(correlation, statistic.function)
     bins = Binning.parse(settings["bins"], settings["unit"])
-    treecorr = settings["method"] == "treecorr"
-    soft = _soft(settings) if settings["clusters"] else None
-    kind = StarCatalog if command == "rho" else Catalog
-    flips = () if command == "wtheta" else _FLIPS
-    catalogs = [read(path, settings, kind, flips=flips) for path in paths]
+    treecorr = settings.get("method") == "treecorr"
+    soft = cluster.soft_clustering(settings) if settings["clusters"] else None
+    found = [
+        reading.read(place, settings, StarCatalog if s.stars else Catalog, prefix=s.prefix)
+        for place, s in zip(places, sources, strict=True)
+    ]
+    catalogs = {s.argument: catalog for s, (catalog, _) in zip(sources, found, strict=True)}
+    resampling = reading.resampling(
+        settings["resampling"] if "resampling" in explicit else "",
+        [labels for _, labels in found], [s.prefix for s in sources],
+    )  # fmt: skip
+    if resampling == "":
+        resampling = None if treecorr else settings["resampling"]
     if treecorr and "clusters" not in explicit:
         soft = None
-    fits = [] if soft is None else [soft.fit(catalog) for catalog in catalogs]
-    again = {name: settings[name] for name in ("assignments", "resampling")}
-    if "assignments" not in explicit and (treecorr or not settings["clusters"]):
-        again["assignments"] = 0
-    if "resampling" not in explicit and treecorr:
-        again["resampling"] = None
+    fits = [] if soft is None else [soft.fit(catalog) for catalog in catalogs.values()]
+    assignments = settings["assignments"]
+    if not fits and "assignments" not in explicit:
+        assignments = 0
+    handed = {
+        o.name: settings[o.name]
+        for o in _measuring(statistic)
+        if o.name in arguments(statistic.target) and o.name not in _OWN
+    }
 
-    def estimate(fitted: list[Clustering], **options: Any) -> CorrelationSet:
+    def estimate(fitted: list[Clustering], **more: Any) -> CorrelationSet:
         clusters = tuple(fitted) if fitted else None
-        return _estimator(command, settings)(*catalogs, bins, clusters=clusters, **options)
+        result: CorrelationSet = function(
+            **catalogs, bins=bins, clusters=clusters, **handed, **more
+        )
+        return result
 
-    result = estimate(fits, assignment=settings["assignment"] if fits else "greedy", **again)
+    result = estimate(
+        fits, assignment=settings["assignment"] if fits else "greedy", assignments=assignments,
+        resampling=resampling,
+    )  # fmt: skip
     naive = finding = None
     if fits and settings["naive"]:
         naive = estimate([])
         finding = find(result, naive=naive, soft=estimate(fits, assignment="soft"))
+        result = result.with_all_pairs(naive)
     elif fits:
         finding = find(result)
-    return Outcome(dict(settings), catalogs, fits, result, naive, finding)
-
-
-def _estimator(command: str, settings: Mapping[str, Any]) -> Callable[..., CorrelationSet]:
-    from pysoftcorr.sky import correlation
-
-    functions: dict[str, tuple[Any, tuple[str, ...]]] = {
-        "rho": (correlation.rho_statistics, ("reference",)),
-        "xi": (correlation.xi_pm, ()),
-        "wtheta": (correlation.landy_szalay, ()),
-    }
-    function, own = functions[command]
-    options = {name: settings[name] for name in (*own, "seed", "method")}
-    return lambda *arguments, **more: function(*arguments, **options, **more)
-
-
-def read(
-    path: str, settings: Mapping[str, Any], kind: type[Catalog], *, flips: tuple[Option, ...] = ()
-) -> Catalog:
-    """The catalog in a file, as the settings say."""
-    return kind.read(path, **{o.name: settings[o.name] for o in (*_READING, *flips)})
-
-
-def _soft(settings: Mapping[str, Any]) -> Any:
-    """The clustering that the settings ask for."""
-    from pysoftcorr.sky.clustering import SoftClustering
-
-    own = {option.name: settings[option.name] for option in _CLUSTERING}
-    return SoftClustering(n_clusters=settings["clusters"], seed=settings["seed"], **own)
+    return Outcome(dict(settings), list(catalogs.values()), fits, result, naive, finding)
 
 
 def _report(outcome: Outcome, files: list[Any], as_json: bool) -> dict[str, Any]:
@@ -245,208 +293,49 @@ def _report(outcome: Outcome, files: list[Any], as_json: bool) -> dict[str, Any]
     }
 
 
-# ---------------------------------------------------------------------- cluster
-@dataclass(frozen=True)
-class Memberships:
-    """A clustered catalog.
-
-    Attributes
-    ----------
-    catalog : Catalog
-    fit : Clustering
-    objects : Table
-        ra, dec, w, ``label`` (greedy, from 0), ``max_membership``, ``entropy`` (nats),
-        ``memberships`` (c,) and, if any were drawn, ``sampled`` labels (n,).
-    clusters : Table
-        ra, dec, ``members`` (greedy), and ``size``, the sum of memberships.
-    made : dict
-        How: settings, sweeps, convergence, objective, seed, version.
-    """
-
-    catalog: Catalog
-    fit: Clustering
-    objects: Table
-    clusters: Table
-    made: dict[str, Any]
-
-    def text(self) -> str:
-        """A few lines for a terminal."""
-        made, members = self.made, self.clusters["members"]
-        state = "converged in" if made["converged"] else "did not converge in"
-        return "\n".join(
-            [
-                f"{len(self.clusters)} clusters; {state} {made['n_iter']} sweeps, "
-                f"J = {made['objective']:.6g}",
-                f"largest membership  median {self.median('max_membership'):.3f}",
-                f"entropy             median {self.median('entropy'):.3f} nats",
-                f"members (greedy)    {members.min()} to {members.max()}",
-            ]
-        )
-
-    def median(self, column: str) -> float:
-        """Median over the objects."""
-        import numpy as np
-
-        return float(np.median(self.objects[column]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        clusters = {name: self.clusters[name].tolist() for name in self.clusters.colnames}
-        return {
-            "n_objects": len(self.objects),
-            "clusters": clusters,
-            "label": self.objects["label"].tolist(),
-            "max_membership": self.objects["max_membership"].tolist(),
-            "entropy": self.objects["entropy"].tolist(),
-            **self.made,
-        }
-
-    def write(self, path: str | Path, *, overwrite: bool) -> Path:
-        """Write both tables, as HDUs or groups ``objects`` and ``clusters``."""
-        from pysoftcorr.core.files import HDF5, whole_file
-
-        target = Path(path).expanduser()
-        with whole_file(target, overwrite=overwrite) as temporary:
-            form = _hdf5 if target.name.lower().endswith(HDF5) else _fits
-            form(temporary, self.objects, self.clusters, self.made)
-        return target
-
-
-def cluster(
-    catalog: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
-) -> dict[str, Any]:
-    """Soft clusters of a catalog: centers and memberships."""
-    output.use_threads(settings["threads"])
-    output.check_out(settings, suffixes=(".fits", ".fits.gz", ".h5", ".hdf5"))
-    made = _clustered(catalog, settings)
-    files = []
-    if settings["out"] is not None:
-        files.append(made.write(settings["out"], overwrite=settings["overwrite"]))
-    if settings["plot"] is not None:
-        figures = _cluster_figures(made.catalog, made.fit)
-        files += output.save(figures, output.figures_folder(settings["plot"]))
-    if not as_json:
-        print(made.catalog.summary(), made.text(), sep="\n\n")
-    output.wrote(files)
-    return made.to_dict()
-
-
-def _clustered(path: str, settings: Mapping[str, Any]) -> Memberships:
-    """Read a catalog and cluster it."""
-    import numpy as np
-    from astropy.table import Table
-
-    from pysoftcorr.core.version import __version__
-    from pysoftcorr.sky.catalog import Catalog
-
-    if settings["clusters"] < 1:
-        raise ValueError("--clusters 0: at least one cluster is needed")
-    soft = _soft(settings)
-    catalog = read(path, settings, Catalog)
-    fit = soft.fit(catalog)
-    labels = fit.assign("greedy")
-    objects = Table({"ra": catalog.ra, "dec": catalog.dec, "w": catalog.w, "label": labels})
-    objects["max_membership"] = fit.max_membership
-    objects["entropy"] = fit.entropy
-    objects["memberships"] = fit.memberships
-    if settings["assignments"]:
-        sampled = fit.assign("sampled", n=settings["assignments"], seed=settings["seed"])
-        objects["sampled"] = np.ascontiguousarray(sampled.T)
-    clusters = Table({"ra": fit.ra, "dec": fit.dec})
-    clusters["members"] = np.bincount(labels, minlength=len(fit.ra))
-    clusters["size"] = fit.memberships.sum(axis=0)
-    for table in (objects, clusters):
-        table["ra"].unit = table["dec"].unit = "deg"
-    made = {
-        "settings": {"command": dict(settings), **fit.settings},
-        "n_iter": fit.n_iter,
-        "converged": bool(fit.converged),
-        "objective": float(fit.objective[-1]),
-        "seed": settings["seed"],
-        "version": __version__,
-    }
-    return Memberships(catalog, fit, objects, clusters, made)
-
-
-def _fits(path: Path, objects: Table, clusters: Table, made: dict[str, Any]) -> None:
-    from astropy.io import fits
-
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, table in (("OBJECTS", objects), ("CLUSTERS", clusters)):
-        hdu = fits.table_to_hdu(table)
-        hdu.name = name
-        hdus.append(hdu)
-    hdus[0].header["MADE"] = json.dumps(made)
-    hdus.writeto(path)
-
-
-def _hdf5(path: Path, objects: Table, clusters: Table, made: dict[str, Any]) -> None:
-    import h5py
-    import numpy as np
-
-    with h5py.File(path, "w") as file:
-        file.attrs["made"] = json.dumps(made)
-        for name, table in (("objects", objects), ("clusters", clusters)):
-            group = file.create_group(name)
-            for column in table.colnames:
-                item = group.create_dataset(column, data=np.asarray(table[column]))
-                if table[column].unit is not None:
-                    item.attrs["unit"] = str(table[column].unit)
-
-
-# ---------------------------------------------------------------------- figures
-def _cluster_figures(catalog: Catalog, fit: Clustering) -> dict[str, Any]:
-    """Centers, membership matrix and histograms."""
-    from pysoftcorr import plots
-
-    return {
-        "centers": plots.plot_centers(catalog, fit).figure,
-        "memberships": plots.plot_memberships(fit).figure,
-        "membership_histograms": plots.plot_membership_histograms(fit),
-    }
-
-
-def _draw(outcome: Outcome, folder: Path) -> list[Path]:
-    """Every figure that the outcome of a command has the data for."""
-    folder = output.figures_folder(folder)
-    from pysoftcorr import plots
+def _figures(plots: Any, outcome: Outcome) -> output.Figures:
+    """Every figure that the outcome of a command has the data for, the statistics first."""
     from pysoftcorr.sky.stars import StarCatalog
 
     catalog, result = outcome.catalogs[0], outcome.result
-    figures = {result.name: plots.plot_correlation_set(result, naive=outcome.naive)}
+    figures: dict[str, Any] = {
+        result.name: lambda: plots.plot_correlation_set(result, naive=outcome.naive)
+    }
+    sheared = [c for c in outcome.catalogs if c.g1 is not None]
     if isinstance(catalog, StarCatalog):
-        figures["shapes"] = plots.plot_star_shapes(catalog)
-    elif catalog.g1 is not None and result.name == "xi_pm":
-        figures["shapes"] = plots.plot_shapes(catalog).figure  # type: ignore[assignment]
+        figures["shapes"] = lambda: plots.plot_star_shapes(catalog)
+    elif sheared and result.name != "landy_szalay":
+        figures["shapes"] = lambda: plots.plot_shapes(sheared[-1])
     if outcome.fits:
-        figures |= _cluster_figures(catalog, outcome.fits[0])
+        figures |= cluster.figures(plots, catalog, outcome.fits[0])
         if result[next(iter(result))].npairs.any():
-            crossing = plots.plot_pair_crossing(catalog, outcome.fits[0], result.bins)
-            figures["pair_crossing"] = crossing
-    return output.save(figures, folder)
+            figures["pair_crossing"] = lambda: plots.plot_pair_crossing(
+                catalog, outcome.fits[0], result.bins
+            )
+    return figures
 
 
-_HAND = Option("assignments", int, 0, "Sampled cluster assignments to write too.", least=0)
 COMMANDS = {
     "rho": Command(
         rho,
-        (Argument("catalog", "Stars and PSF model: FITS, HDF5, Parquet, text."),),
-        (*_measuring("rho_statistics", "reference"), *_READING, *_FLIPS, *_OUTPUT),
+        (Argument("catalog", "Stars and PSF model, files of one catalog: FITS, HDF5, Parquet, "
+                  "text.", many=True),),
+        _options("rho"),
     ),
     "xi": Command(
         xi,
-        (Argument("catalog", "Positions and shears."),),
-        (*_measuring("xi_pm"), *_READING, *_FLIPS, *_OUTPUT),
+        (Argument("catalog", "Positions and shears, files of one catalog.", many=True),),
+        _options("xi"),
     ),
     "wtheta": Command(
         wtheta,
         (Argument("data", "Positions."), Argument("randoms", "Random points.")),
-        (*_measuring("landy_szalay"), *_READING, *_OUTPUT),
+        _options("wtheta"),
     ),
-    "cluster": Command(
-        cluster,
-        (Argument("catalog", "Positions."),),
-        (_CLUSTERS, *_CLUSTERING, _SEED, _HAND, *_READING, *_OUTPUT),
+    "gammat": Command(
+        gammat,
+        (Argument("lenses", "Positions."), Argument("sources", "Positions and shears.")),
+        _options("gammat"),
     ),
     "demo": Command(
         demo,
@@ -455,6 +344,6 @@ COMMANDS = {
                    metavar="DIR"),
             THREADS,
         ),
-        common=("json", "debug"),
+        common=("json", "quiet", "log", "debug"),
     ),
 }  # fmt: skip

@@ -23,7 +23,7 @@ from astropy.table import Table
 from pysoftcorr.core.files import FileFormat, check_output, suffix_of, whole_file
 
 PER_BIN = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
-RESAMPLES = ("epistemic", "aleatoric")
+RESAMPLES = ("epistemic", "aleatoric", "all_pairs")
 COVARIANCES = ("cov_epistemic", "cov_aleatoric")
 
 FORMAT = FileFormat("pysoftcorr result", "result")

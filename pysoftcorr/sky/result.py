@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -150,11 +150,14 @@ def _meta(result: Correlation) -> dict[str, Any]:
     }
 
 
-def to_json(result: Correlation) -> dict[str, list[float | int | None]]:
-    """Lists of plain numbers, None for what is not a number."""
+def to_json(result: Correlation) -> dict[str, Any]:
+    """Lists of plain numbers, None for what is not a number; `noise_excess` is a single one."""
     columns = {name: getattr(result, name) for name in ("theta", "value", "imag", "npairs")}
     columns |= {name: _error(result, name) for name in ("sigma_epistemic", "sigma_aleatoric")}
-    return {name: [_plain(name, float(x)) for x in values] for name, values in columns.items()}
+    if result.all_pairs is not None:
+        columns["all_pairs"] = result.all_pairs.real
+    lists = {name: [_plain(name, float(x)) for x in values] for name, values in columns.items()}
+    return {**lists, "noise_excess": result.noise_excess}
 
 
 def _plain(name: str, x: float) -> float | int | None:
@@ -175,6 +178,7 @@ def text_of(result: Correlation) -> str:
         "sigma_shot",
     )
     errors = [_error(result, name) for name in titles[3:]]
+    beside = [] if result.all_pairs is None else [result.all_pairs.real]
     rows = []
     for k in range(result.bins.nbins):
         lo, hi = result.bins.edges[k : k + 2]
@@ -184,10 +188,12 @@ def text_of(result: Correlation) -> str:
                 f"{mean} [{lo:.4g}, {hi:.4g})",
                 f"{result.npairs[k]:.6g}",
                 _number(result.value[k], sign=True),
+                *(_number(b[k], sign=True) for b in beside),
                 *(_number(e[k]) for e in errors),
             )
         )
-    return f"{head}\n{aligned_rows([titles, *rows])}"
+    shown = (*titles[:3], *["all pairs"] * len(beside), *titles[3:])
+    return f"{head}\n{aligned_rows([shown, *rows])}"
 
 
 def _number(x: float, *, sign: bool = False) -> str:
@@ -206,8 +212,17 @@ def _how(result: Correlation) -> str:
 
 
 def set_text(results: Mapping[str, Correlation]) -> str:
-    """The text of every result, an empty line between."""
-    return "\n\n".join(text_of(result) for result in results.values())
+    """The text of every result, an empty line between, and what holds for all at the end."""
+    found = {(r.aleatoric_method, r.noise_excess) for r in results.values()}
+    notes = [
+        f"note: where there is no signal, sigma_aleatoric ({method}) is up to {excess:.2f} times "
+        "the scatter; where it is near sigma_shot, take sigma_shot"
+        for method, excess in found
+        if excess is not None
+    ]
+    return "\n\n".join(text_of(result) for result in results.values()) + "".join(
+        f"\n{note}" for note in notes
+    )
 
 
 ComplexArray = npt.NDArray[np.complex128]
@@ -248,6 +263,8 @@ class Correlation:
     aleatoric_factor : float, optional
         `cov_aleatoric` is this times the sum of squares about the mean; by default 1/(n - 1)
         for the bootstrap and (n - 1)/n for the jackknife. Needed for "leave-out".
+    all_pairs : ndarray of complex128, shape (nbins,), optional
+        The value of all pairs of objects, beside one of clusters.
     settings : dict
         How it was made; whatever JSON can hold.
     seed : int, optional
@@ -288,6 +305,7 @@ class Correlation:
     aleatoric: ComplexArray | None = None
     aleatoric_method: str | None = None
     aleatoric_factor: float | None = None
+    all_pairs: ComplexArray | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     version: str = __version__
@@ -303,6 +321,9 @@ class Correlation:
             if given is not None:
                 resamples = _array(name, given, np.complex128, (None, self.bins.nbins))
                 self._set(name, resamples)
+        if self.all_pairs is not None:
+            beside = _array("all_pairs", self.all_pairs, np.complex128, (self.bins.nbins,))
+            self._set("all_pairs", beside)
         self._check_aleatoric()
         self._set("settings", jsonable(self.settings, "settings"))
         if self.seed is not None:
@@ -392,6 +413,15 @@ class Correlation:
         """Mean real part over resampled objects, shape (nbins,), or None."""
         return None if self.aleatoric is None else mean(self.aleatoric.real)
 
+    @property
+    def noise_excess(self) -> float | None:
+        """How many times too large `sigma_aleatoric` is for pure noise, at most; or None."""
+        if self.aleatoric is None or self.aleatoric_factor is None:
+            return None
+        scale = self.aleatoric_factor * len(self.aleatoric)
+        known = {"bootstrap": 3.0, "jackknife": 2.0}
+        return math.sqrt(known.get(str(self.aleatoric_method), 2.0 + 1.0 / scale))
+
     # ------------------------------------------------------------------ comparing and showing
     def __eq__(self, other: object) -> bool:
         """Whether every number is the same, NaN counted as equal to NaN."""
@@ -418,7 +448,7 @@ class Correlation:
         """A row a bin: edges, separation, value, errors, with units and how it was made."""
         return table_of(self)
 
-    def to_dict(self) -> dict[str, list[float | int | None]]:
+    def to_dict(self) -> dict[str, Any]:
         """theta, value, imag, npairs and both errors as lists; None for NaN and for no error."""
         return to_json(self)
 
@@ -632,6 +662,33 @@ class CorrelationSet(Mapping[str, Correlation]):
         """Version of pysoftcorr that made the first statistic."""
         return self._first().version
 
+    def with_all_pairs(self, naive: Mapping[str, Correlation]) -> CorrelationSet:
+        """The set with the values of all pairs of objects beside its own.
+
+        Parameters
+        ----------
+        naive : CorrelationSet or mapping
+            The same statistics of all pairs, in the same bins.
+
+        Raises
+        ------
+        ValueError
+            If a statistic is lacking, or the bins differ.
+        """
+        lacking = [name for name in self if name not in naive]
+        if lacking:
+            raise ValueError(f"with_all_pairs: naive lacks {', '.join(lacking)}")
+        other = [name for name in self if naive[name].bins != self.bins]
+        if other:
+            raise ValueError(f"with_all_pairs: {other[0]} of naive is in other bins")
+        return CorrelationSet(
+            [
+                replace(item, all_pairs=naive[name].value + 1j * naive[name].imag)
+                for name, item in self.items()
+            ],
+            name=self.name,
+        )
+
     def covariance(self, kind: str = "total", *, names: Iterable[str] | None = None) -> FloatArray:
         """Joint covariance of the real parts across statistics, from their shared resamples.
 
@@ -690,7 +747,7 @@ class CorrelationSet(Mapping[str, Correlation]):
         """The tables of all statistics below one another, with a column ``statistic``."""
         return table_of(*self.values(), name=self.name)
 
-    def to_dict(self) -> dict[str, dict[str, list[float | int | None]]]:
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """`Correlation.to_dict` of each, by name."""
         return {name: item.to_dict() for name, item in self.items()}
 
@@ -748,6 +805,8 @@ def read_result(path: str | PathLike[str]) -> Result:
         items = []
         for member in header["members"]:
             arrays: dict[str, Any] = dict(load(member["name"], bins.nbins))
+            if "all_pairs" in arrays:
+                arrays["all_pairs"] = arrays["all_pairs"][0]
             items.append(Correlation(bins=bins, **arrays, **member))
         if header["kind"] == "Correlation":
             return items[0]
@@ -766,14 +825,16 @@ def _write(
     }
     members = {}
     for item in items:
-        arrays = {
+        arrays: dict[str, Any] = {
             "theta_lo": np.array(item.bins.edges[:-1]),
             "theta_hi": np.array(item.bins.edges[1:]),
         }
         arrays |= {name: getattr(item, name) for name in formats.PER_BIN}
-        for name in (*formats.RESAMPLES, *formats.COVARIANCES):
+        for name in ("epistemic", "aleatoric", *formats.COVARIANCES):
             value = getattr(item, name)
             if value is not None:
                 arrays[name] = value
+        if item.all_pairs is not None:
+            arrays["all_pairs"] = item.all_pairs[None]
         members[item.name] = arrays
     formats.write(path, header, members, overwrite=overwrite)

@@ -1,0 +1,26 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pysoftcorr.cli.options import Option, derive
+from pysoftcorr.cli.output import FIGURE_FORMATS
+
+BINS = "linear:LO:HI:N, log:LO:HI:N or edges:E0,E1,..."
+(UNIT,) = derive(
+    "pysoftcorr.sky.binning:Binning.of", only=("unit",), unit={"help": "Unit of the bins."}
+)
+SEED = Option("seed", int, 1, "Seed of everything random.", least=0)
+THREADS = Option("threads", int, None, "Threads; every core by default.", least=1)
+OVERWRITE = Option("overwrite", bool, False, "Replace FILE if it is there.")
+PLOT = (
+    Option("plot", str, None, "Draw the main figure into this file (.png, .pdf or .svg), or all "
+           "figures into this folder (a name without a suffix); older ones are replaced.",
+           metavar="PATH"),
+    Option("plot_format", str, None, "Format of the figures in a folder [default: png].",
+           choices=FIGURE_FORMATS),
+)  # fmt: skip
+
+
+def out(text: str, metavar: str = "FILE") -> Option:
+    """The option that names the output."""
+    return Option("out", str, None, text, metavar=metavar)
