@@ -21,7 +21,8 @@ SYMBOLS = {
     "xim": r"$\xi_-$",
     "w": r"$w$",
     "gamma_t": r"$\gamma_t$",
-    **{f"rho{k}": rf"$\rho_{k}$" for k in range(1, 6)},
+    **{f"rho{k}": rf"$\rho_{k}$" for k in range(6)},
+    **{f"tau{k}": rf"$\tau_{k}$" for k in (0, 2, 5)},
 }
 #: Colors of what comes upon axes with curves already.
 FURTHER = ("#56B4E9", "#CC79A7", "#009E73", "#E69F00", "#000000")

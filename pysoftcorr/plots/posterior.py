@@ -33,6 +33,8 @@ LABELS = {
     "logM0": r"$\log M_0$",
     "logM1": r"$\log M_1$",
     "alpha": r"$\alpha$",
+    "beta": r"$\beta$",
+    "eta": r"$\eta$",
 }
 SYMBOLS = {"xi": r"$\xi$", "omega": r"$\omega$", "eta": r"$\eta$"}
 _COLORS = (ALEATORIC, EPISTEMIC, "#4b7f52", "#7a5195")
