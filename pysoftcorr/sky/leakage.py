@@ -478,7 +478,7 @@ class _Data:
     def good(self) -> npt.NDArray[np.bool_]:
         """Bins in which all is known, shape (nbins,)."""
         known = np.isfinite(np.diag(self.covariance)).reshape(-1, self.bins.nbins)
-        return np.isfinite([*self.x, *self.y, *known / known]).all(axis=0) & known.all(axis=0)
+        return np.isfinite([*self.x, *self.y]).all(axis=0) & known.all(axis=0)
 
     def within(self, low: float | None, high: float | None) -> npt.NDArray[np.bool_]:
         """Bins to fit, shape (nbins,)."""
@@ -536,7 +536,12 @@ class _Data:
         matrix = np.array([[self.x[self.rho_names.index(rho_of(a, b))] for b in self.terms]
                            for a in self.terms])  # fmt: skip
         value = np.einsum("i,ijb,j->b", theta, matrix, theta)
-        slope = 2 * np.einsum("ijb,j->bi", matrix, theta)
+        # The square of a noisy slope is too large by its variance, which for parameters near 0
+        # would make the error far too large: they are taken as long as they are without noise.
+        length2 = float(theta @ np.linalg.pinv(spread * found.covariance) @ theta) \
+            if found.sharpness > 0 else np.inf
+        likely = theta * math.sqrt(max(0.0, 1 - self.k / length2)) if length2 else theta
+        slope = 2 * np.einsum("ijb,j->bi", matrix, likely)
         # Through the parameters, which follow from the bins used, and through rho itself.
         through = np.zeros((nbins, len(self.covariance)))
         through[:, self.rows(used)] = slope @ (found.response @ problem.jacobian(theta))
@@ -545,7 +550,7 @@ class _Data:
         for i, a in enumerate(self.terms):
             for j, b in enumerate(self.terms):
                 place = self.rho_names.index(rho_of(a, b)) * nbins
-                direct[bins, place + bins] += theta[i] * theta[j]
+                direct[bins, place + bins] += likely[i] * likely[j]
         known = np.isfinite(self.covariance)
         noise = np.where(known, self.covariance, 0.0)
         total = through + direct

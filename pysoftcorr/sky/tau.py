@@ -19,6 +19,7 @@ from pysoftcorr.sky.estimate import (
     check_catalogs,
     check_shears,
     run,
+    warn_empty,
 )  # fmt: skip
 from pysoftcorr.sky.pairs import Objects, Source, pair_sums
 from pysoftcorr.sky.resampling import Resampling
@@ -147,7 +148,11 @@ def tau_statistics(
         "reference": reference, "subtract_mean": subtract_mean, "response": float(response),
         "method": method,
     }  # fmt: skip
-    return run("tau_statistics", sources, _rho_and_tau, edges, options, settings)
+    result = run("tau_statistics", sources, _rho_and_tau, edges, options, settings)
+    # `run` looks at the first statistic alone, which is of pairs of stars.
+    tau = result.tau0
+    warn_empty("tau_statistics, galaxies with stars", edges, tau.npairs, tau.value)
+    return result
 
 
 def _centered(field: ComplexArray, catalog: Catalog) -> ComplexArray:
