@@ -99,10 +99,9 @@ def _measure(
     from pysoftcorr.sky.tau import tau_statistics
 
     bins = Binning.parse(settings["bins"], settings["unit"])
-    (first, own), (second, others) = (
-        reading.read(path, settings, kind, prefix=prefix)
-        for path, kind, prefix in ((galaxies, Catalog, ""), (stars, StarCatalog, "stars"))
-    )
+    first, own = reading.read(galaxies, settings, Catalog)
+    second, others = reading.read(stars, settings, StarCatalog, prefix="stars")
+    assert isinstance(second, StarCatalog)
     resampling = reading.resampling(
         settings["resampling"] if "resampling" in explicit else "", [own, others], ["", "stars"]
     )
@@ -119,9 +118,7 @@ def _measure(
     return [first, second], result
 
 
-def _fit(
-    result: CorrelationSet, settings: Mapping[str, Any], explicit: set[str]
-) -> Leakage | None:
+def _fit(result: CorrelationSet, settings: Mapping[str, Any], explicit: set[str]) -> Leakage | None:
     """The fit; where none of its options was asked for, None if there can be none."""
     from pysoftcorr.sky.leakage import TERMS, fit_leakage
 

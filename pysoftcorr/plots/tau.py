@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from pysoftcorr.plots.correlation import SYMBOLS, symbol
 from pysoftcorr.plots.posterior import LABELS, LEVELS, plot_corner
@@ -71,6 +72,9 @@ def plot_tau(result: CorrelationSet | Leakage) -> Figure:
             total = sum(parts[name].values(), np.zeros(len(bins)))
             ax.plot(theta, theta * total, color=EPISTEMIC, lw=1.6, label="best fit", zorder=2)
         _angles(ax, bins)
+        formatter = ScalarFormatter(useMathText=True)
+        formatter.set_powerlimits((-2, 3))
+        ax.yaxis.set_major_formatter(formatter)
         ax.set_title(symbol(name))
         ax.set_ylabel(rf"$\theta\,${SYMBOLS[name]} [{bins.unit}]")
     axes[0][0].legend(frameon=False, fontsize="small")
@@ -103,7 +107,10 @@ def plot_leakage(leakage: Leakage, *, truth: Mapping[str, float] | None = None) 
     if draws is None or len(draws) < 100:
         rng = np.random.default_rng(0)
         draws = rng.multivariate_normal(leakage.values, leakage.covariance, 20_000)
-    posterior: Any = _Draws(leakage.terms, draws)
+    # Where rho is noisy, single draws run away, and all others would be a dot.
+    low, middle, high = np.quantile(draws, [0.16, 0.5, 0.84], axis=0)
+    near = (np.abs(draws - middle) < 2.5 * (high - low)).all(axis=1)
+    posterior: Any = _Draws(leakage.terms, draws[near])
     return _corner(posterior, truth)
 
 

@@ -1,8 +1,8 @@
 """Linear fits ``y = M(x) theta`` in which the design matrix M is measured and noisy, as y is.
 
 With x and y of the joint covariance S, the residual ``r = y - M(x) theta`` has the covariance
-``C(theta) = J S J^T``, J its derivatives with respect to (x, y). The most likely theta, whatever the
-true x is, minimizes ``chi2 = r^T C(theta)^-1 r``. Generalized least squares with M taken as exact
+``C(theta) = J S J^T``, J its derivatives with respect to (x, y). The most likely theta, for the most
+likely true x, minimizes ``chi2 = r^T C(theta)^-1 r``. Generalized least squares with M taken as exact
 pulls theta toward 0, since noise in M looks like signal; this estimate has no such bias.
 
 In the language of econometrics it is the continuously updating estimator (Hansen, Heaton & Yaron

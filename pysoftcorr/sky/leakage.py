@@ -17,7 +17,7 @@ from scipy import stats
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.options import array, choice, flag, integer, number
+from pysoftcorr.core.options import choice, flag, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
@@ -216,7 +216,10 @@ class Leakage:
         """
         target = check_output(path, suffixes=HDF5, overwrite=overwrite)
         header = {name: getattr(self, name) for name in _HEADER} | {"bins": self.bins.to_dict()}
-        with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
+        with (
+            whole_file(target, overwrite=overwrite) as temporary,
+            h5py.File(temporary, "w") as file,
+        ):
             FORMAT.stamp(file)
             file.create_dataset("header.json", data=json.dumps(header))
             for name in _ARRAYS:
@@ -242,8 +245,9 @@ class Leakage:
             bins = Binning.from_dict(header.pop("bins"))
             arrays = {name: file[name][...] for name in _ARRAYS if name in file}
             groups = {n: {k: v[...] for k, v in file[n].items()} for n in _GROUPS}
-            terms = tuple(header.pop("terms"))
-            return cls(terms=terms, bins=bins, **header, **arrays, **groups)
+            header["terms"] = tuple(header["terms"])
+            every: dict[str, Any] = {**header, **arrays, **groups}
+            return cls(bins=bins, **every)
 
 
 _GROUPS = ("rho", "tau", "tau_error")
@@ -391,7 +395,9 @@ def _terms(given: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         choice("terms", name, TERMS)
     if not names or len(set(names)) < len(names):
-        raise ValueError(f"terms = {', '.join(names) or 'none'}: must be different, and at least one")
+        raise ValueError(
+            f"terms = {', '.join(names) or 'none'}: must be different, and at least one"
+        )
     return tuple(t for t in TERMS if t in names)
 
 
@@ -478,7 +484,7 @@ class _Data:
     def good(self) -> npt.NDArray[np.bool_]:
         """Bins in which all is known, shape (nbins,)."""
         known = np.isfinite(np.diag(self.covariance)).reshape(-1, self.bins.nbins)
-        return np.isfinite([*self.x, *self.y]).all(axis=0) & known.all(axis=0)
+        return np.vstack([np.isfinite(self.x), np.isfinite(self.y), known]).all(axis=0)
 
     def within(self, low: float | None, high: float | None) -> npt.NDArray[np.bool_]:
         """Bins to fit, shape (nbins,)."""
@@ -491,8 +497,10 @@ class _Data:
         if high is not None:
             inside &= edges[1:] <= high + room
         if not inside.any():
+            given = {"theta_min": low, "theta_max": high}
+            limits = ", ".join(f"{k} = {v}" for k, v in given.items() if v is not None)
             raise ValueError(
-                f"theta_min = {low}, theta_max = {high}: no bin lies between them; edges are "
+                f"{limits}: no bin lies within; edges are "
                 f"{', '.join(f'{e:.4g}' for e in edges)} {self.bins.unit}"
             )
         bad = inside & ~self.good
@@ -538,8 +546,11 @@ class _Data:
         value = np.einsum("i,ijb,j->b", theta, matrix, theta)
         # The square of a noisy slope is too large by its variance, which for parameters near 0
         # would make the error far too large: they are taken as long as they are without noise.
-        length2 = float(theta @ np.linalg.pinv(spread * found.covariance) @ theta) \
-            if found.sharpness > 0 else np.inf
+        length2 = (
+            float(theta @ np.linalg.pinv(spread * found.covariance) @ theta)
+            if found.sharpness > 0
+            else np.inf
+        )
         likely = theta * math.sqrt(max(0.0, 1 - self.k / length2)) if length2 else theta
         slope = 2 * np.einsum("ijb,j->bi", matrix, likely)
         # Through the parameters, which follow from the bins used, and through rho itself.
@@ -589,9 +600,7 @@ def _p_value(chi2: float, dof: int, n: int | None) -> float:
     return float(stats.f.sf(chi2 * free / ((n - 1) * dof), dof, free))
 
 
-def _samples(
-    problem: Problem, found: Estimate, n: int, rng: np.random.Generator
-) -> FloatArray:
+def _samples(problem: Problem, found: Estimate, n: int, rng: np.random.Generator) -> FloatArray:
     """Parameters of data drawn about the best fit, shape (n, k)."""
     values, vectors = np.linalg.eigh(problem.covariance)
     root = vectors * np.sqrt(np.clip(values, 0, None))

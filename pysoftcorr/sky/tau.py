@@ -167,9 +167,7 @@ def _rho_and_tau(
     tau = pair_sums("tau", galaxies, stars, bins, progress)
     noise, shape = stars.variance(), galaxies.variance()[0]
     found = {
-        name: _measured(
-            rho, rho.products[..., 2 * k], 2 * noise[a] * noise[b], 1 if a == b else 2
-        )
+        name: _measured(rho, rho.products[..., 2 * k], 2 * noise[a] * noise[b], 1 if a == b else 2)
         for k, (name, (a, b)) in enumerate(RHO.items())
     }
     for k, (name, field) in enumerate(TAU.items()):

@@ -203,9 +203,8 @@ def test_samples():
 def test_known_leakage_of_mock_catalogs():
     """Galaxies over a smooth PSF with noisy stars: recovered with the errors of the jackknife.
 
-    The jackknife overstates the noise of pairs that cross patches (up to 1.4 in sigma), so that
-    pulls may be narrower than 1, and it knows a field of a few correlation lengths roughly, so that
-    some are far out: the middle of 24 scatters by 0.25, their 68 % by some 0.2.
+    Forty patches know the noise of a field of a few correlation lengths roughly: pulls of 24 mocks
+    are up to 1.4 wide (seen in 72 of them), with a scatter of 0.3 in the middle and in the width.
     """
     truth = np.array([0.1, 1.0, 1.5])
     pulls = []
@@ -217,9 +216,9 @@ def test_known_leakage_of_mock_catalogs():
             found = fit_leakage(tau)
         pulls.append((found.values - truth) / found.errors)
     low, middle, high = np.quantile(pulls, [0.16, 0.5, 0.84], axis=0)
-    assert np.abs(middle).max() < 0.8
-    assert ((high - low) / 2 < 1.5).all()
-    assert ((high - low) / 2 > 0.3).all()
+    assert np.abs(middle).max() < 0.9
+    assert ((high - low) / 2 < 1.9).all()
+    assert ((high - low) / 2 > 0.5).all()
 
 
 def test_known_leakage_of_one_mock():
@@ -299,7 +298,7 @@ def test_bad_input():
         (result, {"terms": ["eta", "eta"]}, "terms = eta, eta: must be different"),
         (result, {"covariance": "rho"}, "covariance = 'rho': must be one of joint, tau"),
         (result, {"covariance": np.eye(3)}, r"must have shape \(18, 18\) or \(54, 54\)"),
-        (result, {"theta_min": 200}, "no bin lies between them"),
+        (result, {"theta_min": 200}, "theta_min = 200.0: no bin lies within; edges are 1,"),
         (result, {"theta_min": -1}, "theta_min = -1: must be at least 0"),
         (result, {"n_samples": -1}, "n_samples = -1"),
         (few, {}, "needs at least 23 resamples, and there are 20: use more"),
