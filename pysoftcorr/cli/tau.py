@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ def _figures(
     """The tau statistics, the contours, what leaks into xi+, and the rho statistics."""
     figures: dict[str, Any] = {"tau": lambda: plots.plot_tau(result if fitted is None else fitted)}
     if fitted is not None:
-        if fitted.sharpness > 0:
+        if math.isfinite(fitted.covariance.sum()):
             figures["leakage"] = lambda: plots.plot_leakage(fitted)
         figures["contamination"] = lambda: plots.plot_contamination(
             fitted, xip=_xip(catalogs[0], result)

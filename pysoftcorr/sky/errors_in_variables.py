@@ -1,9 +1,9 @@
 """Linear fits ``y = M(x) theta`` in which the design matrix M is measured and noisy, as y is.
 
 With x and y of the joint covariance S, the residual ``r = y - M(x) theta`` has the covariance
-``C(theta) = J S J^T``, J its derivatives with respect to (x, y). The most likely theta, for the most
-likely true x, minimizes ``chi2 = r^T C(theta)^-1 r``. Generalized least squares with M taken as exact
-pulls theta toward 0, since noise in M looks like signal; this estimate has no such bias.
+``C(theta) = J S J^T``, J its derivatives with respect to (x, y). The most likely theta, for the
+most likely true x, minimizes ``chi2 = r^T C(theta)^-1 r``. Generalized least squares with M taken
+as exact pulls theta toward 0, since noise in M looks like signal; this estimate has no such bias.
 
 In the language of econometrics it is the continuously updating estimator (Hansen, Heaton & Yaron
 1996), and its covariance is the one that stays right for a noisy M (Newey & Windmeijer 2009,
@@ -43,6 +43,9 @@ class Estimate:
     sharpness : float
         Least ratio of curvature to spread over directions of theta: 1 where M is exact, near or
         below 0 where its noise hides it.
+    bound : float
+        chi2 of infinite theta, of the direction where it is least, less that of the best theta: how
+        well the data say that theta is finite, as the square of a number of sigmas.
     """
 
     theta: FloatArray
@@ -51,6 +54,7 @@ class Estimate:
     response: FloatArray
     x: FloatArray
     sharpness: float
+    bound: float
 
 
 @dataclass(frozen=True)
@@ -87,18 +91,52 @@ class Problem:
         return made
 
     def fit(self, x: FloatArray, y: FloatArray) -> Estimate:
-        """The most likely parameters of measured x and y."""
+        """The most likely parameters of measured x and y, with their errors."""
         start = self._exact(x, y)
         if not self.noisy:
             return start
-        # In units of the errors, so that one step length fits all.
         unit = np.sqrt(np.diag(start.covariance))
+        try:
+            theta = self._least(x, y, start.theta, unit)
+            return self._estimate(x, y, theta, unit)
+        except np.linalg.LinAlgError:  # theta ran away, beyond what numbers can hold
+            nothing = np.full((len(unit), len(unit) + len(y)), np.nan)
+            covariance, response = nothing[:, : len(unit)], nothing[:, len(unit) :]
+            return Estimate(nothing[:, 0], covariance, start.chi2, response, x, 0.0, 0.0)
+
+    def theta(self, x: FloatArray, y: FloatArray) -> FloatArray:
+        """The most likely parameters alone."""
+        start = self._exact(x, y)
+        if not self.noisy:
+            return start.theta
+        return self._least(x, y, start.theta, np.sqrt(np.diag(start.covariance)))
+
+    def _least(
+        self, x: FloatArray, y: FloatArray, start: FloatArray, unit: FloatArray
+    ) -> FloatArray:
+        """Where chi2 is least; in units of the errors, so that one step length fits all."""
         found = minimize(
-            lambda t: self._objective(x, y, t * unit, unit), start.theta / unit, jac=True,
+            lambda t: self._objective(x, y, t * unit, unit), start / unit, jac=True,
             method="BFGS", options={"gtol": 1e-7},
         )  # fmt: skip
-        theta = found.x * unit
-        return self._estimate(x, y, theta, unit)
+        return np.asarray(found.x * unit)
+
+    def _far(self, x: FloatArray, theta: FloatArray, unit: FloatArray) -> float:
+        """Least chi2 of infinite theta, of any direction: of M(x) theta = 0 for the noise of x."""
+        covariance = self.covariance.copy()
+        covariance[self.size :] = covariance[:, self.size :] = 0.0
+        alone, nothing = Problem(self.index, covariance), np.zeros(len(self.index))
+        least = np.inf
+        for start in (theta, *np.diag(unit)):
+            if not start.any():
+                continue
+            start = start / np.linalg.norm(start / unit)
+            try:
+                found = alone._least(x, nothing, start, unit)
+                least = min(least, 2 * alone._objective(x, nothing, found, unit)[0])
+            except np.linalg.LinAlgError:  # x is known exactly in this direction
+                continue
+        return least
 
     def _exact(self, x: FloatArray, y: FloatArray) -> Estimate:
         """Generalized least squares with the covariance of y alone."""
@@ -110,7 +148,7 @@ class Problem:
         theta = response @ y
         residual = y - design @ theta
         chi2 = float(residual @ cho_solve(factor, residual))
-        return Estimate(theta, covariance, chi2, response, x, 1.0)
+        return Estimate(theta, covariance, chi2, response, x, 1.0, np.inf)
 
     def _parts(
         self, x: FloatArray, y: FloatArray, theta: FloatArray
@@ -154,4 +192,5 @@ class Problem:
             response = np.full((len(theta), len(y)), np.nan)
             covariance = np.full((len(theta), len(theta)), np.nan)
         chi2 = float(residual @ weighted)
-        return Estimate(theta, covariance, chi2, response, likely, sharpness)
+        bound = self._far(x, theta, unit) - chi2
+        return Estimate(theta, covariance, chi2, response, likely, sharpness, bound)

@@ -38,8 +38,8 @@ TERMS = ("alpha", "beta", "eta")
 TAU_OF = {"alpha": "tau0", "beta": "tau2", "eta": "tau5"}
 #: The rho of each two of the fields: tau_i = sum_j rho_ij theta_j.
 RHO_OF = (("rho0", "rho2", "rho5"), ("rho2", "rho1", "rho4"), ("rho5", "rho4", "rho3"))
-#: Below this ratio of curvature to spread, errors were found unreliable in simulated data.
-SHARP = 0.5
+#: Below this, 3 sigma, errors were found unreliable in simulated data.
+DETECTED = 9.0
 FORMAT = FileFormat("pysoftcorr leakage", "leakage fit")
 
 
@@ -65,8 +65,9 @@ class Leakage:
         Number of values of tau less k.
     p_value : float
         Probability of a larger chi2, by Hotelling's distribution for a covariance from resamples.
-    sharpness : float
-        1 where the noise of rho does not matter, near 0 where it hides the parameters.
+    detection : float
+        chi2 of infinite parameters less that of the best ones; infinity where rho is exact. Below
+        9, rho is too noisy to bound the parameters at 3 sigma.
     bins : Binning
     used : ndarray of bool, shape (nbins,)
         Bins that the fit was made in.
@@ -91,7 +92,7 @@ class Leakage:
     chi2: float
     dof: int
     p_value: float
-    sharpness: float
+    detection: float
     bins: Binning
     used: npt.NDArray[np.bool_]
     theta: FloatArray
@@ -188,7 +189,7 @@ class Leakage:
         return {
             "terms": list(self.terms), "value": _plain(self.value), "error": _plain(self.error),
             "covariance": _plain(self.covariance), "chi2": self.chi2, "dof": self.dof,
-            "p_value": _plain(self.p_value), "sharpness": _plain(self.sharpness),
+            "p_value": _plain(self.p_value), "detection": _plain(self.detection),
             "used": self.used.tolist(), "theta": _plain(self.theta),
             "xi_sys": _plain(self.xi_sys), "xi_sys_error": _plain(self.xi_sys_error),
             "xi_sys_bias": _plain(self.xi_sys_bias),
@@ -340,7 +341,7 @@ def fit_leakage(
     >>> galaxies = Catalog(ra=stars.ra, dec=stars.dec + 1e-3, g1=0.1 * stars.g1_model + noise[0],
     ...                    g2=0.1 * stars.g2_model + noise[1])
     >>> tau = tau_statistics(galaxies, stars, "linear:1:41:3", resampling="jackknife:20", seed=1)
-    >>> fit_leakage(tau, terms=["alpha"]).values.round(2)
+    >>> fit_leakage(tau, terms=["alpha"], covariance="tau").values.round(2)
     array([0.1])
     """
     if not isinstance(result, CorrelationSet):
@@ -366,8 +367,9 @@ def fit_leakage(
             "fit_leakage: the covariance of the tau statistics has no inverse: use more "
             "resamples, fewer bins or fewer terms"
         ) from None
-    if found.sharpness < SHARP:
-        warnings.warn(_blunt(data.terms, found), stacklevel=2)
+    detection = precision * found.bound
+    if detection < DETECTED:
+        warnings.warn(_hidden(data.terms, detection, found), stacklevel=2)
     dof = size - k
     samples = None
     if n_samples:
@@ -378,7 +380,7 @@ def fit_leakage(
         terms=data.terms, values=found.theta, covariance=spread * found.covariance,
         chi2=precision * found.chi2, dof=dof,
         p_value=_p_value(found.chi2, dof, data.resamples if hartlap else None),
-        sharpness=found.sharpness, bins=result.bins, used=used, theta=data.theta,
+        detection=detection, bins=result.bins, used=used, theta=data.theta,
         rho=dict(zip(data.rho_names, data.x, strict=True)),
         tau=dict(zip(data.tau_names, data.y, strict=True)), tau_error=data.tau_errors(),
         xi_sys=xi_sys, xi_sys_covariance=xi_cov, samples=samples, seed=root,
@@ -484,7 +486,8 @@ class _Data:
     def good(self) -> npt.NDArray[np.bool_]:
         """Bins in which all is known, shape (nbins,)."""
         known = np.isfinite(np.diag(self.covariance)).reshape(-1, self.bins.nbins)
-        return np.vstack([np.isfinite(self.x), np.isfinite(self.y), known]).all(axis=0)
+        every = np.vstack([np.isfinite(self.x), np.isfinite(self.y), known])
+        return np.asarray(every.all(axis=0))
 
     def within(self, low: float | None, high: float | None) -> npt.NDArray[np.bool_]:
         """Bins to fit, shape (nbins,)."""
@@ -548,7 +551,7 @@ class _Data:
         # would make the error far too large: they are taken as long as they are without noise.
         length2 = (
             float(theta @ np.linalg.pinv(spread * found.covariance) @ theta)
-            if found.sharpness > 0
+            if np.isfinite(found.covariance).all()
             else np.inf
         )
         likely = theta * math.sqrt(max(0.0, 1 - self.k / length2)) if length2 else theta
@@ -606,13 +609,15 @@ def _samples(problem: Problem, found: Estimate, n: int, rng: np.random.Generator
     root = vectors * np.sqrt(np.clip(values, 0, None))
     middle = np.concatenate([found.x, found.x[problem.index] @ found.theta])
     drawn = middle + rng.standard_normal((n, len(middle))) @ root.T
-    return np.array([problem.fit(z[: problem.size], z[problem.size :]).theta for z in drawn])
+    return np.array([problem.theta(z[: problem.size], z[problem.size :]) for z in drawn])
 
 
-def _blunt(terms: Sequence[str], found: Estimate) -> str:
-    errors = "their errors are not to be trusted" if found.sharpness > 0 else "no errors are given"
-    way = "leave out one of them (terms=)" if len(terms) > 1 else "use more stars"
+def _hidden(terms: Sequence[str], detection: float, found: Estimate) -> str:
+    known = np.isfinite(found.covariance).all()
+    errors = "their errors are not to be trusted" if known else "they have no errors"
+    way = "leave out one of them, " if len(terms) > 1 else ""
     return (
-        f"fit_leakage: rho is too noisy to tell {', '.join(terms)}, so that {errors}: {way}, use "
-        "fewer, wider bins, or covariance='tau', whose values come out too near to 0"
+        f"fit_leakage: rho is too noisy to bound {', '.join(terms)} (at "
+        f"{math.sqrt(max(detection, 0)):.1f} sigma), so that {errors}: {way}use fewer, wider bins, "
+        "or covariance='tau', whose values come out too near to 0"
     )
