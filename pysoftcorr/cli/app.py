@@ -144,6 +144,7 @@ def _completed() -> list[str]:
     """What a shell that asks for completions has on its line; empty where none asks."""
     if "_SOFTCORR_COMPLETE" not in os.environ:
         return []
+    os.environ["TERMINAL_WIDTH"] = "1000"  # each explanation in one line
     line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
     return line.split()[1:]
 

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 CLUSTERING = derive(
     "pysoftcorr.sky.clustering:SoftClustering",
-    only=("fuzziness", "geometry", "max_iter"),
-    geometry={"help": "Where clusters are made."},
+    skip=("n_clusters", "tol", "accelerate", "use_weights", "seed"),
     max_iter={"least": 1},
 )
 

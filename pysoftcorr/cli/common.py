@@ -5,6 +5,12 @@ from __future__ import annotations
 from pysoftcorr.cli.options import Option, derive
 from pysoftcorr.cli.output import FIGURE_FORMATS
 
+#: Of files of results; see `output.check_result`.
+(FORMAT,) = derive(
+    "pysoftcorr.sky.result:Correlation.write", only=("format",),
+    format={"help": "Make the file of --out one of SACC (.sacc and .sacc.fits are, without this), "
+            "or one with TreeCorr's columns (.fits, .h5, .txt)."},
+)  # fmt: skip
 BINS = "linear:LO:HI:N, log:LO:HI:N or edges:E0,E1,..."
 (UNIT,) = derive(
     "pysoftcorr.sky.binning:Binning.of", only=("unit",), unit={"help": "Unit of the bins."}

@@ -26,11 +26,15 @@ _catalog: tuple[str, tuple[str, ...]] = ("", ())
 
 #: How the Python API's words are said on the command line.
 _WORDS = (
-    (re.compile(r"\bcolumns=\{'(\w+)': \.\.\.\}"), r"--columns \1=..."),
-    (re.compile(r"\bcolumns=\{[^}]*\}"), "--columns FIELD=COLUMN"),
     (re.compile(r"\bn_clusters = "), "--clusters "),
     (re.compile(r"\b(ra_unit|dec_unit)(?= (looks )?wrong)"), r"--\1"),
+    (re.compile(r"\bcolumns\[['\"](\w+)['\"]\]"), r"--columns \1"),
+    (re.compile(r" or Binning\.\w+\([^)]*\)"), ""),
+    (re.compile(r"\bLeaveOut(?=: )"), "leave-out"),
+    (re.compile(r"\b(Bootstrap|Jackknife)(?=: )"), lambda found: found[0].lower()),
 )
+_FIELDS = re.compile(r"\bcolumns ?= ?\{([^}]*)\}")
+_VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]+"
 
 
 def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
@@ -42,25 +46,61 @@ def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
     # A pointer under an expression says nothing once the lines are joined.
     lines = [line.strip() for line in text.splitlines()]
     text = " ".join(line for line in lines if line and set(line) - set("^ "))
+    text = _FIELDS.sub(_as_columns, text)
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
     names = "|".join(sorted(options, key=len, reverse=True))
     if names:
-        for form, words in (
-            (rf"^({names}): ", r"--\1: "),
-            (rf"(?<![-\w])({names}) = ", r"--\1 "),
-            (rf"\b({names})='([^']+)'", r"--\1 \2"),
-            (rf"\b({names})=True\b", r"--\1"),
-            (rf"\b({names})=False\b", r"--no-\1"),
-            (rf"\b({names})=(?=\s|\d|$)", r"--\1 "),
-        ):
-            text = re.sub(form, words, text)
-    text = re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
+        name = rf"(?<![-\w.])({names})"
+        text = re.sub(rf"^({names})(?=: | ['\"])", r"--\1", text)
+        text = re.sub(rf"{name} = ({_VALUE})?", _as_stated, text)
+        text = re.sub(rf"{name}=({_VALUE})?", _as_typed, text)
+    text = re.sub(r"--\w[\w-]*", lambda found: found[0].replace("_", "-"), text)
     prefix, own = getattr(error, "of_catalog", _catalog)
     if prefix:
         own_flags = "|".join(sorted((n.replace("_", "-") for n in own), key=len, reverse=True))
         text = re.sub(rf"--({own_flags})\b", rf"--{prefix}-\1", text)
     return text
+
+
+def _as_columns(found: re.Match[str]) -> str:
+    """``columns={'ra': ..., 'T' or 'sigma': ...}`` as it is typed."""
+    typed = []
+    for part in re.split(r",\s*(?=['\"])", found[1]):
+        keys, _, value = part.partition(":")
+        column = value.strip().strip("'\"") or "..."
+        pairs = [f"{key}={column}" for key in re.findall(r"['\"]?(\w+)['\"]?", keys) if key != "or"]
+        pairs = [pair if "..." in pair else shlex.quote(pair) for pair in pairs]
+        if pairs:
+            typed.append(f"--columns {' or '.join(pairs)}")
+    return " ".join(typed) or "--columns FIELD=COLUMN"
+
+
+def _as_stated(found: re.Match[str]) -> str:
+    """``name = value`` of a message as the option and its value."""
+    name, value = found[1], found[2]
+    return f"--{name} {_several(value) or value or ''}"
+
+
+def _as_typed(found: re.Match[str]) -> str:
+    """``name=value`` of an advice as it is typed in a shell."""
+    name, value = found[1], found[2]
+    if value is None or value == "True":
+        return f"--{name}"
+    if value == "False":
+        return f"--no-{name}"
+    if value == "None":
+        return f"--{name} none"
+    if value[0] in "'\"":
+        return f"--{name} {shlex.quote(value[1:-1])}"
+    return f"--{name} {_several(value) or value}"
+
+
+def _several(value: str | None) -> str:
+    """The texts of a list or a tuple with commas between; empty for anything else."""
+    if not value or value[0] not in "[(":
+        return ""
+    return ",".join(part.strip().strip("'\"") for part in value[1:-1].split(",") if part.strip())
 
 
 def say(kind: str, text: str) -> None:

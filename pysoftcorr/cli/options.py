@@ -200,7 +200,9 @@ def arguments(target: str) -> tuple[str, ...]:
 def prefixed(options: Iterable[Option], prefix: str) -> tuple[Option, ...]:
     """The options once more for another catalog, such as ``--randoms-columns``."""
     return tuple(
-        replace(option, name=f"{prefix}_{option.name}", help=f"As {option.flag}, for {prefix}.")
+        replace(
+            option, name=f"{prefix}_{option.name}", help=f"As {option.flag}, for {prefix.upper()}."
+        )
         for option in options
     )
 

@@ -52,6 +52,30 @@ def check_out(settings: Mapping[str, Any], *, suffixes: Sequence[str]) -> None:
     check_plot(settings)
 
 
+def check_result(settings: Mapping[str, Any]) -> None:
+    """Check --out, --format and --plot of a correlation function before the work.
+
+    Raises
+    ------
+    ValueError
+        If the suffix does not suit the format, or there is a format and no file.
+    MissingExtra
+        If a SACC file is wanted and the package is not there.
+    OSError
+        If nothing can be written there.
+    """
+    path, form = settings["out"], settings["format"]
+    if path is None:
+        if form is not None:
+            raise ValueError(f"format = {form!r}: has no meaning without --out")
+        check_plot(settings)
+        return
+    from pysoftcorr.sky import formats
+
+    formats.check(path, format=form, overwrite=settings["overwrite"])
+    check_plot(settings)
+
+
 def check_plot(settings: Mapping[str, Any]) -> None:
     """Check --plot and --plot-format before the work.
 
@@ -87,10 +111,10 @@ def check_plot(settings: Mapping[str, Any]) -> None:
 
 
 def _is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether --plot names one file and not a folder."""
+    """Whether --plot names one file and not a folder, such as ``run1.5`` may be."""
     text = os.fspath(path)
     target = Path(text).expanduser()
-    return not text.endswith(("/", os.sep)) and not target.is_dir() and bool(target.suffix)
+    return not text.endswith(("/", os.sep)) and not target.is_dir() and target.suffix[1:2].isalpha()
 
 
 def draw(settings: Mapping[str, Any], figures: Callable[[Any], Figures]) -> list[Path]:

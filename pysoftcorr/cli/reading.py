@@ -36,8 +36,10 @@ _EVERY = derive(
     flip_g2={"help": "Change the sign of g2."},
 )  # fmt: skip
 PATCHES = Option(
-    "patches", str, None, "Column or expression of whole numbers, the patch of each object: the "
-    "jackknife leaves these out.", metavar="COLUMN",
+    "patches", str, None, "Column or expression of whole numbers, the patch of each object. "
+    "Patches are resampled: by the jackknife, or as --resampling (jackknife:WEIGHT, bootstrap:N) "
+    "says.",
+    metavar="COLUMN",
 )  # fmt: skip
 
 
@@ -120,21 +122,24 @@ def resampling(text: str, labels: Iterable[Labels | None], prefixes: Iterable[st
         If some catalogs have patches and others not, or the way has no patches.
     """
     parts, names = list(labels), [f"{p}-patches" if p else "patches" for p in prefixes]
+    from pysoftcorr.sky.resampling import Bootstrap, Jackknife, as_resampling
+
     if all(part is None for part in parts):
+        as_resampling(text or None)  # a fault is said before the work
         return text
     lacking = [name for name, part in zip(names, parts, strict=True) if part is None]
     if lacking:
         there = next(n for n, part in zip(names, parts, strict=True) if part is not None)
         raise ValueError(f"--{lacking[0]}: must be given with --{there}")
-    from pysoftcorr.sky.resampling import Jackknife, as_resampling
-
-    method, _, rest = (text or "jackknife").strip().lower().partition(":")
-    if method != "jackknife":
-        as_resampling(text)
-        raise ValueError(f"resampling = {text!r}: --patches is for the jackknife")
-    if rest.partition(":")[0].isdecimal():
-        raise ValueError(
-            f"resampling = {text!r}: the number of patches follows from --patches; write jackknife"
-        )
-    options: dict[str, Any] = {"cross_patch_weight": rest} if rest else {}
-    return Jackknife(patches=tuple(parts), **options)
+    method, *numbers = (text or "jackknife").strip().lower().split(":")
+    more: dict[str, Any] = {"patches": tuple(parts)}
+    if numbers and numbers[-1].isalpha():
+        more["cross_patch_weight"] = numbers.pop()
+    if method == "jackknife" and not numbers:
+        return Jackknife(**more)
+    if method == "bootstrap" and len(numbers) < 2 and all(n.isdecimal() for n in numbers):
+        return Bootstrap(*map(int, numbers), **more)
+    raise ValueError(
+        f"resampling = {text!r}: must be jackknife, jackknife:WEIGHT or bootstrap:N, as --patches "
+        "says how many patches there are"
+    )

@@ -2,6 +2,7 @@
 
 from pysoftcorr.plots.clusters import plot_centers, plot_membership_histograms, plot_memberships
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
+from pysoftcorr.plots.covariance import plot_covariance
 from pysoftcorr.plots.crossing import plot_pair_crossing
 from pysoftcorr.plots.diffhod import (
     plot_occupation,
@@ -41,6 +42,7 @@ __all__ = [
     "plot_corner",
     "plot_correlation",
     "plot_correlation_set",
+    "plot_covariance",
     "plot_diffhod_posteriors",
     "plot_gradient_arrows",
     "plot_halo_statistics",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, SkyFrame, axes_of
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
@@ -104,7 +104,7 @@ def plot_membership_histograms(fit: Clustering) -> Figure:
     Figure
         With two panels; the medians are marked, and the entropy of equal memberships.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 3.6), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(9.0, 3.6), layout="constrained")
     c = fit.memberships.shape[1]
     limit = np.log(c) if c > 1 else 1.0
     for ax, values, top, color, text in (

@@ -6,31 +6,22 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.ticker import AutoMinorLocator, ScalarFormatter
 
+from pysoftcorr.core.options import choice
+from pysoftcorr.plots import paper
+from pysoftcorr.plots.figures import LABEL, subplots
+from pysoftcorr.plots.requirement import curve
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
+from pysoftcorr.plots.statistics import abscissa, beside, symbol
 from pysoftcorr.sky.result import Correlation
 
-#: How the statistics are written in the literature.
-SYMBOLS = {
-    "xip": r"$\xi_+$",
-    "xim": r"$\xi_-$",
-    "w": r"$w$",
-    "gamma_t": r"$\gamma_t$",
-    **{f"rho{k}": rf"$\rho_{k}$" for k in range(6)},
-    **{f"tau{k}": rf"$\tau_{k}$" for k in (0, 2, 5)},
-}
 #: Colors of what comes upon axes with curves already.
 FURTHER = ("#56B4E9", "#CC79A7", "#009E73", "#E69F00", "#000000")
-
-
-def symbol(name: str) -> str:
-    """The statistic as it is written in the literature; its own name where that is not known."""
-    return SYMBOLS.get(name, name)
 
 
 def plot_correlation(
@@ -40,12 +31,15 @@ def plot_correlation(
     naive: Correlation | None = None,
     color: Any = None,
     label: str | None = None,
+    style: str = "default",
+    requirement: Any = None,
 ) -> Axes:
     """Plot a correlation against separation, its two errors side by side.
 
     Each bin has a filled point with the aleatoric error and, a little to the right, an open one
     with the epistemic error (Berman et al. 2025, figs. 8 and 14 to 17); where there are no
-    resamples, one point with the shot noise. Bins without pairs are left out.
+    resamples, one point with the shot noise. Bins without pairs are left out. The value from all
+    pairs, where the correlation has it (`all_pairs`), is a diamond beside them.
 
     Parameters
     ----------
@@ -59,10 +53,22 @@ def plot_correlation(
         next of the cycle.
     label : str, optional
         Name in the legend; the statistic's symbol by default.
+    style : {"default", "paper"}
+        "paper": the absolute value with its total error on logarithmic axes, filled where positive
+        and open where negative, in a figure as wide as a column of a journal (3.4 in).
+    requirement : callable, number, array_like, Table or mapping, optional
+        The largest value that is allowed, drawn as a band: a callable of separations in the unit of
+        the bins, a number, a value per bin, an array (n, 2) or a table of separations and values,
+        or a mapping of these by statistic.
 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    ValueError, TypeError
+        A style or a requirement that is not possible; with "paper", options that it has not.
 
     Examples
     --------
@@ -77,6 +83,13 @@ def plot_correlation(
     >>> xip.plot().get_xlabel()
     'separation [arcmin]'
     """
+    if choice("style", style, ("default", "paper")) == "paper":
+        _only_default(naive=naive, color=color, label=label)
+        if ax is None:
+            ax = axes_of(None, figsize=(paper.WIDTH, 2.7))
+            ax.figure.set_label(LABEL)
+        paper.draw(ax, [correlation], requirement)
+        return ax
     ax = axes_of(ax, figsize=(5.6, 4.0))
     name = symbol(correlation.name) if label is None else label
     before = len(ax.containers)
@@ -84,7 +97,7 @@ def plot_correlation(
         color = FURTHER[before % len(FURTHER)]
     if naive is not None:
         _line(ax, naive, f"{name}, all pairs")
-    theta = _abscissa(correlation)
+    theta = abscissa(correlation)
     good = np.isfinite(theta) & np.isfinite(correlation.value)
     errors = [
         (f"aleatoric ({correlation.aleatoric_method})", correlation.sigma_aleatoric, ALEATORIC),
@@ -95,7 +108,7 @@ def plot_correlation(
         shown = [("shot noise", correlation.sigma_shot, ALEATORIC)]
     for k, (kind, sigma, own) in enumerate(shown):
         first = k == 0 and kind != "epistemic"
-        at = _beside(correlation, theta, 0.16 * (k - 0.5 * (len(shown) - 1) + before))
+        at = beside(correlation, theta, 0.16 * (k - 0.5 * (len(shown) - 1) + before))
         ax.errorbar(
             at[good],
             correlation.value[good],
@@ -109,8 +122,22 @@ def plot_correlation(
             label=f"{name}, {kind}",
             zorder=3,
         )
+    if naive is None and correlation.all_pairs is not None:
+        values = correlation.all_pairs.real
+        there = np.isfinite(theta) & np.isfinite(values)
+        at = beside(correlation, theta, 0.16 * (0.5 * (len(shown) - 1) + 1.2 + before))
+        ax.plot(
+            at[there], values[there], ls="", marker="D", ms=3.5, zorder=3,
+            color=NAIVE if color is None else color, label=f"{name}, all pairs",
+        )  # fmt: skip
+    required = curve(requirement, correlation)
+    if required is not None:
+        ax.fill_between(
+            required[0], -required[1], required[1], color=NAIVE, alpha=0.15, lw=0, zorder=0,
+            label="allowed",
+        )  # fmt: skip
     _dress(ax, correlation)
-    ax.legend(fontsize="small", frameon=False)
+    ax.legend(*_entries(ax), fontsize="small", frameon=False)
     return ax
 
 
@@ -119,6 +146,8 @@ def plot_correlation_set(
     *,
     naive: Mapping[str, Correlation] | None = None,
     title: str | None = None,
+    style: str = "default",
+    requirement: Any = None,
 ) -> Figure:
     """Plot every statistic in a panel of its own, both errors side by side.
 
@@ -128,17 +157,31 @@ def plot_correlation_set(
     naive : CorrelationSet or mapping, optional
         The same statistics of all pairs, drawn as lines.
     title : str, optional
+    style : {"default", "paper"}
+        "paper": absolute values with their total errors on logarithmic axes, filled where positive
+        and open where negative; statistics that are compared share a panel (rho1, rho3 and rho4;
+        rho2 and rho5), and the figure is as wide as a column of a journal (3.4 in).
+    requirement : callable, number, array_like, Table or mapping of str to these, optional
+        The largest value that is allowed, drawn as a band; see `plot_correlation`.
 
     Returns
     -------
     Figure
-        With a panel for each statistic and one legend for all of them.
+        With a panel for each statistic and one legend for all of them, or as `style` says.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A style or a requirement that is not possible; with "paper", options that it has not.
     """
+    if choice("style", style, ("default", "paper")) == "paper":
+        _only_default(naive=naive)
+        return paper.draw_set(correlations, requirement, title)
     n = len(correlations)
     columns = min(n, 3)
     # One panel is kept for the legend where a row would otherwise end in an empty place.
     rows = math.ceil(n / columns)
-    figure, grid = plt.subplots(
+    figure, grid = subplots(
         rows,
         columns,
         figsize=(4.1 * columns, 3.3 * rows + (0.5 if rows * columns == n else 0.0)),
@@ -147,13 +190,13 @@ def plot_correlation_set(
     )
     panels = list(grid.flat)
     for ax, (name, item) in zip(panels, correlations.items(), strict=False):
-        beside = None if naive is None else naive[name]
-        plot_correlation(item, ax=ax, naive=beside, label="")
+        other = None if naive is None else naive[name]
+        plot_correlation(item, ax=ax, naive=other, label="", requirement=requirement)
         legend = ax.get_legend()
         assert legend is not None
         legend.remove()
         ax.set_title(symbol(name))
-    handles, labels = panels[0].get_legend_handles_labels()
+    handles, labels = _entries(panels[0])
     labels = [text.removeprefix(", ") for text in labels]
     if n < len(panels):
         for ax in panels[n:]:
@@ -166,20 +209,25 @@ def plot_correlation_set(
     return figure
 
 
-def _abscissa(correlation: Correlation) -> np.ndarray:
-    """Mean separation of the pairs, the middle of the bin where that is not known."""
-    return np.where(np.isfinite(correlation.theta), correlation.theta, correlation.bins.centers)
+def _only_default(**given: Any) -> None:
+    """Refuse options that the style "paper" has not."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{name}: must be left out with style = 'paper', which draws the values of all "
+                "pairs that a result brings (with_all_pairs) and has its own colors and labels"
+            )
 
 
-def _beside(correlation: Correlation, theta: np.ndarray, part: float) -> np.ndarray:
-    """The separations moved to the right by a part of the bin's width."""
-    if correlation.bins.kind == "log":
-        return theta * np.exp(part * np.diff(np.log(correlation.bins.edges)))
-    return theta + part * correlation.bins.widths
+def _entries(ax: Axes) -> tuple[list[Any], list[str]]:
+    """Entries of the legend: points with errors first, then what stands beside them."""
+    pairs = list(zip(*ax.get_legend_handles_labels(), strict=True))
+    pairs.sort(key=lambda pair: not isinstance(pair[0], ErrorbarContainer))
+    return [handle for handle, _ in pairs], [text for _, text in pairs]
 
 
 def _line(ax: Axes, naive: Correlation, label: str) -> None:
-    theta = _abscissa(naive)
+    theta = abscissa(naive)
     good = np.isfinite(naive.value)
     ax.plot(theta[good], naive.value[good], color=NAIVE, lw=1.3, label=label, zorder=2)
     if np.isfinite(naive.varshot[good]).all() and (naive.varshot[good] > 0).any():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, NAIVE, SkyFrame, log_axis
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.catalog import Catalog
@@ -111,7 +111,7 @@ def plot_pair_crossing(
     pair = crossing_pair(catalog, fit, bins) if pair is None else pair
     both = catalog[list(pair)]
     theta = float(_separations(both.xyz[:1], both.xyz[1:], bins)[0, 0])
-    figure, (left, right) = plt.subplots(
+    figure, (left, right) = subplots(
         1, 2, figsize=(10.5, 4.4), layout="constrained", width_ratios=(1.0, 1.1)
     )
 

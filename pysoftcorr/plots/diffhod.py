@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
+from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def plot_occupation(
     mass = 10.0**grid
     model = HODModel(**dict(zip(HOD_PARAMETERS, values.tolist(), strict=True)))
     exact = model.mean_ncen(mass), model.mean_nsat(mass)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         2, 2, figsize=(9.6, 5.6), sharex=True, layout="constrained",
         gridspec_kw={"height_ratios": (3, 2)},
     )  # fmt: skip
@@ -190,7 +190,7 @@ def plot_occupation_derivatives(
             total += by_p[:, None] * slope
         found[:, i] = total
     mean, error = found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(draws)
-    figure, axes = plt.subplots(1, 5, figsize=(15.0, 3.2), layout="constrained", sharex=True)
+    figure, axes = subplots(1, 5, figsize=(15.0, 3.2), layout="constrained", sharex=True)
     for k, (name, ax) in enumerate(zip(HOD_PARAMETERS, axes, strict=True)):
         ax.plot(fine, curves[:, k], color=NAIVE, lw=1.4, label="analytic")
         ax.errorbar(
@@ -238,7 +238,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
         Bars are the errors of the means over realizations; the gray band is 1 %.
     """
     k, number = comparison.k, len(comparison.exact)
-    figure, (upper, lower) = plt.subplots(
+    figure, (upper, lower) = subplots(
         2, 1, figsize=(5.6, 5.4), sharex=True, layout="constrained",
         gridspec_kw={"height_ratios": (3, 2)},
     )  # fmt: skip
@@ -291,7 +291,7 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
     if comparison.gradient is None or comparison.difference is None:
         raise ValueError("comparison holds no derivatives: make it with derivatives=True")
     k, number = comparison.k, len(comparison.exact)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         2, 5, figsize=(15.0, 5.0), sharex=True, layout="constrained",
         gridspec_kw={"height_ratios": (3, 2)},
     )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -14,6 +13,7 @@ from matplotlib.ticker import NullFormatter
 
 from pysoftcorr.emulator.data import bin_centers
 from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, log_axis
 from pysoftcorr.sky.binning import Bins
 
@@ -66,7 +66,7 @@ def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None 
         and np.allclose(measured.edges, prediction.edges, rtol=1e-9)
     ):
         raise ValueError("measured has other bins than the prediction")
-    figure, axes = plt.subplots(1, 3, figsize=(14.4, 4.4), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(14.4, 4.4), layout="constrained")
     said = prediction.to_dict()
     for ax, name in zip(axes, SYMBOLS, strict=True):
         values = {kind: np.array(v) for kind, v in said[name].items()}
@@ -137,7 +137,7 @@ def plot_jacobians(
             raise ValueError(f"jacobian of {name}: shape {values.shape}, must be {shape}")
     slopes["xi"] = slopes["xi"] / np.asarray(mean_xi, dtype=np.float64)[:, None]
     r = bin_centers(edges)
-    figure, axes = plt.subplots(1, 3, figsize=(14.4, 4.6), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(14.4, 4.6), layout="constrained")
     for ax, (name, symbol) in zip(axes, SYMBOLS.items(), strict=True):
         for j, parameter in enumerate(names):
             color, line = _STYLES[j % len(_STYLES)]

@@ -10,17 +10,21 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from pysoftcorr.core.files import suffix_of
+from pysoftcorr.plots.figures import LABEL
 
-def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int = 150) -> Path:
+
+def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int | None = None) -> Path:
     """Save a figure, whole or not at all, and close it; gives the path.
 
     Parameters
     ----------
     figure : Figure
     path : path
-        The suffix decides the format: .png, .pdf, .svg.
-    dpi : int
-        Dots per inch of a .png.
+        The suffix decides the format: .png, .pdf, .svg and what else matplotlib writes.
+    dpi : int, optional
+        Dots per inch of a .png; by default 150, and 300 of the style "paper", whose figures keep
+        their width.
 
     Raises
     ------
@@ -30,9 +34,18 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int = 150) ->
         If matplotlib does not know the suffix.
     """
     target = Path(path).expanduser()
+    # Else matplotlib would add a suffix of its own.
+    suffix_of(target, [f".{kind}" for kind in sorted(figure.canvas.get_supported_filetypes())])
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    paper = figure.get_label() == LABEL
     try:
-        figure.savefig(temporary, dpi=dpi, bbox_inches="tight")
+        # Fonts that journals take: none of type 3.
+        with plt.rc_context({"pdf.fonttype": 42}):
+            figure.savefig(
+                temporary,
+                dpi=dpi or (300 if paper else 150),
+                bbox_inches=None if paper else "tight",
+            )
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.cm import ScalarMappable
@@ -12,8 +11,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from pysoftcorr.plots.correlation import symbol
+from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.sky import CLUSTERS, NAIVE, SkyFrame
+from pysoftcorr.plots.statistics import symbol
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.differentiable import SoftCorrelation, soft_bins
@@ -54,7 +54,7 @@ def plot_bin_weights(
     edges = binning.edges * (RADIANS[binning.unit] / RADIANS["arcmin"])
     margin = 0.25 * float(np.mean(np.diff(edges)))
     theta = np.linspace(max(edges[0] - margin, 0.0), edges[-1] + margin, points)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         2, len(multiples), figsize=(3.7 * len(multiples), 5.4), layout="constrained",
         sharex=True, sharey="row", squeeze=False,
     )  # fmt: skip
@@ -130,7 +130,7 @@ def plot_xi_of_G(
         raise ValueError(f"value and slope must be of shape ({bins.nbins},), got {xi.shape} and "
                          f"{dxi.shape}")  # fmt: skip
     shown = _shown(bins)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         len(runs), len(shown), figsize=(3.6 * len(shown), 2.9 * len(runs)), layout="constrained",
         squeeze=False,
     )  # fmt: skip
@@ -214,7 +214,7 @@ def plot_gradient_arrows(
     longest = [float(np.percentile(size[b], 99.0)) or float(size[b].max()) for b in shown]
     top = max(longest) or 1.0
     norm = LogNorm(top / 1000.0, top)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, len(shown), figsize=(4.6 * len(shown) + 0.8, 4.8), layout="constrained",
         sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip

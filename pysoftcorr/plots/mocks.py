@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
@@ -14,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
 from pysoftcorr.core.options import integer
+from pysoftcorr.plots.figures import new_figure, subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def plot_halo_statistics(halos: HaloCatalog) -> Figure:
 
     bias = halo_bias(halos)
     columns = 1 if bias is None else 2
-    figure = plt.figure(figsize=(5.6 * columns, 4.6), layout=ConstrainedLayoutEngine(w_pad=0.12))
+    figure = new_figure(figsize=(5.6 * columns, 4.6), layout=ConstrainedLayoutEngine(w_pad=0.12))
     grid = figure.add_gridspec(2, columns, height_ratios=(3, 1))
     upper = figure.add_subplot(grid[0, 0])
     lower = figure.add_subplot(grid[1, 0], sharex=upper)
@@ -225,7 +225,7 @@ def plot_box_correlations(
     """
     if expected is not None and not np.array_equal(expected.edges, result.edges):
         raise ValueError("expected has other bins than the correlations")
-    figure, axes = plt.subplots(1, 3, figsize=(14.4, 4.4), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(14.4, 4.4), layout="constrained")
     symbols = {"xi": r"$\xi$", "omega": r"$\omega$", "eta": r"$\eta$"}
     for ax, (name, text) in zip(axes, symbols.items(), strict=True):
         drawn = _curves(ax, result, name)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.artist import Artist
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pysoftcorr.core.extras import need
+from pysoftcorr.plots.figures import new_figure, subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def plot_corner(
         raise ValueError(f"{min(map(len, draws))} draws of {len(chosen)} parameters are too few")
     ranges = [_range(name, [rows[:, k] for rows in draws], every) for k, name in enumerate(chosen)]
     colors = _cycle(len(every))
-    figure = plt.figure(figsize=(2.6 * len(chosen) + 0.6, 2.5 * len(chosen) + 0.4))
+    figure = new_figure(figsize=(2.6 * len(chosen) + 0.6, 2.5 * len(chosen) + 0.4))
     highest = np.zeros(len(chosen))
     for rows, color in zip(draws, colors, strict=True):
         smooth = _smoothing(len(rows))
@@ -151,7 +152,7 @@ def plot_posterior_correlations(
     lacking = [name for name in chosen if name not in there]
     if lacking:
         raise ValueError(f"statistics: {', '.join(lacking)} not among {', '.join(there)}")
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         1, len(chosen), figsize=(4.8 * len(chosen), 4.2), squeeze=False, layout="constrained"
     )
     for ax, name in zip(axes[0], chosen, strict=True):
@@ -195,7 +196,7 @@ def plot_trace(posterior: Posterior) -> Figure:
         Divergent draws of NUTS are marked below the traces.
     """
     chains, draws, size = posterior.draws.shape
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         size, 2, figsize=(11.0, 2.1 * size + 0.5), squeeze=False, layout="constrained",
         width_ratios=(2.4, 1),
     )  # fmt: skip
@@ -230,7 +231,7 @@ def plot_minimization(found: Minimization) -> Figure:
     -------
     Figure
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
+    figure, axes = subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
     steps = np.arange(len(found.loss))
     axes[0].plot(steps, found.loss, color=ALEATORIC, lw=1.3)
     if (found.loss > 0).all() and found.loss.max() > 100 * found.loss.min():
@@ -277,7 +278,7 @@ def plot_strengths(experiment: StrengthExperiment) -> Figure:
         Contours at 68 and 95 %.
     """
     corner = need("corner", "a corner plot")
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11.0, 4.8), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(11.0, 4.8), layout="constrained")
     names = ("mu_cen", "mu_sat")
     every, levels = experiment.posteriors, (0.68, 0.95)
     truth = [getattr(experiment.settings, name) for name in names]
@@ -340,7 +341,7 @@ def _legend(
 ) -> None:
     """Labels of the posteriors, if they have any, and parts that the contours enclose."""
     handles: list[Artist] = [
-        plt.Line2D([], [], color=color, lw=2, label=label)
+        Line2D([], [], color=color, lw=2, label=label)
         for label, color in zip(labels, colors, strict=True)
         if label
     ]

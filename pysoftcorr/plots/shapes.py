@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, SkyFrame, axes_of
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.stars import StarCatalog
@@ -95,7 +95,7 @@ def plot_star_shapes(stars: StarCatalog) -> Figure:
     Figure
         With three panels, the first and the last on the same scale.
     """
-    figure, axes = plt.subplots(1, 3, figsize=(15.0, 5.4), layout="constrained", sharey=True)
+    figure, axes = subplots(1, 3, figsize=(15.0, 5.4), layout="constrained", sharey=True)
     common = rounded(float(np.percentile(np.abs(np.r_[stars.e, stars.de]), 90)))
     plot_shapes(stars, ax=axes[0], scale=common, title="stars")
     plot_shapes(stars, e=stars.e_model, ax=axes[1], title="PSF model")

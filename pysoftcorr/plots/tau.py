@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from pysoftcorr.plots.correlation import SYMBOLS, symbol
+from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.posterior import LABELS, LEVELS, plot_corner
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
+from pysoftcorr.plots.statistics import SYMBOLS, symbol
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.leakage import TAU_OF, Leakage
 from pysoftcorr.sky.result import Correlation, CorrelationSet
@@ -49,9 +49,8 @@ def plot_tau(result: CorrelationSet | Leakage) -> Figure:
     """
     data = _data(result)
     bins, theta = result.bins, _separations(result)
-    figure, axes = plt.subplots(
-        1, len(data), figsize=(4.3 * len(data) + 0.3, 3.8), squeeze=False, layout="constrained"
-    )
+    figure: Figure
+    figure, axes = subplots(1, len(data), figsize=(4.3 * len(data) + 0.3, 3.8), squeeze=False)
     used = result.used if isinstance(result, Leakage) else np.ones(len(bins), dtype=bool)
     parts = result.parts() if isinstance(result, Leakage) else {}
     for ax, (name, (value, error)) in zip(axes[0], data.items(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -454,3 +455,7 @@ class Catalog:
 
     def __repr__(self) -> str:
         return short(self)
+
+    def _repr_html_(self) -> str:
+        """The summary, for notebooks."""
+        return f"<pre>{escape(self.summary())}</pre>"

@@ -1,230 +1,33 @@
-"""Several correlation functions of the same data in the same bins."""
+"""Correlation functions with both errors, one or several of the same data in the same bins."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import astropy.units as u
 import numpy as np
 import numpy.typing as npt
-from astropy.table import Table, vstack
+from astropy.table import Table
 
+from pysoftcorr.core.files import suffix_of
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.options import array, integer
-from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
-from pysoftcorr.sky import formats
+from pysoftcorr.sky import formats, sacc, treecorr_columns
 from pysoftcorr.sky.binning import Binning
+from pysoftcorr.sky.covariances import covariance, factor, joint, mean, noise_excess
+from pysoftcorr.sky.presentation import html_of, set_text, table_of, text_of, to_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 FloatArray = npt.NDArray[np.float64]
-
-
-def factor(method: str, n: int) -> float:
-    """What the sum of squares about the mean of `n` resamples is multiplied by.
-
-    ``1/(n - 1)`` for independent draws and the bootstrap, ``(n - 1)/n`` for the
-    delete-one jackknife. NaN where a single resample says nothing.
-    """
-    if n < 2:
-        return float("nan")
-    if method == "jackknife":
-        return (n - 1) / n
-    return 1.0 / (n - 1)
-
-
-def covariance(resamples: npt.NDArray[np.floating], scale: float) -> FloatArray:
-    """``scale * sum (x - mean)(x - mean)^T`` over resamples, bin pair by bin pair.
-
-    Parameters
-    ----------
-    resamples : ndarray, shape (n, nbins)
-        Real values; NaN where a resample had no pairs in a bin.
-    scale : float
-        See `factor`.
-
-    Returns
-    -------
-    ndarray, shape (nbins, nbins)
-        Where some resamples lack one of the two bins, the entry is made of the m others with
-        their own means, times (n - 1)/(m - 1), so that the mean square keeps its meaning; NaN
-        where m < 2. A matrix made so need not be positive definite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from pysoftcorr.sky.result import covariance
-    >>> covariance(np.array([[1.0], [3.0]]), 1.0)
-    array([[2.]])
-    """
-    x = np.asarray(resamples, dtype=np.float64)
-    n = len(x)
-    finite = np.isfinite(x)
-    if n < 2:
-        return np.full((x.shape[1], x.shape[1]), np.nan)
-    if finite.all():
-        centered = x - x.mean(axis=0)
-        return scale * (centered.T @ centered)
-    # Sums about each bin's own mean over all its draws lose no digits to a large mean; the
-    # means over the draws that two bins share then follow from the shared sums.
-    here = finite.astype(np.float64)
-    count = here.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(finite, x, 0.0).sum(axis=0) / count
-        centered = np.where(finite, x - mean, 0.0)
-        shared = here.T @ here
-        sums = centered.T @ here
-        about = centered.T @ centered - sums * sums.T / shared
-        result = scale * (n - 1) / (shared - 1) * about
-    result[shared < 2] = np.nan
-    # Draws that are all alike must not get a variance of minus one rounding.
-    variances = np.diag(result)
-    np.fill_diagonal(result, np.where(variances < 0, 0.0, variances))
-    return result
-
-
-def mean(resamples: npt.NDArray[np.floating]) -> FloatArray:
-    """Mean of each bin over the resamples that have pairs in it; NaN where none has."""
-    x = np.asarray(resamples, dtype=np.float64)
-    finite = np.isfinite(x)
-    count = finite.sum(axis=0)
-    total = np.where(finite, x, 0.0).sum(axis=0)
-    return np.divide(total, count, out=np.full(x.shape[1], np.nan), where=count > 0)
-
-
-_ERRORS = ("sigma_shot", "sigma_epistemic", "sigma_aleatoric", "sigma")
-
-
-def _error(result: Correlation, name: str) -> np.ndarray:
-    """An error per bin, NaN where the result has none of this kind."""
-    values = getattr(result, name)
-    return np.full(result.bins.nbins, np.nan) if values is None else values
-
-
-def table_of(*results: Correlation, name: str | None = None) -> Table:
-    """One table of a row a bin; of several results below one another where `name` is given."""
-    tables = [_table(result) for result in results]
-    if name is None:
-        return tables[0]
-    for table, result in zip(tables, results, strict=True):
-        table.add_column([result.name] * len(table), index=0, name="statistic")
-        table.meta.clear()
-    stacked = vstack(tables, metadata_conflicts="silent")
-    stacked.meta.update(name=name, statistics=[r.name for r in results], **_meta(results[0]))
-    return stacked
-
-
-def _table(result: Correlation) -> Table:
-    unit = u.Unit(result.bins.unit)
-    table = Table()
-    table["theta_lo"] = result.bins.edges[:-1] * unit
-    table["theta_hi"] = result.bins.edges[1:] * unit
-    table["theta"] = result.theta * unit
-    # A logarithm has no unit; its argument is in that of theta.
-    table["logtheta"] = result.logtheta
-    for column in ("value", "imag", "npairs", "weight"):
-        table[column] = getattr(result, column)
-    for column in _ERRORS:
-        table[column] = _error(result, column)
-    table["logtheta"].description = f"mean ln(theta / {result.bins.unit})"
-    table.meta.update(name=result.name, **_meta(result))
-    return table
-
-
-def _meta(result: Correlation) -> dict[str, Any]:
-    return {
-        "bins": str(result.bins),
-        "settings": json.dumps(result.settings),
-        "seed": result.seed,
-        "version": result.version,
-        "aleatoric_method": result.aleatoric_method,
-    }
-
-
-def to_json(result: Correlation) -> dict[str, Any]:
-    """Lists of plain numbers, None for what is not a number; `noise_excess` is a single one."""
-    columns = {name: getattr(result, name) for name in ("theta", "value", "imag", "npairs")}
-    columns |= {name: _error(result, name) for name in ("sigma_epistemic", "sigma_aleatoric")}
-    if result.all_pairs is not None:
-        columns["all_pairs"] = result.all_pairs.real
-    lists = {name: [_plain(name, float(x)) for x in values] for name, values in columns.items()}
-    return {**lists, "noise_excess": result.noise_excess}
-
-
-def _plain(name: str, x: float) -> float | int | None:
-    if not math.isfinite(x):
-        return None
-    return int(x) if name == "npairs" and x.is_integer() else x
-
-
-def text_of(result: Correlation) -> str:
-    """A line a bin: separation, pairs, value, and each error in a column of its own."""
-    head = f"{result.name} ({_how(result)})"
-    titles = (
-        f"theta [{result.bins.unit}]",
-        "pairs",
-        "mu",
-        "sigma_aleatoric",
-        "sigma_epistemic",
-        "sigma_shot",
-    )
-    errors = [_error(result, name) for name in titles[3:]]
-    beside = [] if result.all_pairs is None else [result.all_pairs.real]
-    rows = []
-    for k in range(result.bins.nbins):
-        lo, hi = result.bins.edges[k : k + 2]
-        mean = f"{result.theta[k]:.4g}" if np.isfinite(result.theta[k]) else "-"
-        rows.append(
-            (
-                f"{mean} [{lo:.4g}, {hi:.4g})",
-                f"{result.npairs[k]:.6g}",
-                _number(result.value[k], sign=True),
-                *(_number(b[k], sign=True) for b in beside),
-                *(_number(e[k]) for e in errors),
-            )
-        )
-    shown = (*titles[:3], *["all pairs"] * len(beside), *titles[3:])
-    return f"{head}\n{aligned_rows([shown, *rows])}"
-
-
-def _number(x: float, *, sign: bool = False) -> str:
-    if not math.isfinite(x):
-        return "-"
-    return f"{x:+.4e}" if sign else f"{x:.3e}"
-
-
-def _how(result: Correlation) -> str:
-    parts = []
-    if result.aleatoric is not None:
-        parts.append(f"aleatoric: {len(result.aleatoric)} {result.aleatoric_method}")
-    if result.epistemic is not None:
-        parts.append(f"epistemic: {len(result.epistemic)} assignments")
-    return "; ".join(parts) or "no resamples"
-
-
-def set_text(results: Mapping[str, Correlation]) -> str:
-    """The text of every result, an empty line between, and what holds for all at the end."""
-    found = {(r.aleatoric_method, r.noise_excess) for r in results.values()}
-    notes = [
-        f"note: where there is no signal, sigma_aleatoric ({method}) is up to {excess:.2f} times "
-        "the scatter; where it is near sigma_shot, take sigma_shot"
-        for method, excess in found
-        if excess is not None
-    ]
-    return "\n\n".join(text_of(result) for result in results.values()) + "".join(
-        f"\n{note}" for note in notes
-    )
-
-
 ComplexArray = npt.NDArray[np.complex128]
 
 ALEATORIC_METHODS = ("bootstrap", "jackknife", "leave-out")
@@ -260,11 +63,12 @@ class Correlation:
         The correlation of each resample of the objects.
     aleatoric_method : {"bootstrap", "jackknife", "leave-out"}, optional
         How they were resampled; needed with `aleatoric`.
+    all_pairs : ndarray of complex128, shape (nbins,), optional
+        The correlation from all pairs of objects, beside one that was made from clusters; NaN in
+        a bin without pairs.
     aleatoric_factor : float, optional
         `cov_aleatoric` is this times the sum of squares about the mean; by default 1/(n - 1)
         for the bootstrap and (n - 1)/n for the jackknife. Needed for "leave-out".
-    all_pairs : ndarray of complex128, shape (nbins,), optional
-        The value of all pairs of objects, beside one of clusters.
     settings : dict
         How it was made; whatever JSON can hold.
     seed : int, optional
@@ -322,8 +126,8 @@ class Correlation:
                 resamples = _array(name, given, np.complex128, (None, self.bins.nbins))
                 self._set(name, resamples)
         if self.all_pairs is not None:
-            beside = _array("all_pairs", self.all_pairs, np.complex128, (self.bins.nbins,))
-            self._set("all_pairs", beside)
+            shape = (self.bins.nbins,)
+            self._set("all_pairs", _array("all_pairs", self.all_pairs, np.complex128, shape))
         self._check_aleatoric()
         self._set("settings", jsonable(self.settings, "settings"))
         if self.seed is not None:
@@ -415,12 +219,23 @@ class Correlation:
 
     @property
     def noise_excess(self) -> float | None:
-        """How many times too large `sigma_aleatoric` is for pure noise, at most; or None."""
-        if self.aleatoric is None or self.aleatoric_factor is None:
+        """How many times too large `sigma_aleatoric` may come out where there is no signal.
+
+        See `pysoftcorr.sky.covariances.noise_excess`; None without aleatoric resamples, or where
+        pairs across patches were weighted so that another factor holds.
+        """
+        if self.aleatoric is None or self.aleatoric_method is None:
             return None
-        scale = self.aleatoric_factor * len(self.aleatoric)
-        known = {"bootstrap": 3.0, "jackknife": 2.0}
-        return math.sqrt(known.get(str(self.aleatoric_method), 2.0 + 1.0 / scale))
+        # "match" weights pairs across patches such that their variance is right.
+        weighting = set(str(self.settings.get("resampling", "")).split(":"))
+        weighting.add(str(self.settings.get("cross_patch_weight")))
+        if "match" in weighting:
+            return 1.0
+        if "geom" in weighting and self.aleatoric_method == "bootstrap":
+            return None
+        assert self.aleatoric_factor is not None
+        excess = noise_excess(self.aleatoric_method, len(self.aleatoric), self.aleatoric_factor)
+        return excess if np.isfinite(excess) else None
 
     # ------------------------------------------------------------------ comparing and showing
     def __eq__(self, other: object) -> bool:
@@ -449,12 +264,24 @@ class Correlation:
         return table_of(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """theta, value, imag, npairs and both errors as lists; None for NaN and for no error."""
+        """Numbers per bin as lists, None for NaN and for what there is none of.
+
+        theta, value, imag, npairs, the three errors and the value from all pairs (`all_pairs`,
+        `all_pairs_imag`); and `noise_excess`, a single number or None.
+        """
         return to_json(self)
 
     def summary(self) -> str:
         """Plain text, a line a bin: value, aleatoric error and epistemic error kept apart."""
         return text_of(self)
+
+    def _repr_html_(self) -> str:
+        """The summary as a table, for notebooks."""
+        return html_of({self.name: self})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies and pickles are checked and frozen as the original.
+        return _rebuilt, ({f.name: getattr(self, f.name) for f in fields(self)},)
 
     def plot(
         self,
@@ -463,15 +290,44 @@ class Correlation:
         naive: Correlation | None = None,
         color: Any = None,
         label: str | None = None,
+        style: str = "default",
+        requirement: Any = None,
     ) -> Axes:
         """Plot with both errors; options as of `pysoftcorr.plots.plot_correlation`."""
-        drawn: Axes = plots().plot_correlation(self, ax=ax, naive=naive, color=color, label=label)
+        drawn: Axes = plots().plot_correlation(
+            self, ax=ax, naive=naive, color=color, label=label, style=style,
+            requirement=requirement,
+        )  # fmt: skip
         return drawn
 
-    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write to FITS (.fits, .fits.gz), HDF5 (.h5, .hdf5) or ECSV (.ecsv), by suffix.
+    def plot_covariance(self, *, which: str = "total", correlation: bool = True) -> Figure:
+        """Plot the covariance, by `pysoftcorr.plots.plot_covariance`."""
+        figure: Figure = plots().plot_covariance(self, which=which, correlation=correlation)
+        return figure
 
-        The file appears whole or not at all, and `read` gives an equal object.
+    def to_sacc(self, *, covariance: str = "total") -> Any:
+        """The data vector as a ``sacc.Sacc``; as `CorrelationSet.to_sacc`."""
+        return sacc.to_sacc({self.name: self}, covariance, self.name)
+
+    def write(
+        self, path: str | PathLike[str], *, format: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Write to a file: FITS, HDF5, ECSV or SACC by suffix, or with TreeCorr's columns.
+
+        The file appears whole or not at all, and `read` gives an equal object; from .txt, .dat,
+        .out and .asc with TreeCorr's columns, which TreeCorr alone reads, it does not.
+
+        Parameters
+        ----------
+        path : path
+            FITS (.fits, .fits.gz), HDF5 (.h5, .hdf5), ECSV (.ecsv) or SACC (.sacc, .sacc.fits).
+        format : {"sacc", "treecorr"}, optional
+            "sacc" makes a SACC file of a .fits too. "treecorr" puts the columns that TreeCorr
+            writes, and the covariance, before the rest of a .fits, .h5 or .hdf5, or makes text of
+            them (.txt, .dat, .out, .asc): ``treecorr.Corr2.from_file`` reads it. Errors are the
+            total ones, or shot noise without resamples.
+        overwrite : bool
+            Replace the file if it is there.
 
         Raises
         ------
@@ -480,9 +336,11 @@ class Correlation:
         FileNotFoundError, PermissionError
             If the folder is not there or cannot be written in.
         ValueError
-            If the suffix is another.
+            If the suffix is another, or the format has no place for these statistics or bins.
+        MissingExtra
+            If a SACC file is wanted and the package ``sacc`` is not installed.
         """
-        _write([self], self, path, overwrite)
+        _write([self], self, path, format, overwrite)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Correlation:
@@ -499,6 +357,10 @@ class Correlation:
         if not isinstance(result, Correlation):
             raise ValueError(f"{path} holds {', '.join(result)}; read it with CorrelationSet.read")
         return result
+
+
+def _rebuilt(values: dict[str, Any]) -> Correlation:
+    return Correlation(**values)
 
 
 def jsonable(value: Any, argument: str) -> Any:
@@ -662,33 +524,6 @@ class CorrelationSet(Mapping[str, Correlation]):
         """Version of pysoftcorr that made the first statistic."""
         return self._first().version
 
-    def with_all_pairs(self, naive: Mapping[str, Correlation]) -> CorrelationSet:
-        """The set with the values of all pairs of objects beside its own.
-
-        Parameters
-        ----------
-        naive : CorrelationSet or mapping
-            The same statistics of all pairs, in the same bins.
-
-        Raises
-        ------
-        ValueError
-            If a statistic is lacking, or the bins differ.
-        """
-        lacking = [name for name in self if name not in naive]
-        if lacking:
-            raise ValueError(f"with_all_pairs: naive lacks {', '.join(lacking)}")
-        other = [name for name in self if naive[name].bins != self.bins]
-        if other:
-            raise ValueError(f"with_all_pairs: {other[0]} of naive is in other bins")
-        return CorrelationSet(
-            [
-                replace(item, all_pairs=naive[name].value + 1j * naive[name].imag)
-                for name, item in self.items()
-            ],
-            name=self.name,
-        )
-
     def covariance(self, kind: str = "total", *, names: Iterable[str] | None = None) -> FloatArray:
         """Joint covariance of the real parts across statistics, from their shared resamples.
 
@@ -711,37 +546,34 @@ class CorrelationSet(Mapping[str, Correlation]):
         KeyError
             If a name is none of the set's.
         """
-        chosen = [self[name] for name in (self if names is None else names)]
-        if not chosen:
-            raise ValueError("names: at least one statistic is needed")
-        if kind == "total":
-            there = [
-                k
-                for k in ("epistemic", "aleatoric")
-                if any(getattr(c, k) is not None for c in chosen)
-            ]
-            if not there:
-                raise ValueError("there are no resamples, hence no covariance")
-            parts = [self.covariance(k, names=[c.name for c in chosen]) for k in there]
-            return sum(parts[1:], start=parts[0])
-        if kind not in ("aleatoric", "epistemic"):
-            raise ValueError(f"kind = {kind!r}: must be 'total', 'aleatoric' or 'epistemic'")
-        resamples = [getattr(c, kind) for c in chosen]
-        lacking = [c.name for c, r in zip(chosen, resamples, strict=True) if r is None]
-        if lacking:
-            raise ValueError(f"{', '.join(lacking)}: no {kind} resamples, hence no covariance")
-        kinds = {
-            (len(r), *((c.aleatoric_method, c.aleatoric_factor) if kind == "aleatoric" else ()))
-            for c, r in zip(chosen, resamples, strict=True)
-        }
-        # A single resample has the factor NaN, which is unequal to itself.
-        if len({repr(k) for k in kinds}) > 1:
-            raise ValueError(f"the {kind} resamples of {', '.join(c.name for c in chosen)} differ")
-        scale = (
-            factor(kind, len(resamples[0])) if kind == "epistemic" else chosen[0].aleatoric_factor
-        )
-        assert scale is not None
-        return covariance(np.hstack([r.real for r in resamples]), scale)
+        return joint([self[name] for name in (self if names is None else names)], kind)
+
+    def with_all_pairs(self, naive: Mapping[str, Correlation]) -> CorrelationSet:
+        """A copy with the values from all pairs of objects beside those from clusters.
+
+        Parameters
+        ----------
+        naive : CorrelationSet or mapping of str to Correlation
+            The same statistics of the same data in the same bins, made without clusters.
+
+        Raises
+        ------
+        ValueError
+            If statistics, bins or numbers of objects are others, or `naive` is from clusters.
+        TypeError
+            If it holds no Correlations.
+        """
+        if not isinstance(naive, Mapping):
+            raise TypeError(f"naive must be a CorrelationSet, not {type(naive).__name__}")
+        if set(naive) != set(self):
+            raise ValueError(
+                f"naive: holds {', '.join(naive)}; must be the same statistics, {', '.join(self)}"
+            )
+        return CorrelationSet(
+            [replace(item, all_pairs=_all_pairs_for(item, naive[key])) for key, item in
+             self.items()],
+            name=self.name,
+        )  # fmt: skip
 
     def to_table(self) -> Table:
         """The tables of all statistics below one another, with a column ``statistic``."""
@@ -755,8 +587,20 @@ class CorrelationSet(Mapping[str, Correlation]):
         """`Correlation.summary` of each, one after another."""
         return set_text(self)
 
+    def _repr_html_(self) -> str:
+        """The summary as tables, for notebooks."""
+        return html_of(self, head=self.name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt_set, (list(self.values()), self.name)
+
     def plot(
-        self, *, naive: Mapping[str, Correlation] | None = None, title: str | None = None
+        self,
+        *,
+        naive: Mapping[str, Correlation] | None = None,
+        title: str | None = None,
+        style: str = "default",
+        requirement: Any = None,
     ) -> Figure:
         """Plot every statistic in a panel of its own, by `pysoftcorr.plots.plot_correlation_set`.
 
@@ -765,13 +609,63 @@ class CorrelationSet(Mapping[str, Correlation]):
         naive : CorrelationSet or mapping, optional
             The same statistics of all pairs, drawn as lines.
         title : str, optional
+        style : {"default", "paper"}
+            "paper": absolute values on logarithmic axes, open markers where negative, as wide as
+            a column of a journal.
+        requirement : callable, number, array_like, Table or mapping of str to these, optional
+            Largest value that is allowed, drawn as a band in the style "paper"; by statistic in a
+            mapping.
         """
-        figure: Figure = plots().plot_correlation_set(self, naive=naive, title=title)
+        figure: Figure = plots().plot_correlation_set(
+            self, naive=naive, title=title, style=style, requirement=requirement
+        )
         return figure
 
-    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write to one file; as `Correlation.write`."""
-        _write(list(self.values()), self, path, overwrite)
+    def plot_covariance(self, *, which: str = "total", correlation: bool = True) -> Figure:
+        """Plot the joint covariance, by `pysoftcorr.plots.plot_covariance`.
+
+        Parameters
+        ----------
+        which : {"total", "aleatoric", "epistemic"}
+        correlation : bool
+            Correlation coefficients; else the covariance itself.
+        """
+        figure: Figure = plots().plot_covariance(self, which=which, correlation=correlation)
+        return figure
+
+    def to_sacc(self, *, covariance: str = "total") -> Any:
+        """The data vector and its joint covariance as a ``sacc.Sacc``.
+
+        Statistics stand in the order of the set, bins within each; those without a value are left
+        out. xi+ and xi- are ``galaxy_shear_xi_plus`` and ``_minus``, w ``galaxy_density_xi``,
+        gamma_t ``galaxy_shearDensity_xi_t``; rho and tau, which SACC has no type for, are
+        ``psf_rho1_xi_plus`` and ``galaxyPsf_tau0_xi_plus`` as in files of UNIONS. Tracers are of
+        the kind "Misc" (``source_0``, ``lens_0``, ``psf_stars``). Tags are ``theta``,
+        ``theta_min`` and ``theta_max`` in arcmin, ``npairs``, ``weight``, ``imag`` and, where
+        there is one, ``all_pairs``; bins, settings, seed and versions are in the metadata.
+
+        Parameters
+        ----------
+        covariance : {"total", "aleatoric", "epistemic"}
+            Which one; shot noise alone where there are no resamples.
+
+        Raises
+        ------
+        ValueError
+            If SACC has no type for a statistic, or the bins are no angles.
+        MissingExtra
+            If the package ``sacc`` is not installed.
+        """
+        return sacc.to_sacc(self, covariance, self.name)
+
+    def write(
+        self, path: str | PathLike[str], *, format: str | None = None, overwrite: bool = False
+    ) -> None:
+        """Write to one file; as `Correlation.write`.
+
+        A file of TreeCorr holds one correlation function: of sets, xi+ and xi- alone fit into one.
+        """
+        _write(list(self.values()), self, path, format, overwrite)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> CorrelationSet:
@@ -782,6 +676,32 @@ class CorrelationSet(Mapping[str, Correlation]):
                 f"{path} holds the single {result.name}; read it with Correlation.read"
             )
         return result
+
+
+def _rebuilt_set(items: list[Correlation], name: str) -> CorrelationSet:
+    return CorrelationSet(items, name=name)
+
+
+def _all_pairs_for(item: Correlation, naive: Correlation) -> ComplexArray:
+    """The values of all pairs, if they can stand beside the item."""
+    if not isinstance(naive, Correlation):
+        raise TypeError(f"naive holds a {type(naive).__name__}; must be Correlations")
+    if naive.bins != item.bins:
+        raise ValueError(f"naive: {naive.name} has bins {naive.bins}; must be {item.bins}")
+    if naive.settings.get("clusters"):
+        raise ValueError(f"naive: {naive.name} was made from clusters; must be of all pairs")
+    rows = [
+        [catalog.get("rows") for catalog in result.settings.get("catalogs") or ()]
+        for result in (item, naive)
+    ]
+    if all(rows) and rows[0] != rows[1]:
+        objects = [" and ".join(map(str, part)) for part in rows]
+        raise ValueError(
+            f"naive: {naive.name} is of {objects[1]} objects; must be the same {objects[0]}"
+        )
+    values = np.empty(item.bins.nbins, dtype=np.complex128)
+    values.real, values.imag = naive.value, naive.imag
+    return values
 
 
 # ---------------------------------------------------------------------- files
@@ -802,19 +722,25 @@ def read_result(path: str | PathLike[str]) -> Result:
     source, header, load = formats.read(path)
     with formats.FORMAT.damage(source):
         bins = Binning.from_dict(header["bins"])
-        items = []
-        for member in header["members"]:
-            arrays: dict[str, Any] = dict(load(member["name"], bins.nbins))
-            if "all_pairs" in arrays:
-                arrays["all_pairs"] = arrays["all_pairs"][0]
-            items.append(Correlation(bins=bins, **arrays, **member))
+        members = header["members"]
+        arrays = {member["name"]: load(member["name"], bins.nbins) for member in members}
+        if header.get("fingerprint") not in (None, formats.digest(arrays)):
+            raise ValueError("its numbers are not those that were written")
+        items = [
+            Correlation(bins=bins, **(dict[str, Any](arrays[member["name"]]) | member))
+            for member in members
+        ]
         if header["kind"] == "Correlation":
             return items[0]
         return CorrelationSet(items, name=header["name"])
 
 
 def _write(
-    items: list[Correlation], result: Result, path: str | PathLike[str], overwrite: bool
+    items: list[Correlation],
+    result: Result,
+    path: str | PathLike[str],
+    form: str | None,
+    overwrite: bool,
 ) -> None:
     """Write the items of a result; its name and kind go into the header."""
     header = {
@@ -825,16 +751,24 @@ def _write(
     }
     members = {}
     for item in items:
-        arrays: dict[str, Any] = {
+        arrays = {
             "theta_lo": np.array(item.bins.edges[:-1]),
             "theta_hi": np.array(item.bins.edges[1:]),
         }
         arrays |= {name: getattr(item, name) for name in formats.PER_BIN}
-        for name in ("epistemic", "aleatoric", *formats.COVARIANCES):
+        for name in (*formats.COMPLEX, *formats.RESAMPLES, *formats.COVARIANCES):
             value = getattr(item, name)
             if value is not None:
                 arrays[name] = value
-        if item.all_pairs is not None:
-            arrays["all_pairs"] = item.all_pairs[None]
         members[item.name] = arrays
-    formats.write(path, header, members, overwrite=overwrite)
+    made_for = formats.program(path, form)
+    wrap = None
+    if made_for is not None:
+        formats.check(path, format=made_for, overwrite=overwrite)
+        together = {item.name: item for item in items}
+        if made_for == "sacc":
+            wrap = sacc.wrap(sacc.to_sacc(together, "total", result.name))
+        else:
+            suffixes = formats.PROGRAMS[made_for]
+            wrap = treecorr_columns.wrap(together, suffixes[suffix_of(Path(path), tuple(suffixes))])
+    formats.write(path, header, members, overwrite=overwrite, program=made_for, wrap=wrap)

@@ -30,7 +30,8 @@ SMALL = ["--clusters", "20", "--assignments", "6", "--resampling", "bootstrap:5"
          "--bins", "linear:0:40:4"]  # fmt: skip
 #: Of the columns written with few decimals, where another machine's last bit may show.
 DECIMALS = {"x": 2e-3, "y": 2e-3, "sig_vignet": 2e-7, "sig_psfex": 2e-7}
-KEYS = ["theta", "value", "imag", "npairs", "sigma_epistemic", "sigma_aleatoric"]
+KEYS = ["theta", "value", "imag", "npairs", "sigma_shot", "sigma_epistemic", "sigma_aleatoric"]
+BESIDE = ["all_pairs", "all_pairs_imag", "noise_excess"]
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def test_json_is_one_object_with_the_numbers_of_the_api(run, stars):
     document = json.loads(out)  # fails on anything before or after it
     expected = rho(stars)
     for name, item in expected.items():
-        assert set(KEYS) <= set(document[name])
+        assert list(document[name]) == KEYS + BESIDE
         np.testing.assert_allclose(document[name]["value"], item.value, rtol=1e-12)
         np.testing.assert_allclose(
             document[name]["sigma_epistemic"], item.sigma_epistemic, rtol=1e-12
@@ -277,7 +278,7 @@ def test_result_and_figures_are_written(run, stars, tmp_path):
     drawn = {p.name for p in figures.iterdir()}
     assert drawn == {
         "rho_statistics.png", "shapes.png", "centers.png", "memberships.png",
-        "membership_histograms.png", "pair_crossing.png",
+        "membership_histograms.png", "pair_crossing.png", "covariance.png",
     }  # fmt: skip
     assert all(f"wrote {path}" in err for path in (target, figures / "shapes.png"))
     code, _, err = run("rho", stars, *SMALL, "--out", target)

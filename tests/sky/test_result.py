@@ -5,6 +5,8 @@ import json
 import pickle
 import sys
 import types
+from collections import Counter
+from html.parser import HTMLParser
 
 import astropy.units as u
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 
 from pysoftcorr import __version__
 from pysoftcorr.sky.binning import Binning
-from pysoftcorr.sky.result import Correlation, CorrelationSet, covariance, factor, mean
+from pysoftcorr.sky.covariances import covariance, factor, mean, noise_excess
+from pysoftcorr.sky.result import Correlation, CorrelationSet
 
 NBINS = 4
 
@@ -140,6 +143,116 @@ def test_factors():
     assert np.isnan(factor("jackknife", 1))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["bootstrap", "jackknife", "leave-out"])
+def test_noise_excess_is_that_of_pairs_without_a_signal(way):
+    """Resamples of the mean product of independent numbers, against its true scatter."""
+    rng = np.random.default_rng(3)
+    n, tries, fraction = 60, 400, 0.3
+    upper = np.triu_indices(n, 1)
+
+    def mean_product(fields, times):
+        products = np.outer(times, times)[upper]
+        return np.array([np.outer(e, e)[upper] @ products for e in fields]) / products.sum()
+
+    if way == "bootstrap":
+        drawn = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(300)]
+    elif way == "jackknife":
+        drawn = list(1.0 - np.eye(n))
+    else:
+        drawn = [rng.permutation(n) >= fraction * n for _ in range(300)]
+    scale = factor(way, len(drawn))
+    if way == "leave-out":
+        scale = (1 - fraction) / (fraction * len(drawn))
+    fields = rng.normal(size=(tries, n))
+    true = mean_product(fields, np.ones(n)).std()
+    resampled = np.array([mean_product(fields, np.asarray(t, float)) for t in drawn])
+    found = np.sqrt(np.mean(scale * np.sum((resampled - resampled.mean(axis=0)) ** 2, axis=0)))
+    # The scatter of 400 values is known to 1/sqrt(800); 60 objects are not infinitely many.
+    assert found / true == pytest.approx(noise_excess(way, len(drawn), scale), rel=0.12)
+
+
+def test_noise_excess_of_a_result():
+    assert correlation(aleatoric=0).noise_excess is None
+    assert correlation().noise_excess == pytest.approx(np.sqrt(3))
+    assert correlation(aleatoric_method="jackknife").noise_excess == pytest.approx(np.sqrt(2))
+    f = 0.1
+    left = correlation(aleatoric_method="leave-out", aleatoric_factor=(1 - f) / (f * 9))
+    assert left.noise_excess == pytest.approx(np.sqrt((2 - f) / (1 - f)))
+    for settings in ({"resampling": "jackknife:25:match"}, {"cross_patch_weight": "match"}):
+        matched = correlation(aleatoric_method="jackknife", settings=settings)
+        assert matched.noise_excess == 1.0
+        assert "note: " not in matched.summary()
+
+
+# ---------------------------------------------------------------------- all pairs
+def test_all_pairs_stand_beside_clusters_everywhere():
+    rows = {"catalogs": [{"name": None, "rows": 40}]}
+    soft = CorrelationSet([correlation(k, draw=1, settings=rows) for k in ("rho1", "rho2")])
+    naive = CorrelationSet([correlation(k, draw=2, settings=rows) for k in ("rho2", "rho1")])
+    both = soft.with_all_pairs(naive)
+    assert soft.rho1.all_pairs is None
+    for name in soft:
+        got = both[name].all_pairs
+        np.testing.assert_array_equal(got.real, naive[name].value)
+        np.testing.assert_array_equal(got.imag, naive[name].imag)
+        assert not got.flags.writeable
+        assert _with(both[name], all_pairs=None) == soft[name]
+    table = both.to_table()
+    np.testing.assert_array_equal(table["all_pairs"][:NBINS], naive.rho1.value)
+    np.testing.assert_array_equal(table["all_pairs_imag"][NBINS:], naive.rho2.imag)
+    data = json.loads(json.dumps(both.to_dict(), allow_nan=False))
+    assert data["rho2"]["all_pairs"][:-1] == list(naive.rho2.value[:-1])
+    assert data["rho2"]["all_pairs"][-1] is None
+    titles, first = (line.split() for line in both.rho1.summary().splitlines()[1:3])
+    place = titles.index("mu_all_pairs") - len(titles)
+    assert float(first[place]) == pytest.approx(naive.rho1.value[0], rel=1e-4)
+    assert "mu_all_pairs" not in soft.summary()
+    assert both.rho1 != soft.rho1
+    assert pickle.loads(pickle.dumps(both)) == both
+
+
+@pytest.mark.parametrize(
+    ("naive", "kind", "message"),
+    [
+        (lambda: [correlation("rho1")], ValueError, "must be the same statistics, rho1, rho2"),
+        (lambda: [correlation(k) for k in ("rho1", "rho2", "rho3")], ValueError, "same statistics"),
+        (
+            lambda: [correlation(k, nbins=5) for k in ("rho1", "rho2")],
+            ValueError,
+            "naive: rho1 has bins linear:0:45:5",
+        ),
+        (
+            lambda: [
+                correlation(k, settings={"catalogs": [{"rows": 39}]}) for k in ("rho1", "rho2")
+            ],
+            ValueError,
+            "naive: rho1 is of 39 objects; must be the same 40",
+        ),
+        (
+            lambda: [correlation(k, settings={"clusters": 5}) for k in ("rho1", "rho2")],
+            ValueError,
+            "naive: rho1 was made from clusters",
+        ),
+    ],
+)
+def test_all_pairs_of_something_else(naive, kind, message):
+    rows = {"catalogs": [{"rows": 40}], "clusters": 9}
+    soft = CorrelationSet([correlation(k, settings=rows) for k in ("rho1", "rho2")])
+    with pytest.raises(kind, match=message):
+        soft.with_all_pairs(CorrelationSet(naive()))
+
+
+def test_all_pairs_need_a_set():
+    soft = CorrelationSet([correlation("rho1")])
+    with pytest.raises(TypeError, match="naive must be a CorrelationSet, not ndarray"):
+        soft.with_all_pairs(np.ones(NBINS))
+    with pytest.raises(TypeError, match="naive holds a float"):
+        soft.with_all_pairs({"rho1": 1.0})
+    with pytest.raises(ValueError, match=r"all_pairs must have shape \(4,\)"):
+        correlation(all_pairs=[1.0])
+
+
 # ---------------------------------------------------------------------- joint covariance
 def test_joint_covariance_across_statistics():
     both = CorrelationSet([correlation("xip", 1), correlation("xim", 2)], name="xi_pm")
@@ -186,6 +299,21 @@ def test_arrays_are_copies_and_frozen():
         result.value = value
     assert result.version == __version__
     assert len(result) == NBINS
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))]
+)
+def test_copies_are_frozen_too(copied):
+    both = CorrelationSet([correlation("a"), correlation("b", all_pairs=np.ones(NBINS))], name="p")
+    again = copied(both)
+    assert again == both
+    for item in (again.a, again.b, copied(both.b)):
+        for name in ("value", "npairs", "epistemic", "aleatoric", "all_pairs"):
+            values = getattr(item, name)
+            if values is not None:
+                with pytest.raises(ValueError, match="read-only"):
+                    values[0] = 1
 
 
 def test_equality_counts_nan_as_equal_and_sees_every_number():
@@ -322,8 +450,10 @@ def test_dict_is_strict_json():
     data = json.loads(json.dumps(rho.to_dict(), allow_nan=False))
     assert list(data) == ["rho1", "rho2"]
     assert list(data["rho2"]) == [
-        *("theta", "value", "imag", "npairs", "sigma_epistemic", "sigma_aleatoric")
+        *("theta", "value", "imag", "npairs", "sigma_shot", "sigma_epistemic", "sigma_aleatoric"),
+        *("all_pairs", "all_pairs_imag", "noise_excess"),
     ]
+    assert data["rho1"]["all_pairs"] == [None] * NBINS
     assert data["rho1"]["npairs"] == [12, 12, 12, 0]
     assert data["rho1"]["value"][-1] is None
     assert data["rho1"]["value"][0] == rho.rho1.value[0]
@@ -338,6 +468,10 @@ def test_text_keeps_both_errors_apart():
     assert lines[1].split() == [
         *("theta", "[arcmin]", "pairs", "mu", "sigma_aleatoric", "sigma_epistemic", "sigma_shot")
     ]
+    start = next(k for k, line in enumerate(lines) if line.startswith("note: "))
+    note = " ".join(line.strip() for line in lines[start:])
+    assert "sigma_aleatoric (bootstrap) is up to 1.73 times too large" in note
+    lines = lines[:start]
     assert len(lines) == 2 + NBINS
     assert len({len(line) for line in lines[1:]}) == 1
     first = lines[2].split()
@@ -347,6 +481,8 @@ def test_text_keeps_both_errors_apart():
     assert lines[-1].split()[-4:] == ["-", "-", "-", "-"]
     both = CorrelationSet([correlation("a"), correlation("b", epistemic=0, aleatoric=0)])
     assert "\n\nb (no resamples)\n" in both.summary()
+    assert both.summary().count("note: ") == 1
+    assert "note: " not in correlation(aleatoric=0).summary()
 
 
 def test_repr():
@@ -358,6 +494,40 @@ def test_repr():
     assert repr(rho) == "<CorrelationSet pair: a, b, linear:0:45:4 arcmin>"
 
 
+def test_notebooks_show_tables_with_nothing_unescaped():
+    item = correlation(all_pairs=np.ones(NBINS))
+    page = item._repr_html_()
+    parsed = _Tags()
+    parsed.feed(page)
+    assert parsed.open == []
+    assert parsed.counts["tr"] == 1 + NBINS
+    assert parsed.counts["td"] == 7 * NBINS
+    assert f"{item.value[0]:+.4e}" in page
+    assert "1.73 times" in page
+    several = CorrelationSet([correlation("a"), correlation("b")], name="<script>x & y</script>")
+    page = several._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;x &amp; y" in page
+    parsed = _Tags()
+    parsed.feed(page)
+    assert (parsed.open, parsed.counts["table"]) == ([], 2)
+
+
+class _Tags(HTMLParser):
+    """Counts tags, and knows those that are open."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.counts = [], Counter()
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.counts[tag] += 1
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
 def test_plot_hands_over_to_plots(monkeypatch):
     calls = []
     stand_in = types.ModuleType("pysoftcorr.plots")
@@ -367,7 +537,8 @@ def test_plot_hands_over_to_plots(monkeypatch):
     both = CorrelationSet([correlation("a"), correlation("b")], name="pair")
     both.a.plot(color="k")
     both.plot(title="t")
+    plain = {"style": "default", "requirement": None}
     assert calls == [
-        ("a", None, {"naive": None, "color": "k", "label": None}),
-        ("pair", {"naive": None, "title": "t"}),
+        ("a", None, {"naive": None, "color": "k", "label": None} | plain),
+        ("pair", {"naive": None, "title": "t"} | plain),
     ]

@@ -1,0 +1,116 @@
+"""Covariances of correlation functions, with a block for every pair of statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import Normalize, SymLogNorm
+from matplotlib.figure import Figure
+
+from pysoftcorr.core.options import choice
+from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.statistics import symbol
+from pysoftcorr.sky.covariances import joint, kinds_of
+from pysoftcorr.sky.result import Correlation
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Ratio of variances beyond which colors of a covariance are logarithmic.
+_WIDE = 30.0
+
+
+def plot_covariance(
+    result: Correlation | Mapping[str, Correlation],
+    *,
+    which: str = "total",
+    correlation: bool = True,
+) -> Figure:
+    """Plot the joint covariance of one or several statistics.
+
+    Parameters
+    ----------
+    result : Correlation, CorrelationSet or mapping of str to Correlation
+    which : {"total", "aleatoric", "epistemic"}
+        "total" is the sum of those there are.
+    correlation : bool
+        Coefficients between -1 and 1; else the covariance itself, on a symmetric logarithmic scale
+        where its variances span decades.
+
+    Returns
+    -------
+    Figure
+        Rows and columns are bins, from small separations to large ones in every block; entries
+        that are not known are gray.
+
+    Raises
+    ------
+    ValueError
+        If there are no resamples of this kind.
+    """
+    choice("which", which, ("total", "aleatoric", "epistemic"))
+    items = [result] if isinstance(result, Correlation) else list(result.values())
+    matrix = joint(items, which)
+    bins, blocks = items[0].bins, len(items)
+    side = float(np.clip(1.8 + 0.05 * len(matrix), 3.6, 7.5))
+    figure, ax = subplots(figsize=(side + 0.9, side))
+    if correlation:
+        matrix, norm = coefficients(matrix), Normalize(-1.0, 1.0)
+    else:
+        norm = _norm(matrix)
+    image = ax.imshow(
+        matrix, norm=norm, cmap=mpl.colormaps["RdBu_r"].with_extremes(bad="0.8"),
+        interpolation="nearest",
+    )  # fmt: skip
+    figure.colorbar(image, ax=ax, label="correlation coefficient" if correlation else "covariance")
+    n = bins.nbins
+    for edge in np.arange(1, blocks) * n - 0.5:
+        ax.axhline(edge, color="black", lw=0.7)
+        ax.axvline(edge, color="black", lw=0.7)
+    if blocks > 1:
+        middles = (np.arange(blocks) + 0.5) * n - 0.5
+        names = [symbol(item.name) for item in items]
+        ax.set_xticks(middles, names)
+        ax.set_yticks(middles, names)
+        ax.tick_params(length=0)
+        what = "separation" if n > 1 else "one bin"
+        ax.set_xlabel(f"{what} {bins.edges[0]:g} to {bins.edges[-1]:g} {bins.unit} in each block")
+    else:
+        step = -(-n // 10)
+        shown = np.arange(0, n, step)
+        labels = [f"{x:.3g}" for x in bins.centers[shown]]
+        ax.set_xticks(shown, labels, rotation=45 if n > 5 else 0)
+        ax.set_yticks(shown, labels)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_label_text(f"separation [{bins.unit}]")
+    ax.set_title(_title(items, which), fontsize="medium")
+    return figure
+
+
+def coefficients(covariance: FloatArray) -> FloatArray:
+    """Correlation coefficients of a covariance; NaN where a variance is 0 or not known."""
+    sigma = np.sqrt(np.diag(covariance))
+    scale = np.outer(sigma, sigma)
+    return np.divide(covariance, scale, out=np.full(covariance.shape, np.nan), where=scale > 0)
+
+
+def _norm(covariance: FloatArray) -> Normalize:
+    variances = np.diag(covariance)
+    good = variances[np.isfinite(variances) & (variances > 0)]
+    if not good.size:
+        return Normalize(-1.0, 1.0)
+    top = float(good.max())
+    if top / good.min() > _WIDE:
+        return SymLogNorm(linthresh=float(0.1 * good.min()), vmin=-top, vmax=top)
+    return Normalize(-top, top)
+
+
+def _title(items: list[Correlation], which: str) -> str:
+    kinds = kinds_of(items) if which == "total" else [which]
+    says = {
+        "epistemic": lambda c: f"epistemic ({len(c.epistemic)} assignments)",
+        "aleatoric": lambda c: f"aleatoric ({len(c.aleatoric)} {c.aleatoric_method})",
+    }
+    return " + ".join(says[kind](items[0]) for kind in kinds)
