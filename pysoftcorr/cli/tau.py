@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TAU, _FIT = "pysoftcorr.sky.tau:tau_statistics", "pysoftcorr.sky.leakage:fit_leakage"
 _MEASURING = derive(
-    _TAU, skip=("galaxies", "stars", "method"),
+    _TAU, skip=("galaxies", "stars"),
     bins={"default": "log:1:50:6", "help": BINS},
     reference={"help": "Fields of the PSF: e of the model and size residual of the star (gatti), "
                "or both of the star, or both of the model."},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from astropy.table import Table
 
 from helpers.leakage_mocks import sky
+from helpers.real_stars import REAL_STARS, needs_real_stars
 from pysoftcorr import (
     Catalog,
     CorrelationSet,
@@ -171,3 +174,23 @@ def test_messages(fails, files, catalogs, tmp_path):
         for python in ("=True", "=False", "None", "={", "terms=", "covariance="):
             assert python not in line, line
     assert stars.exists()
+
+
+@pytest.mark.slow
+@needs_real_stars
+def test_a_mock_of_the_real_stars(run, tmp_path):
+    """Galaxies with the residuals of the PSF in their shapes, and from 4 arcmin on their beta."""
+    example = Path(__file__).resolve().parents[2] / "examples" / "psf_leakage.py"
+    mock = runpy.run_path(str(example))["mock_galaxies"]
+    galaxies, out = tmp_path / "galaxies.fits", tmp_path / "tau.fits"
+    mock(StarCatalog.read(REAL_STARS), 3000, beta=1.0).to_table().write(galaxies)
+    figure = tmp_path / "tau.pdf"
+    chosen = ("--bins", "log:4:40:5", "--terms", "beta", "--covariance", "tau")
+    code, text, _ = run("tau", galaxies, REAL_STARS, *chosen, "--json", "--out", out, "--plot",
+                        figure)  # fmt: skip
+    assert code == 0
+    fit = json.loads(text)["leakage"]
+    assert abs(fit["value"]["beta"] - 1) < 3 * fit["error"]["beta"]
+    assert fit["value"]["beta"] > 2 * fit["error"]["beta"]
+    assert figure.read_bytes().startswith(b"%PDF")
+    assert CorrelationSet.read(out).covariance().shape == (45, 45)
