@@ -28,7 +28,8 @@ from pysoftcorr.core.version import __version__
 
 #: Module of each command; those of the modules are in their ``COMMANDS``.
 _WHERE = {
-    "rho": "sky", "xi": "sky", "wtheta": "sky", "gammat": "sky", "cluster": "cluster",
+    "rho": "sky", "xi": "sky", "wtheta": "sky", "gammat": "sky", "tau": "tau",
+    "cluster": "cluster",
     "gradient": "gradient",
     "halos": "mocks", "mock": "mocks", "boxcorr": "mocks", "campaign": "mocks",
     "predict": "emulator", "train": "emulator", "evaluate": "emulator",

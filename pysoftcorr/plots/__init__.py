@@ -29,6 +29,7 @@ from pysoftcorr.plots.posterior import (
     plot_trace,
 )
 from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
+from pysoftcorr.plots.tau import plot_contamination, plot_leakage, plot_tau
 
 __all__ = [
     "plot_accuracy",
@@ -37,6 +38,7 @@ __all__ = [
     "plot_box_slice",
     "plot_calibration",
     "plot_centers",
+    "plot_contamination",
     "plot_corner",
     "plot_correlation",
     "plot_correlation_set",
@@ -45,6 +47,7 @@ __all__ = [
     "plot_gradient_arrows",
     "plot_halo_statistics",
     "plot_jacobians",
+    "plot_leakage",
     "plot_learning_curves",
     "plot_membership_histograms",
     "plot_memberships",
@@ -59,6 +62,7 @@ __all__ = [
     "plot_shapes",
     "plot_star_shapes",
     "plot_strengths",
+    "plot_tau",
     "plot_trace",
     "plot_uncertainties",
     "plot_xi_of_G",

@@ -34,6 +34,8 @@ LABELS = {
     "logM0": r"$\log M_0$",
     "logM1": r"$\log M_1$",
     "alpha": r"$\alpha$",
+    "beta": r"$\beta$",
+    "eta": r"$\eta$",
 }
 SYMBOLS = {"xi": r"$\xi$", "omega": r"$\omega$", "eta": r"$\eta$"}
 _COLORS = (ALEATORIC, EPISTEMIC, "#4b7f52", "#7a5195")
@@ -109,10 +111,12 @@ def plot_corner(
         highest = np.maximum(highest, tops)
     for k, top in enumerate(highest):
         figure.axes[k * (len(chosen) + 1)].set_ylim(0, top)
-    if truth is not None:
-        corner.overplot_lines(
-            figure, [truth.get(name) for name in chosen], color="black", lw=0.9, ls="--"
-        )
+    marks = [] if truth is None else [truth.get(name) for name in chosen]
+    style: dict[str, Any] = {"color": "black", "lw": 0.9, "ls": "--"}
+    if len(marks) == 1 and marks[0] is not None:  # corner wants two panels or more
+        figure.axes[0].axvline(marks[0], **style)
+    elif len(marks) > 1:
+        corner.overplot_lines(figure, marks, **style)
     _legend(figure, list(every), colors, levels)
     return figure
 
