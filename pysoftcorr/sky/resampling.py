@@ -395,7 +395,7 @@ def _given_labels(way: str, given: Any) -> tuple[IntArray, ...]:
 def _given_patches(way: str, given: Any) -> int | tuple[IntArray, ...]:
     """Number of patches, or their labels."""
     if not isinstance(given, tuple) and np.ndim(given) == 0:
-        return _at_least_two(f"{way}: patches", given)
+        return integer(f"{way}: patches", given, least=2)
     return _given_labels(way, given)
 
 

@@ -3,13 +3,15 @@
 TreeCorr walks the pairs; what is made of their sums is the same as for our own. Objects at one
 place are its weak point: it takes those of one catalog for a single object, so that their pairs are
 missing, and turns the shears of others by a direction that they do not have. Separations below
-`NEAREST` are therefore left to our own pair sums, which are exact there.
+`NEAREST` are therefore left to our own pair sums, which are exact there. Nor does it see a group of
+objects whose weights sum to 0: those of either sign are walked by themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +63,7 @@ def sums(
     Raises
     ------
     ValueError
-        Bins that TreeCorr does not have; patches whose weights sum to 0.
+        Bins that TreeCorr does not have.
     ImportError
         TreeCorr is missing.
     """
@@ -83,23 +85,22 @@ def sums(
 
 
 def _counts(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
-    return _walk("NN", bins, _catalog(first), None if second is None else _catalog(second))
+    return _signed("NN", bins, (first, None), None if second is None else (second, None))
 
 
 def _count_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
     assert second is not None
-    return _walk("NG", bins, _catalog(first), _catalog(second, _field(second, 0)))
+    return _signed("NG", bins, (first, None), (second, _field(second, 0)))
 
 
 def _shear_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
-    catalog = _catalog(first, _field(first, 0))
-    if second is not None:
-        return _walk("GG", bins, catalog, _catalog(second, _field(second, 0)))
-    return _auto(bins, first, _field(first, 0))
+    if second is None:
+        return _auto(bins, first, _field(first, 0))
+    return _signed("GG", bins, (first, _field(first, 0)), (second, _field(second, 0)))
 
 
 def _auto(bins: Binning, objects: Objects, field: ComplexArray) -> FloatArray:
-    out = _walk("GG", bins, _catalog(objects, field))
+    out = _signed("GG", bins, (objects, field), None)
     out[..., _MANY + 1] = 0.0  # xi+ is the mean of both orders of a pair
     return out
 
@@ -132,51 +133,82 @@ def _field(objects: Objects, number: int) -> ComplexArray:
     return np.asarray(g[:, 2 * number] + 1j * g[:, 2 * number + 1])
 
 
-class _Patched:
-    """A TreeCorr catalog and the weights of its pairs."""
-
-    def __init__(self, catalog: Any, weights: PairWeights | None) -> None:
-        self.catalog, self.weights = catalog, weights
+Fields = tuple["Objects", ComplexArray | None]
 
 
-def _catalog(objects: Objects, field: ComplexArray | None = None) -> _Patched:
-    """TreeCorr's catalog of the objects with a weight."""
-    positions, weights, w = objects.positions, objects.pair_weights, objects.w[0]
+def _signed(kind: str, bins: Binning, first: Fields, second: Fields | None) -> FloatArray:
+    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations, for weights of any sign."""
+    weights = first[0].pair_weights
+    ones = _by_sign(*first)
+    if second is None:
+        made = [(1, _walk(kind, bins, weights, one)) for _, one in ones]
+        if len(ones) == 2:
+            made.append((-1, _walk(kind, bins, weights, ones[0][1], ones[1][1])))
+    else:
+        made = [
+            (s * t, _walk(kind, bins, weights, one, two))
+            for s, one in ones
+            for t, two in _by_sign(*second)
+        ]
+    out = np.zeros_like(made[0][1])
+    for sign, part in made:
+        out += sign * part
+        out[..., 0] += (1 - sign) * part[..., 0]  # a pair counts, whatever its weight
+    return out
+
+
+def _by_sign(objects: Objects, field: ComplexArray | None) -> list[tuple[int, list[Any]]]:
+    """TreeCorr's catalogs of the objects of either sign, weighted by its size; one at least.
+
+    Each is a list of the patches that hold such objects.
+    """
+    weights, w = objects.pair_weights, objects.w[0]
+    found: list[tuple[int, list[Any]]] = []
+    for sign in (1, -1):
+        use = sign * w > 0
+        if not use.any():
+            continue
+        if weights is None:
+            found.append((sign, [_catalog(objects, field, np.flatnonzero(use), {})]))
+            continue
+        labels, n = weights.labels[objects.place], weights.n_patches
+        order = np.argsort(labels, kind="stable")
+        order = order[use[order]]
+        starts = np.searchsorted(labels[order], np.arange(n + 1))
+        # The patches one by one: TreeCorr's own splitting trips over those without objects.
+        patches = [
+            _catalog(objects, field, order[lo:hi], {"patch": p, "npatch": n})
+            for p, (lo, hi) in enumerate(pairwise(starts))
+            if hi > lo
+        ]
+        found.append((sign, patches))
+    return found
+
+
+def _catalog(objects: Objects, field: ComplexArray | None, rows: Any, patch: Any) -> Any:
+    """TreeCorr's catalog of some of the objects."""
+    positions = objects.positions
     assert positions is not None
-    use = w != 0
-    columns: dict[str, Any] = {"w": w[use]}
-    if field is not None:
-        columns |= {"g1": field.real[use], "g2": field.imag[use]}
-    if (w < 0).any():
-        columns["wpos"] = np.abs(w[use])  # else a center may lie outside its cell
-    totals = np.array([w.sum()])
-    if weights is not None:
-        columns |= {"patch": weights.labels[objects.place][use], "npatch": weights.n_patches}
-        totals = objects.of_patches[np.unique(columns["patch"])]
-    if (totals == 0).any():
-        what = "the weights" if weights is None else "the weights of a patch"
-        raise ValueError(
-            f"method = 'treecorr': {what} of {positions!r} sum to 0, which TreeCorr cannot take; "
-            "use method='pairs'"
-        )
-    made = _module().Catalog(
-        ra=positions.ra[use], dec=positions.dec[use], ra_units="deg", dec_units="deg", **columns
-    )
-    return _Patched(made, weights)
+    shear = {} if field is None else {"g1": field.real[rows], "g2": field.imag[rows]}
+    return _module().Catalog(
+        ra=positions.ra[rows], dec=positions.dec[rows], ra_units="deg", dec_units="deg",
+        w=np.abs(objects.w[0, rows]), **shear, **patch,
+    )  # fmt: skip
 
 
-def _walk(kind: str, bins: Binning, first: _Patched, second: _Patched | None = None) -> FloatArray:
+def _walk(
+    kind: str, bins: Binning, weights: PairWeights | None, first: Any, second: Any = None
+) -> FloatArray:
     """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations."""
     done = getattr(_module(), f"{kind}Correlation")(
         min_sep=max(bins.edges[0], NEAREST / RADIANS[bins.unit]), max_sep=bins.edges[-1],
         nbins=bins.nbins, sep_units=bins.unit, bin_type=bins.kind.capitalize(), metric="Arc",
         num_threads=threads(),
     )  # fmt: skip
-    others = () if second is None else (second.catalog,)
-    done.process(first.catalog, *others, finalize=False)
-    if first.weights is None:
+    done.process(first, second, finalize=False)
+    if weights is None:
         return _columns(kind, done)[None]
-    tally = Tally(first.weights)
+    tally = Tally(weights)
     for (p, q), part in done.results.items():
         tally.add(p, q, _columns(kind, part))
     return tally.sums()
