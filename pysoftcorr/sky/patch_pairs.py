@@ -116,11 +116,14 @@ class PairWeights:
             within, other, half = first**2 / 2, first, 0.5
         else:
             within, other, half = first * second, second, 1.0
+        # not by BLAS, whose bits depend on the number of threads
         if self.product:
-            across = (self.part @ first) * (self.part @ other) - self.part**2 @ (first * other)
-            return np.asarray(self.own @ within + half * across)
-        touching = first * (other.sum() - other) + other * (first.sum() - first)
-        return np.asarray(self.own @ within + half * (self.part @ touching))
+            one, two = ((self.part * w).sum(axis=1) for w in (first, other))
+            pairs = half * (one * two - (self.part**2 * first * other).sum(axis=1))
+        else:
+            touching = first * (other.sum() - other) + other * (first.sum() - first)
+            pairs = half * (self.part * touching).sum(axis=1)
+        return np.asarray((self.own * within).sum(axis=1) + pairs)
 
 
 class Tally:
@@ -166,7 +169,6 @@ class Tally:
             if gathered:
                 chosen = np.array(sorted(gathered))
                 stacked = np.array([gathered[p] for p in chosen])
-                # not by BLAS, whose bits depend on the number of threads
                 out += np.einsum("rp,pbs->rbs", coefficients[:, chosen], stacked)
         # Counts are exact, so that they tell where nothing but rounding is left.
         out[out[..., 0] == 0] = 0.0

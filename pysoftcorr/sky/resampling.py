@@ -92,7 +92,8 @@ class Bootstrap:
         objects.
     cross_patch_weight : {"simple", "mean", "geom"}
         How often a pair of two patches counts that are drawn a and b times: a b ("simple"),
-        (a + b)/2 ("mean") or sqrt(a b) ("geom"), which Mohammad & Percival (2022) advise.
+        (a + b)/2 ("mean") or sqrt(a b) ("geom", by which Mohammad & Percival 2022 bring the error
+        of pure noise down; that of a strong signal then comes out too small).
 
     Raises
     ------
@@ -170,10 +171,11 @@ class Jackknife:
 
     A pair whose objects are both kept counts once, one of two objects that are left out does not.
     The weight w of a pair with one object of each is a choice (Mohammad & Percival 2022,
-    arXiv:2109.07071; TreeCorr's option of the same name). With w = 0 the variance of pure noise
-    between patches comes out twofold (Efron & Stein 1981), with "match" right. With clusters every
-    cluster is split into what is kept and what is left out, and w is the weight of the pairs of
-    one such part with one of the other kind.
+    arXiv:2109.07071; TreeCorr's option of the same name). With w = 0 the variance of a correlation
+    whose error is of first order in the objects (a strong signal) is right and that of pure noise
+    twofold (Efron & Stein 1981); with "match" that of pure noise is right and the other half as
+    large as it should be. With clusters every cluster is split into what is kept and what is left
+    out, and w is the weight of the pairs of one such part with one of the other kind.
 
     Parameters
     ----------

@@ -280,6 +280,7 @@ def test_patches_made_here_and_written(tmp_path):
         assert type(a).read(tmp_path / "result.h5") == a
 
 
+@pytest.mark.slow
 def test_weights_of_both_signs(brute):
     """By itself TreeCorr passes over a cell whose weights sum to 0."""
     rng = np.random.default_rng(3)
