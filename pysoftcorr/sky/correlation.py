@@ -12,15 +12,18 @@ standard deviation by 1.7 (bootstrap) or 1.4 (jackknife); see `pysoftcorr.sky.re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from pysoftcorr.core.options import choice
 from pysoftcorr.core.random import Seed
 from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.estimate import (
+    COINCIDENT,
     Clusters,
     Measured,
     Options,
@@ -28,7 +31,7 @@ from pysoftcorr.sky.estimate import (
     check_shears,
     run,
 )  # fmt: skip
-from pysoftcorr.sky.pairs import Objects, PairSums, Source, mean, pair_sums
+from pysoftcorr.sky.pairs import Objects, Pairs, PairSums, Source, mean, pair_sums
 from pysoftcorr.sky.resampling import Resampling
 from pysoftcorr.sky.result import CorrelationSet
 from pysoftcorr.sky.stars import StarCatalog
@@ -45,6 +48,7 @@ def xi_pm(
     assignment: str = "greedy",
     assignments: int = 0,
     resampling: Resampling | str | None = None,
+    coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
 ) -> CorrelationSet:
@@ -75,6 +79,9 @@ def xi_pm(
         How the objects are resampled for the aleatoric error, as an object or as its text:
         "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
         and filled greedily.
+    coincident : {"keep", "drop"}
+        Whether xi+ keeps pairs of objects at one place (to 4e-15 rad). They have no direction, so
+        that xi- leaves them out in any case; one warning counts them.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
@@ -95,7 +102,7 @@ def xi_pm(
     Warns
     -----
     UserWarning
-        Bins without pairs: their value is NaN.
+        Bins without pairs: their value is NaN. Pairs that xi- leaves out.
 
     Examples
     --------
@@ -110,6 +117,7 @@ def xi_pm(
     catalogs = {"catalog": catalog} | ({} if catalog2 is None else {"catalog2": catalog2})
     check_catalogs("xi_pm", least=3 - len(catalogs), **catalogs)
     check_shears("xi_pm", **catalogs)
+    choice("coincident", coincident, COINCIDENT)
     edges = Binning.of(bins)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
@@ -118,7 +126,8 @@ def xi_pm(
     if _through_treecorr(method, options):
         return _treecorr.xi_pm(list(catalogs.values()), edges)
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
-    return run("xi_pm", sources, _shear_shear, edges, options, {"method": method})
+    settings = {"method": method, "coincident": coincident}
+    return run("xi_pm", sources, partial(_shear_shear, coincident), edges, options, settings)
 
 
 def rho_statistics(
@@ -130,6 +139,7 @@ def rho_statistics(
     assignment: str = "greedy",
     assignments: int = 0,
     resampling: Resampling | str | None = None,
+    coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
 ) -> CorrelationSet:
@@ -159,6 +169,9 @@ def rho_statistics(
         How the objects are resampled for the aleatoric error, as an object or as its text:
         "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
         and filled greedily.
+    coincident : {"keep", "drop"}
+        Whether pairs of stars at one place (to 4e-15 rad), such as one star in several exposures,
+        count. They have no direction, but the rho statistics need none.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
@@ -197,6 +210,7 @@ def rho_statistics(
     if not isinstance(stars, StarCatalog):
         raise TypeError(f"rho_statistics: stars must be a StarCatalog, not {type(stars).__name__}")
     check_catalogs("rho_statistics", stars=stars)
+    choice("coincident", coincident, COINCIDENT)
     edges = Binning.of(bins)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
@@ -205,8 +219,9 @@ def rho_statistics(
     fields = stars.fields(reference=reference)
     if _through_treecorr(method, options):
         return _treecorr.rho_statistics(stars, fields, edges, reference)
-    settings = {"reference": reference, "method": method}
-    return run("rho_statistics", [Source.of(stars, fields)], _rho, edges, options, settings)
+    settings = {"reference": reference, "method": method, "coincident": coincident}
+    measure = partial(_rho, coincident)
+    return run("rho_statistics", [Source.of(stars, fields)], measure, edges, options, settings)
 
 
 def landy_szalay(
@@ -303,6 +318,9 @@ def gamma_t(
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
 
+    A source at the place of a lens (to 4e-15 rad) has no tangential direction: such pairs are left
+    out, and one warning counts them.
+
     Parameters
     ----------
     lenses : Catalog
@@ -339,7 +357,7 @@ def gamma_t(
     Warns
     -----
     UserWarning
-        Bins without pairs: their value is NaN.
+        Bins without pairs: their value is NaN. Pairs that are left out.
 
     Examples
     --------
@@ -379,27 +397,34 @@ def _through_treecorr(method: str, options: Options) -> bool:
 # ---- what each estimator makes of the pair sums ------------------------------------------------
 
 
-def _measured(sums: PairSums, product: Any, noise: Any, orders: int = 1) -> Measured:
+def _measured(
+    sums: PairSums, product: Any, noise: Any, pairs: Pairs, orders: int = 1,
+    *, undirected: bool = False,
+) -> Measured:
     """The mean of one product; `noise` over the weight is its shot variance."""
     weight = orders * sums.weight
     return Measured(
         value=mean(product, sums.weight),
         npairs=orders * sums.npairs,
         weight=weight,
-        theta=mean(sums.theta, sums.weight),
-        logtheta=mean(sums.logtheta, sums.weight),
+        theta=sums.mean_theta,
+        logtheta=sums.mean_logtheta,
         varshot=mean(np.broadcast_to(noise, weight.shape).astype(float), weight),
-    )
+        coincident=pairs.every.coincident,
+        undirected=undirected,
+    )  # fmt: skip
 
 
 def _shear_shear(
-    objects: Sequence[Objects], bins: Binning, progress: str | None
+    coincident: str, objects: Sequence[Objects], bins: Binning, progress: str | None
 ) -> dict[str, Measured]:
     first, second = objects[0], objects[1] if len(objects) > 1 else None
-    sums = pair_sums("gg", first, second, bins, progress)
+    pairs = pair_sums("gg", first, second, bins, progress)
     noise = 2 * first.variance()[0] * (second or first).variance()[0]
+    plus, minus = pairs.chosen(coincident), pairs.apart
     return {
-        name: _measured(sums, sums.products[..., k], noise) for k, name in enumerate(("xip", "xim"))
+        "xip": _measured(plus, plus.products[..., 0], noise, pairs),
+        "xim": _measured(minus, minus.products[..., 1], noise, pairs, undirected=True),
     }
 
 
@@ -407,31 +432,38 @@ def _shear_shear(
 _RHO = {"rho1": (1, 1), "rho2": (1, 0), "rho3": (2, 2), "rho4": (2, 1), "rho5": (2, 0)}
 
 
-def _rho(objects: Sequence[Objects], bins: Binning, progress: str | None) -> dict[str, Measured]:
-    sums = pair_sums("rho", objects[0], None, bins, progress)
+def _rho(
+    coincident: str, objects: Sequence[Objects], bins: Binning, progress: str | None
+) -> dict[str, Measured]:
+    pairs = pair_sums("rho", objects[0], None, bins, progress)
+    sums = pairs.chosen(coincident)
     variance = objects[0].variance()
     return {
         name: _measured(
-            sums, sums.products[..., 2 * k], 2 * variance[e] * variance[f], 1 if e == f else 2
+            sums, sums.products[..., 2 * k], 2 * variance[e] * variance[f], pairs,
+            1 if e == f else 2,
         )
         for k, (name, (e, f)) in enumerate(_RHO.items())
-    }
+    }  # fmt: skip
 
 
 def _count_shear(
     objects: Sequence[Objects], bins: Binning, progress: str | None
 ) -> dict[str, Measured]:
-    sums = pair_sums("ng", objects[0], objects[1], bins, progress)
-    return {"gamma_t": _measured(sums, sums.products[..., 0], objects[1].variance()[0])}
+    pairs = pair_sums("ng", objects[0], objects[1], bins, progress)
+    sums, noise = pairs.apart, objects[1].variance()[0]
+    return {
+        "gamma_t": _measured(sums, sums.products[..., 0], noise, pairs, undirected=True)
+    }  # fmt: skip
 
 
 def _landy_szalay(
     objects: Sequence[Objects], bins: Binning, progress: str | None
 ) -> dict[str, Measured]:
     data, randoms = objects
-    dd = pair_sums("nn", data, None, bins, progress)
-    dr = pair_sums("nn", data, randoms, bins, progress)
-    rr = pair_sums("nn", randoms, None, bins, progress)
+    dd = pair_sums("nn", data, None, bins, progress).every
+    dr = pair_sums("nn", data, randoms, bins, progress).every
+    rr = pair_sums("nn", randoms, None, bins, progress).every
     ndd, nrr = data.norm_auto[:, None], randoms.norm_auto[:, None]
     ndr = (data.total * randoms.total)[:, None]
     expected = rr.weight / nrr
@@ -448,7 +480,7 @@ def _landy_szalay(
     return {
         "w": Measured(
             value=w.astype(complex), npairs=dd.npairs, weight=dd.weight,
-            theta=mean(dd.theta, dd.weight), logtheta=mean(dd.logtheta, dd.weight),
-            varshot=varshot,
+            theta=dd.mean_theta, logtheta=dd.mean_logtheta, varshot=varshot,
+            coincident=dd.coincident,
         )
     }  # fmt: skip

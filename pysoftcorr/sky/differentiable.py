@@ -42,6 +42,7 @@ THROUGH = {"frozen": 0, "one-step": 1, "implicit": 2, "unrolled": 3}
 WEIGHTINGS = {"sigmoid": 0, "gaussian": 1}
 STATISTICS = {"xip": 0, "xim": 1}
 RULES = {"exact": 0, "literal": 1}
+COINCIDENT = {"keep": 0, "drop": 1}
 
 #: Default sharpness of a sigmoid times the bin's width: 10 e-folds from an edge to the middle.
 SIGMOID_WIDTHS = 20.0
@@ -210,6 +211,9 @@ class SoftCorrelation:
     rule : {"exact", "literal"}
         For "hard": the exact gradient at fixed assignment, or the paper's literal rule that the
         gradient of an object is that of its cluster.
+    coincident : {"keep", "drop"}
+        Whether xi+ keeps pairs of points at one place (to 4e-15 rad). They have no direction, so
+        that xi- leaves them out in any case; a warning counts them.
     use_weights : bool
         Weigh objects in the clustering too (`SoftClustering`).
     seed : int, numpy.random.Generator or None
@@ -278,6 +282,7 @@ class SoftCorrelation:
         temperature: float = 0.1,
         straight_through: bool = False,
         rule: str = "exact",
+        coincident: str = "keep",
         use_weights: bool = False,
         seed: Seed = None,
         start: npt.ArrayLike | Clustering | None = None,
@@ -288,6 +293,7 @@ class SoftCorrelation:
         self.weighting = choice("weighting", weighting, WEIGHTINGS)
         self.statistic = choice("statistic", statistic, STATISTICS)
         self.rule = choice("rule", rule, RULES)
+        self.coincident = choice("coincident", coincident, COINCIDENT)
         self.temperature = positive("temperature", temperature)
         self.straight_through = flag("straight_through", straight_through)
         if self.straight_through and self.approach != "gumbel":
@@ -341,7 +347,7 @@ class SoftCorrelation:
         Warns
         -----
         UserWarning
-            The clustering did not converge; a bin has no pairs (NaN).
+            The clustering did not converge; a bin has no pairs (NaN); pairs that xi- leaves out.
         """
         begun = self._begin()
         value = self._value(self._solve(catalog))
@@ -410,10 +416,10 @@ class SoftCorrelation:
         begun = self._begin()
         solution = self._solve(catalog)
         along[4] /= solution.scale
-        out = np.empty((2, self.nbins))
-        call("softcorr_jvp", *self._arguments(solution, derivative=True), along, out)
+        out, report = np.empty((2, self.nbins)), np.zeros(1)
+        call("softcorr_jvp", *self._arguments(solution, derivative=True), along, out, report)
         self.timings["total"] = time.perf_counter() - begun
-        self._warn_of_empty_bins(out[0])
+        self._warn(out[0], report[0])
         return out[1]
 
     def jacobian(self, catalog: Catalog) -> dict[str, FloatArray]:
@@ -555,7 +561,7 @@ class SoftCorrelation:
         outcome, left = np.zeros(2, dtype=np.int64), np.zeros(2)
         plain = self.through == "unrolled" and self.approach != "hard"
         call(
-            "softcorr_centers", n, objects, c, self.clustering.fuzziness,
+            "softcorr_centers", 1, n, objects, c, self.clustering.fuzziness,
             int(self.clustering.use_weights), int(plain), self.max_iter, centers, outcome, left,
         )  # fmt: skip
         self.timings["clustering"] = float(left[1])
@@ -586,6 +592,8 @@ class SoftCorrelation:
                 RULES[self.rule],
                 self.clustering.use_weights,
                 self.max_iter,
+                COINCIDENT[self.coincident],
+                1,
             ],
             dtype=np.int64,
         )
@@ -598,10 +606,10 @@ class SoftCorrelation:
         )  # fmt: skip
 
     def _value(self, solution: Solution) -> FloatArray:
-        sums, seconds = np.empty((3, self.nbins)), np.zeros(1)
-        call("softcorr_value", *self._arguments(solution, derivative=False), sums, seconds)
-        self.timings["pairs"] = float(seconds[0])
-        self._warn_of_empty_bins(sums[0])
+        sums, report = np.empty((3, self.nbins)), np.zeros(2)
+        call("softcorr_value", *self._arguments(solution, derivative=False), sums, report)
+        self.timings["pairs"] = float(report[1])
+        self._warn(sums[0], report[0])
         return sums[0]
 
     def _pull(
@@ -610,7 +618,7 @@ class SoftCorrelation:
         """xi, and the gradients (R, N) of R cotangents (R, nbins)."""
         r, n = len(cotangents), solution.objects.shape[1]
         value, out = np.empty(self.nbins), np.empty((5, r, n))
-        kind, report = np.zeros(1, dtype=np.int64), np.zeros(5)
+        kind, report = np.zeros(1, dtype=np.int64), np.zeros(6)
         call(
             "softcorr_vjp", *self._arguments(solution, derivative=True), r,
             np.ascontiguousarray(cotangents), value, out, kind, report,
@@ -619,7 +627,7 @@ class SoftCorrelation:
             clusters=float(report[0] + report[2]), pairs=float(report[1]), solve=float(report[3])
         )
         out[4] /= solution.scale
-        self._warn_of_empty_bins(value)
+        self._warn(value, report[5])
         if kind[0] == 2 or report[4] < ILL_CONDITIONED:
             warnings.warn(
                 "the implicit solve is ill-conditioned (reciprocal condition "
@@ -636,7 +644,16 @@ class SoftCorrelation:
             )
         return value, dict(zip(FIELDS, out, strict=True))
 
-    def _warn_of_empty_bins(self, value: FloatArray) -> None:
+    def _warn(self, value: FloatArray, coincident: float) -> None:
+        """Warnings about bins without pairs, and about pairs that xi- leaves out."""
+        if coincident and self.statistic == "xim":
+            what = "objects" if self.approach == "naive" else "clusters"
+            warnings.warn(
+                f"{int(coincident)} pair{'s' if coincident > 1 else ''} of {what} at one place "
+                f"ha{'s' if coincident == 1 else 've'} no direction, and xim leaves "
+                f"{'it' if coincident == 1 else 'them'} out",
+                stacklevel=4,
+            )
         empty = np.flatnonzero(np.isnan(value))
         if empty.size:
             warnings.warn(

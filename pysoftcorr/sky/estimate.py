@@ -25,7 +25,11 @@ Clusters = int | SoftClustering | Clustering | Sequence[Clustering] | None
 
 @dataclass(frozen=True)
 class Measured:
-    """One statistic of R versions of the objects; arrays are (R, nbins)."""
+    """One statistic of R versions of the objects; arrays are (R, nbins).
+
+    ``coincident``, (R,), counts the pairs of objects at one place, and ``undirected`` says that the
+    statistic needs a direction, which these have not.
+    """
 
     value: npt.NDArray[np.complex128]
     npairs: FloatArray
@@ -33,7 +37,12 @@ class Measured:
     theta: FloatArray
     logtheta: FloatArray
     varshot: FloatArray
+    coincident: FloatArray
+    undirected: bool = False
 
+
+#: What xi+ and the rho statistics do with pairs of objects at one place.
+COINCIDENT = ("keep", "drop")
 
 Measure = Callable[[Sequence[Objects], Binning, str | None], dict[str, Measured]]
 
@@ -188,6 +197,8 @@ def run(
         ]
         resampled = measure(versions, bins, f"{resamples.method} resamples")
     record = {"estimator": name} | settings | options.record()
+    record["coincident_pairs"] = _coincident(base)
+    warn_coincident(name, base, [m for m in (drawn, resampled) if m is not None], settings, fits)
     record["catalogs"] = [{"name": c.name, "rows": len(c)} for c in catalogs]
     return CorrelationSet(
         [
@@ -205,6 +216,44 @@ def run(
         ],
         name=name,
     )  # fmt: skip
+
+
+def _coincident(measured: dict[str, Measured]) -> int:
+    """Most pairs at one place in any version of any statistic."""
+    return int(max(m.coincident.max() for m in measured.values()))
+
+
+def warn_coincident(
+    name: str,
+    base: dict[str, Measured],
+    versions: Sequence[dict[str, Measured]],
+    settings: dict[str, Any],
+    fits: Sequence[Clustering | None],
+) -> None:
+    """One warning about pairs that a statistic leaves out for want of a direction."""
+    without = [key for key, m in base.items() if m.undirected]
+    count = _coincident(base)
+    most = max([count, *(_coincident(measured) for measured in versions)])
+    if not without or most == 0:
+        return
+    what = "objects" if fits[0] is None else "clusters"
+    if count:
+        head = f"{count} pair{'s' if count > 1 else ''} of {what} at one place"
+    else:
+        head = f"up to {most} pair{'s' if most > 1 else ''} of {what} at one place in a resample"
+    kept = ", ".join(key for key in base if key not in without)
+    rest = ""
+    if kept:
+        how = settings["coincident"]
+        rest = f"; {kept} {'keeps' if how == 'keep' else 'drops'} them (coincident={how!r})"
+    hollow = base[without[0]].npairs[0] == 0
+    if kept and (hollow & (next(iter(base.values())).npairs[0] > 0)).any():
+        rest += f"; where a bin holds no others {', '.join(without)} is NaN"
+    warnings.warn(
+        f"{name}: {head} ha{'s' if most == 1 else 've'} no direction, and "
+        f"{', '.join(without)} leaves {'it' if most == 1 else 'them'} out{rest}",
+        stacklevel=4,
+    )
 
 
 def _own(seed: int, purpose: str, number: int) -> int:

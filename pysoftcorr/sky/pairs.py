@@ -124,7 +124,7 @@ class Source:
         r = max(len(w), len(labels))
         x, cw, g = self._outputs(r)
         call(
-            "label_means", self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
+            "label_means", 1, self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
             np.ascontiguousarray(w), len(w), np.ascontiguousarray(labels + 1), len(labels),
             self.clustering.n_clusters, r, x, cw, g,
         )  # fmt: skip
@@ -134,7 +134,7 @@ class Source:
         assert self.clustering is not None
         x, cw, g = self._outputs(len(w))
         call(
-            "share_means", self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
+            "share_means", 1, self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
             np.ascontiguousarray(w), len(w), share, self.clustering.n_clusters, x, cw, g,
         )  # fmt: skip
         return Objects(x, cw, g, _squares(w))
@@ -149,19 +149,48 @@ class PairSums:
     """Sums over the pairs of R versions, each of shape (R, nbins).
 
     ``products`` is complex (R, nbins, n): tangential and cross shear, or xi+ and xi- of each
-    combination of fields.
+    combination of fields. ``logtheta`` is a sum over pairs that are apart, ``apart`` the weight of
+    these. ``coincident``, (R,), counts the pairs at theta = 0 among the others.
     """
 
     npairs: FloatArray
     weight: FloatArray
     theta: FloatArray
     logtheta: FloatArray
+    apart: FloatArray
     products: npt.NDArray[np.complex128]
+    coincident: FloatArray
+
+    @property
+    def mean_theta(self) -> FloatArray:
+        """Weighted mean separation."""
+        return mean(self.theta, self.weight)
+
+    @property
+    def mean_logtheta(self) -> FloatArray:
+        """Weighted mean of its logarithm, over the pairs that are apart."""
+        return mean(self.logtheta, self.apart)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sums over pairs with and without those of coincident objects.
+
+    Two objects at one place, to rounding (a separation of 4e-15 rad, four units in the last place
+    of 360 degrees), have the separation 0 and no direction from one to the other.
+    """
+
+    apart: PairSums
+    every: PairSums
+
+    def chosen(self, coincident: str) -> PairSums:
+        """Those of the option ``coincident="keep"`` or ``"drop"``."""
+        return self.every if coincident == "keep" else self.apart
 
 
 def pair_sums(
     kind: str, first: Objects, second: Objects | None, bins: Binning, progress: str | None = None
-) -> PairSums:
+) -> Pairs:
     """Sums over the pairs of two sets, or over each unordered pair of one set.
 
     ``theta`` and ``logtheta`` are weighted sums, in the unit of `bins`.
@@ -170,7 +199,7 @@ def pair_sums(
     other = first if second is None else second
     r = max(len(o.xyz) for o in (first, other))
     r = max(r, len(first.w), len(other.w))
-    out = np.empty((r, bins.nbins, nsums))
+    out = np.empty((r, bins.nbins + 1, nsums))
     args: list[object] = []
     for o in (first, other):
         fields = np.empty((len(o.xyz), o.xyz.shape[1], 0)) if kind == "nn" else o.fields
@@ -181,15 +210,38 @@ def pair_sums(
             o.xyz.shape[1], len(o.xyz), len(o.w),
         ]  # fmt: skip
     call(
-        "pair_sums_of", number, int(second is None), r, *args, _edges(bins), bins.nbins, out,
+        "pair_sums_of", number, 1, int(second is None), r, *args, _edges(bins), bins.nbins, out,
         progress=progress,
     )  # fmt: skip
     scale = bins.edges_rad[-1] / bins.edges[-1]  # rad per unit
-    weight, theta, logtheta = out[..., 1], out[..., 2] / scale, out[..., 3]
-    coincident = logtheta < -1e200 * weight  # LOG_ZERO of julia/src/pairs.jl
-    logtheta = np.where(coincident, -np.inf, logtheta - weight * np.log(scale))
-    products = out[..., 4::2] + 1j * out[..., 5::2]
-    return PairSums(out[..., 0], weight, theta, logtheta, products)
+    return _unpacked(out, scale)
+
+
+def _unpacked(out: FloatArray, scale: float) -> Pairs:
+    """The sums of `pair_sums_of`, whose last bin holds the coincident pairs of the first."""
+    own, met = out[:, :-1], out[:, -1]
+    weight = own[..., 1]
+    logtheta = own[..., 3] - weight * np.log(scale)
+    coincident = met[:, 0]
+    apart = PairSums(
+        own[..., 0], weight, own[..., 2] / scale, logtheta, weight, _complex(own),
+        np.zeros_like(coincident),
+    )  # fmt: skip
+    if not coincident.any():
+        return Pairs(apart, apart)
+    every = own.copy()
+    every[:, 0] += met
+    return Pairs(
+        apart,
+        PairSums(
+            every[..., 0], every[..., 1], every[..., 2] / scale, logtheta, weight,
+            _complex(every), coincident,
+        ),
+    )  # fmt: skip
+
+
+def _complex(sums: FloatArray) -> npt.NDArray[np.complex128]:
+    return np.asarray(sums[..., 4::2] + 1j * sums[..., 5::2])
 
 
 def _edges(bins: Binning) -> FloatArray:
