@@ -91,15 +91,16 @@ def _shape_lines(catalog: Catalog) -> list[str]:
             values[label] = getattr(catalog, first) + 1j * getattr(catalog, second)
     if len(values) == 2:
         values["star-model"] = values["ellipticity"] - values["model"]
+    w = catalog.w if catalog.w.sum() != 0 else np.abs(catalog.w)
     for label, e in values.items():
-        mean = np.average(e, weights=catalog.w)
-        rms = np.sqrt(np.average(np.abs(e) ** 2, weights=catalog.w))
+        mean = np.average(e, weights=w)
+        rms = np.sqrt(np.average(np.abs(e) ** 2, weights=np.abs(w)))
         lines.append(f"  {label:<11} mean {mean.real:+.5f} {mean.imag:+.5f}i, rms {rms:.5f}")
     if "T" in catalog.field_names and "T_model" in catalog.field_names:
         star, model = getattr(catalog, "T"), getattr(catalog, "T_model")  # noqa: B009
         ratio = (star - model) / star
-        mean = np.average(ratio, weights=catalog.w)
-        rms = np.sqrt(np.average(ratio**2, weights=catalog.w))
+        mean = np.average(ratio, weights=w)
+        rms = np.sqrt(np.average(ratio**2, weights=np.abs(w)))
         lines.append(f"  dT/T        mean {mean:+.5f}, rms {rms:.5f}")
     return lines
 
@@ -129,7 +130,8 @@ class Catalog:
     g1, g2 : array_like, shape (N,), optional
         Ellipticity in the local (East-West, North) frame, g1 > 0 East-West.
     w : array_like, shape (N,), optional
-        Weights, at least 0 and not all 0; 1 where not given.
+        Weights, not all 0; 1 where not given. Negative ones are for all pairs of objects:
+        clusters refuse them.
     ra_unit, dec_unit : str or astropy unit
         "deg", "rad", "hourangle", "arcmin" or "arcsec".
     flip_g1, flip_g2 : bool
@@ -159,7 +161,7 @@ class Catalog:
     ------
     ValueError
         If lengths differ, there are no rows, values are not finite, positions are out of
-        range, weights are negative or all zero, or one ellipticity component is missing.
+        range, weights are all zero, or one ellipticity component is missing.
     TypeError
         If a column is not made of real numbers.
 

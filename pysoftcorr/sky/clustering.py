@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.options import at_least_one, choice, flag, number, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
@@ -129,6 +130,8 @@ class SoftClustering:
                 f"n_clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
             )
         x = coordinates(catalog, self.geometry)
+        if self.use_weights:
+            check_weights("SoftClustering: catalog", catalog)
         w = catalog.w if self.use_weights else np.ones(n)
         dims = x.shape[1]
         v = np.empty((dims, c))
@@ -314,6 +317,14 @@ class Clustering:
             f"<Clustering: {len(self.memberships)} objects in {self.n_clusters} clusters, "
             f"{state} in {self.n_iter} sweeps>"
         )
+
+
+def check_weights(whose: str, catalog: Catalog) -> None:
+    """ValueError where weights are negative: a mean of two objects may lie anywhere then."""
+    not_negative(
+        catalog.w, whose, "clusters are weighted means",
+        "leave those rows out, or take all pairs of objects, clusters=0",
+    )  # fmt: skip
 
 
 def _check_catalog(catalog: Catalog) -> None:

@@ -19,7 +19,6 @@ import numpy as np
 
 from pysoftcorr.core.options import choice
 from pysoftcorr.core.random import Seed
-from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.estimate import (
@@ -28,10 +27,19 @@ from pysoftcorr.sky.estimate import (
     Measured,
     Options,
     check_catalogs,
+    check_positive,
     check_shears,
     run,
 )  # fmt: skip
-from pysoftcorr.sky.pairs import Objects, Pairs, PairSums, Source, mean, pair_sums
+from pysoftcorr.sky.pairs import (
+    Objects,
+    Pairs,
+    PairSums,
+    Source,
+    mean,
+    norm_cross,
+    pair_sums,
+)  # fmt: skip
 from pysoftcorr.sky.resampling import Resampling
 from pysoftcorr.sky.result import CorrelationSet
 from pysoftcorr.sky.stars import StarCatalog
@@ -77,16 +85,16 @@ def xi_pm(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
     coincident : {"keep", "drop"}
         Whether xi+ keeps pairs of objects at one place (to 4e-15 rad). They have no direction, so
         that xi- leaves them out in any case; one warning counts them.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
-        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
-        large catalogs.
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -121,10 +129,8 @@ def xi_pm(
     edges = Binning.of(bins)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
-    if _through_treecorr(method, options):
-        return _treecorr.xi_pm(list(catalogs.values()), edges)
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
     settings = {"method": method, "coincident": coincident}
     return run("xi_pm", sources, partial(_shear_shear, coincident), edges, options, settings)
@@ -167,16 +173,16 @@ def rho_statistics(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
     coincident : {"keep", "drop"}
         Whether pairs of stars at one place (to 4e-15 rad), such as one star in several exposures,
         count. They have no direction, but the rho statistics need none.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
-        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
-        large catalogs.
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -214,11 +220,9 @@ def rho_statistics(
     edges = Binning.of(bins)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
     fields = stars.fields(reference=reference)
-    if _through_treecorr(method, options):
-        return _treecorr.rho_statistics(stars, fields, edges, reference)
     settings = {"reference": reference, "method": method, "coincident": coincident}
     measure = partial(_rho, coincident)
     return run("rho_statistics", [Source.of(stars, fields)], measure, edges, options, settings)
@@ -258,13 +262,13 @@ def landy_szalay(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
-        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
-        large catalogs.
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -293,13 +297,12 @@ def landy_szalay(
     True
     """
     check_catalogs("landy_szalay", data=data, randoms=randoms)
+    check_positive("landy_szalay", data=data, randoms=randoms)
     edges = Binning.of(bins)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
-    if _through_treecorr(method, options):
-        return _treecorr.landy_szalay(data, randoms, edges)
     sources = [Source.of(data), Source.of(randoms)]
     settings = {"method": method}
     return run("landy_szalay", sources, _landy_szalay, edges, options, settings, fixed=(1,))
@@ -315,6 +318,7 @@ def gamma_t(
     assignments: int = 0,
     resampling: Resampling | str | None = None,
     seed: Seed = None,
+    method: str = "pairs",
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
 
@@ -339,10 +343,13 @@ def gamma_t(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
+    method : {"pairs", "treecorr"}
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -375,23 +382,10 @@ def gamma_t(
     edges = Binning.of(bins)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
-    return run("gamma_t", both, _count_shear, edges, options, {})
-
-
-def _through_treecorr(method: str, options: Options) -> bool:
-    if method == "pairs":
-        return False
-    if method != "treecorr":
-        raise ValueError(f"method = {method!r}: must be 'pairs' or 'treecorr'")
-    if not options.naive or options.resampling is not None:
-        raise ValueError(
-            "method='treecorr' gives the naive value alone: leave out clusters, "
-            "assignments and resampling, or use method='pairs'"
-        )
-    return True
+    return run("gamma_t", both, _count_shear, edges, options, {"method": method})
 
 
 # ---- what each estimator makes of the pair sums ------------------------------------------------
@@ -401,15 +395,16 @@ def _measured(
     sums: PairSums, product: Any, noise: Any, pairs: Pairs, orders: int = 1,
     *, undirected: bool = False,
 ) -> Measured:
-    """The mean of one product; `noise` over the weight is its shot variance."""
+    """The mean of one product; `noise` over the weight is its shot variance, where above 0."""
     weight = orders * sums.weight
+    varshot = mean(np.broadcast_to(noise, weight.shape).astype(float), weight)
     return Measured(
         value=mean(product, sums.weight),
         npairs=orders * sums.npairs,
         weight=weight,
         theta=sums.mean_theta,
         logtheta=sums.mean_logtheta,
-        varshot=mean(np.broadcast_to(noise, weight.shape).astype(float), weight),
+        varshot=np.where(varshot < 0, np.nan, varshot),
         coincident=pairs.every.coincident,
         undirected=undirected,
     )  # fmt: skip
@@ -465,8 +460,8 @@ def _landy_szalay(
     dr = pair_sums("nn", data, randoms, bins, progress).every
     rr = pair_sums("nn", randoms, None, bins, progress).every
     ndd, nrr = data.norm_auto[:, None], randoms.norm_auto[:, None]
-    ndr = (data.total * randoms.total)[:, None]
-    expected = rr.weight / nrr
+    ndr = norm_cross(data, randoms)[:, None]
+    expected = np.maximum(rr.weight, 0.0) / nrr
     w = mean(dd.weight / ndd - 2 * dr.weight / ndr + expected, expected)
     # Increase of the variance by finite randoms, as TreeCorr has it
     per_dd, per_dr, per_rr = (

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.random import Seed, stream
@@ -537,6 +538,10 @@ class SoftCorrelation:
             raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
         if catalog.g1 is None or catalog.g2 is None:
             raise ValueError(f"{catalog!r} has no ellipticities; give g1 and g2")
+        not_negative(
+            catalog.w, "SoftCorrelation: catalog", "its sums of weights must be above 0",
+            "leave those rows out, or use xi_pm",
+        )  # fmt: skip
         n, c = len(catalog), self.clustering.n_clusters
         # The estimate does not depend on the unit of the weights; products of them must not
         # leave the range of numbers.

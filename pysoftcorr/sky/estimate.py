@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.options import choice, integer
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
-from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering
+from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering, check_weights
 from pysoftcorr.sky.pairs import Objects, Source
-from pysoftcorr.sky.resampling import Resamples, Resampling, as_resampling
+from pysoftcorr.sky.resampling import Bootstrap, Jackknife, Resamples, Resampling, as_resampling
 from pysoftcorr.sky.result import Correlation, CorrelationSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,6 +42,13 @@ class Measured:
     coincident: FloatArray
     undirected: bool = False
 
+    def rows(self, chosen: slice) -> Measured:
+        """Some of the versions."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(
+            self, **{k: v[chosen] for k, v in parts.items() if isinstance(v, np.ndarray)}
+        )
+
 
 #: What xi+ and the rho statistics do with pairs of objects at one place.
 COINCIDENT = ("keep", "drop")
@@ -56,6 +65,7 @@ class Options:
     assignments: int
     resampling: Resampling | str | None
     seed: Seed
+    method: str = "pairs"
 
     def __post_init__(self) -> None:
         if integer("assignments", self.assignments, least=0) == 1:
@@ -68,7 +78,32 @@ class Options:
                 f"assignments = {self.assignments}: the epistemic error comes from assigning "
                 "objects to clusters; ask for clusters too, or for assignments=0"
             )
+        self._check_method()
         self._set("seed", root_seed(self.seed))
+
+    def _check_method(self) -> None:
+        way = self.resampling
+        by_patch = isinstance(way, Jackknife) or (
+            isinstance(way, Bootstrap) and way.patches is not None
+        )
+        if isinstance(way, Bootstrap) and by_patch and not self.naive:
+            raise ValueError(
+                f"resampling = {str(way)!r}: patches are drawn without clusters alone; take a "
+                "Jackknife, or clusters=0"
+            )
+        choice("method", self.method, ("pairs", "treecorr"))
+        if self.method == "pairs":
+            return
+        if not self.naive:
+            raise ValueError(
+                "method = 'treecorr': takes all pairs of objects; leave out clusters and "
+                "assignments, or use method='pairs'"
+            )
+        if way is not None and not by_patch:
+            raise ValueError(
+                f"method = 'treecorr': resamples patches, not objects ({str(way)!r}); use "
+                "resampling='jackknife:25', resampling='bootstrap:100:25' or method='pairs'"
+            )
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -89,6 +124,8 @@ class Options:
         given = self.clusters
         if given is None or self.naive:
             return [None] * len(catalogs)
+        for catalog in catalogs:
+            check_weights(f"clusters of {catalog!r}", catalog)
         if isinstance(given, int):
             given = SoftClustering(n_clusters=given, seed=self.seed)
         if isinstance(given, SoftClustering):
@@ -159,6 +196,18 @@ def check_shears(name: str, **catalogs: Catalog) -> None:
             raise ValueError(f"{name}: {argument} has no g1 and g2; give both columns")
 
 
+def check_positive(name: str, **catalogs: Catalog) -> None:
+    """A sum of weights above 0: counts are taken relative to it."""
+    for argument, catalog in catalogs.items():
+        total = catalog.w.sum()
+        if total <= 0:
+            negative = np.flatnonzero(catalog.w < 0)
+            raise ValueError(
+                f"{name}: {argument}: the weights w sum to {total:.6g}, which must be above 0; "
+                f"they are negative in {Origin().show(negative, catalog.w)}"
+            )
+
+
 def run(
     name: str,
     sources: Sequence[Source],
@@ -177,28 +226,43 @@ def run(
     catalogs = [source.catalog for source in sources]
     seed = int(options.seed)  # type: ignore[arg-type]
     fits = options.clusterings(catalogs)
-    sources = [replace(s, clustering=fit) for s, fit in zip(sources, fits, strict=True)]
-    base = measure(
-        [s.base(options.assignment, _own(seed, "value", k)) for k, s in enumerate(sources)],
-        bins, "pairs",
-    )  # fmt: skip
-    warn_empty(name, bins, *(m[0] for m in _counts(base)))
+    sources = [
+        replace(s, clustering=fit, method=options.method)
+        for s, fit in zip(sources, fits, strict=True)
+    ]
+    resamples = options.resamples(catalogs, fixed)
+    pairs = None if resamples is None else resamples.pairs
     drawn = resampled = None
+    if pairs is not None and options.method == "treecorr":
+        # one walk for the value and all its resamples
+        whole = pairs.with_whole()
+        both = measure([s.by_patch(whole, k) for k, s in enumerate(sources)], bins, None)
+        base = {name: m.rows(slice(0, 1)) for name, m in both.items()}
+        resampled = {name: m.rows(slice(1, None)) for name, m in both.items()}
+    else:
+        base = measure(
+            [s.base(options.assignment, _own(seed, "value", k)) for k, s in enumerate(sources)],
+            bins, "pairs",
+        )  # fmt: skip
+    warn_empty(name, bins, *(m[0] for m in _counts(base)))
+    warn_negative(name, bins, next(iter(base.values())).weight[0])
     if options.assignments:
         draws = [
             s.drawn(options.assignments, _own(seed, "epistemic", k)) for k, s in enumerate(sources)
         ]
         drawn = measure(draws, bins, "epistemic assignments")
-    resamples = options.resamples(catalogs, fixed)
-    if resamples is not None:
-        versions = [
-            source.resampled(times)
-            for source, times in zip(sources, resamples.multiplicity, strict=True)
-        ]
+    if resamples is not None and resampled is None:
+        versions = (
+            [s.resampled(times) for s, times in zip(sources, resamples.drawn, strict=True)]
+            if pairs is None
+            else [s.by_patch(pairs, k) for k, s in enumerate(sources)]
+        )
         resampled = measure(versions, bins, f"{resamples.method} resamples")
     record = {"estimator": name} | settings | options.record()
     record["coincident_pairs"] = _coincident(base)
     warn_coincident(name, base, [m for m in (drawn, resampled) if m is not None], settings, fits)
+    if options.method == "treecorr":
+        record["treecorr"] = _treecorr.version()
     record["catalogs"] = [{"name": c.name, "rows": len(c)} for c in catalogs]
     return CorrelationSet(
         [
@@ -272,7 +336,11 @@ def warn_empty(name: str, bins: Binning, npairs: FloatArray, value: FloatArray) 
     said = [
         (without & undefined, "no pairs", "their value is NaN and their count 0"),
         (without & ~undefined, "no pairs of data", "their count is 0"),
-        (~without & undefined, "no pairs of randoms or no weight", "their value is NaN"),
+        (
+            ~without & undefined,
+            "no pairs of randoms, or pairs whose weights sum to 0",
+            "their value is NaN",
+        ),
     ]
     for chosen, what, so in said:
         where = np.flatnonzero(chosen)
@@ -284,3 +352,16 @@ def warn_empty(name: str, bins: Binning, npairs: FloatArray, value: FloatArray) 
                 f"({shown}{more} {bins.unit}); {so}",
                 stacklevel=4,
             )
+
+
+def warn_negative(name: str, bins: Binning, weight: FloatArray) -> None:
+    """A warning about bins in which negative weights prevail."""
+    where = np.flatnonzero(weight < 0)
+    if where.size:
+        shown = ", ".join(f"{bins.edges[b]:g}-{bins.edges[b + 1]:g}" for b in where[:4])
+        more = ", ..." if where.size > 4 else ""
+        warnings.warn(
+            f"{name}: the weights of the pairs sum to less than 0 in {where.size} of {bins.nbins} "
+            f"bins ({shown}{more} {bins.unit}); their value is the ratio of two negative sums",
+            stacklevel=4,
+        )

@@ -1,143 +1,215 @@
-"""Large deterministic jobs handed to TreeCorr (Jarvis, Bernstein & Jain 2004)."""
+"""Pair sums of large catalogs by TreeCorr (Jarvis, Bernstein & Jain 2004), patch by patch.
+
+TreeCorr walks the pairs; what is made of their sums is the same as for our own. Objects at one
+place are its weak point: it takes those of one catalog for a single object, so that their pairs are
+missing, and turns the shears of others by a direction that they do not have. Separations below
+`NEAREST` are therefore left to our own pair sums, which are exact there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia.settings import threads
 from pysoftcorr.core.extras import need
-from pysoftcorr.sky.binning import Binning
-from pysoftcorr.sky.catalog import Catalog
-from pysoftcorr.sky.estimate import warn_empty
-from pysoftcorr.sky.result import Correlation, CorrelationSet
-from pysoftcorr.sky.stars import StarCatalog
+from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.patch_pairs import PairWeights, Tally, take
 
-UNITS = {"deg": "deg", "arcmin": "arcmin", "arcsec": "arcsec", "rad": "rad"}
+if TYPE_CHECKING:
+    from pysoftcorr.sky.pairs import Objects
+
+FloatArray = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+# Sums of our own over the pairs of two sets, or of one.
+Exact = Callable[[Any, Any, Binning], FloatArray]
+
+#: Separation in radians below which pairs are summed exactly.
+NEAREST = 1e-14
+_MANY = 4  # npairs, weight, weight theta, weight ln(theta)
+_PARTS = {"NN": (), "NG": ("xi", "xi_im"), "GG": ("xip", "xip_im", "xim", "xim_im")}
 
 
 def _module() -> Any:
     return need("treecorr", "method='treecorr'", extra="treecorr")
 
 
-def _bins(bins: Binning) -> dict[str, Any]:
-    if bins.kind not in ("linear", "log"):
-        raise ValueError(f"method='treecorr' takes linear or log bins, not {bins}")
-    return {
-        "min_sep": bins.edges[0], "max_sep": bins.edges[-1], "nbins": bins.nbins,
-        "sep_units": UNITS[bins.unit], "bin_type": bins.kind.capitalize(), "metric": "Arc",
-        "num_threads": threads(),
-    }  # fmt: skip
+def version() -> str:
+    """Version of TreeCorr."""
+    return str(_module().__version__)
 
 
-def _catalog(catalog: Catalog, field: npt.NDArray[np.complex128] | None = None) -> Any:
-    shear = {} if field is None else {"g1": field.real, "g2": field.imag}
-    return _module().Catalog(
-        ra=catalog.ra, dec=catalog.dec, ra_units="deg", dec_units="deg", w=catalog.w, **shear
-    )
+def sums(
+    kind: str, first: Objects, second: Objects | None, bins: Binning, exact: Exact
+) -> FloatArray:
+    """Sums (R, nbins, nsums) over the pairs of two sets of objects, or of one.
 
+    Parameters
+    ----------
+    kind : {"nn", "ng", "gg", "rho"}
+    first, second : Objects
+        Of one version, with `positions`; R resamples where they have `pair_weights`.
+    bins : Binning
+        Linear or logarithmic.
+    exact : callable
+        Sums of our own, for the closest pairs.
 
-def _correlation(
-    name: str, bins: Binning, done: Any, value: Any, imag: Any, varshot: Any, settings: Any,
-    orders: int = 1,
-) -> Correlation:  # fmt: skip
-    """A result; NaN for all but the counts in bins without pairs.
-
-    A bin of w(theta) without pairs of data has a value all the same: it is set by `landy_szalay`.
+    Raises
+    ------
+    ValueError
+        Bins that TreeCorr does not have; patches whose weights sum to 0.
+    ImportError
+        TreeCorr is missing.
     """
-    blank = np.where(done.npairs == 0, np.nan, 0.0)
-    blank_value = 0.0 if name == "w" else blank
-    return Correlation(
-        name=name, bins=bins, theta=done.meanr + blank, logtheta=done.meanlogr + blank,
-        value=value + blank_value, imag=imag + blank_value, npairs=orders * done.npairs,
-        weight=orders * done.weight, varshot=varshot + blank_value, settings=settings,
-    )  # fmt: skip
+    _module()
+    if bins.kind not in ("linear", "log"):
+        raise ValueError(f"method = 'treecorr': takes linear or log bins, not {bins}")
+    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho}[kind]
+    out = make(first, second, bins)
+    if bins.edges[0] > 0:
+        return out
+    close = _close(first, second)
+    if close is None:
+        return out
+    nearest = Binning.explicit([0, NEAREST / RADIANS[bins.unit]], unit=bins.unit)
+    near = exact(*close, nearest)
+    out[:, :1] += near[:, :1]
+    # what our own sums keep apart from their bins
+    return np.concatenate([out, near[:, 1:]], axis=1)
 
 
-def _settings(estimator: str, catalogs: Sequence[Catalog], **more: Any) -> dict[str, Any]:
-    rows = [{"name": c.name, "rows": len(c)} for c in catalogs]
-    version = _module().__version__
-    return {
-        "estimator": estimator,
-        "method": "treecorr",
-        "treecorr": version,
-        "catalogs": rows,
-    } | more
+def _counts(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    return _walk("NN", bins, _catalog(first), None if second is None else _catalog(second))
 
 
-def _shear_shear(bins: Binning, *catalogs: Any) -> Any:
-    done = _module().GGCorrelation(**_bins(bins))
-    done.process(*catalogs)
-    return done
+def _count_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    assert second is not None
+    return _walk("NG", bins, _catalog(first), _catalog(second, _field(second, 0)))
 
 
-def xi_pm(catalogs: Sequence[Catalog], bins: Binning) -> CorrelationSet:
-    """xi+ and xi- of one or two catalogs."""
-    settings = _settings("xi_pm", catalogs)
-    done = _shear_shear(bins, *(_catalog(c, c.e) for c in catalogs))
-    warn_empty("xi_pm", bins, *_hollow(done))
-    return CorrelationSet(
-        [
-            _correlation(
-                "xip", bins, done, done.xip,
-                done.xip_im if len(catalogs) > 1 else np.zeros(bins.nbins), done.varxip, settings,
-            ),
-            _correlation("xim", bins, done, done.xim, done.xim_im, done.varxim, settings),
-        ],
-        name="xi_pm",
-    )  # fmt: skip
+def _shear_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    catalog = _catalog(first, _field(first, 0))
+    if second is not None:
+        return _walk("GG", bins, catalog, _catalog(second, _field(second, 0)))
+    return _auto(bins, first, _field(first, 0))
 
 
-def rho_statistics(
-    stars: StarCatalog, fields: Sequence[npt.NDArray[np.complex128]], bins: Binning, reference: str
-) -> CorrelationSet:
-    """rho1 to rho5."""
-    settings = _settings("rho_statistics", [stars], reference=reference)
-    e, de, q = fields
+def _auto(bins: Binning, objects: Objects, field: ComplexArray) -> FloatArray:
+    out = _walk("GG", bins, _catalog(objects, field))
+    out[..., _MANY + 1] = 0.0  # xi+ is the mean of both orders of a pair
+    return out
 
-    def auto(field: npt.NDArray[np.complex128]) -> Any:
-        return _shear_shear(bins, _catalog(stars, field))
 
-    # TreeCorr's correlation of two fields of one catalog also counts each star with itself.
-    # <a* b> in both orders follows from the fields' own correlations, which do not:
-    # |a + b|^2 = |a|^2 + |b|^2 + 2 Re(a* b), and with i b the imaginary part.
-    own = {"e": auto(e), "de": auto(de), "q": auto(q)}
-    warn_empty("rho_statistics", bins, *(_hollow(own["e"])))
-    out = [_correlation("rho1", bins, own["de"], own["de"].xip, 0.0, own["de"].varxip, settings)]
-    fields_by_name = {"e": e, "de": de, "q": q}
-    for name, first, second in (
-        ("rho2", "e", "de"), ("rho3", "q", "q"), ("rho4", "de", "q"), ("rho5", "e", "q"),
-    ):  # fmt: skip
-        a, b = own[first], own[second]
-        if first == second:
-            out.append(_correlation(name, bins, a, a.xip, 0.0, a.varxip, settings))
+def _rho(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    """Products of the fields e, de, q in the order of `KINDS` in julia/src/entries/pairs.jl.
+
+    TreeCorr's correlation of two fields of one catalog also counts each star with itself. <a* b> in
+    both orders follows from the fields' own correlations, which do not: |a + b|^2 = |a|^2 + |b|^2 +
+    2 Re(a* b), and with i b the imaginary part.
+    """
+    assert second is None
+    fields = [_field(first, k) for k in range(3)]
+    own = [_auto(bins, first, field) for field in fields]
+    columns = [own[0][..., :_MANY]]
+    for f, g in ((1, 1), (1, 0), (2, 2), (2, 1), (2, 0)):
+        if f == g:
+            columns.append(own[f][..., _MANY:])
             continue
-        f, g = fields_by_name[second], fields_by_name[first]  # the order in which pairs.jl has them
-        real = (auto(f + g).xip - a.xip - b.xip) / 2
-        imag = (auto(f + 1j * g).xip - a.xip - b.xip) / 2
-        varshot = np.sqrt(a.varxip * b.varxip) / 2
-        out.append(_correlation(name, bins, a, real, imag, varshot, settings, orders=2))
-    return CorrelationSet(out, name="rho_statistics")
+        both = _auto(bins, first, fields[f] + fields[g]) - own[f] - own[g]
+        turned = _auto(bins, first, fields[f] + 1j * fields[g]) - own[f] - own[g]
+        product = both[..., _MANY:] / 2
+        product[..., 1] = turned[..., _MANY] / 2
+        columns.append(product)
+    return np.concatenate(columns, axis=-1)
 
 
-def _hollow(done: Any) -> tuple[Any, Any]:
-    return done.npairs, np.where(done.npairs == 0, np.nan, done.xip)
+def _field(objects: Objects, number: int) -> ComplexArray:
+    g = objects.fields[0]
+    return np.asarray(g[:, 2 * number] + 1j * g[:, 2 * number + 1])
 
 
-def landy_szalay(data: Catalog, randoms: Catalog, bins: Binning) -> CorrelationSet:
-    """w(theta)."""
-    settings = _settings("landy_szalay", [data, randoms])
-    first, second = _catalog(data), _catalog(randoms)
-    dd, dr, rr = (_module().NNCorrelation(**_bins(bins)) for _ in range(3))
-    dd.process(first)
-    dr.process(first, second)
-    rr.process(second)
-    value, varshot = dd.calculateXi(rr=rr, dr=dr)
-    value = np.where(rr.npairs > 0, value, np.nan)
-    varshot = np.where(rr.npairs > 0, varshot, np.nan)
-    warn_empty("landy_szalay", bins, dd.npairs, value)
-    w = _correlation("w", bins, dd, value, np.zeros(bins.nbins), varshot, settings)
-    return CorrelationSet([w], name="landy_szalay")
+class _Patched:
+    """A TreeCorr catalog and the weights of its pairs."""
+
+    def __init__(self, catalog: Any, weights: PairWeights | None) -> None:
+        self.catalog, self.weights = catalog, weights
+
+
+def _catalog(objects: Objects, field: ComplexArray | None = None) -> _Patched:
+    """TreeCorr's catalog of the objects with a weight."""
+    positions, weights, w = objects.positions, objects.pair_weights, objects.w[0]
+    assert positions is not None
+    use = w != 0
+    columns: dict[str, Any] = {"w": w[use]}
+    if field is not None:
+        columns |= {"g1": field.real[use], "g2": field.imag[use]}
+    if (w < 0).any():
+        columns["wpos"] = np.abs(w[use])  # else a center may lie outside its cell
+    totals = np.array([w.sum()])
+    if weights is not None:
+        columns |= {"patch": weights.labels[objects.place][use], "npatch": weights.n_patches}
+        totals = objects.of_patches[np.unique(columns["patch"])]
+    if (totals == 0).any():
+        what = "the weights" if weights is None else "the weights of a patch"
+        raise ValueError(
+            f"method = 'treecorr': {what} of {positions!r} sum to 0, which TreeCorr cannot take; "
+            "use method='pairs'"
+        )
+    made = _module().Catalog(
+        ra=positions.ra[use], dec=positions.dec[use], ra_units="deg", dec_units="deg", **columns
+    )
+    return _Patched(made, weights)
+
+
+def _walk(kind: str, bins: Binning, first: _Patched, second: _Patched | None = None) -> FloatArray:
+    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations."""
+    done = getattr(_module(), f"{kind}Correlation")(
+        min_sep=max(bins.edges[0], NEAREST / RADIANS[bins.unit]), max_sep=bins.edges[-1],
+        nbins=bins.nbins, sep_units=bins.unit, bin_type=bins.kind.capitalize(), metric="Arc",
+        num_threads=threads(),
+    )  # fmt: skip
+    others = () if second is None else (second.catalog,)
+    done.process(first.catalog, *others, finalize=False)
+    if first.weights is None:
+        return _columns(kind, done)[None]
+    tally = Tally(first.weights)
+    for (p, q), part in done.results.items():
+        tally.add(p, q, _columns(kind, part))
+    return tally.sums()
+
+
+def _columns(kind: str, done: Any) -> FloatArray:
+    products = (getattr(done, name) for name in _PARTS[kind])
+    return np.stack([done.npairs, done.weight, done.meanr, done.meanlogr, *products], axis=1)
+
+
+def _close(first: Objects, second: Objects | None) -> tuple[Objects, Objects | None] | None:
+    """The objects that may have another nearer than `NEAREST`; None where there is no pair."""
+    sets = [first] if second is None else [first, second]
+    x = np.concatenate([o.xyz[0, :, 0] for o in sets])
+    order = np.argsort(x)
+    near = np.diff(x[order]) <= NEAREST
+    if not near.any():
+        return None
+    chosen = np.zeros(x.size, dtype=bool)
+    chosen[order[:-1][near]] = True
+    chosen[order[1:][near]] = True
+    parts = np.split(chosen, [first.w.shape[1]])
+    found = [_kept(o, part) for o, part in zip(sets, parts, strict=False)]
+    if any(o.w.size == 0 for o in found):
+        return None
+    return found[0], None if second is None else found[1]
+
+
+def _kept(objects: Objects, chosen: npt.NDArray[np.bool_]) -> Objects:
+    part = replace(take(objects, np.flatnonzero(chosen)), positions=None)
+    weights = objects.pair_weights
+    if weights is None:
+        return part
+    labels = list(weights.labels)
+    labels[objects.place] = labels[objects.place][chosen]
+    return replace(part, pair_weights=replace(weights, labels=tuple(labels)))
