@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.options import at_least_one
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,7 +33,7 @@ _FORMS = "'linear:LO:HI:N', 'log:LO:HI:N' or 'edges:E0,E1,...'"
 
 
 @dataclass(frozen=True, eq=False)
-class Binning:
+class Binning(Frozen):
     """Bins of angular separation; bin k holds ``edges[k] <= theta < edges[k + 1]``.
 
     Make one with `linear`, `log`, `explicit` or `parse`.
@@ -74,8 +75,7 @@ class Binning:
         if self.kind not in _KINDS:
             raise ValueError(f"kind = {self.kind!r}: must be one of {', '.join(_KINDS)}")
         unit = _unit_name(self.unit)
-        edges = _checked_edges(self.edges, unit)
-        edges.setflags(write=False)
+        edges = frozen_array(_checked_edges(self.edges, unit))
         object.__setattr__(self, "unit", unit)
         object.__setattr__(self, "edges", edges)
 

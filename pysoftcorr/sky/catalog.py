@@ -13,11 +13,14 @@ import numpy.typing as npt
 from astropy.table import Table
 
 from pysoftcorr.core import checks as _checks
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin
+from pysoftcorr.core.frozen import Frozen, FrozenMapping, freeze, frozen_array
 from pysoftcorr.core.tables import TableSource, open_table
 from pysoftcorr.sky import columns as schemes
+from pysoftcorr.sky import plausibility as _plausibility
 from pysoftcorr.sky import reading as _reading
-from pysoftcorr.sky.columns import Scheme
+from pysoftcorr.sky.schemes import Scheme
 
 
 def ra_range(ra: np.ndarray) -> tuple[float, float]:
@@ -116,10 +119,57 @@ def _weight_line(catalog: Catalog) -> str:
     )
 
 
+def rows_of(index: Any, n: int) -> Any:
+    """A row index as a slice, or an array of integers or truth values in one dimension.
+
+    Raises
+    ------
+    TypeError
+        If it is nothing of these.
+    ValueError
+        If a mask has another length than `n`.
+    """
+    kinds = "rows are taken by a mask, integers or a slice"
+    if isinstance(index, slice):
+        return index
+    if isinstance(index, tuple):
+        # np.where and np.nonzero give their indices in a tuple.
+        if len(index) != 1:
+            raise TypeError(f"{kinds}; a catalog has one dimension, and {len(index)} indices came")
+        (index,) = index
+    if index is Ellipsis or index is None:
+        raise TypeError(f"{kinds}, not {index}; catalog[:] is all of them")
+    if isinstance(index, np.ma.MaskedArray) and np.ma.is_masked(index):
+        if index.dtype != bool:
+            raise TypeError(f"{kinds}; these integers are partly masked")
+        caution(
+            f"{np.count_nonzero(np.ma.getmaskarray(index))} of {index.size} rows are left out: "
+            "the mask is unknown there, as its own values are masked"
+        )
+        index = index.filled(False)
+    try:
+        index = np.atleast_1d(np.asarray(index))
+    except ValueError:
+        raise TypeError(f"{kinds}, not lists of different lengths") from None
+    if index.size == 0:
+        index = index.astype(np.int64)
+    if index.dtype.kind not in "biu" or index.ndim != 1:
+        what = f"an array of shape {index.shape}" if index.ndim != 1 else f"{index.dtype} values"
+        raise TypeError(f"{kinds}, not {what}")
+    if index.dtype == bool and index.size != n:
+        raise ValueError(f"a mask of {index.size} rows for a catalog of {n}")
+    return index
+
+
 Self = TypeVar("Self", bound="Catalog")
+#: Stands for a field that `replace` leaves as it is.
+KEPT: Any = type("Kept", (), {"__repr__": lambda self: "<kept>", "__slots__": ()})()
 
 
-class Catalog:
+_ADVICE = "a catalog never changes: catalog.replace(w=...) makes a new one, checked"
+
+
+class Catalog(Frozen):
     """Objects on the sky: positions, and optionally ellipticities and weights.
 
     Parameters
@@ -132,8 +182,9 @@ class Catalog:
     w : array_like, shape (N,), optional
         Weights, not all 0; 1 where not given. Negative ones are for all pairs of objects:
         clusters refuse them.
-    ra_unit, dec_unit : str or astropy unit
-        "deg", "rad", "hourangle", "arcmin" or "arcsec".
+    ra_unit, dec_unit : str or astropy unit, optional
+        "deg", "rad", "hourangle", "arcmin" or "arcsec"; degrees where nothing is said, with a
+        warning where the values look like another unit.
     flip_g1, flip_g2 : bool
         Change the sign of a component, for other conventions.
     on_bad : {"error", "drop"}
@@ -154,7 +205,7 @@ class Catalog:
         Unit vectors.
     n_dropped, n_flagged, n_unselected : int
         Rows left out for bad values, by a flag, and by a selection.
-    columns : dict
+    columns : mapping
         Which column or expression of the source each field was read from.
 
     Raises
@@ -167,8 +218,9 @@ class Catalog:
 
     Notes
     -----
-    The arrays are read-only, so that nothing checked or computed here can go stale. Positions
-    are numbers on the sphere, so RA -1 and 359 are the same place.
+    Catalogs, their copies and pickles never change, so that nothing checked or computed here can
+    go stale: `replace` makes another one. Positions are numbers on the sphere, so RA -1 and 359
+    are the same place.
 
     Examples
     --------
@@ -190,6 +242,9 @@ class Catalog:
     g1: FloatArray | None
     g2: FloatArray | None
     w: FloatArray
+    extra: FrozenMapping
+    _columns: FrozenMapping
+    _xyz: FloatArray | None
 
     def __init__(
         self,
@@ -199,8 +254,8 @@ class Catalog:
         g1: npt.ArrayLike | None = None,
         g2: npt.ArrayLike | None = None,
         w: npt.ArrayLike | None = None,
-        ra_unit: str | u.UnitBase = "deg",
-        dec_unit: str | u.UnitBase = "deg",
+        ra_unit: str | u.UnitBase | None = None,
+        dec_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
         flip_g2: bool = False,
         on_bad: str = "error",
@@ -237,21 +292,27 @@ class Catalog:
             Files: FITS, HDF5, Parquet, ECSV, CSV or other text, NumPy .npy and .npz.
         columns : mapping of str to str, optional
             The column, or expression over columns, of each field, such as
-            ``{"ra": "RA", "g1": "g1_vignet - g1_psfex", "w": "1/sig**2"}``. Fields it does not
-            name are found by their usual names; a field given as None is left out.
+            ``{"ra": "RA", "dec": "DEC", "w": "1/sig**2"}``. Fields it does not name are found by
+            their usual names; a field given as None is left out. Halves of a pair (ra and dec, g1
+            and g2) come from one naming convention or are both named.
         hdu : int or str, optional
             FITS extension; the first table where not given.
         key : str, optional
             HDF5 group of columns, or compound dataset; the only one where not given.
         ra_unit, dec_unit : str or astropy unit, optional
-            Instead of the unit stored with the column, or else degrees.
+            Unit of the position as `columns` gives it, instead of the one stored with the column,
+            or else degrees. An expression keeps the stored unit where it changes a sign, adds or
+            selects values of that unit (and numbers, for degrees); where it scales a column that
+            has a unit, such as ``coord_ra*180/pi``, its unit must be given.
         flip_g1, flip_g2 : bool
             Change the sign of a component (of star and model alike).
         select : str, optional
-            Keep rows where this expression is true: ``"(mag < 24) & (band == 'f115w')"``.
+            Keep rows where this expression is true: ``"(mag < 24) & (band == 'f115w')"``. Where it
+            is unknown, for a missing value or NaN, the row is left out, with a warning that counts
+            them.
         flag : str, optional
             Keep rows where this expression is 0: ``"flag_data | flag_model"``; bits by
-            ``"flags & 6"``.
+            ``"flags & 6"``. A missing flag is not 0.
         on_bad : {"error", "drop"}
             As for the class; looked at after `select` and `flag`.
         extra : sequence or mapping of str
@@ -286,15 +347,16 @@ class Catalog:
             units = _reading.units(table, chosen, {"ra": ra_unit, "dec": dec_unit})
             wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
             kept = _reading.fields(table, wanted, n, keep)
-            if scheme is not None and flag is None and select is None:
-                _reading.warn_of_flags(table, scheme, n)
+            if scheme is not None and flag is None:
+                _reading.warn_of_flags(table, scheme, keep)
         origin = Origin(table.label, chosen, np.flatnonzero(keep))
         catalog = cls.__new__(cls)
         if name is None and isinstance(source, (str, PathLike)):
             name = Path(source).name
         catalog._build(values, units, (flip_g1, flip_g2), on_bad, name, kept, origin)
-        catalog.n_unselected, catalog.n_flagged = counts
-        catalog.scheme = scheme.name if scheme else None
+        catalog._set(
+            n_unselected=counts[0], n_flagged=counts[1], scheme=scheme.name if scheme else None
+        )
         return catalog
 
     @classmethod
@@ -336,6 +398,7 @@ class Catalog:
         columns["ra"], columns["dec"] = _checks.positions(
             columns["ra"], columns["dec"], angles, origin
         )
+        _plausibility.doubt(columns["ra"], columns["dec"], found, origin)
         if "w" in columns:
             _checks.weights(columns["w"], origin)
         for first, second in self._shapes:
@@ -347,11 +410,13 @@ class Catalog:
         self._finish(columns, found, origin)
         self.unweighted = "w" not in columns
         columns.setdefault("w", np.ones(len(columns["ra"])))
-        self.name, self.source, self.columns = name, origin.source, dict(origin.labels)
+        self.name, self.source = name, origin.source
+        self.columns = FrozenMapping(origin.labels, _ADVICE)
         self.n_dropped = n - len(columns["ra"])
         self.n_flagged = self.n_unselected = 0
         self.scheme: str | None = None
         self._keep(columns, more)
+        self._set(_sealed=True)
 
     def _check_presence(self, given: Mapping[str, Any]) -> None:
         """TypeError or ValueError where a field that must be there is not."""
@@ -369,15 +434,115 @@ class Catalog:
         """Checks and derived columns of a subclass, on finite rows."""
 
     def _keep(self, columns: Mapping[str, FloatArray], extra: Mapping[str, FloatArray]) -> None:
-        for values in (*columns.values(), *extra.values()):
-            values.setflags(write=False)
-        self._columns, self.extra = dict(columns), dict(extra)
-        self._xyz: FloatArray | None = None
-        for first, second in self._shapes:
-            for component in (first, second):
-                setattr(self, component, None)
-        for field, values in columns.items():
-            setattr(self, field, values)
+        self._set(
+            _columns=FrozenMapping(columns, _ADVICE), extra=FrozenMapping(extra, _ADVICE), _xyz=None
+        )
+        self._set(**{component: None for pair in self._shapes for component in pair})
+        self._set(**self._columns)
+
+    # ------------------------------------------------------------------ never changes
+    def _set(self, **values: Any) -> None:
+        """Set attributes while the catalog is made, or what it computes once."""
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_sealed" in self.__dict__:
+            raise AttributeError(f"{name} of a catalog cannot be set; {_ADVICE}")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name} of a catalog cannot be deleted; {_ADVICE}")
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        values = {key: freeze(value) for key, value in state.items()}
+        # The fields are the columns, not copies of them.
+        values |= {name: values["_columns"][name] for name in values["_columns"]}
+        self._set(**values)
+
+    def replace(
+        self: Self,
+        *,
+        ra: npt.ArrayLike | u.Quantity = KEPT,
+        dec: npt.ArrayLike | u.Quantity = KEPT,
+        g1: npt.ArrayLike | None = KEPT,
+        g2: npt.ArrayLike | None = KEPT,
+        w: npt.ArrayLike | None = KEPT,
+        ra_unit: str | u.UnitBase | None = None,
+        dec_unit: str | u.UnitBase | None = None,
+        name: str | None = KEPT,
+        extra: Mapping[str, npt.ArrayLike] | None = KEPT,
+    ) -> Self:
+        """A catalog with some columns replaced, checked as the constructor does.
+
+        Parameters
+        ----------
+        ra, dec : array_like or Quantity, shape (N,)
+            New positions.
+        g1, g2 : array_like, shape (N,), or None
+            New ellipticities; None for both takes them away.
+        w : array_like, shape (N,), or None
+            New weights; None for 1 each.
+        ra_unit, dec_unit : str or astropy unit, optional
+            Units of new positions, as for the constructor.
+        name : str or None
+            New name.
+        extra : mapping of str to array_like
+            New further columns, in place of all those there were.
+
+        Returns
+        -------
+        Catalog
+            What is not named is taken over, source and counts of rows left out among it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As the constructor.
+
+        Examples
+        --------
+        >>> from pysoftcorr.sky.catalog import Catalog
+        >>> catalog = Catalog(ra=[10.0, 10.1], dec=[0.0, 0.1])
+        >>> catalog.replace(w=[1.0, 3.0]).w
+        array([1., 3.])
+        """
+        changes = {"ra": ra, "dec": dec, "g1": g1, "g2": g2, "w": w}
+        return self._replaced(changes, {"ra": ra_unit, "dec": dec_unit}, name, extra)
+
+    def _replaced(
+        self: Self, changes: Mapping[str, Any], units: Mapping[str, Any], name: Any, extra: Any
+    ) -> Self:
+        changed = {key: value for key, value in changes.items() if value is not KEPT}
+        given: dict[str, Any] = dict.fromkeys(self._keys)
+        given |= {key: value for key, value in self._columns.items() if key in given}
+        if self.unweighted:
+            given["w"] = None
+        for key in changed:
+            # A size given one way takes the place of the other way.
+            given[schemes.SIZES.get(key, key)] = None
+        given |= changed
+        known = {axis: units.get(axis) if axis in changed else "deg" for axis in ("ra", "dec")}
+        for axis, unit in units.items():
+            if unit is not None and axis not in changed:
+                raise ValueError(f"{axis}_unit = {str(unit)!r} is for new values of {axis}")
+        made = type(self).__new__(type(self))
+        # What a subclass has of its own goes along; the columns are made anew.
+        made._set(**{key: value for key, value in self.__dict__.items() if key != "_sealed"})
+        made._build(
+            given,
+            known,
+            (False, False),
+            "error",
+            self.name if name is KEPT else name,
+            self.extra if extra is KEPT else extra or {},
+            Origin(),
+        )
+        labels = {key: text for key, text in self.columns.items() if key not in changed}
+        taken = ("source", "scheme", "n_dropped", "n_flagged", "n_unselected")
+        made._set(
+            columns=FrozenMapping(labels, _ADVICE), **{key: getattr(self, key) for key in taken}
+        )
+        return made
 
     # ------------------------------------------------------------------ what it holds
     @property
@@ -396,9 +561,9 @@ class Catalog:
             xyz[:, 0] = np.cos(dec) * np.cos(ra)
             xyz[:, 1] = np.cos(dec) * np.sin(ra)
             xyz[:, 2] = np.sin(dec)
-            xyz.setflags(write=False)
-            self._xyz = xyz
-        return self._xyz
+            self._set(_xyz=frozen_array(xyz))
+        xyz_made: FloatArray = self.__dict__["_xyz"]
+        return xyz_made
 
     @property
     def e(self) -> npt.NDArray[np.complex128]:
@@ -413,6 +578,9 @@ class Catalog:
     def __getitem__(self: Self, index: Any) -> Self:
         """The catalog of some of the rows: a mask, indices (repeats allowed), or a slice.
 
+        What `numpy.where` gives for a condition is taken too, and indices below 0 count from the
+        end.
+
         Raises
         ------
         ValueError
@@ -420,14 +588,7 @@ class Catalog:
         IndexError
             If an index is out of range.
         """
-        if not isinstance(index, slice):
-            index = np.atleast_1d(np.asarray(index))
-            if index.size == 0:
-                index = index.astype(np.int64)
-            if index.dtype.kind not in "biu" or index.ndim != 1:
-                raise TypeError("rows are taken by a mask, integers or a slice")
-            if index.dtype == bool and index.size != len(self):
-                raise ValueError(f"a mask of {index.size} rows for a catalog of {len(self)}")
+        index = rows_of(index, len(self))
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
         columns = {k: np.ascontiguousarray(v[index]) for k, v in self._columns.items()}
@@ -435,8 +596,7 @@ class Catalog:
             raise ValueError("the selection leaves no rows: a catalog cannot be empty")
         part._keep(columns, {k: np.ascontiguousarray(v[index]) for k, v in self.extra.items()})
         if self._xyz is not None:
-            part._xyz = np.ascontiguousarray(self._xyz[index])
-            part._xyz.setflags(write=False)
+            part._set(_xyz=frozen_array(np.ascontiguousarray(self._xyz[index])))
         return part
 
     def __iter__(self) -> Iterator[Any]:

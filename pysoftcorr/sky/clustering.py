@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pysoftcorr._julia import call
 from pysoftcorr.core.checks import not_negative
+from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.options import at_least_one, choice, flag, number, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
@@ -171,7 +172,7 @@ class SoftClustering:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Clustering:
+class Clustering(Frozen):
     """A converged (or stopped) fuzzy c-means clustering; made by `SoftClustering.fit`.
 
     Attributes
@@ -196,6 +197,10 @@ class Clustering:
     change: FloatArray
     converged: bool
 
+    def __post_init__(self) -> None:
+        for name in ("centers", "memberships", "objective", "change"):
+            object.__setattr__(self, name, frozen_array(getattr(self, name)))
+
     @property
     def n_clusters(self) -> int:
         """Number of clusters."""
@@ -216,14 +221,18 @@ class Clustering:
         """Right ascension of the centers in degrees, shape (c,)."""
         if self.centers.shape[1] == 2:
             return self.centers[:, 0]
-        return np.degrees(np.arctan2(self.centers[:, 1], self.centers[:, 0])) % 360.0
+        x, y = self.centers[:, :2].T
+        turned: FloatArray = frozen_array(np.degrees(np.arctan2(y, x)) % 360.0)
+        return turned
 
     @cached_property
     def dec(self) -> FloatArray:
         """Declination of the centers in degrees, shape (c,)."""
         if self.centers.shape[1] == 2:
             return self.centers[:, 1]
-        return np.degrees(np.arctan2(self.centers[:, 2], np.hypot(*self.centers[:, :2].T)))
+        x, y, z = self.centers.T
+        risen: FloatArray = frozen_array(np.degrees(np.arctan2(z, np.hypot(x, y))))
+        return risen
 
     @property
     def xyz(self) -> FloatArray:
