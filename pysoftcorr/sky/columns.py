@@ -44,10 +44,20 @@ SHAPE_PAIRS = (("g1", "g2"), ("e1", "e2"), ("gamma1", "gamma2"), ("e_1", "e_2"),
 
 #: A size may be given as T or as sigma, T = 2 sigma^2.
 SIZES = {"sigma": "T", "sigma_model": "T_model"}
+#: Names of flat positions that go together: plain ones, Piff's, SExtractor's.
+PLANE_PAIRS = (
+    ("x", "y"),
+    ("u", "v"),
+    ("x_image", "y_image"),
+    ("xwin_image", "ywin_image"),
+    ("xpeak_image", "ypeak_image"),
+)
 #: How the name of one half of a pair differs from that of the other, where no convention is known.
 _PARTNERS = {
     "ra": (("ra", "dec"), ("ra", "de"), ("alpha", "delta"), ("lon", "lat")),
     "dec": (("dec", "ra"), ("de", "ra"), ("delta", "alpha"), ("lat", "lon")),
+    "x": (("x", "y"), ("u", "v")),
+    "y": (("y", "x"), ("v", "u")),
     "g1": (("1", "2"),),
     "g2": (("2", "1"),),
 }
@@ -150,7 +160,30 @@ def _complete(
     columns[other] = partner
 
 
+def _flat(columns: dict[str, str | None], names: Sequence[str], source: str) -> bool:
+    """Find x and y where they are asked for, or where there is nothing else; whether they are it.
+
+    Names such as x and y also say where an object is on its detector: they are taken only where no
+    column is known to hold ra or dec, and that is said.
+    """
+    if {"x", "y"} & set(columns):
+        _complete(columns, ("x", "y"), PLANE_PAIRS, names, source)
+        return True
+    known = [name for pair in POSITION_PAIRS for name in pair if find(name, names) is not None]
+    pair = next((p for p in (_pair(c, names) for c in PLANE_PAIRS) if p is not None), None)
+    if pair is None or known or {"ra", "dec"} & set(columns):
+        return False
+    columns["x"], columns["y"] = pair
+    caution(
+        f"no column of {source} is known to hold ra and dec; {pair[0]} and {pair[1]} are taken for "
+        f"positions in a plane. If they are, pass columns={{'x': '{pair[0]}', 'y': '{pair[1]}'}}"
+    )
+    return True
+
+
 def _positions(columns: dict[str, str | None], names: Sequence[str], source: str) -> None:
+    if _flat(columns, names, source):
+        return
     _complete(columns, ("ra", "dec"), POSITION_PAIRS, names, source)
     if {"ra", "dec"} <= set(columns):
         swapped = all(

@@ -43,7 +43,7 @@ def plane_unit(unit: Any, argument: str = "xy_unit") -> str:
 
 
 def to_plane(unit: str) -> float:
-    """What coordinates in `unit` are multiplied by: to arcmin, the unit of a plane of angles, or 1."""
+    """What coordinates in `unit` are multiplied by: arcmin is the unit of a plane of angles."""
     return 1.0 if unit in (PIXEL, "arcmin") else float(u.Unit(unit).to(u.arcmin))
 
 
