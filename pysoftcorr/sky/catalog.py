@@ -63,9 +63,7 @@ def short(catalog: Catalog) -> str:
         has.append("w")
     extra = f", {' '.join(has)}" if has else ""
     ranges = ", ".join(f"{a} {lo:.6g} to {hi:.6g} {unit}" for a, lo, hi, unit in _ranges(catalog))
-    return (
-        f"<{type(catalog).__name__}{name}: {n} object{'s' if n > 1 else ''}, {ranges}{extra}>"
-    )
+    return f"<{type(catalog).__name__}{name}: {n} object{'s' if n > 1 else ''}, {ranges}{extra}>"
 
 
 def full(catalog: Catalog) -> str:
@@ -490,7 +488,9 @@ class Catalog(Frozen):
             )
         for axis in axes:
             if given.get(axis) is None:
-                raise ValueError(f"{axis} is needed: a catalog has positions, ra and dec or x and y")
+                raise ValueError(
+                    f"{axis} is needed: a catalog has positions, ra and dec or x and y"
+                )
         for first, second in self._shapes:
             for one, other in ((first, second), (second, first)):
                 if given.get(one) is not None and given.get(other) is None:

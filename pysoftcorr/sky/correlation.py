@@ -1,4 +1,4 @@
-"""Correlation functions on the sphere: xi+-, rho statistics, w(theta), tangential shear.
+"""Correlation functions on the sky or in a plane: xi+-, rho, w(theta), tangential shear.
 
 All take the same options. Without clusters every pair of objects counts once ("naive"); with
 clusters the objects are drawn into them first (Berman et al. 2025, Algorithm 1). The *epistemic*
@@ -62,17 +62,18 @@ def xi_pm(
 ) -> CorrelationSet:
     """Shear-shear correlation functions xi+ and xi-.
 
-    Both shears of a pair are turned to the great circle that joins them; xi+ is the weighted mean
-    of ``g1' conj(g2')``, xi- that of ``g1' g2'`` (Jarvis, Bernstein & Jain 2004; Berman et al.
-    2025, eq. 8 is the real part of xi+). For one catalog xi+ is the mean of both orders of a
-    pair, so that its imaginary part is zero.
+    Both shears of a pair are turned to the great circle (in a plane, the line) that joins them;
+    xi+ is the weighted mean of ``g1' conj(g2')``, xi- that of ``g1' g2'`` (Jarvis, Bernstein & Jain
+    2004; Berman et al. 2025, eq. 8 is the real part of xi+). For one catalog xi+ is the mean of
+    both orders of a pair, so that its imaginary part is zero.
 
     Parameters
     ----------
     catalog : Catalog
         With g1 and g2.
     bins : Binning, str or array_like
-        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     catalog2 : Catalog, optional
         Pairs of one object here and one there, instead of pairs within `catalog`.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
@@ -123,10 +124,10 @@ def xi_pm(
     array([0.01, 0.01, 0.01])
     """
     catalogs = {"catalog": catalog} | ({} if catalog2 is None else {"catalog2": catalog2})
-    check_catalogs("xi_pm", least=3 - len(catalogs), **catalogs)
+    edges = Binning.of(bins)
+    check_catalogs("xi_pm", edges, least=3 - len(catalogs), **catalogs)
     check_shears("xi_pm", **catalogs)
     choice("coincident", coincident, COINCIDENT)
-    edges = Binning.of(bins)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method,
@@ -160,7 +161,8 @@ def rho_statistics(
     ----------
     stars : StarCatalog
     bins : Binning, str or array_like
-        Such as "linear:0:45:8", or edges; in arcmin where no unit is named.
+        Such as "linear:0:45:8", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     reference : {"star", "model"}
         Whose ellipticity and size e and T are.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
@@ -215,9 +217,9 @@ def rho_statistics(
     """
     if not isinstance(stars, StarCatalog):
         raise TypeError(f"rho_statistics: stars must be a StarCatalog, not {type(stars).__name__}")
-    check_catalogs("rho_statistics", stars=stars)
-    choice("coincident", coincident, COINCIDENT)
     edges = Binning.of(bins)
+    check_catalogs("rho_statistics", edges, stars=stars)
+    choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method,
@@ -251,7 +253,8 @@ def landy_szalay(
     ----------
     data, randoms : Catalog
     bins : Binning, str or array_like
-        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
         each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
@@ -296,9 +299,9 @@ def landy_szalay(
     >>> bool(np.all(np.abs(landy_szalay(data, randoms, "linear:0:40:4").w.value) < 0.05))
     True
     """
-    check_catalogs("landy_szalay", data=data, randoms=randoms)
-    check_positive("landy_szalay", data=data, randoms=randoms)
     edges = Binning.of(bins)
+    check_catalogs("landy_szalay", edges, data=data, randoms=randoms)
+    check_positive("landy_szalay", data=data, randoms=randoms)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method,
@@ -332,7 +335,8 @@ def gamma_t(
     sources : Catalog
         With g1 and g2.
     bins : Binning, str or array_like
-        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
         each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
@@ -377,9 +381,9 @@ def gamma_t(
     >>> gamma_t(lens, ring, "linear:5:7:1").gamma_t.value.round(4)
     array([0.1])
     """
-    check_catalogs("gamma_t", least=1, lenses=lenses, sources=sources)
-    check_shears("gamma_t", sources=sources)
     edges = Binning.of(bins)
+    check_catalogs("gamma_t", edges, least=1, lenses=lenses, sources=sources)
+    check_shears("gamma_t", sources=sources)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method,
@@ -392,8 +396,13 @@ def gamma_t(
 
 
 def _measured(
-    sums: PairSums, product: Any, noise: Any, pairs: Pairs, orders: int = 1,
-    *, undirected: bool = False,
+    sums: PairSums,
+    product: Any,
+    noise: Any,
+    pairs: Pairs,
+    orders: int = 1,
+    *,
+    undirected: bool = False,
 ) -> Measured:
     """The mean of one product; `noise` over the weight is its shot variance, where above 0."""
     weight = orders * sums.weight

@@ -17,6 +17,7 @@ from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering, check_weights
+from pysoftcorr.sky.geometry import check_together
 from pysoftcorr.sky.pairs import Objects, Source
 from pysoftcorr.sky.resampling import Bootstrap, Jackknife, Resamples, Resampling, as_resampling
 from pysoftcorr.sky.result import Correlation, CorrelationSet
@@ -44,7 +45,7 @@ class Measured:
 
     def rows(self, chosen: slice) -> Measured:
         """Some of the versions."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(
             self, **{k: v[chosen] for k, v in parts.items() if isinstance(v, np.ndarray)}
         )
@@ -137,6 +138,11 @@ class Options:
                 "catalogs is needed"
             )
         for fit, catalog in zip(fits, catalogs, strict=True):
+            if fit.geometry != catalog.geometry:
+                raise ValueError(
+                    f"clusters: a Clustering of a catalog with geometry {fit.geometry!r} does not "
+                    f"belong to {catalog!r}, {catalog.geometry!r}"
+                )
             if len(fit.memberships) != len(catalog):
                 raise ValueError(
                     f"clusters: a Clustering of {len(fit.memberships)} objects does not belong "
@@ -177,8 +183,8 @@ def _clusters(given: Any) -> Clusters:
     return given
 
 
-def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
-    """At least `least` objects each."""
+def check_catalogs(name: str, bins: Binning, *, least: int = 2, **catalogs: Catalog) -> None:
+    """At least `least` objects each, all of one geometry, and bins in its unit."""
     for argument, catalog in catalogs.items():
         if not isinstance(catalog, Catalog):
             raise TypeError(f"{name}: {argument} must be a Catalog, not {type(catalog).__name__}")
@@ -187,6 +193,7 @@ def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
                 f"{name}: {argument} has one object; pairs need at least two "
                 "(was the catalog cut too hard?)"
             )
+    check_together(name, bins, **catalogs)
 
 
 def check_shears(name: str, **catalogs: Catalog) -> None:
@@ -259,6 +266,7 @@ def run(
         )
         resampled = measure(versions, bins, f"{resamples.method} resamples")
     record = {"estimator": name} | settings | options.record()
+    record["geometry"] = catalogs[0].geometry
     record["coincident_pairs"] = _coincident(base)
     warn_coincident(name, base, [m for m in (drawn, resampled) if m is not None], settings, fits)
     if options.method == "treecorr":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import astropy.units as u
+import numpy as np
+import numpy.typing as npt
 
 from pysoftcorr.core.checks import angle_unit
 
@@ -50,6 +52,16 @@ def to_plane(unit: str) -> float:
 def unit_between(one: str, other: str) -> float:
     """What coordinates in the unit `one` are multiplied by for those in `other`."""
     return 1.0 if one == other else to_plane(one) / to_plane(other)
+
+
+def plane_scale(*positions: npt.NDArray[np.float64]) -> float:
+    """Power of two at or above the largest coordinate, by which a plane's are divided for Julia.
+
+    Nothing is rounded by it, and what is one place to rounding, 4e-15 of the largest coordinate, is
+    there the same number as on the unit sphere.
+    """
+    largest = max((float(np.abs(xyz).max()) for xyz in positions if xyz.size), default=0.0)
+    return 2.0 ** int(np.frexp(largest)[1]) if largest > 0 else 1.0
 
 
 def where(catalog: Catalog) -> str:

@@ -15,6 +15,7 @@ from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.geometry import FLAT, NUMBERS, SKY, plane_scale
 from pysoftcorr.sky.patch_pairs import PairWeights, both_orders, patch_sums
 
 FloatArray = npt.NDArray[np.float64]
@@ -31,7 +32,7 @@ class Objects:
     Attributes
     ----------
     xyz : ndarray, shape (1 or R, n, 3)
-        Unit vectors.
+        Unit vectors, or x, y and 0, as of a `Catalog`.
     w : ndarray, shape (R, n)
         Weights.
     fields : ndarray, shape (1 or R, n, 2K)
@@ -48,6 +49,7 @@ class Objects:
         Weight of the pairs with one of two parts among those left out.
     positions : Catalog, optional
         The catalog, where its pairs are to be counted by TreeCorr.
+    geometry : {"sky", "flat"}
     """
 
     xyz: FloatArray
@@ -59,6 +61,7 @@ class Objects:
     left: Objects | None = None
     cut: float = 0.0
     positions: Catalog | None = None
+    geometry: str = SKY
 
     @property
     def total(self) -> FloatArray:
@@ -165,8 +168,13 @@ class Source:
     def _plain(self, w: FloatArray) -> Objects:
         positions = self.catalog if self.method == "treecorr" else None
         return Objects(
-            self.catalog.xyz[None], w, self.fields[None], _squares(w), positions=positions
-        )
+            self.catalog.xyz[None], w, self.fields[None], _squares(w), positions=positions,
+            geometry=self.catalog.geometry,
+        )  # fmt: skip
+
+    @property
+    def _number(self) -> int:
+        return NUMBERS[self.catalog.geometry]
 
     def _outputs(self, r: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         assert self.clustering is not None
@@ -178,20 +186,22 @@ class Source:
         r = max(len(w), len(labels))
         x, cw, g = self._outputs(r)
         call(
-            "label_means", 1, self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
+            "label_means", self._number, self.catalog.xyz, len(self.catalog), self.fields,
+            self.fields.shape[1],
             np.ascontiguousarray(w), len(w), np.ascontiguousarray(labels + 1), len(labels),
             self.clustering.n_clusters, r, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g, _squares(w))
+        return Objects(x, cw, g, _squares(w), geometry=self.catalog.geometry)
 
     def _shared(self, w: FloatArray, share: FloatArray) -> Objects:
         assert self.clustering is not None
         x, cw, g = self._outputs(len(w))
         call(
-            "share_means", 1, self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
+            "share_means", self._number, self.catalog.xyz, len(self.catalog), self.fields,
+            self.fields.shape[1],
             np.ascontiguousarray(w), len(w), share, self.clustering.n_clusters, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g, _squares(w))
+        return Objects(x, cw, g, _squares(w), geometry=self.catalog.geometry)
 
 
 def _squares(w: FloatArray) -> FloatArray:
@@ -262,7 +272,9 @@ def pair_sums(
     # what rounding leaves of weights that cancel is no weight
     negative = any((o.w < 0).any() for o in (first, other))
     largest = np.abs(first.w).max() * np.abs(other.w).max() if negative else 0.0
-    scale = bins.edges_rad[-1] / bins.edges[-1]  # rad per unit
+    # radians per unit of the bins, or units of the plane
+    edges = bins.edges_flat if first.geometry == FLAT else bins.edges_rad
+    scale = edges[-1] / bins.edges[-1]
     own, met = out[:, : bins.nbins], out[:, bins.nbins :]
     apart = _pair_sums(own, own, scale, 1e-13 * largest, np.zeros(len(own)))
     if not met.size or not met[..., 0].any():
@@ -300,18 +312,24 @@ def _kernel(
     r = max(r, len(first.w), len(other.w))
     out = np.empty((r, bins.nbins + 1, nsums))
     args: list[object] = []
+    flat = first.geometry == FLAT
+    unit = plane_scale(first.xyz, other.xyz) if flat else 1.0
     for o in (first, other):
         fields = np.empty((len(o.xyz), o.xyz.shape[1], 0)) if kind == "nn" else o.fields
         if kind == "ng" and o is first:
             fields = np.empty((len(o.xyz), o.xyz.shape[1], 0))
         args += [
-            np.ascontiguousarray(o.xyz), np.ascontiguousarray(o.w), np.ascontiguousarray(fields),
+            np.ascontiguousarray(o.xyz / unit if flat else o.xyz), np.ascontiguousarray(o.w),
+            np.ascontiguousarray(fields),
             o.xyz.shape[1], len(o.xyz), len(o.w),
         ]  # fmt: skip
     call(
-        "pair_sums_of", number, 1, int(second is None), r, *args, _edges(bins), bins.nbins, out,
-        progress=progress,
+        "pair_sums_of", number, NUMBERS[first.geometry], int(second is None), r, *args,
+        _edges_flat(bins, unit) if flat else _edges(bins), bins.nbins, out, progress=progress,
     )  # fmt: skip
+    if unit != 1.0:
+        out[..., 3] += out[..., 1] * np.log(unit)
+        out[..., 2] *= unit
     return out
 
 
@@ -347,7 +365,7 @@ def _each(objects: Objects, r: npt.NDArray[np.int64], c: npt.NDArray[np.int64]) 
     """Cluster c of version r, each as a version of one object."""
     return Objects(
         objects.xyz[r, c][:, None], objects.w[r, c][:, None], objects.fields[r, c][:, None],
-        objects.members[r],
+        objects.members[r], geometry=objects.geometry,
     )  # fmt: skip
 
 
@@ -364,6 +382,13 @@ def _edges(bins: Binning) -> FloatArray:
     if bins.edges_rad[-1] > np.pi * (1 - 1e-15):
         edges[-1] = 5.0
     return edges
+
+
+def _edges_flat(bins: Binning, unit: float) -> FloatArray:
+    """Squares of the edges in `unit`, with the same room for rounding."""
+    edges = bins.edges_flat / unit
+    squared: FloatArray = (edges - np.minimum(2e-15, 1e-9 * edges)) ** 2
+    return squared
 
 
 def norm_cross(first: Objects, second: Objects) -> FloatArray:

@@ -172,7 +172,8 @@ def _check_scale(field: str, text: str, flow: Flow, unit: u.UnitBase) -> None:
         return
     raise ValueError(
         f"{field}: {text!r} turns {start} into {into}, and {_argument(field)} = '{unit}', the "
-        f"unit of the result, says otherwise; pass {_argument(field)}='{into}', or the column as it is"
+        f"unit of the result, says otherwise; pass {_argument(field)}='{into}', or "
+        "the column as it is"
     )
 
 

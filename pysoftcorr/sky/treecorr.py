@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pysoftcorr._julia.settings import threads
 from pysoftcorr.core.extras import need
 from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.geometry import FLAT, plane_scale
 from pysoftcorr.sky.patch_pairs import PairWeights, Tally, take
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ ComplexArray = npt.NDArray[np.complex128]
 # Sums of our own over the pairs of two sets, or of one.
 Exact = Callable[[Any, Any, Binning], FloatArray]
 
-#: Separation in radians below which pairs are summed exactly.
+#: Separation in radians, or relative to a plane's largest coordinate, below which pairs are summed
+#: exactly.
 NEAREST = 1e-14
 _MANY = 4  # npairs, weight, weight theta, weight ln(theta)
 _PARTS = {"NN": (), "NG": ("xi", "xi_im"), "GG": ("xip", "xip_im", "xim", "xim_im")}
@@ -75,11 +77,29 @@ def sums(
     close = _close(first, second)
     if close is None:
         return out
-    nearest = Binning.explicit([0, NEAREST / RADIANS[bins.unit]], unit=bins.unit)
+    limit = _nearest(bins, *close)
+    nearest = Binning.explicit([0, limit], unit=bins.unit)
     near = exact(*close, nearest)
     out[:, :1] += near[:, :1]
     # what our own sums keep apart from their bins
     return np.concatenate([out, near[:, 1:]], axis=1)
+
+
+def _reach(*sets: Objects | None) -> float:
+    """`NEAREST` in the unit of the positions."""
+    there = [o.xyz for o in sets if o is not None]
+    first = sets[0]
+    assert first is not None
+    return NEAREST * (plane_scale(*there) if first.geometry == FLAT else 1.0)
+
+
+def _nearest(bins: Binning, *sets: Objects | None) -> float:
+    """`NEAREST` in the unit of the bins."""
+    first = sets[0]
+    assert first is not None
+    if first.geometry == FLAT:
+        return float(_reach(*sets) * bins.edges[-1] / bins.edges_flat[-1])
+    return float(NEAREST / RADIANS[bins.unit])
 
 
 def _counts(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
@@ -133,10 +153,10 @@ def _field(objects: Objects, number: int) -> ComplexArray:
 
 
 class _Patched:
-    """A TreeCorr catalog and the weights of its pairs."""
+    """A TreeCorr catalog, the weights of its pairs, and the unit that a plane is scaled by."""
 
-    def __init__(self, catalog: Any, weights: PairWeights | None) -> None:
-        self.catalog, self.weights = catalog, weights
+    def __init__(self, catalog: Any, weights: PairWeights | None, plane: float | None) -> None:
+        self.catalog, self.weights, self.plane = catalog, weights, plane
 
 
 def _catalog(objects: Objects, field: ComplexArray | None = None) -> _Patched:
@@ -159,18 +179,28 @@ def _catalog(objects: Objects, field: ComplexArray | None = None) -> _Patched:
             f"method = 'treecorr': {what} of {positions!r} sum to 0, which TreeCorr cannot take; "
             "use method='pairs'"
         )
+    if objects.geometry == FLAT:
+        # Without units: those of the plane, arcmin or pixels, all through.
+        x, y = (np.ascontiguousarray(positions.xyz[use, k]) for k in range(2))
+        flat = _module().Catalog(x=x, y=y, **columns)
+        return _Patched(flat, weights, plane_scale(positions.xyz))
     made = _module().Catalog(
         ra=positions.ra[use], dec=positions.dec[use], ra_units="deg", dec_units="deg", **columns
     )
-    return _Patched(made, weights)
+    return _Patched(made, weights, None)
 
 
 def _walk(kind: str, bins: Binning, first: _Patched, second: _Patched | None = None) -> FloatArray:
     """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations."""
+    if first.plane is None:
+        own = {"sep_units": bins.unit, "metric": "Arc"}
+        edges, nearest = bins.edges, NEAREST / RADIANS[bins.unit]
+    else:
+        own, edges = {"metric": "Euclidean"}, bins.edges_flat
+        nearest = NEAREST * max(c.plane or 0.0 for c in (first, second or first))
     done = getattr(_module(), f"{kind}Correlation")(
-        min_sep=max(bins.edges[0], NEAREST / RADIANS[bins.unit]), max_sep=bins.edges[-1],
-        nbins=bins.nbins, sep_units=bins.unit, bin_type=bins.kind.capitalize(), metric="Arc",
-        num_threads=threads(),
+        min_sep=max(edges[0], nearest), max_sep=edges[-1], nbins=bins.nbins,
+        bin_type=bins.kind.capitalize(), num_threads=threads(), **own,
     )  # fmt: skip
     others = () if second is None else (second.catalog,)
     done.process(first.catalog, *others, finalize=False)
@@ -192,7 +222,7 @@ def _close(first: Objects, second: Objects | None) -> tuple[Objects, Objects | N
     sets = [first] if second is None else [first, second]
     x = np.concatenate([o.xyz[0, :, 0] for o in sets])
     order = np.argsort(x)
-    near = np.diff(x[order]) <= NEAREST
+    near = np.diff(x[order]) <= _reach(*sets)
     if not near.any():
         return None
     chosen = np.zeros(x.size, dtype=bool)

@@ -9,7 +9,13 @@ import pytest
 
 from helpers.sky_twins import field, pair_twin, replaced, stars
 from pysoftcorr import (
-    Catalog, Jackknife, StarCatalog, gamma_t, landy_szalay, rho_statistics, xi_pm,
+    Catalog,
+    Jackknife,
+    StarCatalog,
+    gamma_t,
+    landy_szalay,
+    rho_statistics,
+    xi_pm,
 )  # fmt: skip
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.differentiable import SoftCorrelation
