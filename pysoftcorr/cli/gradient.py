@@ -306,8 +306,8 @@ def draw(found: Gradient, folder: str) -> list[Path]:
         if clustered:
             pairs = estimator_of(found.settings, approach="naive")
             naive = followed(found.simulation, pairs, runs[0][1])
-            v = pinned._start
-            assert v is not None
+            assert pinned._start is not None
+            v = pinned._start.centers
             ra, dec = np.arctan2(v[:, 1], v[:, 0]), np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1]))
             centers = np.rad2deg(ra), np.rad2deg(dec)
     figures = {

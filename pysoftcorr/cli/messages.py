@@ -5,16 +5,36 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import sys
 import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+_FIELD = re.compile(r"""'(\w+)': (\.\.\.|'[^']*'|"[^"]*")""")
+
+
+def _columns(items: str) -> str:
+    """The items of a mapping of columns as options; a form of them where they are no plain ones."""
+    fields = _FIELD.findall(items)
+    if _FIELD.sub("", items).strip(", "):
+        return "--columns FIELD=COLUMN"
+    options = []
+    for name, text in fields:
+        column = "..." if text == "..." else text[1:-1]
+        options.append(f"--columns {_shell(f'{name}={column}')}")
+    return " ".join(options) or "--columns FIELD=COLUMN"
+
+
+def _shell(text: str) -> str:
+    """As a shell takes it: in quotes where it has blanks or signs of the shell's own."""
+    return text if re.fullmatch(r"[\w@%+=:,./-]*(\.\.\.)?", text) else shlex.quote(text)
+
+
 #: How the Python API's words are said on the command line.
-_WORDS = (
-    (re.compile(r"\bcolumns=\{'(\w+)': \.\.\.\}"), r"--columns \1=..."),
-    (re.compile(r"\bcolumns=\{[^}]*\}"), "--columns FIELD=COLUMN"),
+_WORDS: tuple[tuple[re.Pattern[str], Any], ...] = (
+    (re.compile(r"\bcolumns=\{([^}]*)\}"), lambda found: _columns(found[1])),
     (re.compile(r"\bn_clusters = "), "--clusters "),
     (re.compile(r"\b(ra_unit|dec_unit)(?= (looks )?wrong)"), r"--\1"),
 )
@@ -33,13 +53,14 @@ def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
         text = pattern.sub(words, text)
     names = "|".join(sorted(options, key=len, reverse=True))
     if names:
-        for form, words in (
+        forms: tuple[tuple[str, Any], ...] = (
             (rf"\b({names}) = ", r"--\1 "),
-            (rf"\b({names})='([^']+)'", r"--\1 \2"),
+            (rf"\b({names})='([^']+)'", lambda found: f"--{found[1]} {_shell(found[2])}"),
             (rf"\b({names})=True\b", r"--\1"),
             (rf"\b({names})=False\b", r"--no-\1"),
             (rf"\b({names})=(?=\s|\d|$)", r"--\1 "),
-        ):
+        )
+        for form, words in forms:
             text = re.sub(form, words, text)
     return re.sub(r"--\w+", lambda found: found[0].replace("_", "-"), text)
 

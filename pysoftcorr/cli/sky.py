@@ -45,8 +45,8 @@ _CLUSTERS = Option(
 _SEED = Option("seed", int, 1, "Seed of everything random.", least=0)
 _CLUSTERING = derive(
     "pysoftcorr.sky.clustering:SoftClustering",
-    only=("fuzziness", "geometry", "max_iter"),
-    geometry={"help": "Where clusters are made."},
+    only=("fuzziness", "metric", "max_iter"),
+    metric={"help": "Distance of objects from centers."},
     max_iter={"least": 1},
 )
 UNIT = Option(

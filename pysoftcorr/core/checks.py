@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +10,8 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.cautions import caution
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -19,18 +19,12 @@ IntArray = npt.NDArray[np.int64]
 SHOWN = 5
 
 _UNIT_ALIASES = {
-    "degree": "deg",
-    "degrees": "deg",
-    "radian": "rad",
-    "radians": "rad",
-    "hour": "hourangle",
-    "hours": "hourangle",
-    "hr": "hourangle",
-    "h": "hourangle",
-    "arcminute": "arcmin",
-    "arcminutes": "arcmin",
-    "arcsecond": "arcsec",
-    "arcseconds": "arcsec",
+    **dict.fromkeys(("deg", "degs", "degree", "degrees", "deg.", "\N{DEGREE SIGN}"), "deg"),
+    **dict.fromkeys(("rad", "rads", "radian", "radians"), "rad"),
+    **dict.fromkeys(("hour", "hours", "hr", "hrs", "h", "hourangle"), "hourangle"),
+    **dict.fromkeys(("arcmin", "arcmins", "arcminute", "arcminutes"), "arcmin"),
+    **dict.fromkeys(("arcsec", "arcsecs", "arcsecond", "arcseconds"), "arcsec"),
+    "mas": "mas",
 }
 _SEXAGESIMAL = "text such as '10:00:28.6' must be made into numbers, by astropy.coordinates.Angle"
 
@@ -69,7 +63,8 @@ class Origin:
 def angle_unit(unit: Any, argument: str) -> u.UnitBase:
     """The astropy unit of an angle; ValueError where it is none."""
     if isinstance(unit, str):
-        name = _UNIT_ALIASES.get(unit.strip().lower(), unit.strip())
+        name = unit.strip().strip("[]").strip()
+        name = _UNIT_ALIASES.get(name.lower(), name)
         try:
             unit = u.Unit(name)
         except ValueError:
@@ -159,10 +154,9 @@ def finite_rows(
             + ", ".join(origin.column(name) for name in bad)
         )
     listed = ", ".join(f"{name} {index.size}" for name, index in bad.items())
-    warnings.warn(
+    caution(
         f"dropped {np.count_nonzero(~good)} of {good.size} rows with NaN, infinite or masked "
-        f"values ({listed})",
-        stacklevel=4,
+        f"values ({listed})"
     )
     return good
 
@@ -192,8 +186,6 @@ def positions(
             f"{origin.column('ra')} is outside {low:g} to {high:g} degrees in "
             f"{origin.show(beyond, ra)}, read as {ra_unit}; is ra_unit wrong ({guess}?)"
         )
-    if ra_unit == u.deg and dec_unit == u.deg:
-        _warn_if_radians(ra_deg, dec_deg)
     return ra_deg, dec_deg
 
 
@@ -215,19 +207,9 @@ def _dec_hint(ra_deg: FloatArray, dec: FloatArray, unit: u.UnitBase) -> str:
         return "dec_unit looks wrong: these values would fit 'arcmin'"
     if peak <= 90 * 3600:
         return "dec_unit looks wrong: these values would fit 'arcsec'"
+    if peak <= 90 * 3.6e6 and dec.min() > -90 * 3.6e6 and np.abs(ra_deg).max() > 90 * 3600:
+        return "dec_unit looks wrong: these values would fit 'mas'"
     return "no unit of an angle makes a declination of them; is this the right column?"
-
-
-def _warn_if_radians(ra: FloatArray, dec: FloatArray) -> None:
-    """Degrees that fill just the box an all-sky catalog in radians would fill."""
-    span = float(ra.max() - ra.min())
-    inside = ra.min() >= -math.pi and ra.max() <= 2 * math.pi and np.abs(dec).max() <= math.pi / 2
-    if inside and span > 0.95 * 2 * math.pi and dec.max() - dec.min() > 0.4 * math.pi:
-        warnings.warn(
-            "ra and dec fill the range that an all-sky catalog has in radians; if they are "
-            "radians, pass ra_unit='rad', dec_unit='rad'",
-            stacklevel=5,
-        )
 
 
 def weights(w: FloatArray, origin: Origin) -> None:
@@ -259,10 +241,9 @@ def ellipticities(
     size = np.hypot(columns[first], columns[second])
     bad = np.flatnonzero(size > 1)
     if bad.size:
-        warnings.warn(
+        caution(
             f"|{first} + i {second}| exceeds 1 in {origin.show(bad, size)}; if these are codes "
-            "for missing values, leave the rows out",
-            stacklevel=4,
+            "for missing values, leave the rows out"
         )
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ast
 import difflib
 import math
-import operator
 import re
 import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import numpy as np
+
+from pysoftcorr.core import three_valued as logic
+from pysoftcorr.core.three_valued import Values
 
 MAX_LENGTH = 2000
 MAX_NODES = 400
@@ -30,12 +32,15 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "sin": (np.sin, 1),
     "cos": (np.cos, 1),
     "tan": (np.tan, 1),
-    "isfinite": (np.isfinite, 1),
-    "where": (np.where, 3),
+    "isfinite": (logic.is_finite, 1),
+    "where": (logic.choose, 3),
     "minimum": (np.minimum, 2),
     "maximum": (np.maximum, 2),
     "hypot": (np.hypot, 2),
+    "value": (np.positive, 1),
 }
+#: Functions of columns with missing values; the others are of real numbers.
+_OF_VALUES = ("isfinite", "where")
 CONSTANTS = {"pi": math.pi}
 
 _ARITHMETIC: dict[type, Callable[..., Any]] = {
@@ -45,18 +50,25 @@ _ARITHMETIC: dict[type, Callable[..., Any]] = {
     ast.Div: np.divide,
     ast.Pow: np.power,
 }
-_BITWISE: dict[type, Callable[..., Any]] = {ast.BitAnd: np.bitwise_and, ast.BitOr: np.bitwise_or}
-_COMPARISONS: dict[type, Callable[..., Any]] = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
+_BITWISE: dict[type, str] = {
+    ast.BitAnd: "&",
+    ast.BitOr: "|",
+    ast.BitXor: "^",
+    ast.LShift: "<<",
+    ast.RShift: ">>",
+}
+_COMPARISONS: dict[type, str] = {
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.Eq: "==",
+    ast.NotEq: "!=",
 }
 _ALLOWED = (
     "allowed are columns (`quoted by backticks` where the name is no identifier), numbers, "
-    "+ - * / **, comparisons, & | ~, and/or/not, name[k] for a vector column, "
+    "+ - * / % **, comparisons, & | ^ ~ << >>, and/or/not, in and not in a list such as "
+    "(1, 2), name[k] for a vector column, "
     "the constant pi and the functions " + ", ".join(FUNCTIONS)
 )
 
@@ -64,8 +76,16 @@ _ALLOWED = (
 class Expression:
     """An expression over the columns of a table.
 
-    Arithmetic is done in float64; ``&``, ``|`` and ``~`` act on whole numbers bit by bit (so
-    that ``flags & 4`` tests a bit) and on truth values as and, or, not.
+    Arithmetic is done in float64, on the numbers as they are stored: units do not take part
+    (what unit the value has is for `pysoftcorr.core.unit_flow` to say). ``&``, ``|``, ``^``,
+    ``~``, ``<<`` and ``>>`` act on whole numbers bit by bit (so that ``flags & 4`` tests a bit)
+    and on truth values as and, or, exclusive or, not; decimal numbers that are whole ones count
+    as whole. ``band in ('r', 'i')`` and ``not in`` compare with a list of constants. Blanks at
+    the end of text do not count.
+
+    Missing values follow the logic of SQL: a comparison with a masked value or NaN is unknown,
+    ``and``, ``or``, ``not`` pass that on unless the other side decides, arithmetic with a masked
+    value is masked, and ``isfinite`` of it is false. What is unknown in the end is masked.
 
     Parameters
     ----------
@@ -76,6 +96,8 @@ class Expression:
     ----------
     names : tuple of str
         The columns it uses, in order of first use.
+    tree : ast.expr
+        The text as a tree of what is allowed.
 
     Raises
     ------
@@ -110,11 +132,11 @@ class Expression:
         source, self._quoted = self._unquote(text)
         self._source = source[lead:]
         self._lead = lead
-        self._tree = self._parse()
-        if sum(1 for _ in ast.walk(self._tree)) > MAX_NODES:
+        self.tree = self._parse()
+        if sum(1 for _ in ast.walk(self.tree)) > MAX_NODES:
             self._fail("has too many parts", 0)
         names: dict[str, None] = {}
-        self._check(self._tree, names, 0)
+        self._check(self.tree, names, 0)
         self.names = tuple(names)
 
     def __repr__(self) -> str:
@@ -125,18 +147,26 @@ class Expression:
 
         Returns
         -------
-        numpy.ndarray or scalar
-            A scalar when the expression names no column. Where the arithmetic has no answer
-            (0/0, log of a negative number) it holds NaN or infinity.
+        numpy.ndarray, numpy.ma.MaskedArray or scalar
+            A scalar when the expression names no column; masked where the value is missing or
+            unknown. Where the arithmetic has no answer (0/0, log of a negative number) it holds
+            NaN or infinity.
 
         Raises
         ------
         TypeError
-            If an operation does not suit the columns, such as ``&`` on decimal numbers.
+            If an operation does not suit the columns, such as ``&`` on decimal numbers that
+            are not whole.
         """
         # No answer in a row is the catalog's affair: its NaN policy names or drops the row.
         with np.errstate(all="ignore"):
-            return self._value(self._tree, column)
+            return self._value(self.tree, column).plain()
+
+    def column_of(self, node: ast.Name) -> str | None:
+        """The column that a name of the tree stands for; None for a constant."""
+        if node.id not in self._quoted and node.id in CONSTANTS:
+            return None
+        return self._quoted.get(node.id, node.id)
 
     # ------------------------------------------------------------------ reading the text
     def _unquote(self, text: str) -> tuple[str, dict[str, str]]:
@@ -188,12 +218,16 @@ class Expression:
         if depth > MAX_DEPTH:
             self._fail("is nested too deeply", self._at(node))
         if isinstance(node, ast.Name):
-            name = self._quoted.get(node.id, node.id)
-            if node.id in self._quoted or name not in CONSTANTS:
+            name = self.column_of(node)
+            if name is not None:
                 names.setdefault(name)
         elif isinstance(node, ast.Constant):
             self._check_constant(node)
-        elif isinstance(node, ast.BinOp) and type(node.op) in {**_ARITHMETIC, **_BITWISE}:
+        elif isinstance(node, ast.BinOp) and type(node.op) in {
+            **_ARITHMETIC,
+            **_BITWISE,
+            ast.Mod: "%",
+        }:
             self._check(node.left, names, depth + 1)
             self._check(node.right, names, depth + 1)
         elif isinstance(node, ast.UnaryOp):
@@ -224,6 +258,12 @@ class Expression:
 
     def _check_comparison(self, node: ast.Compare, names: dict[str, None], depth: int) -> None:
         operands = [node.left, *node.comparators]
+        if any(isinstance(op, (ast.In, ast.NotIn)) for op in node.ops):
+            if len(node.ops) > 1:
+                self._fail("needs brackets round each comparison", self._at(node))
+            self._choices(node.comparators[0])
+            self._check(node.left, names, depth + 1)
+            return
         for op in node.ops:
             if type(op) not in _COMPARISONS:
                 self._fail(f"uses what is not allowed; {_ALLOWED}", self._at(node))
@@ -238,6 +278,29 @@ class Expression:
         for operand in operands:
             self._check(operand, names, depth + 1)
 
+    def _choices(self, node: ast.expr) -> list[Any]:
+        """The constants that ``in`` lists; a single one in brackets is a list of one."""
+        parts = node.elts if isinstance(node, (ast.Tuple, ast.List, ast.Set)) else [node]
+        choices: list[Any] = []
+        for part in parts:
+            negative = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub)
+            constant = part.operand if isinstance(part, ast.UnaryOp) and negative else part
+            if not isinstance(constant, ast.Constant):
+                self._fail(
+                    "in takes a list of constants in brackets, such as ('r', 'i') or (1, 2)",
+                    self._at(part),
+                )
+            self._check_constant(constant)
+            value: Any = constant.value
+            if negative and isinstance(value, str):
+                self._fail("does arithmetic on text", self._at(part))
+            choices.append(-value if negative else value)
+        if not choices:
+            self._fail("in takes at least one value in its brackets", self._at(node))
+        if len({isinstance(choice, str) for choice in choices}) > 1:
+            self._fail("lists text and numbers together", self._at(node))
+        return choices
+
     def _check_call(self, node: ast.Call, names: dict[str, None], depth: int) -> None:
         function = node.func
         if not isinstance(function, ast.Name) or function.id not in FUNCTIONS:
@@ -250,118 +313,102 @@ class Expression:
             self._check(argument, names, depth + 1)
 
     # ------------------------------------------------------------------ walking the tree
-    def _value(self, node: ast.expr, column: Callable[[str], np.ndarray]) -> Any:
+    def _value(self, node: ast.expr, column: Callable[[str], np.ndarray]) -> Values:
         if isinstance(node, ast.Constant):
-            if isinstance(node.value, int) and not isinstance(node.value, bool):
-                # Whole numbers too big for 64 bits can only be meant as quantities.
-                small = -(2**63) <= node.value < 2**63
-                return np.int64(node.value) if small else self._big(node)
-            return node.value
+            return Values(np.asarray(_constant(node.value)))
         if isinstance(node, ast.Name):
-            if node.id not in self._quoted and node.id in CONSTANTS:
-                return CONSTANTS[node.id]
-            return _native(column(self._quoted.get(node.id, node.id)))
+            column_name = self.column_of(node)
+            if column_name is None:
+                return Values(np.asarray(CONSTANTS[node.id]))
+            return logic.read(column(column_name))
         if isinstance(node, ast.Subscript):
             return self._element(node, column)
         if isinstance(node, ast.BinOp):
             left, right = self._value(node.left, column), self._value(node.right, column)
             if type(node.op) in _BITWISE:
-                left, right = self._whole(left, node.left), self._whole(right, node.right)
-                return _BITWISE[type(node.op)](left, right)
+                return self._do(node, logic.bits, _BITWISE[type(node.op)], left, right)
+            if isinstance(node.op, ast.Mod):
+                return self._do(node, logic.remainder, left, right)
             # In float64 a huge power is infinity at once; small integer columns cannot wrap.
-            left, right = self._real(left, node.left), self._real(right, node.right)
-            return _ARITHMETIC[type(node.op)](left, right)
+            return self._do(node, logic.apply, _ARITHMETIC[type(node.op)], left, right)
         if isinstance(node, ast.UnaryOp):
             value = self._value(node.operand, column)
             if isinstance(node.op, ast.Invert):
-                return np.invert(self._whole(value, node.operand))
+                return self._do(node, logic.invert, value)
             if isinstance(node.op, ast.Not):
-                return np.logical_not(self._whole(value, node.operand))
-            value = self._real(value, node.operand)
-            return -value if isinstance(node.op, ast.USub) else value
+                return self._do(node, logic.logical_not, value)
+            sign = np.negative if isinstance(node.op, ast.USub) else np.positive
+            return self._do(node, logic.apply, sign, value)
         if isinstance(node, ast.BoolOp):
-            combine = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-            parts = [self._whole(self._value(v, column), v) for v in node.values]
+            combine = logic.logical_and if isinstance(node.op, ast.And) else logic.logical_or
+            parts = [self._do(v, logic.truth, self._value(v, column)) for v in node.values]
             result = parts[0]
             for part in parts[1:]:
-                result = combine(result, part)
+                result = self._do(node, combine, result, part)
             return result
         if isinstance(node, ast.Compare):
             return self._compare(node, column)
         assert isinstance(node, ast.Call)
         assert isinstance(node.func, ast.Name)
         arguments = [self._value(a, column) for a in node.args]
-        first = 1 if node.func.id == "where" else 0
-        for k in range(first, len(arguments)):
-            arguments[k] = self._real(arguments[k], node.args[k])
-        if first:
-            arguments[0] = self._whole(arguments[0], node.args[0])
-        return FUNCTIONS[node.func.id][0](*arguments)
+        function = FUNCTIONS[node.func.id][0]
+        if node.func.id in _OF_VALUES:
+            return self._do(node, function, *arguments)
+        return self._do(node, logic.apply, function, *arguments)
 
-    def _big(self, node: ast.Constant) -> float:
+    def _do(self, node: ast.expr, function: Callable[..., Values], *arguments: Any) -> Values:
+        """The result of an operation, its errors with the place in the text."""
         try:
-            return float(node.value)  # type: ignore[arg-type]
-        except OverflowError:
-            return math.inf
+            return function(*arguments)
+        except (TypeError, ValueError) as error:
+            self._fail(str(error), self._at(node), type(error))
 
-    def _compare(self, node: ast.Compare, column: Callable[[str], np.ndarray]) -> Any:
-        result: Any = True
-        left, left_node = self._value(node.left, column), node.left
+    def _compare(self, node: ast.Compare, column: Callable[[str], np.ndarray]) -> Values:
+        left = self._value(node.left, column)
+        if isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            choices = self._choices(node.comparators[0])
+            negated = isinstance(node.ops[0], ast.NotIn)
+            try:
+                return logic.is_in(left, choices, negated=negated)
+            except TypeError as error:
+                self._fail(str(error), self._at(node), TypeError)
+        result: Values | None = None
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = self._value(right_node, column)
-            texts = [np.asarray(side).dtype.kind in "SU" for side in (left, right)]
-            if texts[0] != texts[1]:
-                self._fail("compares text with a number", self._at(left_node), TypeError)
-            if texts[0] and type(op) not in (ast.Eq, ast.NotEq):
-                self._fail("can compare text only by == or !=", self._at(left_node), TypeError)
-            result = np.logical_and(result, _COMPARISONS[type(op)](left, right))
-            left, left_node = right, right_node
+            one = self._do(node, logic.compare, _COMPARISONS[type(op)], left, right)
+            result = one if result is None else logic.logical_and(result, one)
+            left = right
+        assert result is not None
         return result
 
-    def _element(self, node: ast.Subscript, column: Callable[[str], np.ndarray]) -> Any:
+    def _element(self, node: ast.Subscript, column: Callable[[str], np.ndarray]) -> Values:
         assert isinstance(node.slice, ast.Constant)
         values, k = self._value(node.value, column), int(node.slice.value)  # type: ignore[arg-type]
-        shape = np.shape(values)
+        shape = values.data.shape
         if len(shape) != 2:
             self._fail(f"takes an element of a column of shape {shape}", self._at(node), TypeError)
         if not 0 <= k < shape[1]:
             self._fail(f"takes element {k} of a column with {shape[1]} a row", self._at(node))
-        return values[:, k]
-
-    def _real(self, value: Any, node: ast.expr) -> Any:
-        array = np.asarray(value)
-        if array.dtype.kind not in "biuf":
-            self._fail(f"does arithmetic on {_kind(array)}", self._at(node), TypeError)
-        return array.astype(np.float64)
-
-    def _whole(self, value: Any, node: ast.expr) -> Any:
-        array = np.asarray(value)
-        if array.dtype.kind not in "biu":
-            self._fail(
-                f"needs whole numbers or truth values here, not {_kind(array)}; "
-                "compare it with something first",
-                self._at(node),
-                TypeError,
-            )
-        return array
+        unknown = None if values.unknown is None else values.unknown[:, k]
+        return Values(values.data[:, k], unknown)
 
 
-def _kind(array: np.ndarray) -> str:
-    return "text" if array.dtype.kind in "SU" else f"numbers of type {array.dtype}"
+def _constant(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.rstrip(" \0")
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 2**63:
+            return np.int64(value)
+        # Whole numbers too big for 64 bits can only be meant as quantities.
+        return np.uint64(value) if value < 2**64 else _big(value)
+    return value
 
 
-def _native(values: Any) -> np.ndarray:
-    """The values in this machine's byte order, byte strings and objects that are text as text."""
-    array = np.asarray(values)
-    if array.dtype.kind == "O" and all(x is None or isinstance(x, (str, bytes)) for x in array):
-        # Parquet, HDF5 and pandas hand out text so, None where it is missing.
-        parts = [x.decode() if isinstance(x, bytes) else x or "" for x in array]
-        return np.array(parts, dtype=np.str_)
-    if array.dtype.kind == "S":
-        return np.char.decode(array, "utf-8", "replace")
-    if not array.dtype.isnative:
-        return array.astype(array.dtype.newbyteorder("="))
-    return array
+def _big(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def suggestion(name: str, available: Iterable[str]) -> str:

@@ -54,7 +54,7 @@ class TableSource:
     names : list of str
         Its columns.
     load : callable
-        Gives the array of a named column, masked entries as NaN.
+        Gives the array of a named column, a masked one where entries are missing.
     units : dict of str to str
         Units of those columns that have one.
     """
@@ -163,11 +163,11 @@ def _similar_file(path: Path) -> str:
 
 
 def _plain(values: Any) -> np.ndarray:
-    """A plain array: units stripped, masked numbers as NaN."""
+    """The values without their unit, missing ones masked."""
     values = getattr(values, "value", values) if hasattr(values, "unit") else values
     if isinstance(values, np.ma.MaskedArray):
-        if np.ma.is_masked(values) and values.dtype.kind in "biuf":
-            return np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values))
+        if np.ma.is_masked(values):
+            return np.ma.MaskedArray(np.ma.getdata(values), mask=np.ma.getmaskarray(values))
         return np.asarray(np.ma.getdata(values))
     return np.asarray(values)
 
@@ -193,10 +193,15 @@ def _in_memory(source: Any) -> TableSource:
 
 
 def _series(series: Any) -> np.ndarray:
-    """A column of a data frame; missing numbers of its nullable types as NaN."""
-    if getattr(series.dtype, "kind", "O") in "biuf":
-        if series.isna().any():
-            return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    """A column of a data frame; what is missing in its nullable types masked."""
+    kind = getattr(series.dtype, "kind", "O")
+    if kind in "biu" and series.isna().any():
+        missing = series.isna().to_numpy()
+        data = series.fillna(False if kind == "b" else 0).to_numpy()
+        return np.ma.MaskedArray(data.astype(series.dtype.numpy_dtype), mask=missing)
+    if kind == "f" and series.isna().any():
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    if kind in "biuf":
         return series.to_numpy(dtype=getattr(series.dtype, "numpy_dtype", None))
     return series.to_numpy()
 

@@ -2,106 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import NoReturn
 
-from pysoftcorr.core.expressions import nearest
+from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.expressions import Expression, nearest
+from pysoftcorr.sky.schemes import STAR_SCHEMES, Scheme
 
-#: Names of positions and weights, the first that is there is taken, upper or lower case.
-POSITION_NAMES: dict[str, tuple[str, ...]] = {
-    "ra": (
-        *("ra", "ra_deg", "radeg", "raj2000", "ra_j2000", "ra_icrs", "right_ascension"),
-        *("alpha_j2000", "alphawin_j2000", "alphapeak_j2000"),
-    ),
-    "dec": (
-        *("dec", "dec_deg", "decdeg", "dej2000", "decj2000", "dec_j2000", "de_icrs", "dec_icrs"),
-        *("declination", "delta_j2000", "deltawin_j2000", "deltapeak_j2000"),
-    ),
-}
-WEIGHT_NAMES = ("w", "weight", "weights", "wt", "wgt", "shape_weight")
-SHAPE_NAMES = (("g1", "g2"), ("e1", "e2"), ("gamma1", "gamma2"), ("e_1", "e_2"), ("g_1", "g_2"))
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How one source of star catalogs names the columns of the rho statistics.
-
-    Ellipticities are taken as they stand: the scheme knows names, not shear or distortion.
-    """
-
-    name: str
-    columns: Mapping[str, str]
-    flags: Sequence[str] = field(default=())
-
-
-#: In the order they are tried; the plain one last, because its names are the least special.
-STAR_SCHEMES = (
-    Scheme(
-        "vignet-psfex",
-        {
-            "g1": "g1_vignet",
-            "g2": "g2_vignet",
-            "sigma": "sig_vignet",
-            "g1_model": "g1_psfex",
-            "g2_model": "g2_psfex",
-            "sigma_model": "sig_psfex",
-        },
-    ),
-    Scheme(
-        "piff-hsm",
-        {
-            "g1": "g1_data",
-            "g2": "g2_data",
-            "T": "T_data",
-            "g1_model": "g1_model",
-            "g2_model": "g2_model",
-            "T_model": "T_model",
-        },
-        ("flag_data", "flag_model"),
-    ),
-    Scheme(
-        "des-piff",
-        {
-            "g1": "obs_e1",
-            "g2": "obs_e2",
-            "T": "obs_T",
-            "g1_model": "piff_e1",
-            "g2_model": "piff_e2",
-            "T_model": "piff_T",
-        },
-        ("obs_flag", "piff_flag"),
-    ),
-    Scheme(
-        "shapepipe",
-        {
-            "g1": "E1_STAR_HSM",
-            "g2": "E2_STAR_HSM",
-            "sigma": "SIGMA_STAR_HSM",
-            "g1_model": "E1_PSF_HSM",
-            "g2_model": "E2_PSF_HSM",
-            "sigma_model": "SIGMA_PSF_HSM",
-        },
-        ("FLAG_STAR_HSM", "FLAG_PSF_HSM"),
-    ),
-    *(
-        Scheme(
-            "plain",
-            {
-                "g1": "g1",
-                "g2": "g2",
-                star: star,
-                "g1_model": "g1_model",
-                "g2_model": "g2_model",
-                model: model,
-            },
-        )
-        for star in ("T", "sigma")
-        for model in ("T_model", "sigma_model")
-    ),
+#: Names of right ascension and declination that go together, in the order they are tried, upper
+#: or lower case.
+POSITION_PAIRS = (
+    ("ra", "dec"),
+    ("ra_deg", "dec_deg"),
+    ("radeg", "decdeg"),
+    ("raj2000", "dej2000"),
+    ("raj2000", "decj2000"),
+    # VizieR adds positions of its own, in degrees, under names with an underscore.
+    ("_raj2000", "_dej2000"),
+    ("_ra.icrs", "_de.icrs"),
+    ("_ra_icrs", "_de_icrs"),
+    ("_ra", "_de"),
+    ("ra_j2000", "dec_j2000"),
+    ("ra_icrs", "de_icrs"),
+    ("ra_icrs", "dec_icrs"),
+    ("right_ascension", "declination"),
+    ("alpha_j2000", "delta_j2000"),
+    ("alphawin_j2000", "deltawin_j2000"),
+    ("alphapeak_j2000", "deltapeak_j2000"),
+    ("alpha_sky", "delta_sky"),
+    ("alphawin_sky", "deltawin_sky"),
+    ("ramean", "decmean"),
+    ("rastack", "decstack"),
+    # The pipelines of LSST, then those of HSC, by band.
+    ("coord_ra", "coord_dec"),
+    *((f"{band}_ra", f"{band}_dec") for band in "irzgyu"),
+    *((f"{band}ra", f"{band}dec") for band in "irzgyu"),
 )
+WEIGHT_NAMES = ("w", "weight", "weights", "wt", "wgt", "shape_weight")
+SHAPE_PAIRS = (("g1", "g2"), ("e1", "e2"), ("gamma1", "gamma2"), ("e_1", "e_2"), ("g_1", "g_2"))
 
 #: A size may be given as T or as sigma, T = 2 sigma^2.
 SIZES = {"sigma": "T", "sigma_model": "T_model"}
+#: Names of flat positions that go together: plain ones, Piff's, SExtractor's.
+PLANE_PAIRS = (
+    ("x", "y"),
+    ("u", "v"),
+    ("x_image", "y_image"),
+    ("xwin_image", "ywin_image"),
+    ("xpeak_image", "ypeak_image"),
+)
+#: How the name of one half of a pair differs from that of the other, where no convention is known.
+_PARTNERS = {
+    "ra": (("ra", "dec"), ("ra", "de"), ("alpha", "delta"), ("lon", "lat")),
+    "dec": (("dec", "ra"), ("de", "ra"), ("delta", "alpha"), ("lat", "lon")),
+    "x": (("x", "y"), ("u", "v")),
+    "y": (("y", "x"), ("v", "u")),
+    "g1": (("1", "2"),),
+    "g2": (("2", "1"),),
+}
 
 
 def find(wanted: str, names: Sequence[str]) -> str | None:
@@ -112,12 +71,9 @@ def find(wanted: str, names: Sequence[str]) -> str | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _first(candidates: Sequence[str], names: Sequence[str]) -> str | None:
-    for candidate in candidates:
-        found = find(candidate, names)
-        if found is not None:
-            return found
-    return None
+def _pair(pair: tuple[str, str], names: Sequence[str]) -> tuple[str, str] | None:
+    first, second = (find(name, names) for name in pair)
+    return (first, second) if first is not None and second is not None else None
 
 
 def check_keys(columns: Mapping[str, str | None], allowed: Sequence[str]) -> None:
@@ -132,24 +88,136 @@ def check_keys(columns: Mapping[str, str | None], allowed: Sequence[str]) -> Non
             )
 
 
+def _used(text: str, names: Sequence[str]) -> set[str] | None:
+    """The columns of a name or an expression; None where it is in error, to be told later."""
+    if text in names:
+        return {text}
+    try:
+        used = set(Expression(text).names)
+    except ValueError:
+        return None
+    return used if used <= set(names) else None
+
+
+def _partner(text: str, half: str, names: Sequence[str]) -> str | None:
+    """The column whose name differs from `text` only as one half of a pair does from the other."""
+    found = set()
+    for this, other in _PARTNERS[half.removesuffix("_model")]:
+        for match in re.finditer(this, text, re.IGNORECASE):
+            candidate = find(text[: match.start()] + other + text[match.end() :], names)
+            if candidate is not None and candidate != text:
+                found.add(candidate)
+    return found.pop() if len(found) == 1 else None
+
+
+def _refuse_half(given: str, text: str, lacking: str, source: str) -> NoReturn:
+    raise ValueError(
+        f"{given} is {text!r}, and {lacking} is not named: both halves come from one convention "
+        f"or are both named. Pass columns={{'{lacking}': ...}} too; columns of {source}"
+    )
+
+
+def _complete(
+    columns: dict[str, str | None],
+    halves: tuple[str, str],
+    conventions: Collection[tuple[str, str]],
+    names: Sequence[str],
+    source: str,
+) -> None:
+    """Find what of a pair of fields is not given: both halves from one convention.
+
+    Where one half is given by its column of a convention, or an expression of that column which
+    uses no other convention's, the other half is that convention's.
+    """
+    given = [half for half in halves if half in columns]
+    pairs = [pair for pair in (_pair(c, names) for c in conventions) if pair is not None]
+    if len(given) == 2:
+        return
+    if not given:
+        if pairs:
+            columns[halves[0]], columns[halves[1]] = pairs[0]
+        return
+    one = given[0]
+    other = halves[1 - halves.index(one)]
+    text = columns[one]
+    if text is None:
+        columns[other] = None
+        return
+    used = _used(text, names)
+    if used is None:
+        # The error of the half that is given is the one to tell.
+        if pairs:
+            columns[other] = pairs[0][halves.index(other)]
+        return
+    known = {name for pair in pairs for name in pair} & used
+    for pair in pairs:
+        if pair[halves.index(one)] in known <= set(pair):
+            columns[other] = pair[halves.index(other)]
+            return
+    partner = _partner(text, one, names) if not known else None
+    if partner is None:
+        _refuse_half(one, text, other, f"{source}: {', '.join(names)}")
+    columns[other] = partner
+
+
+def _flat(columns: dict[str, str | None], names: Sequence[str], source: str) -> bool:
+    """Find x and y where they are asked for, or where there is nothing else; whether they are it.
+
+    Names such as x and y also say where an object is on its detector: they are taken only where no
+    column is known to hold ra or dec, and that is said.
+    """
+    if {"x", "y"} & set(columns):
+        _complete(columns, ("x", "y"), PLANE_PAIRS, names, source)
+        return True
+    known = [name for pair in POSITION_PAIRS for name in pair if find(name, names) is not None]
+    pair = next((p for p in (_pair(c, names) for c in PLANE_PAIRS) if p is not None), None)
+    if pair is None or known or {"ra", "dec"} & set(columns):
+        return False
+    columns["x"], columns["y"] = pair
+    caution(
+        f"no column of {source} is known to hold ra and dec; {pair[0]} and {pair[1]} are taken for "
+        f"positions in a plane. If they are, pass columns={{'x': '{pair[0]}', 'y': '{pair[1]}'}}"
+    )
+    return True
+
+
 def _positions(columns: dict[str, str | None], names: Sequence[str], source: str) -> None:
-    for axis, candidates in POSITION_NAMES.items():
-        if axis in columns:
-            continue
-        found = _first(candidates, names)
-        if found is None:
-            raise ValueError(
-                f"no column of {source} is known to hold {axis}; "
-                f"pass columns={{'{axis}': ...}}{nearest(axis, names)}"
+    if _flat(columns, names, source):
+        return
+    _complete(columns, ("ra", "dec"), POSITION_PAIRS, names, source)
+    if {"ra", "dec"} <= set(columns):
+        swapped = all(
+            find(columns[axis] or "", [pair[1 - k] for pair in POSITION_PAIRS]) is not None
+            for k, axis in enumerate(("ra", "dec"))
+        )
+        if swapped:
+            caution(
+                f"ra is read from {columns['ra']!r} and dec from {columns['dec']!r}; if they are "
+                f"swapped, pass columns={{'ra': {columns['dec']!r}, 'dec': {columns['ra']!r}}}"
             )
-        columns[axis] = found
+        return
+    there = [
+        [found for pair in POSITION_PAIRS if (found := find(pair[k], names)) is not None]
+        for k in range(2)
+    ]
+    if there[0] and there[1]:
+        ra, dec = there[0][0], there[1][0]
+        raise ValueError(
+            f"ra ({ra}) and dec ({dec}) of {source} have names of different conventions; if they "
+            f"belong together, pass columns={{'ra': '{ra}', 'dec': '{dec}'}}{nearest(ra, names)}"
+        )
+    axis = "ra" if not there[0] else "dec"
+    raise ValueError(
+        f"no column of {source} is known to hold {axis}; "
+        f"pass columns={{'{axis}': ...}}{nearest(axis, names)}"
+    )
 
 
 def _weight(columns: dict[str, str | None], names: Sequence[str]) -> None:
     if "w" not in columns:
-        found = _first(WEIGHT_NAMES, names)
-        if found is not None:
-            columns["w"] = found
+        found = [name for name in (find(n, names) for n in WEIGHT_NAMES) if name is not None]
+        if found:
+            columns["w"] = found[0]
 
 
 def plain_columns(
@@ -158,19 +226,60 @@ def plain_columns(
     """Columns of a catalog of positions and shapes: `given`, the rest by their usual names.
 
     A field given as None is left out even where a column of a usual name is there.
+
+    Raises
+    ------
+    ValueError
+        If no pair of names is known to hold the positions, or one half of a pair is given and
+        the other half cannot be told from it.
     """
     columns = dict(given)
     _positions(columns, names, source)
-    unwanted = None in (columns.get("g1", ""), columns.get("g2", ""))
-    if not unwanted and not {"g1", "g2"} <= set(columns):
-        for first, second in SHAPE_NAMES:
-            pair = find(first, names), find(second, names)
-            if None not in pair:
-                columns.setdefault("g1", pair[0])
-                columns.setdefault("g2", pair[1])
-                break
+    _complete(columns, ("g1", "g2"), SHAPE_PAIRS, names, source)
+    fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
+    if len(fits) > 1 and not {"g1", "g2"} & set(given):
+        listed = " and ".join(f"{first}, {second}" for first, second in fits)
+        first, second = fits[1]
+        caution(
+            f"{source} has several ellipticities, {listed}; {fits[0][0]}, {fits[0][1]} are taken. "
+            f"Name the ones that are meant, columns={{'g1': '{first}', 'g2': '{second}'}}"
+        )
     _weight(columns, names)
     return {key: text for key, text in columns.items() if text is not None}
+
+
+# ---------------------------------------------------------------------- stars
+_STAR_PAIRS = (("g1", "g2"), ("g1_model", "g2_model"), ("T", "T_model"))
+
+
+def _size_key(columns: Mapping[str, str | None], size: str) -> str:
+    """Which of T and sigma a size is given as."""
+    sigma = next(s for s, name in SIZES.items() if name == size)
+    return sigma if sigma in columns else size
+
+
+def _halves(columns: Mapping[str, str | None]) -> list[tuple[str, str]]:
+    """Fields that are given without the other half of their pair, with that half."""
+    alone = []
+    for pair in _STAR_PAIRS:
+        keys = [_size_key(columns, half) if half in SIZES.values() else half for half in pair]
+        there = [key for key in keys if key in columns]
+        if len(there) == 1:
+            alone.append((there[0], pair[1 - keys.index(there[0])]))
+    return alone
+
+
+def _agrees(scheme: Scheme, half: str, used: set[str], names: Sequence[str]) -> bool:
+    """Whether a field of these columns is a scheme's own, alone or with its other half."""
+    sizes = {"T": "sigma", "sigma": "T", "T_model": "sigma_model", "sigma_model": "T_model"}
+    pair = next(p for p in _STAR_PAIRS if half in p or sizes.get(half) in p)
+    made: list[set[str]] = []
+    for key in pair:
+        own = scheme.columns.get(key) or scheme.columns.get(sizes.get(key, ""), "")
+        text = scheme.resolve(own, names, find)
+        made.append(set() if text is None else _used(text, names) or set())
+    own_half = made[0 if half in (pair[0], sizes.get(pair[0])) else 1]
+    return bool(own_half) and own_half <= used <= made[0] | made[1]
 
 
 def star_columns(
@@ -186,25 +295,69 @@ def star_columns(
     columns = dict(given)
     _positions(columns, names, source)
     _weight(columns, names)
+    listed = f"{source}: {', '.join(names)}"
+    allowed = list(STAR_SCHEMES)
+    alone = _halves(columns)
+    if alone:
+        raw = {find(column, names) for scheme in STAR_SCHEMES for column in scheme.raw}
+    for one, other in alone:
+        text = columns[one]
+        used = _used(text, names) if text is not None else None
+        if text is None or used is None:
+            continue
+        fits = [s for s in allowed if _agrees(s, one, used & raw, names)]
+        partner = None if fits or other.startswith("T") else _partner(text, one, names)
+        if partner is not None:
+            columns[other] = partner
+        elif not fits:
+            _refuse_half(one, text, other, listed)
+        else:
+            allowed = fits
     # A size given one way closes the other way too.
     closed = set(columns) | {SIZES[k] for k in columns if k in SIZES}
     closed |= {sigma for sigma, size in SIZES.items() if size in columns}
+    complete: list[tuple[Scheme, dict[str, str]]] = []
     best: tuple[int, Scheme, list[str]] | None = None
-    for scheme in STAR_SCHEMES:
+    for scheme in allowed:
         wanted = {k: v for k, v in scheme.columns.items() if k not in closed}
-        found = {k: find(v, names) for k, v in wanted.items()}
-        missing = [v for k, v in wanted.items() if found[k] is None]
+        found = {k: scheme.resolve(v, names, find) for k, v in wanted.items()}
+        missing = [name for name in scheme.raw_of(wanted) if find(name, names) is None]
         if not missing:
-            columns.update(found)
-            kept = {key: text for key, text in columns.items() if text is not None}
-            return kept, scheme if found else None
-        if best is None or len(missing) < best[0]:
+            complete.append((scheme, {k: v for k, v in found.items() if v is not None}))
+        elif best is None or len(missing) < best[0]:
             best = len(missing), scheme, missing
+    if complete:
+        scheme, found_columns = complete[0]
+        columns.update(found_columns)
+        _point_out_others(complete, source)
+        if found_columns and scheme.note:
+            caution(scheme.note)
+        kept = {key: text for key, text in columns.items() if text is not None}
+        return kept, scheme if found_columns else None
     assert best is not None
+    if len(allowed) < len(STAR_SCHEMES):
+        for one, other in alone:
+            if other not in columns:
+                _refuse_half(one, str(columns[one]), other, listed)
     raise ValueError(
         f"the columns of {source} follow no known naming of stars and PSF models "
         f"({', '.join(dict.fromkeys(s.name for s in STAR_SCHEMES))}); the nearest, "
         f"{best[1].name}, lacks {', '.join(best[2])}. Pass columns={{'g1': ..., 'g2': ..., "
         "'T' or 'sigma': ..., 'g1_model': ..., 'g2_model': ..., 'T_model' or 'sigma_model': ...}"
         f"{nearest(best[2][0], names)}"
+    )
+
+
+def _point_out_others(complete: Sequence[tuple[Scheme, dict[str, str]]], source: str) -> None:
+    """A warning where schemes of different measurements fit."""
+    taken, found = complete[0]
+    others = {s.family: (s, c) for s, c in complete[1:] if s.family != taken.family and c != found}
+    if not others:
+        return
+    other, columns = next(iter(others.values()))
+    listed = ", ".join(f"'{key}': '{text}'" for key, text in columns.items())
+    caution(
+        f"{source} fits the naming of {taken.name}, which is taken, and of "
+        f"{', '.join(s.name for s, _ in others.values())}; for {other.name} pass "
+        f"columns={{{listed}}}"
     )

@@ -17,6 +17,7 @@ from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering, check_weights
+from pysoftcorr.sky.geometry import check_together
 from pysoftcorr.sky.pairs import Objects, Source
 from pysoftcorr.sky.resampling import Bootstrap, Jackknife, Resamples, Resampling, as_resampling
 from pysoftcorr.sky.result import Correlation, CorrelationSet
@@ -27,7 +28,11 @@ Clusters = int | SoftClustering | Clustering | Sequence[Clustering] | None
 
 @dataclass(frozen=True)
 class Measured:
-    """One statistic of R versions of the objects; arrays are (R, nbins)."""
+    """One statistic of R versions of the objects; arrays are (R, nbins).
+
+    ``coincident``, (R,), counts the pairs of objects at one place, and ``undirected`` says that the
+    statistic needs a direction, which these have not.
+    """
 
     value: npt.NDArray[np.complex128]
     npairs: FloatArray
@@ -35,11 +40,18 @@ class Measured:
     theta: FloatArray
     logtheta: FloatArray
     varshot: FloatArray
+    coincident: FloatArray
+    undirected: bool = False
 
     def rows(self, chosen: slice) -> Measured:
         """Some of the versions."""
-        return Measured(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
+        every = {f.name: getattr(self, f.name) for f in fields(self)}
+        parts: dict[str, Any] = {k: v[chosen] for k, v in every.items() if k != "undirected"}
+        return replace(self, **parts)
 
+
+#: What xi+ and the rho statistics do with pairs of objects at one place.
+COINCIDENT = ("keep", "drop")
 
 Measure = Callable[[Sequence[Objects], Binning, str | None], dict[str, Measured]]
 
@@ -125,6 +137,11 @@ class Options:
                 "catalogs is needed"
             )
         for fit, catalog in zip(fits, catalogs, strict=True):
+            if fit.geometry != catalog.geometry:
+                raise ValueError(
+                    f"clusters: a Clustering of a catalog with geometry {fit.geometry!r} does not "
+                    f"belong to {catalog!r}, {catalog.geometry!r}"
+                )
             if len(fit.memberships) != len(catalog):
                 raise ValueError(
                     f"clusters: a Clustering of {len(fit.memberships)} objects does not belong "
@@ -165,8 +182,8 @@ def _clusters(given: Any) -> Clusters:
     return given
 
 
-def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
-    """At least `least` objects each."""
+def check_catalogs(name: str, bins: Binning, *, least: int = 2, **catalogs: Catalog) -> None:
+    """At least `least` objects each, all of one geometry, and bins in its unit."""
     for argument, catalog in catalogs.items():
         if not isinstance(catalog, Catalog):
             raise TypeError(f"{name}: {argument} must be a Catalog, not {type(catalog).__name__}")
@@ -175,6 +192,7 @@ def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
                 f"{name}: {argument} has one object; pairs need at least two "
                 "(was the catalog cut too hard?)"
             )
+    check_together(name, bins, **catalogs)
 
 
 def check_shears(name: str, **catalogs: Catalog) -> None:
@@ -247,6 +265,9 @@ def run(
         )
         resampled = measure(versions, bins, f"{resamples.method} resamples")
     record = {"estimator": name} | settings | options.record()
+    record["geometry"] = catalogs[0].geometry
+    record["coincident_pairs"] = _coincident(base)
+    warn_coincident(name, base, [m for m in (drawn, resampled) if m is not None], settings, fits)
     if options.method == "treecorr":
         record["treecorr"] = _treecorr.version()
     record["catalogs"] = [{"name": c.name, "rows": len(c)} for c in catalogs]
@@ -266,6 +287,44 @@ def run(
         ],
         name=name,
     )  # fmt: skip
+
+
+def _coincident(measured: dict[str, Measured]) -> int:
+    """Most pairs at one place in any version of any statistic."""
+    return int(max(m.coincident.max() for m in measured.values()))
+
+
+def warn_coincident(
+    name: str,
+    base: dict[str, Measured],
+    versions: Sequence[dict[str, Measured]],
+    settings: dict[str, Any],
+    fits: Sequence[Clustering | None],
+) -> None:
+    """One warning about pairs that a statistic leaves out for want of a direction."""
+    without = [key for key, m in base.items() if m.undirected]
+    count = _coincident(base)
+    most = max([count, *(_coincident(measured) for measured in versions)])
+    if not without or most == 0:
+        return
+    what = "objects" if fits[0] is None else "clusters"
+    if count:
+        head = f"{count} pair{'s' if count > 1 else ''} of {what} at one place"
+    else:
+        head = f"up to {most} pair{'s' if most > 1 else ''} of {what} at one place in a resample"
+    kept = ", ".join(key for key in base if key not in without)
+    rest = ""
+    if kept:
+        how = settings["coincident"]
+        rest = f"; {kept} {'keeps' if how == 'keep' else 'drops'} them (coincident={how!r})"
+    hollow = base[without[0]].npairs[0] == 0
+    if kept and (hollow & (next(iter(base.values())).npairs[0] > 0)).any():
+        rest += f"; where a bin holds no others {', '.join(without)} is NaN"
+    warnings.warn(
+        f"{name}: {head} ha{'s' if most == 1 else 've'} no direction, and "
+        f"{', '.join(without)} leaves {'it' if most == 1 else 'them'} out{rest}",
+        stacklevel=4,
+    )
 
 
 def _own(seed: int, purpose: str, number: int) -> int:

@@ -8,6 +8,7 @@ linear in the sums over the pairs of two patches, which are made once.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.pairs import Objects
@@ -176,7 +178,11 @@ class Tally:
 
 
 def patch_sums(
-    kernel: Kernel, weights: PairWeights, first: Objects, second: Objects | None
+    kernel: Kernel,
+    weights: PairWeights,
+    first: Objects,
+    second: Objects | None,
+    progress: str | None = None,
 ) -> FloatArray:
     """Sums (R, nbins, nsums) of every resample, from one pass over the pairs.
 
@@ -187,6 +193,8 @@ def patch_sums(
     weights : PairWeights
     first, second : Objects
         Of one version; the pairs of `first` alone where `second` is None.
+    progress : str, optional
+        Title of a progress bar, shown when standard error is a terminal.
     """
     tally = Tally(weights)
     one = _Patches(first)
@@ -202,7 +210,8 @@ def patch_sums(
         else:
             put(both_orders(kernel, a, b)[0])
 
-    for p in range(weights.n_patches):
+    hidden = progress is None or sys.stderr is None or not sys.stderr.isatty()
+    for p in tqdm(range(weights.n_patches), desc=progress, leave=False, disable=hidden):
         a, b = one.inside(p), two.inside(p)
         add(partial(tally.add, p, p), a, b)
         if not weights.product:

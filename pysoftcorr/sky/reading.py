@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import keyword
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,9 +10,16 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core import three_valued, unit_flow
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import angle_unit
+from pysoftcorr.core.expressions import Expression
 from pysoftcorr.core.tables import TableSource
-from pysoftcorr.sky.columns import Scheme, find
+from pysoftcorr.core.three_valued import Values
+from pysoftcorr.core.unit_flow import Flow
+from pysoftcorr.sky.columns import find
+from pysoftcorr.sky.geometry import plane_unit
+from pysoftcorr.sky.schemes import Scheme
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -25,13 +32,14 @@ def _named(error: Exception, argument: str) -> Exception:
 
 
 def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
-    """Number of rows, by the column that holds ra; ValueError where it is 0."""
-    if "ra" not in chosen:
-        raise ValueError("ra is needed: a catalog has positions")
+    """Number of rows, by the column that holds ra or x; ValueError where it is 0."""
+    axis = "x" if "x" in chosen else "ra"
+    if axis not in chosen:
+        raise ValueError("ra is needed: a catalog has positions, ra and dec or x and y")
     try:
-        n = table.rows(chosen["ra"])
+        n = table.rows(chosen[axis])
     except (TypeError, ValueError) as error:
-        raise _named(error, "ra") from None
+        raise _named(error, axis) from None
     if n == 0:
         raise ValueError(f"the catalog is empty: {table.label} has no rows")
     return n
@@ -39,9 +47,9 @@ def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
 
 def full(value: Any, n: int, field: str, text: str) -> np.ndarray:
     """The value as a column of `n` rows; a constant is repeated."""
-    array = np.asarray(value)
+    array = np.asanyarray(value)
     if array.ndim == 0:
-        return np.full(n, array)
+        return np.ma.masked_all(n) if np.ma.is_masked(array) else np.full(n, array)
     if array.ndim > 1:
         raise ValueError(
             f"{field}: {text!r} has shape {array.shape}, several values a row; "
@@ -69,42 +77,108 @@ def fields(
 def units(
     table: TableSource, chosen: Mapping[str, str], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Unit of each field: the one given, or else the one stored with its column.
+    """Unit of each field: the one given, or else what the stored units say; None where nothing.
 
-    An expression takes the unit its columns share.
+    See `pysoftcorr.core.unit_flow` for the rule of expressions.
+
+    Raises
+    ------
+    ValueError
+        If an expression of a position scales a column that has a unit and none is given, adds
+        values of different units, or is at odds with the unit that is given.
     """
     found: dict[str, Any] = dict(given)
     for field, text in chosen.items():
-        if found.get(field) is not None or field not in (
-            *("ra", "dec", "T", "T_model"),
-            *("sigma", "sigma_model"),
-        ):
-            continue
-        used = table.evaluate(text)[1]
-        stored = {table.units[name] for name in used if name in table.units}
-        if field in ("ra", "dec"):
-            found[field] = _stored_angle(field, text, stored, table.label)
-        elif used == (text,) and stored:
-            found[field] = stored.pop()
+        try:
+            flow = unit_flow.of_text(text, table.units, table.names)
+        except ValueError as error:
+            raise _named(error, field) from None
+        if field in ("ra", "dec", "x", "y"):
+            found[field] = _angle(field, text, flow, table, given.get(field))
+        elif field in ("T", "T_model", "sigma", "sigma_model"):
+            found[field] = flow
+    _plane_units(found, chosen, table)
     return found
 
 
-def _stored_angle(field: str, text: str, stored: set[str], label: str) -> u.UnitBase:
-    if not stored:
-        return u.deg
-    if len(stored) > 1:
-        raise ValueError(
-            f"{field}: the columns of {text!r} in {label} have different units "
-            f"({', '.join(sorted(stored))}); pass {field}_unit="
-        )
-    unit = stored.pop()
-    try:
-        return angle_unit(unit, f"{field}_unit")
-    except ValueError:
-        raise ValueError(
-            f"{field}: the unit {unit!r} stored with {text!r} in {label} is no unit of an angle; "
-            f"pass {field}_unit= to say what it is"
-        ) from None
+def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) -> u.UnitBase | None:
+    """The unit of a position."""
+    argument = _argument(field)
+    stored = ", ".join(
+        f"{name} in {table.units[name]}" for name in _used(text, table) if name in table.units
+    )
+    if given is not None:
+        unit = _position_unit(field, given)
+        if flow.kind in ("bare", "scaled"):
+            _check_scale(field, text, flow, unit)
+        return unit
+    if flow.kind in ("number", "bare"):
+        return None
+    if flow.kind == "unit" and flow.unit is not None:
+        try:
+            return _position_unit(field, flow.unit)
+        except ValueError:
+            other = " nor pixels" if field in ("x", "y") else ""
+            raise ValueError(
+                f"{field}: the unit {str(flow.unit)!r} stored with {text!r} in {table.label} is "
+                f"no unit of an angle{other}; pass {argument}= to say what it is"
+            ) from None
+    into = unit_flow.conversion(flow)
+    guess = (
+        f"; it looks like a conversion into {into}: pass {argument}={into!r}"
+        if into
+        else (f"; pass {argument}= with the unit of the result, such as {argument}='deg'")
+    )
+    raise ValueError(
+        f"{field}: the unit of {text!r} cannot be told: {table.label} has {stored}, and the "
+        f"expression scales that or adds a number to it{guess}"
+    )
+
+
+def _argument(field: str) -> str:
+    return "xy_unit" if field in ("x", "y") else f"{field}_unit"
+
+
+def _position_unit(field: str, unit: Any) -> u.UnitBase:
+    """An angle's unit, or for x and y pixels; ValueError where it is neither."""
+    if field in ("x", "y"):
+        return u.Unit(plane_unit(unit))
+    return angle_unit(unit, _argument(field))
+
+
+def _plane_units(found: dict[str, Any], chosen: Mapping[str, str], table: TableSource) -> None:
+    """The unit of x and y where none is known: pixels for SExtractor's, else arcmin, and said."""
+    texts = [chosen[axis] for axis in ("x", "y") if axis in chosen]
+    if len(texts) < 2 or any(found[axis] is not None for axis in ("x", "y")):
+        return
+    if all(text.lower().endswith("_image") for text in texts):
+        found["x"] = found["y"] = u.pix
+        return
+    found["x"] = found["y"] = u.arcmin
+    caution(
+        f"x and y: {table.label} has no unit for {' and '.join(texts)}, which are read as arcmin; "
+        "pass xy_unit='arcmin', or what they are in, such as xy_unit='pixel'"
+    )
+
+
+def _check_scale(field: str, text: str, flow: Flow, unit: u.UnitBase) -> None:
+    """ValueError where an expression turns a unit into another one than is given."""
+    # Without a stored unit: 180/pi beside radians says that the column was in radians.
+    start = flow.unit if flow.kind == "scaled" else unit
+    into = unit_flow.conversion(flow, start)
+    if into is None or u.Unit(into) == unit:
+        return
+    if flow.kind == "bare" and into != "deg":
+        return
+    raise ValueError(
+        f"{field}: {text!r} turns {start} into {into}, and {_argument(field)} = '{unit}', the "
+        f"unit of the result, says otherwise; pass {_argument(field)}='{into}', or "
+        "the column as it is"
+    )
+
+
+def _used(text: str, table: TableSource) -> tuple[str, ...]:
+    return (text,) if text in table.names else Expression(text).names
 
 
 def kept_rows(
@@ -121,25 +195,86 @@ def kept_rows(
     """
     keep = np.ones(n, dtype=bool)
     if select is not None:
-        chosen = full(_evaluate(table, select, "select"), n, "select", select)
-        if chosen.dtype != bool:
+        chosen = _evaluated(table, select, "select", n)
+        if chosen.data.dtype != bool:
             raise TypeError(
                 f"select = {select!r} gives numbers, not true or false; write a condition "
                 "such as 'mag < 24'"
             )
-        keep &= chosen
+        keep &= chosen.data
+        if chosen.unknown is not None:
+            keep &= ~chosen.unknown
+        doubtful = _doubtful(table, select, chosen)
         if not keep.any():
-            raise ValueError(f"the catalog is empty: no row has {select}")
+            why = f"; it is unknown in {doubtful}" if doubtful else ""
+            raise ValueError(f"the catalog is empty: no row has {select}{why}")
+        if doubtful:
+            caution(
+                f"select = {select!r} is unknown in {doubtful}, which are left out; to keep such "
+                f"rows, pass select='{_or_missing(table, select, chosen.unknown)}'"
+            )
     unselected = n - int(np.count_nonzero(keep))
     if flag is not None:
-        flags = full(_evaluate(table, flag, "flag"), n, "flag", flag)
-        if flags.dtype.kind not in "biuf":
+        flags = _evaluated(table, flag, "flag", n)
+        if flags.data.dtype.kind not in "biuf":
             raise TypeError(f"flag = {flag!r} must give numbers, 0 for the rows to keep")
         # A masked or NaN flag is not 0: such a row is not known to be good.
-        keep &= flags == 0
+        good = three_valued.compare("==", flags, Values(np.asarray(0)))
+        unknown = None if good.unknown is None else good.unknown & keep
+        doubtful = _doubtful(table, flag, Values(good.data, unknown))
+        keep &= good.data
         if not keep.any():
-            raise ValueError(f"the catalog is empty: every row is flagged by {flag}")
+            why = f"; it is unknown in {doubtful}" if doubtful else ""
+            raise ValueError(f"the catalog is empty: every row is flagged by {flag}{why}")
+        if doubtful:
+            assert unknown is not None
+            names = _without(table, flag, unknown)
+            column = quoted(names[0]) if names else f"({flag})"
+            caution(
+                f"flag = {flag!r} is unknown in {doubtful}, which are left out as a missing flag "
+                f"is not 0; to keep such rows, write where(isfinite({column}), {column}, 0) for "
+                f"{column}"
+            )
     return keep, (unselected, n - unselected - int(np.count_nonzero(keep)))
+
+
+def _evaluated(table: TableSource, text: str, argument: str, n: int) -> Values:
+    """The values of an expression, one a row."""
+    return three_valued.read(full(_evaluate(table, text, argument), n, argument, text))
+
+
+def _without(table: TableSource, text: str, unknown: BoolArray) -> list[str]:
+    """The columns of an expression that are missing in some of the rows where it is unknown."""
+    found = []
+    for name in _used(text, table):
+        values = three_valued.read(table.column(name))
+        lacking = three_valued.is_finite(values) if values.data.dtype.kind in "biufU" else None
+        if lacking is not None and lacking.data.ndim == 1 and np.any(~lacking.data & unknown):
+            found.append(name)
+    return found
+
+
+def _doubtful(table: TableSource, text: str, values: Values) -> str:
+    """``3 of 40 rows, where mag is missing`` for a condition that is unknown; empty without."""
+    if values.unknown is None or not values.unknown.any():
+        return ""
+    count = int(np.count_nonzero(values.unknown))
+    names = _without(table, text, values.unknown)
+    where = f", where {' or '.join(names)} is missing" if names else ", where it has no answer"
+    return f"{count} of {len(values.unknown)} rows{where}"
+
+
+def _or_missing(table: TableSource, text: str, unknown: Any) -> str:
+    """The condition, or else that one of the missing columns is missing."""
+    names = _without(table, text, unknown)
+    terms = [f"not isfinite({quoted(name)})" for name in names] or [f"not ({text})"]
+    inner = text.replace("'", '"')
+    return " or ".join([f"({inner})", *terms])
+
+
+def quoted(name: str) -> str:
+    """A column's name as an expression has it: in backticks where it is no identifier."""
+    return name if name.isidentifier() and not keyword.iskeyword(name) else f"`{name}`"
 
 
 def _evaluate(table: TableSource, text: str, argument: str) -> Any:
@@ -149,17 +284,28 @@ def _evaluate(table: TableSource, text: str, argument: str) -> Any:
         raise _named(error, argument) from None
 
 
-def warn_of_flags(table: TableSource, scheme: Scheme, n: int) -> None:
-    """A warning where the scheme's own flags mark rows and no one asked to leave them out."""
-    names = [name for name in (find(flag, table.names) for flag in scheme.flags) if name]
+def warn_of_flags(table: TableSource, scheme: Scheme, keep: BoolArray) -> None:
+    """A warning where the scheme's own flags mark kept rows and no one asked to leave them out."""
+    n = len(keep)
     marked = np.zeros(n, dtype=bool)
-    for name in names:
-        marked |= full(table.column(name), n, "flag", name) != 0
+    names, whole = [], True
+    for name in (find(flag, table.names) for flag in scheme.flags):
+        if name is None:
+            continue
+        values = three_valued.read(full(table.column(name), n, "flag", name))
+        if values.data.dtype.kind not in "biuf":
+            continue
+        names.append(quoted(name))
+        good = three_valued.compare("==", values, Values(np.asarray(0)))
+        marked |= ~good.data
+        whole = whole and values.data.dtype.kind in "iu"
+    marked &= keep
     count = int(np.count_nonzero(marked))
-    if count:
-        warnings.warn(
-            f"{count} of {n} rows of {table.label} are flagged by "
-            f"{' or '.join(names)}; pass flag={' | '.join(names)!r} to leave them out, or "
-            "flag='0' to keep them",
-            stacklevel=3,
-        )
+    if not count:
+        return
+    flag = " | ".join(names if whole or len(names) == 1 else [f"({name} != 0)" for name in names])
+    kept = int(np.count_nonzero(keep))
+    cure = f"pass flag='{flag}' to leave them out, or flag='0' to keep them"
+    if count == kept:
+        cure = "pass flag='0' if that is no reason to leave them out"
+    caution(f"{count} of {kept} rows of {table.label} are flagged by {' or '.join(names)}; {cure}")

@@ -21,6 +21,7 @@ from pysoftcorr._julia import call
 from pysoftcorr.core.options import choice, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.geometry import FLAT
 from pysoftcorr.sky.patch_pairs import PairWeights
 
 __all__ = [
@@ -181,7 +182,7 @@ class Jackknife:
     ----------
     n : int, optional
         Number of patches, made by `patches` from the first catalog; objects of the others
-        belong to the patch whose mean direction is nearest.
+        belong to the patch whose mean place is nearest.
     patches : array_like of int (N,), or a tuple of them, one per catalog, optional
         Patches of your own, instead of `n`.
     cross_patch_weight : {"simple", "mean", "match", "geom"}
@@ -351,7 +352,9 @@ def as_resampling(given: Resampling | str | None) -> Resampling | None:
 
 
 def patches(catalog: Catalog, n: int, *, seed: Seed = None) -> IntArray:
-    """Compact patches of about equal extent: k-means on the sphere with a k-means++ start.
+    """Compact patches of about equal extent: k-means with a k-means++ start.
+
+    On the sphere, or in the plane of a flat catalog.
 
     Parameters
     ----------
@@ -438,6 +441,11 @@ def _tail(cross_patch_weight: str) -> str:
 def _nearest(catalog: Catalog, labels: IntArray, other: Catalog) -> IntArray:
     sums = np.zeros((labels.max() + 1, 3))
     np.add.at(sums, labels, catalog.xyz)
+    if catalog.geometry == FLAT:
+        means = sums / np.bincount(labels)[:, None]
+        middle = means.mean(axis=0)
+        means -= middle
+        return np.argmin((means**2).sum(axis=1) - 2 * (other.xyz - middle) @ means.T, axis=1)
     return np.argmax(other.xyz @ (sums / np.linalg.norm(sums, axis=1, keepdims=True)).T, axis=1)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import Table, vstack
 
+from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.options import array, integer
 from pysoftcorr.core.text import aligned_rows
@@ -217,7 +218,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Correlation:
+class Correlation(Frozen):
     """One correlation function in bins of separation, with both kinds of error.
 
     Two errors are kept apart (Berman et al. 2025, sections 2.3 and 5): the *epistemic* one, how
@@ -498,8 +499,7 @@ def _check_name(name: Any) -> None:
 
 
 def _array(name: str, values: Any, dtype: Any, shape: tuple[int | None, ...]) -> npt.NDArray[Any]:
-    made = array(name, values, shape, dtype)
-    made.setflags(write=False)
+    made: npt.NDArray[Any] = frozen_array(array(name, values, shape, dtype))
     return made
 
 
@@ -518,7 +518,7 @@ def _same(a: Any, b: Any) -> bool:
     return bool(a == b) or json.dumps(a, default=repr) == json.dumps(b, default=repr)
 
 
-class CorrelationSet(Mapping[str, Correlation]):
+class CorrelationSet(Frozen, Mapping[str, Correlation]):
     """Several statistics of the same data in the same bins, by name and in order.
 
     Parameters

@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core import checks as _checks
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin
 from pysoftcorr.core.tables import TableSource
+from pysoftcorr.core.unit_flow import Flow
 from pysoftcorr.sky import columns as schemes
-from pysoftcorr.sky.catalog import Catalog
-from pysoftcorr.sky.columns import Scheme
+from pysoftcorr.sky.catalog import KEPT, Catalog
+from pysoftcorr.sky.schemes import Scheme
 
 
 class StarCatalog(Catalog):
@@ -59,7 +61,7 @@ class StarCatalog(Catalog):
     """
 
     _keys = (
-        *("ra", "dec", "w", "g1", "g2", "T", "sigma"),
+        *("ra", "dec", "x", "y", "w", "g1", "g2", "T", "sigma"),
         *("g1_model", "g2_model", "T_model", "sigma_model"),
     )
     _shapes = (("g1", "g2"), ("g1_model", "g2_model"))
@@ -72,8 +74,10 @@ class StarCatalog(Catalog):
     def __init__(
         self,
         *,
-        ra: npt.ArrayLike | u.Quantity,
-        dec: npt.ArrayLike | u.Quantity,
+        ra: npt.ArrayLike | u.Quantity | None = None,
+        dec: npt.ArrayLike | u.Quantity | None = None,
+        x: npt.ArrayLike | u.Quantity | None = None,
+        y: npt.ArrayLike | u.Quantity | None = None,
         g1: npt.ArrayLike,
         g2: npt.ArrayLike,
         g1_model: npt.ArrayLike,
@@ -83,18 +87,20 @@ class StarCatalog(Catalog):
         sigma: npt.ArrayLike | u.Quantity | None = None,
         sigma_model: npt.ArrayLike | u.Quantity | None = None,
         w: npt.ArrayLike | None = None,
-        ra_unit: str | u.UnitBase = "deg",
-        dec_unit: str | u.UnitBase = "deg",
+        ra_unit: str | u.UnitBase | None = None,
+        dec_unit: str | u.UnitBase | None = None,
+        xy_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
         flip_g2: bool = False,
         on_bad: str = "error",
         name: str | None = None,
         extra: Mapping[str, npt.ArrayLike] | None = None,
     ) -> None:
-        given = {"ra": ra, "dec": dec, "w": w, "g1": g1, "g2": g2, "T": T, "sigma": sigma}
+        given = {"ra": ra, "dec": dec, "x": x, "y": y, "w": w, "g1": g1, "g2": g2}
+        given |= {"T": T, "sigma": sigma}
         given |= {"g1_model": g1_model, "g2_model": g2_model}
         given |= {"T_model": T_model, "sigma_model": sigma_model}
-        units = {"ra": ra_unit, "dec": dec_unit}
+        units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
         self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
 
     @classmethod
@@ -117,21 +123,84 @@ class StarCatalog(Catalog):
     def _finish(
         self, columns: dict[str, FloatArray], units: Mapping[str, Any], origin: Origin
     ) -> None:
-        kinds = {}
+        kinds: dict[str, tuple[u.UnitBase | None, bool]] = {}
         for sigma, size in schemes.SIZES.items():
             given = sigma if sigma in columns else size
             _checks.positive(given, columns[given], origin)
             kinds[size] = _size_unit(units.get(given), squared=given == sigma)
             if given == sigma:
                 columns[size] = 2.0 * columns.pop(sigma) ** 2
-        star, model = kinds["T"], kinds["T_model"]
+        (star, by_hand), (model, model_by_hand) = kinds["T"], kinds["T_model"]
         if star is not None and model is not None and star != model:
-            try:
-                columns["T_model"] = columns["T_model"] * model.to(star)
-            except u.UnitConversionError:
+            if not star.is_equivalent(model):
                 raise ValueError(
                     f"T is in {star} and T_model in {model}: their ratio needs the same unit"
-                ) from None
+                )
+            if by_hand or model_by_hand:
+                raise ValueError(
+                    f"T is made of a column in {star}, T_model of one in {model}, and what an "
+                    "expression scales may be converted already: name columns as they are, or "
+                    "take the bare numbers, value(column), in expressions that convert them"
+                )
+            columns["T_model"] = columns["T_model"] * model.to(star)
+        ratio = float(np.median(columns["T_model"] / columns["T"]))
+        if not 1 / 3 < ratio < 3:
+            caution(
+                f"T_model is {ratio:.3g} times T in the median: are star and model in one unit, "
+                "and none of them a sigma or FWHM, where T = 2 sigma^2 is meant? Give sigma and "
+                "sigma_model by those names"
+            )
+
+    def replace(
+        self,
+        *,
+        ra: npt.ArrayLike | u.Quantity = KEPT,
+        dec: npt.ArrayLike | u.Quantity = KEPT,
+        x: npt.ArrayLike | u.Quantity = KEPT,
+        y: npt.ArrayLike | u.Quantity = KEPT,
+        g1: npt.ArrayLike | None = KEPT,
+        g2: npt.ArrayLike | None = KEPT,
+        g1_model: npt.ArrayLike = KEPT,
+        g2_model: npt.ArrayLike = KEPT,
+        T: npt.ArrayLike | u.Quantity = KEPT,
+        T_model: npt.ArrayLike | u.Quantity = KEPT,
+        sigma: npt.ArrayLike | u.Quantity = KEPT,
+        sigma_model: npt.ArrayLike | u.Quantity = KEPT,
+        w: npt.ArrayLike | None = KEPT,
+        ra_unit: str | u.UnitBase | None = None,
+        dec_unit: str | u.UnitBase | None = None,
+        xy_unit: str | u.UnitBase | None = None,
+        name: str | None = KEPT,
+        extra: Mapping[str, npt.ArrayLike] | None = KEPT,
+    ) -> StarCatalog:
+        """A star catalog with some columns replaced, checked as the constructor does.
+
+        Parameters
+        ----------
+        ra, dec, x, y, g1, g2, g1_model, g2_model, T, T_model, sigma, sigma_model, w : array_like
+            New columns of shape (N,), as for the constructor; `sigma` takes the place of `T`.
+        ra_unit, dec_unit, xy_unit : str or astropy unit, optional
+            Units of new positions.
+        name : str or None
+            New name.
+        extra : mapping of str to array_like
+            New further columns, in place of all those there were.
+
+        Returns
+        -------
+        StarCatalog
+            What is not named is taken over.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As the constructor.
+        """
+        changes = {"ra": ra, "dec": dec, "x": x, "y": y, "g1": g1, "g2": g2, "w": w}
+        changes |= {"g1_model": g1_model, "g2_model": g2_model, "T": T, "T_model": T_model}
+        changes |= {"sigma": sigma, "sigma_model": sigma_model}
+        units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
+        return self._replaced(changes, units, name, extra)
 
     # ------------------------------------------------------------------ for the rho statistics
     @property
@@ -178,14 +247,17 @@ class StarCatalog(Catalog):
         raise ValueError(f"reference = {reference!r}: must be 'star' or 'model'")
 
 
-def _size_unit(unit: Any, *, squared: bool) -> u.UnitBase | None:
-    """The unit of T from that of the column given; None where it is not known."""
+def _size_unit(unit: Any, *, squared: bool) -> tuple[u.UnitBase | None, bool]:
+    """The unit of T from that of the column given, None where it is not known; whether scaled."""
+    scaled = False
+    if isinstance(unit, Flow):
+        unit, scaled = unit.unit, unit.kind == "scaled"
     if unit is None:
-        return None
+        return None, False
     unit = u.Unit(unit, parse_strict="silent")
     if isinstance(unit, u.UnrecognizedUnit):
-        return None
-    return unit**2 if squared else unit
+        return None, False
+    return (unit**2 if squared else unit), scaled
 
 
 def demo_stars_path() -> Path:

@@ -20,17 +20,21 @@ import numpy.typing as npt
 from pysoftcorr._julia.settings import threads
 from pysoftcorr.core.extras import need
 from pysoftcorr.sky.binning import RADIANS, Binning
-from pysoftcorr.sky.patch_pairs import PairWeights, Tally, take
+from pysoftcorr.sky.geometry import FLAT, plane_scale
+from pysoftcorr.sky.patch_pairs import Tally, take
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.pairs import Objects
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+Sets = tuple["Objects", ...]
+Fields = tuple["Objects", ComplexArray | None]
 # Sums of our own over the pairs of two sets, or of one.
 Exact = Callable[[Any, Any, Binning], FloatArray]
 
-#: Separation in radians below which pairs are summed exactly.
+#: Separation in radians, or relative to a plane's largest coordinate, below which pairs are summed
+#: exactly.
 NEAREST = 1e-14
 _MANY = 4  # npairs, weight, weight theta, weight ln(theta)
 _PARTS = {"NN": (), "NG": ("xi", "xi_im"), "GG": ("xip", "xip_im", "xim", "xim_im")}
@@ -74,14 +78,28 @@ def sums(
     out = make(first, second, bins)
     if bins.edges[0] > 0:
         return out
-    close = _close(first, second)
+    sets = (first,) if second is None else (first, second)
+    close = _close(sets)
     if close is None:
         return out
-    nearest = Binning.explicit([0, NEAREST / RADIANS[bins.unit]], unit=bins.unit)
-    near = exact(*close, nearest)
+    nearest = Binning.explicit([0, _nearest(bins, sets)], unit=bins.unit)
+    near = exact(close[0], None if second is None else close[1], nearest)
     out[:, :1] += near[:, :1]
     # what our own sums keep apart from their bins
     return np.concatenate([out, near[:, 1:]], axis=1)
+
+
+def _reach(sets: Sets) -> float:
+    """`NEAREST` in the unit of the positions."""
+    flat = sets[0].geometry == FLAT
+    return NEAREST * (plane_scale(*(o.xyz for o in sets)) if flat else 1.0)
+
+
+def _nearest(bins: Binning, sets: Sets) -> float:
+    """`NEAREST` in the unit of the bins."""
+    if sets[0].geometry == FLAT:
+        return float(_reach(sets) * bins.edges[-1] / bins.edges_flat[-1])
+    return float(NEAREST / RADIANS[bins.unit])
 
 
 def _counts(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
@@ -133,20 +151,18 @@ def _field(objects: Objects, number: int) -> ComplexArray:
     return np.asarray(g[:, 2 * number] + 1j * g[:, 2 * number + 1])
 
 
-Fields = tuple["Objects", ComplexArray | None]
-
-
 def _signed(kind: str, bins: Binning, first: Fields, second: Fields | None) -> FloatArray:
     """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations, for weights of any sign."""
-    weights = first[0].pair_weights
     ones = _by_sign(*first)
     if second is None:
-        made = [(1, _walk(kind, bins, weights, one)) for _, one in ones]
+        sets: Sets = (first[0],)
+        made = [(1, _walk(kind, bins, sets, one)) for _, one in ones]
         if len(ones) == 2:
-            made.append((-1, _walk(kind, bins, weights, ones[0][1], ones[1][1])))
+            made.append((-1, _walk(kind, bins, sets, ones[0][1], ones[1][1])))
     else:
+        sets = (first[0], second[0])
         made = [
-            (s * t, _walk(kind, bins, weights, one, two))
+            (s * t, _walk(kind, bins, sets, one, two))
             for s, one in ones
             for t, two in _by_sign(*second)
         ]
@@ -190,22 +206,32 @@ def _catalog(objects: Objects, field: ComplexArray | None, rows: Any, patch: Any
     positions = objects.positions
     assert positions is not None
     shear = {} if field is None else {"g1": field.real[rows], "g2": field.imag[rows]}
-    return _module().Catalog(
-        ra=positions.ra[rows], dec=positions.dec[rows], ra_units="deg", dec_units="deg",
-        w=np.abs(objects.w[0, rows]), **shear, **patch,
-    )  # fmt: skip
+    if objects.geometry == FLAT:
+        # Without units: those of the plane, arcmin or pixels, all through.
+        x, y = (np.ascontiguousarray(positions.xyz[rows, k]) for k in range(2))
+        place: dict[str, Any] = {"x": x, "y": y}
+    else:
+        place = {"ra": positions.ra[rows], "dec": positions.dec[rows]}
+        place |= {"ra_units": "deg", "dec_units": "deg"}
+    return _module().Catalog(**place, w=np.abs(objects.w[0, rows]), **shear, **patch)
 
 
 def _walk(
-    kind: str, bins: Binning, weights: PairWeights | None, first: Any, second: Any = None
+    kind: str, bins: Binning, sets: Sets, first: list[Any], second: list[Any] | None = None
 ) -> FloatArray:
-    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations."""
+    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations of the `sets`."""
+    if sets[0].geometry == FLAT:
+        own: dict[str, Any] = {"metric": "Euclidean"}
+        edges, nearest = bins.edges_flat, _reach(sets)
+    else:
+        own = {"sep_units": bins.unit, "metric": "Arc"}
+        edges, nearest = bins.edges, _nearest(bins, sets)
     done = getattr(_module(), f"{kind}Correlation")(
-        min_sep=max(bins.edges[0], NEAREST / RADIANS[bins.unit]), max_sep=bins.edges[-1],
-        nbins=bins.nbins, sep_units=bins.unit, bin_type=bins.kind.capitalize(), metric="Arc",
-        num_threads=threads(),
+        min_sep=max(edges[0], nearest), max_sep=edges[-1], nbins=bins.nbins,
+        bin_type=bins.kind.capitalize(), num_threads=threads(), **own,
     )  # fmt: skip
     done.process(first, second, finalize=False)
+    weights = sets[0].pair_weights
     if weights is None:
         return _columns(kind, done)[None]
     tally = Tally(weights)
@@ -219,22 +245,19 @@ def _columns(kind: str, done: Any) -> FloatArray:
     return np.stack([done.npairs, done.weight, done.meanr, done.meanlogr, *products], axis=1)
 
 
-def _close(first: Objects, second: Objects | None) -> tuple[Objects, Objects | None] | None:
+def _close(sets: Sets) -> list[Objects] | None:
     """The objects that may have another nearer than `NEAREST`; None where there is no pair."""
-    sets = [first] if second is None else [first, second]
     x = np.concatenate([o.xyz[0, :, 0] for o in sets])
     order = np.argsort(x)
-    near = np.diff(x[order]) <= NEAREST
+    near = np.diff(x[order]) <= _reach(sets)
     if not near.any():
         return None
     chosen = np.zeros(x.size, dtype=bool)
     chosen[order[:-1][near]] = True
     chosen[order[1:][near]] = True
-    parts = np.split(chosen, [first.w.shape[1]])
+    parts = np.split(chosen, [sets[0].w.shape[1]])
     found = [_kept(o, part) for o, part in zip(sets, parts, strict=False)]
-    if any(o.w.size == 0 for o in found):
-        return None
-    return found[0], None if second is None else found[1]
+    return None if any(o.w.size == 0 for o in found) else found
 
 
 def _kept(objects: Objects, chosen: npt.NDArray[np.bool_]) -> Objects:

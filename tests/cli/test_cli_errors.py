@@ -166,7 +166,7 @@ def test_no_table_in_the_file(fails, tmp_path):
         (("--resampling", "boots"), "--resampling 'boots': must be"),
         (("--resampling", "jackknife:41"), "more than the 40 objects"),
         (("--assignment", "random"), "must be one of greedy, sampled, soft"),
-        (("--geometry", "torus"), "must be one of"),
+        (("--metric", "torus"), "must be one of"),
         (("--reference", "moon"), "must be one of star, model"),
         (("--on-bad", "keep"), "must be one of error, drop"),
         (("--seed", -1), "at least 0"),

@@ -146,7 +146,9 @@ def test_naming_schemes_of_stars(scheme, names):
 
 def test_a_partial_map_overrides_the_scheme():
     table = star_table(SCHEMES["vignet-psfex"]) | {"size": np.array([10.0, 20.0])}
-    stars = StarCatalog.read(table, columns={"T": "size", "g1": "g1_vignet/2"})
+    stars = StarCatalog.read(
+        table, columns={"T": "size", "sigma_model": "sig_psfex", "g1": "g1_vignet/2"}
+    )
     np.testing.assert_array_equal(stars.T, [10, 20])
     np.testing.assert_array_equal(stars.g1, 0.05)
     np.testing.assert_array_equal(stars.T_model, 18)

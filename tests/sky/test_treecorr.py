@@ -29,6 +29,7 @@ from pysoftcorr.sky.resampling import patches
 needs_treecorr = pytest.mark.skipif(
     importlib.util.find_spec("treecorr") is None, reason="TreeCorr is missing"
 )
+pytestmark = pytest.mark.filterwarnings("ignore:.*pairs of objects at one place:UserWarning")
 # TreeCorr lets a pair stray from its bin by a tenth of it: compare the bulk, not the last digit
 BINS = [Binning.linear(0, 45, 5), Binning.log(1, 50, 6)]
 
@@ -168,6 +169,55 @@ def test_repeated_objects(brute, bins):
         every_statistic(bins, **of), every_statistic(bins, method="treecorr", **of), strict=True
     ):
         identical(ours, theirs)
+
+
+@pytest.mark.parametrize("coincident", ["keep", "drop"])
+def test_their_pairs_are_kept_or_dropped(brute, coincident):
+    of = sharing(22)
+    options = {"coincident": coincident, "resampling": "jackknife:3:match", "seed": 1}
+    for estimate, catalog in ((xi_pm, of["cat"]), (rho_statistics, of["psf"])):
+        ours, theirs = (
+            estimate(catalog, "linear:0:45:5", method=method, **options)
+            for method in ("pairs", "treecorr")
+        )
+        identical(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("unit", "bins"),
+    [
+        ("arcmin", "linear:0:45:5"),
+        ("pixel", "linear:0:45:5:pixel"),
+        ("arcsec", "log:1:40:4:arcsec"),
+    ],
+)
+def test_flat_positions(brute, unit, bins):
+    """In the plane, with repeated places."""
+    rng = np.random.default_rng(4)
+
+    def made(n, *shared):
+        x, y = rng.uniform(0, 60, (2, n))
+        again = rng.integers(0, n, 20)
+        x, y = (
+            np.concatenate([values, values[again], *(getattr(c, axis)[:15] for c in shared)])
+            for axis, values in (("x", x), ("y", y))
+        )
+        g = np.round(rng.normal(0, 100, (2, x.size))) / 1024
+        w = (1 + rng.integers(0, 64, x.size)) / 64
+        return Catalog(x=x, y=y, xy_unit=unit, g1=g[0], g2=g[1], w=w)
+
+    cat = made(100)
+    other = made(80, cat)
+    for estimate, catalogs in (
+        (xi_pm, (cat,)), (partial(xi_pm, catalog2=other), (cat,)), (landy_szalay, (cat, other)),
+        (gamma_t, (cat, other)),
+    ):  # fmt: skip
+        for way in (None, "jackknife:3:match"):
+            ours, theirs = (
+                estimate(*catalogs, bins=bins, resampling=way, seed=1, method=method)
+                for method in ("pairs", "treecorr")
+            )
+            identical(ours, theirs)
 
 
 @needs_treecorr
