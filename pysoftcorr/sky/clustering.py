@@ -68,7 +68,6 @@ class SoftClustering:
         --------
         >>> import numpy as np
         >>> from pysoftcorr.sky.catalog import Catalog
-    from pysoftcorr.sky.geometry import AXES, FLAT, SKY, to_plane, unit_between
         >>> from pysoftcorr.sky.clustering import SoftClustering
         >>> ra = np.r_[np.linspace(10, 10.1, 20), np.linspace(11, 11.1, 20)]
         >>> fit = SoftClustering(n_clusters=2, seed=1).fit(Catalog(ra=ra, dec=0 * ra))
