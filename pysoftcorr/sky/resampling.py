@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 _FORMS = (
     "'bootstrap:N', 'jackknife:N', 'leave-out:FRACTION', 'leave-out:FRACTION:N', "
-    "'bootstrap:N:PATCHES', 'jackknife:N:match'"
+    "'bootstrap:N:PATCHES' (and behind it ':mean' or ':geom'), 'jackknife:N:match' (or ':mean')"
 )
 _JACKKNIFE_WEIGHTS = ("simple", "mean", "match", "geom")
 _BOOTSTRAP_WEIGHTS = ("simple", "mean", "geom")

@@ -74,7 +74,9 @@ def sums(
     _module()
     if bins.kind not in ("linear", "log"):
         raise ValueError(f"method = 'treecorr': takes linear or log bins, not {bins}")
-    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho}[kind]
+    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho}.get(kind)
+    if make is None:
+        raise ValueError("method = 'treecorr': is not for this statistic; use method='pairs'")
     out = make(first, second, bins)
     if bins.edges[0] > 0:
         return out

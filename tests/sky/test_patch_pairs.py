@@ -334,7 +334,7 @@ def test_what_is_refused():
         Bootstrap(5, 1)
     with pytest.raises(TypeError, match="Bootstrap: patches must be integers"):
         Bootstrap(5, np.linspace(0, 1, 40))
-    with pytest.raises(ValueError, match="resampling = 'bootstrap:5:4': patches are drawn without"):
+    with pytest.raises(ValueError, match="resampling = 'bootstrap:5:4': patches are drawn for all"):
         xi_pm(cat, LINEAR, clusters=5, resampling="bootstrap:5:4")
     with pytest.raises(ValueError, match="resampling = 'bootstrap:5:4:match': must be 'boot"):
         xi_pm(cat, LINEAR, resampling="bootstrap:5:4:match")
