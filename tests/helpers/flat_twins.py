@@ -13,9 +13,7 @@ def plane(seed, n, *, unit="arcmin", side=60.0, offset=0.0) -> Catalog:
     rng = np.random.default_rng(seed)
     x, y = offset + side * rng.uniform(size=(2, n))
     shear = np.round(1024 * (rng.normal(0, 0.1, (2, n)) + np.array([[0.03], [0]]))) / 1024
-    return Catalog(
-        x=x, y=y, xy_unit=unit, g1=shear[0], g2=shear[1], w=rng.integers(1, 64, n) / 32
-    )
+    return Catalog(x=x, y=y, xy_unit=unit, g1=shear[0], g2=shear[1], w=rng.integers(1, 64, n) / 32)
 
 
 def plane_stars(seed, n, **options) -> StarCatalog:

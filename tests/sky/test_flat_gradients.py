@@ -213,7 +213,7 @@ def test_refusals():
         sc.value(pixels)
     with pytest.raises(ValueError, match="bins are in pixels but catalog is on the sky"):
         SoftCorrelation(BINS + ":pixel", clusters=3).value(sky)
-    with pytest.raises(ValueError, match="start has centers of geometry 'flat'.*do not belong"):
+    with pytest.raises(ValueError, match=r"start has centers of geometry 'flat'.*do not belong"):
         sc.pin(flat).value(sky)
     with pytest.raises(ValueError, match="tangents has 'ra': must be among x, y, g1"):
         sc.jvp(flat, {"ra": np.zeros(20)})
