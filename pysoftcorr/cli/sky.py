@@ -24,7 +24,7 @@ _UNITS = "deg, rad, hourangle, arcmin or arcsec; that stored with the column, or
 _FIELD = "Column or expression of a field, such as g1='e1 - 0.01'; may be given several times."
 _READING = derive(
     "pysoftcorr.sky.catalog:Catalog.read",
-    only=("columns", "hdu", "key", "select", "flag", "on_bad", "ra_unit", "dec_unit"),
+    only=("columns", "hdu", "key", "select", "flag", "on_bad", "ra_unit", "dec_unit", "xy_unit"),
     columns={"help": _FIELD, "default": {}},
     hdu={"kind": str, "help": "FITS extension, number or name.", "metavar": "HDU"},
     select={"metavar": "EXPRESSION"},
@@ -32,6 +32,10 @@ _READING = derive(
     on_bad={"help": "Rows with NaN or infinity: refuse, or drop and count."},
     ra_unit={"help": f"Unit of ra: {_UNITS}.", "metavar": "UNIT"},
     dec_unit={"help": "Unit of dec.", "metavar": "UNIT"},
+    xy_unit={
+        "help": "Unit of flat positions x and y: that of an angle, or pixel.",
+        "metavar": "UNIT",
+    },
 )
 _FLIPS = derive(
     "pysoftcorr.sky.catalog:Catalog.read",
@@ -50,7 +54,7 @@ _CLUSTERING = derive(
     max_iter={"least": 1},
 )
 UNIT = Option(
-    "unit", str, "arcmin", "Unit of the bins.", choices=("arcmin", "arcsec", "deg", "rad")
+    "unit", str, "arcmin", "Unit of the bins.", choices=("arcmin", "arcsec", "deg", "rad", "pixel")
 )
 BINS = "linear:LO:HI:N, log:LO:HI:N or edges:E0,E1,..."
 THREADS = Option("threads", int, None, "Threads; every core by default.", least=1)
@@ -201,8 +205,8 @@ def _estimator(command: str, settings: Mapping[str, Any]) -> Callable[..., Corre
     from pysoftcorr.sky import correlation
 
     functions: dict[str, tuple[Any, tuple[str, ...]]] = {
-        "rho": (correlation.rho_statistics, ("reference",)),
-        "xi": (correlation.xi_pm, ()),
+        "rho": (correlation.rho_statistics, ("reference", "coincident")),
+        "xi": (correlation.xi_pm, ("coincident",)),
         "wtheta": (correlation.landy_szalay, ()),
     }
     function, own = functions[command]
@@ -255,10 +259,10 @@ class Memberships:
     catalog : Catalog
     fit : Clustering
     objects : Table
-        ra, dec, w, ``label`` (greedy, from 0), ``max_membership``, ``entropy`` (nats),
+        ra, dec (or x, y), w, ``label`` (greedy, from 0), ``max_membership``, ``entropy`` (nats),
         ``memberships`` (c,) and, if any were drawn, ``sampled`` labels (n,).
     clusters : Table
-        ra, dec, ``members`` (greedy), and ``size``, the sum of memberships.
+        ra, dec (or x, y), ``members`` (greedy), and ``size``, the sum of memberships.
     made : dict
         How: settings, sweeps, convergence, objective, seed, version.
     """
@@ -338,6 +342,7 @@ def _clustered(path: str, settings: Mapping[str, Any]) -> Memberships:
 
     from pysoftcorr.core.version import __version__
     from pysoftcorr.sky.catalog import Catalog
+    from pysoftcorr.sky.geometry import AXES
 
     if settings["clusters"] < 1:
         raise ValueError("--clusters 0: at least one cluster is needed")
@@ -345,18 +350,20 @@ def _clustered(path: str, settings: Mapping[str, Any]) -> Memberships:
     catalog = read(path, settings, Catalog)
     fit = soft.fit(catalog)
     labels = fit.assign("greedy")
-    objects = Table({"ra": catalog.ra, "dec": catalog.dec, "w": catalog.w, "label": labels})
+    axes = AXES[catalog.geometry]
+    objects = Table({**{a: getattr(catalog, a) for a in axes}, "w": catalog.w, "label": labels})
     objects["max_membership"] = fit.max_membership
     objects["entropy"] = fit.entropy
     objects["memberships"] = fit.memberships
     if settings["assignments"]:
         sampled = fit.assign("sampled", n=settings["assignments"], seed=settings["seed"])
         objects["sampled"] = np.ascontiguousarray(sampled.T)
-    clusters = Table({"ra": fit.ra, "dec": fit.dec})
-    clusters["members"] = np.bincount(labels, minlength=len(fit.ra))
+    clusters = Table({a: getattr(fit, a) for a in axes})
+    clusters["members"] = np.bincount(labels, minlength=fit.n_clusters)
     clusters["size"] = fit.memberships.sum(axis=0)
     for table in (objects, clusters):
-        table["ra"].unit = table["dec"].unit = "deg"
+        for axis in axes:
+            table[axis].unit = catalog.xy_unit or "deg"
     made = {
         "settings": {"command": dict(settings), **fit.settings},
         "n_iter": fit.n_iter,
@@ -431,12 +438,12 @@ COMMANDS = {
     "rho": Command(
         rho,
         (Argument("catalog", "Stars and PSF model: FITS, HDF5, Parquet, text."),),
-        (*_measuring("rho_statistics", "reference"), *_READING, *_FLIPS, *_OUTPUT),
+        (*_measuring("rho_statistics", "reference", "coincident"), *_READING, *_FLIPS, *_OUTPUT),
     ),
     "xi": Command(
         xi,
         (Argument("catalog", "Positions and shears."),),
-        (*_measuring("xi_pm"), *_READING, *_FLIPS, *_OUTPUT),
+        (*_measuring("xi_pm", "coincident"), *_READING, *_FLIPS, *_OUTPUT),
     ),
     "wtheta": Command(
         wtheta,

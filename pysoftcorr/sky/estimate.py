@@ -45,9 +45,11 @@ class Measured:
 
     def rows(self, chosen: slice) -> Measured:
         """Some of the versions."""
-        every = {f.name: getattr(self, f.name) for f in fields(self)}
-        parts: dict[str, Any] = {k: v[chosen] for k, v in every.items() if k != "undirected"}
-        return replace(self, **parts)
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        cut: dict[str, Any] = {
+            name: part[chosen] for name, part in parts.items() if isinstance(part, np.ndarray)
+        }
+        return replace(self, **cut)
 
 
 #: What xi+ and the rho statistics do with pairs of objects at one place.

@@ -93,7 +93,7 @@ def check_together(name: str, bins: Binning | None, **catalogs: Catalog) -> None
     if pixels and bins.unit != PIXEL:
         raise ValueError(
             f"{prefix}bins are in {bins.unit} but {first} is in pixels: name the unit, as in "
-            f"'linear:0:2000:10:pixel' or Binning.linear(0, 2000, 10, 'pixel')"
+            "'linear:0:2000:10:pixel'"
         )
     if bins.unit == PIXEL and not pixels:
         raise ValueError(
