@@ -128,7 +128,9 @@ def test_wrong_unit(fails, file, table):
 
 
 def test_weights(fails, file):
-    assert "negative" in fails("rho", file(), "--columns", "w=-1 + 0*ra")
+    negative = fails("rho", file(), "--columns", "w=-1 + 0*ra", "--clusters", 10)
+    assert "w must not be negative (clusters are weighted means); it is in rows 0 (-1)" in negative
+    assert "take all pairs of objects, --clusters 0" in negative
     assert "zero in every row" in fails("rho", file(), "--columns", "w=0*ra")
 
 
@@ -172,7 +174,7 @@ def test_no_table_in_the_file(fails, tmp_path):
         (("--seed", -1), "at least 0"),
         (("--threads", 0), "at least 1"),
         (("--hdu", 7), "no HDU"),
-        (("--method", "treecorr", "--clusters", 5), "treecorr: takes all pairs"),
+        (("--method", "treecorr", "--clusters", 5), "takes all pairs of objects; leave out clusters"),
         (("--cluster", 7), "--cluster"),
     ],
 )
