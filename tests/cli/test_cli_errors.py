@@ -174,7 +174,7 @@ def test_no_table_in_the_file(fails, tmp_path):
         (("--seed", -1), "at least 0"),
         (("--threads", 0), "at least 1"),
         (("--hdu", 7), "no HDU"),
-        (("--method", "treecorr", "--clusters", 5), "takes all pairs of objects; leave out clusters"),
+        (("--method", "treecorr", "--clusters", 5), "takes all pairs of objects; leave out"),
         (("--cluster", 7), "--cluster"),
     ],
 )
