@@ -1,5 +1,5 @@
 """
-Correlation functions of objects on the sphere and in a box: fuzzy clustering, pair sums, their
+Correlation functions of objects on the sphere, in a plane and in a box: fuzzy clustering, pair sums, their
 derivatives, and the gravity simulation that they are differentiated through.
 
 Everything is generic in the number type: derivatives are taken by ForwardDiff where it is on the
@@ -33,10 +33,11 @@ const SOURCE_VERSION = "0.1.0"
 include("control.jl")           # cancellation, progress, deterministic threading
 include("dual.jl")              # forward-mode numbers: ForwardDiff's or our own
 include("sphere.jl")            # unit vectors, tangent frames, separations
+include("plane.jl")             # the same in a plane
 include("fuzzy.jl")             # fuzzy c-means
 include("assign.jl")            # memberships -> clusters
 include("simd.jl")              # eight numbers at a time
-include("tree.jl")              # a k-d tree on the sphere
+include("tree.jl")              # a k-d tree
 include("pairs.jl")             # hard-binned pair sums
 include("softpairs.jl")         # soft-binned pair sums and their reverse derivative
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative

@@ -61,12 +61,12 @@ function assign_gumbel!(out, u, noise, tau; straight = false)
 end
 
 """
-    cluster_means!(x, w, fields, labels, x0, w0, fields0)
+    cluster_means!(x, w, fields, geometry, labels, x0, w0, fields0)
 
-Clusters of labeled objects: mean directions `x` (3, c), weights `w` (c) and weighted means of
+Clusters of labeled objects: mean places `x` (3, c), weights `w` (c) and weighted means of
 the fields (F, c), from objects `x0` (3, N), `w0` (N), `fields0` (F, N).
 """
-function cluster_means!(x, w, fields, labels, x0, w0, fields0)
+function cluster_means!(x, w, fields, geometry, labels, x0, w0, fields0)
     fill!(x, 0)
     fill!(w, 0)
     fill!(fields, 0)
@@ -74,11 +74,11 @@ function cluster_means!(x, w, fields, labels, x0, w0, fields0)
         k = labels[i]
         add_member!(x, w, fields, k, w0[i], i, x0, fields0)
     end
-    return finish_means!(x, w, fields)
+    return finish_means!(x, w, fields, geometry)
 end
 
 "Clusters of objects that belong in parts, by `share` (c, N); arguments as for `cluster_means!`."
-function soft_means!(x, w, fields, share, x0, w0, fields0)
+function soft_means!(x, w, fields, geometry, share, x0, w0, fields0)
     fill!(x, 0)
     fill!(w, 0)
     fill!(fields, 0)
@@ -86,7 +86,7 @@ function soft_means!(x, w, fields, share, x0, w0, fields0)
         iszero(share[k, i]) && continue
         add_member!(x, w, fields, k, w0[i] * share[k, i], i, x0, fields0)
     end
-    return finish_means!(x, w, fields)
+    return finish_means!(x, w, fields, geometry)
 end
 
 @inline function add_member!(x, w, fields, k, weight, i, x0, fields0)
@@ -101,19 +101,22 @@ end
     end
 end
 
-function finish_means!(x, w, fields)
+function finish_means!(x, w, fields, geometry)
     for k in eachindex(w)
         iszero(w[k]) && continue
         for f in axes(fields, 1)
             fields[f, k] /= w[k]
         end
-        norm = sqrt(x[1, k]^2 + x[2, k]^2 + x[3, k]^2)
+        scale = mean_scale(geometry, x, w, k)
         for d in 1:3
-            x[d, k] /= norm
+            x[d, k] /= scale
         end
     end
     return nothing
 end
+
+mean_scale(::Sphere, x, w, k) = sqrt(x[1, k]^2 + x[2, k]^2 + x[3, k]^2)
+mean_scale(::Plane, x, w, k) = w[k]
 
 # ---- for users -----------------------------------------------------------------------------------
 
@@ -180,6 +183,6 @@ cluster_means(share::AbstractMatrix, x, weights, fields) =
 function cluster_means(means!::Function, members, c, x0, weights, fields0)
     T = float(promote_type(eltype(x0), eltype(weights), eltype(fields0)))
     x, w, fields = zeros(T, 3, c), zeros(T, c), zeros(T, size(fields0, 1), c)
-    means!(x, w, fields, members, x0, weights, fields0)
+    means!(x, w, fields, Sphere(), members, x0, weights, fields0)
     return (x = x, weights = w, fields = fields)
 end

@@ -1,4 +1,4 @@
-# The derivative of converged fuzzy c-means on the sphere, by the implicit function theorem.
+# The derivative of converged fuzzy c-means, by the implicit function theorem.
 #
 # The centers are a fixed point v = F(v, y) of a sweep, F_k = S_k/|S_k|, S_k = sum_i a_ik x_i,
 # a_ik = w_i u_ik^m. In coordinates on the tangent planes at the centers
@@ -10,11 +10,14 @@
 # of the sums S by one Cholesky solve, H s = dxi/dv, for all right-hand sides at once; a step of
 # Newton's method is the solve H dv = t, t_k the tangent part of S_k.
 #
+# In the plane a center is F_k = S_k/A_k, A_k = sum_i a_ik, the tangent part is the whole of x_i - v_k,
+# and A_k stands for |S_k| throughout.
+#
 # An object that lies on a center has no derivative of its memberships there other than 0 (for
 # m < 3: the limit; above, the memberships have a cusp and 0 is the value between its sides).
 
 "First and second tangent vector of each row of `v` (c, 3): (c, 3) each, orthonormal, by a fixed rule."
-function tangent_frames(v)
+function tangent_frames(::Sphere, v)
     first, second = similar(v), similar(v)
     for k in axes(v, 1)
         x, y, z = v[k, 1], v[k, 2], v[k, 3]
@@ -26,6 +29,13 @@ function tangent_frames(v)
         first[k, :] .= e
         second[k, :] .= (y * e[3] - z * e[2], z * e[1] - x * e[3], x * e[2] - y * e[1])
     end
+    return first, second
+end
+
+function tangent_frames(::Plane, v)
+    first, second = zero(v), zero(v)
+    first[:, 1] .= 1
+    second[:, 2] .= 1
     return first, second
 end
 
@@ -86,8 +96,17 @@ end
 
 row_norms(s) = [(q = s[k, 1]^2 + s[k, 2]^2 + s[k, 3]^2; iszero(q) ? q : sqrt(q)) for k in axes(s, 1)]
 
+"Lengths |S_k| of the sums S = T + A v, or A_k in the plane."
+lengths_of(::Sphere, T, A, v) = row_norms(T .+ A .* v)
+lengths_of(::Plane, T, A, v) = A
+
 "One plain sweep, F(v, y); a center without objects stays."
-function sweep_centers(x, w, v, m)
+function sweep_centers(::Plane, x, w, v, m)
+    T, A = pulls(x, w, v, m)
+    return [iszero(A[k]) ? v[k, d] + zero(T[k, d]) : v[k, d] + T[k, d] / A[k] for k in axes(v, 1), d in 1:3]
+end
+
+function sweep_centers(::Sphere, x, w, v, m)
     T, A = pulls(x, w, v, m)
     S = T .+ A .* v
     norms = row_norms(S)
@@ -103,14 +122,14 @@ end
 const HESSIAN_BLOCK = 256       # objects at a time: their vectors stay in the cache
 
 """
-    hessian(x, w, v, m) -> (H, lengths)
+    hessian(geometry, x, w, v, m) -> (H, lengths)
 
-H (lower triangle, in the coordinates of `tangent_frames`, first all first ones) and |S_k|.
+H (lower triangle, in the coordinates of `tangent_frames`, first all first ones) and `lengths_of`.
 """
-function hessian(x, w, v, m)
+function hessian(geometry, x, w, v, m)
     c, n = size(v, 1), size(x, 2)
     rows = 8 * cld(2c, 8)
-    frames = tangent_frames(v)
+    frames = tangent_frames(geometry, v)
     power = fuzziness(m)
     Z = zeros(rows * HESSIAN_BLOCK)
     H = zeros(rows, rows)
@@ -136,8 +155,7 @@ function hessian(x, w, v, m)
         end
     end
     total = add_pieces(sums)
-    S = total[:, 1:3] .+ total[:, 4] .* v
-    lengths = row_norms(S)
+    lengths = lengths_of(geometry, total[:, 1:3], total[:, 4], v)
     for k in 1:c
         H[k, k] += lengths[k] - total[k, 5]
         H[c + k, k] -= total[k, 6]
@@ -407,40 +425,49 @@ struct Standing
     objective::Float64
 end
 
-function standing(x, w, v, m)
-    frames, c = tangent_frames(v), size(v, 1)
+function standing(geometry, x, w, v, m)
+    frames, c = tangent_frames(geometry, v), size(v, 1)
     T, A, J = pulls(x, w, v, m)
-    q, norms = flat(frames, T), row_norms(T .+ A .* v)
+    q, norms = flat(frames, T), lengths_of(geometry, T, A, v)
     far = maximum(iszero(norms[k]) ? 0.0 : hypot(q[k], q[c + k]) / norms[k] for k in 1:c)
     return Standing(frames, q, far, J)
 end
 
-function move(v, frames, q)
+move(::Plane, v, frames, q) = v .+ round_up(frames, q)
+function move(::Sphere, v, frames, q)
     next = v .+ round_up(frames, q)
     return next ./ row_norms(next)
 end
 
 """
-    converge_centers!(v, x, w, m, max_iter) -> (sweeps, residual, converged)
+    converge_centers!(geometry, v, x, w, m, max_iter) -> (sweeps, residual, converged)
 
 Fuzzy c-means from the start `v` to the fixed point, to rounding: accelerated sweeps, then Newton's
 method, then sweeps again where that did not get there. `residual` is the largest motion (radians)
 of a center in one more sweep; it is below 1e-10 of the extent of the field when converged.
 """
-function converge_centers!(v, x, w, m, max_iter)
+function converge_centers!(geometry, v, x, w, m, max_iter)
     u = zeros(size(v, 1), size(x, 2))
     extent = field_extent(x)
     first = min(handover_sweeps(size(v, 1)), max_iter)
-    objectives, = fuzzy_cmeans!(v, u, x, w, m, HANDOVER, first)
+    objectives, = cmeans!(geometry, v, u, x, w, m, HANDOVER, first)
     sweeps = length(objectives)
-    left, steps = newton!(v, x, w, m, extent)
+    left, steps = newton!(geometry, v, x, w, m, extent)
     sweeps += steps
     if left > CONVERGED * extent && sweeps < max_iter
-        objectives, = fuzzy_cmeans!(v, u, x, w, m, 1e-13, max_iter - sweeps)
-        left, steps = newton!(v, x, w, m, extent)
+        objectives, = cmeans!(geometry, v, u, x, w, m, 1e-13, max_iter - sweeps)
+        left, steps = newton!(geometry, v, x, w, m, extent)
         sweeps += length(objectives) + steps
     end
     return sweeps, left, left <= CONVERGED * extent
+end
+
+cmeans!(::Sphere, v, u, x, w, m, tol, max_iter) = fuzzy_cmeans!(v, u, x, w, m, tol, max_iter)
+function cmeans!(::Plane, v, u, x, w, m, tol, max_iter)
+    inside = v[:, 1:2]
+    found = fuzzy_cmeans!(inside, u, x[1:2, :], w, m, tol, max_iter)
+    v[:, 1:2] = inside
+    return found
 end
 
 "Largest chord between the first object and another."
@@ -453,26 +480,26 @@ function field_extent(x)
 end
 
 """
-    newton!(v, x, w, m, extent) -> (residual, steps)
+    newton!(geometry, v, x, w, m, extent) -> (residual, steps)
 
 Newton's method on the fixed point, damped by mu |S| (Levenberg 1944) while the objective would not
 fall: mu large is a short step in the direction of a plain sweep. Near the end the factorization is
 kept for a few steps. `v` holds the best centers.
 """
-function newton!(v, x, w, m, extent)
-    now, mu, steps = standing(x, w, v, m), 0.0, 0
+function newton!(geometry, v, x, w, m, extent)
+    now, mu, steps = standing(geometry, x, w, v, m), 0.0, 0
     for _ in 1:NEWTON_STEPS
         now.residual <= SETTLED * extent && break
-        H, lengths = hessian(x, w, v, m)
+        H, lengths = hessian(geometry, x, w, v, m)
         moved = false
         while !moved && mu < 1e3
             f = factor(damped(H, lengths, mu), lengths)
             # Toward a saddle (kind 1) only where it is already close. The first step, and more
             # where they are quadratic.
             while f.kind == 0 || (f.kind == 1 && iszero(mu) && now.residual < 1e-6 * extent)
-                next = move(v, now.frames, solve(f, now.q))
+                next = move(geometry, v, now.frames, solve(f, now.q))
                 all(isfinite, next) || break
-                then = standing(x, w, next, m)
+                then = standing(geometry, x, w, next, m)
                 steps += 1
                 gain = then.residual / now.residual
                 falls = f.kind == 0 && then.objective < now.objective * (1 - 1e-13)
@@ -508,30 +535,30 @@ end
 layers(::Type{T}) where {T} = (x = one(T); typeof(value(x)) === T ? 0 : 1 + layers(typeof(value(x))))
 
 """
-    carry_centers(v, x, w, m) -> centers of the number type of x and w
+    carry_centers(geometry, v, x, w, m) -> centers of the number type of x and w
 
 The derivatives of the converged centers `v` (plain numbers) by the implicit function theorem: as
 many steps of Newton's method with the plain Hessian as there are layers of derivatives.
 """
-function carry_centers(v, x, w, m)
+function carry_centers(geometry, v, x, w, m)
     N = promote_type(eltype(x), eltype(w))
     N === eltype(v) && return v
-    f = factor(hessian(map(primal, x), map(primal, w), v, m)...)
+    f = factor(hessian(geometry, map(primal, x), map(primal, w), v, m)...)
     carried = convert(Matrix{N}, v)
     for _ in 1:layers(N)
-        frames = tangent_frames(carried)
+        frames = tangent_frames(geometry, carried)
         T, _ = pulls(x, w, carried, m)
-        carried = move(carried, frames, solve(f, flat(frames, T)))
+        carried = move(geometry, carried, frames, solve(f, flat(frames, T)))
     end
     return carried
 end
 
 "Plain sweeps from `start` until no center moves further than `tol` -> (all iterates, converged)."
-function unroll_centers(start, x, w, m, tol, max_iter)
+function unroll_centers(geometry, start, x, w, m, tol, max_iter)
     N = promote_type(eltype(x), eltype(w), eltype(start))
     iterates = [convert(Matrix{N}, start)]
     while length(iterates) <= max_iter
-        push!(iterates, sweep_centers(x, w, iterates[end], m))
+        push!(iterates, sweep_centers(geometry, x, w, iterates[end], m))
         moved = maximum(abs(primal(a) - primal(b)) for (a, b) in zip(iterates[end], iterates[end - 1]))
         PROGRESS[1] = length(iterates)
         moved <= tol && return iterates, true

@@ -1,4 +1,4 @@
-# Hard-binned pair sums on the sphere: counts, count-shear, shear-shear. What comes
+# Hard-binned pair sums on the sphere or in a plane: counts, count-shear, shear-shear. What comes
 # first is the definition, pair by pair and generic in the number type; the fast twin goes through
 # trees.
 
@@ -34,39 +34,43 @@ const LOG_ZERO = -1e300
 log_of(theta) = iszero(theta) ? oftype(theta, LOG_ZERO) : log(theta)
 
 """
-    pair_sums_brute(kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto)
+    pair_sums_brute(kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto, geometry = Sphere())
 
-Sums (nsums, nbins) over all pairs of the first with the second set, or over each unordered pair
-of one set (`auto`). Positions (3, N) are unit vectors, shears (2K, N) alternate g1 and g2 of
-each field, `edges` are squared chords. Products of two different fields of one set are taken in
-both orders.
+Sums (nsums, nbins + 1) over all pairs of the first with the second set, or over each unordered pair
+of one set (`auto`). Positions (3, N) are those of the `geometry`, shears (2K, N) alternate g1 and g2
+of each field, `edges` are squared chords. Products of two different fields of one set are taken in
+both orders. The last column holds the coincident pairs of the first bin, which the others leave
+out: products that need their direction mean nothing.
 """
-function pair_sums_brute(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool)
+function pair_sums_brute(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool,
+                         geometry::Geometry = Sphere())
     T = promote_type(eltype(xyz1), eltype(xyz2), eltype(w1), eltype(g1), eltype(g2))
-    sums = zeros(T, nsums(kind), length(edges) - 1)
+    sums = zeros(T, nsums(kind), length(edges))
     for i in axes(xyz1, 2), j in (auto ? i + 1 : 1):size(xyz2, 2)
         (iszero(w1[i]) || iszero(w2[j])) && continue
         u = (xyz1[1, i], xyz1[2, i], xyz1[3, i])
         v = (xyz2[1, j], xyz2[2, j], xyz2[3, j])
-        b = find_bin(edges, chord2(u, v))
+        t = chord2(u, v)
+        b = find_bin(edges, t)
         b == 0 && continue
+        t <= COINCIDENT && (b = length(edges))
         ww = w1[i] * w2[j]
-        theta = separation(u, v)
+        theta = separation(geometry, u, v)
         sums[1, b] += 1
         sums[2, b] += ww
         sums[3, b] += ww * theta
         sums[4, b] += ww * log_of(theta)
-        products!(view(sums, :, b), kind, u, v, ww, g1, i, g2, j, auto)
+        products!(view(sums, :, b), kind, geometry, u, v, ww, g1, i, g2, j, auto)
     end
     return sums
 end
 
 shear(g, f, i) = complex(g[2f - 1, i], g[2f, i])
 
-products!(s, ::NN, u, v, ww, g1, i, g2, j, auto) = nothing
+products!(s, ::NN, geometry, u, v, ww, g1, i, g2, j, auto) = nothing
 
-function products!(s, ::NG{K}, u, v, ww, g1, i, g2, j, auto) where {K}
-    phase = double_phase(projections(u, v)[2])
+function products!(s, ::NG{K}, geometry, u, v, ww, g1, i, g2, j, auto) where {K}
+    phase = double_phase(projections(geometry, u, v)[2])
     for f in 1:K
         g = -ww * shear(g2, f, j) * phase
         s[3 + 2f] += real(g)
@@ -74,8 +78,8 @@ function products!(s, ::NG{K}, u, v, ww, g1, i, g2, j, auto) where {K}
     end
 end
 
-function products!(s, kind::GG, u, v, ww, g1, i, g2, j, auto)
-    a, b = projections(u, v)
+function products!(s, kind::GG, geometry, u, v, ww, g1, i, g2, j, auto)
+    a, b = projections(geometry, u, v)
     pa, pb = double_phase(a), double_phase(b)
     for (n, (e, f)) in enumerate(combos(kind))
         plus = shear(g1, e, i) * pa * conj(shear(g2, f, j) * pb)
@@ -112,18 +116,19 @@ theta = 0 or pi for that.
 theta = 2 asin(sqrt(t)/2), so theta' = y = (t (4 - t))^(-1/2), and q y' = -q' y / 2 with
 q = t (4 - t) gives the coefficients of y one from another; those of ln(theta) follow from
 (ln theta)' = theta'/theta. Chebyshev's economization then drops the terms that are not needed.
+In the plane theta = sqrt(t) and q = 4t.
 """
-function expand!(s::Series, low, high)
+function expand!(geometry, s::Series, low, high)
     middle = (low + high) / 2
     half = max((high - low) / 2, 1e-12 * middle)
-    ratio = half / min(middle, 4 - middle)
+    ratio = half / room(geometry, middle)
     ratio < 0.22 || return false
     s.middle = middle
     s.inverse = 1 / half
-    q0, q1, q2 = middle * (4 - middle), (4 - 2middle) * half, -half^2
+    q0, q1, q2 = quadratic(geometry, middle, half)
     previous, y = 0.0, 1 / sqrt(q0)
     @inbounds begin
-        s.theta[1] = 2 * asin(sqrt(middle) / 2)
+        s.theta[1] = angle_of(geometry, middle)
         for k in 0:(DEGREE - 1)
             s.theta[k + 2] = half * y / (k + 1)
             y, previous = -((k + 0.5) * q1 * y + k * q2 * previous) / (q0 * (k + 1)), y
@@ -143,6 +148,14 @@ function expand!(s::Series, low, high)
     economize!(s.logtheta, s.degree)
     return true
 end
+
+# Distance to the nearest singular point; q at middle + half x; theta.
+room(::Sphere, middle) = min(middle, 4 - middle)
+room(::Plane, middle) = middle
+quadratic(::Sphere, middle, half) = (middle * (4 - middle), (4 - 2middle) * half, -half^2)
+quadratic(::Plane, middle, half) = (4middle, 4half, 0.0)
+angle_of(::Sphere, t) = 2 * asin(sqrt(t) / 2)
+angle_of(::Plane, t) = sqrt(t)
 
 # T_k(x) 2^(1-k) without its leading x^k, from the constant on.
 const CHEBYSHEV = let T = [[1.0], [0.0, 1.0]]
@@ -168,7 +181,7 @@ struct BySeries <: Angles end
 struct NearZero <: Angles end
 struct OneByOne <: Angles end
 
-@inline function angles(::BySeries, s::Series, t::Vec)
+@inline function angles(geometry, ::BySeries, s::Series, t::Vec)
     x = vmul(vsub(t, splat8(s.middle)), splat8(s.inverse))
     k = s.degree
     @inbounds a, b = splat8(s.theta[k + 1]), splat8(s.logtheta[k + 1])
@@ -185,7 +198,11 @@ const NEAR = 0.01
 const NEAR_THETA = (1.0, 1 / 24, 3 / 640, 5 / 7168, 35 / 294912, 63 / 2883584)
 const NEAR_LOG = (0.0, 1 / 24, 11 / 2880, 191 / 362880, 2497 / 29030400, 14797 / 958003200)
 
-@inline function angles(::NearZero, s::Series, t::Vec)
+# Whether pairs up to the squared chord `far` may be taken so.
+near_zero(::Sphere, far) = far < NEAR
+near_zero(::Plane, far) = true
+
+@inline function angles(::Sphere, ::NearZero, s::Series, t::Vec)
     a, b = splat8(NEAR_THETA[6]), splat8(NEAR_LOG[6])
     k = 5
     while k > 0
@@ -196,7 +213,10 @@ const NEAR_LOG = (0.0, 1 / 24, 11 / 2880, 191 / 362880, 2497 / 29030400, 14797 /
     return vmul(a, vsqrt(t)), vifzero(t, splat8(LOG_ZERO), vfma(splat8(0.5), vlog(t), b))
 end
 
-@inline angles(::OneByOne, s::Series, t::Vec) = (t, t)
+@inline angles(::Plane, ::NearZero, s::Series, t::Vec) =
+    (vsqrt(t), vifzero(t, splat8(LOG_ZERO), vmul(splat8(0.5), vlog(t))))
+
+@inline angles(geometry, ::OneByOne, s::Series, t::Vec) = (t, t)
 
 # ---- through trees -------------------------------------------------------------------------------
 
@@ -217,14 +237,15 @@ function Load(t::Tree, w, g)
 end
 
 "Two trees (the same one where `auto`) and the squared-chord bins of their pairs."
-struct Pairing
+struct Pairing{G<:Geometry}
+    geometry::G
     first::Tree
     second::Tree
     auto::Bool
     edges::Vector{Float64}
 end
 
-"Work space of one thread's share: eight lanes per sum and bin."
+"Work space of one thread's share: eight lanes per sum and bin, coincident pairs in one more bin."
 struct Bench
     sums::Vector{Float64}       # of all objects: nsums x nbins
     row::Vector{Float64}        # of one object and one leaf: nvalues x nbins
@@ -238,8 +259,8 @@ nvalues(::NN) = 4
 nvalues(::NG{K}) where {K} = 4 + 2K
 nvalues(::GG{K}) where {K} = 4 + 4K
 
-Bench(kind::Kind, nbins) = Bench(zeros(8 * nsums(kind) * nbins), zeros(8 * nvalues(kind) * nbins),
-                                 zeros(8 * (nvalues(kind) + 1)), Series())
+Bench(kind::Kind, bins) = Bench(zeros(8 * nsums(kind) * bins), zeros(8 * nvalues(kind) * bins),
+                                zeros(8 * (nvalues(kind) + 1)), Series())
 
 @inline function differences(u::NTuple{3,Vec}, v::NTuple{3,Vec})
     dx, dy, dz = vsub(v[1], u[1]), vsub(v[2], u[2]), vsub(v[3], u[3])
@@ -256,9 +277,9 @@ end
 
 # Squared chord and the phases of the pair: none; (re, im) of the turn of the second shear; or
 # (re, -im) of F+ and of F-, the turns of g1 conj(g2) and g1 g2.
-@inline geometry(::NN, u, v) = (differences(u, v)[4], ())
+@inline turns(geometry, ::NN, u, v) = (differences(u, v)[4], ())
 
-@inline function geometry(::NG, u, v)
+@inline function turns(::Sphere, ::NG, u, v)
     dx, dy, dz, t = differences(u, v)
     h = vmul(t, splat8(0.5))
     c = vfnma(u[2], dx, vmul(u[1], dy))
@@ -268,7 +289,7 @@ end
     return t, (vfma(vsub(cc, qq), inverse, one_if), vmul(vmul(c, q), vmul(inverse, splat8(-2.0))))
 end
 
-@inline function geometry(::GG, u, v)
+@inline function turns(::Sphere, ::GG, u, v)
     dx, dy, dz, t = differences(u, v)
     h = vmul(t, splat8(0.5))
     c = vfnma(u[2], dx, vmul(u[1], dy))
@@ -284,6 +305,23 @@ end
     twice = vadd(inverse, inverse)
     return t, (vfma(vsub(aa, aa_), inverse, one_if), vmul(vmul(a, a_), twice),
                vfma(vfnma(b_, b_, vmul(b, b)), inverse, one_if), vmul(vmul(b, b_), twice))
+end
+
+@inline function turns(::Plane, ::NG, u, v)
+    dx, dy, _, t = differences(u, v)
+    one_if, inverse = guarded(t)
+    re = vmul(vsub(vmul(dx, dx), vmul(dy, dy)), inverse)
+    return t, (vadd(re, one_if), vmul(vmul(dx, dy), vmul(inverse, splat8(-2.0))))
+end
+
+@inline function turns(::Plane, ::GG, u, v)
+    dx, dy, _, t = differences(u, v)
+    one_if, inverse = guarded(t)
+    # cos and sin of twice the direction; both frames are the same, so that F+ = 1
+    a = vmul(vsub(vmul(dx, dx), vmul(dy, dy)), inverse)
+    b = vmul(vmul(dx, dy), vadd(inverse, inverse))
+    ab = vmul(a, b)
+    return t, (splat8(1.0), splat8(0.0), vadd(vfnma(b, b, vmul(a, a)), one_if), vadd(ab, ab))
 end
 
 # Running sums of one field of the second objects: turned shear, or F+ conj(g) and F- g.
@@ -307,11 +345,11 @@ end
 end
 
 "Add the eight pairs of `u` with the slots from `s` on to the running sums; their squared chords."
-@inline function eight_pairs(sums, kind, how, u, tree, load, s, series)
+@inline function eight_pairs(sums, kind, geometry, how, u, tree, load, s, series)
     v = (vload(tree.x, s), vload(tree.y, s), vload(tree.z, s))
-    t, phases = geometry(kind, u, v)
+    t, phases = turns(geometry, kind, u, v)
     w = vload(load.w, s)
-    theta, logtheta = angles(how, series, t)
+    theta, logtheta = angles(geometry, how, series, t)
     return t, (vadd(sums[1], vload(load.real, s)), vadd(sums[2], w), vfma(w, theta, sums[3]),
                vfma(w, logtheta, sums[4]), add_fields(kind, phases, sums, load, s)...)
 end
@@ -345,9 +383,10 @@ in the `B` bins from `low` on (0 and nbins + 1: outside).
     for block in 0:(nblocks - 1)
         at = start + 8block
         if B == 1
-            acc = (eight_pairs(acc[1], kind, how, u, b, load2, at, bench.series)[2],)
+            acc = (eight_pairs(acc[1], kind, pairing.geometry, how, u, b, load2, at, bench.series)[2],)
         else
-            t, values = eight_pairs(no_sums(kind), kind, how, u, b, load2, at, bench.series)
+            t, values = eight_pairs(no_sums(kind), kind, pairing.geometry, how, u, b, load2, at,
+                                    bench.series)
             acc = cumulate(acc, t, values, cuts)
         end
     end
@@ -440,7 +479,7 @@ function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
         low = outer_bin(pairing.edges, max(middle - reach, 0.0)^2)
         high = outer_bin(pairing.edges, (middle + reach)^2)
         # Where pairs may coincide, ln(theta) must not be had as a difference: it holds LOG_ZERO.
-        few = own || how isa OneByOne || middle <= reach ? 0 : high - low + 1
+        few = own || how isa OneByOne || middle - reach <= sqrt(COINCIDENT) ? 0 : high - low + 1
         if few == 1
             few_bins!(bench, kind, how, Val(1), pairing, load1, load2, s, start, nblocks, low)
         elseif few == 2
@@ -460,7 +499,8 @@ function each_bin!(bench, kind, how, pairing, load1, load2, s, after, start, nbl
     low, high = typemax(Int), 0
     for block in (after > start ? (after - start) >> 3 : 0):(nblocks - 1)
         at = start + 8block
-        t, values = eight_pairs(no_sums(kind), kind, how, u, b, load2, at, bench.series)
+        t, values = eight_pairs(no_sums(kind), kind, pairing.geometry, how, u, b, load2, at,
+                                bench.series)
         store_lanes!(bench.lanes, t, values)
         low, high = scatter!(bench, how, Val(nvalues(kind)), pairing, load2, s, at, after, low, high)
     end
@@ -486,10 +526,12 @@ end
         t = lanes[8M + lane]
         bin = find_bin(edges, t)
         bin == 0 && continue
+        t <= COINCIDENT && (bin = length(edges))
         low, high = min(low, bin), max(high, bin)
         if how isa OneByOne
             # not 2 asin(sqrt(t)/2), which loses half the digits near theta = pi
-            theta = separation((a.x[s], a.y[s], a.z[s]), (b.x[slot], b.y[slot], b.z[slot]))
+            theta = separation(pairing.geometry, (a.x[s], a.y[s], a.z[s]),
+                               (b.x[slot], b.y[slot], b.z[slot]))
             lanes[16 + lane] = load.w[slot] * theta
             lanes[24 + lane] = load.w[slot] * log_of(theta)
         end
@@ -517,7 +559,7 @@ end
 
 "Leaf `I` of the first tree with every leaf of the second (of one tree: from itself on)."
 function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
-    a, b, edges = pairing.first, pairing.second, pairing.edges
+    a, b, edges, geometry = pairing.first, pairing.second, pairing.edges, pairing.geometry
     rmin, rmax = sqrt(edges[1]), sqrt(edges[end])
     center, radius = a.center[leafnode[I]], a.radius[leafnode[I]]
     empty!(stack)
@@ -528,10 +570,12 @@ function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
         middle = sqrt(chord2(center, b.center[node]))
         reach = radius + b.radius[node]
         (middle - reach > rmax || middle + reach < rmin) && continue
-        near, far = max(middle - reach, 0.0)^2, min(middle + reach, 2.0)^2
+        near, far = max(middle - reach, 0.0)^2, farthest(geometry, middle + reach)^2
         low, high = outer_bin(edges, near), outer_bin(edges, far)
         own = pairing.auto && b.lo[node] <= I
-        if !own && high - low < registers(b, node) && near > 0 && expand!(bench.series, near, far)
+        distinct = near > COINCIDENT
+        if !own && high - low < registers(b, node) && distinct &&
+           expand!(geometry, bench.series, near, far)
             start, nblocks = b.first[b.lo[node]], node_blocks(b, node)
             if high == low
                 leaf_few_bins!(bench, kind, Val(1), pairing, load1, load2, I, start, nblocks, low)
@@ -542,9 +586,9 @@ function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
             end
         elseif b.left[node] == 0
             J = b.lo[node]
-            if near > 0 && expand!(bench.series, near, far)
+            if distinct && expand!(geometry, bench.series, near, far)
                 many_bins!(bench, kind, BySeries(), pairing, load1, load2, I, J, node)
-            elseif far < NEAR
+            elseif near_zero(geometry, far)
                 many_bins!(bench, kind, NearZero(), pairing, load1, load2, I, J, node)
             else
                 many_bins!(bench, kind, OneByOne(), pairing, load1, load2, I, J, node)
@@ -555,6 +599,10 @@ function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
         end
     end
 end
+
+# Nothing on the sphere is further apart than two antipodes.
+farthest(::Sphere, chord) = min(chord, 2.0)
+farthest(::Plane, distance) = distance
 
 node_blocks(t::Tree, node) = (t.first[t.hi[node]] - t.first[t.lo[node]]) >> 3 + blocks(t, t.hi[node])
 
@@ -573,9 +621,9 @@ function leaf_nodes(t::Tree)
     return nodes
 end
 
-"Sums (nsums, nbins) of the leaves `range` of the first tree with the second."
+"Sums (nsums, nbins + 1) of the leaves `range` of the first tree with the second."
 function leaf_sums(kind::Kind, pairing::Pairing, load1, load2, range, nodes)
-    bench = Bench(kind, length(pairing.edges) - 1)
+    bench = Bench(kind, length(pairing.edges))
     stack = Int[]
     for I in range
         cancelled() && break
@@ -586,17 +634,18 @@ function leaf_sums(kind::Kind, pairing::Pairing, load1, load2, range, nodes)
 end
 
 "The sums of `pair_sums_brute`, through trees."
-function pair_sums(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool, leafsize = 32)
+function pair_sums(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool, leafsize = 32,
+                   geometry::Geometry = Sphere())
     first = Tree(xyz1, findall(!iszero, w1); leafsize = leafsize)
     second = auto ? first : Tree(xyz2, findall(!iszero, w2); leafsize = leafsize)
-    pairing = Pairing(first, second, auto, edges)
+    pairing = Pairing(geometry, first, second, auto, edges)
     load1 = Load(first, w1, g1)
     load2 = auto ? load1 : Load(second, w2, g2)
     return pair_sums(kind, pairing, load1, load2)
 end
 
 function pair_sums(kind::Kind, pairing::Pairing, load1, load2)
-    total = zeros(nsums(kind), length(pairing.edges) - 1)
+    total = zeros(nsums(kind), length(pairing.edges))
     (nleaves(pairing.first) == 0 || nleaves(pairing.second) == 0) && return total
     nodes = leaf_nodes(pairing.first)
     parts = clamp(nleaves(pairing.first), 1, 128)
@@ -624,7 +673,7 @@ Shear correlation functions xi+ and xi- of all pairs of different objects.
 
 Returns `(npairs, weight, theta, xip, xim)`, each of one number a bin: pairs, sums of w_i w_j, mean
 separations in arcmin, and xi+ and xi- (complex; the imaginary parts vanish on average). Bins
-without pairs hold NaN.
+without pairs hold NaN. Pairs of coincident objects have no direction: xi- leaves them out.
 
 # Example
 ```julia
@@ -639,7 +688,10 @@ function xi_pm(ra, dec, g1, g2, edges; weights = ones(length(ra)))
     g = convert(Matrix{Float64}, permutedims(hcat(g1, g2)))
     s = pair_sums(GG{1,((1, 1),)}(), 4 .* sin.(deg2rad.(edges ./ 60) ./ 2) .^ 2, x, w, g, x, w, g;
                   auto = true)
-    mean(k) = s[k, :] ./ s[2, :]
-    return (npairs = round.(Int, s[1, :]), weight = s[2, :], theta = 60 .* rad2deg.(mean(3)),
-            xip = complex.(mean(5), mean(6)), xim = complex.(mean(7), mean(8)))
+    directed, every = s[:, 1:(end - 1)], s[:, 1:(end - 1)]
+    every[:, 1] .+= s[:, end]
+    mean(sums, k) = sums[k, :] ./ sums[2, :]
+    return (npairs = round.(Int, every[1, :]), weight = every[2, :],
+            theta = 60 .* rad2deg.(mean(every, 3)), xip = complex.(mean(every, 5), mean(every, 6)),
+            xim = complex.(mean(directed, 7), mean(directed, 8)))
 end

@@ -13,7 +13,7 @@ const THROUGH = (frozen = FROZEN, one_step = ONE_STEP, implicit = IMPLICIT, unro
 """
     SoftEstimator(bins; approach = :soft, through = :implicit, m = 2.0, tau = 0.1,
                   noise = zeros(0, 0), straight = false, literal = false, weighted = false,
-                  max_iter = 5000)
+                  max_iter = 5000, plane = false)
 
 Settings of [`soft_xi`](@ref): what is estimated in the [`SoftBins`](@ref) `bins` and how it is
 differentiated (Berman et al. 2025, arXiv:2504.06174, sections 4 and 6).
@@ -31,13 +31,16 @@ differentiated (Berman et al. 2025, arXiv:2504.06174, sections 4 and 6).
 - `literal`: of `:hard`, each object gets the gradient of its cluster.
 - `weighted`: whether the clustering itself honors the weights; all objects count alike without it.
 - `max_iter`: largest number of sweeps.
+- `plane`: positions are x and y instead of right ascension and declination. They and the bins are in
+  a unit that makes the largest coordinate about 1.
 
 # Example
 ```julia
 SoftEstimator(SoftBins([0, 20, 45, 80], 0.5); approach = :hard).m == 2
 ```
 """
-struct SoftEstimator
+struct SoftEstimator{G<:Geometry}
+    geometry::G
     bins::SoftBins
     approach::Int
     through::Int
@@ -52,7 +55,8 @@ end
 
 function SoftEstimator(bins::SoftBins; approach::Symbol = :soft, through::Symbol = :implicit,
                        m::Real = 2.0, tau::Real = 0.1, noise = zeros(0, 0), straight = false,
-                       literal = false, weighted = false, max_iter = 5000)
+                       literal = false, weighted = false, max_iter = 5000,
+                       plane::Bool = false)
     for (name, value, known) in (("approach", approach, keys(APPROACHES)),
                                  ("through", through, keys(THROUGH)))
         value in known || throw(ArgumentError(
@@ -60,8 +64,8 @@ function SoftEstimator(bins::SoftBins; approach::Symbol = :soft, through::Symbol
     end
     m > 1 || throw(ArgumentError("m must be above 1; it is $m"))
     tau > 0 || throw(ArgumentError("tau must be above 0; it is $tau"))
-    return SoftEstimator(bins, APPROACHES[approach], THROUGH[through], m, tau, noise, straight, literal,
-                         weighted, max_iter)
+    return SoftEstimator(plane ? Plane() : Sphere(), bins, APPROACHES[approach], THROUGH[through], m,
+                         tau, noise, straight, literal, weighted, max_iter)
 end
 
 # Sweeps of UNROLLED end when no center moves by more than this (radians).
@@ -190,8 +194,14 @@ function label_sums(labels, c, x, g, w)
     return X, M, W
 end
 
-"Directions of the rows; an empty cluster, which weighs nothing, stands at its center `v`."
-function unit_rows(X, v)
+"""
+Mean places of clusters from their sums X and weights W; an empty cluster, which weighs nothing,
+stands at its center `v`.
+"""
+mean_places(::Plane, X, W, v) =
+    [iszero(W[k]) ? v[k, d] + zero(X[k, d]) : X[k, d] / W[k] for k in axes(X, 1), d in 1:3]
+
+function mean_places(::Sphere, X, W, v)
     norms = row_norms(X)
     return [iszero(norms[k]) ? v[k, d] + zero(X[k, d]) : X[k, d] / norms[k] for k in axes(X, 1), d in 1:3]
 end
@@ -201,21 +211,23 @@ end
 "Centers that carry the derivatives that `est.through` asks for; `v` converged, or a start to unroll."
 function carried_centers(est, v, x, w)
     moves_centers(est) || return v
-    est.through == IMPLICIT && return carry_centers(v, x, w, est.m)
-    est.through == UNROLLED && return unroll_centers(v, x, w, est.m, UNROLLED_TOL, est.max_iter)[1][end]
+    est.through == IMPLICIT && return carry_centers(est.geometry, v, x, w, est.m)
+    est.through == UNROLLED &&
+        return unroll_centers(est.geometry, v, x, w, est.m, UNROLLED_TOL, est.max_iter)[1][end]
     est.through == ONE_STEP && promote_type(eltype(x), eltype(w)) !== eltype(v) || return v
     # The value stays that of the converged centers.
-    stepped = sweep_centers(x, w, v, est.m)
+    stepped = sweep_centers(est.geometry, x, w, v, est.m)
     return v .+ (stepped .- map(primal, stepped))
 end
 
 "Points (X, M, W) whose pairs are summed: clusters by shares stand at their centers, others at their mean."
 function paired_points(est, v, x, g, w)
     X, M, W = point_sums(est, v, x, g, w)
-    return place_points(est, v, X), M, W
+    return place_points(est, v, X, W), M, W
 end
 
-place_points(est, v, X) = est.approach == NAIVE ? X : est.approach == SOFT ? v : unit_rows(X, v)
+place_points(est, v, X, W) =
+    est.approach == NAIVE ? X : est.approach == SOFT ? v : mean_places(est.geometry, X, W, v)
 
 "Sums X, M, W of the points, before a mean direction is taken. Generic."
 function point_sums(est, v, x, g, w)
@@ -225,16 +237,16 @@ function point_sums(est, v, x, g, w)
 end
 
 """
-    soft_correlation_at(est, v, ra, dec, g, w) -> (xi, num, den)
+    soft_correlation_at(est, v, ra, dec, g, w) -> (xi, num, den, coincident)
 
 The estimate at converged centers `v` (c, 3) of the plain values (a start for `UNROLLED`; anything
-for `NAIVE`). Angles in degrees, g (2, N). Numbers that carry derivatives go through.
+for `NAIVE`). Angles in degrees (x and y in the plane), g (2, N). Numbers that carry derivatives go through.
 """
 function soft_correlation_at(est::SoftEstimator, v, ra, dec, g, w)
-    x = directions(ra, dec)
+    x = places(est.geometry, ra, dec)
     X, M, W = paired_points(est, carried_centers(est, v, x, clustering_weights(est, w)), x, g, w)
-    num, den = soft_pair_sums(est.bins, X, M, W)
-    return soft_ratio(num, den), num, den
+    num, den, coincident = soft_pair_sums(est.geometry, est.bins, X, M, W)
+    return soft_ratio(num, den), num, den, coincident
 end
 
 """
@@ -244,7 +256,8 @@ Shear correlation function xi of every soft bin, which can be differentiated.
 
 # Arguments
 - `estimator`: a [`SoftEstimator`](@ref).
-- `ra`, `dec`, `g1`, `g2`: right ascensions and declinations in degrees, and shears, each (N).
+- `ra`, `dec`, `g1`, `g2`: right ascensions and declinations in degrees (x and y, with `plane`), and
+  shears, each (N).
 - `weights`: (N).
 - `start`: centers (c, 3) that the clustering starts from, such as those of
   [`seed_centers`](@ref); `:naive` needs none.
@@ -272,8 +285,8 @@ function soft_xi(est::SoftEstimator, ra, dec, g1, g2; weights = ones(length(ra))
     w, v = weights, convert(Matrix{Float64}, start)
     if est.approach != NAIVE && !(moves_centers(est) && est.through == UNROLLED)
         v = copy(v)
-        x0 = directions(map(primal, ra), map(primal, dec))
-        converge_centers!(v, x0, clustering_weights(est, map(primal, w)), est.m, est.max_iter)
+        x0 = places(est.geometry, map(primal, ra), map(primal, dec))
+        converge_centers!(est.geometry, v, x0, clustering_weights(est, map(primal, w)), est.m, est.max_iter)
     end
     return soft_correlation_at(est, v, ra, dec, permutedims(hcat(g1, g2)), w)[1]
 end
@@ -371,15 +384,18 @@ end
 end
 
 """
-    sweep_pullback!(to, m, x, w, v, S_) -> cotangent of v (c, 3, R)
+    sweep_pullback!(to, geometry, m, x, w, v, S_, next) -> cotangent of v (c, 3, R)
 
-Back through the sums S_k = sum_i w_i u_ik^m x_i of a sweep, from their cotangents `S_` (c, 3, R).
+Back through the sums S_k = sum_i w_i u_ik^m x_i of a sweep from `v` to `next`, from their cotangents
+`S_` (c, 3, R). In the plane these are cotangents of S_k - A_k next_k: that A_k is divided by.
 """
-function sweep_pullback!(to::Cotangents, m, x, w, v, S_)
+function sweep_pullback!(to::Cotangents, geometry, m, x, w, v, S_, next)
     c, n, R = size(v, 1), size(x, 2), size(S_, 3)
     power = fuzziness(m)
     # S_k . x_i from the difference x_i - v_k, and the rest, which is 0 at a fixed point
-    rest = [S_[k, 1, r] * v[k, 1] + S_[k, 2, r] * v[k, 2] + S_[k, 3, r] * v[k, 3] for k in 1:c, r in 1:R]
+    base = along_sums(geometry, v, next)
+    rest = [S_[k, 1, r] * base[k, 1] + S_[k, 2, r] * base[k, 2] + S_[k, 3, r] * base[k, 3]
+            for k in 1:c, r in 1:R]
     parts = object_parts(n, 3 * c * R)
     found = [zeros(0, 0, 0) for _ in 1:parts]
     chunked(n, parts) do part, range
@@ -407,6 +423,9 @@ function sweep_pullback!(to::Cotangents, m, x, w, v, S_)
     return add_pieces(found)
 end
 
+along_sums(::Sphere, v, next) = v
+along_sums(::Plane, v, next) = v .- next
+
 # d(u^m)/du
 @inline slope(u, m, ::Val{2}) = 2 * u
 @inline slope(u, m, power) = m * u^(m - 1)
@@ -429,6 +448,15 @@ end
     to.x[3, i, r] += weight * c
     return nothing
 end
+
+"""
+    divided_pullback(geometry, next, lengths, n_) -> cotangents of S
+
+Back through `next` = S/lengths; 0 where the length is.
+"""
+divided_pullback(::Sphere, next, lengths, n_) = unit_pullback(next, lengths, n_)
+divided_pullback(::Plane, next, lengths, n_) =
+    [iszero(lengths[k]) ? 0.0 : n_[k, d, r] / lengths[k] for k in axes(n_, 1), d in 1:3, r in axes(n_, 3)]
 
 "Back through the normalization n = X/|X|; 0 where X is."
 function unit_pullback(n, norms, n_)
@@ -476,37 +504,38 @@ function centers_pullback!(to::Cotangents, report, est, iterates, x, w, v_)
     est.through == FROZEN && return nothing
     if est.through == IMPLICIT
         v = iterates[end]
-        S_ = timed(() -> implicit_sums(report, est.m, v, x, w, v_), report, 4)
-        timed(() -> sweep_pullback!(to, est.m, x, w, v, S_), report, 3)
+        S_ = timed(() -> implicit_sums(report, est.geometry, est.m, v, x, w, v_), report, 4)
+        timed(() -> sweep_pullback!(to, est.geometry, est.m, x, w, v, S_, v), report, 3)
         return nothing
     end
     timed(report, 3) do
-        est.through == UNROLLED ? unrolled_pullback!(to, est.m, iterates, x, w, v_) :
-            sweep_pullback!(to, est.m, x, w, iterates[end],
-                            step_sums(est.m, iterates[end], iterates[end], x, w, v_)[1])
+        est.through == UNROLLED ? unrolled_pullback!(to, est.geometry, est.m, iterates, x, w, v_) :
+            sweep_pullback!(to, est.geometry, est.m, x, w, iterates[end],
+                            step_sums(est.geometry, est.m, iterates[end], iterates[end], x, w, v_)[1],
+                            iterates[end])
     end
     return nothing
 end
 
 "Cotangents of the sums of a sweep from `v` to `next`, and which centers have no objects and stay."
-function step_sums(m, v, next, x, w, v_)
+function step_sums(geometry, m, v, next, x, w, v_)
     T, A = pulls(x, w, v, m)
-    norms = row_norms(T .+ A .* v)
-    return unit_pullback(next, norms, v_), map(iszero, norms)
+    lengths = lengths_of(geometry, T, A, v)
+    return divided_pullback(geometry, next, lengths, v_), map(iszero, lengths)
 end
 
-function unrolled_pullback!(to::Cotangents, m, iterates, x, w, v_)
+function unrolled_pullback!(to::Cotangents, geometry, m, iterates, x, w, v_)
     for j in (length(iterates) - 1):-1:1
-        S_, stays = step_sums(m, iterates[j], iterates[j + 1], x, w, v_)
-        v_ = sweep_pullback!(to, m, x, w, iterates[j], S_) .+ stays .* v_
+        S_, stays = step_sums(geometry, m, iterates[j], iterates[j + 1], x, w, v_)
+        v_ = sweep_pullback!(to, geometry, m, x, w, iterates[j], S_, iterates[j + 1]) .+ stays .* v_
     end
 end
 
 "Cotangents of the sums S from those of the fixed point: H s = v_ on the tangent planes."
-function implicit_sums(report, m, v, x, w, v_)
-    f = factor(hessian(x, w, v, m)...)
+function implicit_sums(report, geometry, m, v, x, w, v_)
+    f = factor(hessian(geometry, x, w, v, m)...)
     report.kind, report.rcond = f.kind, f.rcond
-    frames = tangent_frames(v)
+    frames = tangent_frames(geometry, v)
     S_ = zero(v_)
     for r in axes(v_, 3)
         b = flat(frames, v_[:, :, r])
@@ -516,38 +545,39 @@ function implicit_sums(report, m, v, x, w, v_)
 end
 
 """
-    soft_correlation_pullback(est, v, ra, dec, g, w, cotangent) -> (xi, ra_, dec_, g_, w_, report)
+    soft_correlation_pullback(est, v, ra, dec, g, w, cotangent)
+        -> (xi, ra_, dec_, g_, w_, report, coincident)
 
 Reverse derivative: from cotangents (nbins, R) of xi those of right ascension and declination
-(N, R), per degree, of g (2, N, R) and w (N, R). Arguments as for `soft_correlation_at`.
+(N, R), per degree (or of x and y), of g (2, N, R) and w (N, R). Arguments as for `soft_correlation_at`.
 """
 function soft_correlation_pullback(est::SoftEstimator, v, ra, dec, g, w, cotangent)
     report = Report()
-    x = directions(ra, dec)
+    x = places(est.geometry, ra, dec)
     to = Cotangents(length(w), size(cotangent, 2))
     share = clustering_weights(est, w)
     iterates = timed(() -> swept_centers(est, v, x, share), report, 1)
     last = iterates[end]
     X, M, W = timed(() -> point_sums(est, last, x, g, w), report, 1)
-    place = place_points(est, last, X)
-    num, den = timed(() -> soft_pair_sums(est.bins, place, M, W), report, 2)
+    place = place_points(est, last, X, W)
+    num, den, coincident = timed(() -> soft_pair_sums(est.geometry, est.bins, place, M, W), report, 2)
     points = timed(report, 2) do
-        soft_pair_pullback(est.bins, place, M, W, ratio_pullback(cotangent, num, den)...)
+        soft_pair_pullback(est.geometry, est.bins, place, M, W, ratio_pullback(cotangent, num, den)...)
     end
     v_ = timed(() -> points_pullback!(to, est, last, x, g, w, X, M, W, place, points...), report, 3)
     if moves_centers(est)
         into = est.weighted ? to : Cotangents(to.x, to.g, zero(to.w))
         centers_pullback!(into, report, est, iterates, x, share, v_)
     end
-    ra_, dec_ = sky_cotangents(to, ra, dec)
+    ra_, dec_ = sky_cotangents(est.geometry, to, ra, dec)
     if est.approach == HARD && est.literal
-        literal_sky!(ra_, dec_, nearest_centers(x, last), place, points[1])
+        literal_sky!(est.geometry, ra_, dec_, nearest_centers(x, last), place, points[1])
     end
-    return soft_ratio(num, den), ra_, dec_, to.g, to.w, report
+    return soft_ratio(num, den), ra_, dec_, to.g, to.w, report, coincident
 end
 
 swept_centers(est, v, x, w) = moves_centers(est) && est.through == UNROLLED ?
-    unroll_centers(v, x, w, est.m, UNROLLED_TOL, est.max_iter)[1] : [v]
+    unroll_centers(est.geometry, v, x, w, est.m, UNROLLED_TOL, est.max_iter)[1] : [v]
 
 "From cotangents of the points to those of the objects; returns that of the centers (c, 3, R)."
 function points_pullback!(to::Cotangents, est, v, x, g, w, X, M, W, place, x_, M_, W_)
@@ -560,7 +590,7 @@ function points_pullback!(to::Cotangents, est, v, x, g, w, X, M, W, place, x_, M
     if est.approach == SOFT
         return x_ .+ share_pullback!(to, est, x, g, w, v, zero(x_), M_, W_)
     end
-    X_ = unit_pullback(place, row_norms(X), x_)
+    X_, W_ = places_pullback(est.geometry, place, X, W, x_, W_)
     est.approach == GUMBEL && return share_pullback!(to, est, x, g, w, v, X_, M_, W_)
     labels = nearest_centers(x, v)
     if est.literal
@@ -569,6 +599,13 @@ function points_pullback!(to::Cotangents, est, v, x, g, w, X, M, W, place, x_, M
         label_pullback!(to, labels, x, g, w, X_, M_, W_)
     end
     return x_
+end
+
+"Back through `mean_places`: cotangents of the sums X, and those of the weights with what they get."
+places_pullback(geometry::Sphere, place, X, W, x_, W_) = (unit_pullback(place, row_norms(X), x_), W_)
+function places_pullback(geometry::Plane, place, X, W, x_, W_)
+    X_ = divided_pullback(geometry, place, W, x_)
+    return X_, W_ .- dropdims(sum(X_ .* place, dims = 2), dims = 2)
 end
 
 # The paper's rule: an object's gradient is that of its cluster's mean shear and weight.
@@ -582,7 +619,13 @@ function literal_pullback!(to::Cotangents, labels, M, W, M_, W_)
 end
 
 # The paper's rule for positions: right ascension and declination of the cluster.
-function literal_sky!(ra_, dec_, labels, place, x_)
+function literal_sky!(::Plane, x_, y_, labels, place, place_)
+    for r in axes(x_, 2), (i, k) in enumerate(labels)
+        x_[i, r], y_[i, r] = place_[k, 1, r], place_[k, 2, r]
+    end
+end
+
+function literal_sky!(::Sphere, ra_, dec_, labels, place, x_)
     for r in axes(ra_, 2), (i, k) in enumerate(labels)
         a, d = atan(place[k, 2], place[k, 1]), atan(place[k, 3], hypot(place[k, 1], place[k, 2]))
         ra_[i, r], dec_[i, r] = sky_part(a, d, x_[k, 1, r], x_[k, 2, r], x_[k, 3, r])
@@ -596,7 +639,8 @@ end
     return deg2rad(cd * (ca * y - sa * x)), deg2rad(cd * z - sd * (ca * x + sa * y))
 end
 
-function sky_cotangents(to::Cotangents, ra, dec)
+sky_cotangents(::Plane, to::Cotangents, x, y) = (to.x[1, :, :], to.x[2, :, :])
+function sky_cotangents(::Sphere, to::Cotangents, ra, dec)
     n, R = size(to.w)
     ra_, dec_ = zeros(n, R), zeros(n, R)
     for r in 1:R, i in 1:n

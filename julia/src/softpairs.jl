@@ -1,8 +1,9 @@
 # Soft-binned pair sums of shears (Berman et al. 2025, arXiv:2504.06174, eqs. 22 and 23) and their
 # hand-written reverse derivative.
 #
-# A point k (an object or a cluster) has a direction x_k, a weight W_k and a weighted shear
-# M_k = sum w g. In bin b, with theta in arcmin and Phi the turn of both shears to the great circle,
+# A point k (an object or a cluster) has a place x_k, a weight W_k and a weighted shear
+# M_k = sum w g. In bin b, with theta in arcmin (in the plane, in the unit of x and y) and Phi the turn
+# of both shears to the line that joins them,
 #   num_b = sum_{k<l} B_b(theta) Re[M_k M_l' Phi],  den_b = sum_{k<l} B_b(theta) W_k W_l,
 # where ' is the conjugate for xi+ and nothing for xi-, and xi_b = num_b / den_b. Nothing is
 # divided by a point's weight, so that empty clusters need no care.
@@ -10,13 +11,13 @@
 # Points are rows: x (n, 3), M (n, 2), W (n).
 
 """
-    SoftBins(edges, sharpness; gaussian = false, minus = false)
-    SoftBins(lo, hi, sharpness, gaussian, minus)
+    SoftBins(edges, sharpness; gaussian = false, minus = false, drop = minus)
+    SoftBins(lo, hi, sharpness, gaussian, minus, drop)
 
 Bins of separation with soft edges (Berman et al. 2025, arXiv:2504.06174, eq. 23): limits `edges`
 (or `lo` and `hi` of each bin) in arcmin; `sharpness`, one number or one a bin, of the sigmoid edges
 (1/arcmin) or, with `gaussian`, of a Gaussian about the middle (1/arcmin^2); `minus` for xi-
-instead of xi+.
+instead of xi+; `drop` leaves out coincident pairs, which have no direction: xi- always does.
 
 # Example
 ```julia
@@ -29,13 +30,16 @@ struct SoftBins
     sharpness::Vector{Float64}
     gaussian::Bool
     minus::Bool
+    drop::Bool
+    SoftBins(lo, hi, sharpness, gaussian, minus, drop) =
+        new(lo, hi, sharpness, gaussian, minus, drop || minus)
 end
 
-function SoftBins(edges::AbstractVector, sharpness; gaussian = false, minus = false)
+function SoftBins(edges::AbstractVector, sharpness; gaussian = false, minus = false, drop = minus)
     n = length(edges) - 1
     n >= 1 && all(diff(edges) .> 0) || throw(ArgumentError("edges must increase; they are $edges"))
     all(sharpness .> 0) || throw(ArgumentError("sharpness must be above 0; it is $sharpness"))
-    return SoftBins(edges[1:n], edges[2:end], sharpness .* ones(n), gaussian, minus)
+    return SoftBins(edges[1:n], edges[2:end], sharpness .* ones(n), gaussian, minus, drop)
 end
 
 nbins(bins::SoftBins) = length(bins.lo)
@@ -43,9 +47,6 @@ nbins(bins::SoftBins) = length(bins.lo)
 const ARCMIN = 10800 / pi                 # arcmin in a radian
 # exp(-745.2) is below the least positive number: beyond this a weight is exactly 0.
 const UNDERFLOW = 745.2
-# Points with sin^2(theta) below this are the same to rounding, or antipodal: nothing can be said
-# of the direction from one to the other, and the pair has no derivative with respect to positions.
-const COINCIDENT = 1e-30
 # A bin whose weights sum to less has no pairs.
 const NO_PAIRS = 1e-290
 
@@ -76,42 +77,61 @@ end
     return weight, s * weight * (fall - rise)
 end
 
+# Unit of theta in that of `separation`.
+theta_unit(::Sphere) = ARCMIN
+theta_unit(::Plane) = 1.0
+
 "Squared chord beyond which every weight is 0."
-function soft_reach2(bins::SoftBins)
+function soft_reach2(geometry::Geometry, bins::SoftBins)
     far = maximum(bins.gaussian ?
         (bins.lo .+ bins.hi) ./ 2 .+ sqrt.(UNDERFLOW ./ bins.sharpness) :
         bins.hi .+ UNDERFLOW ./ bins.sharpness)
-    return far >= 180 * 60 ? Inf : 4 * sin(far / ARCMIN / 2)^2
+    return chord2_of(geometry, far)
 end
 
+chord2_of(::Sphere, theta) = theta >= 180 * 60 ? Inf : 4 * sin(theta / ARCMIN / 2)^2
+chord2_of(::Plane, theta) = theta^2
+
+# What follows has no derivative with respect to positions where sin^2(theta) is below COINCIDENT:
+# such points are the same to rounding, or antipodal, and nothing can be said of the direction from
+# one to the other.
+
 """
-    pair_turn(u, v, minus) -> (re, im)
+    pair_turn(geometry, u, v, minus) -> (re, im)
 
 A complex number z whose direction is half the turn of a pair of shears: Phi = z^2/|z|^2. It is
 the product of the two `projections` (the first with the conjugate of the second for xi+) with
-what cancels for close pairs already cancelled, and 0 for coincident and antipodal pairs.
+what cancels for close pairs already cancelled. It is 0 for antipodal pairs and, for xi-, coincident
+ones; of these, xi+ only needs the turn from one frame to the other, at a pole.
 """
-@inline function pair_turn(u, v, minus)
+@inline function pair_turn(::Sphere, u, v, minus)
     dx, dy, dz = v[1] - u[1], v[2] - u[2], v[3] - u[3]
     h = (dx^2 + dy^2 + dz^2) / 2
     c = u[1] * dy - u[2] * dx
     a, b = dz + u[3] * h, dz - v[3] * h
     re, im = minus ? (a * b - c^2, -c * dz * (2 - h)) : (c^2 + a * b, c * h * (u[3] + v[3]))
     # |z| is about sin^2(theta): what is left of it for such points is rounding.
-    primal(re)^2 + primal(im)^2 < COINCIDENT^2 && return zero(re), zero(im)
-    return re, im
+    primal(re)^2 + primal(im)^2 < COINCIDENT^2 || return re, im
+    minus || primal(h) > 1 ? (zero(re), zero(im)) : (primal(re) + zero(re), primal(im) + zero(im))
+end
+
+@inline function pair_turn(::Plane, u, v, minus)
+    dx, dy = v[1] - u[1], v[2] - u[2]
+    minus || return one(dx), zero(dx)
+    primal(dx)^2 + primal(dy)^2 <= COINCIDENT && return zero(dx), zero(dx)
+    return dx^2 - dy^2, -2 * dx * dy
 end
 
 """
-    turn_slope(u, v, minus, re, im) -> (along u, along v)
+    turn_slope(geometry, u, v, minus, re, im) -> (along u, along v)
 
 Derivatives of the direction of z, arg(z), with respect to `u` and `v`, as vectors of which only
-the parts tangent to the sphere mean something; 0 where z is.
+the parts tangent to the sphere mean something; 0 for coincident and antipodal pairs.
 """
-@inline function turn_slope(u, v, minus, re, im)
+@inline function turn_slope(::Sphere, u, v, minus, re, im)
     zero3 = (zero(re), zero(re), zero(re))
     n = re^2 + im^2
-    iszero(n) && return zero3, zero3
+    n < COINCIDENT^2 && return zero3, zero3
     dx, dy, dz = v[1] - u[1], v[2] - u[2], v[3] - u[3]
     h = (dx^2 + dy^2 + dz^2) / 2
     c = u[1] * dy - u[2] * dx
@@ -140,20 +160,34 @@ the parts tangent to the sphere mean something; 0 where z is.
     return (c_ * v[2] - px, -c_ * v[1] - py, u3_ - pz), (px - c_ * u[2], py + c_ * u[1], v3_ + pz)
 end
 
-"`separation` in arcmin, without derivative where `separation_slope` is 0."
-@inline function soft_separation(u, v)
+@inline function turn_slope(::Plane, u, v, minus, re, im)
+    dx, dy = v[1] - u[1], v[2] - u[2]
+    t = dx^2 + dy^2
+    flat = zero(t)
+    (!minus || t <= COINCIDENT) && return (flat, flat, flat), (flat, flat, flat)
+    # arg(z) is minus twice the direction of v seen from u
+    return (-2 * dy / t, 2 * dx / t, flat), (2 * dy / t, -2 * dx / t, flat)
+end
+
+"`separation` in units of the bins, without derivative where `separation_slope` is 0."
+@inline function soft_separation(::Sphere, u, v)
     t = chord2(u, v)
     near = primal(t * (4 - t)) < 4 * COINCIDENT
     return ARCMIN * (near ? separation(map(primal, u), map(primal, v)) + zero(t) : separation(u, v))
 end
 
-"""
-    separation_slope(u, v) -> (along u, along v)
+@inline function soft_separation(geometry::Plane, u, v)
+    t = chord2(u, v)
+    return primal(t) <= COINCIDENT ? sqrt(primal(t)) + zero(t) : sqrt(t)
+end
 
-Derivatives of the separation (radians) as vectors of which only the tangent parts mean something;
+"""
+    separation_slope(geometry, u, v) -> (along u, along v)
+
+Derivatives of the `separation` as vectors of which only the tangent parts mean something;
 0 for a coincident or antipodal pair.
 """
-@inline function separation_slope(u, v)
+@inline function separation_slope(::Sphere, u, v)
     cx = u[2] * v[3] - u[3] * v[2]
     cy = u[3] * v[1] - u[1] * v[3]
     cz = u[1] * v[2] - u[2] * v[1]
@@ -168,6 +202,15 @@ Derivatives of the separation (radians) as vectors of which only the tangent par
     end
     d = (-(u[1] + v[1]) * f, -(u[2] + v[2]) * f, -(u[3] + v[3]) * f)
     return d, d
+end
+
+@inline function separation_slope(::Plane, u, v)
+    dx, dy = u[1] - v[1], u[2] - v[2]
+    t = dx^2 + dy^2
+    flat = zero(t)
+    t <= COINCIDENT && return (flat, flat, flat), (flat, flat, flat)
+    f = inv(sqrt(t))
+    return (dx * f, dy * f, flat), (-dx * f, -dy * f, flat)
 end
 
 "cos and sin of twice the direction of (re, im); no turn where that is 0."
@@ -193,35 +236,43 @@ pair_parts(n, numbers) = n <= 48 ? 1 : clamp(div(1 << 23, max(numbers, 1)), 4, 3
 # ---- values ----------------------------------------------------------------------------------
 
 """
-    soft_pair_sums(bins, x, M, W) -> (num, den)
+    soft_pair_sums(geometry, bins, x, M, W) -> (num, den, coincident)
 
-The sums of each bin over all pairs of points. Generic in the number type.
+The sums of each bin over all pairs of points, and the number of coincident pairs that carry weight.
+Generic in the number type.
 """
-function soft_pair_sums(bins::SoftBins, x, M, W)
+function soft_pair_sums(geometry::Geometry, bins::SoftBins, x, M, W)
     T = promote_type(eltype(x), eltype(M), eltype(W))
     n, nb = length(W), nbins(bins)
     parts = pair_parts(n, 2nb)
     sums = zeros(T, 2, nb, parts)
-    reach2 = soft_reach2(bins)
+    coincident = zeros(Int, parts)
+    reach2 = soft_reach2(geometry, bins)
     chunked(parts, parts) do p, _
         s = zeros(T, 2, nb)
         for i in pair_rows(n, parts, p)
             cancelled() && return nothing
-            sum_row!(s, bins, x, M, W, i, reach2)
+            coincident[p] += sum_row!(s, geometry, bins, x, M, W, i, reach2)
         end
         sums[:, :, p] = s
     end
     total = [sum(sums[q, b, p] for p in 1:parts) for q in 1:2, b in 1:nb]
-    return total[1, :], total[2, :]
+    return total[1, :], total[2, :], sum(coincident)
 end
 
-function sum_row!(s, bins, x, M, W, i, reach2)
+function sum_row!(s, geometry, bins, x, M, W, i, reach2)
     u = point(x, i)
+    met = 0
     @inbounds for j in (i + 1):length(W)
         v = point(x, j)
-        chord2(u, v) > reach2 && continue
-        theta = soft_separation(u, v)
-        re, im = double_angle(pair_turn(u, v, bins.minus)...)
+        t = chord2(u, v)
+        t > reach2 && continue
+        if t <= COINCIDENT
+            met += !(iszero(W[i]) || iszero(W[j]))
+            bins.drop && continue
+        end
+        theta = soft_separation(geometry, u, v)
+        re, im = double_angle(pair_turn(geometry, u, v, bins.minus)...)
         N = product(M, i, j, re, im, bins.minus)[1]
         D = W[i] * W[j]
         for b in 1:nbins(bins)
@@ -230,6 +281,7 @@ function sum_row!(s, bins, x, M, W, i, reach2)
             s[2, b] += weight * D
         end
     end
+    return met
 end
 
 "Real and imaginary part of M_i M_j' Phi."
@@ -262,25 +314,25 @@ function ratio_pullback(cotangent, num, den)
 end
 
 """
-    soft_pair_pullback(bins, x, M, W, num_, den_) -> (x_, M_, W_)
+    soft_pair_pullback(geometry, bins, x, M, W, num_, den_) -> (x_, M_, W_)
 
 Cotangents (n, 3, R), (n, 2, R) and (n, R) of the points from `num_`, `den_` (nbins, R) of the
 sums. Only the tangent parts of `x_` mean something.
 """
-function soft_pair_pullback(bins::SoftBins, x, M, W, num_, den_)
+function soft_pair_pullback(geometry::Geometry, bins::SoftBins, x, M, W, num_, den_)
     n, R = length(W), size(num_, 2)
     # One cotangent a bin, the whole Jacobian: each needs its own bin only.
     apart = size(num_, 1) == R &&
         all(b == r || (iszero(num_[b, r]) && iszero(den_[b, r])) for b in 1:R, r in 1:R)
     parts = pair_parts(n, 6 * n * R)
     pieces = [zeros(0, 0, 0) for _ in 1:parts]
-    reach2 = soft_reach2(bins)
+    reach2 = soft_reach2(geometry, bins)
     chunked(parts, parts) do p, _
         acc = zeros(6, R, n)
         weight, slope = zeros(nbins(bins)), zeros(nbins(bins))
         for i in pair_rows(n, parts, p)
             cancelled() && return nothing
-            pull_row!(acc, weight, slope, bins, x, M, W, num_, den_, i, reach2, apart)
+            pull_row!(acc, weight, slope, geometry, bins, x, M, W, num_, den_, i, reach2, apart)
         end
         pieces[p] = acc
     end
@@ -296,27 +348,28 @@ function soft_pair_pullback(bins::SoftBins, x, M, W, num_, den_)
     return x_, M_, W_
 end
 
-function pull_row!(acc, weight, slope, bins, x, M, W, num_, den_, i, reach2, apart)
+function pull_row!(acc, weight, slope, geometry, bins, x, M, W, num_, den_, i, reach2, apart)
     u = point(x, i)
     nb, R = size(num_)
     minus = bins.minus
     sign = minus ? -1.0 : 1.0
     @inbounds for j in (i + 1):length(W)
         v = point(x, j)
-        chord2(u, v) > reach2 && continue
-        theta = soft_separation(u, v)
+        t = chord2(u, v)
+        (t > reach2 || (bins.drop && t <= COINCIDENT)) && continue
+        theta = soft_separation(geometry, u, v)
         seen = false
         for b in 1:nb
             weight[b], slope[b] = bin_weight_slope(bins, b, theta)
             seen |= !iszero(weight[b])
         end
         seen || continue
-        zr, zi = pair_turn(u, v, minus)
+        zr, zi = pair_turn(geometry, u, v, minus)
         re, im = double_angle(zr, zi)
         N, Q = product(M, i, j, re, im, minus)
         D = W[i] * W[j]
-        tu, tv = separation_slope(u, v)
-        fu, fv = turn_slope(u, v, minus, zr, zi)
+        tu, tv = separation_slope(geometry, u, v)
+        fu, fv = turn_slope(geometry, u, v, minus, zr, zi)
         # dN / dM_i and dN / dM_j
         a, b, c, d = M[i, 1], M[i, 2], M[j, 1], M[j, 2]
         i1, i2 = c * re + sign * d * im, sign * d * re - c * im
@@ -334,7 +387,7 @@ function pull_row!(acc, weight, slope, bins, x, M, W, num_, den_, i, reach2, apa
                     t_ += slope[q] * (num_[q, r] * N + den_[q, r] * D)
                 end
             end
-            t_ *= ARCMIN
+            t_ *= theta_unit(geometry)
             f_ = -2 * Q * n_
             acc[1, r, i] += t_ * tu[1] + f_ * fu[1]
             acc[2, r, i] += t_ * tu[2] + f_ * fu[2]

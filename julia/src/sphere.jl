@@ -1,5 +1,19 @@
 # The unit sphere: unit vectors of right ascensions and declinations, and separations.
 
+"""
+Where objects are, chosen when the code is compiled: on the `Sphere`, as unit vectors, or in the
+`Plane`, as (x, y, 0) in units that make the largest coordinate about 1.
+"""
+abstract type Geometry end
+struct Sphere <: Geometry end
+
+"""
+Squared chord up to which two places are the same but for rounding: (4e-15)^2, four units in the
+last place of a right ascension of 360 degrees, or of the largest coordinate of a plane. Nothing can
+be said of the direction from one to the other.
+"""
+const COINCIDENT = 1.6e-29
+
 "Unit vector of a direction (radians)."
 @inline function unit_vector(ra, dec)
     sa, ca = sincos(ra)
@@ -54,6 +68,7 @@ end
 
 Directions (East + i North components, not normalized) of the great circle that joins u and v:
 at u toward v, and at v toward u. Built from differences, so that close pairs keep their digits.
+Their `double_phase` turns a shear at u, and one at v, to the great circle.
 """
 @inline function projections(u, v)
     dx, dy, dz = v[1] - u[1], v[2] - u[2], v[3] - u[3]

@@ -107,7 +107,7 @@ end
     x, w, g = directions(rng, 30), rand(rng, 30), randn(rng, 2, 30)
     labels = rand(rng, 1:4, 30)
     cx, cw, cg = zeros(3, 5), zeros(5), zeros(2, 5)
-    SoftCorr.cluster_means!(cx, cw, cg, labels, x, w, g)
+    SoftCorr.cluster_means!(cx, cw, cg, SoftCorr.Sphere(), labels, x, w, g)
     for k in 1:4
         own = labels .== k
         total = x[:, own] * w[own]
@@ -119,6 +119,6 @@ end
     share = zeros(5, 30)
     foreach(i -> share[labels[i], i] = 1, 1:30)
     sx, sw, sg = zeros(3, 5), zeros(5), zeros(2, 5)
-    SoftCorr.soft_means!(sx, sw, sg, share, x, w, g)
+    SoftCorr.soft_means!(sx, sw, sg, SoftCorr.Sphere(), share, x, w, g)
     @test (sx, sw, sg) == (cx, cw, cg)
 end

@@ -12,8 +12,13 @@ const OD = SoftCorr.OwnDual
 arrays(n; seed = 1, width = 1.5, ra = 359.2, dec = 50.0) = (r = MersenneTwister(seed);
     (ra .+ width .* rand(r, n), dec .+ width .* rand(r, n), 0.2 .* randn(r, n), 0.2 .* randn(r, n),
      0.5 .+ rand(r, n)))
+const SPHERE, PLANE = SC.Sphere(), SC.Plane()
+"The same bins for positions in degrees of a plane."
+in_degrees(b) = SC.SoftBins(b.lo ./ 60, b.hi ./ 60, b.sharpness .* (b.gaussian ? 3600 : 60), b.gaussian, b.minus, b.drop)
+bins_in(geometry; options...) = geometry === SPHERE ? bins_of(; options...) : in_degrees(bins_of(; options...))
+start_in(geometry, ra, dec, c) = permutedims(SC.places(geometry, ra, dec))[1:c, :]
 bins_of(; gaussian = false, minus = false) = SC.SoftBins([0.0, 20.0, 45.0], [20.0, 45.0, 80.0],
-    gaussian ? [0.01, 0.008, 0.004] : [0.8, 0.6, 0.5], gaussian, minus)
+    gaussian ? [0.01, 0.008, 0.004] : [0.8, 0.6, 0.5], gaussian, minus, false)
 start_of(ra, dec, c) = permutedims(SC.directions(ra, dec))[1:c, :]
 on_sphere(a) = collect(SC.unit_vector(a[1], a[2]))
 
@@ -35,20 +40,20 @@ end
         a = [6.3 * rand(rng), 2.8 * (rand(rng) - 0.5)]
         b = a .+ size .* randn(rng, 2) ./ 3
         u, v = on_sphere(a), on_sphere(b)
-        turn = SC.double_angle(SC.pair_turn(u, v, minus)...)
+        turn = SC.double_angle(SC.pair_turn(SPHERE, u, v, minus)...)
         p, q = SC.double_phase.(SC.projections(u, v))
         expected = minus ? p * q : p * conj(q)
         @test complex(turn...) ≈ expected atol = 1e-14 / size
-        re, im = SC.pair_turn(u, v, minus)
-        along = SC.turn_slope(u, v, minus, re, im)
-        apart = SC.separation_slope(u, v)
+        re, im = SC.pair_turn(SPHERE, u, v, minus)
+        along = SC.turn_slope(SPHERE, u, v, minus, re, im)
+        apart = SC.separation_slope(SPHERE, u, v)
         for move in (randn(rng, 4), randn(rng, 4))
             f(t) = (x = on_sphere(a .+ t .* move[1:2]); y = on_sphere(b .+ t .* move[3:4]); (x, y))
             du = OD.derivative(t -> f(t)[1], 0.0)
             dv = OD.derivative(t -> f(t)[2], 0.0)
             # the direction of z, from its own derivative in extended precision
             big_a, big_b, big_m = big.(a), big.(b), big.(move)
-            z(t) = SC.pair_turn(on_sphere(big_a .+ t .* big_m[1:2]), on_sphere(big_b .+ t .* big_m[3:4]), minus)
+            z(t) = SC.pair_turn(SPHERE, on_sphere(big_a .+ t .* big_m[1:2]), on_sphere(big_b .+ t .* big_m[3:4]), minus)
             zr, zi = z(big(0.0))
             dz = OD.derivative(t -> collect(z(t)), big(0.0))
             angle = Float64((zr * dz[2] - zi * dz[1]) / (zr^2 + zi^2))
@@ -60,14 +65,31 @@ end
     end
     u = on_sphere([1.0, 0.3])
     for v in (u, -u), minus in (false, true)
-        @test all(iszero, vcat(collect.(SC.separation_slope(u, v))...))
-        @test all(iszero, vcat(collect.(SC.turn_slope(u, v, minus, SC.pair_turn(u, v, minus)...))...))
+        @test all(iszero, vcat(collect.(SC.separation_slope(SPHERE, u, v))...))
+        @test all(iszero, vcat(collect.(SC.turn_slope(SPHERE, u, v, minus, SC.pair_turn(SPHERE, u, v, minus)...))...))
+    end
+    # in the plane: xi- turns by four times the direction, xi+ not at all
+    for _ in 1:5
+        u, v = (randn(rng, 2)..., 0.0), (randn(rng, 2)..., 0.0)
+        phase(p, minus) = SC.pair_turn(PLANE, (p[1], p[2], 0.0), (p[3], p[4], 0.0), minus)
+        direction = atan(v[2] - u[2], v[1] - u[1])
+        @test complex(SC.double_angle(phase([u[1:2]...; v[1:2]...], true)...)...) ≈ cis(-4 * direction)
+        @test SC.double_angle(phase([u[1:2]...; v[1:2]...], false)...) == (1, 0)
+        p, q = SC.double_phase.(SC.projections(PLANE, u, v))
+        @test p ≈ cis(-2 * direction) && p ≈ q
+        at = [u[1:2]...; v[1:2]...]
+        slopes = SC.turn_slope(PLANE, u, v, true, phase(at, true)...)
+        @test vcat(collect.(t[1:2] for t in slopes)...) ≈
+            OD.gradient(p -> (z = phase(p, true); atan(z[2], z[1])), at) rtol = 1e-10
+        slopes = SC.separation_slope(PLANE, u, v)
+        @test vcat(collect.(t[1:2] for t in slopes)...) ≈
+            OD.gradient(p -> SC.separation(PLANE, (p[1], p[2], 0.0), (p[3], p[4], 0.0)), at) rtol = 1e-10
     end
     # nearly antipodal
     a, b = [1.0, 0.3], [1.0 + pi + 1e-6, -0.3 + 2e-6]
     u, v = on_sphere(a), on_sphere(b)
     s = OD.gradient(p -> SC.separation(on_sphere(p[1:2]), on_sphere(p[3:4])), big.([a; b]))
-    along = SC.separation_slope(u, v)
+    along = SC.separation_slope(SPHERE, u, v)
     du = OD.derivative(t -> on_sphere(a .+ t .* [0.0, 1.0]), 0.0)
     @test dot(collect(along[1]), du) ≈ Float64(s[2]) rtol = 1e-8
 end
@@ -78,47 +100,49 @@ end
     end
 end
 
-@testset "pull-back of the pair sums, $(minus ? "xi-" : "xi+"), gaussian = $gaussian" for
-        minus in (false, true), gaussian in (false, true)
+@testset "pull-back of the pair sums, $geometry, $(minus ? "xi-" : "xi+"), gaussian = $gaussian" for
+        geometry in (SPHERE, PLANE), minus in (false, true), gaussian in (false, true)
     ra, dec, g1, g2, w = arrays(60)
-    x, M = permutedims(SC.directions(ra, dec)), hcat(g1, g2) .* w
-    bins = bins_of(gaussian = gaussian, minus = minus)
+    x, M = permutedims(SC.places(geometry, ra, dec)), hcat(g1, g2) .* w
+    bins = bins_in(geometry; gaussian = gaussian, minus = minus)
     rng = MersenneTwister(5)
     num_, den_ = randn(rng, 3, 2), randn(rng, 3, 2)
-    both = SC.soft_pair_pullback(bins, x, M, w, num_, den_)
-    one = SC.soft_pair_pullback(bins, x, M, w, num_[:, 2:2], den_[:, 2:2])
+    both = SC.soft_pair_pullback(geometry, bins, x, M, w, num_, den_)
+    one = SC.soft_pair_pullback(geometry, bins, x, M, w, num_[:, 2:2], den_[:, 2:2])
     for (a, b) in zip(both, one)
         @test selectdim(a, ndims(a), 2) ≈ selectdim(b, ndims(b), 1) rtol = 1e-13
     end
     moves = (randn(rng, 60, 3), randn(rng, 60, 2), randn(rng, 60))
-    tangent = moves[1] .- x .* sum(moves[1] .* x, dims = 2)
-    along(t) = (y = x .+ t .* tangent;
-        SC.soft_pair_sums(bins, y ./ sqrt.(sum(abs2, y, dims = 2)), M .+ t .* moves[2], w .+ t .* moves[3]))
+    tangent = geometry === SPHERE ? moves[1] .- x .* sum(moves[1] .* x, dims = 2) : moves[1] .* [1 1 0]
+    at(y) = geometry === SPHERE ? y ./ sqrt.(sum(abs2, y, dims = 2)) : y
+    along(t) = SC.soft_pair_sums(geometry, bins, at(x .+ t .* tangent), M .+ t .* moves[2],
+                                 w .+ t .* moves[3])[1:2]
     dnum, dden = OD.derivative(t -> vcat(along(t)...), 0.0)[1:3], OD.derivative(t -> vcat(along(t)...), 0.0)[4:6]
     for r in 1:2
         back = sum(both[1][:, :, r] .* tangent) + sum(both[2][:, :, r] .* moves[2]) + sum(both[3][:, r] .* moves[3])
         @test back ≈ dot(num_[:, r], dnum) + dot(den_[:, r], dden) rtol = 1e-11
     end
-    apart = SC.soft_pair_pullback(bins, x, M, w, Matrix(Diagonal(num_[:, 1])), Matrix(Diagonal(den_[:, 1])))
-    whole = SC.soft_pair_pullback(bins, x, M, w, num_[:, 1:1], den_[:, 1:1])
+    apart = SC.soft_pair_pullback(geometry, bins, x, M, w, Matrix(Diagonal(num_[:, 1])), Matrix(Diagonal(den_[:, 1])))
+    whole = SC.soft_pair_pullback(geometry, bins, x, M, w, num_[:, 1:1], den_[:, 1:1])
     for (a, b) in zip(apart, whole)
         @test sum(a, dims = ndims(a)) ≈ b rtol = 1e-12
     end
 end
 
-@testset "Hessian of the clustering objective, m = $m" for m in (1.4, 2.0, 2.8)
+@testset "Hessian of the clustering objective, $geometry, m = $m" for
+        geometry in (SPHERE, PLANE), m in (1.4, 2.0, 2.8)
     ra, dec, _, _, w = arrays(300; seed = 2)
-    x = SC.directions(ra, dec)
-    v = start_of(ra, dec, 7) .+ 1e-3
-    v ./= sqrt.(sum(abs2, v, dims = 2))
-    _, left, converged = SC.converge_centers!(v, x, w, m, 5000)
+    x = SC.places(geometry, ra, dec)
+    v = start_in(geometry, ra, dec, 7) .+ [1e-3 1e-3 (geometry === SPHERE ? 1e-3 : 0)]
+    geometry === SPHERE && (v ./= sqrt.(sum(abs2, v, dims = 2)))
+    _, left, converged = SC.converge_centers!(geometry, v, x, w, m, 5000)
     @test converged && left < 1e-15
-    H, lengths = SC.hessian(x, w, v, m)
-    frames = SC.tangent_frames(v)
+    H, lengths = SC.hessian(geometry, x, w, v, m)
+    frames = SC.tangent_frames(geometry, v)
     # I - dF/dv from forward-mode numbers through a sweep
     J = zeros(14, 14)
     for j in 1:14
-        step(t) = SC.sweep_centers(x, w, SC.move(v, frames, [k == j ? t : zero(t) for k in 1:14]), m)
+        step(t) = SC.sweep_centers(geometry, x, w, SC.move(geometry, v, frames, [k == j ? t : zero(t) for k in 1:14]), m)
         J[:, j] = SC.flat(frames, OD.derivative(step, 0.0))
     end
     @test Symmetric(H, :L) ≈ Diagonal(vcat(lengths, lengths)) * (I - J) rtol = 1e-9
@@ -127,7 +151,7 @@ end
     @test f.kind == 0
     @test SC.solve(f, b) ≈ Symmetric(H, :L) \ b rtol = 1e-10
     # the objective is at a minimum along every direction
-    objective(t) = SC.pulls(x, w, SC.move(v, frames, t .* b), m)[3]
+    objective(t) = SC.pulls(x, w, SC.move(geometry, v, frames, t .* b), m)[3]
     @test OD.derivative(objective, 0.0) ≈ 0 atol = 1e-13
     @test OD.derivative(t -> OD.derivative(objective, t), 0.0) ≈ 2 * dot(b, Symmetric(H, :L) * b) rtol = 1e-8
 end
@@ -173,14 +197,17 @@ end
     @test tril(H) ≈ tril(Z * Z') rtol = 1e-13
 end
 
-@testset "the whole estimate, approach $approach" for approach in (:naive, :soft, :hard, :gumbel)
+@testset "the whole estimate, $geometry, approach $approach, through $through" for geometry in (SPHERE, PLANE),
+        (approach, through) in ((:naive, :implicit), (:soft, :implicit), (:hard, :implicit), (:gumbel, :implicit),
+                                (:soft, :unrolled), (:gumbel, :unrolled), (:soft, :frozen))
     n, c = 40, 5
     ra, dec, g1, g2, w = arrays(n; seed = 7)
     noise = -log.(-log.(rand(MersenneTwister(8), c, n)))
-    est = SC.SoftEstimator(bins_of(); approach = approach, noise = noise, tau = 0.4, weighted = true)
-    start = start_of(ra, dec, c)
+    est = SC.SoftEstimator(bins_in(geometry); approach = approach, through = through, noise = noise, tau = 0.4,
+                           weighted = true, plane = geometry === PLANE, max_iter = through === :unrolled ? 30 : 5000)
+    start = start_in(geometry, ra, dec, c)
     v = copy(start)
-    SC.converge_centers!(v, SC.directions(ra, dec), w, 2.0, 5000)
+    through === :unrolled || SC.converge_centers!(geometry, v, SC.places(geometry, ra, dec), w, 2.0, 5000)
     xi, ra_, dec_, g_, w_, _ = SC.soft_correlation_pullback(
         est, v, ra, dec, permutedims(hcat(g1, g2)), w, Matrix(1.0I, 3, 3))
     @test xi ≈ SC.soft_xi(est, ra, dec, g1, g2; weights = w, start = start) rtol = 1e-11
@@ -188,6 +215,7 @@ end
     wrt(b) = SC.gradient(y -> SC.soft_xi(est, (y[:, q] for q in 1:4)...; weights = y[:, 5], start = start)[b],
                          hcat(ra, dec, g1, g2, w))
     @test wrt(2) ≈ hcat(ra_[:, 2], dec_[:, 2], g_[1, :, 2], g_[2, :, 2], w_[:, 2]) rtol = 1e-9
+    through === :implicit || continue
     # second derivatives through the fixed point
     p = randn(MersenneTwister(9), n)
     first(t) = OD.derivative(s -> SC.soft_xi(est, ra .+ s .* p, dec, g1, g2; weights = w, start = start)[1], t)
@@ -209,7 +237,7 @@ end
     near ./= sqrt.(sum(abs2, near, dims = 2))
     close = SC.soft_correlation_pullback(est, near, ra, dec, g, w, Matrix(1.0I, 3, 3))
     @test close[2] ≈ ra_ rtol = 1e-4
-    far = SC.SoftEstimator(SC.SoftBins([5000.0, 0.0], [6000.0, 90.0], [1.0, 1.0], false, false); approach = :naive)
+    far = SC.SoftEstimator(SC.SoftBins([5000.0, 0.0], [6000.0, 90.0], [1.0, 1.0], false, false, false); approach = :naive)
     xi, ra_, _, _, w_, _ = SC.soft_correlation_pullback(far, zeros(0, 3), ra, dec, g, w, Matrix(1.0I, 2, 2))
     @test isnan(xi[1]) && isfinite(xi[2])
     @test all(iszero, ra_[:, 1]) && all(iszero, w_[:, 1]) && !all(iszero, ra_[:, 2])

@@ -33,10 +33,10 @@ ENTRIES = {
     "assign_greedy": "f64*,i64,i64,i64*",
     "assign_sampled": "f64*,i64,i64,i64,f64*,i64*",
     "assign_gumbel": "f64*,i64,i64,f64*,f64,i64,f64*",
-    "label_means": "f64*,i64,f64*,i64,f64*,i64,i64*,i64,i64,i64,f64*,f64*,f64*",
-    "share_means": "f64*,i64,f64*,i64,f64*,i64,f64*,i64,f64*,f64*,f64*",
+    "label_means": "i64,f64*,i64,f64*,i64,f64*,i64,i64*,i64,i64,i64,f64*,f64*,f64*",
+    "share_means": "i64,f64*,i64,f64*,i64,f64*,i64,f64*,i64,f64*,f64*,f64*",
     # pairs.jl
-    "pair_sums_of": f"i64,i64,i64,{_PAIR_SET},{_PAIR_SET},f64*,i64,f64*",
+    "pair_sums_of": f"i64,i64,i64,i64,{_PAIR_SET},{_PAIR_SET},f64*,i64,f64*",
     # gravity.jl
     "gravity_simulate": (
         "i64,f64*,f64*,f64,f64,f64,f64,f64,i64,f64*,i64,f64*,f64*,f64*,f64*,f64*,f64*,i64*,i64*"
@@ -44,10 +44,10 @@ ENTRIES = {
     # box.jl
     "box_pair_sums": f"{_BOX_SET},{_BOX_SET},i64,i64,i64,i64,f64,f64*,i64,f64*",
     # softcorr.jl
-    "softcorr_centers": "i64,f64*,i64,f64,i64,i64,i64,f64*,i64*,f64*",
+    "softcorr_centers": "i64,i64,f64*,i64,f64,i64,i64,i64,f64*,i64*,f64*",
     "softcorr_value": f"{_ESTIMATOR},f64*,f64*",
     "softcorr_vjp": f"{_ESTIMATOR},i64,f64*,f64*,f64*,i64*,f64*",
-    "softcorr_jvp": f"{_ESTIMATOR},f64*,f64*",
+    "softcorr_jvp": f"{_ESTIMATOR},f64*,f64*,f64*",
     "soft_bin_weights": "i64,f64*,i64,i64,f64*,f64*",
 }
 

@@ -51,10 +51,10 @@ class Memberships:
     catalog : Catalog
     fit : Clustering
     objects : Table
-        ra, dec, w, ``label`` (greedy, from 0), ``max_membership``, ``entropy`` (nats),
+        ra, dec (or x, y), w, ``label`` (greedy, from 0), ``max_membership``, ``entropy`` (nats),
         ``memberships`` (c,) and, if any were drawn, ``sampled`` labels (n,).
     clusters : Table
-        ra, dec, ``members`` (greedy), and ``size``, the sum of memberships.
+        ra, dec (or x, y), ``members`` (greedy), and ``size``, the sum of memberships.
     made : dict
         How: settings, sweeps, convergence, objective, seed, version.
     """
@@ -132,6 +132,7 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
 
     from pysoftcorr.core.version import __version__
     from pysoftcorr.sky.catalog import Catalog
+    from pysoftcorr.sky.geometry import AXES
 
     if settings["clusters"] < 1:
         raise ValueError("--clusters 0: at least one cluster is needed")
@@ -139,18 +140,20 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
     catalog, _ = reading.read(source, settings, Catalog)
     fit = soft.fit(catalog)
     labels = fit.assign("greedy")
-    objects = Table({"ra": catalog.ra, "dec": catalog.dec, "w": catalog.w, "label": labels})
+    axes = AXES[catalog.geometry]
+    objects = Table({**{a: getattr(catalog, a) for a in axes}, "w": catalog.w, "label": labels})
     objects["max_membership"] = fit.max_membership
     objects["entropy"] = fit.entropy
     objects["memberships"] = fit.memberships
     if settings["assignments"]:
         sampled = fit.assign("sampled", n=settings["assignments"], seed=settings["seed"])
         objects["sampled"] = np.ascontiguousarray(sampled.T)
-    clusters = Table({"ra": fit.ra, "dec": fit.dec})
-    clusters["members"] = np.bincount(labels, minlength=len(fit.ra))
+    clusters = Table({a: getattr(fit, a) for a in axes})
+    clusters["members"] = np.bincount(labels, minlength=fit.n_clusters)
     clusters["size"] = fit.memberships.sum(axis=0)
     for table in (objects, clusters):
-        table["ra"].unit = table["dec"].unit = "deg"
+        for axis in axes:
+            table[axis].unit = catalog.xy_unit or "deg"
     made = {
         "settings": {"command": dict(settings), **fit.settings},
         "n_iter": fit.n_iter,

@@ -315,8 +315,9 @@ def figures(plots: Any, found: Gradient) -> output.Figures:
         if clustered:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                v = pinned()._start
-            assert v is not None
+                start = pinned()._start
+            assert start is not None
+            v = start.centers
             ra, dec = np.arctan2(v[:, 1], v[:, 0]), np.arctan2(v[:, 2], np.hypot(v[:, 0], v[:, 1]))
             centers = np.rad2deg(ra), np.rad2deg(dec)
         return plots.plot_gradient_arrows(

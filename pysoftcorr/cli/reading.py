@@ -32,6 +32,7 @@ _DERIVED = derive(
     on_bad={"help": "Rows with NaN or infinity: refuse, or drop and count."},
     ra_unit={"help": f"Unit of ra: {_UNITS}."},
     dec_unit={"help": "Unit of dec."},
+    xy_unit={"help": "Unit of flat positions x and y: that of an angle, or pixel."},
     flip_g1={"help": "Change the sign of g1."},
     flip_g2={"help": "Change the sign of g2."},
 )  # fmt: skip

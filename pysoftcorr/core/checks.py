@@ -228,14 +228,25 @@ def _dec_hint(ra_deg: FloatArray, dec: FloatArray, unit: u.UnitBase) -> str:
 
 
 def weights(w: FloatArray, origin: Origin) -> None:
-    """ValueError where weights are negative or all zero."""
+    """ValueError where weights are all zero."""
+    if not w.any():
+        raise ValueError(f"{origin.column('w')} is zero in every row; at least one must not be")
+
+
+def not_negative(w: FloatArray, whose: str, why: str, cure: str) -> None:
+    """ValueError where weights of a catalog are negative, and so of no use for what is asked.
+
+    Parameters
+    ----------
+    w : ndarray, shape (N,)
+    whose, why, cure : str
+        As in "SoftClustering: catalog", "clusters are weighted means", "leave those rows out".
+    """
     bad = np.flatnonzero(w < 0)
     if bad.size:
         raise ValueError(
-            f"{origin.column('w')} must not be negative; it is in {origin.show(bad, w)}"
+            f"{whose}: w must not be negative ({why}); it is in {Origin().show(bad, w)}: {cure}"
         )
-    if not w.any():
-        raise ValueError(f"{origin.column('w')} is zero in every row; at least one must not be")
 
 
 def ellipticities(

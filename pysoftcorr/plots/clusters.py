@@ -8,9 +8,10 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, SkyFrame, axes_of
+from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, axes_of, frame_of
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.geometry import FLAT
 
 #: Memberships below this are drawn as this: they say no more than "hardly".
 FLOOR = 1e-3
@@ -32,11 +33,10 @@ def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -
     Axes
     """
     ax = axes_of(ax, figsize=(6.0, 6.0))
-    frame = SkyFrame(catalog.ra, catalog.dec)
+    frame = frame_of(catalog)
     size = float(np.clip(3e4 / len(catalog), 1.0, 14.0))
     ax.scatter(
-        frame.x(catalog.ra),
-        catalog.dec,
+        *frame.points(catalog),
         s=size,
         color=ALEATORIC,
         alpha=0.75,
@@ -44,13 +44,12 @@ def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -
         label=f"{len(catalog)} objects",
     )
     ax.scatter(
-        frame.x(fit.ra),
-        fit.dec,
+        *frame.points(fit),
         s=45,
         marker="x",
         lw=1.6,
         color=CLUSTERS,
-        label=f"{len(fit.ra)} cluster centers",
+        label=f"{fit.n_clusters} cluster centers",
     )
     frame.draw(ax)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
@@ -60,7 +59,7 @@ def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -
 def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
     """The membership matrix (Berman et al. 2025, fig. 6), one row an object.
 
-    Clusters are put in the order of their declination, objects in that of their likeliest
+    Clusters are put in the order of their declination (or y), objects in that of their likeliest
     cluster, so that the sharp part of the matrix is a diagonal band.
 
     Parameters
@@ -74,7 +73,7 @@ def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
     Axes
     """
     ax = axes_of(ax, figsize=(6.0, 5.6))
-    order = np.argsort(fit.dec, kind="stable")
+    order = np.argsort(fit.y if fit.geometry == FLAT else fit.dec, kind="stable")
     u = fit.memberships[:, order]
     best = u.argmax(axis=1)
     rows = np.lexsort((-u.max(axis=1), best))
@@ -87,7 +86,7 @@ def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
         origin="lower",
     )
     ax.figure.colorbar(image, ax=ax, label="membership", extend="min")
-    ax.set_xlabel("cluster, in order of declination")
+    ax.set_xlabel(f"cluster, in order of {'y' if fit.geometry == FLAT else 'declination'}")
     ax.set_ylabel("object, in order of its likeliest cluster")
     return ax
 

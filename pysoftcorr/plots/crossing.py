@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, NAIVE, SkyFrame, log_axis
+from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, NAIVE, frame_of, log_axis
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.geometry import FLAT
 
 FloatArray = npt.NDArray[np.float64]
 #: Centers of smaller membership are not drawn.
@@ -35,7 +38,8 @@ def bin_probabilities(fit: Clustering, bins: Binning, pair: tuple[int, int]) -> 
     """
     i, j = pair
     joint = np.outer(fit.memberships[i], fit.memberships[j])
-    which = np.searchsorted(bins.edges, _separations(fit.xyz, fit.xyz, bins), side="right") - 1
+    apart = _separations(fit.xyz, fit.xyz, bins, fit.geometry)
+    which = np.searchsorted(bins.edges, apart, side="right") - 1
     inside = (which >= 0) & (which < bins.nbins)
     total = np.bincount(which[inside], joint[inside], minlength=bins.nbins)
     return total.astype(np.float64)
@@ -53,7 +57,7 @@ def crossing_pair(catalog: Catalog, fit: Clustering, bins: Binning) -> tuple[int
         If no pair lies in the bins.
     """
     rows = np.unique(np.linspace(0, len(catalog) - 1, min(len(catalog), 300)).astype(int))
-    theta = _separations(catalog.xyz[rows], catalog.xyz[rows], bins)
+    theta = _separations(catalog.xyz[rows], catalog.xyz[rows], bins, catalog.geometry)
     upper = np.triu(np.ones(theta.shape, dtype=bool), 1)
     upper &= (theta >= bins.edges[0]) & (theta < bins.edges[-1])
     if not upper.any():
@@ -110,26 +114,27 @@ def plot_pair_crossing(
     bins = Binning.parse(bins) if isinstance(bins, str) else bins
     pair = crossing_pair(catalog, fit, bins) if pair is None else pair
     both = catalog[list(pair)]
-    theta = float(_separations(both.xyz[:1], both.xyz[1:], bins)[0, 0])
+    theta = float(_separations(both.xyz[:1], both.xyz[1:], bins, both.geometry)[0, 0])
     figure, (left, right) = subplots(
         1, 2, figsize=(10.5, 4.4), layout="constrained", width_ratios=(1.0, 1.1)
     )
 
     u = fit.memberships[list(pair)]
     shown = (u > FAINT).any(axis=0)
-    frame = SkyFrame(np.r_[both.ra, fit.ra[shown]], np.r_[both.dec, fit.dec[shown]])
-    x = frame.x(both.ra)
+    near = replace(fit, centers=fit.centers[shown], memberships=fit.memberships[:, shown])
+    frame = frame_of(both, near)
+    (x, y), (vx, vy) = frame.points(both), frame.points(fit)
     for k, color in enumerate((ALEATORIC, "#009E73")):
         for center in np.flatnonzero(u[k] > FAINT):
-            at = [x[k], frame.x(fit.ra[[center]])[0]], [both.dec[k], fit.dec[center]]
+            at = [x[k], vx[center]], [y[k], vy[center]]
             left.plot(*at, color=color, lw=6 * u[k, center] + 0.6, alpha=0.8, zorder=2)
-    left.plot(x, both.dec, color=NAIVE, ls="--", lw=1.2, zorder=1)
+    left.plot(x, y, color=NAIVE, ls="--", lw=1.2, zorder=1)
     left.scatter(
-        frame.x(fit.ra[shown]), fit.dec[shown], s=60, marker="x", lw=1.8, color=CLUSTERS,
-        zorder=3, label="cluster centers",
+        vx[shown], vy[shown], s=60, marker="x", lw=1.8, color=CLUSTERS, zorder=3,
+        label="cluster centers",
     )  # fmt: skip
     left.scatter(
-        x, both.dec, s=55, c=[ALEATORIC, "#009E73"], edgecolors="white", zorder=4,
+        x, y, s=55, c=[ALEATORIC, "#009E73"], edgecolors="white", zorder=4,
         label="the pair; lines as thick as memberships",
     )  # fmt: skip
     frame.draw(left, square=True)
@@ -155,7 +160,10 @@ def plot_pair_crossing(
     return figure
 
 
-def _separations(a: FloatArray, b: FloatArray, bins: Binning) -> FloatArray:
-    """Separations of all rows of `a` and `b` (unit vectors) in the unit of the bins."""
+def _separations(a: FloatArray, b: FloatArray, bins: Binning, geometry: str) -> FloatArray:
+    """Separations of all rows of `a` and `b`, as of `Catalog.xyz`, in the unit of the bins."""
+    if geometry == FLAT:
+        apart = np.linalg.norm(a[:, None] - b[None], axis=-1)
+        return np.asarray(apart * (bins.edges[-1] / bins.edges_flat[-1]))
     cross = np.linalg.norm(np.cross(a[:, None], b[None]), axis=-1)
     return np.arctan2(cross, a @ b.T) / RADIANS[bins.unit]

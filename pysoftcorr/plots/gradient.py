@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.sky import CLUSTERS, NAIVE, SkyFrame
+from pysoftcorr.plots.sky import CLUSTERS, NAIVE, SkyFrame, frame_of
 from pysoftcorr.plots.statistics import symbol
-from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.binning import PIXEL, Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.differentiable import SoftCorrelation, soft_bins
+from pysoftcorr.sky.geometry import FLAT
 
 #: Colors of bins, in their order (Okabe & Ito).
 BINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -51,7 +52,7 @@ def plot_bin_weights(
         If a multiple is not positive, or the bins are not possible.
     """
     binning, _ = soft_bins(bins, "sigmoid", None)
-    edges = binning.edges * (RADIANS[binning.unit] / RADIANS["arcmin"])
+    edges, unit = binning.edges_flat, PIXEL if binning.unit == PIXEL else "arcmin"
     margin = 0.25 * float(np.mean(np.diff(edges)))
     theta = np.linspace(max(edges[0] - margin, 0.0), edges[-1] + margin, points)
     figure, axes = subplots(
@@ -71,13 +72,13 @@ def plot_bin_weights(
                 ax.plot(theta, weight, color=BINS[b % len(BINS)], lw=1.6)
             ax.plot(theta, weights.sum(axis=0), color=NAIVE, lw=1.0, ls="--", label="sum")
             highest = max(highest, float(weights.sum(axis=0).max()))
-            unit = "arcmin$^{-1}$" if power == 1 else "arcmin$^{-2}$"
+            per = f"{unit}$^{{-{power}}}$"
             ax.set_ylim(0.0, 1.08 * highest)
-            ax.set_title(f"{weighting}, s = {_range(estimator.sharpness)} {unit}", fontsize=10)
+            ax.set_title(f"{weighting}, s = {_range(estimator.sharpness)} {per}", fontsize=10)
     axes[0, 0].legend(frameon=False, fontsize="small", loc="lower center")
     axes[0, 0].set_xlim(theta[0], theta[-1])
     for ax in axes[-1]:
-        ax.set_xlabel("separation [arcmin]")
+        ax.set_xlabel(f"separation [{unit}]")
     for ax in axes[:, 0]:
         ax.set_ylabel("weight in the bin")
     return figure
@@ -182,10 +183,11 @@ def plot_gradient_arrows(
     catalog : Catalog
     ra_gradient, dec_gradient : array_like, shape (nbins, N)
         dxi/dra and dxi/ddec, per degree of the coordinate, as
-        :meth:`pysoftcorr.sky.differentiable.SoftCorrelation.jacobian` gives them.
+        :meth:`pysoftcorr.sky.differentiable.SoftCorrelation.jacobian` gives them; with respect to
+        x and y for a flat catalog.
     bins : Binning
     centers : tuple of two array_like, shape (c,), optional
-        RA and Dec of cluster centers, drawn as crosses.
+        RA and Dec, or x and y, of cluster centers, drawn as crosses.
     statistic : str
 
     Returns
@@ -193,7 +195,7 @@ def plot_gradient_arrows(
     Figure
         Arrows point along the gradient on the sky. Sizes of gradients differ by orders of
         magnitude: the length of an arrow grows with its square root, up to the longest of its
-        panel, and its color tells the size, per arcmin on the sky.
+        panel, and its color tells the size, per arcmin on the sky (per unit of x and y).
 
     Raises
     ------
@@ -205,9 +207,13 @@ def plot_gradient_arrows(
     north = np.asarray(dec_gradient, dtype=float)
     if east.shape != want or north.shape != want:
         raise ValueError(f"gradients must be of shape {want}, got {east.shape} and {north.shape}")
-    # A step of one arcmin on the sky changes right ascension by 1/cos(dec) of it.
-    east = east / np.cos(np.deg2rad(catalog.dec)) / 60.0
-    north = north / 60.0
+    unit = "arcmin"
+    if catalog.geometry == FLAT:
+        unit, east = str(catalog.xy_unit), -east  # x is to the right
+    else:
+        # A step of one arcmin on the sky changes right ascension by 1/cos(dec) of it.
+        east = east / np.cos(np.deg2rad(catalog.dec)) / 60.0
+        north = north / 60.0
     size = np.hypot(east, north)
     shown = _shown(bins)
     # Without any gradient there is nothing to draw, and any scale will do.
@@ -218,20 +224,23 @@ def plot_gradient_arrows(
         1, len(shown), figsize=(4.6 * len(shown) + 0.8, 4.8), layout="constrained",
         sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip
-    frame = SkyFrame(catalog.ra, catalog.dec)
-    x = frame.x(catalog.ra)
+    frame = frame_of(catalog)
+    x, y = frame.points(catalog)
+    if centers is not None:
+        first, second = (np.asarray(c, dtype=float) for c in centers)
+        first = frame.x(first) if isinstance(frame, SkyFrame) else first
     for b, ax, long in zip(shown, axes[0], longest, strict=True):
         drawn = np.sqrt(np.minimum(size[b], long) / (long or 1.0))
         along = np.divide(drawn, size[b], out=np.zeros_like(drawn), where=size[b] > 0)
         order = np.argsort(size[b])  # the largest on top
-        ax.scatter(x, catalog.dec, s=2.0, color="0.75", lw=0, zorder=1)
+        ax.scatter(x, y, s=2.0, color="0.75", lw=0, zorder=1)
         if centers is not None:
             ax.scatter(
-                frame.x(np.asarray(centers[0], dtype=float)), centers[1], s=14, marker="x",
-                lw=0.8, color=CLUSTERS, alpha=0.8, zorder=2, label="cluster centers",
+                first, second, s=14, marker="x", lw=0.8, color=CLUSTERS, alpha=0.8, zorder=2,
+                label="cluster centers",
             )  # fmt: skip
         ax.quiver(
-            x[order], catalog.dec[order], -(east[b] * along)[order], (north[b] * along)[order],
+            x[order], y[order], -(east[b] * along)[order], (north[b] * along)[order],
             np.clip(size[b][order], norm.vmin, norm.vmax), norm=norm, cmap="viridis_r",
             angles="uv", units="width", scale_units="width", scale=14.0, width=0.0035,
             headwidth=3.5, headlength=4.0, headaxislength=3.6, zorder=3,
@@ -245,7 +254,7 @@ def plot_gradient_arrows(
         axes[0, 0].legend(loc="upper left", fontsize="small", framealpha=0.8, handletextpad=0.2)
     figure.colorbar(
         ScalarMappable(norm, "viridis_r"), ax=axes,
-        label=f"|d{symbol(statistic)}/dx| [arcmin$^{{-1}}$]", extend="both", pad=0.01,
+        label=f"|d{symbol(statistic)}/dx| [{unit}$^{{-1}}$]", extend="both", pad=0.01,
         aspect=30,
     )  # fmt: skip
     return figure

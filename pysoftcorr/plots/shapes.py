@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, SkyFrame, axes_of
+from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, axes_of, frame_of
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.stars import StarCatalog
 
@@ -26,7 +26,7 @@ def plot_shapes(
 
     A whisker lies along the major axis, half the phase of e from the East-West line: e = +g1 is
     horizontal, e = +i g2 runs from South-East to North-West, up to the right as the sky is
-    drawn here, with East to the left.
+    drawn here, with East to the left. Of a flat catalog +g1 is along x and +i g2 along x = y.
 
     Parameters
     ----------
@@ -54,13 +54,12 @@ def plot_shapes(
     if values.shape != (len(catalog),):
         raise ValueError(f"e has shape {values.shape}: must be ({len(catalog)},)")
     ax = axes_of(ax, figsize=(6.0, 6.0))
-    frame = SkyFrame(catalog.ra, catalog.dec)
+    frame = frame_of(catalog)
     size, angle = np.abs(values), 0.5 * np.angle(values)
     if scale is None:
         scale = rounded(float(np.percentile(size, 95)))
     whiskers = ax.quiver(
-        frame.x(catalog.ra),
-        catalog.dec,
+        *frame.points(catalog),
         size * np.cos(angle),
         size * np.sin(angle),
         angles="uv",

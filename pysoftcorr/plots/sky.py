@@ -1,8 +1,8 @@
-"""Axes of the sky: right ascension to the left, degrees that look as long either way."""
+"""Axes of a field: of the sky, right ascension to the left, or of a plane, x to the right."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from pysoftcorr.sky.catalog import ra_range
+from pysoftcorr.sky.catalog import Catalog, ra_range
+from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.geometry import FLAT, PIXEL, unit_between
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -35,6 +37,61 @@ def log_axis(axis: Axis, low: float, high: float) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+class Frame(Protocol):
+    """Where objects are drawn."""
+
+    def points(self, objects: Catalog | Clustering) -> tuple[FloatArray, FloatArray]:
+        """Coordinates of objects, or of the centers of a clustering, on the axes."""
+
+    def draw(self, ax: Axes, *, square: bool = False) -> None:
+        """Limits, labels and aspect of the axes; `square` widens the shorter side."""
+
+
+def frame_of(*objects: Catalog | Clustering) -> Frame:
+    """The frame that holds objects or centers of one geometry."""
+    first = objects[0]
+    if first.geometry == FLAT:
+        unit = str(first.xy_unit)
+        scales = [unit_between(str(o.xy_unit), unit) for o in objects]
+        x, y = (
+            np.concatenate([getattr(o, a) * k for o, k in zip(objects, scales, strict=True)])
+            for a in ("x", "y")
+        )
+        return PlaneFrame(x, y, unit)
+    ra, dec = (np.concatenate([getattr(o, a) for o in objects]) for a in ("ra", "dec"))
+    return SkyFrame(ra, dec)
+
+
+class PlaneFrame:
+    """The limits of objects in a plane."""
+
+    def __init__(self, x: FloatArray, y: FloatArray, unit: str) -> None:
+        self.low = np.array([x.min(), y.min()])
+        self.high = np.array([x.max(), y.max()])
+        self.unit = unit
+
+    def points(self, objects: Catalog | Clustering) -> tuple[FloatArray, FloatArray]:
+        """x and y in the unit of the axes."""
+        scale = unit_between(str(objects.xy_unit), self.unit)
+        return objects.x * scale, objects.y * scale
+
+    def draw(self, ax: Axes, *, square: bool = False) -> None:
+        """Limits, labels and aspect of the axes; `square` widens the shorter side."""
+        sides = self.high - self.low
+        # A single point still needs a field round it.
+        span = float(sides.max()) or 1.0
+        reach = 0.5 * (np.full(2, span) if square else sides) + 0.04 * span
+        middle = 0.5 * (self.low + self.high)
+        ax.set_xlim(middle[0] - reach[0], middle[0] + reach[0])
+        ax.set_ylim(middle[1] - reach[1], middle[1] + reach[1])
+        ax.set_aspect(1.0)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.yaxis.set_major_locator(MaxNLocator(6))
+        unit = "pixels" if self.unit == PIXEL else self.unit
+        ax.set_xlabel(f"x [{unit}]")
+        ax.set_ylabel(f"y [{unit}]")
+
+
 class SkyFrame:
     """Where RA starts for a set of objects, so that a field across RA 0 is drawn in one piece."""
 
@@ -46,6 +103,10 @@ class SkyFrame:
         """Right ascension in degrees within half a turn of the middle of the field."""
         middle = 0.5 * (self.start + self.end)
         return np.asarray(middle + np.mod(ra - middle + 180.0, 360.0) - 180.0)
+
+    def points(self, objects: Catalog | Clustering) -> tuple[FloatArray, FloatArray]:
+        """Right ascension as of `x`, and declination."""
+        return self.x(objects.ra), objects.dec
 
     def draw(self, ax: Axes, *, square: bool = False) -> None:
         """Limits, labels and aspect of the axes; `square` widens the shorter side."""

@@ -22,6 +22,8 @@ RADIANS = {
     "deg": math.pi / 180.0,
     "rad": 1.0,
 }
+#: Unit of separations in a plane of pixels, which no angle is converted to.
+PIXEL = "pixel"
 #: Unit of separations in a box, which no angle is converted to.
 BOX_UNIT = "Mpc/h"
 #: Half a turn, the largest separation on a sphere, in each unit.
@@ -29,7 +31,7 @@ HALF_TURN = {"arcsec": 648000.0, "arcmin": 10800.0, "deg": 180.0, "rad": math.pi
 
 Kind = Literal["linear", "log", "explicit"]
 _KINDS = ("linear", "log", "explicit")
-_FORMS = "'linear:LO:HI:N', 'log:LO:HI:N' or 'edges:E0,E1,...'"
+_FORMS = "'linear:LO:HI:N', 'log:LO:HI:N' or 'edges:E0,E1,...', and perhaps ':UNIT'"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,9 @@ class Binning(Frozen):
         Increasing separations in `unit`, from 0 to half a turn.
     kind : {"linear", "log", "explicit"}
         How the edges were laid out; decides what `centers` means.
-    unit : {"arcmin", "arcsec", "deg", "rad", "Mpc/h"}
-        Unit of `edges`; Mpc/h for separations in a box, which are no angles.
+    unit : {"arcmin", "arcsec", "deg", "rad", "pixel", "Mpc/h"}
+        Unit of `edges`; pixels for separations in a flat catalog of pixels, Mpc/h for those in a
+        box, which are no angles.
 
     Raises
     ------
@@ -108,9 +111,10 @@ class Binning(Frozen):
         Parameters
         ----------
         text : str
-            ``"linear:LO:HI:N"``, ``"log:LO:HI:N"`` or ``"edges:E0,E1,..."``.
+            ``"linear:LO:HI:N"``, ``"log:LO:HI:N"`` or ``"edges:E0,E1,..."``; the unit may follow,
+            as in ``"linear:0:2000:10:pixel"``, also behind a blank, as bins are printed.
         unit : str
-            Unit of the numbers.
+            Unit of the numbers where the text names none.
 
         Raises
         ------
@@ -122,11 +126,15 @@ class Binning(Frozen):
         >>> from pysoftcorr.sky.binning import Binning
         >>> Binning.parse("edges:0,1,5").nbins
         2
+        >>> Binning.parse("linear:0:2000:10:pixel").unit
+        'pixel'
         """
         if not isinstance(text, str):
             raise TypeError(f"bins must be text such as {_FORMS}, not {type(text).__name__}")
         head, _, rest = text.strip().partition(":")
         form = head.strip().lower()
+        rest, named = _split_unit(rest)
+        unit = named or unit
         if form == "edges":
             return cls.explicit([_number(part, text) for part in rest.split(",")], unit)
         if form in ("linear", "log"):
@@ -151,7 +159,7 @@ class Binning(Frozen):
         ----------
         bins : Binning, str or array_like
             A Binning is taken as it is; "log:0.5:50:20" as `parse` reads it; numbers are edges.
-        unit : {"arcmin", "arcsec", "deg", "rad"}
+        unit : {"arcmin", "arcsec", "deg", "rad", "pixel"}
             Unit of a text that names none, and of an array.
 
         Raises
@@ -202,9 +210,24 @@ class Binning(Frozen):
     @property
     def edges_rad(self) -> FloatArray:
         """Edges in radians, shape (nbins + 1,), at most pi."""
+        self._check_angles()
+        return np.minimum(self.edges * RADIANS[self.unit], math.pi)
+
+    def _check_angles(self) -> None:
         if self.unit == BOX_UNIT:
             raise ValueError(f"bins {self}: separations in a box are no angles")
-        return np.minimum(self.edges * RADIANS[self.unit], math.pi)
+        if self.unit == PIXEL:
+            raise ValueError(
+                f"bins {self}: pixels are no angles; they need a flat catalog in pixels"
+            )
+
+    @property
+    def edges_flat(self) -> FloatArray:
+        """Edges in arcmin, or in pixels where that is their unit, shape (nbins + 1,)."""
+        if self.unit in (PIXEL, "arcmin"):
+            return self.edges
+        self._check_angles()
+        return self.edges * (RADIANS[self.unit] / RADIANS["arcmin"])
 
     @property
     def edges_chord2(self) -> FloatArray:
@@ -272,9 +295,21 @@ def _unit_name(unit: Any) -> str:
     if key.endswith(("minutes", "seconds", "degrees", "radians")):
         key = key[:-1]
     key = long.get(key, key)
+    if key in ("pix", "px", "pixels", "pixel"):
+        return PIXEL
     if key not in RADIANS:
-        raise ValueError(f"unit = {name!r}: must be one of {', '.join((*RADIANS, BOX_UNIT))}")
+        known = ", ".join((*RADIANS, PIXEL, BOX_UNIT))
+        raise ValueError(f"unit = {name!r}: must be one of {known}")
     return key
+
+
+def _split_unit(text: str) -> tuple[str, str | None]:
+    """Numbers, and the unit that follows them behind a colon or a blank, if there is one."""
+    numbers, _, last = text.strip().replace(" ", ":").rpartition(":")
+    unit = last.strip()
+    if not numbers or not unit[:1].isalpha() or unit.lower() in ("nan", "inf", "infinity"):
+        return text, None
+    return text.strip()[: -len(unit)].rstrip(": "), unit
 
 
 def _number(part: str, text: str) -> float:
@@ -322,7 +357,7 @@ def _checked_edges(edges: npt.ArrayLike | Sequence[float], unit: str) -> FloatAr
     if values[0] < 0:
         raise ValueError(f"edges must not be negative: edge 0 is {values[0]:g} {unit}")
     # Half a turn itself must pass whatever the rounding of a unit conversion made of it.
-    if unit != BOX_UNIT and values[-1] > HALF_TURN[unit] * (1 + 1e-12):
+    if unit in HALF_TURN and values[-1] > HALF_TURN[unit] * (1 + 1e-12):
         raise ValueError(
             f"edges must not exceed 180 degrees ({HALF_TURN[unit]:g} {unit}): the last is "
             f"{values[-1]:g} {unit}; is the unit right?"

@@ -21,6 +21,7 @@ from pysoftcorr.sky import columns as schemes
 from pysoftcorr.sky import joining as _joining
 from pysoftcorr.sky import plausibility as _plausibility
 from pysoftcorr.sky import reading as _reading
+from pysoftcorr.sky.geometry import AXES, FLAT, SKY, plane_unit, to_plane, unit_between
 from pysoftcorr.sky.schemes import Scheme
 
 
@@ -37,32 +38,37 @@ def ra_range(ra: np.ndarray) -> tuple[float, float]:
 
 
 def area(catalog: Catalog) -> float:
-    """Area in square degrees of the box in RA and Dec that holds the catalog."""
+    """Area of the box that holds the catalog, in square degrees, or squares of its `xy_unit`."""
+    if catalog.geometry == FLAT:
+        return float(np.ptp(catalog.x) * np.ptp(catalog.y))
     lo, hi = ra_range(catalog.ra)
     sines = np.sin(np.deg2rad([catalog.dec.min(), catalog.dec.max()]))
     return float((hi - lo) * np.rad2deg(sines[1] - sines[0]))
 
 
+def _ranges(catalog: Catalog) -> list[tuple[str, float, float, str]]:
+    """Name, limits and unit of both coordinates."""
+    if catalog.geometry == FLAT:
+        unit = str(catalog.xy_unit)
+        return [(a, v.min(), v.max(), unit) for a, v in (("x", catalog.x), ("y", catalog.y))]
+    lo, hi = ra_range(catalog.ra)
+    return [("RA", lo, hi, "deg"), ("Dec", catalog.dec.min(), catalog.dec.max(), "deg")]
+
+
 def short(catalog: Catalog) -> str:
     """One line: kind, name, number, ranges, and which columns there are."""
-    lo, hi = ra_range(catalog.ra)
     name = f" {catalog.name!r}" if catalog.name else ""
     n = len(catalog)
-    has = [f for f in catalog.field_names if f not in ("ra", "dec", "w")]
+    has = [f for f in catalog.field_names if f not in (*AXES[catalog.geometry], "w")]
     if not catalog.unweighted:
         has.append("w")
     extra = f", {' '.join(has)}" if has else ""
-    return (
-        f"<{type(catalog).__name__}{name}: {n} object{'s' if n > 1 else ''}, "
-        f"RA {lo:.6g} to {hi:.6g} deg, "
-        f"Dec {catalog.dec.min():.6g} to {catalog.dec.max():.6g} deg{extra}>"
-    )
+    ranges = ", ".join(f"{a} {lo:.6g} to {hi:.6g} {unit}" for a, lo, hi, unit in _ranges(catalog))
+    return f"<{type(catalog).__name__}{name}: {n} object{'s' if n > 1 else ''}, {ranges}{extra}>"
 
 
 def full(catalog: Catalog) -> str:
     """The whole summary, several lines."""
-    lo, hi = ra_range(catalog.ra)
-    dec = catalog.dec
     size = area(catalog)
     lines = [f"{type(catalog).__name__} {catalog.name or '(unnamed)'}: {len(catalog)} objects"]
     if catalog.source:
@@ -74,11 +80,11 @@ def full(catalog: Catalog) -> str:
         f"  left out    {catalog.n_unselected} not selected, {catalog.n_flagged} flagged, "
         f"{catalog.n_dropped} NaN or infinite"
     )
-    crossing = " (across RA 0)" if hi > 360.0 else ""
-    lines.append(f"  RA          {lo:.6f} to {hi:.6f} deg{crossing}")
-    lines.append(f"  Dec         {dec.min():.6f} to {dec.max():.6f} deg")
-    density = f", {len(catalog) / size:.4g} objects per deg^2" if size > 0 else ""
-    lines.append(f"  area        {size:.4g} deg^2 (bounding box){density}")
+    for axis, lo, hi, unit in _ranges(catalog):
+        crossing = " (across RA 0)" if axis == "RA" and hi > 360.0 else ""
+        lines.append(f"  {axis:<11} {lo:.6f} to {hi:.6f} {unit}{crossing}")
+    density = f", {len(catalog) / size:.4g} objects per {unit}^2" if size > 0 else ""
+    lines.append(f"  area        {size:.4g} {unit}^2 (bounding box){density}")
     lines.extend(_shape_lines(catalog))
     lines.append(_weight_line(catalog))
     if catalog.extra:
@@ -95,15 +101,16 @@ def _shape_lines(catalog: Catalog) -> list[str]:
             values[label] = getattr(catalog, first) + 1j * getattr(catalog, second)
     if len(values) == 2:
         values["star-model"] = values["ellipticity"] - values["model"]
+    w = catalog.w if catalog.w.sum() != 0 else np.abs(catalog.w)
     for label, e in values.items():
-        mean = np.average(e, weights=catalog.w)
-        rms = np.sqrt(np.average(np.abs(e) ** 2, weights=catalog.w))
+        mean = np.average(e, weights=w)
+        rms = np.sqrt(np.average(np.abs(e) ** 2, weights=np.abs(w)))
         lines.append(f"  {label:<11} mean {mean.real:+.5f} {mean.imag:+.5f}i, rms {rms:.5f}")
     if "T" in catalog.field_names and "T_model" in catalog.field_names:
         star, model = getattr(catalog, "T"), getattr(catalog, "T_model")  # noqa: B009
         ratio = (star - model) / star
-        mean = np.average(ratio, weights=catalog.w)
-        rms = np.sqrt(np.average(ratio**2, weights=catalog.w))
+        mean = np.average(ratio, weights=w)
+        rms = np.sqrt(np.average(ratio**2, weights=np.abs(w)))
         lines.append(f"  dT/T        mean {mean:+.5f}, rms {rms:.5f}")
     return lines
 
@@ -161,6 +168,16 @@ def rows_of(index: Any, n: int) -> Any:
     return index
 
 
+def _check_units(geometry: str, units: Mapping[str, Any]) -> None:
+    """Refuse a unit of positions that are not there."""
+    for axis in AXES[SKY if geometry == FLAT else FLAT]:
+        if units.get(axis) is not None:
+            argument, own = ("xy_unit", "x and y") if geometry == SKY else (f"{axis}_unit", axis)
+            raise ValueError(
+                f"{argument} = {str(units[axis])!r}: is the unit of {own}, which are not given"
+            )
+
+
 Self = TypeVar("Self", bound="Catalog")
 #: Stands for a field that `replace` leaves as it is.
 KEPT: Any = type("Kept", (), {"__repr__": lambda self: "<kept>", "__slots__": ()})()
@@ -170,20 +187,27 @@ _ADVICE = "a catalog never changes: catalog.replace(w=...) makes a new one, chec
 
 
 class Catalog(Frozen):
-    """Objects on the sky: positions, and optionally ellipticities and weights.
+    """Objects on the sky or in a plane: positions, and optionally ellipticities and weights.
 
     Parameters
     ----------
     ra, dec : array_like or astropy Quantity, shape (N,)
         Right ascension and declination. A Quantity's own unit wins over `ra_unit`,
         `dec_unit`.
+    x, y : array_like or astropy Quantity, shape (N,)
+        Instead of `ra` and `dec`: positions in a plane, such as of a simulated field, the u and v
+        of Piff, or pixels. A Quantity's own unit wins over `xy_unit`.
     g1, g2 : array_like, shape (N,), optional
-        Ellipticity in the local (East-West, North) frame, g1 > 0 East-West.
+        Ellipticity in the local (East-West, North) frame, g1 > 0 East-West; in a plane g1 > 0
+        along x, g2 > 0 along x = y.
     w : array_like, shape (N,), optional
-        Weights, at least 0 and not all 0; 1 where not given.
+        Weights, not all 0; 1 where not given. Negative ones are for all pairs of objects:
+        clusters refuse them.
     ra_unit, dec_unit : str or astropy unit, optional
         "deg", "rad", "hourangle", "arcmin" or "arcsec"; degrees where nothing is said, with a
         warning where the values look like another unit.
+    xy_unit : str or astropy unit, optional
+        Unit of `x` and `y`, that of an angle or "pixel"; arcmin where nothing is said.
     flip_g1, flip_g2 : bool
         Change the sign of a component, for other conventions.
     on_bad : {"error", "drop"}
@@ -197,12 +221,17 @@ class Catalog(Frozen):
 
     Attributes
     ----------
+    geometry : {"sky", "flat"}
     ra, dec : ndarray, shape (N,)
-        Degrees, as given (not wrapped).
+        Degrees, as given (not wrapped); of a catalog on the sky.
+    x, y : ndarray, shape (N,)
+        In `xy_unit`; of a flat catalog.
+    xy_unit : str or None
+        "arcmin", "deg", "pixel" and the like; None on the sky.
     g1, g2 : ndarray, shape (N,), or None
     w : ndarray, shape (N,)
     xyz : ndarray, shape (N, 3)
-        Unit vectors.
+        Unit vectors; of a flat catalog x, y (in arcmin, or pixels) and 0.
     n_dropped, n_flagged, n_unselected : int
         Rows left out for bad values, by a flag, and by a selection.
     columns : mapping
@@ -212,7 +241,7 @@ class Catalog(Frozen):
     ------
     ValueError
         If lengths differ, there are no rows, values are not finite, positions are out of
-        range, weights are negative or all zero, or one ellipticity component is missing.
+        range, weights are all zero, or one ellipticity component is missing.
     TypeError
         If a column is not made of real numbers.
 
@@ -230,15 +259,21 @@ class Catalog(Frozen):
     <Catalog 'three stars': 3 objects, RA 149.9 to 150.1 deg, Dec 2 to 2.2 deg>
     >>> len(stars[stars.dec > 2.05])
     2
+    >>> Catalog(x=[0.0, 812.5], y=[10.0, 700.0], xy_unit="pixel")
+    <Catalog: 2 objects, x 0 to 812.5 pixel, y 10 to 700 pixel>
     """
 
     #: What `columns` of `read` may name.
-    _keys: ClassVar[tuple[str, ...]] = ("ra", "dec", "g1", "g2", "w")
+    _keys: ClassVar[tuple[str, ...]] = ("ra", "dec", "x", "y", "g1", "g2", "w")
     #: The two components of each ellipticity.
     _shapes: ClassVar[tuple[tuple[str, str], ...]] = (("g1", "g2"),)
 
+    geometry: str
     ra: FloatArray
     dec: FloatArray
+    x: FloatArray
+    y: FloatArray
+    xy_unit: str | None
     g1: FloatArray | None
     g2: FloatArray | None
     w: FloatArray
@@ -249,21 +284,24 @@ class Catalog(Frozen):
     def __init__(
         self,
         *,
-        ra: npt.ArrayLike | u.Quantity,
-        dec: npt.ArrayLike | u.Quantity,
+        ra: npt.ArrayLike | u.Quantity | None = None,
+        dec: npt.ArrayLike | u.Quantity | None = None,
+        x: npt.ArrayLike | u.Quantity | None = None,
+        y: npt.ArrayLike | u.Quantity | None = None,
         g1: npt.ArrayLike | None = None,
         g2: npt.ArrayLike | None = None,
         w: npt.ArrayLike | None = None,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
+        xy_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
         flip_g2: bool = False,
         on_bad: str = "error",
         name: str | None = None,
         extra: Mapping[str, npt.ArrayLike] | None = None,
     ) -> None:
-        given = {"ra": ra, "dec": dec, "g1": g1, "g2": g2, "w": w}
-        units = {"ra": ra_unit, "dec": dec_unit}
+        given = {"ra": ra, "dec": dec, "x": x, "y": y, "g1": g1, "g2": g2, "w": w}
+        units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
         self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
 
     @classmethod
@@ -276,6 +314,7 @@ class Catalog(Frozen):
         key: str | Sequence[str] | None = None,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
+        xy_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
         flip_g2: bool = False,
         select: str | None = None,
@@ -314,6 +353,9 @@ class Catalog(Frozen):
             or else degrees. An expression keeps the stored unit where it changes a sign, adds or
             selects values of that unit (and numbers, for degrees); where it scales a column that
             has a unit, such as ``coord_ra*180/pi``, its unit must be given.
+        xy_unit : str or astropy unit, optional
+            Unit of flat positions, ``columns={"x": ..., "y": ...}``, in the same way; an angle or
+            "pixel".
         flip_g1, flip_g2 : bool
             Change the sign of a component (of star and model alike).
         select : str, optional
@@ -364,13 +406,15 @@ class Catalog(Frozen):
                 raise ValueError(f"{error}{table.elsewhere()}") from None
             for remark in cls._remarks(given, table):
                 caution(remark)
-            for axis, unit in (("ra", ra_unit), ("dec", dec_unit)):
+            for axis, unit in (("ra", ra_unit), ("dec", dec_unit), ("x", xy_unit), ("y", xy_unit)):
                 if unit is not None and axis in chosen:
-                    table.check_one_unit(chosen[axis], f"{axis}_unit")
+                    argument = f"{axis}_unit" if axis in ("ra", "dec") else "xy_unit"
+                    table.check_one_unit(chosen[axis], argument)
             n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)
             values = _reading.fields(table, chosen, n, keep)
-            units = _reading.units(table, chosen, {"ra": ra_unit, "dec": dec_unit})
+            said = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
+            units = _reading.units(table, chosen, said)
             kept = _reading.fields(table, wanted, n, keep)
             if scheme is not None and flag is None:
                 _reading.warn_of_flags(table, scheme, keep)
@@ -445,6 +489,8 @@ class Catalog(Frozen):
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be text, not {type(name).__name__}")
         self._check_presence(given)
+        self.geometry = FLAT if given.get("x") is not None else SKY
+        _check_units(self.geometry, units)
         columns: dict[str, FloatArray] = {}
         found = dict(units)
         for field, value in given.items():
@@ -453,16 +499,12 @@ class Catalog(Frozen):
                 found[field] = unit if unit is not None else units.get(field)
         more = {k: _joining.extra_column(k, stored(v)) for k, v in extra.items()}
         n = _checks.equal_lengths({**columns, **more})
-        angles = {a: _checks.angle_unit(found[a] or "deg", f"{a}_unit") for a in ("ra", "dec")}
         good = _checks.finite_rows(columns, origin, on_bad)
         if not good.all():
             columns = {k: v[good] for k, v in columns.items()}
             more = {k: v[good] for k, v in more.items()}
             origin = origin.keep(good)
-        columns["ra"], columns["dec"] = _checks.positions(
-            columns["ra"], columns["dec"], angles, origin
-        )
-        _plausibility.doubt(columns["ra"], columns["dec"], found, origin)
+        self._place(columns, found, origin)
         if "w" in columns:
             _checks.weights(columns["w"], origin)
         for first, second in self._shapes:
@@ -473,20 +515,49 @@ class Catalog(Frozen):
                         columns[component] = -columns[component]
         self._finish(columns, found, origin)
         self.unweighted = "w" not in columns
-        columns.setdefault("w", np.ones(len(columns["ra"])))
+        columns.setdefault("w", np.ones(np.count_nonzero(good)))
         self.name, self.source = name, origin.source
         self.columns = FrozenMapping(origin.labels, _ADVICE)
-        self.n_dropped = n - len(columns["ra"])
+        self.n_dropped = n - len(columns["w"])
         self.n_flagged = self.n_unselected = 0
         self.scheme: str | None = None
         self._keep(columns, more)
         self._set(_sealed=True)
 
+    def _place(
+        self, columns: dict[str, FloatArray], units: Mapping[str, Any], origin: Origin
+    ) -> None:
+        """Check the positions, which come to be in the catalog's own units."""
+        if self.geometry == SKY:
+            angles = {a: _checks.angle_unit(units[a] or "deg", f"{a}_unit") for a in AXES[SKY]}
+            columns["ra"], columns["dec"] = _checks.positions(
+                columns["ra"], columns["dec"], angles, origin
+            )
+            _plausibility.doubt(columns["ra"], columns["dec"], units, origin)
+            self.xy_unit = None
+            return
+        x_unit, y_unit = (plane_unit(units[a] or "arcmin") for a in AXES[FLAT])
+        if (x_unit == "pixel") != (y_unit == "pixel"):
+            raise ValueError(f"x is in {x_unit} and y in {y_unit}: both need one kind of unit")
+        if y_unit != x_unit:
+            columns["y"] = columns["y"] * unit_between(y_unit, x_unit)
+        self.xy_unit = x_unit
+        _plausibility.doubt_plane(columns["x"], columns["y"], x_unit)
+
     def _check_presence(self, given: Mapping[str, Any]) -> None:
         """TypeError or ValueError where a field that must be there is not."""
-        for axis in ("ra", "dec"):
+        there = [axis for pair in AXES.values() for axis in pair if given.get(axis) is not None]
+        axes = AXES[FLAT if there and there[-1] in AXES[FLAT] else SKY]
+        if not set(there) <= set(axes):
+            raise ValueError(
+                f"{' and '.join(there)} are given: a catalog is on the sky (ra and dec) or flat "
+                "(x and y)"
+            )
+        for axis in axes:
             if given.get(axis) is None:
-                raise ValueError(f"{axis} is needed: a catalog has positions")
+                raise ValueError(
+                    f"{axis} is needed: a catalog has positions, ra and dec or x and y"
+                )
         for first, second in self._shapes:
             for one, other in ((first, second), (second, first)):
                 if given.get(one) is not None and given.get(other) is None:
@@ -503,6 +574,13 @@ class Catalog(Frozen):
         )
         self._set(**{component: None for pair in self._shapes for component in pair})
         self._set(**self._columns)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in (*AXES[SKY], *AXES[FLAT]) and "geometry" in self.__dict__:
+            own = " and ".join(AXES[self.__dict__["geometry"]])
+            kind = "flat catalog" if self.__dict__["geometry"] == FLAT else "catalog on the sky"
+            raise AttributeError(f"a {kind} has {own}, and no {name}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ------------------------------------------------------------------ never changes
     def _set(self, **values: Any) -> None:
@@ -528,11 +606,14 @@ class Catalog(Frozen):
         *,
         ra: npt.ArrayLike | u.Quantity = KEPT,
         dec: npt.ArrayLike | u.Quantity = KEPT,
+        x: npt.ArrayLike | u.Quantity = KEPT,
+        y: npt.ArrayLike | u.Quantity = KEPT,
         g1: npt.ArrayLike | None = KEPT,
         g2: npt.ArrayLike | None = KEPT,
         w: npt.ArrayLike | None = KEPT,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
+        xy_unit: str | u.UnitBase | None = None,
         name: str | None = KEPT,
         extra: Mapping[str, npt.ArrayLike] | None = KEPT,
     ) -> Self:
@@ -540,14 +621,16 @@ class Catalog(Frozen):
 
         Parameters
         ----------
-        ra, dec : array_like or Quantity, shape (N,)
-            New positions.
+        ra, dec, x, y : array_like or Quantity, shape (N,)
+            New positions, of the catalog's own geometry.
         g1, g2 : array_like, shape (N,), or None
             New ellipticities; None for both takes them away.
         w : array_like, shape (N,), or None
             New weights; None for 1 each.
         ra_unit, dec_unit : str or astropy unit, optional
             Units of new positions, as for the constructor.
+        xy_unit : str or astropy unit, optional
+            Unit of new x and y, both; the one that they had where it is not given.
         name : str or None
             New name.
         extra : mapping of str to array_like
@@ -570,8 +653,9 @@ class Catalog(Frozen):
         >>> catalog.replace(w=[1.0, 3.0]).w
         array([1., 3.])
         """
-        changes = {"ra": ra, "dec": dec, "g1": g1, "g2": g2, "w": w}
-        return self._replaced(changes, {"ra": ra_unit, "dec": dec_unit}, name, extra)
+        changes = {"ra": ra, "dec": dec, "x": x, "y": y, "g1": g1, "g2": g2, "w": w}
+        units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
+        return self._replaced(changes, units, name, extra)
 
     def _replaced(
         self: Self, changes: Mapping[str, Any], units: Mapping[str, Any], name: Any, extra: Any
@@ -585,10 +669,14 @@ class Catalog(Frozen):
             # A size given one way takes the place of the other way.
             given[schemes.SIZES.get(key, key)] = None
         given |= changed
-        known = {axis: units.get(axis) if axis in changed else "deg" for axis in ("ra", "dec")}
+        known = {axis: units.get(axis) if axis in changed else "deg" for axis in AXES[SKY]}
+        known |= {a: units.get(a) if a in changed else None for a in AXES[FLAT]}
         for axis, unit in units.items():
             if unit is not None and axis not in changed:
-                raise ValueError(f"{axis}_unit = {str(unit)!r} is for new values of {axis}")
+                argument = f"{axis if axis in AXES[SKY] else 'xy'}_unit"
+                raise ValueError(f"{argument} = {str(unit)!r} is for new values of {axis}")
+        if self.geometry == FLAT:
+            known = dict.fromkeys(AXES[SKY]) | {a: known[a] or self.xy_unit for a in AXES[FLAT]}
         made = type(self).__new__(type(self))
         # What a subclass has of its own goes along; the columns are made anew.
         made._set(**{key: value for key, value in self.__dict__.items() if key != "_sealed"})
@@ -616,7 +704,14 @@ class Catalog(Frozen):
 
     @property
     def xyz(self) -> FloatArray:
-        """Unit vectors toward the objects, shape (N, 3), C-order, computed once."""
+        """Unit vectors toward the objects, shape (N, 3), C-order, computed once.
+
+        Of a flat catalog x, y in arcmin or pixels, and 0.
+        """
+        if self._xyz is None and self.geometry == FLAT:
+            scale = to_plane(str(self.xy_unit))
+            flat = np.stack([self.x * scale, self.y * scale, np.zeros(len(self))], axis=1)
+            self._set(_xyz=frozen_array(np.ascontiguousarray(flat)))
         if self._xyz is None:
             # Whole turns are taken off in degrees, where that is exact.
             ra = np.deg2rad(self.ra - 360.0 * np.round(self.ra / 360.0))
@@ -637,7 +732,7 @@ class Catalog(Frozen):
         return self.g1 + 1j * self.g2
 
     def __len__(self) -> int:
-        return len(self.ra)
+        return len(self.w)
 
     def __getitem__(self: Self, index: Any) -> Self:
         """The catalog of some of the rows: a mask, indices (repeats allowed), or a slice.
@@ -656,7 +751,7 @@ class Catalog(Frozen):
         part = object.__new__(type(self))
         part.__dict__.update(self.__dict__)
         columns = {k: np.ascontiguousarray(v[index]) for k, v in self._columns.items()}
-        if len(columns["ra"]) == 0:
+        if len(columns["w"]) == 0:
             raise ValueError("the selection leaves no rows: a catalog cannot be empty")
         part._keep(columns, {k: v[index].copy() for k, v in self.extra.items()})
         if self._xyz is not None:
@@ -667,9 +762,10 @@ class Catalog(Frozen):
         raise TypeError("a catalog is not iterated over; use its columns, such as .ra")
 
     def to_table(self) -> Table:
-        """The columns as an astropy Table, positions in degrees."""
+        """The columns as an astropy Table, positions in degrees or in `xy_unit`."""
         table = Table({**self._columns, **self.extra}, copy=True)
-        table["ra"].unit = table["dec"].unit = u.deg
+        for axis in AXES[self.geometry]:
+            table[axis].unit = u.Unit(self.xy_unit or "deg")
         if self.name:
             table.meta["name"] = self.name
         return table

@@ -1,4 +1,4 @@
-"""Fuzzy c-means on the sphere: memberships, and the clusters that are drawn from them."""
+"""Fuzzy c-means on the sphere or in a plane: memberships, and clusters drawn from them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.options import at_least_one, choice, flag, number, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.geometry import AXES, FLAT, SKY, to_plane, unit_between
 
 __all__ = ["Clustering", "SoftClustering"]
 
@@ -22,7 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 ASSIGNMENTS = ("greedy", "sampled", "soft", "gumbel")
-GEOMETRIES = ("sphere", "flat")
+METRICS = ("chord", "radec")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +42,10 @@ class SoftClustering:
         Number of clusters, at most the number of objects.
     fuzziness : float
         The exponent m > 1; near 1 memberships become sharp.
-    geometry : {"sphere", "flat"}
-        "sphere": d is the chord, and centers are renormalized means of unit vectors, right
-        across RA 0 and at the poles. "flat": RA and Dec in degrees as plane coordinates, as in
-        the paper, for comparison.
+    metric : {"chord", "radec"}
+        "chord": d is the straight distance. On the sky centers are then renormalized means of
+        unit vectors, right across RA 0 and at the poles; of a flat catalog, means of x and y.
+        "radec": RA and Dec in degrees as plane coordinates, as in the paper, for comparison.
     tol : float
         Converged once the Frobenius norm of the change of U falls below it.
     max_iter : int
@@ -77,7 +79,7 @@ class SoftClustering:
 
     n_clusters: int
     fuzziness: float = 2.0
-    geometry: str = "sphere"
+    metric: str = "chord"
     tol: float = 1e-8
     max_iter: int = 2000
     accelerate: bool = True
@@ -89,7 +91,7 @@ class SoftClustering:
             object.__setattr__(self, name, at_least_one(name, getattr(self, name)))
         object.__setattr__(self, "fuzziness", number("fuzziness", self.fuzziness, above=1))
         object.__setattr__(self, "tol", positive("tol", self.tol))
-        choice("geometry", self.geometry, GEOMETRIES)
+        choice("metric", self.metric, METRICS)
         for name in ("accelerate", "use_weights"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         object.__setattr__(self, "seed", root_seed(self.seed))
@@ -107,7 +109,8 @@ class SoftClustering:
         catalog : Catalog
             At least `n_clusters` objects.
         centers : array_like, shape (n_clusters, 2), optional
-            RA and Dec in degrees to start from, instead of a k-means++ draw.
+            RA and Dec in degrees, or x and y of a flat catalog in its unit, to start from, instead
+            of a k-means++ draw.
 
         Returns
         -------
@@ -116,7 +119,7 @@ class SoftClustering:
         Raises
         ------
         ValueError
-            More clusters than objects, or impossible centers.
+            More clusters than objects, impossible centers, or metric="radec" for a flat catalog.
 
         Warns
         -----
@@ -129,7 +132,9 @@ class SoftClustering:
             raise ValueError(
                 f"n_clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
             )
-        x = coordinates(catalog, self.geometry)
+        x = coordinates(catalog, self.metric)
+        if self.use_weights:
+            check_weights("SoftClustering: catalog", catalog)
         w = catalog.w if self.use_weights else np.ones(n)
         dims = x.shape[1]
         v = np.empty((dims, c))
@@ -137,7 +142,7 @@ class SoftClustering:
             draws = stream(int(self.seed), "k-means++").random(c)  # type: ignore[arg-type]
             call("seed_centers", x, dims, n, w, c, draws, v)
         else:
-            v[:] = self._start(centers).T
+            v[:] = self._start(centers, catalog).T
         u = np.empty((n, c))
         history = np.empty((2, self.max_iter))
         outcome = np.zeros(2, dtype=np.int64)
@@ -155,17 +160,21 @@ class SoftClustering:
         return Clustering(
             options=self, centers=np.ascontiguousarray(v.T), memberships=u,
             objective=history[0, :sweeps].copy(), change=history[1, :sweeps].copy(),
-            converged=converged,
+            converged=converged, geometry=catalog.geometry, xy_unit=catalog.xy_unit,
         )  # fmt: skip
 
-    def _start(self, centers: npt.ArrayLike) -> FloatArray:
+    def _start(self, centers: npt.ArrayLike, catalog: Catalog) -> FloatArray:
         start = np.asarray(centers, dtype=np.float64)
         if start.shape != (self.n_clusters, 2):
             raise ValueError(
                 f"centers has shape {start.shape}: must be ({self.n_clusters}, 2), "
-                "RA and Dec in degrees"
+                "RA and Dec in degrees, or x and y"
             )
-        return coordinates(Catalog(ra=start[:, 0], dec=start[:, 1]), self.geometry)
+        if catalog.geometry == FLAT:
+            if not np.isfinite(start).all():
+                raise ValueError("centers must be finite")
+            return start
+        return coordinates(Catalog(ra=start[:, 0], dec=start[:, 1]), self.metric)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,7 +186,7 @@ class Clustering(Frozen):
     options : SoftClustering
         The settings.
     centers : ndarray, shape (c, 3) or (c, 2)
-        Unit vectors, or RA and Dec in degrees where ``geometry="flat"``.
+        Unit vectors, or RA and Dec in degrees where ``metric="radec"``; x and y of a flat catalog.
     memberships : ndarray, shape (N, c)
         U; rows sum to 1.
     objective : ndarray, shape (n_iter,)
@@ -185,6 +194,10 @@ class Clustering(Frozen):
     change : ndarray, shape (n_iter,)
         Frobenius norm of the change of U in each sweep.
     converged : bool
+    geometry : {"sky", "flat"}
+        That of the catalog.
+    xy_unit : str or None
+        Unit of x and y.
     """
 
     options: SoftClustering
@@ -193,6 +206,8 @@ class Clustering(Frozen):
     objective: FloatArray
     change: FloatArray
     converged: bool
+    geometry: str = SKY
+    xy_unit: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("centers", "memberships", "objective", "change"):
@@ -216,6 +231,7 @@ class Clustering(Frozen):
     @cached_property
     def ra(self) -> FloatArray:
         """Right ascension of the centers in degrees, shape (c,)."""
+        self._check(SKY, "ra")
         if self.centers.shape[1] == 2:
             return self.centers[:, 0]
         x, y = self.centers[:, :2].T
@@ -225,6 +241,7 @@ class Clustering(Frozen):
     @cached_property
     def dec(self) -> FloatArray:
         """Declination of the centers in degrees, shape (c,)."""
+        self._check(SKY, "dec")
         if self.centers.shape[1] == 2:
             return self.centers[:, 1]
         x, y, z = self.centers.T
@@ -232,8 +249,28 @@ class Clustering(Frozen):
         return risen
 
     @property
+    def x(self) -> FloatArray:
+        """x of the centers of a flat catalog in `xy_unit`, shape (c,)."""
+        self._check(FLAT, "x")
+        return self.centers[:, 0]
+
+    @property
+    def y(self) -> FloatArray:
+        """y of the centers of a flat catalog in `xy_unit`, shape (c,)."""
+        self._check(FLAT, "y")
+        return self.centers[:, 1]
+
+    def _check(self, geometry: str, name: str) -> None:
+        if self.geometry != geometry:
+            own = " and ".join(AXES[self.geometry])
+            raise AttributeError(f"centers of this clustering have {own}, and no {name}")
+
+    @property
     def xyz(self) -> FloatArray:
-        """Unit vectors of the centers, shape (c, 3)."""
+        """Unit vectors of the centers, shape (c, 3); of a flat catalog as `Catalog.xyz`."""
+        if self.geometry == FLAT:
+            flat = self.centers * to_plane(str(self.xy_unit))
+            return np.ascontiguousarray(np.pad(flat, ((0, 0), (0, 1))))
         if self.centers.shape[1] == 3:
             return self.centers
         return Catalog(ra=self.ra, dec=self.dec).xyz
@@ -252,7 +289,17 @@ class Clustering(Frozen):
     def predict(self, catalog: Catalog) -> FloatArray:
         """Memberships of other objects in these centers, shape (N, c)."""
         _check_catalog(catalog)
-        x = coordinates(catalog, self.options.geometry)
+        if catalog.geometry != self.geometry:
+            raise ValueError(
+                f"catalog has geometry {catalog.geometry!r}, the clustering {self.geometry!r}"
+            )
+        x = coordinates(catalog, self.options.metric)
+        if catalog.xy_unit != self.xy_unit:
+            if "pixel" in (catalog.xy_unit, self.xy_unit):
+                raise ValueError(
+                    f"catalog is in {catalog.xy_unit}, the clustering in {self.xy_unit}"
+                )
+            x = x * unit_between(str(catalog.xy_unit), str(self.xy_unit))
         u = np.empty((len(x), self.n_clusters))
         v = np.ascontiguousarray(self.centers.T)
         call("memberships", x, x.shape[1], len(x), self.n_clusters,
@@ -325,13 +372,25 @@ class Clustering(Frozen):
         )
 
 
+def check_weights(whose: str, catalog: Catalog) -> None:
+    """ValueError where weights are negative: a mean of two objects may lie anywhere then."""
+    not_negative(
+        catalog.w, whose, "clusters are weighted means",
+        "leave those rows out, or take all pairs of objects, clusters=0",
+    )  # fmt: skip
+
+
 def _check_catalog(catalog: Catalog) -> None:
     if not isinstance(catalog, Catalog):
         raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
 
 
-def coordinates(catalog: Catalog, geometry: str) -> FloatArray:
-    """What is clustered: unit vectors (N, 3), or RA and Dec in degrees (N, 2)."""
-    if geometry == "sphere":
+def coordinates(catalog: Catalog, metric: str) -> FloatArray:
+    """What is clustered: unit vectors (N, 3), RA and Dec in degrees, or x and y (N, 2)."""
+    if catalog.geometry == FLAT:
+        if metric == "radec":
+            raise ValueError("metric = 'radec': is for catalogs on the sky; leave it out")
+        return np.ascontiguousarray(np.stack([catalog.x, catalog.y], axis=1))
+    if metric == "chord":
         return catalog.xyz
     return np.ascontiguousarray(np.stack([catalog.ra, catalog.dec], axis=1))

@@ -43,10 +43,20 @@ SHAPE_PAIRS = (("g1", "g2"), ("e1", "e2"), ("gamma1", "gamma2"), ("e_1", "e_2"),
 
 #: A size may be given as T or as sigma, T = 2 sigma^2.
 SIZES = {"sigma": "T", "sigma_model": "T_model"}
+#: Names of flat positions that go together: plain ones, Piff's, SExtractor's.
+PLANE_PAIRS = (
+    ("x", "y"),
+    ("u", "v"),
+    ("x_image", "y_image"),
+    ("xwin_image", "ywin_image"),
+    ("xpeak_image", "ypeak_image"),
+)
 #: How the name of one half of a pair differs from that of the other, where no convention is known.
 _PARTNERS = {
     "ra": (("ra", "dec"), ("ra", "de"), ("alpha", "delta"), ("lon", "lat")),
     "dec": (("dec", "ra"), ("de", "ra"), ("delta", "alpha"), ("lat", "lon")),
+    "x": (("x", "y"), ("u", "v")),
+    "y": (("y", "x"), ("v", "u")),
     "g1": (("1", "2"),),
     "g2": (("2", "1"),),
 }
@@ -150,7 +160,39 @@ def _complete(
     columns[other] = partner
 
 
+def _flat(columns: dict[str, str | None], names: Sequence[str], source: str) -> bool:
+    """Find x and y where they are asked for, or where there is nothing else; whether they are it.
+
+    Names such as x and y also say where an object is on its detector: they are taken only where no
+    column is known to hold ra or dec, and that is said.
+    """
+    if {"x", "y"} & set(columns):
+        _complete(columns, ("x", "y"), PLANE_PAIRS, names, source)
+        return True
+    known = [name for pair in POSITION_PAIRS for name in pair if find(name, names) is not None]
+    pair = next((p for p in (_pair(c, names) for c in PLANE_PAIRS) if p is not None), None)
+    if pair is None or known or {"ra", "dec"} & set(columns):
+        return False
+    columns["x"], columns["y"] = pair
+    return True
+
+
+def _guessed_plane(
+    given: Mapping[str, str | None], columns: Mapping[str, str | None], source: str
+) -> list[str]:
+    """A remark where positions in a plane are read without being asked for."""
+    if "x" not in columns or {"x", "y"} & set(given):
+        return []
+    x, y = columns["x"], columns["y"]
+    return [
+        f"no column of {source} is known to hold ra and dec; {x} and {y} are taken for positions "
+        f"in a plane. If they are, pass columns={{'x': '{x}', 'y': '{y}'}}"
+    ]
+
+
 def _positions(columns: dict[str, str | None], names: Sequence[str], source: str) -> None:
+    if _flat(columns, names, source):
+        return
     _complete(columns, ("ra", "dec"), POSITION_PAIRS, names, source)
     if {"ra", "dec"} <= set(columns):
         return
@@ -214,7 +256,8 @@ def plain_columns(
 
 def plain_remarks(given: Mapping[str, str | None], names: Sequence[str], source: str) -> list[str]:
     """What to tell the user of the columns that `plain_columns` finds."""
-    remarks = _swapped(plain_columns(given, names, source))
+    columns = plain_columns(given, names, source)
+    remarks = [*_swapped(columns), *_guessed_plane(given, columns, source)]
     fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
     if len(fits) > 1 and not {"g1", "g2"} & set(given):
         listed = " and ".join(f"{first}, {second}" for first, second in fits)
@@ -282,7 +325,7 @@ def star_remarks(given: Mapping[str, str | None], names: Sequence[str], source: 
     """What to tell the user of the columns that `star_columns` finds."""
     columns, complete = _fitting(given, names, source)
     scheme, found = complete[0]
-    remarks = _swapped(columns)
+    remarks = [*_swapped(columns), *_guessed_plane(given, columns, source)]
     if found and scheme.note:
         remarks.append(scheme.note)
     others = {s.family: (s, c) for s, c in complete[1:] if s.family != scheme.family and c != found}

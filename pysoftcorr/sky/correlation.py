@@ -1,4 +1,4 @@
-"""Correlation functions on the sphere: xi+-, rho statistics, w(theta), tangential shear.
+"""Correlation functions on the sky or in a plane: xi+-, rho, w(theta), tangential shear.
 
 All take the same options. Without clusters every pair of objects counts once ("naive"); with
 clusters the objects are drawn into them first (Berman et al. 2025, Algorithm 1). The *epistemic*
@@ -12,23 +12,34 @@ standard deviation by 1.7 (bootstrap) or 1.4 (jackknife); see `pysoftcorr.sky.re
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from pysoftcorr.core.options import choice
 from pysoftcorr.core.random import Seed
-from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.estimate import (
+    COINCIDENT,
     Clusters,
     Measured,
     Options,
     check_catalogs,
+    check_positive,
     check_shears,
     run,
 )  # fmt: skip
-from pysoftcorr.sky.pairs import Objects, PairSums, Source, mean, pair_sums
+from pysoftcorr.sky.pairs import (
+    Objects,
+    Pairs,
+    PairSums,
+    Source,
+    mean,
+    norm_cross,
+    pair_sums,
+)  # fmt: skip
 from pysoftcorr.sky.resampling import Resampling
 from pysoftcorr.sky.result import CorrelationSet
 from pysoftcorr.sky.stars import StarCatalog
@@ -45,22 +56,24 @@ def xi_pm(
     assignment: str = "greedy",
     assignments: int = 0,
     resampling: Resampling | str | None = None,
+    coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
 ) -> CorrelationSet:
     """Shear-shear correlation functions xi+ and xi-.
 
-    Both shears of a pair are turned to the great circle that joins them; xi+ is the weighted mean
-    of ``g1' conj(g2')``, xi- that of ``g1' g2'`` (Jarvis, Bernstein & Jain 2004; Berman et al.
-    2025, eq. 8 is the real part of xi+). For one catalog xi+ is the mean of both orders of a
-    pair, so that its imaginary part is zero.
+    Both shears of a pair are turned to the great circle (in a plane, the line) that joins them;
+    xi+ is the weighted mean of ``g1' conj(g2')``, xi- that of ``g1' g2'`` (Jarvis, Bernstein & Jain
+    2004; Berman et al. 2025, eq. 8 is the real part of xi+). For one catalog xi+ is the mean of
+    both orders of a pair, so that its imaginary part is zero.
 
     Parameters
     ----------
     catalog : Catalog
         With g1 and g2.
     bins : Binning, str or array_like
-        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     catalog2 : Catalog, optional
         Pairs of one object here and one there, instead of pairs within `catalog`.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
@@ -73,13 +86,16 @@ def xi_pm(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
+    coincident : {"keep", "drop"}
+        Whether xi+ keeps pairs of objects at one place (to 4e-15 rad). They have no direction, so
+        that xi- leaves them out in any case; one warning counts them.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
-        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
-        large catalogs.
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -95,7 +111,7 @@ def xi_pm(
     Warns
     -----
     UserWarning
-        Bins without pairs: their value is NaN.
+        Bins without pairs: their value is NaN. Pairs that xi- leaves out.
 
     Examples
     --------
@@ -108,17 +124,17 @@ def xi_pm(
     array([0.01, 0.01, 0.01])
     """
     catalogs = {"catalog": catalog} | ({} if catalog2 is None else {"catalog2": catalog2})
-    check_catalogs("xi_pm", least=3 - len(catalogs), **catalogs)
-    check_shears("xi_pm", **catalogs)
     edges = Binning.of(bins)
+    check_catalogs("xi_pm", edges, least=3 - len(catalogs), **catalogs)
+    check_shears("xi_pm", **catalogs)
+    choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
-    if _through_treecorr(method, options):
-        return _treecorr.xi_pm(list(catalogs.values()), edges)
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
-    return run("xi_pm", sources, _shear_shear, edges, options, {"method": method})
+    settings = {"method": method, "coincident": coincident}
+    return run("xi_pm", sources, partial(_shear_shear, coincident), edges, options, settings)
 
 
 def rho_statistics(
@@ -130,6 +146,7 @@ def rho_statistics(
     assignment: str = "greedy",
     assignments: int = 0,
     resampling: Resampling | str | None = None,
+    coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
 ) -> CorrelationSet:
@@ -144,7 +161,8 @@ def rho_statistics(
     ----------
     stars : StarCatalog
     bins : Binning, str or array_like
-        Such as "linear:0:45:8", or edges; in arcmin where no unit is named.
+        Such as "linear:0:45:8", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     reference : {"star", "model", "gatti"}
         Whose ellipticity and size e and T are. With "gatti" e is the model's and q the star's, as
         for `tau_statistics`.
@@ -158,13 +176,16 @@ def rho_statistics(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
+    coincident : {"keep", "drop"}
+        Whether pairs of stars at one place (to 4e-15 rad), such as one star in several exposures,
+        count. They have no direction, but the rho statistics need none.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
-        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
-        large catalogs.
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -197,17 +218,17 @@ def rho_statistics(
     """
     if not isinstance(stars, StarCatalog):
         raise TypeError(f"rho_statistics: stars must be a StarCatalog, not {type(stars).__name__}")
-    check_catalogs("rho_statistics", stars=stars)
     edges = Binning.of(bins)
+    check_catalogs("rho_statistics", edges, stars=stars)
+    choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
     fields = stars.fields(reference=reference)
-    if _through_treecorr(method, options):
-        return _treecorr.rho_statistics(stars, fields, edges, reference)
-    settings = {"reference": reference, "method": method}
-    return run("rho_statistics", [Source.of(stars, fields)], _rho, edges, options, settings)
+    settings = {"reference": reference, "method": method, "coincident": coincident}
+    measure = partial(_rho, coincident)
+    return run("rho_statistics", [Source.of(stars, fields)], measure, edges, options, settings)
 
 
 def landy_szalay(
@@ -233,7 +254,8 @@ def landy_szalay(
     ----------
     data, randoms : Catalog
     bins : Binning, str or array_like
-        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
         each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
@@ -244,13 +266,13 @@ def landy_szalay(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
     method : {"pairs", "treecorr"}
-        "treecorr" hands the value (naive, no errors) to TreeCorr, which approximates the pairs of
-        large catalogs.
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -278,14 +300,13 @@ def landy_szalay(
     >>> bool(np.all(np.abs(landy_szalay(data, randoms, "linear:0:40:4").w.value) < 0.05))
     True
     """
-    check_catalogs("landy_szalay", data=data, randoms=randoms)
     edges = Binning.of(bins)
+    check_catalogs("landy_szalay", edges, data=data, randoms=randoms)
+    check_positive("landy_szalay", data=data, randoms=randoms)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
-    if _through_treecorr(method, options):
-        return _treecorr.landy_szalay(data, randoms, edges)
     sources = [Source.of(data), Source.of(randoms)]
     settings = {"method": method}
     return run("landy_szalay", sources, _landy_szalay, edges, options, settings, fixed=(1,))
@@ -301,8 +322,12 @@ def gamma_t(
     assignments: int = 0,
     resampling: Resampling | str | None = None,
     seed: Seed = None,
+    method: str = "pairs",
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
+
+    A source at the place of a lens (to 4e-15 rad) has no tangential direction: such pairs are left
+    out, and one warning counts them.
 
     Parameters
     ----------
@@ -311,7 +336,8 @@ def gamma_t(
     sources : Catalog
         With g1 and g2.
     bins : Binning, str or array_like
-        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named.
+        Such as "log:0.5:50:20", or edges; in arcmin where no unit is named, as in
+        "linear:0:2000:10:pixel" for flat catalogs of pixels.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
         each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in
@@ -322,10 +348,13 @@ def gamma_t(
         Number of sampled cluster assignments for the epistemic error; needs clusters.
     resampling : Bootstrap, Jackknife, LeaveOut, str or None
         How the objects are resampled for the aleatoric error, as an object or as its text:
-        "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". With clusters, these are kept
-        and filled greedily.
+        "bootstrap:100", "jackknife:25", "jackknife:25:match", "bootstrap:100:25" (25 patches),
+        "leave-out:0.1:100", "none". With clusters, these are kept and filled greedily.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
+    method : {"pairs", "treecorr"}
+        "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
+        catalogs; without clusters, and with resamples of patches alone.
 
     Returns
     -------
@@ -340,7 +369,7 @@ def gamma_t(
     Warns
     -----
     UserWarning
-        Bins without pairs: their value is NaN.
+        Bins without pairs: their value is NaN. Pairs that are left out.
 
     Examples
     --------
@@ -353,54 +382,54 @@ def gamma_t(
     >>> gamma_t(lens, ring, "linear:5:7:1").gamma_t.value.round(4)
     array([0.1])
     """
-    check_catalogs("gamma_t", least=1, lenses=lenses, sources=sources)
-    check_shears("gamma_t", sources=sources)
     edges = Binning.of(bins)
+    check_catalogs("gamma_t", edges, least=1, lenses=lenses, sources=sources)
+    check_shears("gamma_t", sources=sources)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
-    return run("gamma_t", both, _count_shear, edges, options, {})
-
-
-def _through_treecorr(method: str, options: Options) -> bool:
-    if method == "pairs":
-        return False
-    if method != "treecorr":
-        raise ValueError(f"method = {method!r}: must be 'pairs' or 'treecorr'")
-    if not options.naive or options.resampling is not None:
-        raise ValueError(
-            "method='treecorr' gives the naive value alone: leave out clusters, "
-            "assignments and resampling, or use method='pairs'"
-        )
-    return True
+    return run("gamma_t", both, _count_shear, edges, options, {"method": method})
 
 
 # ---- what each estimator makes of the pair sums ------------------------------------------------
 
 
-def _measured(sums: PairSums, product: Any, noise: Any, orders: int = 1) -> Measured:
-    """The mean of one product; `noise` over the weight is its shot variance."""
+def _measured(
+    sums: PairSums,
+    product: Any,
+    noise: Any,
+    pairs: Pairs,
+    orders: int = 1,
+    *,
+    undirected: bool = False,
+) -> Measured:
+    """The mean of one product; `noise` over the weight is its shot variance, where above 0."""
     weight = orders * sums.weight
+    varshot = mean(np.broadcast_to(noise, weight.shape).astype(float), weight)
     return Measured(
         value=mean(product, sums.weight),
         npairs=orders * sums.npairs,
         weight=weight,
-        theta=mean(sums.theta, sums.weight),
-        logtheta=mean(sums.logtheta, sums.weight),
-        varshot=mean(np.broadcast_to(noise, weight.shape).astype(float), weight),
-    )
+        theta=sums.mean_theta,
+        logtheta=sums.mean_logtheta,
+        varshot=np.where(varshot < 0, np.nan, varshot),
+        coincident=pairs.every.coincident,
+        undirected=undirected,
+    )  # fmt: skip
 
 
 def _shear_shear(
-    objects: Sequence[Objects], bins: Binning, progress: str | None
+    coincident: str, objects: Sequence[Objects], bins: Binning, progress: str | None
 ) -> dict[str, Measured]:
     first, second = objects[0], objects[1] if len(objects) > 1 else None
-    sums = pair_sums("gg", first, second, bins, progress)
+    pairs = pair_sums("gg", first, second, bins, progress)
     noise = 2 * first.variance()[0] * (second or first).variance()[0]
+    plus, minus = pairs.chosen(coincident), pairs.apart
     return {
-        name: _measured(sums, sums.products[..., k], noise) for k, name in enumerate(("xip", "xim"))
+        "xip": _measured(plus, plus.products[..., 0], noise, pairs),
+        "xim": _measured(minus, minus.products[..., 1], noise, pairs, undirected=True),
     }
 
 
@@ -408,34 +437,41 @@ def _shear_shear(
 _RHO = {"rho1": (1, 1), "rho2": (1, 0), "rho3": (2, 2), "rho4": (2, 1), "rho5": (2, 0)}
 
 
-def _rho(objects: Sequence[Objects], bins: Binning, progress: str | None) -> dict[str, Measured]:
-    sums = pair_sums("rho", objects[0], None, bins, progress)
+def _rho(
+    coincident: str, objects: Sequence[Objects], bins: Binning, progress: str | None
+) -> dict[str, Measured]:
+    pairs = pair_sums("rho", objects[0], None, bins, progress)
+    sums = pairs.chosen(coincident)
     variance = objects[0].variance()
     return {
         name: _measured(
-            sums, sums.products[..., 2 * k], 2 * variance[e] * variance[f], 1 if e == f else 2
+            sums, sums.products[..., 2 * k], 2 * variance[e] * variance[f], pairs,
+            1 if e == f else 2,
         )
         for k, (name, (e, f)) in enumerate(_RHO.items())
-    }
+    }  # fmt: skip
 
 
 def _count_shear(
     objects: Sequence[Objects], bins: Binning, progress: str | None
 ) -> dict[str, Measured]:
-    sums = pair_sums("ng", objects[0], objects[1], bins, progress)
-    return {"gamma_t": _measured(sums, sums.products[..., 0], objects[1].variance()[0])}
+    pairs = pair_sums("ng", objects[0], objects[1], bins, progress)
+    sums, noise = pairs.apart, objects[1].variance()[0]
+    return {
+        "gamma_t": _measured(sums, sums.products[..., 0], noise, pairs, undirected=True)
+    }  # fmt: skip
 
 
 def _landy_szalay(
     objects: Sequence[Objects], bins: Binning, progress: str | None
 ) -> dict[str, Measured]:
     data, randoms = objects
-    dd = pair_sums("nn", data, None, bins, progress)
-    dr = pair_sums("nn", data, randoms, bins, progress)
-    rr = pair_sums("nn", randoms, None, bins, progress)
+    dd = pair_sums("nn", data, None, bins, progress).every
+    dr = pair_sums("nn", data, randoms, bins, progress).every
+    rr = pair_sums("nn", randoms, None, bins, progress).every
     ndd, nrr = data.norm_auto[:, None], randoms.norm_auto[:, None]
-    ndr = (data.total * randoms.total)[:, None]
-    expected = rr.weight / nrr
+    ndr = norm_cross(data, randoms)[:, None]
+    expected = np.maximum(rr.weight, 0.0) / nrr
     w = mean(dd.weight / ndd - 2 * dr.weight / ndr + expected, expected)
     # Increase of the variance by finite randoms, as TreeCorr has it
     per_dd, per_dr, per_rr = (
@@ -449,7 +485,7 @@ def _landy_szalay(
     return {
         "w": Measured(
             value=w.astype(complex), npairs=dd.npairs, weight=dd.weight,
-            theta=mean(dd.theta, dd.weight), logtheta=mean(dd.logtheta, dd.weight),
-            varshot=varshot,
+            theta=dd.mean_theta, logtheta=dd.mean_logtheta, varshot=varshot,
+            coincident=dd.coincident,
         )
     }  # fmt: skip

@@ -19,13 +19,25 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.random import Seed, stream
-from pysoftcorr.sky.binning import RADIANS, Binning, Bins
+from pysoftcorr.sky.binning import Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering, SoftClustering
+from pysoftcorr.sky.geometry import (
+    AXES,
+    FLAT,
+    NUMBERS,
+    PIXEL,
+    SKY,
+    check_together,
+    plane_scale,
+    to_plane,
+)  # fmt: skip
 from pysoftcorr.sky.gravity import SimulationResult
+from pysoftcorr.sky.starts import Start, clustering_of
 
 if TYPE_CHECKING:
     import torch
@@ -35,24 +47,23 @@ __all__ = ["SoftCorrelation"]
 FloatArray = npt.NDArray[np.float64]
 
 #: The quantities of an object that the estimate depends on, in the order Julia takes them.
-FIELDS = ("ra", "dec", "g1", "g2", "w")
+FIELDS = {geometry: (*axes, "g1", "g2", "w") for geometry, axes in AXES.items()}
 
 APPROACHES = {"naive": 0, "soft": 1, "hard": 2, "gumbel": 3}
 THROUGH = {"frozen": 0, "one-step": 1, "implicit": 2, "unrolled": 3}
 WEIGHTINGS = {"sigmoid": 0, "gaussian": 1}
 STATISTICS = {"xip": 0, "xim": 1}
 RULES = {"exact": 0, "literal": 1}
+COINCIDENT = {"keep": 0, "drop": 1}
 
 #: Default sharpness of a sigmoid times the bin's width: 10 e-folds from an edge to the middle.
 SIGMOID_WIDTHS = 20.0
 
 
 def soft_bins(bins: Bins, weighting: str, sharpness: Any) -> tuple[Binning, FloatArray]:
-    """The bins, and (3, nbins) lower edges, upper edges (arcmin) and sharpness."""
+    """The bins, and (3, nbins) lower edges, upper edges (arcmin, or pixels) and sharpness."""
     binning = Binning.of(bins)
-    edges = binning.edges
-    if binning.unit != "arcmin":
-        edges = edges * (RADIANS[binning.unit] / RADIANS["arcmin"])
+    edges = binning.edges_flat
     widths = np.diff(edges)
     if sharpness is None:
         sharp = (
@@ -76,69 +87,6 @@ def soft_bins(bins: Bins, weighting: str, sharpness: Any) -> tuple[Binning, Floa
     return binning, np.ascontiguousarray(np.stack([edges[:-1], edges[1:], sharp]))
 
 
-def clustering_of(
-    clusters: Any, start: Any, fuzziness: float | None, use_weights: bool, seed: Any
-) -> tuple[SoftClustering, FloatArray | None]:
-    """Settings of the clustering, and unit vectors (c, 3) to start it from, if given."""
-    if isinstance(clusters, Clustering):
-        if start is not None:
-            raise ValueError("clusters is a Clustering, which is a start; leave start out")
-        start, clusters = clusters, clusters.options
-    centers = None if start is None else start_of(start)
-    if isinstance(clusters, SoftClustering):
-        if clusters.geometry != "sphere":
-            raise ValueError(
-                f"clusters has geometry={clusters.geometry!r}: only clusters on the sphere can "
-                "be differentiated; use geometry='sphere'"
-            )
-        if fuzziness is not None and fuzziness != clusters.fuzziness:
-            raise ValueError(
-                f"fuzziness = {fuzziness} but clusters has {clusters.fuzziness}; give it once"
-            )
-        options = clusters
-    else:
-        if clusters is None:
-            clusters = 100 if centers is None else len(centers)
-        if isinstance(clusters, bool) or not isinstance(clusters, (int, np.integer)):
-            raise TypeError(
-                f"clusters = {clusters!r}: must be an integer, a SoftClustering or a Clustering"
-            )
-        options = SoftClustering(
-            n_clusters=at_least_one("clusters", clusters),
-            fuzziness=2.0 if fuzziness is None else fuzziness,
-            use_weights=use_weights,
-            seed=seed,
-        )
-    if centers is not None and len(centers) != options.n_clusters:
-        raise ValueError(
-            f"start has {len(centers)} centers but clusters = {options.n_clusters}; "
-            "leave clusters out"
-        )
-    return options, centers
-
-
-def start_of(start: Any) -> FloatArray:
-    """Unit vectors of centers given as a Clustering, RA and Dec (c, 2), or vectors (c, 3)."""
-    if isinstance(start, Clustering):
-        return np.ascontiguousarray(start.xyz)
-    given = np.asarray(start)
-    if given.dtype.kind not in "iuf":
-        raise TypeError(f"start must hold real numbers, not {given.dtype}")
-    if given.ndim != 2 or given.shape[1] not in (2, 3) or len(given) == 0:
-        raise ValueError(
-            f"start has shape {given.shape}: must be (c, 2), RA and Dec in degrees, or (c, 3), "
-            "vectors"
-        )
-    if given.shape[1] == 2:
-        return np.ascontiguousarray(Catalog(ra=given[:, 0], dec=given[:, 1]).xyz)
-    vectors = given.astype(np.float64)
-    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    bad = np.flatnonzero(~(np.isfinite(norm[:, 0]) & (norm[:, 0] > 0)))
-    if bad.size:
-        raise ValueError(f"start: the vector of row {bad[0]} has no direction")
-    return np.ascontiguousarray(vectors / norm)
-
-
 def seed_numbers(seed: int, n_clusters: int) -> FloatArray:
     """Uniform numbers of the k-means++ start, those that `SoftClustering.fit` draws."""
     return stream(seed, "k-means++").random(n_clusters)
@@ -155,13 +103,28 @@ ILL_CONDITIONED = 1e-8
 
 @dataclass(frozen=True)
 class Solution:
-    """What an estimate is taken at: objects, the start, and the converged centers."""
+    """What an estimate is taken at: objects, the start, and the converged centers.
 
-    objects: FloatArray  # (5, N): ra, dec, g1, g2 and w in units of `scale`
+    Positions in a plane, and with them centers and bins, are in units of the power of two above the
+    largest coordinate.
+    """
+
+    geometry: str
+    objects: FloatArray  # (5, N): ra, dec or x, y; g1, g2 and w in units of `scale`
+    bins: FloatArray  # (3, nbins): edges and sharpness
     scale: float
     start: FloatArray  # (3, c)
     centers: FloatArray  # (3, c)
     noise: FloatArray  # (N, c), or empty
+    unit: float = 1.0  # arcmin or pixels in the unit of x and y
+    per: float = 1.0  # units of `objects` in one of the catalog's
+
+    def of_objects(self, rows: FloatArray) -> FloatArray:
+        """Changes (5, ...) of the catalog's own columns as those of `objects`; the same backward
+        for gradients, which are per unit of the columns."""
+        if self.per != 1.0:
+            rows[:2] *= self.per
+        return rows
 
 
 class SoftCorrelation:
@@ -194,9 +157,9 @@ class SoftCorrelation:
         Eq. 22, ``1/(1 + e^(-s (theta - a))) 1/(1 + e^(s (theta - b)))`` for a bin from a to b, or
         eq. 23 with the center corrected, ``exp(-s (theta - (a + b)/2)^2)``.
     sharpness : float or array_like, shape (nbins,), optional
-        s, in 1/arcmin ("sigmoid") or 1/arcmin^2 ("gaussian"). By default 20 over the bin's width,
-        which leaves 1 at the middle and 1/2 at the edges, and 4 ln 2 over its square, which leaves
-        1/2 at the edges.
+        s, in 1/arcmin ("sigmoid") or 1/arcmin^2 ("gaussian"), or in pixels where the bins are. By
+        default 20 over the bin's width, which leaves 1 at the middle and 1/2 at the edges, and
+        4 ln 2 over its square, which leaves 1/2 at the edges.
     statistic : {"xip", "xim"}
         xi+ or xi-.
     fuzziness : float, optional
@@ -210,6 +173,9 @@ class SoftCorrelation:
     rule : {"exact", "literal"}
         For "hard": the exact gradient at fixed assignment, or the paper's literal rule that the
         gradient of an object is that of its cluster.
+    coincident : {"keep", "drop"}
+        Whether xi+ keeps pairs of points at one place (to 4e-15 rad). They have no direction, so
+        that xi- leaves them out in any case; a warning counts them.
     use_weights : bool
         Weigh objects in the clustering too (`SoftClustering`).
     seed : int, numpy.random.Generator or None
@@ -217,7 +183,8 @@ class SoftCorrelation:
         ``Clustering.assign`` with the same seed. Drawn once: an estimate and its re-evaluation
         use the same numbers.
     start : array_like, shape (c, 2) or (c, 3), or Clustering, optional
-        Centers to start from, RA and Dec in degrees or vectors, instead of a k-means++ draw. A
+        Centers to start from, RA and Dec in degrees (x and y in the unit of a flat catalog) or
+        vectors, instead of a k-means++ draw. A
         start keeps neighboring catalogs on one branch of the clustering's many minima; see
         `pin`.
     max_iter : int
@@ -278,6 +245,7 @@ class SoftCorrelation:
         temperature: float = 0.1,
         straight_through: bool = False,
         rule: str = "exact",
+        coincident: str = "keep",
         use_weights: bool = False,
         seed: Seed = None,
         start: npt.ArrayLike | Clustering | None = None,
@@ -288,6 +256,7 @@ class SoftCorrelation:
         self.weighting = choice("weighting", weighting, WEIGHTINGS)
         self.statistic = choice("statistic", statistic, STATISTICS)
         self.rule = choice("rule", rule, RULES)
+        self.coincident = choice("coincident", coincident, COINCIDENT)
         self.temperature = positive("temperature", temperature)
         self.straight_through = flag("straight_through", straight_through)
         if self.straight_through and self.approach != "gumbel":
@@ -341,7 +310,7 @@ class SoftCorrelation:
         Warns
         -----
         UserWarning
-            The clustering did not converge; a bin has no pairs (NaN).
+            The clustering did not converge; a bin has no pairs (NaN); pairs that xi- leaves out.
         """
         begun = self._begin()
         value = self._value(self._solve(catalog))
@@ -359,7 +328,8 @@ class SoftCorrelation:
         Returns
         -------
         dict
-            "ra", "dec" (per degree), "g1", "g2", "w", each of shape (N,).
+            "ra", "dec" (per degree), "g1", "g2", "w", each of shape (N,). Of a flat catalog "x"
+            and "y", per unit of these, take the place of the first two.
 
         Raises
         ------
@@ -377,7 +347,7 @@ class SoftCorrelation:
         begun = self._begin()
         _, rows = self._pull(self._solve(catalog), given[None, :])
         self.timings["total"] = time.perf_counter() - begun
-        return {field: rows[field][0] for field in FIELDS}
+        return {field: row[0] for field, row in rows.items()}
 
     def jvp(self, catalog: Catalog, tangents: Mapping[str, npt.ArrayLike]) -> FloatArray:
         """Derivative of xi along a change of the objects, shape (nbins,).
@@ -386,7 +356,8 @@ class SoftCorrelation:
         ----------
         catalog : Catalog
         tangents : mapping of str to array_like, shape (N,)
-            The change of some of "ra", "dec" (degrees), "g1", "g2", "w"; 0 for the rest.
+            The change of some of "ra", "dec" (degrees), "g1", "g2", "w"; 0 for the rest. For a
+            flat catalog "x" and "y".
 
         Raises
         ------
@@ -395,25 +366,27 @@ class SoftCorrelation:
         """
         n = len(catalog)
         along = np.zeros((5, n))
+        fields = FIELDS[catalog.geometry]
         for name, change in tangents.items():
-            if name not in FIELDS:
-                raise ValueError(f"tangents has {name!r}: must be among {', '.join(FIELDS)}")
+            if name not in fields:
+                raise ValueError(f"tangents has {name!r}: must be among {', '.join(fields)}")
             given = np.asarray(change, dtype=np.float64)
             if given.shape != (n,) or not np.isfinite(given).all():
                 raise ValueError(
                     f"tangents[{name!r}] must be {n} finite numbers; its shape is {given.shape}"
                 )
-            along[FIELDS.index(name)] = given
+            along[fields.index(name)] = given
         if self.approach == "hard" and self.rule == "literal":
             rows = self.jacobian(catalog)
-            return np.sum([rows[f] @ along[k] for k, f in enumerate(FIELDS)], axis=0)
+            return np.sum([rows[f] @ along[k] for k, f in enumerate(fields)], axis=0)
         begun = self._begin()
         solution = self._solve(catalog)
         along[4] /= solution.scale
-        out = np.empty((2, self.nbins))
-        call("softcorr_jvp", *self._arguments(solution, derivative=True), along, out)
+        solution.of_objects(along)
+        out, report = np.empty((2, self.nbins)), np.zeros(1)
+        call("softcorr_jvp", *self._arguments(solution, derivative=True), along, out, report)
         self.timings["total"] = time.perf_counter() - begun
-        self._warn_of_empty_bins(out[0])
+        self._warn(out[0], report[0])
         return out[1]
 
     def jacobian(self, catalog: Catalog) -> dict[str, FloatArray]:
@@ -458,11 +431,16 @@ class SoftCorrelation:
         pinned = copy.copy(self)
         pinned.timings = {}
         if self.approach != "naive":
-            pinned._start = np.ascontiguousarray(self._solve(catalog).centers.T)
+            solution = self._solve(catalog)
+            vectors = np.ascontiguousarray(solution.centers.T) * solution.unit
+            pinned._start = Start(vectors, catalog.geometry, catalog.xy_unit == PIXEL)
         return pinned
 
     def bin_weights(self, theta: npt.ArrayLike) -> FloatArray:
-        """Weight of separations `theta` (arcmin) in every bin, shape (nbins, ...) (Fig. 7)."""
+        """Weight of separations `theta` in every bin, shape (nbins, ...) (Fig. 7).
+
+        In arcmin, or in pixels where these are the unit of the bins.
+        """
         given = np.array(theta, dtype=np.float64, order="C")
         out = np.empty((self.nbins, given.size))
         gaussian = WEIGHTINGS[self.weighting]
@@ -471,11 +449,15 @@ class SoftCorrelation:
 
     def torch(
         self,
-        ra: torch.Tensor,
-        dec: torch.Tensor,
-        g1: torch.Tensor,
-        g2: torch.Tensor,
+        ra: torch.Tensor | None = None,
+        dec: torch.Tensor | None = None,
+        g1: torch.Tensor | None = None,
+        g2: torch.Tensor | None = None,
         w: torch.Tensor | None = None,
+        *,
+        x: torch.Tensor | None = None,
+        y: torch.Tensor | None = None,
+        xy_unit: str | None = None,
     ) -> torch.Tensor:
         """xi as a node of a torch graph.
 
@@ -484,6 +466,10 @@ class SoftCorrelation:
         ra, dec, g1, g2, w : torch.Tensor, shape (N,)
             As in a `Catalog`, degrees; any floating dtype and device. The work is done in float64
             on the CPU.
+        x, y : torch.Tensor, shape (N,)
+            Instead of `ra` and `dec`: flat positions.
+        xy_unit : str, optional
+            Their unit; arcmin by default.
 
         Returns
         -------
@@ -510,14 +496,20 @@ class SoftCorrelation:
         torch.Size([3])
         """
         own = need("torch", "SoftCorrelation.torch")
-        if isinstance(ra, own.Tensor) and w is None:
-            w = own.ones_like(ra)
-        for name, tensor in (("ra", ra), ("dec", dec), ("g1", g1), ("g2", g2), ("w", w)):
+        geometry = SKY if x is None and y is None else FLAT
+        if geometry == FLAT and not (ra is None and dec is None):
+            raise ValueError("give ra and dec, or x and y, not both")
+        first, second = (ra, dec) if geometry == SKY else (x, y)
+        if isinstance(first, own.Tensor) and w is None:
+            w = own.ones_like(first)
+        fields = FIELDS[geometry]
+        for name, tensor in zip(fields, (first, second, g1, g2, w), strict=True):
             if not isinstance(tensor, own.Tensor):
                 raise TypeError(f"{name} must be a torch tensor, not {type(tensor).__name__}")
             if not tensor.is_floating_point():
                 raise TypeError(f"{name} must be a floating tensor, got {tensor.dtype}")
-        result: torch.Tensor = _node().apply(self, ra, dec, g1, g2, w)
+        units = {} if xy_unit is None else {"xy_unit": xy_unit}
+        result: torch.Tensor = _node().apply(self, fields, units, first, second, g1, g2, w)
         return result
 
     # ------------------------------------------------------------------ the work
@@ -531,45 +523,60 @@ class SoftCorrelation:
             raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
         if catalog.g1 is None or catalog.g2 is None:
             raise ValueError(f"{catalog!r} has no ellipticities; give g1 and g2")
+        not_negative(
+            catalog.w, "SoftCorrelation: catalog", "its sums of weights must be above 0",
+            "leave those rows out, or use xi_pm",
+        )  # fmt: skip
+        check_together("", self.bins, catalog=catalog)
         n, c = len(catalog), self.clustering.n_clusters
         # The estimate does not depend on the unit of the weights; products of them must not
         # leave the range of numbers.
         scale = float(catalog.w.max())
-        objects = np.stack([catalog.ra, catalog.dec, catalog.g1, catalog.g2, catalog.w / scale])
+        geometry, unit, per = catalog.geometry, 1.0, 1.0
+        places = [getattr(catalog, axis) for axis in AXES[geometry]]
+        bins = self._bins
+        if geometry == FLAT:
+            unit = plane_scale(catalog.xyz)
+            per = to_plane(str(catalog.xy_unit)) / unit
+            places = [place * per for place in places]
+            power = 1 if self.weighting == "sigmoid" else 2
+            bins = bins * np.array([[1 / unit], [1 / unit], [unit**power]])
+        objects = np.stack([*places, catalog.g1, catalog.g2, catalog.w / scale])
         empty = np.empty(0)
         if self.approach == "naive":
-            return Solution(objects, scale, empty, empty, empty)
+            return Solution(geometry, objects, bins, scale, empty, empty, empty, unit, per)
         if c > n:
             raise ValueError(
                 f"clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
             )
         if self._start is not None:
-            start = np.ascontiguousarray(self._start.T)
+            start = np.ascontiguousarray(self._start.vectors(catalog).T / unit)
         else:
             start = np.empty((3, c))
             shares = objects[4] if self.clustering.use_weights else np.ones(n)
             seed = int(self.clustering.seed)  # type: ignore[arg-type]
             draws = seed_numbers(seed, c)
-            call("seed_centers", catalog.xyz, 3, n, shares, c, draws, start)
+            at = catalog.xyz if unit == 1.0 else np.ascontiguousarray(catalog.xyz / unit)
+            call("seed_centers", at, 3, n, shares, c, draws, start)
         centers = start.copy()
         outcome, left = np.zeros(2, dtype=np.int64), np.zeros(2)
         plain = self.through == "unrolled" and self.approach != "hard"
         call(
-            "softcorr_centers", n, objects, c, self.clustering.fuzziness,
+            "softcorr_centers", NUMBERS[geometry], n, objects, c, self.clustering.fuzziness,
             int(self.clustering.use_weights), int(plain), self.max_iter, centers, outcome, left,
         )  # fmt: skip
         self.timings["clustering"] = float(left[1])
         if not outcome[1]:
             warnings.warn(
                 f"fuzzy c-means did not converge in {outcome[0]} steps: centers still move by "
-                f"{np.degrees(left[0]) * 60:.1e} arcmin a sweep, and derivatives are not exact; "
+                f"{_moved(left[0], unit, catalog)} a sweep, and derivatives are not exact; "
                 "raise max_iter or ask for fewer clusters",
                 stacklevel=3,
             )
         noise = empty
         if self.approach == "gumbel":
             noise = gumbel_numbers(int(self.clustering.seed), n, c)  # type: ignore[arg-type]
-        return Solution(objects, scale, start, centers, noise)
+        return Solution(geometry, objects, bins, scale, start, centers, noise, unit, per)
 
     def _arguments(self, solution: Solution, *, derivative: bool) -> tuple[Any, ...]:
         """The arguments that describe objects and estimator to Julia."""
@@ -586,6 +593,8 @@ class SoftCorrelation:
                 RULES[self.rule],
                 self.clustering.use_weights,
                 self.max_iter,
+                COINCIDENT[self.coincident],
+                NUMBERS[solution.geometry],
             ],
             dtype=np.int64,
         )
@@ -594,14 +603,14 @@ class SoftCorrelation:
         c = 0 if self.approach == "naive" else self.clustering.n_clusters
         return (
             solution.objects.shape[1], solution.objects, c, centers, solution.noise, options,
-            numbers, self.nbins, self._bins,
+            numbers, self.nbins, solution.bins,
         )  # fmt: skip
 
     def _value(self, solution: Solution) -> FloatArray:
-        sums, seconds = np.empty((3, self.nbins)), np.zeros(1)
-        call("softcorr_value", *self._arguments(solution, derivative=False), sums, seconds)
-        self.timings["pairs"] = float(seconds[0])
-        self._warn_of_empty_bins(sums[0])
+        sums, report = np.empty((3, self.nbins)), np.zeros(2)
+        call("softcorr_value", *self._arguments(solution, derivative=False), sums, report)
+        self.timings["pairs"] = float(report[1])
+        self._warn(sums[0], report[0])
         return sums[0]
 
     def _pull(
@@ -610,7 +619,7 @@ class SoftCorrelation:
         """xi, and the gradients (R, N) of R cotangents (R, nbins)."""
         r, n = len(cotangents), solution.objects.shape[1]
         value, out = np.empty(self.nbins), np.empty((5, r, n))
-        kind, report = np.zeros(1, dtype=np.int64), np.zeros(5)
+        kind, report = np.zeros(1, dtype=np.int64), np.zeros(6)
         call(
             "softcorr_vjp", *self._arguments(solution, derivative=True), r,
             np.ascontiguousarray(cotangents), value, out, kind, report,
@@ -619,7 +628,8 @@ class SoftCorrelation:
             clusters=float(report[0] + report[2]), pairs=float(report[1]), solve=float(report[3])
         )
         out[4] /= solution.scale
-        self._warn_of_empty_bins(value)
+        solution.of_objects(out)
+        self._warn(value, report[5])
         if kind[0] == 2 or report[4] < ILL_CONDITIONED:
             warnings.warn(
                 "the implicit solve is ill-conditioned (reciprocal condition "
@@ -634,9 +644,18 @@ class SoftCorrelation:
                 "nearby may leave; ask for fewer clusters or another seed",
                 stacklevel=3,
             )
-        return value, dict(zip(FIELDS, out, strict=True))
+        return value, dict(zip(FIELDS[solution.geometry], out, strict=True))
 
-    def _warn_of_empty_bins(self, value: FloatArray) -> None:
+    def _warn(self, value: FloatArray, coincident: float) -> None:
+        """Warnings about bins without pairs, and about pairs that xi- leaves out."""
+        if coincident and self.statistic == "xim":
+            what = "objects" if self.approach == "naive" else "clusters"
+            warnings.warn(
+                f"{int(coincident)} pair{'s' if coincident > 1 else ''} of {what} at one place "
+                f"ha{'s' if coincident == 1 else 've'} no direction, and xim leaves "
+                f"{'it' if coincident == 1 else 'them'} out",
+                stacklevel=4,
+            )
         empty = np.flatnonzero(np.isnan(value))
         if empty.size:
             warnings.warn(
@@ -644,6 +663,12 @@ class SoftCorrelation:
                 f"{', '.join(map(str, empty))} of {self.bins}: the value is NaN, the gradient 0",
                 stacklevel=4,
             )
+
+
+def _moved(distance: float, unit: float, catalog: Catalog) -> str:
+    if catalog.geometry == SKY:
+        return f"{np.degrees(distance) * 60:.1e} arcmin"
+    return f"{distance * unit:.1e} {'pixel' if catalog.xy_unit == PIXEL else 'arcmin'}"
 
 
 @cache
@@ -656,9 +681,16 @@ def _node() -> Any:
         """xi of the Julia kernels forward, their vector-Jacobian product backward."""
 
         @staticmethod
-        def forward(ctx: Any, estimator: SoftCorrelation, *inputs: torch.Tensor) -> torch.Tensor:
-            ra, dec, g1, g2, w = (t.detach().to("cpu", torch.float64).numpy() for t in inputs)
-            catalog = Catalog(ra=ra, dec=dec, g1=g1, g2=g2, w=w)
+        def forward(
+            ctx: Any,
+            estimator: SoftCorrelation,
+            fields: tuple[str, ...],
+            units: dict[str, Any],
+            *inputs: torch.Tensor,
+        ) -> torch.Tensor:
+            arrays = (t.detach().to("cpu", torch.float64).numpy() for t in inputs)
+            columns: dict[str, Any] = dict(zip(fields, arrays, strict=True))
+            catalog = Catalog(**columns, **units)
             estimator._begin()
             ctx.estimator, ctx.solution = estimator, estimator._solve(catalog)
             ctx.like = [(t.dtype, t.device) for t in inputs]
@@ -673,8 +705,8 @@ def _node() -> Any:
         def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
             given = cotangent.detach().to("cpu", torch.float64).numpy()
             _, rows = ctx.estimator._pull(ctx.solution, np.array(given)[None, :])
-            out: list[torch.Tensor | None] = [None]
-            wanted = ctx.needs_input_grad[1:]
+            out: list[torch.Tensor | None] = [None, None, None]
+            wanted = ctx.needs_input_grad[3:]
             for needed, row, (dtype, device) in zip(wanted, rows.values(), ctx.like, strict=True):
                 out.append(torch.from_numpy(row[0]).to(device, dtype) if needed else None)
             return tuple(out)

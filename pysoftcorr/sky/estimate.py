@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.options import choice, integer
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
-from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering
+from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering, check_weights
+from pysoftcorr.sky.geometry import check_together
 from pysoftcorr.sky.pairs import Objects, Source
-from pysoftcorr.sky.resampling import Resamples, Resampling, as_resampling
+from pysoftcorr.sky.resampling import Bootstrap, Jackknife, Resamples, Resampling, as_resampling
 from pysoftcorr.sky.result import Correlation, CorrelationSet
 
 FloatArray = npt.NDArray[np.float64]
@@ -25,7 +28,11 @@ Clusters = int | SoftClustering | Clustering | Sequence[Clustering] | None
 
 @dataclass(frozen=True)
 class Measured:
-    """One statistic of R versions of the objects; arrays are (R, nbins)."""
+    """One statistic of R versions of the objects; arrays are (R, nbins).
+
+    ``coincident``, (R,), counts the pairs of objects at one place, and ``undirected`` says that the
+    statistic needs a direction, which these have not.
+    """
 
     value: npt.NDArray[np.complex128]
     npairs: FloatArray
@@ -33,7 +40,20 @@ class Measured:
     theta: FloatArray
     logtheta: FloatArray
     varshot: FloatArray
+    coincident: FloatArray
+    undirected: bool = False
 
+    def rows(self, chosen: slice) -> Measured:
+        """Some of the versions."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self)}
+        cut: dict[str, Any] = {
+            name: part[chosen] for name, part in parts.items() if isinstance(part, np.ndarray)
+        }
+        return replace(self, **cut)
+
+
+#: What xi+ and the rho statistics do with pairs of objects at one place.
+COINCIDENT = ("keep", "drop")
 
 Measure = Callable[[Sequence[Objects], Binning, str | None], dict[str, Measured]]
 
@@ -47,6 +67,7 @@ class Options:
     assignments: int
     resampling: Resampling | str | None
     seed: Seed
+    method: str = "pairs"
 
     def __post_init__(self) -> None:
         if integer("assignments", self.assignments, least=0) == 1:
@@ -59,7 +80,32 @@ class Options:
                 f"assignments = {self.assignments}: the epistemic error comes from assigning "
                 "objects to clusters; ask for clusters too, or for assignments=0"
             )
+        self._check_method()
         self._set("seed", root_seed(self.seed))
+
+    def _check_method(self) -> None:
+        way = self.resampling
+        by_patch = isinstance(way, Jackknife) or (
+            isinstance(way, Bootstrap) and way.patches is not None
+        )
+        if isinstance(way, Bootstrap) and by_patch and not self.naive:
+            raise ValueError(
+                f"resampling = {str(way)!r}: patches are drawn for all pairs of objects alone; "
+                "take resampling='jackknife:25', or no clusters, clusters=0"
+            )
+        choice("method", self.method, ("pairs", "treecorr"))
+        if self.method == "pairs":
+            return
+        if not self.naive:
+            raise ValueError(
+                "method = 'treecorr': takes all pairs of objects; leave out clusters and "
+                "assignments, or use method='pairs'"
+            )
+        if way is not None and not by_patch:
+            raise ValueError(
+                f"method = 'treecorr': resamples patches, not objects ({str(way)!r}); use "
+                "resampling='jackknife:25', resampling='bootstrap:100:25' or method='pairs'"
+            )
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -80,6 +126,8 @@ class Options:
         given = self.clusters
         if given is None or self.naive:
             return [None] * len(catalogs)
+        for catalog in catalogs:
+            check_weights(f"clusters of {catalog!r}", catalog)
         if isinstance(given, int):
             given = SoftClustering(n_clusters=given, seed=self.seed)
         if isinstance(given, SoftClustering):
@@ -91,6 +139,11 @@ class Options:
                 "catalogs is needed"
             )
         for fit, catalog in zip(fits, catalogs, strict=True):
+            if fit.geometry != catalog.geometry:
+                raise ValueError(
+                    f"clusters: a Clustering of a catalog with geometry {fit.geometry!r} does not "
+                    f"belong to {catalog!r}, {catalog.geometry!r}"
+                )
             if len(fit.memberships) != len(catalog):
                 raise ValueError(
                     f"clusters: a Clustering of {len(fit.memberships)} objects does not belong "
@@ -131,8 +184,8 @@ def _clusters(given: Any) -> Clusters:
     return given
 
 
-def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
-    """At least `least` objects each."""
+def check_catalogs(name: str, bins: Binning, *, least: int = 2, **catalogs: Catalog) -> None:
+    """At least `least` objects each, all of one geometry, and bins in its unit."""
     for argument, catalog in catalogs.items():
         if not isinstance(catalog, Catalog):
             raise TypeError(f"{name}: {argument} must be a Catalog, not {type(catalog).__name__}")
@@ -141,6 +194,7 @@ def check_catalogs(name: str, *, least: int = 2, **catalogs: Catalog) -> None:
                 f"{name}: {argument} has one object; pairs need at least two "
                 "(was the catalog cut too hard?)"
             )
+    check_together(name, bins, **catalogs)
 
 
 def check_shears(name: str, **catalogs: Catalog) -> None:
@@ -148,6 +202,18 @@ def check_shears(name: str, **catalogs: Catalog) -> None:
     for argument, catalog in catalogs.items():
         if catalog.g1 is None:
             raise ValueError(f"{name}: {argument} has no g1 and g2; give both columns")
+
+
+def check_positive(name: str, **catalogs: Catalog) -> None:
+    """A sum of weights above 0: counts are taken relative to it."""
+    for argument, catalog in catalogs.items():
+        total = catalog.w.sum()
+        if total <= 0:
+            negative = np.flatnonzero(catalog.w < 0)
+            raise ValueError(
+                f"{name}: {argument}: the weights w sum to {total:.6g}, which must be above 0; "
+                f"they are negative in {Origin().show(negative, catalog.w)}"
+            )
 
 
 def run(
@@ -168,26 +234,44 @@ def run(
     catalogs = [source.catalog for source in sources]
     seed = int(options.seed)  # type: ignore[arg-type]
     fits = options.clusterings(catalogs)
-    sources = [replace(s, clustering=fit) for s, fit in zip(sources, fits, strict=True)]
-    base = measure(
-        [s.base(options.assignment, _own(seed, "value", k)) for k, s in enumerate(sources)],
-        bins, "pairs",
-    )  # fmt: skip
-    warn_empty(name, bins, *(m[0] for m in _counts(base)))
+    sources = [
+        replace(s, clustering=fit, method=options.method)
+        for s, fit in zip(sources, fits, strict=True)
+    ]
+    resamples = options.resamples(catalogs, fixed)
+    pairs = None if resamples is None else resamples.pairs
     drawn = resampled = None
+    if pairs is not None and options.method == "treecorr":
+        # one walk for the value and all its resamples
+        whole = pairs.with_whole()
+        both = measure([s.by_patch(whole, k) for k, s in enumerate(sources)], bins, None)
+        base = {name: m.rows(slice(0, 1)) for name, m in both.items()}
+        resampled = {name: m.rows(slice(1, None)) for name, m in both.items()}
+    else:
+        base = measure(
+            [s.base(options.assignment, _own(seed, "value", k)) for k, s in enumerate(sources)],
+            bins, "pairs",
+        )  # fmt: skip
+    warn_empty(name, bins, *(m[0] for m in _counts(base)))
+    warn_negative(name, bins, next(iter(base.values())).weight[0])
     if options.assignments:
         draws = [
             s.drawn(options.assignments, _own(seed, "epistemic", k)) for k, s in enumerate(sources)
         ]
         drawn = measure(draws, bins, "epistemic assignments")
-    resamples = options.resamples(catalogs, fixed)
-    if resamples is not None:
-        versions = [
-            source.resampled(times)
-            for source, times in zip(sources, resamples.multiplicity, strict=True)
-        ]
+    if resamples is not None and resampled is None:
+        versions = (
+            [s.resampled(times) for s, times in zip(sources, resamples.drawn, strict=True)]
+            if pairs is None
+            else [s.by_patch(pairs, k) for k, s in enumerate(sources)]
+        )
         resampled = measure(versions, bins, f"{resamples.method} resamples")
     record = {"estimator": name} | settings | options.record()
+    record["geometry"] = catalogs[0].geometry
+    record["coincident_pairs"] = _coincident(base)
+    warn_coincident(name, base, [m for m in (drawn, resampled) if m is not None], settings, fits)
+    if options.method == "treecorr":
+        record["treecorr"] = _treecorr.version()
     record["catalogs"] = [{"name": c.name, "rows": len(c)} for c in catalogs]
     return CorrelationSet(
         [
@@ -207,6 +291,44 @@ def run(
     )  # fmt: skip
 
 
+def _coincident(measured: dict[str, Measured]) -> int:
+    """Most pairs at one place in any version of any statistic."""
+    return int(max(m.coincident.max() for m in measured.values()))
+
+
+def warn_coincident(
+    name: str,
+    base: dict[str, Measured],
+    versions: Sequence[dict[str, Measured]],
+    settings: dict[str, Any],
+    fits: Sequence[Clustering | None],
+) -> None:
+    """One warning about pairs that a statistic leaves out for want of a direction."""
+    without = [key for key, m in base.items() if m.undirected]
+    count = _coincident(base)
+    most = max([count, *(_coincident(measured) for measured in versions)])
+    if not without or most == 0:
+        return
+    what = "objects" if fits[0] is None else "clusters"
+    if count:
+        head = f"{count} pair{'s' if count > 1 else ''} of {what} at one place"
+    else:
+        head = f"up to {most} pair{'s' if most > 1 else ''} of {what} at one place in a resample"
+    kept = ", ".join(key for key in base if key not in without)
+    rest = ""
+    if kept:
+        how = settings["coincident"]
+        rest = f"; {kept} {'keeps' if how == 'keep' else 'drops'} them (coincident={how!r})"
+    hollow = base[without[0]].npairs[0] == 0
+    if kept and (hollow & (next(iter(base.values())).npairs[0] > 0)).any():
+        rest += f"; where a bin holds no others {', '.join(without)} is NaN"
+    warnings.warn(
+        f"{name}: {head} ha{'s' if most == 1 else 've'} no direction, and "
+        f"{', '.join(without)} leaves {'it' if most == 1 else 'them'} out{rest}",
+        stacklevel=4,
+    )
+
+
 def _own(seed: int, purpose: str, number: int) -> int:
     """A seed for the assignments of one catalog for one purpose."""
     return int(stream(seed, f"{purpose} {number}").integers(2**62))
@@ -223,7 +345,11 @@ def warn_empty(name: str, bins: Binning, npairs: FloatArray, value: FloatArray) 
     said = [
         (without & undefined, "no pairs", "their value is NaN and their count 0"),
         (without & ~undefined, "no pairs of data", "their count is 0"),
-        (~without & undefined, "no pairs of randoms or no weight", "their value is NaN"),
+        (
+            ~without & undefined,
+            "no pairs of randoms, or pairs whose weights sum to 0",
+            "their value is NaN",
+        ),
     ]
     for chosen, what, so in said:
         where = np.flatnonzero(chosen)
@@ -235,3 +361,16 @@ def warn_empty(name: str, bins: Binning, npairs: FloatArray, value: FloatArray) 
                 f"({shown}{more} {bins.unit}); {so}",
                 stacklevel=4,
             )
+
+
+def warn_negative(name: str, bins: Binning, weight: FloatArray) -> None:
+    """A warning about bins in which negative weights prevail."""
+    where = np.flatnonzero(weight < 0)
+    if where.size:
+        shown = ", ".join(f"{bins.edges[b]:g}-{bins.edges[b + 1]:g}" for b in where[:4])
+        more = ", ..." if where.size > 4 else ""
+        warnings.warn(
+            f"{name}: the weights of the pairs sum to less than 0 in {where.size} of {bins.nbins} "
+            f"bins ({shown}{more} {bins.unit}); their value is the ratio of two negative sums",
+            stacklevel=4,
+        )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.geometry import FLAT, NUMBERS, SKY, plane_scale
+from pysoftcorr.sky.patch_pairs import PairWeights, both_orders, patch_sums
 
 FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T", np.float64, np.complex128)
@@ -27,19 +32,36 @@ class Objects:
     Attributes
     ----------
     xyz : ndarray, shape (1 or R, n, 3)
-        Unit vectors.
+        Unit vectors, or x, y and 0, as of a `Catalog`.
     w : ndarray, shape (R, n)
         Weights.
     fields : ndarray, shape (1 or R, n, 2K)
         g1 and g2 of each of K spin-2 fields, in turn.
     members : ndarray, shape (R,)
         Sum of the squared weights of the catalog's objects, whether clustered or not.
+    pair_weights : PairWeights, optional
+        Resamples of one version of objects (not clusters): how much each pair counts.
+    place : int
+        Number of the catalog among those of `pair_weights`.
+    left : Objects, optional
+        What a jackknife leaves out of each of R versions of clusters.
+    cut : float
+        Weight of the pairs with one of two parts among those left out.
+    positions : Catalog, optional
+        The catalog, where its pairs are to be counted by TreeCorr.
+    geometry : {"sky", "flat"}
     """
 
     xyz: FloatArray
     w: FloatArray
     fields: FloatArray
     members: FloatArray
+    pair_weights: PairWeights | None = None
+    place: int = 0
+    left: Objects | None = None
+    cut: float = 0.0
+    positions: Catalog | None = None
+    geometry: str = SKY
 
     @property
     def total(self) -> FloatArray:
@@ -51,9 +73,24 @@ class Objects:
         """Half the squared sum of weights less the pairs hidden within clusters, shape (R,).
 
         For objects by themselves this is what TreeCorr divides counts by: the sum of the weights
-        of all unordered pairs, and half of each object's own square.
+        of all unordered pairs, and half of each object's own square. Pairs across patches count
+        with their weights.
         """
-        return 0.5 * (self.total**2 - (self.w**2).sum(axis=1) + self.members)
+        if self.pair_weights is not None:
+            return self.pair_weights.norm(self.of_patches)
+        norm = 0.5 * (self.total**2 - (self.w**2).sum(axis=1) + self.members)
+        if self.left is not None:
+            hidden = (self.w * self.left.w).sum(axis=1)
+            norm = norm + self.cut * (self.total * self.left.total - hidden)
+        return norm
+
+    @property
+    def of_patches(self) -> FloatArray:
+        """Sum of weights in each patch, shape (n_patches,)."""
+        assert self.pair_weights is not None
+        labels = self.pair_weights.labels[self.place]
+        out = np.bincount(labels, self.w[0], minlength=self.pair_weights.n_patches)
+        return out.astype(np.float64)
 
     def variance(self) -> FloatArray:
         """Shape noise of each field per component, of the first version, shape (K,).
@@ -61,7 +98,7 @@ class Objects:
         Sum of w^2 |g - mean g|^2 over sum of w, halved for the two components.
         """
         w = self.w[0]
-        if not w.any():
+        if w.sum() == 0:
             return np.full(self.fields.shape[2] // 2, np.nan)
         g = self.fields[0, :, 0::2] + 1j * self.fields[0, :, 1::2]
         residual = np.abs(g - np.average(g, axis=0, weights=w)) ** 2
@@ -75,6 +112,7 @@ class Source:
     catalog: Catalog
     fields: FloatArray
     clustering: Clustering | None = None
+    method: str = "pairs"
 
     @classmethod
     def of(
@@ -111,8 +149,32 @@ class Source:
             return self._plain(w)
         return self._labeled(w, self.clustering.assign("greedy")[None])
 
+    def by_patch(self, weights: PairWeights, place: int) -> Objects:
+        """Resamples by patch of the objects, or of the clusters that they fall into greedily.
+
+        A jackknife splits every cluster into what is kept and what is left out. The pairs of two
+        kept parts count once, those of a kept part with one left out by the weight of pairs across
+        patches, those of two parts left out not at all, nor do those within a cluster.
+        """
+        if self.clustering is None:
+            whole = self._plain(self.catalog.w[None])
+            return replace(whole, pair_weights=weights, place=place)
+        kept = self.resampled(weights.multiplicity(place))
+        if not weights.cut:
+            return kept
+        left = self.resampled(1.0 - weights.multiplicity(place))
+        return replace(kept, left=left, cut=weights.cut)
+
     def _plain(self, w: FloatArray) -> Objects:
-        return Objects(self.catalog.xyz[None], w, self.fields[None], _squares(w))
+        positions = self.catalog if self.method == "treecorr" else None
+        return Objects(
+            self.catalog.xyz[None], w, self.fields[None], _squares(w), positions=positions,
+            geometry=self.catalog.geometry,
+        )  # fmt: skip
+
+    @property
+    def _number(self) -> int:
+        return NUMBERS[self.catalog.geometry]
 
     def _outputs(self, r: int) -> tuple[FloatArray, FloatArray, FloatArray]:
         assert self.clustering is not None
@@ -124,20 +186,22 @@ class Source:
         r = max(len(w), len(labels))
         x, cw, g = self._outputs(r)
         call(
-            "label_means", self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
+            "label_means", self._number, self.catalog.xyz, len(self.catalog), self.fields,
+            self.fields.shape[1],
             np.ascontiguousarray(w), len(w), np.ascontiguousarray(labels + 1), len(labels),
             self.clustering.n_clusters, r, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g, _squares(w))
+        return Objects(x, cw, g, _squares(w), geometry=self.catalog.geometry)
 
     def _shared(self, w: FloatArray, share: FloatArray) -> Objects:
         assert self.clustering is not None
         x, cw, g = self._outputs(len(w))
         call(
-            "share_means", self.catalog.xyz, len(self.catalog), self.fields, self.fields.shape[1],
+            "share_means", self._number, self.catalog.xyz, len(self.catalog), self.fields,
+            self.fields.shape[1],
             np.ascontiguousarray(w), len(w), share, self.clustering.n_clusters, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g, _squares(w))
+        return Objects(x, cw, g, _squares(w), geometry=self.catalog.geometry)
 
 
 def _squares(w: FloatArray) -> FloatArray:
@@ -149,47 +213,166 @@ class PairSums:
     """Sums over the pairs of R versions, each of shape (R, nbins).
 
     ``products`` is complex (R, nbins, n): tangential and cross shear, or xi+ and xi- of each
-    combination of fields.
+    combination of fields. ``logtheta`` is a sum over pairs that are apart, ``apart`` the weight of
+    these. ``coincident``, (R,), counts the pairs at theta = 0 among the others.
     """
 
     npairs: FloatArray
     weight: FloatArray
     theta: FloatArray
     logtheta: FloatArray
+    apart: FloatArray
     products: npt.NDArray[np.complex128]
+    coincident: FloatArray
+
+    @property
+    def mean_theta(self) -> FloatArray:
+        """Weighted mean separation."""
+        return mean(self.theta, self.weight)
+
+    @property
+    def mean_logtheta(self) -> FloatArray:
+        """Weighted mean of its logarithm, over the pairs that are apart."""
+        return mean(self.logtheta, self.apart)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sums over pairs with and without those of coincident objects.
+
+    Two objects at one place, to rounding (a separation of 4e-15 rad, four units in the last place
+    of 360 degrees), have the separation 0 and no direction from one to the other.
+    """
+
+    apart: PairSums
+    every: PairSums
+
+    def chosen(self, coincident: str) -> PairSums:
+        """Those of the option ``coincident="keep"`` or ``"drop"``."""
+        return self.every if coincident == "keep" else self.apart
 
 
 def pair_sums(
     kind: str, first: Objects, second: Objects | None, bins: Binning, progress: str | None = None
-) -> PairSums:
+) -> Pairs:
     """Sums over the pairs of two sets, or over each unordered pair of one set.
 
     ``theta`` and ``logtheta`` are weighted sums, in the unit of `bins`.
     """
+    other = first if second is None else second
+    kernel = partial(_kernel, kind, bins=bins, progress=progress)
+    if first.positions is not None or other.positions is not None:
+        out = _treecorr.sums(kind, first, second, bins, partial(_by_patch, kind))
+    elif first.pair_weights is not None:
+        out = _by_patch(kind, first, second, bins, progress)
+    elif first.left is not None or other.left is not None:
+        out = _clusters_cut(kernel, first, second)
+    else:
+        out = kernel(first, second)
+    # what rounding leaves of weights that cancel is no weight
+    negative = any((o.w < 0).any() for o in (first, other))
+    largest = np.abs(first.w).max() * np.abs(other.w).max() if negative else 0.0
+    # radians per unit of the bins, or units of the plane
+    edges = bins.edges_flat if first.geometry == FLAT else bins.edges_rad
+    scale = edges[-1] / bins.edges[-1]
+    own, met = out[:, : bins.nbins], out[:, bins.nbins :]
+    apart = _pair_sums(own, own, scale, 1e-13 * largest, np.zeros(len(own)))
+    if not met.size or not met[..., 0].any():
+        return Pairs(apart, apart)
+    every = own.copy()
+    every[:, :1] += met
+    return Pairs(apart, _pair_sums(every, own, scale, 1e-13 * largest, met[:, 0, 0]))
+
+
+def _pair_sums(
+    sums: FloatArray, apart: FloatArray, scale: float, tiny: float, coincident: FloatArray
+) -> PairSums:
+    """From sums (R, nbins, nsums) of pairs, and those of the pairs that are `apart`."""
+    pairs, weight = sums[..., 0], sums[..., 1]
+    if tiny:
+        weight = np.where(np.abs(weight) <= tiny * pairs, 0.0, weight)
+    logtheta = apart[..., 3] - apart[..., 1] * np.log(scale)
+    products = sums[..., 4::2] + 1j * sums[..., 5::2]
+    return PairSums(
+        pairs, weight, sums[..., 2] / scale, logtheta, apart[..., 1], products, coincident
+    )
+
+
+def _kernel(
+    kind: str,
+    first: Objects,
+    second: Objects | None,
+    bins: Binning,
+    progress: str | None = None,
+) -> FloatArray:
+    """Sums (R, nbins + 1, nsums) as they come from Julia: coincident pairs in the last bin."""
     number, nsums = KINDS[kind]
     other = first if second is None else second
     r = max(len(o.xyz) for o in (first, other))
     r = max(r, len(first.w), len(other.w))
-    out = np.empty((r, bins.nbins, nsums))
+    out = np.empty((r, bins.nbins + 1, nsums))
     args: list[object] = []
+    flat = first.geometry == FLAT
+    unit = plane_scale(first.xyz, other.xyz) if flat else 1.0
     for o in (first, other):
         fields = np.empty((len(o.xyz), o.xyz.shape[1], 0)) if kind == "nn" else o.fields
         if kind == "ng" and o is first:
             fields = np.empty((len(o.xyz), o.xyz.shape[1], 0))
         args += [
-            np.ascontiguousarray(o.xyz), np.ascontiguousarray(o.w), np.ascontiguousarray(fields),
+            np.ascontiguousarray(o.xyz / unit if flat else o.xyz), np.ascontiguousarray(o.w),
+            np.ascontiguousarray(fields),
             o.xyz.shape[1], len(o.xyz), len(o.w),
         ]  # fmt: skip
     call(
-        "pair_sums_of", number, int(second is None), r, *args, _edges(bins), bins.nbins, out,
-        progress=progress,
+        "pair_sums_of", number, NUMBERS[first.geometry], int(second is None), r, *args,
+        _edges_flat(bins, unit) if flat else _edges(bins), bins.nbins, out, progress=progress,
     )  # fmt: skip
-    scale = bins.edges_rad[-1] / bins.edges[-1]  # rad per unit
-    weight, theta, logtheta = out[..., 1], out[..., 2] / scale, out[..., 3]
-    coincident = logtheta < -1e200 * weight  # LOG_ZERO of julia/src/pairs.jl
-    logtheta = np.where(coincident, -np.inf, logtheta - weight * np.log(scale))
-    products = out[..., 4::2] + 1j * out[..., 5::2]
-    return PairSums(out[..., 0], weight, theta, logtheta, products)
+    if unit != 1.0:
+        out[..., 3] += out[..., 1] * np.log(unit)
+        out[..., 2] *= unit
+    return out
+
+
+def _by_patch(
+    kind: str,
+    first: Objects,
+    second: Objects | None,
+    bins: Binning,
+    progress: str | None = None,
+) -> FloatArray:
+    """Sums (R, nbins, nsums) of resamples by patch; R = 1 of objects without."""
+    kernel = partial(_kernel, kind, bins=bins)
+    if first.pair_weights is None:
+        return kernel(first, second)
+    return patch_sums(kernel, first.pair_weights, first, second, progress)
+
+
+def _clusters_cut(
+    kernel: Callable[..., FloatArray], first: Objects, second: Objects | None
+) -> FloatArray:
+    """Sums (R, nbins, nsums) where clusters are cut into parts kept and parts left out."""
+    out = kernel(first, second)
+    assert first.left is not None
+    if second is not None:
+        assert second.left is not None
+        return out + first.cut * (kernel(first, second.left) + kernel(first.left, second))
+    across = both_orders(kernel, first, first.left)
+    # Both parts of one cluster make no pair, as its members make none.
+    r, c = np.nonzero((first.w != 0) & (first.left.w != 0))
+    for chunk in np.array_split(np.arange(r.size), max(1, -(-r.size // 4096))):
+        if chunk.size:
+            kept, left = (_each(o, r[chunk], c[chunk]) for o in (first, first.left))
+            np.subtract.at(across, r[chunk], both_orders(kernel, kept, left))
+    across[across[..., 0] == 0] = 0.0
+    return out + first.cut * across
+
+
+def _each(objects: Objects, r: npt.NDArray[np.int64], c: npt.NDArray[np.int64]) -> Objects:
+    """Cluster c of version r, each as a version of one object."""
+    return Objects(
+        objects.xyz[r, c][:, None], objects.w[r, c][:, None], objects.fields[r, c][:, None],
+        objects.members[r], geometry=objects.geometry,
+    )  # fmt: skip
 
 
 def _edges(bins: Binning) -> FloatArray:
@@ -207,9 +390,28 @@ def _edges(bins: Binning) -> FloatArray:
     return edges
 
 
+def _edges_flat(bins: Binning, unit: float) -> FloatArray:
+    """Squares of the edges in `unit`, with the same room for rounding."""
+    edges = bins.edges_flat / unit
+    squared: FloatArray = (edges - np.minimum(2e-15, 1e-9 * edges)) ** 2
+    return squared
+
+
+def norm_cross(first: Objects, second: Objects) -> FloatArray:
+    """Weights of all pairs of one object of each set, shape (R,)."""
+    if first.pair_weights is not None:
+        return first.pair_weights.norm(first.of_patches, second.of_patches)
+    norm = first.total * second.total
+    if first.left is not None:
+        assert second.left is not None
+        across = first.total * second.left.total + first.left.total * second.total
+        norm = norm + first.cut * across
+    return norm
+
+
 def mean(total: npt.NDArray[T], weight: FloatArray) -> npt.NDArray[T]:
-    """``total / weight``; NaN in bins without pairs."""
+    """``total / weight``; NaN in bins without pairs, or whose weights sum to 0."""
     blank = complex(np.nan, np.nan) if np.iscomplexobj(total) else np.nan
     nothing = np.full(total.shape, blank, dtype=total.dtype)
     with np.errstate(invalid="ignore"):
-        return np.divide(total, weight, out=nothing, where=weight > 0)
+        return np.divide(total, weight, out=nothing, where=weight != 0)

@@ -17,6 +17,7 @@ import numpy as np
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin, angle_unit
+from pysoftcorr.sky.geometry import PIXEL, WIDE, to_plane
 
 #: More objects per square arcminute than catalogs have, in fields below a width in degrees. In
 #: radians these are fields below 5 degrees, below 11 degrees, and any.
@@ -191,4 +192,16 @@ def _declination(ra: FloatArray, dec: FloatArray) -> None:
         caution(
             "dec fills -pi/2 to pi/2, thinning out toward the ends as on the whole sky in radians; "
             "if it is in radians, pass dec_unit='rad', and dec_unit='deg' if it is in degrees"
+        )
+
+
+def doubt_plane(x: FloatArray, y: FloatArray, unit: str) -> None:
+    """Warn where x and y span more of the sky than a plane is good for."""
+    if unit == PIXEL:
+        return
+    span = float(max(np.ptp(x), np.ptp(y))) * to_plane(unit) / 60.0
+    if span > WIDE:
+        caution(
+            f"x and y span {span:.4g} degrees, read as {unit}: too wide for a plane; is xy_unit "
+            "another, such as 'pixel' or 'arcsec', or should they be ra and dec?"
         )

@@ -18,6 +18,7 @@ from pysoftcorr.core.tables import TableSource
 from pysoftcorr.core.three_valued import Values
 from pysoftcorr.core.unit_flow import Flow
 from pysoftcorr.sky.columns import find
+from pysoftcorr.sky.geometry import plane_unit
 from pysoftcorr.sky.schemes import Scheme
 
 BoolArray = npt.NDArray[np.bool_]
@@ -31,13 +32,14 @@ def _named(error: Exception, argument: str) -> Exception:
 
 
 def row_count(table: TableSource, chosen: Mapping[str, str]) -> int:
-    """Number of rows, by the column that holds ra; ValueError where it is 0."""
-    if "ra" not in chosen:
-        raise ValueError("ra is needed: a catalog has positions")
+    """Number of rows, by the column that holds ra or x; ValueError where it is 0."""
+    axis = "x" if "x" in chosen else "ra"
+    if axis not in chosen:
+        raise ValueError("ra is needed: a catalog has positions, ra and dec or x and y")
     try:
-        n = table.rows(chosen["ra"])
+        n = table.rows(chosen[axis])
     except (TypeError, ValueError) as error:
-        raise _named(error, "ra") from None
+        raise _named(error, axis) from None
     if n == 0:
         raise ValueError(f"the catalog is empty: {table.label} has no rows")
     return n
@@ -88,21 +90,22 @@ def units(
             flow = unit_flow.of_text(text, table.units, table.names)
         except ValueError as error:
             raise _named(error, field) from None
-        if field in ("ra", "dec"):
+        if field in ("ra", "dec", "x", "y"):
             found[field] = _angle(field, text, flow, table, given.get(field))
         elif field in ("T", "T_model", "sigma", "sigma_model"):
             found[field] = flow
+    _plane_units(found, chosen, table)
     return found
 
 
 def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) -> u.UnitBase | None:
     """The unit of a position."""
-    argument = f"{field}_unit"
+    argument = _argument(field)
     stored = ", ".join(
         f"{name} in {table.units[name]}" for name in _used(text, table) if name in table.units
     )
     if given is not None:
-        unit = angle_unit(given, argument)
+        unit = _position_unit(field, given)
         if flow.kind in ("bare", "scaled"):
             _check_scale(field, text, flow, unit)
         return unit
@@ -110,12 +113,13 @@ def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) ->
         return None
     if flow.kind == "unit" and flow.unit is not None:
         try:
-            return angle_unit(flow.unit, argument)
+            return _position_unit(field, flow.unit)
         except ValueError:
+            other = " nor pixels" if field in ("x", "y") else ""
             raise ValueError(
                 f"{field}: the unit {str(flow.unit)!r} "
                 f"{'stored with' if text in table.names else 'of'} {text!r} in {table.label} is "
-                f"no unit of an angle; pass {argument}= to say what it is"
+                f"no unit of an angle{other}; pass {argument}= to say what it is"
             ) from None
     into = unit_flow.conversion(flow)
     guess = (
@@ -129,6 +133,32 @@ def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) ->
     )
 
 
+def _argument(field: str) -> str:
+    return "xy_unit" if field in ("x", "y") else f"{field}_unit"
+
+
+def _position_unit(field: str, unit: Any) -> u.UnitBase:
+    """An angle's unit, or for x and y pixels; ValueError where it is neither."""
+    if field in ("x", "y"):
+        return u.Unit(plane_unit(unit))
+    return angle_unit(unit, _argument(field))
+
+
+def _plane_units(found: dict[str, Any], chosen: Mapping[str, str], table: TableSource) -> None:
+    """The unit of x and y where none is known: pixels for SExtractor's, else arcmin, and said."""
+    texts = [chosen[axis] for axis in ("x", "y") if axis in chosen]
+    if len(texts) < 2 or any(found[axis] is not None for axis in ("x", "y")):
+        return
+    if all(text.lower().endswith("_image") for text in texts):
+        found["x"] = found["y"] = u.pix
+        return
+    found["x"] = found["y"] = u.arcmin
+    caution(
+        f"x and y: {table.label} has no unit for {' and '.join(texts)}, which are read as arcmin; "
+        "pass xy_unit='arcmin', or what they are in, such as xy_unit='pixel'"
+    )
+
+
 def _check_scale(field: str, text: str, flow: Flow, unit: u.UnitBase) -> None:
     """ValueError where an expression turns a unit into another one than is given."""
     # Without a stored unit: 180/pi beside radians says that the column was in radians.
@@ -139,8 +169,9 @@ def _check_scale(field: str, text: str, flow: Flow, unit: u.UnitBase) -> None:
     if flow.kind == "bare" and into != "deg":
         return
     raise ValueError(
-        f"{field}: {text!r} turns {start} into {into}, and {field}_unit = '{unit}', the unit "
-        f"of the result, says otherwise; pass {field}_unit='{into}', or the column as it is"
+        f"{field}: {text!r} turns {start} into {into}, and {_argument(field)} = '{unit}', the "
+        f"unit of the result, says otherwise; pass {_argument(field)}='{into}', or "
+        "the column as it is"
     )
 
 

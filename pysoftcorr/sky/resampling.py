@@ -1,7 +1,8 @@
 """Resampling of objects for the aleatoric error: bootstrap, jackknife over patches, leave-out.
 
 Each class is a way to resample, given to the estimators as ``resampling=``; a text such as
-"bootstrap:100" means the same. `Resamples` says how often every object counts in every resample.
+"bootstrap:100" means the same. `Resamples` says how often every object counts in every resample,
+or, where they are made of patches, every pair.
 (The epistemic error samples cluster assignments instead: `Clustering.assign`, and the option
 ``assignments`` of the estimators.)
 """
@@ -17,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
-from pysoftcorr.core.options import integer, number
+from pysoftcorr.core.options import choice, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.geometry import FLAT
+from pysoftcorr.sky.patch_pairs import PairWeights
 
 __all__ = [
     "Bootstrap", "Jackknife", "LeaveOut", "Resamples", "Resampling", "as_resampling", "patches",
@@ -27,7 +30,12 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-_FORMS = "'bootstrap:N', 'jackknife:N', 'leave-out:FRACTION' or 'leave-out:FRACTION:N'"
+_FORMS = (
+    "'bootstrap:N', 'jackknife:N', 'leave-out:FRACTION', 'leave-out:FRACTION:N', "
+    "'bootstrap:N:PATCHES' (and behind it ':mean' or ':geom'), 'jackknife:N:match' (or ':mean')"
+)
+_JACKKNIFE_WEIGHTS = ("simple", "mean", "match", "geom")
+_BOOTSTRAP_WEIGHTS = ("simple", "mean", "geom")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,26 +44,41 @@ class Resamples:
 
     Attributes
     ----------
-    multiplicity : tuple of ndarray, each of shape (R, N) or (1, N)
-        One array per catalog; (1, N) of ones for one that is not resampled.
     method : {"bootstrap", "jackknife", "leave-out"}
     factor : float
         The covariance is this times the sum of squares about the mean of the resamples.
+    drawn : tuple of ndarray, each of shape (R, N) or (1, N)
+        How often each object counts; an array per catalog, (1, N) of ones for one that is not
+        resampled. Empty where patches are resampled.
+    pairs : PairWeights, optional
+        How much each pair counts, by the patches of its objects.
     """
 
-    multiplicity: tuple[FloatArray, ...]
     method: str
     factor: float
+    drawn: tuple[FloatArray, ...] = ()
+    pairs: PairWeights | None = None
 
     @property
     def n(self) -> int:
         """Number of resamples."""
-        return max(len(m) for m in self.multiplicity)
+        return max(len(m) for m in self.drawn) if self.pairs is None else self.pairs.n
+
+    @property
+    def multiplicity(self) -> tuple[FloatArray, ...]:
+        """How often each object counts, (R, N) or (1, N) per catalog; made anew for patches."""
+        if self.pairs is None:
+            return self.drawn
+        return tuple(self.pairs.multiplicity(k) for k in range(len(self.pairs.labels)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Objects drawn with replacement, each catalog by itself (Efron 1979).
+    """Objects drawn with replacement, each catalog by itself (Efron 1979), or patches of them.
+
+    Patches are drawn from all catalogs at once, randoms included. The pairs of a patch count as
+    often as it is drawn (its copies make no pairs with each other), those of two patches by
+    `cross_patch_weight`; TreeCorr's "bootstrap".
 
     For a shear correlation without any signal this overstates the variance threefold: a pair drawn
     ``m_i m_j`` times has the variance 3. Where ``sigma_shot`` comes near the error found here,
@@ -65,11 +88,18 @@ class Bootstrap:
     ----------
     n : int
         Number of resamples, at least 2.
+    patches : int, array_like of int (N,), or a tuple of them, one per catalog, optional
+        Number of patches to be made as for `Jackknife`, or patches of your own, drawn instead of
+        objects.
+    cross_patch_weight : {"simple", "mean", "geom"}
+        How often a pair of two patches counts that are drawn a and b times: a b ("simple"),
+        (a + b)/2 ("mean") or sqrt(a b) ("geom", by which Mohammad & Percival 2022 bring the error
+        of pure noise down; that of a strong signal then comes out too small).
 
     Raises
     ------
     TypeError, ValueError
-        `n` is no whole number, or below 2.
+        `n` is no whole number, or below 2; `patches` or `cross_patch_weight` is not possible.
 
     Examples
     --------
@@ -82,18 +112,47 @@ class Bootstrap:
     """
 
     n: int = 100
+    patches: Any = None
+    cross_patch_weight: str = "simple"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", _at_least_two("Bootstrap: n", self.n))
+        way = choice("Bootstrap: cross_patch_weight", self.cross_patch_weight, _BOOTSTRAP_WEIGHTS)
+        if self.patches is not None:
+            object.__setattr__(self, "patches", _given_patches("Bootstrap", self.patches))
+        elif way != "simple":
+            raise ValueError(
+                f"Bootstrap: cross_patch_weight = {way!r}: is for patches; give patches too, "
+                "their number or a label per object"
+            )
 
     def __str__(self) -> str:
-        return f"bootstrap:{self.n}"
+        if self.patches is None:
+            return f"bootstrap:{self.n}"
+        number = self.patches if isinstance(self.patches, int) else "patches"
+        return f"bootstrap:{self.n}:{number}" + _tail(self.cross_patch_weight)
 
     def resample(
         self, *catalogs: Catalog, seed: Seed = None, fixed: Sequence[int] = ()
     ) -> Resamples:
-        """How often each object counts; the catalogs numbered `fixed` are not resampled."""
+        """How often each object counts; the catalogs numbered `fixed` are not resampled.
+
+        Patches are drawn from all.
+
+        Raises
+        ------
+        ValueError
+            Labels of another number or length than the catalogs; more patches than objects.
+        """
         root = root_seed(seed)
+        if self.patches is not None:
+            labels, n = _patch_labels("bootstrap", self.patches, catalogs, root)
+            rng = stream(root, "bootstrap of patches")
+            times = [np.bincount(rng.integers(n, size=n), minlength=n) for _ in range(self.n)]
+            pairs = PairWeights.bootstrap(
+                labels, np.array(times, dtype=np.float64), self.cross_patch_weight
+            )
+            return Resamples("bootstrap", 1.0 / (self.n - 1), pairs=pairs)
         drawn: list[FloatArray] = []
         for catalog, name in _streams(catalogs, fixed):
             size = len(catalog)
@@ -104,46 +163,62 @@ class Bootstrap:
             rows = [np.bincount(rng.integers(size, size=size), minlength=size)
                     for _ in range(self.n)]  # fmt: skip
             drawn.append(np.array(rows, dtype=np.float64))
-        return Resamples(tuple(drawn), "bootstrap", 1.0 / (self.n - 1))
+        return Resamples("bootstrap", 1.0 / (self.n - 1), tuple(drawn))
 
 
 @dataclass(frozen=True, eq=False)
 class Jackknife:
     """Every patch left out once, from all catalogs.
 
-    A pair counts where both its objects are kept (``cross_patch_weight="simple"`` of TreeCorr). For
-    pure noise between patches the variance comes out twofold (Efron & Stein 1981).
+    A pair whose objects are both kept counts once, one of two objects that are left out does not.
+    The weight w of a pair with one object of each is a choice (Mohammad & Percival 2022,
+    arXiv:2109.07071; TreeCorr's option of the same name). With w = 0 the variance of a correlation
+    whose error is of first order in the objects (a strong signal) is right and that of pure noise
+    twofold (Efron & Stein 1981); with "match" that of pure noise is right and the other half as
+    large as it should be. With clusters every cluster is split into what is kept and what is left
+    out, and w is the weight of the pairs of one such part with one of the other kind.
 
     Parameters
     ----------
     n : int, optional
         Number of patches, made by `patches` from the first catalog; objects of the others
-        belong to the patch whose mean direction is nearest.
+        belong to the patch whose mean place is nearest.
     patches : array_like of int (N,), or a tuple of them, one per catalog, optional
         Patches of your own, instead of `n`.
+    cross_patch_weight : {"simple", "mean", "match", "geom"}
+        w = 0 ("simple"; "geom", the geometric mean of 0 and 1, is the same), 1/2 ("mean"), or
+        ``1 - n/(2 + sqrt(2) (n - 1))`` ("match"; eq. 27 there).
 
     Raises
     ------
     TypeError, ValueError
-        Neither or both of `n` and `patches`; fewer than 2 patches; labels that are no integers.
+        Neither or both of `n` and `patches`; fewer than 2 patches; labels that are no integers;
+        no such weight.
+
+    Examples
+    --------
+    >>> from pysoftcorr import Jackknife
+    >>> str(Jackknife(25, cross_patch_weight="match"))
+    'jackknife:25:match'
     """
 
     n: int | None = None
     patches: Any = None
+    cross_patch_weight: str = "simple"
 
     def __post_init__(self) -> None:
         if (self.n is None) == (self.patches is None):
             raise ValueError(
                 "Jackknife: give either n (number of patches) or patches (one label per object)"
             )
+        choice("Jackknife: cross_patch_weight", self.cross_patch_weight, _JACKKNIFE_WEIGHTS)
         if self.n is not None:
             object.__setattr__(self, "n", _at_least_two("Jackknife: n", self.n))
         else:
-            given = self.patches if isinstance(self.patches, tuple) else (self.patches,)
-            object.__setattr__(self, "patches", tuple(_labels(part) for part in given))
+            object.__setattr__(self, "patches", _given_labels("Jackknife", self.patches))
 
     def __str__(self) -> str:
-        return "jackknife:patches" if self.n is None else f"jackknife:{self.n}"
+        return f"jackknife:{self.n or 'patches'}" + _tail(self.cross_patch_weight)
 
     def resample(
         self, *catalogs: Catalog, seed: Seed = None, fixed: Sequence[int] = ()
@@ -155,23 +230,10 @@ class Jackknife:
         ValueError
             Labels of another number or length than the catalogs; more patches than objects.
         """
-        if self.n is not None:
-            first = patches(catalogs[0], self.n, seed=seed)
-            own = [first, *(_nearest(catalogs[0], first, other) for other in catalogs[1:])]
-        else:
-            own = list(self.patches)
-        if len(own) != len(catalogs):
-            raise ValueError(f"jackknife: {len(catalogs)} catalogs need as many arrays of labels")
-        for place, (part, catalog) in enumerate(zip(own, catalogs, strict=True)):
-            if part.shape != (len(catalog),):
-                raise ValueError(
-                    f"jackknife: labels of catalog {place + 1} have shape {part.shape}, "
-                    f"the catalog {len(catalog)} objects"
-                )
-        names = np.unique(np.concatenate(own))
-        _at_least_two("jackknife: number of patches", len(names))
-        kept = tuple((part != names[:, None]).astype(np.float64) for part in own)
-        return Resamples(kept, "jackknife", (len(names) - 1) / len(names))
+        given = self.patches if self.n is None else self.n
+        labels, n = _patch_labels("jackknife", given, catalogs, seed)
+        pairs = PairWeights.jackknife(labels, n, self.cross_patch_weight)
+        return Resamples("jackknife", (n - 1) / n, pairs=pairs)
 
 
 @dataclass(frozen=True)
@@ -234,7 +296,7 @@ class LeaveOut:
                 row[rng.choice(size, size=left, replace=False)] = 0.0
             drawn.append(kept)
             factors.append((size - left) / (left * self.n))
-        return Resamples(tuple(drawn), "leave-out", float(np.mean(factors)))
+        return Resamples("leave-out", float(np.mean(factors)), tuple(drawn))
 
 
 Resampling = Bootstrap | Jackknife | LeaveOut
@@ -263,15 +325,18 @@ def as_resampling(given: Resampling | str | None) -> Resampling | None:
             f"resampling = {given!r}: must be a Bootstrap, a Jackknife, a LeaveOut, or text such "
             "as 'bootstrap:100'"
         )
-    method, *numbers = given.strip().lower().replace("_", "-").split(":")
-    if method == "none" and not numbers:
+    method, *parts = given.strip().lower().replace("_", "-").split(":")
+    if method == "none" and not parts:
         return None
-    ways: dict[str, tuple[Any, tuple[int, ...]]] = {
-        "bootstrap": (Bootstrap, (0, 1)),
-        "jackknife": (Jackknife, (1,)),
-        "leave-out": (LeaveOut, (0, 1, 2)),
+    ways: dict[str, tuple[Any, tuple[int, ...], tuple[str, ...]]] = {
+        "bootstrap": (Bootstrap, (0, 1, 2), _BOOTSTRAP_WEIGHTS),
+        "jackknife": (Jackknife, (1,), _JACKKNIFE_WEIGHTS),
+        "leave-out": (LeaveOut, (0, 1, 2), ()),
     }
-    way, lengths = ways.get(method, (None, ()))
+    way, lengths, weights = ways.get(method, (None, (), ()))
+    numbers, more = parts, {}
+    if parts and parts[-1] in weights:
+        numbers, more = parts[:-1], {"cross_patch_weight": parts[-1]}
     try:
         values = [int(text) if text.strip("+-").isdecimal() else float(text) for text in numbers]
         known = len(values) in lengths
@@ -280,14 +345,16 @@ def as_resampling(given: Resampling | str | None) -> Resampling | None:
     if not known:
         raise ValueError(f"resampling = {given!r}: must be {_FORMS}, or 'none'")
     try:
-        made: Resampling = way(*values)
+        made: Resampling = way(*values, **more)
     except (TypeError, ValueError) as error:
         raise ValueError(f"resampling = {given!r}: {error}") from None
     return made
 
 
 def patches(catalog: Catalog, n: int, *, seed: Seed = None) -> IntArray:
-    """Compact patches of about equal extent: k-means on the sphere with a k-means++ start.
+    """Compact patches of about equal extent: k-means with a k-means++ start.
+
+    On the sphere, or in the plane of a flat catalog.
 
     Parameters
     ----------
@@ -326,22 +393,65 @@ def _streams(catalogs: Sequence[Catalog], fixed: Sequence[int]) -> list[tuple[Ca
     return [(c, None if k in fixed else next(free)) for k, c in enumerate(catalogs)]
 
 
-def _labels(given: object) -> IntArray:
+def _given_labels(way: str, given: Any) -> tuple[IntArray, ...]:
+    return tuple(_labels(way, part) for part in (given if isinstance(given, tuple) else (given,)))
+
+
+def _given_patches(way: str, given: Any) -> int | tuple[IntArray, ...]:
+    """Number of patches, or their labels."""
+    if not isinstance(given, tuple) and np.ndim(given) == 0:
+        return integer(f"{way}: patches", given, least=2)
+    return _given_labels(way, given)
+
+
+def _labels(way: str, given: object) -> IntArray:
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         missing = np.ma.getmaskarray(given)
         raise ValueError(
-            f"Jackknife: patches are missing for {missing.sum()} of {missing.size} objects; leave "
+            f"{way}: patches are missing for {missing.sum()} of {missing.size} objects; leave "
             "these objects out, or give them a patch"
         )
     labels = np.asarray(given)
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"Jackknife: patches must be integers, one per object, not {labels.dtype}")
+        raise TypeError(f"{way}: patches must be integers, one per object, not {labels.dtype}")
     return labels.astype(np.int64)
+
+
+def _patch_labels(
+    way: str, given: int | tuple[IntArray, ...], catalogs: Sequence[Catalog], seed: Seed
+) -> tuple[tuple[IntArray, ...], int]:
+    """Labels from 0 on for each catalog, and the number of patches."""
+    if isinstance(given, int):
+        first = patches(catalogs[0], given, seed=seed)
+        own = [first, *(_nearest(catalogs[0], first, other) for other in catalogs[1:])]
+    else:
+        own = list(given)
+    if len(own) != len(catalogs):
+        raise ValueError(f"{way}: {len(catalogs)} catalogs need as many arrays of labels")
+    for place, (part, catalog) in enumerate(zip(own, catalogs, strict=True)):
+        if part.shape != (len(catalog),):
+            raise ValueError(
+                f"{way}: labels of catalog {place + 1} have shape {part.shape}, "
+                f"the catalog {len(catalog)} objects"
+            )
+    names, numbers = np.unique(np.concatenate(own), return_inverse=True)
+    _at_least_two(f"{way}: number of patches", len(names))
+    cuts = np.cumsum([len(part) for part in own])[:-1]
+    return tuple(part.astype(np.int64) for part in np.split(numbers, cuts)), len(names)
+
+
+def _tail(cross_patch_weight: str) -> str:
+    return "" if cross_patch_weight == "simple" else f":{cross_patch_weight}"
 
 
 def _nearest(catalog: Catalog, labels: IntArray, other: Catalog) -> IntArray:
     sums = np.zeros((labels.max() + 1, 3))
     np.add.at(sums, labels, catalog.xyz)
+    if catalog.geometry == FLAT:
+        means = sums / np.bincount(labels)[:, None]
+        middle = means.mean(axis=0)
+        means -= middle
+        return np.argmin((means**2).sum(axis=1) - 2 * (other.xyz - middle) @ means.T, axis=1)
     return np.argmax(other.xyz @ (sums / np.linalg.norm(sums, axis=1, keepdims=True)).T, axis=1)
 
 

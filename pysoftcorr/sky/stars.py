@@ -61,7 +61,7 @@ class StarCatalog(Catalog):
     """
 
     _keys = (
-        *("ra", "dec", "w", "g1", "g2", "T", "sigma"),
+        *("ra", "dec", "x", "y", "w", "g1", "g2", "T", "sigma"),
         *("g1_model", "g2_model", "T_model", "sigma_model"),
     )
     _shapes = (("g1", "g2"), ("g1_model", "g2_model"))
@@ -74,8 +74,10 @@ class StarCatalog(Catalog):
     def __init__(
         self,
         *,
-        ra: npt.ArrayLike | u.Quantity,
-        dec: npt.ArrayLike | u.Quantity,
+        ra: npt.ArrayLike | u.Quantity | None = None,
+        dec: npt.ArrayLike | u.Quantity | None = None,
+        x: npt.ArrayLike | u.Quantity | None = None,
+        y: npt.ArrayLike | u.Quantity | None = None,
         g1: npt.ArrayLike,
         g2: npt.ArrayLike,
         g1_model: npt.ArrayLike,
@@ -87,16 +89,18 @@ class StarCatalog(Catalog):
         w: npt.ArrayLike | None = None,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
+        xy_unit: str | u.UnitBase | None = None,
         flip_g1: bool = False,
         flip_g2: bool = False,
         on_bad: str = "error",
         name: str | None = None,
         extra: Mapping[str, npt.ArrayLike] | None = None,
     ) -> None:
-        given = {"ra": ra, "dec": dec, "w": w, "g1": g1, "g2": g2, "T": T, "sigma": sigma}
+        given = {"ra": ra, "dec": dec, "x": x, "y": y, "w": w, "g1": g1, "g2": g2}
+        given |= {"T": T, "sigma": sigma}
         given |= {"g1_model": g1_model, "g2_model": g2_model}
         given |= {"T_model": T_model, "sigma_model": sigma_model}
-        units = {"ra": ra_unit, "dec": dec_unit}
+        units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
         self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
 
     @classmethod
@@ -164,6 +168,8 @@ class StarCatalog(Catalog):
         *,
         ra: npt.ArrayLike | u.Quantity = KEPT,
         dec: npt.ArrayLike | u.Quantity = KEPT,
+        x: npt.ArrayLike | u.Quantity = KEPT,
+        y: npt.ArrayLike | u.Quantity = KEPT,
         g1: npt.ArrayLike | None = KEPT,
         g2: npt.ArrayLike | None = KEPT,
         g1_model: npt.ArrayLike = KEPT,
@@ -175,6 +181,7 @@ class StarCatalog(Catalog):
         w: npt.ArrayLike | None = KEPT,
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
+        xy_unit: str | u.UnitBase | None = None,
         name: str | None = KEPT,
         extra: Mapping[str, npt.ArrayLike] | None = KEPT,
     ) -> StarCatalog:
@@ -182,9 +189,9 @@ class StarCatalog(Catalog):
 
         Parameters
         ----------
-        ra, dec, g1, g2, g1_model, g2_model, T, T_model, sigma, sigma_model, w : array_like
+        ra, dec, x, y, g1, g2, g1_model, g2_model, T, T_model, sigma, sigma_model, w : array_like
             New columns of shape (N,), as for the constructor; `sigma` takes the place of `T`.
-        ra_unit, dec_unit : str or astropy unit, optional
+        ra_unit, dec_unit, xy_unit : str or astropy unit, optional
             Units of new positions.
         name : str or None
             New name.
@@ -201,10 +208,11 @@ class StarCatalog(Catalog):
         ValueError, TypeError
             As the constructor.
         """
-        changes = {"ra": ra, "dec": dec, "g1": g1, "g2": g2, "w": w}
+        changes = {"ra": ra, "dec": dec, "x": x, "y": y, "g1": g1, "g2": g2, "w": w}
         changes |= {"g1_model": g1_model, "g2_model": g2_model, "T": T, "T_model": T_model}
         changes |= {"sigma": sigma, "sigma_model": sigma_model}
-        return self._replaced(changes, {"ra": ra_unit, "dec": dec_unit}, name, extra)
+        units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
+        return self._replaced(changes, units, name, extra)
 
     # ------------------------------------------------------------------ for the rho statistics
     @property

@@ -1,143 +1,272 @@
-"""Large deterministic jobs handed to TreeCorr (Jarvis, Bernstein & Jain 2004)."""
+"""Pair sums of large catalogs by TreeCorr (Jarvis, Bernstein & Jain 2004), patch by patch.
+
+TreeCorr walks the pairs; what is made of their sums is the same as for our own. Objects at one
+place are its weak point: it takes those of one catalog for a single object, so that their pairs are
+missing, and turns the shears of others by a direction that they do not have. Separations below
+`NEAREST` are therefore left to our own pair sums, which are exact there. Nor does it see a group of
+objects whose weights sum to 0: those of either sign are walked by themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia.settings import threads
 from pysoftcorr.core.extras import need
-from pysoftcorr.sky.binning import Binning
-from pysoftcorr.sky.catalog import Catalog
-from pysoftcorr.sky.estimate import warn_empty
-from pysoftcorr.sky.result import Correlation, CorrelationSet
-from pysoftcorr.sky.stars import StarCatalog
+from pysoftcorr.sky.binning import RADIANS, Binning
+from pysoftcorr.sky.geometry import FLAT, plane_scale
+from pysoftcorr.sky.patch_pairs import Tally, take
 
-UNITS = {"deg": "deg", "arcmin": "arcmin", "arcsec": "arcsec", "rad": "rad"}
+if TYPE_CHECKING:
+    from pysoftcorr.sky.pairs import Objects
+
+FloatArray = npt.NDArray[np.float64]
+ComplexArray = npt.NDArray[np.complex128]
+Sets = tuple["Objects", ...]
+Fields = tuple["Objects", ComplexArray | None]
+# Sums of our own over the pairs of two sets, or of one.
+Exact = Callable[[Any, Any, Binning], FloatArray]
+
+#: Separation in radians, or relative to a plane's largest coordinate, below which pairs are summed
+#: exactly.
+NEAREST = 1e-14
+_MANY = 4  # npairs, weight, weight theta, weight ln(theta)
+_PARTS = {"NN": (), "NG": ("xi", "xi_im"), "GG": ("xip", "xip_im", "xim", "xim_im")}
 
 
 def _module() -> Any:
     return need("treecorr", "method='treecorr'", extra="treecorr")
 
 
-def _bins(bins: Binning) -> dict[str, Any]:
-    if bins.kind not in ("linear", "log"):
-        raise ValueError(f"method='treecorr' takes linear or log bins, not {bins}")
-    return {
-        "min_sep": bins.edges[0], "max_sep": bins.edges[-1], "nbins": bins.nbins,
-        "sep_units": UNITS[bins.unit], "bin_type": bins.kind.capitalize(), "metric": "Arc",
-        "num_threads": threads(),
-    }  # fmt: skip
+def version() -> str:
+    """Version of TreeCorr."""
+    return str(_module().__version__)
 
 
-def _catalog(catalog: Catalog, field: npt.NDArray[np.complex128] | None = None) -> Any:
-    shear = {} if field is None else {"g1": field.real, "g2": field.imag}
-    return _module().Catalog(
-        ra=catalog.ra, dec=catalog.dec, ra_units="deg", dec_units="deg", w=catalog.w, **shear
-    )
+def sums(
+    kind: str, first: Objects, second: Objects | None, bins: Binning, exact: Exact
+) -> FloatArray:
+    """Sums (R, nbins, nsums) over the pairs of two sets of objects, or of one.
 
+    Parameters
+    ----------
+    kind : {"nn", "ng", "gg", "rho"}
+    first, second : Objects
+        Of one version, with `positions`; R resamples where they have `pair_weights`.
+    bins : Binning
+        Linear or logarithmic.
+    exact : callable
+        Sums of our own, for the closest pairs.
 
-def _correlation(
-    name: str, bins: Binning, done: Any, value: Any, imag: Any, varshot: Any, settings: Any,
-    orders: int = 1,
-) -> Correlation:  # fmt: skip
-    """A result; NaN for all but the counts in bins without pairs.
-
-    A bin of w(theta) without pairs of data has a value all the same: it is set by `landy_szalay`.
+    Raises
+    ------
+    ValueError
+        Bins that TreeCorr does not have.
+    ImportError
+        TreeCorr is missing.
     """
-    blank = np.where(done.npairs == 0, np.nan, 0.0)
-    blank_value = 0.0 if name == "w" else blank
-    return Correlation(
-        name=name, bins=bins, theta=done.meanr + blank, logtheta=done.meanlogr + blank,
-        value=value + blank_value, imag=imag + blank_value, npairs=orders * done.npairs,
-        weight=orders * done.weight, varshot=varshot + blank_value, settings=settings,
-    )  # fmt: skip
+    _module()
+    if bins.kind not in ("linear", "log"):
+        raise ValueError(f"method = 'treecorr': takes linear or log bins, not {bins}")
+    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho}.get(kind)
+    if make is None:
+        raise ValueError("method = 'treecorr': is not for this statistic; use method='pairs'")
+    out = make(first, second, bins)
+    if bins.edges[0] > 0:
+        return out
+    sets = (first,) if second is None else (first, second)
+    close = _close(sets)
+    if close is None:
+        return out
+    nearest = Binning.explicit([0, _nearest(bins, sets)], unit=bins.unit)
+    near = exact(close[0], None if second is None else close[1], nearest)
+    out[:, :1] += near[:, :1]
+    # what our own sums keep apart from their bins
+    return np.concatenate([out, near[:, 1:]], axis=1)
 
 
-def _settings(estimator: str, catalogs: Sequence[Catalog], **more: Any) -> dict[str, Any]:
-    rows = [{"name": c.name, "rows": len(c)} for c in catalogs]
-    version = _module().__version__
-    return {
-        "estimator": estimator,
-        "method": "treecorr",
-        "treecorr": version,
-        "catalogs": rows,
-    } | more
+def _reach(sets: Sets) -> float:
+    """`NEAREST` in the unit of the positions."""
+    flat = sets[0].geometry == FLAT
+    return NEAREST * (plane_scale(*(o.xyz for o in sets)) if flat else 1.0)
 
 
-def _shear_shear(bins: Binning, *catalogs: Any) -> Any:
-    done = _module().GGCorrelation(**_bins(bins))
-    done.process(*catalogs)
-    return done
+def _nearest(bins: Binning, sets: Sets) -> float:
+    """`NEAREST` in the unit of the bins."""
+    if sets[0].geometry == FLAT:
+        return float(_reach(sets) * bins.edges[-1] / bins.edges_flat[-1])
+    return float(NEAREST / RADIANS[bins.unit])
 
 
-def xi_pm(catalogs: Sequence[Catalog], bins: Binning) -> CorrelationSet:
-    """xi+ and xi- of one or two catalogs."""
-    settings = _settings("xi_pm", catalogs)
-    done = _shear_shear(bins, *(_catalog(c, c.e) for c in catalogs))
-    warn_empty("xi_pm", bins, *_hollow(done))
-    return CorrelationSet(
-        [
-            _correlation(
-                "xip", bins, done, done.xip,
-                done.xip_im if len(catalogs) > 1 else np.zeros(bins.nbins), done.varxip, settings,
-            ),
-            _correlation("xim", bins, done, done.xim, done.xim_im, done.varxim, settings),
-        ],
-        name="xi_pm",
-    )  # fmt: skip
+def _counts(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    return _signed("NN", bins, (first, None), None if second is None else (second, None))
 
 
-def rho_statistics(
-    stars: StarCatalog, fields: Sequence[npt.NDArray[np.complex128]], bins: Binning, reference: str
-) -> CorrelationSet:
-    """rho1 to rho5."""
-    settings = _settings("rho_statistics", [stars], reference=reference)
-    e, de, q = fields
+def _count_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    assert second is not None
+    return _signed("NG", bins, (first, None), (second, _field(second, 0)))
 
-    def auto(field: npt.NDArray[np.complex128]) -> Any:
-        return _shear_shear(bins, _catalog(stars, field))
 
-    # TreeCorr's correlation of two fields of one catalog also counts each star with itself.
-    # <a* b> in both orders follows from the fields' own correlations, which do not:
-    # |a + b|^2 = |a|^2 + |b|^2 + 2 Re(a* b), and with i b the imaginary part.
-    own = {"e": auto(e), "de": auto(de), "q": auto(q)}
-    warn_empty("rho_statistics", bins, *(_hollow(own["e"])))
-    out = [_correlation("rho1", bins, own["de"], own["de"].xip, 0.0, own["de"].varxip, settings)]
-    fields_by_name = {"e": e, "de": de, "q": q}
-    for name, first, second in (
-        ("rho2", "e", "de"), ("rho3", "q", "q"), ("rho4", "de", "q"), ("rho5", "e", "q"),
-    ):  # fmt: skip
-        a, b = own[first], own[second]
-        if first == second:
-            out.append(_correlation(name, bins, a, a.xip, 0.0, a.varxip, settings))
+def _shear_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    if second is None:
+        return _auto(bins, first, _field(first, 0))
+    return _signed("GG", bins, (first, _field(first, 0)), (second, _field(second, 0)))
+
+
+def _auto(bins: Binning, objects: Objects, field: ComplexArray) -> FloatArray:
+    out = _signed("GG", bins, (objects, field), None)
+    out[..., _MANY + 1] = 0.0  # xi+ is the mean of both orders of a pair
+    return out
+
+
+def _rho(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    """Products of the fields e, de, q in the order of `KINDS` in julia/src/entries/pairs.jl.
+
+    TreeCorr's correlation of two fields of one catalog also counts each star with itself. <a* b> in
+    both orders follows from the fields' own correlations, which do not: |a + b|^2 = |a|^2 + |b|^2 +
+    2 Re(a* b), and with i b the imaginary part.
+    """
+    assert second is None
+    fields = [_field(first, k) for k in range(3)]
+    own = [_auto(bins, first, field) for field in fields]
+    columns = [own[0][..., :_MANY]]
+    for f, g in ((1, 1), (1, 0), (2, 2), (2, 1), (2, 0)):
+        if f == g:
+            columns.append(own[f][..., _MANY:])
             continue
-        f, g = fields_by_name[second], fields_by_name[first]  # the order in which pairs.jl has them
-        real = (auto(f + g).xip - a.xip - b.xip) / 2
-        imag = (auto(f + 1j * g).xip - a.xip - b.xip) / 2
-        varshot = np.sqrt(a.varxip * b.varxip) / 2
-        out.append(_correlation(name, bins, a, real, imag, varshot, settings, orders=2))
-    return CorrelationSet(out, name="rho_statistics")
+        both = _auto(bins, first, fields[f] + fields[g]) - own[f] - own[g]
+        turned = _auto(bins, first, fields[f] + 1j * fields[g]) - own[f] - own[g]
+        product = both[..., _MANY:] / 2
+        product[..., 1] = turned[..., _MANY] / 2
+        columns.append(product)
+    return np.concatenate(columns, axis=-1)
 
 
-def _hollow(done: Any) -> tuple[Any, Any]:
-    return done.npairs, np.where(done.npairs == 0, np.nan, done.xip)
+def _field(objects: Objects, number: int) -> ComplexArray:
+    g = objects.fields[0]
+    return np.asarray(g[:, 2 * number] + 1j * g[:, 2 * number + 1])
 
 
-def landy_szalay(data: Catalog, randoms: Catalog, bins: Binning) -> CorrelationSet:
-    """w(theta)."""
-    settings = _settings("landy_szalay", [data, randoms])
-    first, second = _catalog(data), _catalog(randoms)
-    dd, dr, rr = (_module().NNCorrelation(**_bins(bins)) for _ in range(3))
-    dd.process(first)
-    dr.process(first, second)
-    rr.process(second)
-    value, varshot = dd.calculateXi(rr=rr, dr=dr)
-    value = np.where(rr.npairs > 0, value, np.nan)
-    varshot = np.where(rr.npairs > 0, varshot, np.nan)
-    warn_empty("landy_szalay", bins, dd.npairs, value)
-    w = _correlation("w", bins, dd, value, np.zeros(bins.nbins), varshot, settings)
-    return CorrelationSet([w], name="landy_szalay")
+def _signed(kind: str, bins: Binning, first: Fields, second: Fields | None) -> FloatArray:
+    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations, for weights of any sign."""
+    ones = _by_sign(*first)
+    if second is None:
+        sets: Sets = (first[0],)
+        made = [(1, _walk(kind, bins, sets, one)) for _, one in ones]
+        if len(ones) == 2:
+            made.append((-1, _walk(kind, bins, sets, ones[0][1], ones[1][1])))
+    else:
+        sets = (first[0], second[0])
+        made = [
+            (s * t, _walk(kind, bins, sets, one, two))
+            for s, one in ones
+            for t, two in _by_sign(*second)
+        ]
+    out = np.zeros_like(made[0][1])
+    for sign, part in made:
+        out += sign * part
+        out[..., 0] += (1 - sign) * part[..., 0]  # a pair counts, whatever its weight
+    return out
+
+
+def _by_sign(objects: Objects, field: ComplexArray | None) -> list[tuple[int, list[Any]]]:
+    """TreeCorr's catalogs of the objects of either sign, weighted by its size; one at least.
+
+    Each is a list of the patches that hold such objects.
+    """
+    weights, w = objects.pair_weights, objects.w[0]
+    found: list[tuple[int, list[Any]]] = []
+    for sign in (1, -1):
+        use = sign * w > 0
+        if not use.any():
+            continue
+        if weights is None:
+            found.append((sign, [_catalog(objects, field, np.flatnonzero(use), {})]))
+            continue
+        labels, n = weights.labels[objects.place], weights.n_patches
+        order = np.argsort(labels, kind="stable")
+        order = order[use[order]]
+        starts = np.searchsorted(labels[order], np.arange(n + 1))
+        # The patches one by one: TreeCorr's own splitting trips over those without objects.
+        patches = [
+            _catalog(objects, field, order[lo:hi], {"patch": p, "npatch": n})
+            for p, (lo, hi) in enumerate(pairwise(starts))
+            if hi > lo
+        ]
+        found.append((sign, patches))
+    return found
+
+
+def _catalog(objects: Objects, field: ComplexArray | None, rows: Any, patch: Any) -> Any:
+    """TreeCorr's catalog of some of the objects."""
+    positions = objects.positions
+    assert positions is not None
+    shear = {} if field is None else {"g1": field.real[rows], "g2": field.imag[rows]}
+    if objects.geometry == FLAT:
+        # Without units: those of the plane, arcmin or pixels, all through.
+        x, y = (np.ascontiguousarray(positions.xyz[rows, k]) for k in range(2))
+        place: dict[str, Any] = {"x": x, "y": y}
+    else:
+        place = {"ra": positions.ra[rows], "dec": positions.dec[rows]}
+        place |= {"ra_units": "deg", "dec_units": "deg"}
+    return _module().Catalog(**place, w=np.abs(objects.w[0, rows]), **shear, **patch)
+
+
+def _walk(
+    kind: str, bins: Binning, sets: Sets, first: list[Any], second: list[Any] | None = None
+) -> FloatArray:
+    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations of the `sets`."""
+    if sets[0].geometry == FLAT:
+        own: dict[str, Any] = {"metric": "Euclidean"}
+        edges, nearest = bins.edges_flat, _reach(sets)
+    else:
+        own = {"sep_units": bins.unit, "metric": "Arc"}
+        edges, nearest = bins.edges, _nearest(bins, sets)
+    done = getattr(_module(), f"{kind}Correlation")(
+        min_sep=max(edges[0], nearest), max_sep=edges[-1], nbins=bins.nbins,
+        bin_type=bins.kind.capitalize(), num_threads=threads(), **own,
+    )  # fmt: skip
+    done.process(first, second, finalize=False)
+    weights = sets[0].pair_weights
+    if weights is None:
+        return _columns(kind, done)[None]
+    tally = Tally(weights)
+    for (p, q), part in done.results.items():
+        tally.add(p, q, _columns(kind, part))
+    return tally.sums()
+
+
+def _columns(kind: str, done: Any) -> FloatArray:
+    products = (getattr(done, name) for name in _PARTS[kind])
+    return np.stack([done.npairs, done.weight, done.meanr, done.meanlogr, *products], axis=1)
+
+
+def _close(sets: Sets) -> list[Objects] | None:
+    """The objects that may have another nearer than `NEAREST`; None where there is no pair."""
+    x = np.concatenate([o.xyz[0, :, 0] for o in sets])
+    order = np.argsort(x)
+    near = np.diff(x[order]) <= _reach(sets)
+    if not near.any():
+        return None
+    chosen = np.zeros(x.size, dtype=bool)
+    chosen[order[:-1][near]] = True
+    chosen[order[1:][near]] = True
+    parts = np.split(chosen, [sets[0].w.shape[1]])
+    found = [_kept(o, part) for o, part in zip(sets, parts, strict=False)]
+    return None if any(o.w.size == 0 for o in found) else found
+
+
+def _kept(objects: Objects, chosen: npt.NDArray[np.bool_]) -> Objects:
+    part = replace(take(objects, np.flatnonzero(chosen)), positions=None)
+    weights = objects.pair_weights
+    if weights is None:
+        return part
+    labels = list(weights.labels)
+    labels[objects.place] = labels[objects.place][chosen]
+    return replace(part, pair_weights=replace(weights, labels=tuple(labels)))

@@ -225,8 +225,9 @@ def test_mappings_of_columns_are_said_as_options():
 
 
 def test_weights(fails, file):
-    few = ("--clusters", 5)
-    assert "negative" in fails("rho", file(), *few, "--columns", "w=-1 + 0*ra")
+    negative = fails("rho", file(), "--columns", "w=-1 + 0*ra", "--clusters", 10)
+    assert "w must not be negative (clusters are weighted means); it is in rows 0 (-1)" in negative
+    assert "take all pairs of objects, --clusters 0" in negative
     assert "zero in every row" in fails("rho", file(), "--columns", "w=0*ra")
 
 
@@ -264,13 +265,13 @@ def test_no_table_in_the_file(fails, tmp_path):
         (("--resampling", "boots"), "--resampling 'boots': must be"),
         (("--resampling", "jackknife:41"), "more than the 40 objects"),
         (("--assignment", "random"), "must be one of greedy, sampled, soft"),
-        (("--geometry", "torus"), "must be one of"),
+        (("--metric", "torus"), "must be one of"),
         (("--reference", "moon"), "must be one of star, model"),
         (("--on-bad", "keep"), "must be one of error, drop"),
         (("--seed", -1), "at least 0"),
         (("--threads", 0), "at least 1"),
         (("--hdu", 7), "no HDU"),
-        (("--method", "treecorr", "--clusters", 5), "naive value alone"),
+        (("--method", "treecorr", "--clusters", 5), "takes all pairs of objects; leave out"),
         (("--cluster", 7), "--cluster"),
     ],
 )

@@ -69,7 +69,7 @@ def random_rotation(seed):
 
 @dataclass
 class Twin:
-    """Pair sums of one set of bins."""
+    """Pair sums of one set of bins; ``apart`` counts the pairs that xi- and gamma_t are made of."""
 
     npairs: np.ndarray
     weight: np.ndarray
@@ -78,6 +78,11 @@ class Twin:
     xip: np.ndarray
     xim: np.ndarray
     gamma_t: np.ndarray
+    apart: np.ndarray
+
+
+#: Radians up to which two places are the same but for rounding.
+SAME = 4e-15
 
 
 def separations(a: Catalog, b: Catalog):
@@ -95,8 +100,11 @@ def bearings(a: Catalog, b: Catalog):
     return np.divide(z, np.abs(z), out=np.ones_like(z), where=z != 0)
 
 
-def pair_twin(a: Catalog, bins, b: Catalog | None = None, e1=None, e2=None) -> Twin:
-    """Every pair of `a` and `b`, or every unordered pair of `a`, in both orders' mean."""
+def pair_twin(a: Catalog, bins, b: Catalog | None = None, e1=None, e2=None, keep=True) -> Twin:
+    """Every pair of `a` and `b`, or every unordered pair of `a`, in both orders' mean.
+
+    Objects at one place have no direction: they count for what needs none, if `keep`.
+    """
     auto = b is None
     b = a if auto else b
     e1 = (a.g1 + 1j * a.g2) if e1 is None else e1
@@ -117,15 +125,17 @@ def pair_twin(a: Catalog, bins, b: Catalog | None = None, e1=None, e2=None) -> T
     out = {k: [] for k in Twin.__dataclass_fields__}
     for k in range(bins.nbins):
         here = use & (place == k)
-        total = w[here].sum()
+        apart = here & (theta > SAME)
+        here = here if keep else apart
         out["npairs"].append(np.count_nonzero(here))
-        out["weight"].append(total)
+        out["apart"].append(np.count_nonzero(apart))
+        out["weight"].append(w[here].sum())
         with np.errstate(invalid="ignore", divide="ignore"):
-            log = np.log(theta[here])
-            values = {"theta": theta, "xip": plus, "xim": minus, "gamma_t": tangential}
+            values = {"theta": theta, "xip": plus, "logtheta": np.log(theta)}
+            values |= {"xim": minus, "gamma_t": tangential}
             for name, v in values.items():
-                out[name].append(np.sum(w[here] * v[here]) / np.float64(total))
-            out["logtheta"].append(np.sum(w[here] * log) / np.float64(total))
+                these = here if name in ("theta", "xip") else apart
+                out[name].append(np.sum(w[these] * v[these]) / np.float64(w[these].sum()))
     return Twin(**{k: np.array(v) for k, v in out.items()})
 
 

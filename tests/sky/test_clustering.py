@@ -96,7 +96,7 @@ def test_flat_against_scikit_fuzzy():
     for m in (2.0, 1.6):
         start = start_of(cat, 6)
         ours = SoftClustering(
-            n_clusters=6, fuzziness=m, geometry="flat", tol=1e-11, max_iter=20_000
+            n_clusters=6, fuzziness=m, metric="radec", tol=1e-11, max_iter=20_000
         ).fit(cat, centers=start)
         plane = np.stack([cat.ra, cat.dec])
         u0 = memberships_twin(plane.T, start, m).T
@@ -110,7 +110,7 @@ def test_flat_against_scikit_fuzzy():
 def test_flat_sweeps_against_numpy():
     cat = field(4, 150)
     start = start_of(cat, 5)
-    fit = SoftClustering(n_clusters=5, geometry="flat", accelerate=False).fit(cat, centers=start)
+    fit = SoftClustering(n_clusters=5, metric="radec", accelerate=False).fit(cat, centers=start)
     plane = np.stack([cat.ra, cat.dec], axis=1)
     v, _, J = cmeans_twin(plane, start, 2, fit.n_iter, sphere=False)
     np.testing.assert_allclose(fit.objective, J, rtol=1e-11)
@@ -121,13 +121,13 @@ def test_flat_sweeps_against_numpy():
 
 
 @pytest.mark.parametrize("m", [2.0, 1.5, 2.5])
-@pytest.mark.parametrize("geometry", ["sphere", "flat"])
-def test_objective_never_rises_and_acceleration_changes_nothing(m, geometry):
+@pytest.mark.parametrize("metric", ["chord", "radec"])
+def test_objective_never_rises_and_acceleration_changes_nothing(m, metric):
     cat = field(5, 400, width=3)
     start = start_of(cat, 12)
     plain, fast = (
         SoftClustering(
-            n_clusters=12, fuzziness=m, geometry=geometry, tol=1e-10, max_iter=20_000, accelerate=a
+            n_clusters=12, fuzziness=m, metric=metric, tol=1e-10, max_iter=20_000, accelerate=a
         ).fit(cat, centers=start)
         for a in (False, True)
     )
@@ -280,9 +280,9 @@ def test_extreme_fuzziness(m):
 
 def test_predict():
     cat, other = field(16, 100), field(17, 30)
-    for geometry in ("sphere", "flat"):
-        fit = SoftClustering(n_clusters=6, seed=1, geometry=geometry, fuzziness=1.7).fit(cat)
-        x = other.xyz if geometry == "sphere" else np.stack([other.ra, other.dec], axis=1)
+    for metric in ("chord", "radec"):
+        fit = SoftClustering(n_clusters=6, seed=1, metric=metric, fuzziness=1.7).fit(cat)
+        x = other.xyz if metric == "chord" else np.stack([other.ra, other.dec], axis=1)
         u = fit.predict(other)
         np.testing.assert_allclose(u, memberships_twin(x, fit.centers, 1.7), atol=1e-12)
         np.testing.assert_allclose(fit.predict(cat), fit.memberships, atol=1e-7)
@@ -325,7 +325,7 @@ BAD = [
     ({"fuzziness": np.nan}, ValueError, "fuzziness = nan"),
     ({"fuzziness": np.inf}, ValueError, "fuzziness = inf"),
     ({"fuzziness": "2"}, TypeError, "fuzziness = '2': must be a number"),
-    ({"geometry": "plane"}, ValueError, "geometry = 'plane': must be one of"),
+    ({"metric": "plane"}, ValueError, "metric = 'plane': must be one of"),
     ({"tol": 0}, ValueError, "tol = 0: must be finite and above 0"),
     ({"tol": np.nan}, ValueError, "tol = nan"),
     ({"max_iter": 0}, ValueError, "max_iter = 0"),

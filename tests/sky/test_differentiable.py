@@ -9,13 +9,14 @@ from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import SoftClustering
 from pysoftcorr.sky.correlation import xi_pm
-from pysoftcorr.sky.differentiable import FIELDS, SoftCorrelation, gumbel_numbers
+from pysoftcorr.sky.differentiable import SoftCorrelation, gumbel_numbers
 from pysoftcorr.sky.gravity import GravitySimulation
 
 torch = pytest.importorskip("torch", reason="the twin is written in torch")
 from helpers import soft_twin  # noqa: E402
 
 BINS = "linear:0:60:3"
+FIELDS = ("ra", "dec", "g1", "g2", "w")
 
 
 def catalog_of(values) -> Catalog:

@@ -231,7 +231,7 @@ def test_same_bits_with_one_and_two_threads(fresh):
         ({"start": [[1.0, 2.0]], "clusters": 3}, "start has 1 centers but clusters = 3"),
         ({"start": [1.0, 2.0]}, r"start has shape \(2,\)"),
         ({"start": [[0.0, 0.0, 0.0]]}, "start: the vector of row 0 has no direction"),
-        ({"clusters": SoftClustering(n_clusters=3, geometry="flat")}, "geometry='flat'"),
+        ({"clusters": SoftClustering(n_clusters=3, metric="radec")}, "metric='radec'"),
         ({"clusters": SoftClustering(n_clusters=3), "fuzziness": 3.0}, "give it once"),
     ],
 )

@@ -72,7 +72,7 @@ def test_bad_input():
     lenses, sources = field(8, 20), field(9, 30)
     with pytest.raises(ValueError, match="gamma_t: sources has no g1 and g2"):
         gamma_t(lenses, Catalog(ra=sources.ra, dec=sources.dec), LOG)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'method'"):
-        gamma_t(lenses, sources, LOG, method="treecorr")
+    with pytest.raises(ValueError, match="method = 'trees': must be one of pairs, treecorr"):
+        gamma_t(lenses, sources, LOG, method="trees")
     with pytest.raises(TypeError, match="gamma_t: lenses must be a Catalog, not list"):
         gamma_t([1, 2], sources, LOG)

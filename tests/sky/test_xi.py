@@ -207,13 +207,13 @@ BAD = [
     ({"resampling": 10}, TypeError, "resampling = 10: must be a Bootstrap"),
     ({"seed": -1}, ValueError, "seed = -1: must not be negative"),
     ({"seed": 1.5}, TypeError, "seed = 1.5"),
-    ({"method": "trees"}, ValueError, "method = 'trees': must be 'pairs' or 'treecorr'"),
+    ({"method": "trees"}, ValueError, "method = 'trees': must be one of pairs, treecorr"),
     (
         {"method": "treecorr", "resampling": "bootstrap:10"},
         ValueError,
-        "method='treecorr' gives the naive",
+        "method = 'treecorr': resamples patches, not objects",
     ),
-    ({"method": "treecorr", "clusters": 5}, ValueError, "method='treecorr' gives the naive"),
+    ({"method": "treecorr", "clusters": 5}, ValueError, "method = 'treecorr': takes all pairs"),
     ({"bootstraps": 10}, TypeError, "unexpected keyword argument 'bootstraps'"),
 ]
 

@@ -1,5 +1,9 @@
 # C entry points of fuzzy c-means and of the assignments. Coordinates are (3, N) unit vectors or
-# (2, N) plane ones; centers travel as (c, D), memberships as (c, N).
+# (2, N) plane ones, for the means (3, N) with a third of 0; centers travel as (c, D), memberships as
+# (c, N).
+
+"The geometries that Python asks for, by number; of any type, so that only the one in use is compiled."
+const GEOMETRIES = Any[Sphere(), Plane()]
 
 @entry function seed_centers(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
                              draws::Ptr{Float64}, centers::Ptr{Float64})
@@ -64,7 +68,7 @@ end
 end
 
 # R sets of clusters: labels (N, RL) and weights (N, RW), where RL and RW are R or 1.
-@entry function label_means(xyz::Ptr{Float64}, n::Int64, fields::Ptr{Float64}, f::Int64,
+@entry function label_means(geometry::Int64, xyz::Ptr{Float64}, n::Int64, fields::Ptr{Float64}, f::Int64,
                             weights::Ptr{Float64}, rw::Int64, labels::Ptr{Int64}, rl::Int64,
                             c::Int64, r::Int64, cxyz::Ptr{Float64}, cw::Ptr{Float64},
                             cfields::Ptr{Float64})
@@ -74,14 +78,14 @@ end
     g = unsafe_wrap(Array, cfields, (f, c, r))
     chunked(r, r) do _, range
         for k in range
-            cluster_means!(view(x, :, :, k), view(w, :, k), view(g, :, :, k),
+            cluster_means!(view(x, :, :, k), view(w, :, k), view(g, :, :, k), GEOMETRIES[geometry],
                            view(l0, :, min(k, rl)), x0, view(w0, :, min(k, rw)), g0)
         end
     end
 end
 
 # R sets of clusters by memberships in parts, `share` (c, N).
-@entry function share_means(xyz::Ptr{Float64}, n::Int64, fields::Ptr{Float64}, f::Int64,
+@entry function share_means(geometry::Int64, xyz::Ptr{Float64}, n::Int64, fields::Ptr{Float64}, f::Int64,
                             weights::Ptr{Float64}, r::Int64, share::Ptr{Float64}, c::Int64,
                             cxyz::Ptr{Float64}, cw::Ptr{Float64}, cfields::Ptr{Float64})
     x0, g0 = unsafe_wrap(Array, xyz, (3, n)), unsafe_wrap(Array, fields, (f, n))
@@ -90,7 +94,8 @@ end
     g = unsafe_wrap(Array, cfields, (f, c, r))
     chunked(r, r) do _, range
         for k in range
-            soft_means!(view(x, :, :, k), view(w, :, k), view(g, :, :, k), u, x0, view(w0, :, k), g0)
+            soft_means!(view(x, :, :, k), view(w, :, k), view(g, :, :, k), GEOMETRIES[geometry], u, x0,
+                        view(w0, :, k), g0)
         end
     end
 end

@@ -31,14 +31,14 @@ function tree(s::Sets, k)
     return Tree(xyz(s, k), keep; leafsize = leafsize(length(keep)))
 end
 
-"Sums (nsums, nbins, R) of R weightings, drawings or both of the same objects."
-function repeated_pair_sums!(out, kind::Kind, a::Sets, b::Sets, auto, edges)
+"Sums (nsums, nbins + 1, R) of R weightings, drawings or both of the same objects."
+function repeated_pair_sums!(out, kind::Kind, geometry::Geometry, a::Sets, b::Sets, auto, edges)
     R = size(out, 3)
     tree1 = moving(a) ? nothing : tree(a, 1)
     tree2 = auto ? tree1 : moving(b) ? nothing : tree(b, 1)
     function pairing(k)
         first = tree1 === nothing ? tree(a, k) : tree1
-        return Pairing(first, auto ? first : tree2 === nothing ? tree(b, k) : tree2, auto, edges)
+        return Pairing(geometry, first, auto ? first : tree2 === nothing ? tree(b, k) : tree2, auto, edges)
     end
     function loads(p, k)
         first = Load(p.first, weights(a, k), fields(a, k))
@@ -61,8 +61,8 @@ end
 
 # Two sets of n1, n2 objects: positions (3, N, RX), weights (N, RW) and fields (F, N, RX), where RX
 # and RW are R or 1; `auto` takes the second set to be the first. Edges are squared chords; `out`
-# is (nsums, nbins, R).
-@entry function pair_sums_of(kind::Int64, auto::Int64, r::Int64,
+# is (nsums, nbins + 1, R), coincident pairs of the first bin apart in the last.
+@entry function pair_sums_of(kind::Int64, geometry::Int64, auto::Int64, r::Int64,
                              xyz1::Ptr{Float64}, w1::Ptr{Float64}, g1::Ptr{Float64}, n1::Int64,
                              rx1::Int64, rw1::Int64, xyz2::Ptr{Float64}, w2::Ptr{Float64},
                              g2::Ptr{Float64}, n2::Int64, rx2::Int64, rw2::Int64,
@@ -76,6 +76,6 @@ end
     second = auto != 0 ? first :
         Sets(unsafe_wrap(Array, xyz2, (3, n2, rx2)), unsafe_wrap(Array, w2, (n2, rw2)),
              unsafe_wrap(Array, g2, (f, n2, rx2)))
-    repeated_pair_sums!(unsafe_wrap(Array, out, (nsums(which)::Int, nbins, r)), which, first, second,
-                        auto != 0, unsafe_wrap(Array, edges, nbins + 1))
+    repeated_pair_sums!(unsafe_wrap(Array, out, (nsums(which)::Int, nbins + 1, r)), which,
+                        GEOMETRIES[geometry], first, second, auto != 0, unsafe_wrap(Array, edges, nbins + 1))
 end

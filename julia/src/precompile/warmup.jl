@@ -76,9 +76,12 @@ push!(STEPS, function ()
         call("assign_gumbel", u, c, n, reshape(collect(uniform(c * n)), c, n), 0.5, straight, zeros(c, n))
     end
     fields, weights = reshape(collect(uniform(f * n)), f, n), ones(n, r)
-    call("label_means", xyz, n, fields, f, weights, r, labels, r, c, r, zeros(3, c, r), zeros(c, r),
-         zeros(f, c, r))
-    call("share_means", xyz, n, fields, f, weights, r, u, c, zeros(3, c, r), zeros(c, r), zeros(f, c, r))
+    for geometry in eachindex(SoftCorr.GEOMETRIES)
+        call("label_means", geometry, xyz, n, fields, f, weights, r, labels, r, c, r, zeros(3, c, r),
+             zeros(c, r), zeros(f, c, r))
+        call("share_means", geometry, xyz, n, fields, f, weights, r, u, c, zeros(3, c, r), zeros(c, r),
+             zeros(f, c, r))
+    end
 end)
 
 # ---- pairs: every kind of pair sum, of one set and of two, once and repeated ---------------------
@@ -87,7 +90,9 @@ push!(STEPS, function ()
     n = 250
     edges = Float64[0, 1e-7, 1e-5, 1e-4, 2e-3, 0.5, 3, 4]
     bins = length(edges) - 1
-    for kind in eachindex(SoftCorr.KINDS), auto in (1, 0), (r, moving) in ((1, false), (2, false), (2, true))
+    for kind in eachindex(SoftCorr.KINDS), geometry in eachindex(SoftCorr.GEOMETRIES), auto in (1, 0),
+        (r, moving) in ((1, false), (2, false), (2, true))
+
         which = SoftCorr.KINDS[kind]
         which isa SoftCorr.NG && auto == 1 && continue      # shears around other positions alone
         versions = moving ? r : 1
@@ -95,8 +100,8 @@ push!(STEPS, function ()
         fields = 2 * SoftCorr.nfields(which)
         g = repeat(reshape(collect(uniform(fields * n)), fields, n), 1, 1, versions)
         set = (xyz, ones(n, r), g, n, versions, r)
-        call("pair_sums_of", kind, auto, r, set..., set..., edges, bins,
-             zeros(SoftCorr.nsums(which), bins, r))
+        call("pair_sums_of", kind, geometry, auto, r, set..., set..., edges, bins,
+             zeros(SoftCorr.nsums(which), bins + 1, r))
     end
 end)
 
@@ -130,20 +135,25 @@ push!(STEPS, function ()
     n, nb, r = 120, 3, 2
     objects = hcat(uniform(n, 1), uniform(n, 2), 0.1 * uniform(n, 4), 0.1 * uniform(n, 5), ones(n))
     start(c) = permutedims(directions(c + 1)[:, 1:c])
-    for c in (3, 40), m in (2.0, 1.7), weighted in (0, 1), plain in (0, 1)
-        call("softcorr_centers", n, objects, c, m, weighted, plain, 60, start(c), zeros(Int, 2), zeros(2))
+    for geometry in eachindex(SoftCorr.GEOMETRIES), c in (3, 40), m in (2.0, 1.7), weighted in (0, 1),
+        plain in (0, 1)
+
+        call("softcorr_centers", geometry, n, objects, c, m, weighted, plain, 60, start(c), zeros(Int, 2),
+             zeros(2))
     end
     c = 3
     noise = reshape(-log.(-log.(0.9 .* uniform(c * n) .+ 0.05)), c, n)
     bins = [0.0 20 40; 20 40 60; 1 1 1]'
-    for approach in 0:3, through in 0:3, m in (2.0, 1.7), other in (0, 1)
+    for geometry in eachindex(SoftCorr.GEOMETRIES), approach in 0:3, through in 0:3, m in (2.0, 1.7),
+        other in (0, 1)
+
         # Gaussian bins of xi-, straight-through and literal as well; weighted too.
-        options = [approach, through, other, other, other, other, other, 60]
+        options = [approach, through, other, other, other, other, other, 60, other, geometry]
         estimator = (n, objects, c, start(c), noise, options, [m, 0.1], nb, Matrix(bins))
-        call("softcorr_value", estimator..., zeros(nb, 3), zeros(1))
+        call("softcorr_value", estimator..., zeros(nb, 3), zeros(2))
         call("softcorr_vjp", estimator..., r, ones(nb, r), zeros(nb), zeros(n, r, 5), zeros(Int, 1),
-             zeros(5))
-        call("softcorr_jvp", estimator..., ones(n, 5), zeros(nb, 2))
+             zeros(6))
+        call("softcorr_jvp", estimator..., ones(n, 5), zeros(nb, 2), zeros(1))
     end
     call("soft_bin_weights", n, collect(uniform(n)), 0, nb, Matrix(bins), zeros(n, nb))
     call("soft_bin_weights", n, collect(uniform(n)), 1, nb, Matrix(bins), zeros(n, nb))
