@@ -20,6 +20,7 @@ _PUBLIC = {
     "Jackknife": "sky.resampling",
     "JuliaError": "_julia",
     "JuliaUnavailable": "_julia",
+    "Leakage": "sky.leakage",
     "LeaveOut": "sky.resampling",
     "SimulationResult": "sky.gravity",
     "SoftClustering": "sky.clustering",
@@ -27,10 +28,12 @@ _PUBLIC = {
     "StarCatalog": "sky.stars",
     "demo_stars": "sky.stars",
     "demo_stars_path": "sky.stars",
+    "fit_leakage": "sky.leakage",
     "gamma_t": "sky.correlation",
     "julia_module": "_julia",
     "landy_szalay": "sky.correlation",
     "rho_statistics": "sky.correlation",
+    "tau_statistics": "sky.tau",
     "xi_pm": "sky.correlation",
 }
 

@@ -31,50 +31,50 @@ METRICS = ("chord", "radec")
 class SoftClustering:
     """Settings of fuzzy c-means clustering.
 
-        Objects i and centers k minimize ``J = sum_ik w_i U_ik^m d_ik^2`` with ``sum_k U_ik = 1``
-        (Bezdek 1984; Berman et al. 2025, eqs. 15 to 18): memberships
-        ``U_ik = 1 / sum_j (d_ik/d_jk)^(2/(m-1))`` and centers at the mean weighted by ``U^m``, in
-        turn until they hold still.
+    Objects i and centers k minimize ``J = sum_ik w_i U_ik^m d_ik^2`` with ``sum_k U_ik = 1``
+    (Bezdek 1984; Berman et al. 2025, eqs. 15 to 18): memberships
+    ``U_ik = 1 / sum_j (d_ik/d_jk)^(2/(m-1))`` and centers at the mean weighted by ``U^m``, in
+    turn until they hold still.
 
-        Parameters
-        ----------
-        n_clusters : int
-            Number of clusters, at most the number of objects.
-        fuzziness : float
-            The exponent m > 1; near 1 memberships become sharp.
-        metric : {"chord", "radec"}
-            "chord": d is the straight distance. On the sky centers are then renormalized means of
-            unit vectors, right across RA 0 and at the poles; of a flat catalog, means of x and y.
-            "radec": RA and Dec in degrees as plane coordinates, as in the paper, for comparison.
-        tol : float
-            Converged once the Frobenius norm of the change of U falls below it.
-        max_iter : int
-            Most sweeps over the objects.
-        accelerate : bool
-            Once memberships change little from sweep to sweep, extrapolate from the last ones
-            (Anderson 1965). J still never rises, and the minimum is the one that plain sweeps lead
-            to; several times fewer are needed.
-        use_weights : bool
-            Weigh objects by the catalog's weights; by default all count alike.
-        seed : int, numpy.random.Generator or None
-            For the k-means++ start (Arthur & Vassilvitskii 2007).
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters, at most the number of objects.
+    fuzziness : float
+        The exponent m > 1; near 1 memberships become sharp.
+    metric : {"chord", "radec"}
+        "chord": d is the straight distance. On the sky centers are then renormalized means of
+        unit vectors, right across RA 0 and at the poles; of a flat catalog, means of x and y.
+        "radec": RA and Dec in degrees as plane coordinates, as in the paper, for comparison.
+    tol : float
+        Converged once the Frobenius norm of the change of U falls below it.
+    max_iter : int
+        Most sweeps over the objects.
+    accelerate : bool
+        Once memberships change little from sweep to sweep, extrapolate from the last ones
+        (Anderson 1965). J still never rises, and the minimum is the one that plain sweeps lead
+        to; several times fewer are needed.
+    use_weights : bool
+        Weigh objects by the catalog's weights; by default all count alike.
+    seed : int, numpy.random.Generator or None
+        For the k-means++ start (Arthur & Vassilvitskii 2007).
 
-        Raises
-        ------
-        ValueError, TypeError
-            A setting that is not possible.
+    Raises
+    ------
+    ValueError, TypeError
+        A setting that is not possible.
 
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from pysoftcorr.sky.catalog import Catalog
-        >>> from pysoftcorr.sky.clustering import SoftClustering
-        >>> ra = np.r_[np.linspace(10, 10.1, 20), np.linspace(11, 11.1, 20)]
-        >>> fit = SoftClustering(n_clusters=2, seed=1).fit(Catalog(ra=ra, dec=0 * ra))
-        >>> np.sort(fit.ra).round(2)
-        array([10.05, 11.05])
-        >>> fit.memberships.shape, bool(fit.converged)
-        ((40, 2), True)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.sky.catalog import Catalog
+    >>> from pysoftcorr.sky.clustering import SoftClustering
+    >>> ra = np.r_[np.linspace(10, 10.1, 20), np.linspace(11, 11.1, 20)]
+    >>> fit = SoftClustering(n_clusters=2, seed=1).fit(Catalog(ra=ra, dec=0 * ra))
+    >>> np.sort(fit.ra).round(2)
+    array([10.05, 11.05])
+    >>> fit.memberships.shape, bool(fit.converged)
+    ((40, 2), True)
     """
 
     n_clusters: int

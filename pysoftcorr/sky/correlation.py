@@ -163,8 +163,9 @@ def rho_statistics(
     bins : Binning, str or array_like
         Such as "linear:0:45:8", or edges; in arcmin where no unit is named, as in
         "linear:0:2000:10:pixel" for flat catalogs of pixels.
-    reference : {"star", "model"}
-        Whose ellipticity and size e and T are.
+    reference : {"star", "model", "gatti"}
+        Whose ellipticity and size e and T are. With "gatti" e is the model's and q the star's, as
+        for `tau_statistics`.
     clusters : int, SoftClustering, Clustering, tuple of Clustering, or None
         Number of soft clusters; 0 or None: all pairs of objects ("naive"). A number or settings:
         each catalog is clustered. A Clustering made before is used as it is (a tuple of them, in

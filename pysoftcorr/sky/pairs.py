@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T", np.float64, np.complex128)
 
 # Numbers of `KINDS` in julia/src/entries/pairs.jl, and how many sums each makes.
-KINDS = {"nn": (1, 4), "ng": (2, 6), "gg": (3, 8), "rho": (4, 24)}
+KINDS = {"nn": (1, 4), "ng": (2, 6), "gg": (3, 8), "rho": (4, 24), "psf": (5, 28), "tau": (6, 16)}
 
 
 @dataclass(frozen=True)

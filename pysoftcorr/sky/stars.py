@@ -226,13 +226,14 @@ class StarCatalog(Catalog):
     def fields(
         self, *, reference: str = "star"
     ) -> tuple[npt.NDArray[np.complex128], npt.NDArray[np.complex128], npt.NDArray[np.complex128]]:
-        """The three fields whose correlations are rho1 to rho5.
+        """The three fields whose correlations are the rho statistics.
 
         Parameters
         ----------
-        reference : {"star", "model"}
+        reference : {"star", "model", "gatti"}
             "star": e and T of the star (Berman et al. 2025, eq. 2 to 6). "model": e of the
-            model, and sizes relative to the model's.
+            model, and sizes relative to the model's. "gatti": e of the model beside
+            ``e_star (T_star - T_model)/T_star`` (Gatti et al. 2021, section 6).
 
         Returns
         -------
@@ -244,7 +245,9 @@ class StarCatalog(Catalog):
         if reference == "model":
             ratio = (self.T - self.T_model) / self.T_model
             return self.e_model, self.de, self.e_model * ratio
-        raise ValueError(f"reference = {reference!r}: must be 'star' or 'model'")
+        if reference == "gatti":
+            return self.e_model, self.de, self.q
+        raise ValueError(f"reference = {reference!r}: must be 'star', 'model' or 'gatti'")
 
 
 def _size_unit(unit: Any, *, squared: bool) -> tuple[u.UnitBase | None, bool]:

@@ -1,9 +1,12 @@
 # C entry point of the pair sums.
 
-# The kinds that Python asks for, by number: counts, count-shear, xi+- of one field, and the five
-# rho statistics of the fields e, de, q. Untyped, so that only the kind in use is compiled.
+# The kinds that Python asks for, by number: counts, count-shear, xi+- of one field, the five rho
+# statistics of the fields e, de, q, the six with <e* e> before them, and field by field for the tau
+# statistics. Untyped, so that only the kind in use is compiled.
 const KINDS = Any[NN(), NG{1}(), GG{1,((1, 1),)}(),
-                  GG{3,((2, 2), (2, 1), (3, 3), (3, 2), (3, 1))}()]
+                  GG{3,((2, 2), (2, 1), (3, 3), (3, 2), (3, 1))}(),
+                  GG{3,((1, 1), (2, 2), (2, 1), (3, 3), (3, 2), (3, 1))}(),
+                  GG{3,((1, 1), (2, 2), (3, 3))}()]
 
 """
 One of the two sets of objects of R pair sums: positions and fields change from one to the next, or
