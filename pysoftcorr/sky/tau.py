@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from pysoftcorr.sky.binning import Binning, Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.correlation import _measured
 from pysoftcorr.sky.estimate import (
+    COINCIDENT,
     Clusters,
     Measured,
     Options,
@@ -50,6 +52,7 @@ def tau_statistics(
     assignment: str = "greedy",
     assignments: int = 0,
     resampling: Resampling | str | None = None,
+    coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
 ) -> CorrelationSet:
@@ -92,10 +95,13 @@ def tau_statistics(
         How the objects are resampled for the aleatoric error, as an object or as its text:
         "bootstrap:100", "jackknife:25", "leave-out:0.1:100", "none". The patches of the jackknife
         are cut out of galaxies and stars alike.
+    coincident : {"keep", "drop"}
+        Whether pairs of objects at one place count.
     seed : int, numpy.random.Generator or None
         Seed of everything random; the result is the same for any number of threads.
-    method : {"pairs"}
-        Every pair, exactly.
+    method : {"pairs", "treecorr"}
+        "treecorr": sums over pairs by TreeCorr, which approximates those of large catalogs; of
+        all pairs of objects, with resamples of patches.
 
     Returns
     -------
@@ -129,13 +135,13 @@ def tau_statistics(
         raise TypeError(
             f"tau_statistics: stars must be a StarCatalog, not {type(stars).__name__}{swapped}"
         )
-    check_catalogs("tau_statistics", galaxies=galaxies, stars=stars)
-    check_shears("tau_statistics", galaxies=galaxies)
-    choice("method", method, ("pairs",))
     edges = Binning.of(bins)
+    check_catalogs("tau_statistics", edges, galaxies=galaxies, stars=stars)
+    check_shears("tau_statistics", galaxies=galaxies)
+    choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed,
+        resampling=resampling, seed=seed, method=method,
     )  # fmt: skip
     shapes = galaxies.e / positive("response", response)
     fields = stars.fields(reference=reference)
@@ -146,9 +152,10 @@ def tau_statistics(
     sources = [Source.of(galaxies, (shapes, shapes, shapes)), Source.of(stars, fields)]
     settings = {
         "reference": reference, "subtract_mean": subtract_mean, "response": float(response),
-        "method": method,
+        "method": method, "coincident": coincident,
     }  # fmt: skip
-    result = run("tau_statistics", sources, _rho_and_tau, edges, options, settings)
+    measure = partial(_rho_and_tau, coincident)
+    result = run("tau_statistics", sources, measure, edges, options, settings)
     # `run` looks at the first statistic alone, which is of pairs of stars.
     tau = result.tau0
     warn_empty("tau_statistics, galaxies with stars", edges, tau.npairs, tau.value)
@@ -160,16 +167,20 @@ def _centered(field: ComplexArray, catalog: Catalog) -> ComplexArray:
 
 
 def _rho_and_tau(
-    objects: Sequence[Objects], bins: Binning, progress: str | None
+    coincident: str, objects: Sequence[Objects], bins: Binning, progress: str | None
 ) -> dict[str, Measured]:
     galaxies, stars = objects
-    rho = pair_sums("psf", stars, None, bins, progress)
-    tau = pair_sums("tau", galaxies, stars, bins, progress)
+    own = pair_sums("psf", stars, None, bins, progress)
+    cross = pair_sums("tau", galaxies, stars, bins, progress)
+    rho, tau = own.chosen(coincident), cross.chosen(coincident)
     noise, shape = stars.variance(), galaxies.variance()[0]
     found = {
-        name: _measured(rho, rho.products[..., 2 * k], 2 * noise[a] * noise[b], 1 if a == b else 2)
+        name: _measured(
+            rho, rho.products[..., 2 * k], 2 * noise[a] * noise[b], own, 1 if a == b else 2
+        )
         for k, (name, (a, b)) in enumerate(RHO.items())
     }
     for k, (name, field) in enumerate(TAU.items()):
-        found[name] = _measured(tau, tau.products[..., 2 * k], 2 * shape * noise[field])
+        product = tau.products[..., 2 * k]
+        found[name] = _measured(tau, product, 2 * shape * noise[field], cross)
     return found

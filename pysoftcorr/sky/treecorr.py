@@ -56,7 +56,7 @@ def sums(
 
     Parameters
     ----------
-    kind : {"nn", "ng", "gg", "rho"}
+    kind : {"nn", "ng", "gg", "rho", "psf", "tau"}
     first, second : Objects
         Of one version, with `positions`; R resamples where they have `pair_weights`.
     bins : Binning
@@ -74,9 +74,8 @@ def sums(
     _module()
     if bins.kind not in ("linear", "log"):
         raise ValueError(f"method = 'treecorr': takes linear or log bins, not {bins}")
-    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho}.get(kind)
-    if make is None:
-        raise ValueError("method = 'treecorr': is not for this statistic; use method='pairs'")
+    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho,
+            "psf": _psf, "tau": _tau}[kind]  # fmt: skip
     out = make(first, second, bins)
     if bins.edges[0] > 0:
         return out
@@ -125,18 +124,40 @@ def _auto(bins: Binning, objects: Objects, field: ComplexArray) -> FloatArray:
     return out
 
 
+_RHO = ((1, 1), (1, 0), (2, 2), (2, 1), (2, 0))
+
+
 def _rho(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    assert second is None
+    return _products(first, bins, _RHO)
+
+
+def _psf(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    assert second is None
+    return _products(first, bins, ((0, 0), *_RHO))
+
+
+def _tau(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+    """Field by field."""
+    assert second is not None
+    parts = [
+        _signed("GG", bins, (first, _field(first, k)), (second, _field(second, k)))
+        for k in range(3)
+    ]
+    return np.concatenate([parts[0], *(part[..., _MANY:] for part in parts[1:])], axis=-1)
+
+
+def _products(first: Objects, bins: Binning, which: tuple[tuple[int, int], ...]) -> FloatArray:
     """Products of the fields e, de, q in the order of `KINDS` in julia/src/entries/pairs.jl.
 
     TreeCorr's correlation of two fields of one catalog also counts each star with itself. <a* b> in
     both orders follows from the fields' own correlations, which do not: |a + b|^2 = |a|^2 + |b|^2 +
     2 Re(a* b), and with i b the imaginary part.
     """
-    assert second is None
     fields = [_field(first, k) for k in range(3)]
     own = [_auto(bins, first, field) for field in fields]
     columns = [own[0][..., :_MANY]]
-    for f, g in ((1, 1), (1, 0), (2, 2), (2, 1), (2, 0)):
+    for f, g in which:
         if f == g:
             columns.append(own[f][..., _MANY:])
             continue

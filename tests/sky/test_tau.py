@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -187,12 +189,56 @@ def test_bad_input():
         ((galaxies, psf), {"response": 0}, "response = 0: must be finite and above 0"),
         ((galaxies, psf), {"reference": "psf"}, "must be 'star', 'model' or 'gatti'"),
         ((galaxies, psf), {"assignments": 5}, "assignments = 5"),
-        ((galaxies, psf), {"method": "treecorr"}, "method = 'treecorr': must be one of pairs"),
+        ((galaxies, psf), {"method": "brute"}, "method = 'brute': must be one of pairs, treecorr"),
+        ((galaxies, psf), {"coincident": "half"}, "coincident = 'half': must be one of"),
+        ((galaxies, psf), {"method": "treecorr", "clusters": 5}, "takes all pairs of objects"),
     ):
         with pytest.raises(ValueError, match=message):
             tau_statistics(*given, LOG, **more)
     with pytest.raises(TypeError, match="subtract_mean = 1: must be True or False"):
         tau_statistics(galaxies, psf, LOG, subtract_mean=1)
+
+
+@pytest.mark.parametrize("resampling", [None, "jackknife:6"])
+def test_by_treecorr(resampling):
+    pytest.importorskip("treecorr")
+    galaxies, psf = field(17, 200), stars(12, 150)
+    own, theirs = (
+        tau_statistics(galaxies, psf, LOG, resampling=resampling, seed=1, method=method)
+        for method in ("pairs", "treecorr")
+    )
+    for name in own:
+        np.testing.assert_allclose(theirs[name].value, own[name].value, atol=3e-5)
+        np.testing.assert_allclose(theirs[name].weight, own[name].weight, rtol=0.05)
+    # All but approximations of TreeCorr, which bin_slop takes away: of the amplitude, 1 %.
+    for name in own:
+        scale = np.abs(own[name].value).max()
+        off = np.abs(theirs[name].value - own[name].value)
+        assert (off < 0.1 * own[name].sigma_shot + 1e-3 * scale).all(), name
+    if resampling:
+        assert theirs.covariance().shape == own.covariance().shape
+
+
+def test_pairs_at_one_place_count_or_not():
+    galaxies, psf = field(18, 60), stars(13, 60)
+    at = replaced(galaxies, ra=psf.ra, dec=psf.dec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keep, drop = (tau_statistics(at, psf, LINEAR, coincident=c) for c in ("keep", "drop"))
+    np.testing.assert_array_equal(keep.tau0.npairs - drop.tau0.npairs, [60, 0, 0, 0, 0])
+    np.testing.assert_array_equal(keep.rho0.npairs, drop.rho0.npairs)
+
+
+def test_flat_catalogs():
+    galaxies, psf = field(19, 100, 10, 0, 0.3), stars(14, 90, 10, 0, 0.3)
+    place = [{"x": 60 * (c.ra - 10), "y": 60 * c.dec, "xy_unit": "arcmin"} for c in (galaxies, psf)]
+    flat = Catalog(**place[0], g1=galaxies.g1, g2=galaxies.g2, w=galaxies.w)
+    names = ("g1", "g2", "T", "g1_model", "g2_model", "T_model", "w")
+    flat_stars = StarCatalog(**place[1], **{n: getattr(psf, n) for n in names})
+    sky, plane = (tau_statistics(*c, "linear:1:13:3") for c in ((galaxies, psf),
+                                                                (flat, flat_stars)))  # fmt: skip
+    for name in sky:
+        np.testing.assert_allclose(plane[name].value, sky[name].value, rtol=1e-3, atol=1e-7)
 
 
 def test_far_apart_catalogs_have_no_pairs():
