@@ -146,7 +146,7 @@ def test_missing_column_offers_near_ones(tmp_path):
         ValueError, match=r"w: no column 'mgg' in .*a\.fits.*\(in '1/mgg'\); did you mean mag"
     ):
         Catalog.read(path, columns={"w": "1/mgg"})
-    with pytest.raises(ValueError, match="Available: ra, dec, g1, g2, w, mag, flags"):
+    with pytest.raises(ValueError, match="Available: ra, dec, x, y, g1, g2, w, mag, flags"):
         Catalog.read(path, columns={"ra": "RightAscension"})
     with pytest.raises(ValueError, match="select: no column 'magn'"):
         Catalog.read(path, select="magn < 3")
@@ -158,7 +158,7 @@ def test_missing_column_offers_near_ones(tmp_path):
     ("options", "kind", "message"),
     [
         ({"columns": {"gg1": "g1"}}, ValueError, "unknown key 'gg1'; did you mean g1"),
-        ({"columns": {"T": "g1"}}, ValueError, "unknown key 'T'.*Available: ra, dec, g1, g2, w"),
+        ({"columns": {"T": "g1"}}, ValueError, "unknown key 'T'.*Available: ra, dec, x, y, g1, g2, w"),
         ({"columns": {"g1": 3}}, TypeError, r"columns\['g1'\] must be a column name"),
         (
             {"columns": {"g1": "open('x')"}},
