@@ -90,8 +90,8 @@ class Options:
         )
         if isinstance(way, Bootstrap) and by_patch and not self.naive:
             raise ValueError(
-                f"resampling = {str(way)!r}: patches are drawn without clusters alone; take a "
-                "Jackknife, or clusters=0"
+                f"resampling = {str(way)!r}: patches are drawn for all pairs of objects alone; "
+                "take resampling='jackknife:25', or no clusters, clusters=0"
             )
         choice("method", self.method, ("pairs", "treecorr"))
         if self.method == "pairs":

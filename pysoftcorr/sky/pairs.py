@@ -264,7 +264,7 @@ def pair_sums(
     if first.positions is not None or other.positions is not None:
         out = _treecorr.sums(kind, first, second, bins, partial(_by_patch, kind))
     elif first.pair_weights is not None:
-        out = _by_patch(kind, first, second, bins)
+        out = _by_patch(kind, first, second, bins, progress)
     elif first.left is not None or other.left is not None:
         out = _clusters_cut(kernel, first, second)
     else:
@@ -333,12 +333,18 @@ def _kernel(
     return out
 
 
-def _by_patch(kind: str, first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
+def _by_patch(
+    kind: str,
+    first: Objects,
+    second: Objects | None,
+    bins: Binning,
+    progress: str | None = None,
+) -> FloatArray:
     """Sums (R, nbins, nsums) of resamples by patch; R = 1 of objects without."""
     kernel = partial(_kernel, kind, bins=bins)
     if first.pair_weights is None:
         return kernel(first, second)
-    return patch_sums(kernel, first.pair_weights, first, second)
+    return patch_sums(kernel, first.pair_weights, first, second, progress)
 
 
 def _clusters_cut(

@@ -8,6 +8,7 @@ linear in the sums over the pairs of two patches, which are made once.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.pairs import Objects
@@ -116,11 +118,14 @@ class PairWeights:
             within, other, half = first**2 / 2, first, 0.5
         else:
             within, other, half = first * second, second, 1.0
+        # not by BLAS, whose bits depend on the number of threads
         if self.product:
-            across = (self.part @ first) * (self.part @ other) - self.part**2 @ (first * other)
-            return np.asarray(self.own @ within + half * across)
-        touching = first * (other.sum() - other) + other * (first.sum() - first)
-        return np.asarray(self.own @ within + half * (self.part @ touching))
+            one, two = ((self.part * w).sum(axis=1) for w in (first, other))
+            pairs = half * (one * two - (self.part**2 * first * other).sum(axis=1))
+        else:
+            touching = first * (other.sum() - other) + other * (first.sum() - first)
+            pairs = half * (self.part * touching).sum(axis=1)
+        return np.asarray((self.own * within).sum(axis=1) + pairs)
 
 
 class Tally:
@@ -166,7 +171,6 @@ class Tally:
             if gathered:
                 chosen = np.array(sorted(gathered))
                 stacked = np.array([gathered[p] for p in chosen])
-                # not by BLAS, whose bits depend on the number of threads
                 out += np.einsum("rp,pbs->rbs", coefficients[:, chosen], stacked)
         # Counts are exact, so that they tell where nothing but rounding is left.
         out[out[..., 0] == 0] = 0.0
@@ -174,7 +178,11 @@ class Tally:
 
 
 def patch_sums(
-    kernel: Kernel, weights: PairWeights, first: Objects, second: Objects | None
+    kernel: Kernel,
+    weights: PairWeights,
+    first: Objects,
+    second: Objects | None,
+    progress: str | None = None,
 ) -> FloatArray:
     """Sums (R, nbins, nsums) of every resample, from one pass over the pairs.
 
@@ -185,6 +193,8 @@ def patch_sums(
     weights : PairWeights
     first, second : Objects
         Of one version; the pairs of `first` alone where `second` is None.
+    progress : str, optional
+        Title of a progress bar, shown when standard error is a terminal.
     """
     tally = Tally(weights)
     one = _Patches(first)
@@ -200,7 +210,8 @@ def patch_sums(
         else:
             put(both_orders(kernel, a, b)[0])
 
-    for p in range(weights.n_patches):
+    hidden = progress is None or sys.stderr is None or not sys.stderr.isatty()
+    for p in tqdm(range(weights.n_patches), desc=progress, leave=False, disable=hidden):
         a, b = one.inside(p), two.inside(p)
         add(partial(tally.add, p, p), a, b)
         if not weights.product:

@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 _FORMS = (
     "'bootstrap:N', 'jackknife:N', 'leave-out:FRACTION', 'leave-out:FRACTION:N', "
-    "'bootstrap:N:PATCHES', 'jackknife:N:match'"
+    "'bootstrap:N:PATCHES' (and behind it ':mean' or ':geom'), 'jackknife:N:match' (or ':mean')"
 )
 _JACKKNIFE_WEIGHTS = ("simple", "mean", "match", "geom")
 _BOOTSTRAP_WEIGHTS = ("simple", "mean", "geom")
@@ -93,7 +93,8 @@ class Bootstrap:
         objects.
     cross_patch_weight : {"simple", "mean", "geom"}
         How often a pair of two patches counts that are drawn a and b times: a b ("simple"),
-        (a + b)/2 ("mean") or sqrt(a b) ("geom"), which Mohammad & Percival (2022) advise.
+        (a + b)/2 ("mean") or sqrt(a b) ("geom", by which Mohammad & Percival 2022 bring the error
+        of pure noise down; that of a strong signal then comes out too small).
 
     Raises
     ------
@@ -171,10 +172,11 @@ class Jackknife:
 
     A pair whose objects are both kept counts once, one of two objects that are left out does not.
     The weight w of a pair with one object of each is a choice (Mohammad & Percival 2022,
-    arXiv:2109.07071; TreeCorr's option of the same name). With w = 0 the variance of pure noise
-    between patches comes out twofold (Efron & Stein 1981), with "match" right. With clusters every
-    cluster is split into what is kept and what is left out, and w is the weight of the pairs of
-    one such part with one of the other kind.
+    arXiv:2109.07071; TreeCorr's option of the same name). With w = 0 the variance of a correlation
+    whose error is of first order in the objects (a strong signal) is right and that of pure noise
+    twofold (Efron & Stein 1981); with "match" that of pure noise is right and the other half as
+    large as it should be. With clusters every cluster is split into what is kept and what is left
+    out, and w is the weight of the pairs of one such part with one of the other kind.
 
     Parameters
     ----------
@@ -398,7 +400,7 @@ def _given_labels(way: str, given: Any) -> tuple[IntArray, ...]:
 def _given_patches(way: str, given: Any) -> int | tuple[IntArray, ...]:
     """Number of patches, or their labels."""
     if not isinstance(given, tuple) and np.ndim(given) == 0:
-        return _at_least_two(f"{way}: patches", given)
+        return integer(f"{way}: patches", given, least=2)
     return _given_labels(way, given)
 
 

@@ -3,13 +3,15 @@
 TreeCorr walks the pairs; what is made of their sums is the same as for our own. Objects at one
 place are its weak point: it takes those of one catalog for a single object, so that their pairs are
 missing, and turns the shears of others by a direction that they do not have. Separations below
-`NEAREST` are therefore left to our own pair sums, which are exact there.
+`NEAREST` are therefore left to our own pair sums, which are exact there. Nor does it see a group of
+objects whose weights sum to 0: those of either sign are walked by themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +21,15 @@ from pysoftcorr._julia.settings import threads
 from pysoftcorr.core.extras import need
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.geometry import FLAT, plane_scale
-from pysoftcorr.sky.patch_pairs import PairWeights, Tally, take
+from pysoftcorr.sky.patch_pairs import Tally, take
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.pairs import Objects
 
 FloatArray = npt.NDArray[np.float64]
 ComplexArray = npt.NDArray[np.complex128]
+Sets = tuple["Objects", ...]
+Fields = tuple["Objects", ComplexArray | None]
 # Sums of our own over the pairs of two sets, or of one.
 Exact = Callable[[Any, Any, Binning], FloatArray]
 
@@ -63,63 +67,60 @@ def sums(
     Raises
     ------
     ValueError
-        Bins that TreeCorr does not have; patches whose weights sum to 0.
+        Bins that TreeCorr does not have.
     ImportError
         TreeCorr is missing.
     """
     _module()
     if bins.kind not in ("linear", "log"):
         raise ValueError(f"method = 'treecorr': takes linear or log bins, not {bins}")
-    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho}[kind]
+    make = {"nn": _counts, "ng": _count_shear, "gg": _shear_shear, "rho": _rho}.get(kind)
+    if make is None:
+        raise ValueError("method = 'treecorr': is not for this statistic; use method='pairs'")
     out = make(first, second, bins)
     if bins.edges[0] > 0:
         return out
-    close = _close(first, second)
+    sets = (first,) if second is None else (first, second)
+    close = _close(sets)
     if close is None:
         return out
-    limit = _nearest(bins, *close)
-    nearest = Binning.explicit([0, limit], unit=bins.unit)
-    near = exact(*close, nearest)
+    nearest = Binning.explicit([0, _nearest(bins, sets)], unit=bins.unit)
+    near = exact(close[0], None if second is None else close[1], nearest)
     out[:, :1] += near[:, :1]
     # what our own sums keep apart from their bins
     return np.concatenate([out, near[:, 1:]], axis=1)
 
 
-def _reach(*sets: Objects | None) -> float:
+def _reach(sets: Sets) -> float:
     """`NEAREST` in the unit of the positions."""
-    there = [o.xyz for o in sets if o is not None]
-    first = sets[0]
-    assert first is not None
-    return NEAREST * (plane_scale(*there) if first.geometry == FLAT else 1.0)
+    flat = sets[0].geometry == FLAT
+    return NEAREST * (plane_scale(*(o.xyz for o in sets)) if flat else 1.0)
 
 
-def _nearest(bins: Binning, *sets: Objects | None) -> float:
+def _nearest(bins: Binning, sets: Sets) -> float:
     """`NEAREST` in the unit of the bins."""
-    first = sets[0]
-    assert first is not None
-    if first.geometry == FLAT:
-        return float(_reach(*sets) * bins.edges[-1] / bins.edges_flat[-1])
+    if sets[0].geometry == FLAT:
+        return float(_reach(sets) * bins.edges[-1] / bins.edges_flat[-1])
     return float(NEAREST / RADIANS[bins.unit])
 
 
 def _counts(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
-    return _walk("NN", bins, _catalog(first), None if second is None else _catalog(second))
+    return _signed("NN", bins, (first, None), None if second is None else (second, None))
 
 
 def _count_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
     assert second is not None
-    return _walk("NG", bins, _catalog(first), _catalog(second, _field(second, 0)))
+    return _signed("NG", bins, (first, None), (second, _field(second, 0)))
 
 
 def _shear_shear(first: Objects, second: Objects | None, bins: Binning) -> FloatArray:
-    catalog = _catalog(first, _field(first, 0))
-    if second is not None:
-        return _walk("GG", bins, catalog, _catalog(second, _field(second, 0)))
-    return _auto(bins, first, _field(first, 0))
+    if second is None:
+        return _auto(bins, first, _field(first, 0))
+    return _signed("GG", bins, (first, _field(first, 0)), (second, _field(second, 0)))
 
 
 def _auto(bins: Binning, objects: Objects, field: ComplexArray) -> FloatArray:
-    out = _walk("GG", bins, _catalog(objects, field))
+    out = _signed("GG", bins, (objects, field), None)
     out[..., _MANY + 1] = 0.0  # xi+ is the mean of both orders of a pair
     return out
 
@@ -152,61 +153,90 @@ def _field(objects: Objects, number: int) -> ComplexArray:
     return np.asarray(g[:, 2 * number] + 1j * g[:, 2 * number + 1])
 
 
-class _Patched:
-    """A TreeCorr catalog, the weights of its pairs, and the unit that a plane is scaled by."""
+def _signed(kind: str, bins: Binning, first: Fields, second: Fields | None) -> FloatArray:
+    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations, for weights of any sign."""
+    ones = _by_sign(*first)
+    if second is None:
+        sets: Sets = (first[0],)
+        made = [(1, _walk(kind, bins, sets, one)) for _, one in ones]
+        if len(ones) == 2:
+            made.append((-1, _walk(kind, bins, sets, ones[0][1], ones[1][1])))
+    else:
+        sets = (first[0], second[0])
+        made = [
+            (s * t, _walk(kind, bins, sets, one, two))
+            for s, one in ones
+            for t, two in _by_sign(*second)
+        ]
+    out = np.zeros_like(made[0][1])
+    for sign, part in made:
+        out += sign * part
+        out[..., 0] += (1 - sign) * part[..., 0]  # a pair counts, whatever its weight
+    return out
 
-    def __init__(self, catalog: Any, weights: PairWeights | None, plane: float | None) -> None:
-        self.catalog, self.weights, self.plane = catalog, weights, plane
+
+def _by_sign(objects: Objects, field: ComplexArray | None) -> list[tuple[int, list[Any]]]:
+    """TreeCorr's catalogs of the objects of either sign, weighted by its size; one at least.
+
+    Each is a list of the patches that hold such objects.
+    """
+    weights, w = objects.pair_weights, objects.w[0]
+    found: list[tuple[int, list[Any]]] = []
+    for sign in (1, -1):
+        use = sign * w > 0
+        if not use.any():
+            continue
+        if weights is None:
+            found.append((sign, [_catalog(objects, field, np.flatnonzero(use), {})]))
+            continue
+        labels, n = weights.labels[objects.place], weights.n_patches
+        order = np.argsort(labels, kind="stable")
+        order = order[use[order]]
+        starts = np.searchsorted(labels[order], np.arange(n + 1))
+        # The patches one by one: TreeCorr's own splitting trips over those without objects.
+        patches = [
+            _catalog(objects, field, order[lo:hi], {"patch": p, "npatch": n})
+            for p, (lo, hi) in enumerate(pairwise(starts))
+            if hi > lo
+        ]
+        found.append((sign, patches))
+    return found
 
 
-def _catalog(objects: Objects, field: ComplexArray | None = None) -> _Patched:
-    """TreeCorr's catalog of the objects with a weight."""
-    positions, weights, w = objects.positions, objects.pair_weights, objects.w[0]
+def _catalog(objects: Objects, field: ComplexArray | None, rows: Any, patch: Any) -> Any:
+    """TreeCorr's catalog of some of the objects."""
+    positions = objects.positions
     assert positions is not None
-    use = w != 0
-    columns: dict[str, Any] = {"w": w[use]}
-    if field is not None:
-        columns |= {"g1": field.real[use], "g2": field.imag[use]}
-    if (w < 0).any():
-        columns["wpos"] = np.abs(w[use])  # else a center may lie outside its cell
-    totals = np.array([w.sum()])
-    if weights is not None:
-        columns |= {"patch": weights.labels[objects.place][use], "npatch": weights.n_patches}
-        totals = objects.of_patches[np.unique(columns["patch"])]
-    if (totals == 0).any():
-        what = "the weights" if weights is None else "the weights of a patch"
-        raise ValueError(
-            f"method = 'treecorr': {what} of {positions!r} sum to 0, which TreeCorr cannot take; "
-            "use method='pairs'"
-        )
+    shear = {} if field is None else {"g1": field.real[rows], "g2": field.imag[rows]}
     if objects.geometry == FLAT:
         # Without units: those of the plane, arcmin or pixels, all through.
-        x, y = (np.ascontiguousarray(positions.xyz[use, k]) for k in range(2))
-        flat = _module().Catalog(x=x, y=y, **columns)
-        return _Patched(flat, weights, plane_scale(positions.xyz))
-    made = _module().Catalog(
-        ra=positions.ra[use], dec=positions.dec[use], ra_units="deg", dec_units="deg", **columns
-    )
-    return _Patched(made, weights, None)
-
-
-def _walk(kind: str, bins: Binning, first: _Patched, second: _Patched | None = None) -> FloatArray:
-    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations."""
-    if first.plane is None:
-        own = {"sep_units": bins.unit, "metric": "Arc"}
-        edges, nearest = bins.edges, NEAREST / RADIANS[bins.unit]
+        x, y = (np.ascontiguousarray(positions.xyz[rows, k]) for k in range(2))
+        place: dict[str, Any] = {"x": x, "y": y}
     else:
-        own, edges = {"metric": "Euclidean"}, bins.edges_flat
-        nearest = NEAREST * max(c.plane or 0.0 for c in (first, second or first))
+        place = {"ra": positions.ra[rows], "dec": positions.dec[rows]}
+        place |= {"ra_units": "deg", "dec_units": "deg"}
+    return _module().Catalog(**place, w=np.abs(objects.w[0, rows]), **shear, **patch)
+
+
+def _walk(
+    kind: str, bins: Binning, sets: Sets, first: list[Any], second: list[Any] | None = None
+) -> FloatArray:
+    """Sums (R, nbins, 4 + products) of one of TreeCorr's correlations of the `sets`."""
+    if sets[0].geometry == FLAT:
+        own: dict[str, Any] = {"metric": "Euclidean"}
+        edges, nearest = bins.edges_flat, _reach(sets)
+    else:
+        own = {"sep_units": bins.unit, "metric": "Arc"}
+        edges, nearest = bins.edges, _nearest(bins, sets)
     done = getattr(_module(), f"{kind}Correlation")(
         min_sep=max(edges[0], nearest), max_sep=edges[-1], nbins=bins.nbins,
         bin_type=bins.kind.capitalize(), num_threads=threads(), **own,
     )  # fmt: skip
-    others = () if second is None else (second.catalog,)
-    done.process(first.catalog, *others, finalize=False)
-    if first.weights is None:
+    done.process(first, second, finalize=False)
+    weights = sets[0].pair_weights
+    if weights is None:
         return _columns(kind, done)[None]
-    tally = Tally(first.weights)
+    tally = Tally(weights)
     for (p, q), part in done.results.items():
         tally.add(p, q, _columns(kind, part))
     return tally.sums()
@@ -217,22 +247,19 @@ def _columns(kind: str, done: Any) -> FloatArray:
     return np.stack([done.npairs, done.weight, done.meanr, done.meanlogr, *products], axis=1)
 
 
-def _close(first: Objects, second: Objects | None) -> tuple[Objects, Objects | None] | None:
+def _close(sets: Sets) -> list[Objects] | None:
     """The objects that may have another nearer than `NEAREST`; None where there is no pair."""
-    sets = [first] if second is None else [first, second]
     x = np.concatenate([o.xyz[0, :, 0] for o in sets])
     order = np.argsort(x)
-    near = np.diff(x[order]) <= _reach(*sets)
+    near = np.diff(x[order]) <= _reach(sets)
     if not near.any():
         return None
     chosen = np.zeros(x.size, dtype=bool)
     chosen[order[:-1][near]] = True
     chosen[order[1:][near]] = True
-    parts = np.split(chosen, [first.w.shape[1]])
+    parts = np.split(chosen, [sets[0].w.shape[1]])
     found = [_kept(o, part) for o, part in zip(sets, parts, strict=False)]
-    if any(o.w.size == 0 for o in found):
-        return None
-    return found[0], None if second is None else found[1]
+    return None if any(o.w.size == 0 for o in found) else found
 
 
 def _kept(objects: Objects, chosen: npt.NDArray[np.bool_]) -> Objects:
