@@ -10,6 +10,7 @@ import astropy.units as u
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core import three_valued
 from pysoftcorr.core.cautions import caution
 
 FloatArray = npt.NDArray[np.float64]
@@ -94,10 +95,13 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
     except ValueError as error:
         raise ValueError(f"{what} is not a column of numbers: {error}") from None
     if array.dtype.kind == "O":
-        try:
-            array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise TypeError(f"{what} must be real numbers; it holds other objects") from None
+        # None and pandas' NA are missing among objects, and the rest may be of one kind.
+        read = three_valued.read(array)
+        if read.data.dtype.kind == "O":
+            raise TypeError(f"{what} must be real numbers; it holds other objects")
+        array = read.data
+        if read.unknown is not None:
+            mask = read.unknown if mask is None else mask | read.unknown
     if array.dtype.kind not in "biuf":
         kind = {"S": "text", "U": "text", "c": "complex numbers"}.get(
             array.dtype.kind, f"values of type {array.dtype}"

@@ -67,8 +67,8 @@ _COMPARISONS: dict[type, str] = {
 }
 _ALLOWED = (
     "allowed are columns (`quoted by backticks` where the name is no identifier), numbers, "
-    "+ - * / % **, comparisons, & | ^ ~ << >>, and/or/not, in and not in a list such as "
-    "(1, 2), name[k] for a vector column, "
+    "+ - * / % **, comparisons, bits & | ~ << >> and exclusive or, and/or/not, in and not in a "
+    "list such as (1, 2), name[k] for a vector column, "
     "the constant pi and the functions " + ", ".join(FUNCTIONS)
 )
 
@@ -81,7 +81,7 @@ class Expression:
     ``~``, ``<<`` and ``>>`` act on whole numbers bit by bit (so that ``flags & 4`` tests a bit)
     and on truth values as and, or, exclusive or, not; decimal numbers that are whole ones count
     as whole. ``band in ('r', 'i')`` and ``not in`` compare with a list of constants. Blanks at
-    the end of text do not count.
+    the end of text do not count, and an empty text is a missing one.
 
     Missing values follow the logic of SQL: a comparison with a masked value or NaN is unknown,
     ``and``, ``or``, ``not`` pass that on unless the other side decides, arithmetic with a masked

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def read(values: Any) -> Values:
     """Values of a column as any table hands it out.
 
     This machine's byte order; byte strings decoded, and blanks at the end of text taken off, as
-    FITS pads it; None, NaT and pandas' NA among objects are missing.
+    FITS pads it; None, NaT and pandas' NA among objects are missing, and so is an empty text.
     """
     mask = None
     if isinstance(values, np.ma.MaskedArray):
@@ -77,6 +78,9 @@ def read(values: Any) -> Values:
         array = np.char.decode(array, "utf-8", "replace")
     if array.dtype.kind == "U":
         array = np.char.rstrip(array, _BLANKS)
+        # Files that have no mark for a missing text leave it empty.
+        absent = array == ""
+        mask = absent if mask is None else mask | absent
     elif array.dtype.kind == "M":
         absent = np.isnat(array)
         mask = absent if mask is None else mask | absent
@@ -100,7 +104,7 @@ def _from_objects(array: np.ndarray) -> tuple[np.ndarray, BoolArray]:
         ((str, bytes), np.str_, ""),
         ((bool, np.bool_), np.bool_, False),
         ((int, np.integer), None, 0),
-        ((int, float, np.integer, np.floating), np.float64, 0.0),
+        ((int, float, Decimal, np.integer, np.floating), np.float64, 0.0),
     )
     for types, dtype, blank in kinds:
         mixed_in = dtype is not np.bool_ and any(isinstance(x, (bool, np.bool_)) for x in there)
@@ -195,6 +199,13 @@ def _together(left: Values, right: Values) -> tuple[np.ndarray, np.ndarray]:
     return a, b
 
 
+def _wide(value: Values) -> Values:
+    """Whole numbers in 64 bits, truth values as 0 and 1."""
+    if value.data.dtype == np.uint64:
+        return value
+    return Values(value.data.astype(np.int64), value.unknown)
+
+
 # ---------------------------------------------------------------------- operations
 def logical_and(left: Values, right: Values) -> Values:
     """``and``: false where either side is false, else unknown where either is."""
@@ -249,11 +260,7 @@ def remainder(left: Values, right: Values) -> Values:
     """``%`` with the sign of the divisor; whole numbers stay whole; missing where it is 0."""
     unknown = either(left, right)
     if all(v.data.dtype.kind in "biu" for v in (left, right)):
-        left, right = (
-            v if v.data.dtype == np.uint64 else Values(v.data.astype(np.int64))
-            for v in (left, right)
-        )
-        a, b = _together(left, right)
+        a, b = _together(_wide(left), _wide(right))
         zero = b == 0
         if np.any(zero):
             unknown = zero if unknown is None else unknown | zero
@@ -308,13 +315,23 @@ def is_finite(value: Values) -> Values:
 
 
 def choose(condition: Values, first: Values, second: Values) -> Values:
-    """``where``: missing where the condition is unknown or the value chosen is missing."""
-    condition, first, second = truth(condition), real(first), real(second)
+    """``where``: missing where the condition is unknown or the value chosen is missing.
+
+    Whole numbers stay whole.
+    """
+    condition = truth(condition)
+    if all(v.data.dtype.kind in "biu" for v in (first, second)):
+        if {first.data.dtype.kind, second.data.dtype.kind} != {"b"}:
+            numbers = [_wide(v) for v in (first, second)]
+            a, b = _together(*numbers)
+            first, second = Values(a, first.unknown), Values(b, second.unknown)
+    else:
+        first, second = real(first), real(second)
     data = np.where(condition.data, first.data, second.data)
     if either(condition, first, second) is None:
         return Values(data)
-    a, b = (np.False_ if v.unknown is None else v.unknown for v in (first, second))
-    unknown = np.where(condition.data, a, b)
+    lost = [np.False_ if v.unknown is None else v.unknown for v in (first, second)]
+    unknown = np.where(condition.data, *lost)
     if condition.unknown is not None:
         unknown = unknown | condition.unknown
     return Values(data, unknown)

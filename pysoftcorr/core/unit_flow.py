@@ -13,6 +13,7 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import astropy.units as u
@@ -71,8 +72,6 @@ def of_text(text: str, units: Mapping[str, str], names: list[str]) -> Flow:
     if text in names:
         return _column(text, units)
     expression = Expression(text)
-    if not any(name in units for name in expression.names):
-        return _Walk(expression, {}).flow(expression.tree)
     return _Walk(expression, units).flow(expression.tree)
 
 
@@ -123,8 +122,24 @@ class _Walk:
             return self._operation(node)
         if isinstance(node, ast.Call):
             return self._call(node)
+        if isinstance(node, ast.Compare):
+            self._check_sides(node)
+            return Flow("bare")
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.expr):
+                self.flow(child)
         # Truth values and bits have no unit.
         return Flow("bare")
+
+    def _check_sides(self, node: ast.Compare) -> None:
+        """ValueError where a comparison is between values of different units."""
+        if isinstance(node.ops[0], (ast.In, ast.NotIn)):
+            self.flow(node.left)
+            return
+        sides = [self.flow(side) for side in (node.left, *node.comparators)]
+        for left, right in pairwise(sides):
+            if left.kind == right.kind == "unit":
+                self._joined(left, right, "compares")
 
     def _operation(self, node: ast.BinOp) -> Flow:
         left, right = self.flow(node.left), self.flow(node.right)
@@ -156,6 +171,7 @@ class _Walk:
         if name == "abs":
             return Flow(parts[0].kind, parts[0].unit, parts[0].number)
         if name == "where":
+            # parts[0] is a condition, its own units checked as it was walked.
             return self._joined(parts[1], parts[2], "chooses between")
         if name in ("minimum", "maximum", "hypot"):
             return self._joined(parts[0], parts[1], f"takes the {name} of")
@@ -241,7 +257,7 @@ def _product(left: Flow, right: Flow, power: int) -> Flow:
 def _power(base: Flow, exponent: float) -> Flow:
     if base.kind in ("number", "bare"):
         return Flow("bare")
-    if base.unit is None:
+    if base.unit is None or abs(exponent) > 16:
         return Flow("unknown")
     return Flow(base.kind, base.unit**exponent)
 

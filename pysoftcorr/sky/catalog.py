@@ -136,13 +136,13 @@ def rows_of(index: Any, n: int) -> Any:
         If a mask has another length than `n`.
     """
     kinds = "rows are taken by a mask, integers or a slice"
-    if isinstance(index, slice):
-        return index
     if isinstance(index, tuple):
         # np.where and np.nonzero give their indices in a tuple.
         if len(index) != 1:
             raise TypeError(f"{kinds}; a catalog has one dimension, and {len(index)} indices came")
         (index,) = index
+    if isinstance(index, slice):
+        return index
     if index is Ellipsis or index is None:
         raise TypeError(f"{kinds}, not {index}; catalog[:] is all of them")
     if isinstance(index, np.ma.MaskedArray) and np.ma.is_masked(index):
@@ -381,6 +381,8 @@ class Catalog(Frozen):
         schemes.check_keys(given, cls._keys)
         with open_table(source, hdu=hdu, key=key) as table:
             chosen, scheme = cls._recognize(given, table)
+            for remark in cls._remarks(given, table):
+                caution(remark)
             n = _reading.row_count(table, chosen)
             keep, counts = _reading.kept_rows(table, n, select, flag)
             values = _reading.fields(table, chosen, n, keep)
@@ -406,6 +408,11 @@ class Catalog(Frozen):
     ) -> tuple[dict[str, str], Scheme | None]:
         """Which column or expression each field is read from, and the naming scheme."""
         return schemes.plain_columns(given, table.names, table.label), None
+
+    @classmethod
+    def _remarks(cls, given: Mapping[str, str | None], table: TableSource) -> list[str]:
+        """What to tell the user of the columns that are recognized."""
+        return schemes.plain_remarks(given, table.names, table.label)
 
     # ------------------------------------------------------------------ building
     def _build(

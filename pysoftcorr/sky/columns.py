@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
-from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.expressions import Expression, nearest
 from pysoftcorr.sky.schemes import STAR_SCHEMES, Scheme
 
@@ -127,7 +126,8 @@ def _complete(
     """Find what of a pair of fields is not given: both halves from one convention.
 
     Where one half is given by its column of a convention, or an expression of that column which
-    uses no other convention's, the other half is that convention's.
+    uses no others, the other half is that convention's: ``g1 - 0.01`` goes with g2, and what goes
+    with ``g1 - g1_psf`` has to be said.
     """
     given = [half for half in halves if half in columns]
     pairs = [pair for pair in (_pair(c, names) for c in conventions) if pair is not None]
@@ -151,7 +151,7 @@ def _complete(
         return
     known = {name for pair in pairs for name in pair} & used
     for pair in pairs:
-        if pair[halves.index(one)] in known <= set(pair):
+        if pair[halves.index(one)] in used <= set(pair):
             columns[other] = pair[halves.index(other)]
             return
     partner = _partner(text, one, names) if not known else None
@@ -186,15 +186,6 @@ def _positions(columns: dict[str, str | None], names: Sequence[str], source: str
         return
     _complete(columns, ("ra", "dec"), POSITION_PAIRS, names, source)
     if {"ra", "dec"} <= set(columns):
-        swapped = all(
-            find(columns[axis] or "", [pair[1 - k] for pair in POSITION_PAIRS]) is not None
-            for k, axis in enumerate(("ra", "dec"))
-        )
-        if swapped:
-            caution(
-                f"ra is read from {columns['ra']!r} and dec from {columns['dec']!r}; if they are "
-                f"swapped, pass columns={{'ra': {columns['dec']!r}, 'dec': {columns['ra']!r}}}"
-            )
         return
     there = [
         [found for pair in POSITION_PAIRS if (found := find(pair[k], names)) is not None]
@@ -211,6 +202,20 @@ def _positions(columns: dict[str, str | None], names: Sequence[str], source: str
         f"no column of {source} is known to hold {axis}; "
         f"pass columns={{'{axis}': ...}}{nearest(axis, names)}"
     )
+
+
+def _swapped(columns: Mapping[str, str | None]) -> list[str]:
+    """A remark where ra is read from a column of declinations and dec from one of ra."""
+    halves = [
+        find(columns.get(axis) or "", [pair[1 - k] for pair in POSITION_PAIRS])
+        for k, axis in enumerate(("ra", "dec"))
+    ]
+    if None in halves:
+        return []
+    return [
+        f"ra is read from {columns['ra']!r} and dec from {columns['dec']!r}; if they are "
+        f"swapped, pass columns={{'ra': {columns['dec']!r}, 'dec': {columns['ra']!r}}}"
+    ]
 
 
 def _weight(columns: dict[str, str | None], names: Sequence[str]) -> None:
@@ -236,19 +241,27 @@ def plain_columns(
     columns = dict(given)
     _positions(columns, names, source)
     _complete(columns, ("g1", "g2"), SHAPE_PAIRS, names, source)
-    fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
-    if len(fits) > 1 and not {"g1", "g2"} & set(given):
-        listed = " and ".join(f"{first}, {second}" for first, second in fits)
-        first, second = fits[1]
-        caution(
-            f"{source} has several ellipticities, {listed}; {fits[0][0]}, {fits[0][1]} are taken. "
-            f"Name the ones that are meant, columns={{'g1': '{first}', 'g2': '{second}'}}"
-        )
     _weight(columns, names)
     return {key: text for key, text in columns.items() if text is not None}
 
 
+def plain_remarks(given: Mapping[str, str | None], names: Sequence[str], source: str) -> list[str]:
+    """What to tell the user of the columns that `plain_columns` finds."""
+    remarks = _swapped(plain_columns(given, names, source))
+    fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
+    if len(fits) > 1 and not {"g1", "g2"} & set(given):
+        listed = " and ".join(f"{first}, {second}" for first, second in fits)
+        first, second = fits[1]
+        remarks.append(
+            f"{source} has several ellipticities, {listed}; {fits[0][0]}, {fits[0][1]} are taken. "
+            f"Name the ones that are meant, columns={{'g1': '{first}', 'g2': '{second}'}}"
+        )
+    return remarks
+
+
 # ---------------------------------------------------------------------- stars
+#: A scheme that fits, and the columns of the fields that it supplies.
+Fit = tuple[Scheme, dict[str, str]]
 _STAR_PAIRS = (("g1", "g2"), ("g1_model", "g2_model"), ("T", "T_model"))
 
 
@@ -292,20 +305,63 @@ def star_columns(
     ValueError
         If no scheme supplies what `given` leaves open.
     """
+    columns, complete = _fitting(given, names, source)
+    scheme, found = complete[0]
+    kept = {key: text for key, text in (columns | found).items() if text is not None}
+    return kept, scheme if found else None
+
+
+def star_remarks(given: Mapping[str, str | None], names: Sequence[str], source: str) -> list[str]:
+    """What to tell the user of the columns that `star_columns` finds."""
+    columns, complete = _fitting(given, names, source)
+    scheme, found = complete[0]
+    remarks = _swapped(columns)
+    if found and scheme.note:
+        remarks.append(scheme.note)
+    others = {s.family: (s, c) for s, c in complete[1:] if s.family != scheme.family and c != found}
+    if others:
+        other, others_columns = next(iter(others.values()))
+        listed = ", ".join(f"'{key}': '{text}'" for key, text in others_columns.items())
+        remarks.append(
+            f"{source} fits the naming of {scheme.name}, which is taken, and of "
+            f"{', '.join(s.name for s, _ in others.values())}; for {other.name} pass "
+            f"columns={{{listed}}}"
+        )
+    return remarks
+
+
+def _closed(columns: Mapping[str, str | None]) -> set[str]:
+    """The fields that are given; a size given one way closes the other way too."""
+    closed = set(columns) | {SIZES[k] for k in columns if k in SIZES}
+    return closed | {sigma for sigma, size in SIZES.items() if size in columns}
+
+
+def _lacking(scheme: Scheme, closed: Collection[str], names: Sequence[str]) -> list[str]:
+    """The columns of a scheme that the table has not, of the fields that are not given."""
+    wanted = [key for key in scheme.columns if key not in closed]
+    return [name for name in scheme.raw_of(wanted) if find(name, names) is None]
+
+
+def _fitting(
+    given: Mapping[str, str | None], names: Sequence[str], source: str
+) -> tuple[dict[str, str | None], list[Fit]]:
+    """The columns that need no scheme, and every scheme that supplies the rest."""
     columns = dict(given)
     _positions(columns, names, source)
     _weight(columns, names)
     listed = f"{source}: {', '.join(names)}"
     allowed = list(STAR_SCHEMES)
     alone = _halves(columns)
-    if alone:
-        raw = {find(column, names) for scheme in STAR_SCHEMES for column in scheme.raw}
     for one, other in alone:
         text = columns[one]
         used = _used(text, names) if text is not None else None
         if text is None or used is None:
             continue
-        fits = [s for s in allowed if _agrees(s, one, used & raw, names)]
+        fits = [
+            s
+            for s in allowed
+            if _agrees(s, one, used, names) and not _lacking(s, _closed(columns), names)
+        ]
         partner = None if fits or other.startswith("T") else _partner(text, one, names)
         if partner is not None:
             columns[other] = partner
@@ -313,27 +369,19 @@ def star_columns(
             _refuse_half(one, text, other, listed)
         else:
             allowed = fits
-    # A size given one way closes the other way too.
-    closed = set(columns) | {SIZES[k] for k in columns if k in SIZES}
-    closed |= {sigma for sigma, size in SIZES.items() if size in columns}
-    complete: list[tuple[Scheme, dict[str, str]]] = []
+    closed = _closed(columns)
+    complete: list[Fit] = []
     best: tuple[int, Scheme, list[str]] | None = None
     for scheme in allowed:
         wanted = {k: v for k, v in scheme.columns.items() if k not in closed}
         found = {k: scheme.resolve(v, names, find) for k, v in wanted.items()}
-        missing = [name for name in scheme.raw_of(wanted) if find(name, names) is None]
+        missing = _lacking(scheme, closed, names)
         if not missing:
             complete.append((scheme, {k: v for k, v in found.items() if v is not None}))
         elif best is None or len(missing) < best[0]:
             best = len(missing), scheme, missing
     if complete:
-        scheme, found_columns = complete[0]
-        columns.update(found_columns)
-        _point_out_others(complete, source)
-        if found_columns and scheme.note:
-            caution(scheme.note)
-        kept = {key: text for key, text in columns.items() if text is not None}
-        return kept, scheme if found_columns else None
+        return columns, complete
     assert best is not None
     if len(allowed) < len(STAR_SCHEMES):
         for one, other in alone:
@@ -345,19 +393,4 @@ def star_columns(
         f"{best[1].name}, lacks {', '.join(best[2])}. Pass columns={{'g1': ..., 'g2': ..., "
         "'T' or 'sigma': ..., 'g1_model': ..., 'g2_model': ..., 'T_model' or 'sigma_model': ...}"
         f"{nearest(best[2][0], names)}"
-    )
-
-
-def _point_out_others(complete: Sequence[tuple[Scheme, dict[str, str]]], source: str) -> None:
-    """A warning where schemes of different measurements fit."""
-    taken, found = complete[0]
-    others = {s.family: (s, c) for s, c in complete[1:] if s.family != taken.family and c != found}
-    if not others:
-        return
-    other, columns = next(iter(others.values()))
-    listed = ", ".join(f"'{key}': '{text}'" for key, text in columns.items())
-    caution(
-        f"{source} fits the naming of {taken.name}, which is taken, and of "
-        f"{', '.join(s.name for s, _ in others.values())}; for {other.name} pass "
-        f"columns={{{listed}}}"
     )

@@ -8,19 +8,23 @@ in another unit, or where its objects would stand closer together than any surve
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import astropy.units as u
 import numpy as np
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.checks import FloatArray, Origin
+from pysoftcorr.core.checks import FloatArray, Origin, angle_unit
 from pysoftcorr.sky.geometry import PIXEL, WIDE, to_plane
 
-#: More objects per square arcminute than catalogs have: of small fields, and of any.
-CROWDED, IMPOSSIBLE = 30.0, 1000.0
-#: Width in degrees below which a field is small; in radians it would be one of 11 degrees.
-SMALL = 0.2
+#: More objects per square arcminute than catalogs have, in fields below a width in degrees. In
+#: radians these are fields below 5 degrees, below 11 degrees, and any.
+CROWDED = ((0.09, 5.0), (0.2, 30.0), (math.inf, 1000.0))
+#: Names of columns that say their unit.
+_IN_RADIANS = re.compile(r"^\w+_(rad|rads|radian|radians)$", re.IGNORECASE)
+_IN_HOURS = re.compile(r"^\w+_(h|hr|hrs|hour|hours|hourangle)$", re.IGNORECASE)
 #: Separation in degrees below which two places are one.
 SAME = 1e-10
 
@@ -44,10 +48,30 @@ def doubt(ra: FloatArray, dec: FloatArray, units: Mapping[str, Any], origin: Ori
     silent = {axis: units.get(axis) is None for axis in ("ra", "dec")}
     if silent["ra"] and silent["dec"] and _radians(ra, dec, origin):
         return
+    if _one_unit(ra, dec, units):
+        return
     if silent["ra"]:
-        _turn(ra, dec)
+        _turn(ra, dec, origin)
     if silent["dec"]:
         _declination(ra, dec)
+
+
+def _one_unit(ra: FloatArray, dec: FloatArray, units: Mapping[str, Any]) -> bool:
+    """Whether one axis is said to be in radians and the other may well be too; says so."""
+    for said, other, values, limit in (
+        ("ra", "dec", dec, math.pi / 2),
+        ("dec", "ra", ra, 2 * math.pi),
+    ):
+        if units.get(other) is not None or units.get(said) is None:
+            continue
+        if angle_unit(units[said], said) == u.rad and np.abs(values).max() <= limit + 1e-6:
+            caution(
+                f"{said} is in radians, and {other}, of which no unit is said, is read in degrees "
+                f"although its values would do for radians; pass {other}_unit='rad', or "
+                f"{other}_unit='deg' if it is in degrees"
+            )
+            return True
+    return False
 
 
 def _one_place(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
@@ -102,6 +126,8 @@ def _radians(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
             "'coord_ra' is in radians in the tables of the LSST pipelines and in degrees in those "
             "of its data releases; no unit is stored, and all values would do for radians"
         )
+    elif _IN_RADIANS.search(origin.labels.get("ra", "")):
+        reason = f"{_column(origin, 'ra')} is called a column of radians"
     elif len(ra) >= 10 and np.ptp(ra) > _filled(ra) * 2 * math.pi and np.ptp(dec) > 1.0:
         reason = "ra and dec fill the range that an all-sky catalog has in radians"
     elif _crowded(ra, dec):
@@ -130,11 +156,17 @@ def _crowded(ra: FloatArray, dec: FloatArray) -> bool:
     if all(x.min() - 0.05 * np.ptp(x) <= 0 <= x.max() + 0.05 * np.ptp(x) for x in (ra, dec)):
         return False
     density = len(ra) / (width * height * 3600.0)
-    return density > (CROWDED if max(width, height) < SMALL else IMPOSSIBLE)
+    return density > next(limit for below, limit in CROWDED if max(width, height) < below)
 
 
-def _turn(ra: FloatArray, dec: FloatArray) -> None:
+def _turn(ra: FloatArray, dec: FloatArray, origin: Origin) -> None:
     """Right ascensions that fill one turn in another unit, beside declinations in degrees."""
+    if _IN_HOURS.search(origin.labels.get("ra", "")) and ra.min() >= -24 and ra.max() <= 24:
+        caution(
+            f"{_column(origin, 'ra')} is called a column of hours; if it is in hours, pass "
+            "ra_unit='hourangle', and ra_unit='deg' if it is in degrees"
+        )
+        return
     if np.ptp(dec) < 45 or len(ra) < 20:
         return
     for unit, name, turn in (("hourangle", "hours", 24.0), ("rad", "radians", 2 * math.pi)):

@@ -49,7 +49,7 @@ def full(value: Any, n: int, field: str, text: str) -> np.ndarray:
     """The value as a column of `n` rows; a constant is repeated."""
     array = np.asanyarray(value)
     if array.ndim == 0:
-        return np.ma.masked_all(n) if np.ma.is_masked(array) else np.full(n, array)
+        return np.ma.masked_all(n, array.dtype) if np.ma.is_masked(array) else np.full(n, array)
     if array.ndim > 1:
         raise ValueError(
             f"{field}: {text!r} has shape {array.shape}, several values a row; "
@@ -66,10 +66,7 @@ def fields(
     """The kept rows of each field's column or expression."""
     values = {}
     for field, text in chosen.items():
-        try:
-            value, _ = table.evaluate(text)
-        except (TypeError, ValueError) as error:
-            raise _named(error, field) from None
+        value = _evaluate(table, text, field)
         values[field] = full(value, n, field, text)[keep]
     return values
 
@@ -120,14 +117,15 @@ def _angle(field: str, text: str, flow: Flow, table: TableSource, given: Any) ->
         except ValueError:
             other = " nor pixels" if field in ("x", "y") else ""
             raise ValueError(
-                f"{field}: the unit {str(flow.unit)!r} stored with {text!r} in {table.label} is "
+                f"{field}: the unit {str(flow.unit)!r} "
+                f"{'stored with' if text in table.names else 'of'} {text!r} in {table.label} is "
                 f"no unit of an angle{other}; pass {argument}= to say what it is"
             ) from None
     into = unit_flow.conversion(flow)
     guess = (
         f"; it looks like a conversion into {into}: pass {argument}={into!r}"
         if into
-        else (f"; pass {argument}= with the unit of the result, such as {argument}='deg'")
+        else (f"; say the unit of the result, as {argument}='deg' does")
     )
     raise ValueError(
         f"{field}: the unit of {text!r} cannot be told: {table.label} has {stored}, and the "
@@ -210,8 +208,8 @@ def kept_rows(
             raise ValueError(f"the catalog is empty: no row has {select}{why}")
         if doubtful:
             caution(
-                f"select = {select!r} is unknown in {doubtful}, which are left out; to keep such "
-                f"rows, pass select='{_or_missing(table, select, chosen.unknown)}'"
+                f"select = {select!r} is unknown in {doubtful}, which are left out; to keep rows "
+                f"where it is missing, pass select='{_or_missing(table, select, chosen.unknown)}'"
             )
     unselected = n - int(np.count_nonzero(keep))
     if flag is not None:
@@ -228,12 +226,12 @@ def kept_rows(
             raise ValueError(f"the catalog is empty: every row is flagged by {flag}{why}")
         if doubtful:
             assert unknown is not None
-            names = _without(table, flag, unknown)
-            column = quoted(names[0]) if names else f"({flag})"
+            known = " and ".join(f"isfinite({t})" for t in _terms(table, flag, unknown))
+            inner = flag.replace("'", '"')
             caution(
                 f"flag = {flag!r} is unknown in {doubtful}, which are left out as a missing flag "
-                f"is not 0; to keep such rows, write where(isfinite({column}), {column}, 0) for "
-                f"{column}"
+                "is not 0; to keep rows where it is missing, "
+                f"pass flag='where({known}, {inner}, 0)'"
             )
     return keep, (unselected, n - unselected - int(np.count_nonzero(keep)))
 
@@ -264,12 +262,17 @@ def _doubtful(table: TableSource, text: str, values: Values) -> str:
     return f"{count} of {len(values.unknown)} rows{where}"
 
 
+def _terms(table: TableSource, text: str, unknown: BoolArray) -> list[str]:
+    """What is missing where an expression is unknown, as an expression has it."""
+    names = _without(table, text, unknown)
+    return [quoted(name) for name in names] or ["({})".format(text.replace("'", '"'))]
+
+
 def _or_missing(table: TableSource, text: str, unknown: Any) -> str:
     """The condition, or else that one of the missing columns is missing."""
-    names = _without(table, text, unknown)
-    terms = [f"not isfinite({quoted(name)})" for name in names] or [f"not ({text})"]
+    lacking = [f"not isfinite({term})" for term in _terms(table, text, unknown)]
     inner = text.replace("'", '"')
-    return " or ".join([f"({inner})", *terms])
+    return " or ".join([f"({inner})", *lacking])
 
 
 def quoted(name: str) -> str:
@@ -279,6 +282,7 @@ def quoted(name: str) -> str:
 
 def _evaluate(table: TableSource, text: str, argument: str) -> Any:
     try:
+        unit_flow.of_text(text, table.units, table.names)
         return table.evaluate(text)[0]
     except (TypeError, ValueError) as error:
         raise _named(error, argument) from None

@@ -109,6 +109,10 @@ class StarCatalog(Catalog):
     ) -> tuple[dict[str, str], Scheme | None]:
         return schemes.star_columns(given, table.names, table.label)
 
+    @classmethod
+    def _remarks(cls, given: Mapping[str, str | None], table: TableSource) -> list[str]:
+        return schemes.star_remarks(given, table.names, table.label)
+
     def _check_presence(self, given: Mapping[str, Any]) -> None:
         super()._check_presence(given)
         for sigma, size in schemes.SIZES.items():
@@ -133,8 +137,16 @@ class StarCatalog(Catalog):
         (star, by_hand), (model, model_by_hand) = kinds["T"], kinds["T_model"]
         if star is not None and model is not None and star != model:
             if not star.is_equivalent(model):
+                widths = [
+                    f"; {size} in {unit} is a sigma: give it as {sigma}"
+                    for (sigma, size), unit, other in zip(
+                        schemes.SIZES.items(), (star, model), (model, star), strict=True
+                    )
+                    if other.is_equivalent(unit**2)
+                ]
                 raise ValueError(
                     f"T is in {star} and T_model in {model}: their ratio needs the same unit"
+                    + "".join(widths)
                 )
             if by_hand or model_by_hand:
                 raise ValueError(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 
 from pysoftcorr import demo_stars_path
 from pysoftcorr.cli import main
+from pysoftcorr.cli.messages import spoken
 
 SMALL = ["--clusters", "10", "--assignments", "4", "--resampling", "bootstrap:4",
          "--bins", "linear:0:40:4"]  # fmt: skip
@@ -125,6 +128,100 @@ def test_wrong_unit(fails, file, table):
     assert "dec" in fails("rho", file(dec=np.array(table["dec"]) * 60))
     assert "--ra-unit" in fails("rho", file(), "--ra-unit", "rad", "--dec-unit", "deg")
     assert "no unit of an angle" in fails("rho", file(), "--ra-unit", "parsec")
+
+
+ALL_PAIRS = ["--clusters", "0", "--resampling", "none", "--bins", "linear:0:40:2"]
+
+
+@pytest.fixture
+def warns(capsys):
+    """Run a command that must succeed with warnings; gives them, and repeats none."""
+
+    def inner(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in (*arguments, *ALL_PAIRS)])
+        assert not left.value.code
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert all(line.startswith("warning: ") for line in lines)
+        assert len(set(lines)) == len(lines)
+        return "\n".join(lines)
+
+    return inner
+
+
+#: What belongs to Python and to no command line.
+PYTHON = re.compile(r"\w+=['\"{]|columns=\{|\bNone\b|\bTrue\b|\bFalse\b|replace\(")
+
+
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        (("ra=15*ra",), "say the unit of the result, as --ra-unit deg does"),
+        (("ra=ra*pi/180",), "into rad: pass --ra-unit rad"),
+        (("dec=dec + x", "ra=ra"), "scale one of them to the other's unit"),
+        (("ra=x",), "Pass --columns dec=... too"),
+        (("g1=ra",), "Pass --columns g2=... too"),
+        (("T=ra",), "Pass --columns T_model=... too"),
+        (("ra=dec", "dec=ra"), "are ra and dec swapped"),
+        (("w=x in dec",), "in takes a list of constants in brackets"),
+        (("w=x | 1",), "needs whole numbers"),
+    ],
+)
+def test_columns_that_are_refused(fails, file, columns, says):
+    options = [part for text in columns for part in ("--columns", text)]
+    line = fails("rho", file(), *options, *ALL_PAIRS)
+    assert says in line
+    assert not PYTHON.search(line), line
+
+
+def test_names_of_two_conventions(fails, file, table):
+    line = fails("rho", file(ra=None, RAJ2000=np.array(table["ra"])))
+    assert "pass --columns ra=RAJ2000 --columns dec=dec" in line
+    assert not PYTHON.search(line), line
+
+
+def test_doubts_are_said_as_options(warns, file, table):
+    zero, ra, dec = np.zeros(40), np.array(table["ra"]), np.array(table["dec"])
+    some = np.where(np.arange(40) < 3, 0, ra), np.where(np.arange(40) < 3, 0, dec)
+    bits = MaskedColumn(np.arange(40), mask=np.arange(40) % 7 == 0)
+    for columns, options, says in (
+        ({"ra": zero, "dec": zero}, (), "--columns ra=... --columns dec=..."),
+        ({"ra": np.deg2rad(ra), "dec": np.deg2rad(dec)}, (), "--ra-unit rad, --dec-unit rad"),
+        ({"ra": some[0], "dec": some[1]}, (), "--select 'ra != 0 or dec != 0'"),
+        ({"fl": bits}, ("--select", "fl & 6 == 0"), "--select '(fl & 6 == 0) or not isfinite(fl)'"),
+        ({"fl": bits}, ("--flag", "fl & 6"), "--flag 'where(isfinite(fl), fl & 6, 0)'"),
+    ):
+        text = warns("rho", file(**columns), *options)
+        assert says in text
+        assert not PYTHON.search(text), text
+
+
+def test_flags_are_pointed_out_in_words_that_a_shell_takes(warns, file, table):
+    names = {"g1_vignet": "E1_STAR_HSM", "g2_vignet": "E2_STAR_HSM", "sig_vignet": "SIGMA_STAR_HSM"}
+    names |= {"g1_psfex": "E1_PSF_HSM", "g2_psfex": "E2_PSF_HSM", "sig_psfex": "SIGMA_PSF_HSM"}
+    columns = dict.fromkeys(names) | {new: np.array(table[old]) for old, new in names.items()}
+    columns |= {"FLAG_STAR_HSM": np.arange(40) % 2 * 1.0, "FLAG_PSF_HSM": np.zeros(40)}
+    path = file(**columns)
+    text = warns("rho", path)
+    assert not PYTHON.search(text), text
+    (line,) = text.splitlines()
+    advice = shlex.split(line.split("pass ")[1].split(" to leave")[0])
+    assert advice == ["--flag", "(FLAG_STAR_HSM != 0) | (FLAG_PSF_HSM != 0)"]
+    assert warns("rho", path, *advice) == ""
+    assert warns("rho", path, "--flag", "0") == ""
+
+
+def test_mappings_of_columns_are_said_as_options():
+    for text, words in (
+        ("pass columns={'g1': 'e1', 'g2': 'e2'}.", "pass --columns g1=e1 --columns g2=e2."),
+        ("columns={'w': ...} too", "--columns w=... too"),
+        ("columns={'ra': '15*h'}", "--columns 'ra=15*h'"),
+        ("columns={'w': \"where(b == 'r', 1, 0)\"}", "where(b == "),
+        ("columns={'T' or 'sigma': ...}", "--columns FIELD=COLUMN"),
+    ):
+        said = spoken(ValueError(text), ())
+        assert words in said
+        assert "{" not in said
 
 
 def test_weights(fails, file):

@@ -38,7 +38,7 @@ def test_arrays_cannot_be_written_to(array):
         lambda: fixed[:1].setflags(write=True),
         lambda: fixed.view().setflags(write=True),
     ):
-        with pytest.raises(ValueError, match="read-only|WRITEABLE"):
+        with pytest.raises(ValueError, match=r"read-only|WRITEABLE"):
             attempt()
     assert frozen_array(fixed) is fixed or array.dtype.hasobject
 

@@ -181,6 +181,9 @@ def test_padding_of_text_does_not_count(kind, text, expected):
         np.ma.array([b"r ", b"r ", b"z "], mask=[0, 1, 0]),
         np.array(["r", None, "z"], dtype=object),
         np.array([b"r", float("nan"), b"z"], dtype=object),
+        np.array(["r", "", "z"]),
+        np.array([b"r", b"  ", b"z"]),
+        np.array([b"r", b"\0", b"z"]),
     ],
 )
 def test_missing_text_satisfies_nothing(band):

@@ -123,6 +123,67 @@ def test_rows_by_mask_index_and_slice(rng, index):
     assert isinstance(part, Catalog)
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.where(np.arange(50) % 3 == 0),
+        np.nonzero(np.arange(50) > 40),
+        (np.array([1, 2, 2]),),
+        ([True] * 10 + [False] * 40,),
+        [True] * 10 + [False] * 40,
+        [-1, -50],
+        (slice(3, 9),),
+        slice(None, None, -1),
+        slice(-3, None),
+        -2,
+        np.int8(5),
+        np.array([3, 4], dtype=np.uint64),
+        np.ma.array(np.arange(50) > 30),
+        range(5),
+    ],
+    ids=str,
+)
+def test_rows_by_what_numpy_gives(rng, index):
+    catalog = Catalog(**field(rng))
+    rows = np.atleast_1d(np.arange(50)[np.asarray(index) if isinstance(index, range) else index])
+    np.testing.assert_array_equal(catalog[index].ra, catalog.ra[rows])
+
+
+def test_rows_of_a_masked_comparison(rng):
+    """What is masked in a comparison was not satisfied."""
+    catalog = Catalog(**field(rng))
+    values = np.ma.array(np.arange(50), mask=np.arange(50) == 40)
+    with pytest.warns(UserWarning, match="1 of 50 rows are left out: the mask is unknown there"):
+        part = catalog[values > 30]
+    np.testing.assert_array_equal(part.ra, np.delete(catalog.ra[31:], 9))
+    with pytest.raises(TypeError, match="these integers are partly masked"):
+        catalog[values]
+
+
+@pytest.mark.parametrize(
+    ("index", "kind", "message"),
+    [
+        (Ellipsis, TypeError, r"not Ellipsis; catalog\[:\] is all of them"),
+        (None, TypeError, "not None"),
+        ((0, 1), TypeError, "one dimension, and 2 indices came"),
+        ((), TypeError, "0 indices came"),
+        (np.zeros((2, 3), dtype=int), TypeError, r"an array of shape \(2, 3\)"),
+        ([[0, 1], [2]], TypeError, "lists of different lengths"),
+        ([0.0, 1.0], TypeError, "not float64 values"),
+        (1.5, TypeError, "not float64 values"),
+        ("ra", TypeError, "not <U2 values"),
+        ([True, None], TypeError, "not object values"),
+        (np.ones((50, 1), dtype=bool), TypeError, r"an array of shape \(50, 1\)"),
+        (-51, IndexError, "out of bounds"),
+        ([True], ValueError, "a mask of 1 rows for a catalog of 50"),
+        (slice(60, 70), ValueError, "no rows"),
+    ],
+)
+def test_what_takes_no_rows(rng, index, kind, message):
+    with pytest.raises(kind, match=message):
+        Catalog(**field(rng))[index]
+
+
 def test_bad_row_selections(rng):
     catalog = Catalog(**field(rng))
     with pytest.raises(ValueError, match="no rows"):
@@ -235,6 +296,20 @@ def test_masked_values_are_bad_values():
     g1 = MaskedColumn([0.1, 0.2], mask=[False, True])
     with pytest.raises(ValueError, match=r"masked values in g1: row 1 \(nan\)"):
         Catalog(ra=[1, 2], dec=[1, 2], g1=g1, g2=[0, 0])
+
+
+@pytest.mark.parametrize("missing", ["None", "NaN", "NA", "Int64", "masked"])
+def test_missing_among_objects_is_a_bad_value(missing):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    w = {
+        "None": [1, None, 2],
+        "NaN": np.array([1, float("nan"), 2], dtype=object),
+        "NA": np.array([1, pandas.NA, 2], dtype=object),
+        "Int64": pandas.Series([1, None, 2], dtype="Int64"),
+        "masked": np.ma.array([1, 9, 2], mask=[0, 1, 0]),
+    }[missing]
+    with pytest.raises(ValueError, match=r"masked values in w: row 1 \(nan\)"):
+        Catalog(ra=[1, 2, 3], dec=[1, 2, 3], w=w)
 
 
 @pytest.mark.parametrize(
