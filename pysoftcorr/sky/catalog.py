@@ -174,7 +174,8 @@ def _check_units(geometry: str, units: Mapping[str, Any]) -> None:
         if units.get(axis) is not None:
             argument, own = ("xy_unit", "x and y") if geometry == SKY else (f"{axis}_unit", axis)
             raise ValueError(
-                f"{argument} = {str(units[axis])!r}: is the unit of {own}, which are not given"
+                f"{argument} = {str(units[axis])!r}: is the unit of {own}; "
+                f"positions are given as {' and '.join(AXES[geometry])}"
             )
 
 
