@@ -10,7 +10,8 @@ import os
 from typing import Any, Protocol
 
 from pysoftcorr._julia import found, image, settings
-from pysoftcorr._julia.juliacall_host import PROJECT, JuliacallHost, executable, ready
+from pysoftcorr._julia.errors import JuliaUnavailable
+from pysoftcorr._julia.juliacall_host import PROJECT, JuliacallHost, executable, imported, ready
 from pysoftcorr._julia.libjulia_host import LibjuliaHost
 
 __all__ = ["Host", "JuliacallHost", "LibjuliaHost", "choose", "launcher", "ready", "wanted"]
@@ -53,6 +54,11 @@ def choose(*, own_thread: bool = True) -> Host:
         No Julia runtime can be used.
     """
     threads = settings.threads()
+    if settings.host_choice() == "libjulia" and imported():
+        raise JuliaUnavailable(
+            "juliacall has started Julia in this process, and libjulia cannot do so again",
+            "unset PYSOFTCORR_JULIA_HOST, or do not import juliacall",
+        )
     if wanted() == "juliacall":
         return JuliacallHost(threads, own_thread=own_thread)
     runtime = found.choose()

@@ -20,7 +20,7 @@ from pysoftcorr._julia import settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 from pysoftcorr._julia.process import hand_signals_back, load_triton, signals_kept
 
-__all__ = ["OLDEST", "JuliacallHost", "executable", "ready"]
+__all__ = ["OLDEST", "JuliacallHost", "check_version", "executable", "imported", "ready"]
 
 EXE, PROJECT = "PYTHON_JULIACALL_EXE", "PYTHON_JULIACALL_PROJECT"
 # Older ones ask the network although the two variables are set; before 0.9.22 Python objects are
@@ -51,7 +51,7 @@ end
 """
 
 
-def _imported() -> bool:
+def imported() -> bool:
     """Whether the user's own code has started juliacall."""
     return "juliacall" in sys.modules
 
@@ -62,7 +62,7 @@ def ready() -> bool:
     juliacall resolves its Julia at import, over the network if need be, so it is not imported
     to find out.
     """
-    if _imported() or (os.environ.get(EXE) and os.environ.get(PROJECT)):
+    if imported() or (os.environ.get(EXE) and os.environ.get(PROJECT)):
         return True
     if (
         importlib.util.find_spec("juliacall") is None
@@ -196,7 +196,7 @@ class JuliacallHost:
 
     def __init__(self, threads: int, *, own_thread: bool = True) -> None:
         self.threads = threads
-        self.runs_already = _imported()
+        self.runs_already = imported()
         self.caller_owned = self.runs_already or not own_thread
         self.waiting: Waiting | None = None
         self._main: Any = None
@@ -250,7 +250,8 @@ class JuliacallHost:
                     setattr(juliacall, name, _NotHere(self._no_other_thread()))
 
     def _check_signals(self, config: dict[str, Any]) -> None:
-        if not config or config.get("opt_handle_signals") == "yes":
+        # Without the first, Python runs within a Julia that was started in another way.
+        if not config.get("inited") or config.get("opt_handle_signals") == "yes":
             return
         threads = int(self._main.Threads.nthreads())
         if threads > 1:
