@@ -65,7 +65,7 @@ class LibjuliaHost:
         """
         found = self.found
         load_triton()
-        with signals_kept(), _environment(self.threads):
+        with signals_kept(), _environment(self.threads, found.libdir):
             try:
                 if found.libdir is not None:
                     for name in PRELOAD:
@@ -162,9 +162,10 @@ class LibjuliaHost:
 
 
 @contextlib.contextmanager
-def _environment(threads: int) -> Iterator[None]:
+def _environment(threads: int, libdir: str | None) -> Iterator[None]:
     # Read by Julia once, at start; afterward the caller's own values are put back.
-    wanted = {"JULIA_NUM_THREADS": str(threads)}
+    # The processes in which Julia precompiles packages need its libraries.
+    wanted = {"JULIA_NUM_THREADS": str(threads), **found.library_path(libdir)}
     if "OPENBLAS_NUM_THREADS" not in os.environ:
         wanted["OPENBLAS_NUM_THREADS"] = "1"
     before = {name: os.environ.get(name) for name in wanted}
