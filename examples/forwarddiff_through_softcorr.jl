@@ -10,7 +10,7 @@
 using Random
 using SoftCorr
 
-println(SoftCorr.HAS_FORWARDDIFF ? "derivatives by ForwardDiff" :
+println(SoftCorr.has_forwarddiff() ? "derivatives by ForwardDiff" :
         "derivatives by SoftCorr's own Dual (ForwardDiff is not installed)")
 
 const N, CLUSTERS = 300, 40

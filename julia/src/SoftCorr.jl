@@ -2,9 +2,9 @@
 Correlation functions of objects on the sphere, in a plane and in a box: fuzzy clustering, pair sums, their
 derivatives, and the gravity simulation that they are differentiated through.
 
-Everything is generic in the number type: derivatives are taken by ForwardDiff where it is on the
-load path, else by numbers of the same kind that SoftCorr brings along ([`derivative`](@ref),
-[`gradient`](@ref)).
+Everything is generic in the number type: derivatives are taken by ForwardDiff where it is loaded
+(before Julia 1.9: on the load path), else by numbers of the same kind that SoftCorr brings along
+([`derivative`](@ref), [`gradient`](@ref)).
 
 | | |
 | --- | --- |
@@ -31,7 +31,8 @@ const SOURCE_VERSION = "0.1.0"
 
 # Each file uses what stands before it.
 include("control.jl")           # cancellation, progress, deterministic threading
-include("dual.jl")              # forward-mode numbers: ForwardDiff's or our own
+include("dual.jl")              # forward-mode numbers of our own
+include("forward.jl")           # those or ForwardDiff's
 include("sphere.jl")            # unit vectors, tangent frames, separations
 include("plane.jl")             # the same in a plane
 include("fuzzy.jl")             # fuzzy c-means
@@ -51,5 +52,11 @@ include("entries/pairs.jl")
 include("entries/gravity.jl")
 include("entries/box.jl")
 include("entries/softcorr.jl")
+
+# A package of Julia 1.9 or newer keeps machine code: of the entry points, which are called here.
+if VERSION >= v"1.9" && HAS_EXTENSIONS && ccall(:jl_generating_output, Cint, ()) == 1
+    include("precompile/warmup.jl")
+    Warmup.run()
+end
 
 end

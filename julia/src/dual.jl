@@ -1,8 +1,5 @@
-# Forward-mode derivatives: numbers that carry their partial derivatives along.
-#
-# `Dual`, `value`, `partials`, `derivative` and `gradient` of SoftCorr are ForwardDiff's where it
-# is on the load path, else those of `OwnDual` below. `OwnDual` is always defined, so that its
-# tests run everywhere.
+# Numbers that carry their partial derivatives along, for a Julia without ForwardDiff; forward.jl
+# decides between the two. All of it is in this file.
 
 """
 A small forward-mode number in the manner of ForwardDiff's (Revels, Lubin & Papamarkou 2016,
@@ -212,16 +209,7 @@ part(::Type{T}, y::Dual{S}, i) where {S,T} =
     Dual{S}(part(T, y.value, i), map(p -> part(T, p, i), y.partials))
 part(::Type{T}, y::Union{Tuple,AbstractArray}, i) where {T} = map(q -> part(T, q, i), y)
 
-"""
-    derivative(f, x)
-
-f'(x) of a function of one real number that returns a number, or an array or tuple of numbers.
-
-# Example
-```julia
-derivative(x -> x^3, 2.0) == 12.0
-```
-"""
+"f'(x), of a function that returns a number, or an array or tuple of numbers."
 function derivative(f::F, x::Real) where {F}
     v = float(x)
     T = Tag{F,typeof(v)}
@@ -230,17 +218,7 @@ end
 
 const CHUNK = 8
 
-"""
-    gradient(f, x)
-
-The gradient of a function of an array that returns a number, in the shape of `x`; at most
-$CHUNK partial derivatives are carried in one sweep.
-
-# Example
-```julia
-gradient(x -> x[1]^2 * x[2], [3.0, 2.0]) == [12.0, 9.0]
-```
-"""
+"Gradient in the shape of `x`; at most `CHUNK` partial derivatives are carried in one sweep."
 gradient(f, x::AbstractArray{<:Real}) = gradient(f, x, Val(clamp(length(x), 1, CHUNK)))
 
 function gradient(f::F, x::AbstractArray{<:Real}, ::Val{N}) where {F,N}
@@ -258,67 +236,3 @@ function gradient(f::F, x::AbstractArray{<:Real}, ::Val{N}) where {F,N}
 end
 
 end # module OwnDual
-
-# ---- which one -------------------------------------------------------------------------------
-
-# ForwardDiff is looked for by its identity and not named as a dependency: SoftCorr loads and
-# precompiles without it. A precompiled SoftCorr remembers what it found, so it is made dependent
-# on the manifest, where ForwardDiff comes and goes.
-function find_forwarddiff()
-    id = try
-        Base.identify_package("ForwardDiff")
-    catch
-        nothing
-    end
-    id isa Base.PkgId || return nothing
-    string(id.uuid) == "f6369f11-7733-5829-9624-2563aa707210" || return nothing
-    return try
-        Base.require(id)
-    catch err
-        @warn "ForwardDiff is on the load path but does not load; SoftCorr uses its own Dual" err
-        nothing
-    end
-end
-
-for project in Base.load_path(), name in ("Manifest.toml", "JuliaManifest.toml")
-    manifest = joinpath(dirname(project), name)
-    isfile(project) && isfile(manifest) && include_dependency(manifest)
-end
-
-const FORWARDDIFF = find_forwarddiff()
-const HAS_FORWARDDIFF = FORWARDDIFF !== nothing
-
-const Dual = HAS_FORWARDDIFF ? FORWARDDIFF.Dual : OwnDual.Dual
-const derivative = HAS_FORWARDDIFF ? FORWARDDIFF.derivative : OwnDual.derivative
-const gradient = HAS_FORWARDDIFF ? FORWARDDIFF.gradient : OwnDual.gradient
-
-# Known by its fields and not by its name: a ForwardDiff that is loaded after SoftCorr brings
-# numbers that must be understood too.
-is_dual(T::DataType) = :value in fieldnames(T) && :partials in fieldnames(T)
-
-"""
-    value(x)
-
-The value of a number that may carry derivatives, one layer of them taken off.
-"""
-@generated value(x::Real) = is_dual(x) ? :(getfield(x, :value)) : :x
-
-"""
-    partials(x)
-
-The partial derivatives that `x` carries, a tuple; empty for a plain number.
-"""
-@generated function partials(x::Real)
-    is_dual(x) || return :(())
-    return fieldtype(x, :partials) <: Tuple ? :(getfield(x, :partials)) :
-           :(getfield(x, :partials).values)
-end
-
-"""
-    primal(x)
-
-The plain number at the bottom of `x`, all layers of derivatives taken off.
-"""
-@inline primal(x::Real) = primal(x, value(x))
-@inline primal(x::T, ::T) where {T<:Real} = x
-@inline primal(::Real, v::Real) = primal(v)

@@ -127,12 +127,15 @@ end
     @test_throws ArgumentError Own.gradient(v -> v, [1.0, 2.0])
 end
 
+# With Base alone: numbers of two packages may well leave open which of them stands outside.
 @testset "own Dual: no ambiguous methods" begin
-    @test isempty(filter(pair -> any(m -> m.module === Own, pair), detect_ambiguities(Own, Base)))
+    ours(m) = m.module === Own
+    known(m) = ours(m) || Base.moduleroot(m.module) in (Base, Core)
+    @test isempty(filter(pair -> any(ours, pair) && all(known, pair), detect_ambiguities(Own, Base)))
 end
 
 @testset "the numbers in use" begin
-    D = SoftCorr.Dual
+    D = SoftCorr.forward_mode().Dual
     d = D{:t}(3.0, (1.0, 2.0))
     @test SoftCorr.value(d) === 3.0 && SoftCorr.partials(d) === (1.0, 2.0)
     @test SoftCorr.value(2.5) === 2.5 && SoftCorr.partials(2.5) === () && SoftCorr.value(2) === 2
@@ -141,11 +144,14 @@ end
     @test SoftCorr.derivative(x -> x^3, 2.0) == 12.0
     @test SoftCorr.gradient(x -> x[1]^2 * x[2], [3.0, 2.0]) == [12.0, 9.0]
     @test (@inferred SoftCorr.value(d)) === 3.0
+    # The choice costs nothing: which numbers are used is known when a caller is compiled.
+    cube(x) = x^3
+    @test (@inferred SoftCorr.derivative(cube, 2.0)) == 12.0
 end
 
-if SoftCorr.HAS_FORWARDDIFF
+if SoftCorr.has_forwarddiff()
     @testset "own Dual against ForwardDiff" begin
-        FD = SoftCorr.FORWARDDIFF
+        FD = SoftCorr.forward_mode()
         for (name, _) in Own.UNARY, x in get(POINTS, name, (-1.7, 0.6))
             f = getfield(Base, name)
             @test Own.derivative(f, x) ≈ FD.derivative(f, x) rtol = 1e-14

@@ -12,7 +12,10 @@ ra(G) = SoftCorr.simulate(x, v; G = G, t_max = 3.0, observer = (9.0, 1.0, 2.0))[
 h = 1e-5
 difference = (ra(1 + h) - ra(1 - h)) / 2h
 close(d) = maximum(abs, d - difference) < 1e-6
-print(SoftCorr.HAS_FORWARDDIFF, " ", close(SoftCorr.derivative(ra, 1.0)))
+print(SoftCorr.has_forwarddiff(), " ", close(SoftCorr.derivative(ra, 1.0)))
+"""
+const AGAIN = """
+print(SoftCorr.has_forwarddiff(), " ", close(SoftCorr.derivative(ra, 1.0)))
 """
 const LATE = """
 import ForwardDiff
@@ -65,5 +68,10 @@ end
         @test julia(package * PROBE, with, other, project) == "true true"
         @test julia(package * PROBE * LATE, with, other, project) == "true true true"
         @test julia(package * PROBE, without, other, project) == "false true"
+        # The extension of newer Julia, loaded by hand: from then on derivatives are ForwardDiff's,
+        # in functions that were compiled before too.
+        extension = "include($(repr(joinpath(PACKAGE, "ext", "SoftCorrForwardDiffExt.jl"))))\n"
+        @test julia(late * PROBE * "print(' ')\n" * extension * AGAIN, without, depot, project) ==
+            "false true true true"
     end
 end

@@ -130,7 +130,7 @@ end
     # Our own numbers, whichever are in use.
     d = SoftCorr.OwnDual.derivative(G -> state(x, v; G = G, t_max = 4.0), 1.0)
     @test d ≈ SoftCorr.derivative(G -> state(x, v; G = G, t_max = 4.0), 1.0) rtol = 1e-12
-    GD = SoftCorr.Dual{:G}(1.0, (1.0,))
+    GD = SoftCorr.forward_mode().Dual{:G}(1.0, (1.0,))
     stages = SoftCorr.Stages{typeof(GD)}()
     convert3(q) = ntuple(k -> convert(typeof(GD), q[k]), 3)
     @test (@inferred SoftCorr.integrate(convert3(x), convert3(v), GD, 0.0, 4.0, 1e-13, 1000, stages)) isa

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pysoftcorr._julia import apt, found, hosts, settings
+from pysoftcorr._julia import apt, found, hosts, juliacall_host, settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 from pysoftcorr._julia.image import compile_image, impossible
 from pysoftcorr._julia.settings import Log, locked
@@ -162,7 +162,7 @@ def _present(target: Path | None, method: str) -> tuple[dict[str, Any], str]:
     if method != "debian" and target is None and settings.host_choice() != "libjulia":
         with contextlib.suppress(Exception):
             if hosts.ready():
-                return _facts(found.inspect(hosts.juliacall_executable())), "juliacall"
+                return _facts(found.inspect(juliacall_host.executable())), "juliacall"
     if method == "juliacall":
         return {}, ""
     try:

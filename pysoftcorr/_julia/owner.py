@@ -27,6 +27,8 @@ __all__ = ["CallerOwner", "Control", "Job", "Owner", "ThreadOwner"]
 STACK_BYTES = 64 << 20
 # How long an interrupted caller waits for its call to end before it lets it run out alone.
 CANCEL_SECONDS = 0.8
+# How long the end of the process waits for Julia's exit hooks.
+CLOSE_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
 
@@ -106,6 +108,8 @@ class ThreadOwner:
         self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._running: Job | None = None
         self._pid = os.getpid()
+        # Entered by a thread for as long as it waits for a job.
+        self.waiting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         before = threading.stack_size(STACK_BYTES)
         try:
             self._thread = threading.Thread(target=self._loop, name="julia", daemon=True)
@@ -139,17 +143,22 @@ class ThreadOwner:
         job = Job(work)
         try:
             self.submit(job)
-            if watch is None:
-                job.done.wait()
-            else:
-                while not job.done.wait(POLL_SECONDS):
-                    if self._running is job and self.control is not None:
-                        watch(*self.control.progress())
+            if not job.done.is_set():
+                with self.waiting():
+                    self._wait(job, watch)
         except BaseException:
             self.cancel(job)
             job.done.wait(CANCEL_SECONDS)
             raise
         return job.outcome()
+
+    def _wait(self, job: Job, watch: Watch | None) -> None:
+        if watch is None:
+            job.done.wait()
+            return
+        while not job.done.wait(POLL_SECONDS):
+            if self._running is job and self.control is not None:
+                watch(*self.control.progress())
 
     def cancel(self, job: Job) -> None:
         """Tell a job to stop, whether it is running or still queued."""
@@ -157,12 +166,21 @@ class ThreadOwner:
         if self.control is not None:
             self.control.cancel(job.number)
 
-    def close(self) -> None:
-        """Stop the running job at interpreter exit: Julia must not run while it is torn down."""
+    def close(self, last: Callable[[], Any]) -> None:
+        """Stop the running job at interpreter exit, then do `last`.
+
+        Julia must not run while the interpreter is torn down.
+        """
+        if os.getpid() != self._pid:
+            return
         job = self._running
-        if job is not None and os.getpid() == self._pid:
+        if job is not None:
             self.cancel(job)
-            job.done.wait(CANCEL_SECONDS)
+            if not job.done.wait(CANCEL_SECONDS):
+                return
+        final = Job(last)
+        self.submit(final)
+        final.done.wait(CLOSE_SECONDS)
 
 
 class CallerOwner:
@@ -182,9 +200,9 @@ class CallerOwner:
         """
         if threading.current_thread() is not self._thread:
             raise JuliaUnavailable(
-                "juliacall was imported before pysoftcorr's first call, so Julia belongs to the "
-                "main thread and no other thread can call it",
-                "call pysoftcorr before importing juliacall, or from the main thread",
+                "Julia belongs to the main thread, since juliacall was imported there before "
+                "pysoftcorr's first call, and no other thread can call it",
+                "call pysoftcorr from the main thread, or before juliacall is imported",
             )
         with self._watched(job):
             job.run(self.control)

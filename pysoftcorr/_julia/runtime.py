@@ -9,6 +9,7 @@ import shlex
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,9 +39,7 @@ class Runtime:
         if getattr(host, "caller_owned", False):
             self.owner = CallerOwner()
         else:
-            owner = ThreadOwner()
-            atexit.register(owner.close)
-            self.owner = owner
+            self.owner = ThreadOwner()
         self._functions: dict[str, Callable[..., int]] = {}
         self._starting = Job(self._start)
         self.owner.submit(self._starting)
@@ -48,6 +47,10 @@ class Runtime:
     def _start(self) -> None:
         begin = time.perf_counter()
         self.host.start()
+        if isinstance(self.owner, ThreadOwner):
+            self.owner.waiting = getattr(self.host, "waiting", None) or contextlib.nullcontext
+            # What is registered last is done first: before juliacall's own hook ends Julia.
+            atexit.register(self.owner.close, self.host.close)
         entries.check_table(self.host.entry_table(), version=__version__)
         self.owner.control = Control(self.host.control_addresses())
         self.start_seconds = time.perf_counter() - begin
@@ -104,16 +107,6 @@ def _check_process() -> None:
         )
 
 
-def _choose_host() -> Host:
-    from pysoftcorr._julia import found, hosts, image
-
-    threads = settings.threads()
-    if hosts.wanted() == "juliacall":
-        return hosts.JuliacallHost(threads)
-    runtime = found.choose()
-    return hosts.LibjuliaHost(runtime, threads, image.find(runtime))
-
-
 def start_with(host: Host) -> Runtime:
     """Start a given host; only the first of a process counts."""
     global _runtime, _pid
@@ -141,7 +134,9 @@ def start() -> Runtime:
     if runtime is not None:
         runtime.wait_started()
         return runtime
-    return start_with(_choose_host())
+    from pysoftcorr._julia import hosts
+
+    return start_with(hosts.choose())
 
 
 def call(name: str, *args: Any, progress: str | None = None) -> None:
@@ -219,13 +214,40 @@ def self_test(rounds: int = 100) -> bool:
 def julia_module() -> Any:
     """The live Julia module ``SoftCorr``, for scripts that mix both languages.
 
+    Such a script begins with ``from juliacall import Main as jl``: Julia then belongs to the main
+    thread, where the script may call it. So it does where this is the first call of pysoftcorr,
+    from the main thread; after another call Julia has a thread of its own.
+
     Raises
     ------
     JuliaUnavailable
-        Julia does not run through juliacall.
+        Julia does not run through juliacall, or a call from this thread would end the process
+        (before Julia 1.9, where Julia has a thread of its own).
+
+    Warns
+    -----
+    UserWarning
+        Julia has a thread of its own: output of Julia from another one may hang.
     """
+    from pysoftcorr._julia import hosts
+
+    _check_process()
+    if _runtime is None:
+        main = threading.current_thread() is threading.main_thread()
+        host = hosts.choose(own_thread=not main)
+        if host.name == "libjulia":
+            return host.module()  # refuses: nothing is started, so that juliacall still can be
+        start_with(host)
     runtime = start()
-    return runtime.owner.run(runtime.host.module)
+    module = runtime.owner.run(runtime.host.module)
+    if isinstance(runtime.owner, ThreadOwner):
+        warnings.warn(
+            "Julia runs in a thread of pysoftcorr's own: a println, or other input and output of "
+            "Julia, from this thread may hang. To avoid it, begin the script with: from juliacall "
+            "import Main as jl",
+            stacklevel=2,
+        )
+    return module
 
 
 def status() -> dict[str, Any]:

@@ -17,6 +17,7 @@ __all__ = [
     "julia_choice",
     "locked",
     "package_dir",
+    "source_file",
     "threads",
     "use_image",
 ]
@@ -91,6 +92,11 @@ def package_dir() -> Path:
     raise FileNotFoundError(
         f"the Julia package of pysoftcorr is neither in {inside} nor {beside}: reinstall pysoftcorr"
     )
+
+
+def source_file() -> Path:
+    """The file that defines the module ``SoftCorr``."""
+    return package_dir() / "src" / "SoftCorr.jl"
 
 
 @contextlib.contextmanager

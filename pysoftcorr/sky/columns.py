@@ -6,7 +6,6 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import NoReturn
 
-from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.expressions import Expression, nearest
 from pysoftcorr.sky.schemes import STAR_SCHEMES, Scheme
 

@@ -1,63 +1,22 @@
-"""The juliacall host: by contract with a stand-in, and for real where juliacall can start.
-
-The stand-in is a module named ``juliacall`` that starts Julia in the importing thread, as the
-real one does, and shows the part of ``Main`` that the host relies on.
-"""
+"""The juliacall host: by contract with a stand-in, and for real where juliacall can start."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from pathlib import Path
 
 import pytest
 
-from pysoftcorr._julia import hosts
-
-STAND_IN = """
-import os, threading
-from pysoftcorr._julia import found
-from pysoftcorr._julia.hosts import LibjuliaHost
-
-THREAD = threading.current_thread()
-INCLUDED = []
-_host = LibjuliaHost(found.choose(), int(os.environ.get("PYTHON_JULIACALL_THREADS", "1")))
-_host.start()
-
-
-class Module:
-    def __getattr__(self, name):
-        if name.startswith("_"):
-            raise AttributeError(name)
-
-        def function(*args):
-            assert threading.current_thread() is THREAD, "Julia called from a foreign thread"
-            text = _host.text(f"SoftCorr.{name}({', '.join(map(str_of, args))})")
-            return int(text) if name in ("entry_pointer", "gc_safe_address") else text
-        return function
-
-
-def str_of(value):
-    return '"' + value + '"' if isinstance(value, str) else repr(value)
-
-
-class Main:
-    SoftCorr = Module()
-
-    @staticmethod
-    def include(path):
-        assert os.path.exists(path)
-        INCLUDED.append(path)
-"""
-
-SET = {"PYTHON_JULIACALL_EXE": "/stand/in/julia", "PYTHON_JULIACALL_PROJECT": "/stand/in"}
+from helpers import juliacall_stand_in
+from pysoftcorr._julia import JuliaUnavailable, juliacall_host
 
 
 @pytest.fixture
 def stand_in(fresh, tmp_path: Path):
-    (tmp_path / "juliacall.py").write_text(STAND_IN)
-
     def run(code: str, **options):
-        env = {"PYSOFTCORR_JULIA_HOST": "auto", "PYSOFTCORR_THREADS": "2", **SET, **options}
-        return fresh(code, PYTHONPATH=str(tmp_path), **env)
+        env = {**juliacall_stand_in.write(tmp_path), "PYSOFTCORR_THREADS": "2", **options}
+        return fresh(code, **env)
 
     return run
 
@@ -122,14 +81,122 @@ def test_errors_threads_and_interrupts(stand_in) -> None:
     ]
 
 
-def test_julia_module_is_the_live_module(stand_in) -> None:
+def test_julia_module_first_gives_julia_to_the_main_thread(stand_in) -> None:
     out = stand_in("""
-        import pysoftcorr._julia as door
-        module = door.julia_module()
+        import threading
+        import pysoftcorr
+        module = pysoftcorr.julia_module()
         import juliacall
-        print(module is juliacall.Main.SoftCorr)
+        print(module is juliacall.Main.SoftCorr, juliacall.THREAD is threading.main_thread())
+        from pysoftcorr._julia import runtime
+        print(runtime.self_test(), juliacall.Main.seval("1 + 1"))
     """)
-    assert out.stdout == "True\n"
+    assert out.stdout == "True True\nTrue 2\njuliacall ends Julia\n"
+
+
+def test_julia_module_in_a_thread_of_its_own_is_refused_before_julia_1_9(stand_in) -> None:
+    out = stand_in("""
+        import pysoftcorr
+        from pysoftcorr._julia import runtime
+        assert runtime.self_test()
+        from juliacall import Main as jl
+
+        def seval(): jl.seval("1 + 1")
+        def assign(): jl.x = 1
+        for use in (pysoftcorr.julia_module, seval, assign):
+            try:
+                use()
+            except pysoftcorr.JuliaUnavailable as error:
+                print(error)
+        print(runtime.self_test())
+    """)
+    *refused, last = out.stdout.splitlines()
+    assert last == "True"
+    assert len(set(refused)) == 1
+    assert len(refused) == 3
+    assert "Julia 1.5.3 runs in a thread of pysoftcorr's own" in refused[0]
+    assert "begin the script with: from juliacall import Main as jl" in refused[0]
+
+
+def test_exit_hooks_run_in_the_thread_that_owns_julia(stand_in) -> None:
+    """Those of the user too, and juliacall's own does not run in the main thread any more."""
+    hook = 'atexit(() -> println(\\"bye from Julia\\"))'
+    code = f"""
+        import juliacall_first
+        from pysoftcorr._julia import runtime
+        assert runtime.self_test()
+        import juliacall
+        runtime.start().owner.run(lambda: juliacall._host.text("{hook}; 1"))
+    """
+    own = stand_in(code.replace("import juliacall_first", ""))
+    assert own.stdout == "bye from Julia\n"
+    main = stand_in(code.replace("juliacall_first", "juliacall"))
+    assert main.stdout == "juliacall ends Julia\n"  # which runs the hooks, where it is the real one
+
+
+def test_threads_without_signal_handling_are_refused(stand_in) -> None:
+    code = """
+        import juliacall
+        from pysoftcorr._julia import JuliaUnavailable, runtime
+        try:
+            print(runtime.self_test())
+        except JuliaUnavailable as error:
+            print(error)
+    """
+    bad = stand_in(code, PYTHON_JULIACALL_THREADS="2")
+    assert "with 2 Julia threads and without Julia's signal handling" in bad.stdout
+    assert "set PYTHON_JULIACALL_HANDLE_SIGNALS=yes, or PYTHON_JULIACALL_THREADS=1" in bad.stdout
+    for env in (
+        {"PYTHON_JULIACALL_THREADS": "1"},
+        {"PYTHON_JULIACALL_THREADS": "2", "PYTHON_JULIACALL_HANDLE_SIGNALS": "yes"},
+    ):
+        assert stand_in(code, **env).stdout.startswith("True\n")
+
+
+@pytest.mark.parametrize("version", ["0.9.9", "0.9.20", "0.9.27", "0.8.99", "0.9"])
+def test_an_old_juliacall_is_refused(version: str) -> None:
+    with pytest.raises(JuliaUnavailable, match=rf"{version}.*pip install 'juliacall>=0\.9\.28'"):
+        juliacall_host.check_version(version)
+
+
+@pytest.mark.parametrize("version", ["0.9.28", "0.9.34", "0.10.0", "1.0", "1.0.0rc1"])
+def test_a_newer_juliacall_is_taken(version: str) -> None:
+    juliacall_host.check_version(version)
+
+
+def test_an_old_juliacall_that_was_imported_is_refused(stand_in) -> None:
+    out = stand_in(
+        """
+        import juliacall
+        import pysoftcorr
+        try:
+            pysoftcorr.julia_module()
+        except pysoftcorr.JuliaUnavailable as error:
+            print(error)
+        """,
+        STAND_IN_VERSION="0.9.21",
+    )
+    assert "juliacall is of version 0.9.21, and pysoftcorr needs 0.9.28" in out.stdout
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_waiting_thread_lets_others_collect_garbage(known: bool) -> None:
+    said: list[object] = []
+
+    def enter() -> int:
+        said.append("enter")
+        return 3
+
+    pointers = [
+        ctypes.CFUNCTYPE(ctypes.c_int8)(enter),
+        ctypes.CFUNCTYPE(None, ctypes.c_int8)(lambda state: said.append(state)),
+        ctypes.CFUNCTYPE(ctypes.c_void_p)(lambda: 4096 if known else None),
+    ]
+    waiting = juliacall_host.Waiting([ctypes.cast(p, ctypes.c_void_p).value for p in pointers])
+    with contextlib.suppress(KeyboardInterrupt), waiting():
+        said.append("waits")
+        raise KeyboardInterrupt
+    assert said == (["enter", "waits", 3] if known else ["waits"])
 
 
 def test_julia_that_belongs_to_the_users_thread(stand_in) -> None:
@@ -174,7 +241,7 @@ def test_julia_that_belongs_to_the_users_thread(stand_in) -> None:
         "throw_in_loop: element 7 of a threaded loop failed on purpose",
     ]
     assert "Julia belongs to the main thread" in lines[2]
-    assert lines[3:] == ["interrupted True", "interrupted True"]
+    assert lines[3:] == ["interrupted True", "interrupted True", "juliacall ends Julia"]
 
 
 def test_juliacall_that_cannot_start(fresh, tmp_path: Path) -> None:
@@ -211,47 +278,3 @@ def test_auto_does_not_import_an_unresolved_juliacall(fresh, tmp_path: Path) -> 
         PYTHON_JULIACALL_PROJECT="",
     )
     assert out.stdout == "libjulia\n"
-
-
-def test_real_juliacall(fresh) -> None:
-    if not hosts.ready():
-        pytest.skip("juliacall has no Julia of its own here (softcorr julia install gets one)")
-    out = fresh(
-        """
-        import numpy as np
-        import pysoftcorr._julia as door
-        from pysoftcorr._julia import call, runtime
-        says = door.status()
-        module = door.julia_module()
-        from juliacall import Main
-        x = np.zeros(3)
-        Main.seval("x -> (x[1] = 1.0; GC.gc(); nothing)")(x)
-        version = str(module.SOURCE_VERSION)
-        import threading
-        busy = threading.Thread(target=call, args=("busy", 2.0))
-        busy.start()
-        for _ in range(20):  # this thread collects garbage while the owner thread works
-            Main.seval("() -> (GC.gc(); nothing)")()
-        busy.join()
-        print(says["host"], says["self_test"], version, x[0], runtime.self_test())
-        """,
-        PYSOFTCORR_JULIA_HOST="auto",
-        timeout=600,
-    )
-    import pysoftcorr
-
-    assert out.stdout == f"juliacall True {pysoftcorr.__version__} 1.0 True\n"
-
-
-def test_example_of_a_mixed_script(fresh) -> None:
-    path = Path(__file__).resolve().parents[2] / "examples" / "mixed_julia_python.py"
-    run = f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')"
-    if hosts.ready():
-        out = fresh(run, PYSOFTCORR_JULIA_HOST="juliacall", timeout=600)
-        assert "norms: [1. 1. 1.]" in out.stdout
-        assert "sum of squares: 3.0" in out.stdout
-    else:
-        out = fresh(run, ok=False, PYSOFTCORR_JULIA_HOST="libjulia")
-        assert out.returncode == 2
-        assert out.stderr.count("\n") == 1
-        assert "PYSOFTCORR_JULIA_HOST=juliacall" in out.stderr

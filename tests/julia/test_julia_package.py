@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,27 +113,85 @@ def test_command_of_status_starts() -> None:
     assert "soft_xi" in done.stdout.split()
 
 
-def test_package_is_developed_without_a_network(tmp_path: Path) -> None:
-    """Julia's own package manager takes the folder, without a registry that knows anything."""
+@pytest.fixture
+def pkg(tmp_path: Path):
+    """Julia's own package manager in a fresh depot, without a network or a registry's packages."""
     registry = tmp_path / "depot" / "registries" / "Empty" / "Registry.toml"
     registry.parent.mkdir(parents=True)
     registry.write_text(
         'name = "Empty"\nuuid = "11111111-2222-4333-8444-555555555555"\nrepo = ""\n[packages]\n'
     )
-    code = f"""
-        using Pkg
-        Pkg.develop(Pkg.PackageSpec(path = raw"{settings.package_dir()}"))
-        using SoftCorr
-        print(pathof(SoftCorr))
-    """
-    out = softcorr(
-        "julia", "exec", f"--project={tmp_path / 'project'}", "-e", code,
-        JULIA_DEPOT_PATH=str(tmp_path / "depot"), JULIA_LOAD_PATH="@:@stdlib",
-        JULIA_PKG_SERVER="", http_proxy="http://127.0.0.1:9", https_proxy="http://127.0.0.1:9",
-    )  # fmt: skip
-    assert out.stdout == f"{settings.package_dir() / 'src' / 'SoftCorr.jl'}"
-    manifest = (tmp_path / "project" / "Manifest.toml").read_text()
-    assert "SoftCorr" in manifest
+
+    def run(code: str) -> str:
+        out = softcorr(
+            "julia", "exec", f"--project={tmp_path / 'project'}", "-e", f"using Pkg; {code}",
+            JULIA_DEPOT_PATH=str(tmp_path / "depot"), JULIA_LOAD_PATH="@:@stdlib",
+            JULIA_PKG_SERVER="", http_proxy="http://127.0.0.1:9",
+            https_proxy="http://127.0.0.1:9",
+        )  # fmt: skip
+        assert "SoftCorr" in (tmp_path / "project" / "Manifest.toml").read_text()
+        return out.stdout.splitlines()[-1]  # above it, the signs that move a cursor
+
+    return run
+
+
+USED = """
+    using SoftCorr
+    xi = xi_pm([1.0, 3.0], [2.0, 2.0], fill(0.1, 2), zeros(2), [0, 300])
+    println()
+    print(pathof(SoftCorr), " ", xi.npairs, " ", derivative(x -> x^3, 2.0))
+"""
+
+
+def test_package_is_developed_from_its_folder(pkg) -> None:
+    folder = settings.package_dir()
+    said = pkg(f'Pkg.develop(Pkg.PackageSpec(path = raw"{folder}")); {USED}')
+    assert said == f"{folder / 'src' / 'SoftCorr.jl'} [1] 12.0"
+
+
+def test_package_is_added_from_a_repository(pkg, tmp_path: Path) -> None:
+    """As ``Pkg.add(url = ..., subdir = "julia")`` does it."""
+    code = 'import LibGit2; try LibGit2.ensure_initialized(); print("yes") catch; print("no") end'
+    if softcorr("julia", "exec", "-e", code).stdout != "yes":
+        pytest.skip("this Julia runtime has no libgit2: softcorr julia install --force")
+    repository = tmp_path / "repository"
+    shutil.copytree(settings.package_dir(), repository / "julia")
+    git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "all"]):
+        subprocess.run([*git, *arguments], check=True)
+    said = pkg(f'Pkg.add(Pkg.PackageSpec(url = raw"{repository}", subdir = "julia")); {USED}')
+    place, *rest = said.split()
+    assert Path(place).is_relative_to(tmp_path / "depot" / "packages" / "SoftCorr")
+    assert rest == ["[1]", "12.0"]
+    found = Path(place).parents[1] / "ext" / "SoftCorrForwardDiffExt.jl"
+    assert found.is_file()
+
+
+def test_weak_dependency_has_an_extension_and_bounds() -> None:
+    text = (settings.package_dir() / "Project.toml").read_text()
+    tables = {part.split("]")[0]: part for part in text.split("\n[")}
+    uuid = "f6369f11-7733-5829-9624-2563aa707210"
+    assert f'ForwardDiff = "{uuid}"' in tables["weakdeps"]
+    assert 'SoftCorrForwardDiffExt = "ForwardDiff"' in tables["extensions"]
+    assert 'ForwardDiff = "0.10, 1"' in tables["compat"]
+    assert 'julia = "1.5"' in tables["compat"]
+    assert "deps" not in tables
+
+
+def juliapkg_package(file: Path) -> dict[str, object]:
+    """What juliacall is told of SoftCorr."""
+    return json.loads(file.read_text())["packages"]["SoftCorr"]
+
+
+def test_juliacall_is_told_where_the_package_is() -> None:
+    file = Path(pysoftcorr.__file__).parent / "juliapkg.json"
+    told = juliapkg_package(file)
+    assert told["dev"] is True
+    assert told["uuid"] == toml_value(settings.package_dir() / "Project.toml", "uuid")
+    assert (file.parent / str(told["path"])).resolve() == settings.package_dir()
+    deps = pytest.importorskip("juliapkg.deps")
+    specs = {spec.name: spec for spec in deps.find_requirements()[1]}
+    assert Path(specs["SoftCorr"].path) == settings.package_dir()
 
 
 def test_wheel_holds_the_whole_package(tmp_path: Path) -> None:
@@ -148,6 +207,8 @@ def test_wheel_holds_the_whole_package(tmp_path: Path) -> None:
     wanted = files(ROOT / "julia")
     assert files(inside) == {p for p in wanted if p.name != "Manifest.toml"}
     site = tmp_path / "site"
+    told = site / "pysoftcorr" / "juliapkg.json"
+    assert (told.parent / str(juliapkg_package(told)["path"])).resolve() == inside
     assert softcorr("julia", "path", folder=site).stdout == f"{inside}\n"
     code = f"using SoftCorr; {WORDS}".replace("'", '"')
     out = softcorr(

@@ -348,3 +348,83 @@ def test_progress_bar_on_a_terminal(fresh) -> None:
 
 def test_no_progress_bar_elsewhere(fresh) -> None:
     assert fresh(PROGRESS).stderr == ""
+
+
+def test_handlers_of_python_answer_again_after_julia_took_them(fresh) -> None:
+    """What Julia leaves behind in the thread that starts it: a handler of its own, and a block."""
+    out = fresh("""
+        import ctypes, os, signal
+        from pysoftcorr._julia.process import hand_signals_back
+
+        def own(number, frame):
+            print("own handler of", signal.Signals(number).name)
+
+        signal.signal(signal.SIGHUP, own)
+        put = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
+            ("PyOS_setsig", ctypes.pythonapi)
+        )
+        numbers = [signal.SIGINT, signal.SIGHUP, signal.SIGTERM]
+        for number in numbers:
+            put(number, None)  # the default, which ends the process
+        signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        hand_signals_back()
+        os.kill(os.getpid(), signal.SIGHUP)
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            print("KeyboardInterrupt")
+        # Python has no handler for this one: it stays as it was left.
+        print(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, []))
+    """)
+    assert sorted(out.stdout.splitlines()) == ["KeyboardInterrupt", "True", "own handler of SIGHUP"]
+
+
+def test_an_import_is_refused_with_its_reason(fresh) -> None:
+    out = fresh("""
+        import importlib.util, sys
+        from pysoftcorr._julia.process import refuse_import
+        refuse_import("some_module", "runs already")
+        for _ in range(2):
+            try:
+                import some_module
+            except ImportError as error:
+                print(error, error.name, "some_module" in sys.modules)
+        import wave  # others are found as before
+        print(importlib.util.find_spec("some_module") is not None)
+    """)
+    assert out.stdout == "runs already some_module False\n" * 2 + "True\n"
+
+
+STUB = """
+module ForwardDiff
+struct Dual{T,V,N} <: Real
+    value::V
+    partials::NTuple{N,V}
+end
+derivative(f, x) = f(x)
+gradient(f, x) = f(x)
+end
+"""
+
+
+def test_status_says_whether_the_julia_that_runs_uses_forwarddiff(fresh, tmp_path: Path) -> None:
+    """Being on the load path is not enough: a system image was made without it."""
+    folder = tmp_path / "ForwardDiff"
+    (folder / "src").mkdir(parents=True)
+    (folder / "src" / "ForwardDiff.jl").write_text(STUB)
+    (folder / "Project.toml").write_text(
+        'name = "ForwardDiff"\nuuid = "f6369f11-7733-5829-9624-2563aa707210"\nversion = "0.0.1"\n'
+    )
+    code = """
+        from pysoftcorr._julia import status
+        says = status()
+        print(says["image"] is not None, says["forwarddiff"])
+    """
+    env = {"PYSOFTCORR_JULIA_HOST": "libjulia", "JULIA_DEPOT_PATH": str(tmp_path / "depot")}
+    path = f"@:{tmp_path}:@stdlib"
+    with_it = fresh(code, JULIA_LOAD_PATH=path, PYSOFTCORR_IMAGE="0", **env)
+    assert with_it.stdout == f"False {folder / 'src' / 'ForwardDiff.jl'}\n"
+    without = fresh(code, JULIA_LOAD_PATH="@:@stdlib", PYSOFTCORR_IMAGE="0", **env)
+    assert without.stdout == "False None\n"
+    image, said = fresh(code, JULIA_LOAD_PATH=path, **env).stdout.split()
+    assert (said == "None") == (image == "True")

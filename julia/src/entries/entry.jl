@@ -78,15 +78,18 @@ control_addresses() = join(string.(UInt.((Base.unsafe_convert(Ptr{Int64}, JOB),
                                           pointer(PROGRESS)))), "\n")
 
 """
-Address of the function with which a thread says that others may collect garbage without it; 0
-before Julia 1.9, where `@cfunction` pointers do not say so themselves while they run. Asked
-here since `libjulia` does not export it.
+Addresses of the functions with which a thread says that others may collect garbage without it, that
+it takes part again, and with which it asks whether Julia knows it: one per line, and none before
+Julia 1.9, where a thread that has not started Julia cannot call it. Asked here since `libjulia`
+does not export the first two.
 """
-gc_safe_address() = VERSION < v"1.9" ? UInt(0) : UInt(cglobal(:jl_gc_safe_enter))
+gc_addresses() = VERSION < v"1.9" ? "" :
+    join(string.(UInt.((cglobal(:jl_gc_safe_enter), cglobal(:jl_gc_safe_leave),
+                        cglobal(:jl_get_pgcstack)))), "\n")
 
 "Version, threads, processor and the like of this Julia, one `key=value` a line."
 function runtime_info()
-    forwarddiff = Base.find_package("ForwardDiff")
+    forwarddiff = has_forwarddiff() ? pathof(forward_mode()) : nothing
     options = Base.JLOptions()
     word(p) = p == C_NULL ? "" : unsafe_string(p)
     return join(("version=$VERSION", "threads=$(Threads.nthreads())", "cpu=$(Sys.CPU_NAME)",

@@ -4,14 +4,14 @@
 struct WithRespectToG end
 
 gravity_number(G, with_derivative) =
-    iszero(with_derivative) ? G : Dual{WithRespectToG}(G, (one(G),))
+    iszero(with_derivative) ? G : forward_mode().Dual{WithRespectToG}(G, (one(G),))
 
-function store!(to::Ptr, _, from::Array{Float64})
+function store!(to::Ptr, ::Ptr, from::Array{Float64})
     for i in 1:length(from)
         unsafe_store!(to, from[i], i)
     end
 end
-function store!(to::Ptr, derivative_to::Ptr, from::Array{<:Dual})
+function store!(to::Ptr, derivative_to::Ptr, from::Array{<:Real})
     for i in 1:length(from)
         unsafe_store!(to, value(from[i]), i)
         unsafe_store!(derivative_to, partials(from[i])[1], i)

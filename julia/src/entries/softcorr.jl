@@ -89,7 +89,7 @@ end
                              out::Ptr{Float64}, report::Ptr{Float64})
     y, t = unsafe_wrap(Array, objects, (n, 5)), unsafe_wrap(Array, tangents, (n, 5))
     est = wrapped_estimator(c, n, noise, options, numbers, bins, nb)
-    carried = [Dual{AlongTangent}(y[i, q], (t[i, q],)) for i in 1:n, q in 1:5]
+    carried = [forward_mode().Dual{AlongTangent}(y[i, q], (t[i, q],)) for i in 1:n, q in 1:5]
     xi, num, den, coincident = soft_correlation_at(
         est, unsafe_wrap(Array, centers, (c, 3)), carried[:, 1], carried[:, 2], shears(carried),
         carried[:, 5])

@@ -1,25 +1,28 @@
-# Calls every C entry point with a few objects, as Python does, so that all it needs is compiled:
-# for a system image. Not a part of the module. Each file of `entries/` has a step in `STEPS`.
+# Calls every C entry point with a few objects, so that all it needs is compiled: for a system
+# image, and for the package's cache. Each file of `entries/` has a step in `STEPS`.
 module Warmup
 
-import Main: SoftCorr
+import ..SoftCorr
 
-const C_TYPES = Dict("f64" => Float64, "i64" => Int64, "f64*" => Ptr{Float64},
-                     "i64*" => Ptr{Int64}, "u8*" => Ptr{UInt8})
+# What stands for an argument of an entry point, by its code.
+const CONVERTED = Dict("f64" => Float64, "i64" => Int64, "f64*" => pointer, "i64*" => pointer,
+                       "u8*" => pointer)
 
 const STEPS = Function[]
 const CALLED = Set{String}()
 
-"Call an entry point through its C pointer; another status than the one expected is an error."
+"""
+Call the function behind an entry point, as its C pointer would, which is made too; another status
+than the one expected is an error.
+"""
 function call(name, args...; status = 0)
     push!(CALLED, name)
     entry = SoftCorr.ENTRIES[findfirst(e -> e.name == name, SoftCorr.ENTRIES)]
-    types = [C_TYPES[code] for code in split(entry.signature, ',')]
-    length(types) == length(args) || error("$name takes $(length(types)) arguments")
-    # In a module of its own, so that nothing of it stays in the image.
-    caller = Core.eval(Module(), :((p, a) ->
-        ccall(p, Int32, ($(types...),), $([:(a[$i]) for i in eachindex(types)]...))))
-    got = Base.invokelatest(caller, Ptr{Cvoid}(SoftCorr.entry_pointer(name)), args)
+    codes = split(entry.signature, ',')
+    length(codes) == length(args) || error("$name takes $(length(codes)) arguments")
+    SoftCorr.entry_pointer(name)
+    f = getfield(SoftCorr, Symbol(:entry_, name))
+    got = GC.@preserve args f((CONVERTED[code](arg) for (code, arg) in zip(codes, args))...)
     got == status || error("$name: status $got instead of $status: $(SoftCorr.LAST_ERROR[])")
     return nothing
 end
@@ -52,7 +55,7 @@ push!(STEPS, function ()
     end
     # what the host asks for at its start
     foreach(string, (SoftCorr.entry_table(), SoftCorr.control_addresses(), SoftCorr.runtime_info(),
-                     SoftCorr.gc_safe_address()))
+                     SoftCorr.gc_addresses()))
 end)
 
 # ---- clustering: sphere and plane, fuzziness 2 and other, all assignments ------------------------
