@@ -232,7 +232,7 @@ class Correlation(Frozen):
         weighting.add(str(self.settings.get("cross_patch_weight")))
         if "match" in weighting:
             return 1.0
-        if "geom" in weighting and self.aleatoric_method == "bootstrap":
+        if "mean" in weighting or ("geom" in weighting and self.aleatoric_method == "bootstrap"):
             return None
         assert self.aleatoric_factor is not None
         excess = noise_excess(self.aleatoric_method, len(self.aleatoric), self.aleatoric_factor)
