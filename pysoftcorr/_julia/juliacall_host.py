@@ -40,19 +40,19 @@ FIRST_LINE = "begin the script with: from juliacall import Main as jl"
 
 # Our package where it is the one that the project knows, so that its compiled code is used; and
 # ForwardDiff, whose extension of SoftCorr nobody else may load.
-LOAD_PACKAGE = """
+LOAD_PACKAGE = f"""
 source -> begin
     id(uuid, name) = Base.PkgId(Base.UUID(uuid), name)
-    ours = id("{}", "SoftCorr")
+    ours = id("{UUID}", "SoftCorr")
     path = Base.locate_package(ours)
     (path === nothing || realpath(path) != realpath(source)) && return false
     Base.require(ours)
     Core.eval(Main, :(import SoftCorr))
-    theirs = id("{}", "ForwardDiff")
+    theirs = id("{FORWARDDIFF}", "ForwardDiff")
     Base.locate_package(theirs) === nothing || Base.require(theirs)
     true
 end
-""".format(UUID, FORWARDDIFF)
+"""
 # Julia's exit hooks, without the finalizers: with several threads they may crash a process that
 # ends (PythonCall.jl's issue 764), which needs none of them.
 RUN_EXIT_HOOKS = """
