@@ -20,26 +20,39 @@ from pysoftcorr._julia import settings
 from pysoftcorr._julia.errors import JuliaUnavailable
 from pysoftcorr._julia.process import hand_signals_back, load_triton, signals_kept
 
-__all__ = ["OLDEST", "JuliacallHost", "check_version", "executable", "imported", "ready"]
+__all__ = [
+    "OLDEST",
+    "JuliacallHost",
+    "check_version",
+    "executable",
+    "imported",
+    "known_to",
+    "ready",
+]
 
 EXE, PROJECT = "PYTHON_JULIACALL_EXE", "PYTHON_JULIACALL_PROJECT"
 # Older ones ask the network although the two variables are set; before 0.9.22 Python objects are
 # freed by whichever thread collects Julia's garbage.
 OLDEST = "0.9.28"
 UUID = "5d0f5a3e-8c1b-4b57-9f3c-2f6f9b1e7a41"
+FORWARDDIFF = "f6369f11-7733-5829-9624-2563aa707210"
 FIRST_LINE = "begin the script with: from juliacall import Main as jl"
 
-# Our package where it is the one that the project knows, so that its compiled code is used.
-LOAD_PACKAGE = """
+# Our package where it is the one that the project knows, so that its compiled code is used; and
+# ForwardDiff, whose extension of SoftCorr nobody else may load.
+LOAD_PACKAGE = f"""
 source -> begin
-    id = Base.PkgId(Base.UUID("UUID"), "SoftCorr")
-    path = Base.locate_package(id)
+    id(uuid, name) = Base.PkgId(Base.UUID(uuid), name)
+    ours = id("{UUID}", "SoftCorr")
+    path = Base.locate_package(ours)
     (path === nothing || realpath(path) != realpath(source)) && return false
-    Base.require(id)
+    Base.require(ours)
     Core.eval(Main, :(import SoftCorr))
+    theirs = id("{FORWARDDIFF}", "ForwardDiff")
+    Base.locate_package(theirs) === nothing || Base.require(theirs)
     true
 end
-""".replace("UUID", UUID, 1)
+"""
 # Julia's exit hooks, without the finalizers: with several threads they may crash a process that
 # ends (PythonCall.jl's issue 764), which needs none of them.
 RUN_EXIT_HOOKS = """
@@ -265,7 +278,7 @@ class JuliacallHost:
     def _load(self, config: dict[str, Any]) -> None:
         source = settings.source_file()
         try:
-            if _known_to(config.get("project")) and self._main.seval(LOAD_PACKAGE)(str(source)):
+            if known_to(config.get("project")) and self._main.seval(LOAD_PACKAGE)(str(source)):
                 return
             self._main.include(str(source))
         except Exception as error:
@@ -320,7 +333,7 @@ class JuliacallHost:
             self._main.seval(RUN_EXIT_HOOKS)
 
 
-def _known_to(project: str | None) -> bool:
+def known_to(project: str | None) -> bool:
     """Whether the package SoftCorr is among those of a Julia project."""
     if not project:
         return False

@@ -200,9 +200,9 @@ class CallerOwner:
         """
         if threading.current_thread() is not self._thread:
             raise JuliaUnavailable(
-                "Julia belongs to the main thread, since juliacall was imported there before "
-                "pysoftcorr's first call, and no other thread can call it",
-                "call pysoftcorr from the main thread, or before juliacall is imported",
+                "Julia belongs to the main thread, where juliacall or julia_module() has started "
+                "it, and no other thread can call it",
+                "call pysoftcorr from the main thread, or for the first time before either of them",
             )
         with self._watched(job):
             job.run(self.control)

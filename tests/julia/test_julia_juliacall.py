@@ -36,6 +36,30 @@ def test_auto_takes_juliacall_where_it_is_set_up(stand_in) -> None:
     assert out.stdout == "juliacall 2 True\n"
 
 
+@pytest.mark.parametrize(
+    ("first", "given", "found"),
+    [
+        ("runtime.start()", {}, "no"),
+        ("runtime.start()", {"PYTHON_JULIACALL_AUTOLOAD_IPYTHON_EXTENSION": "yes"}, "yes"),
+        ("runtime.julia_module()", {}, "None"),
+    ],
+)
+def test_no_notebook_extension_where_another_thread_owns_julia(
+    stand_in, first: str, given: dict[str, str], found: str
+) -> None:
+    """It would flush Julia's output after each cell, from the notebook's thread."""
+    out = stand_in(
+        f"""
+        import os
+        from pysoftcorr._julia import runtime
+        {first}
+        print(os.environ.get("PYTHON_JULIACALL_AUTOLOAD_IPYTHON_EXTENSION"))
+        """,
+        **given,
+    )
+    assert out.stdout.splitlines()[0] == found
+
+
 def test_libjulia_can_be_asked_for(stand_in) -> None:
     out = stand_in(
         """

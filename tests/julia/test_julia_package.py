@@ -15,7 +15,7 @@ import pytest
 
 import pysoftcorr
 from helpers.command_line import softcorr
-from pysoftcorr._julia import JuliaUnavailable, hosts, settings
+from pysoftcorr._julia import JuliaUnavailable, hosts, juliacall_host, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = "print(join(sort(string.(names(SoftCorr))), ' '))"
@@ -165,6 +165,22 @@ def test_package_is_added_from_a_repository(pkg, tmp_path: Path) -> None:
     assert rest == ["[1]", "12.0"]
     found = Path(place).parents[1] / "ext" / "SoftCorrForwardDiffExt.jl"
     assert found.is_file()
+
+
+def test_juliacall_loads_the_package_where_its_project_has_it(pkg, tmp_path: Path) -> None:
+    """What is given to ``Main.seval`` loads the package itself, and no other of its name."""
+    source = settings.source_file()
+    ask = f'load = {juliacall_host.LOAD_PACKAGE.strip()}; print(load(raw"{source}"), " "); '
+    develop = f'Pkg.develop(Pkg.PackageSpec(path = raw"{settings.package_dir()}")); println(); '
+    assert pkg(f"{develop} {ask} print(pathof(Main.SoftCorr))") == f"true {source}"
+    assert juliacall_host.known_to(str(tmp_path / "project"))
+    assert not juliacall_host.known_to(str(tmp_path))
+    assert not juliacall_host.known_to(None)
+    other = tmp_path / "other"
+    shutil.copytree(settings.package_dir(), other)
+    develop = f'Pkg.develop(Pkg.PackageSpec(path = raw"{other}")); println(); '
+    said = pkg(f"{develop} {ask} print(isdefined(Main, :SoftCorr))")
+    assert said == "false false"
 
 
 def test_weak_dependency_has_an_extension_and_bounds() -> None:
