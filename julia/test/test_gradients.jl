@@ -1,6 +1,9 @@
 # Gradients as a user of ForwardDiff asks for them, through the public functions with plain arrays,
 # against central differences: by ForwardDiff where it is loaded, and by SoftCorr's own numbers.
 
+# A module of its own: the names of SoftCorr stand here as they do for its users.
+module UserGradients
+
 using Random
 using Test
 using SoftCorr
@@ -35,4 +38,6 @@ central(f, p, h = 1e-5) = [(f(p .+ h .* (eachindex(p) .== i)) - f(p .- h .* (eac
         return sum(soft_xi(estimator, sky[3], sky[4], [0.1, 0.2], [0.0, 0.1]))
     end
     @test isapprox(name.gradient(seen, [1.0, 1.2]), central(seen, [1.0, 1.2]); rtol = 1e-6)
+end
+
 end

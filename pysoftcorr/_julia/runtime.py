@@ -256,7 +256,8 @@ def status() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``host``, ``version``, ``threads``, ``cpu``, ``cpu_target``, ``forwarddiff`` (path or
+        ``host``, ``owner`` ("main thread", or "own thread" of pysoftcorr), ``version``,
+        ``threads``, ``cpu``, ``cpu_target``, ``forwarddiff`` (path of the ForwardDiff in use, or
         None), ``self_test`` (bool), ``start_seconds``, ``ready_seconds``, ``command`` (a command
         line that starts this Julia in a process of its own, with SoftCorr on its load path),
         ``image`` (path of the system image compiled from our sources, or None), ``image_reason``
@@ -278,6 +279,7 @@ def status() -> dict[str, Any]:
     words = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     return {
         "host": runtime.host.name,
+        "owner": "own thread" if isinstance(runtime.owner, ThreadOwner) else "main thread",
         "version": says["version"],
         "threads": int(says["threads"]),
         "cpu": says["cpu"],

@@ -81,6 +81,7 @@ def test_status_describes_the_runtime() -> None:
     assert says["self_test"] is True
     assert says["threads"] >= 1
     assert says["start_seconds"] > 0
+    assert says["owner"] == "own thread"
     assert set(says) >= {"host", "version", "cpu", "cpu_target", "forwarddiff", "command", "image"}
 
 
