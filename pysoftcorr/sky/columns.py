@@ -177,7 +177,9 @@ def _flat(columns: dict[str, str | None], names: Sequence[str], source: str) -> 
     return True
 
 
-def _planar(given: Mapping[str, str | None], columns: Mapping[str, str], source: str) -> list[str]:
+def _planar(
+    given: Mapping[str, str | None], columns: Mapping[str, str | None], source: str
+) -> list[str]:
     """A remark where positions in a plane are guessed from the names of columns."""
     if "x" not in columns or {"x", "y"} & set(given):
         return []

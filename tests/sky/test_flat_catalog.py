@@ -56,7 +56,7 @@ def test_refused(given, message):
 
 
 def test_a_plane_too_wide_is_doubted():
-    with pytest.warns(UserWarning, match="span 66.67 degrees, read as arcmin.*'pixel'"):
+    with pytest.warns(UserWarning, match=r"span 66.67 degrees, read as arcmin.*'pixel'"):
         Catalog(x=[0.0, 4000.0], y=[0.0, 10.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -83,9 +83,9 @@ def test_what_a_catalog_holds():
     assert cat.replace(x=[5.0, 6, 7]).xy_unit == "pixel"
     with pytest.raises(ValueError, match="xy_unit = 'deg' is for new values of x"):
         cat.replace(xy_unit="deg")
-    with pytest.raises(ValueError, match="on the sky .* or flat"):
+    with pytest.raises(ValueError, match=r"on the sky .* or flat"):
         cat.replace(ra=[1.0, 2, 3], dec=[1.0, 2, 3])
-    with pytest.raises(ValueError, match="read-only|assignment destination"):
+    with pytest.raises(ValueError, match=r"read-only|assignment destination"):
         cat.x[0] = 0
 
 
@@ -93,7 +93,7 @@ def test_what_a_catalog_holds():
     "names", [("x", "y"), ("u", "v"), ("X_IMAGE", "Y_IMAGE"), ("XWIN_IMAGE", "YWIN_IMAGE")]
 )
 def test_names_are_guessed_where_there_is_nothing_else(names):
-    with pytest.warns(UserWarning, match="no column .* known to hold ra and dec") as said:
+    with pytest.warns(UserWarning, match=r"no column .* known to hold ra and dec") as said:
         cat = Catalog.read(table(*names))
     assert f"columns={{'x': '{names[0]}', 'y': '{names[1]}'}}" in str(said[0].message)
     image = names[0].endswith("IMAGE")
@@ -111,7 +111,7 @@ def test_the_sky_comes_first():
     assert Catalog.read(both).geometry == "sky"
     asked = Catalog.read(both, columns={"x": "x", "y": "y"}, xy_unit="pixel")
     assert asked.geometry == "flat"
-    with pytest.raises(ValueError, match="no column .* hold dec"):
+    with pytest.raises(ValueError, match=r"no column .* hold dec"):
         Catalog.read(table(ra=[10.0, 10.1, 10.2]))
 
 
@@ -129,7 +129,7 @@ def test_units_stored_with_columns(tmp_path, suffix):
         )
         np.testing.assert_allclose(scaled.x, [0.4, 0.6])
         assert scaled.xy_unit == "arcsec"
-        with pytest.raises(ValueError, match="x: the unit of .* cannot be told.*xy_unit="):
+        with pytest.raises(ValueError, match=r"x: the unit of .* cannot be told.*xy_unit="):
             Catalog.read(path, columns={"x": "0.2*X", "y": "0.2*Y"})
     stored["X"].unit = u.kpc
     with pytest.raises(ValueError, match="no unit of an angle nor pixels; pass xy_unit="):
