@@ -164,7 +164,7 @@ def _flat(columns: dict[str, str | None], names: Sequence[str], source: str) -> 
     """Find x and y where they are asked for, or where there is nothing else; whether they are it.
 
     Names such as x and y also say where an object is on its detector: they are taken only where no
-    column is known to hold ra or dec, and that is said.
+    column is known to hold ra or dec, and `_planar` says so.
     """
     if {"x", "y"} & set(columns):
         _complete(columns, ("x", "y"), PLANE_PAIRS, names, source)
@@ -177,10 +177,10 @@ def _flat(columns: dict[str, str | None], names: Sequence[str], source: str) -> 
     return True
 
 
-def _guessed_plane(
+def _planar(
     given: Mapping[str, str | None], columns: Mapping[str, str | None], source: str
 ) -> list[str]:
-    """A remark where positions in a plane are read without being asked for."""
+    """A remark where positions in a plane are guessed from the names of columns."""
     if "x" not in columns or {"x", "y"} & set(given):
         return []
     x, y = columns["x"], columns["y"]
@@ -257,7 +257,7 @@ def plain_columns(
 def plain_remarks(given: Mapping[str, str | None], names: Sequence[str], source: str) -> list[str]:
     """What to tell the user of the columns that `plain_columns` finds."""
     columns = plain_columns(given, names, source)
-    remarks = [*_swapped(columns), *_guessed_plane(given, columns, source)]
+    remarks = _swapped(columns) + _planar(given, columns, source)
     fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
     if len(fits) > 1 and not {"g1", "g2"} & set(given):
         listed = " and ".join(f"{first}, {second}" for first, second in fits)
@@ -325,7 +325,7 @@ def star_remarks(given: Mapping[str, str | None], names: Sequence[str], source: 
     """What to tell the user of the columns that `star_columns` finds."""
     columns, complete = _fitting(given, names, source)
     scheme, found = complete[0]
-    remarks = [*_swapped(columns), *_guessed_plane(given, columns, source)]
+    remarks = _swapped(columns) + _planar(given, columns, source)
     if found and scheme.note:
         remarks.append(scheme.note)
     others = {s.family: (s, c) for s, c in complete[1:] if s.family != scheme.family and c != found}
