@@ -94,12 +94,13 @@ _ALLOWED = (
 class Expression:
     """An expression over the columns of a table.
 
-    Arithmetic is done in float64, and where that would round whole numbers in whole numbers, on
-    the numbers as they are stored: units do not take part (what unit the value has is for `pysoftcorr.core.unit_flow` to say). ``&``, ``|``, ``^``,
-    ``~``, ``<<`` and ``>>`` act on whole numbers bit by bit (so that ``flags & 4`` tests a bit)
-    and on truth values as and, or, exclusive or, not; decimal numbers that are whole ones count
-    as whole. ``band in ('r', 'i')`` and ``not in`` compare with a list of constants. Blanks at
-    the end of text do not count, and an empty text is a missing one.
+    Arithmetic is done in float64, and in whole numbers where float64 would round those, on the
+    numbers as they are stored: units do not take part (what unit the value has is for
+    `pysoftcorr.core.unit_flow` to say). ``&``, ``|``, ``^``, ``~``, ``<<`` and ``>>`` act on whole
+    numbers bit by bit (so that ``flags & 4`` tests a bit) and on truth values as and, or,
+    exclusive or, not; decimal numbers that are whole ones count as whole. ``band in ('r', 'i')``
+    and ``not in`` compare with a list of constants. Blanks at the end of text do not count, and an
+    empty text is a missing one.
 
     Missing values follow the logic of SQL: a comparison with a masked value or NaN is unknown,
     ``and``, ``or``, ``not`` pass that on unless the other side decides, arithmetic with a masked

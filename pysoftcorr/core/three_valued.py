@@ -363,7 +363,7 @@ def arithmetic(function: Callable[..., Any], *values: Values) -> Values:
         rough = apply(function, *values)
         sizes = [*(v.data for v in values), rough.data]
         largest = max(float(np.abs(d.astype(np.float64)).max(initial=0.0)) for d in sizes)
-        if _EXACT < largest:
+        if largest > _EXACT:
             exact = [v.data.astype(object) for v in values]
             made = function(*exact) if largest < 2.0**80 else None
             bits = None if made is None else _fitting(np.asarray(made, dtype=object))

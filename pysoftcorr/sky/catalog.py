@@ -396,9 +396,11 @@ class Catalog(Frozen):
         schemes.check_keys(given, cls._keys)
         wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
 
-        def suits(table: TableSource) -> None:
+        def suits(table: TableSource) -> bool:
             chosen, _ = cls._recognize(given, table)
             table.require(*chosen.values(), *wanted.values(), select, flag)
+            # Where x and y are, such as on a chip, is no rival of where ra and dec are.
+            return "x" in chosen and not {"x", "y"} & set(given)
 
         with open_table(source, hdu=hdu, key=key, suits=suits) as table:
             try:

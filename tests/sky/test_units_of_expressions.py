@@ -339,7 +339,7 @@ def test_degrees_of_radians_are_degrees(name):
 
 def test_degrees_of_degrees_are_refused():
     table = Table({"ra": [10.0, 20.0] * u.deg, "dec": [5.0, 6.0] * u.deg})
-    with pytest.raises(ValueError, match="ra: .*degrees turns rad into deg"):
+    with pytest.raises(ValueError, match=r"ra: .*degrees turns rad into deg"):
         Catalog.read(table, columns={"ra": "degrees(ra)", "dec": "dec"})
 
 
