@@ -449,6 +449,12 @@ def _big(value: int) -> float:
         return math.inf
 
 
+def quoted(name: str) -> str:
+    """A column's name as an expression has it: in backticks where it is no identifier."""
+    plain = name.isidentifier() and not keyword.iskeyword(name) and name not in CONSTANTS
+    return name if plain else f"`{name}`"
+
+
 def suggestion(name: str, available: Iterable[str]) -> str:
     """``; did you mean x or y?``, or nothing where no available name is near."""
     folded = {n.lower(): n for n in reversed(list(available))}

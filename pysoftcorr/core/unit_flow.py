@@ -233,9 +233,10 @@ class _Walk:
         known, other = (left, right) if left.kind == "unit" else (right, left)
         if known.kind == "unit" and other.kind == "number":
             same = other.number == 0 or known.unit == u.deg
-            if verb == "divides" and known is left and known.unit.is_equivalent(u.rad):
+            unit = known.unit
+            if verb == "divides" and known is left and unit is not None and _is_angle(unit):
                 # A whole or half turn in the column's own unit is taken off.
-                turns = (other.number or 0.0) * known.unit.to(u.deg) / 180.0
+                turns = (other.number or 0.0) * float(unit.to(u.deg)) / 180.0
                 same = (
                     same
                     or math.isclose(turns, 1, rel_tol=1e-6)
@@ -246,6 +247,10 @@ class _Walk:
         if left.unit is not None and right.unit is not None and left.unit != right.unit:
             return Flow("unknown")
         return Flow("scaled", unit) if unit is not None else _nothing(left, right)
+
+
+def _is_angle(unit: u.UnitBase) -> bool:
+    return bool(unit.is_equivalent(u.rad))
 
 
 def _fold(function: Any, left: float | None, right: float | None) -> float | None:
