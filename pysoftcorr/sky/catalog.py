@@ -345,8 +345,9 @@ class Catalog(Frozen):
             (T = 2 sigma^2), and of the PSF model at the star ``g1_model``, ``g2_model`` and
             ``T_model`` or ``sigma_model``.
         hdu : int, str or sequence of these, optional
-            FITS extension by number or name, several to read as one catalog, or "all". Where not
-            given, the one table that holds what is needed; several that do are refused.
+            FITS extension by number, name or pattern of names such as ``"CCD*"``, several to read
+            as one catalog, or "all". Where not given, the one table that holds what is needed;
+            several that do are refused.
         key : str or sequence of these, optional
             Table of an HDF5 file (a group of columns or a compound dataset), of a VOTable (by its
             name or number) or of a .npz file, in the same way.

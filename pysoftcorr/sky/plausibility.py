@@ -202,6 +202,6 @@ def doubt_plane(x: FloatArray, y: FloatArray, unit: str) -> None:
     span = float(max(np.ptp(x), np.ptp(y))) * to_plane(unit) / 60.0
     if span > WIDE:
         caution(
-            f"x and y span {span:.4g} degrees, read as {unit}: too wide for a plane; is xy_unit "
-            "another, such as 'pixel' or 'arcsec', or should they be ra and dec?"
+            f"x and y span {span:.4g} degrees, read as {unit}: too wide for a plane; pass "
+            "xy_unit='pixel', or the unit they are in, and ra and dec instead for the sky"
         )

@@ -150,10 +150,15 @@ class Container:
                 + _grouped({self.tables[k].place: reason for k, reason in reasons.items()})
             )
         first = self._choice(fitting)[0]
+        # "all" is advice that works only where no table lacks what is needed.
+        several = (
+            f"{self.option} = 'all' all of them as one catalog, a list some of them"
+            if len(fitting) == len(self.tables)
+            else "a list of them, or a pattern of names, several as one catalog"
+        )
         raise ValueError(
             f"{self.path} holds several tables that would do: {listing(fitting)}. Choose: "
-            f"{self.option} = {first!r} reads one, {self.option} = 'all' all of them as one "
-            "catalog, a list some of them"
+            f"{self.option} = {first!r} reads one, {several}"
         )
 
     def _check_all(self, suits: Suits | None) -> None:
