@@ -118,6 +118,8 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
             array.dtype.kind, f"values of type {array.dtype}"
         )
         hint = f"; {_SEXAGESIMAL}" if kind == "text" and name in ("ra", "dec") else ""
+        odd = _odd_cells(array) if kind == "text" else ""
+        hint = f" where {odd}; empty such cells, or leave the column out" if odd else hint
         raise TypeError(f"{what} must be real numbers; it holds {kind}{hint}")
     if array.ndim == 2 and array.shape[1] == 1:
         array, mask = array[:, 0], None if mask is None else mask[:, 0]
@@ -127,6 +129,23 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
     if mask is not None:
         column[mask] = np.nan
     return column, unit
+
+
+def _odd_cells(array: Any) -> str:
+    """The few cells of a text column that are no numbers; empty where most are none."""
+    cells = [str(cell) for cell in np.ravel(array).tolist()]
+    odd = [k for k, cell in enumerate(cells) if not _is_number(cell)]
+    if not odd or 2 * len(odd) > len(cells):
+        return ""
+    return f"the others are numbers, {cells[odd[0]]!r} in row {odd[0]} (counted from 0)"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def equal_lengths(columns: Mapping[str, FloatArray]) -> int:

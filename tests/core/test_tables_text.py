@@ -245,3 +245,10 @@ def test_text_in_either_quotes_between_blanks(tmp_path):
     path.write_text("ra,dec,name\n1,2,O'Neil 'x' y\n")
     with open_table(path) as table:
         assert table.column("name").tolist() == ["O'Neil 'x' y"]
+
+
+def test_a_row_of_single_dashes_is_no_rule(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("ra,dec\n-,-\n1,2\n")
+    with open_table(path) as table:
+        assert table.column("ra").tolist() == ["-", "1"]

@@ -520,8 +520,8 @@ def test_what_to_pass_instead(make, advice):
 @pytest.mark.parametrize("name", FORMATS)
 def test_all_is_advised_only_where_it_works(tmp_path, name):
     path = tmp_path / name
-    writer, option, called = FORMATS[name]
+    writer, _, _ = FORMATS[name]
     writer(path, CHIP1=chip(1), CHIP2=chip(2), META=OTHER)
-    with pytest.raises(ValueError, match="Choose: .* a pattern of names") as error:
+    with pytest.raises(ValueError, match=r"Choose: .* a pattern of names") as error:
         Catalog.read(path)
     assert "'all'" not in str(error.value)

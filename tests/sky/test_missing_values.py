@@ -269,3 +269,9 @@ def test_a_condition_of_text_is_called_text():
     table = {"ra": [1.0, 2.0], "dec": [0.0, 0.0], "ok": ["True", "False"]}
     with pytest.raises(TypeError, match=r"gives text, .*ok == 'r'"):
         Catalog.read(table, select="ok")
+
+
+def test_a_mark_for_what_is_missing_is_shown():
+    table = {"ra": ["1.0", "*", "3.0"], "dec": [0.0, 1.0, 2.0]}
+    with pytest.raises(TypeError, match=r"ra .* holds text where .*'\*' in row 1"):
+        Catalog.read(table)

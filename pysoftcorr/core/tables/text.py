@@ -292,7 +292,9 @@ def _is_value(cell: str) -> bool:
 
 
 def _are_dashes(cells: list[str]) -> bool:
-    return bool(cells) and all(re.fullmatch(r"-+", cell) for cell in cells)
+    # A single dash may be an entry that is missing.
+    dashes = all(re.fullmatch(r"-+", cell) for cell in cells)
+    return dashes and any(len(cell) > 2 for cell in cells)
 
 
 def _are_units(cells: list[str], following: list[str]) -> bool:
