@@ -271,7 +271,7 @@ def remainder(left: Values, right: Values) -> Values:
 def compare(sign: str, left: Values, right: Values) -> Values:
     """A comparison; unknown where a side is missing or NaN."""
     if left.is_text != right.is_text:
-        raise TypeError("compares text with a number")
+        raise TypeError(f"compares text with a number{_such_as(left if left.is_text else right)}")
     if left.is_text and sign not in ("==", "!="):
         raise TypeError("can compare text only by ==, != or in")
     for side in (left, right):
@@ -279,6 +279,16 @@ def compare(sign: str, left: Values, right: Values) -> Values:
             raise TypeError(f"compares {kind_of(side.data)}")
     result = np.asarray(_COMPARISONS[sign](left.data, right.data))
     return _settled(result, left, right)
+
+
+def _such_as(value: Values) -> str:
+    """The first cell of a column of text that is no number, which made it text."""
+    for cell in np.ravel(value.data).tolist() if value.data.ndim else []:
+        try:
+            float(cell or "nan")
+        except ValueError:
+            return f"; the column holds text such as {cell!r}"
+    return ""
 
 
 def is_in(value: Values, choices: Sequence[Any], *, negated: bool) -> Values:

@@ -333,3 +333,9 @@ def test_isnan_is_true_where_a_value_is_missing():
     x = np.ma.MaskedArray([1.0, np.nan, 3.0, np.inf], mask=[0, 0, 1, 0])
     assert Expression("isnan(x)").evaluate({"x": x}.__getitem__).tolist() == [0, 1, 1, 0]
     assert Expression("not isnan(x)").evaluate({"x": x}.__getitem__).tolist() == [1, 0, 0, 1]
+
+
+def test_what_makes_a_column_text_is_shown():
+    column = np.array(["20.5", "-", "21"])
+    with pytest.raises(TypeError, match=r"compares text with a number; .* such as '-'"):
+        Expression("mag < 24").evaluate({"mag": column}.__getitem__)
