@@ -39,7 +39,15 @@ def xi(nodes: Nodes, *given: Any) -> torch.Tensor:
 
 
 def _arrays(tensors: Any) -> list[Any]:
-    return [t.detach().to("cpu", torch.float64).numpy() for t in tensors]
+    try:
+        # Cloned, since the zeros of forward mode have no memory of their own.
+        return [t.detach().clone().to("cpu", torch.float64).numpy() for t in tensors]
+    except RuntimeError as error:
+        # The batches of torch.autograd, older than those of torch.func, know no custom function.
+        raise RuntimeError(
+            "SoftCorrelation.torch: its tensors have no numbers to work on; for is_grads_batched, "
+            "vectorize=True and the like use torch.func (vmap, jacrev, jacfwd, hessian)"
+        ) from error
 
 
 def _of_bins(values: Any, objects: Any) -> torch.Tensor:
