@@ -1,61 +1,28 @@
-"""What an estimate in soft bins is taken at, and its derivatives for nodes of torch and JAX."""
+"""A soft correlation function and its derivatives, for the graphs of torch and JAX."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.sky.catalog import Catalog
-from pysoftcorr.sky.geometry import AXES, FLAT, SKY
+from pysoftcorr.sky.geometry import FLAT, SKY
+from pysoftcorr.sky.soft_kernels import FIELDS, SoftKernels, Solution
 
-if TYPE_CHECKING:
-    from pysoftcorr.sky.differentiable import SoftCorrelation
-
-__all__ = ["FIELDS", "Nodes", "Solution"]
+__all__ = ["NO_THIRD", "Nodes"]
 
 FloatArray = npt.NDArray[np.float64]
-
-#: The quantities of an object that the estimate depends on, in the order Julia takes them.
-FIELDS = {geometry: (*axes, "g1", "g2", "w") for geometry, axes in AXES.items()}
 
 #: Why nothing is differentiated three times.
 NO_THIRD = (
     "SoftCorrelation: third derivatives are not given; differentiate xi at most twice, and detach "
     "what is not to be differentiated again"
 )
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What an estimate is taken at: objects, the start, and the converged centers.
-
-    Positions in a plane, and with them centers and bins, are in units of the power of two above the
-    largest coordinate.
-    """
-
-    geometry: str
-    objects: FloatArray  # (5, N): ra, dec or x, y; g1, g2 and w in units of `scale`
-    bins: FloatArray  # (3, nbins): edges and sharpness
-    scale: float
-    start: FloatArray  # (3, c)
-    centers: FloatArray  # (3, c)
-    noise: FloatArray  # (N, c), or empty
-    unit: float = 1.0  # arcmin or pixels in the unit of x and y
-    per: float = 1.0  # units of `objects` in one of the catalog's
-
-    def of_columns(self, rows: FloatArray) -> FloatArray:
-        """Changes (5, ...) of the catalog's own columns as those of `objects`, in place; the same
-        for gradients by `objects`, as those per unit of the columns."""
-        if self.per != 1.0:
-            rows[:2] *= self.per
-        rows[4] /= self.scale
-        return rows
 
 
 class Nodes:
@@ -74,7 +41,7 @@ class Nodes:
     #: Sets of objects whose clustering is kept; the oldest is forgotten first.
     KEPT = 64
 
-    def __init__(self, estimator: SoftCorrelation, geometry: str, units: dict[str, Any]) -> None:
+    def __init__(self, estimator: SoftKernels, geometry: str, units: dict[str, Any]) -> None:
         self.estimator, self.units = estimator, units
         self.fields = FIELDS[geometry]
         self.nbins = estimator.nbins
@@ -83,7 +50,7 @@ class Nodes:
     @classmethod
     def of(
         cls,
-        estimator: SoftCorrelation,
+        estimator: SoftKernels,
         sky: tuple[Any, Any],
         flat: tuple[Any, Any],
         xy_unit: str | None,

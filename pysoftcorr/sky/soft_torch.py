@@ -31,23 +31,27 @@ def xi(nodes: Nodes, *given: Any) -> torch.Tensor:
             raise TypeError(f"{name} must be a floating tensor, got {tensor.dtype}")
         if tensor.ndim != 1:
             raise ValueError(
-                f"{name} has shape {tuple(tensor.shape)}: must be (N,); for a batch of catalogs use "
-                "torch.func.vmap"
+                f"{name} has shape {tuple(tensor.shape)}: must be (N,); for a batch of catalogs "
+                "use torch.func.vmap"
             )
     result: torch.Tensor = _Value.apply(nodes, *given)
     return result
 
 
-def _arrays(tensors: Any) -> list[Any]:
+def _array(tensor: torch.Tensor) -> Any:
     try:
         # Cloned, since the zeros of forward mode have no memory of their own.
-        return [t.detach().clone().to("cpu", torch.float64).numpy() for t in tensors]
+        return tensor.detach().clone().to("cpu", torch.float64).numpy()
     except RuntimeError as error:
         # The batches of torch.autograd, older than those of torch.func, know no custom function.
         raise RuntimeError(
             "SoftCorrelation.torch: its tensors have no numbers to work on; for is_grads_batched, "
             "vectorize=True and the like use torch.func (vmap, jacrev, jacfwd, hessian)"
         ) from error
+
+
+def _arrays(tensors: Any) -> list[Any]:
+    return [_array(t) for t in tensors]
 
 
 def _of_bins(values: Any, objects: Any) -> torch.Tensor:
@@ -123,7 +127,7 @@ class _Gradient(_Node):
 
     @staticmethod
     def forward(nodes: Nodes, cotangent: torch.Tensor, *objects: torch.Tensor) -> Tensors:
-        rows = nodes.pull(*_arrays([cotangent]), _arrays(objects))
+        rows = nodes.pull(_array(cotangent), _arrays(objects))
         return _of_objects(rows, objects)
 
     @staticmethod
@@ -206,7 +210,7 @@ class _Second(_Last):
     @staticmethod
     def forward(nodes: Nodes, cotangent: torch.Tensor, *tensors: torch.Tensor) -> Tensors:
         tangents, objects = tensors[:5], tensors[5:]
-        rows = nodes.second(*_arrays([cotangent]), _arrays(tangents), _arrays(objects))
+        rows = nodes.second(_array(cotangent), _arrays(tangents), _arrays(objects))
         return _of_objects(rows, objects)
 
     @staticmethod
