@@ -601,7 +601,7 @@ class DiffHOD:
     def power(
         self, params: Any, *, realization: int | Sequence[int] | None = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """P(k) of the weighted points, differentiable once in the parameters.
+        """P(k) of the weighted points, differentiable twice in the parameters.
 
         Parameters
         ----------

@@ -185,10 +185,15 @@ class _Radius(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         u, c, y, mass = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            y, mass = c * _Radius.apply(u, c), _enclosed(torch.log1p(c))
         # m'(y) = y/(1 + y)^2; at the center r rises as the root of u, which has no slope there.
-        inner = torch.where(y > 0, (1 + y) ** 2 / y, torch.inf)
-        by_u = torch.where(cotangent == 0, 0.0, cotangent * mass * inner / c)
-        rise = torch.where(y > 0, u * inner, 0.0) * c / (1 + c) ** 2
+        out = y > 0
+        safe = torch.where(out, y, 1.0)
+        finite = (1 + safe) ** 2 / safe
+        inner = torch.where(out, finite, torch.inf)
+        by_u = torch.where(~out & (cotangent == 0), 0.0, cotangent * mass * inner / c)
+        rise = torch.where(out, u * finite, 0.0) * c / (1 + c) ** 2
         by_c = cotangent * (rise - y / c) / c
         return by_u, by_c
 
@@ -206,7 +211,7 @@ def nfw_radius(u: Any, concentration: Any) -> torch.Tensor:
     Returns
     -------
     Tensor
-        In [0, 1]; differentiable once in both.
+        In [0, 1]; differentiable twice in both.
 
     Raises
     ------
