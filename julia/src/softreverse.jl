@@ -305,19 +305,20 @@ function hessian_times(geometry, x, w, v, m, frames, q)
             J = memberships!(u, x, i, v, power)
             iszero(J) && continue
             factor = 2 * m / (m - 1) * w[i] / J
-            total = zero(N)
+            best = argmax(u)
+            others, apart = zero(N), zero(N)        # sum of u_l^m t_l.s_l, and of u_l, but for the best
             for k in 1:c
-                a = zero(N)
-                for d in 1:3
-                    a += s_[k, d] * (x[d, i] - v[k, d])
-                end
-                along[k] = a
-                total += raise(u[k], power) * a
+                along[k] = sum(s_[k, d] * (x[d, i] - v[k, d]) for d in 1:3)
+                k == best && continue
+                others += raise(u[k], power) * along[k]
+                apart += u[k]
             end
+            total = others + raise(u[best], power) * along[best]
             for k in 1:c
-                # u^m (sum_l u_l^m t_l.s_l - u_k^(m-1) t_k.s_k), of Q and of D
-                um = raise(u[k], power)
-                h = factor * um * (total - lessen(u[k], power) * along[k])
+                # u_k^m (sum_l u_l^m t_l.s_l - u_k^(m-1) t_k.s_k), of Q and of D. Close to a center
+                # its own terms cancel, by 1 - u = `apart`, and their factor is large.
+                um, less = raise(u[k], power), lessen(u[k], power)
+                h = factor * um * (k == best ? others - less * apart * along[k] : total - less * along[k])
                 for d in 1:3
                     out[k, d] += h * (x[d, i] - v[k, d])
                 end

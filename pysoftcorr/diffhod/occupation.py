@@ -23,6 +23,13 @@ __all__ = [
 _LN10 = math.log(10.0)
 
 
+#: Why there are no transforms of `torch.func` here.
+HIDDEN = (
+    "params: the values must be known, which torch.func hides; use torch.autograd (grad, "
+    "functional.jacobian, functional.hessian), and a loop over several points"
+)
+
+
 def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False) -> torch.Tensor:
     """The five parameters of the occupation, or all seven, as a tensor of `like`'s kind.
 
@@ -31,7 +38,7 @@ def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False
     Raises
     ------
     TypeError
-        If they are no numbers.
+        If they are no numbers, or inside a transform of `torch.func`.
     ValueError
         If there are not five or seven, one is not finite, sigma_logM is not above 0 or a
         strength lies outside [-1, 1].
@@ -51,7 +58,11 @@ def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False
             f"{tuple(tensor.shape)}"
         )
     tensor = tensor[-len(names) :]
-    HODModel(**dict(zip(names, tensor.tolist(), strict=True)))  # which checks the values
+    try:
+        known = tensor.tolist()
+    except RuntimeError as error:
+        raise TypeError(HIDDEN) from error
+    HODModel(**dict(zip(names, known, strict=True)))  # which checks the values
     return tensor
 
 

@@ -140,7 +140,7 @@ def test_what_is_not_given_is_refused():
     cos, sin = watson_cosine(numbers(5, low=0.1, high=0.9, grad=False), mu)
     loss = (cos + 2 * sin).sum()
     (first,) = torch.autograd.grad(loss, mu, create_graph=True)
-    assert float(first) == float(torch.autograd.grad(loss, mu, retain_graph=True)[0])
+    assert first.item() == float(torch.autograd.grad(loss, mu, retain_graph=True)[0])
     # A penalty on a gradient would have had no effect.
     with pytest.raises(RuntimeError, match="watson_cosine: second derivatives are not given"):
         (loss + first**2).backward()
@@ -191,7 +191,17 @@ def test_hessian_of_the_power(halos):
         model = DiffHOD(halos, mesh=16, seed=1, reference=FIVE)
     at = torch.tensor(FIVE, dtype=F64)
     hessian = torch.autograd.functional.hessian(lambda p: model.power(p)[1][1], at)
-    torch.testing.assert_close(
-        hessian, hessian.T, rtol=1e-8, atol=1e-8 * float(hessian.abs().max())
-    )
-    assert float(hessian.abs().max()) > 0
+    size = float(hessian.abs().max())
+    torch.testing.assert_close(hessian, hessian.T, rtol=1e-8, atol=1e-8 * size)
+    assert size > 0
+
+
+@pytest.mark.parametrize("transform", ["grad", "jacrev", "jacfwd", "vmap"])
+def test_transforms_are_refused(halos, transform):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = DiffHOD(halos, mesh=16, seed=1)
+    at = torch.tensor(FIVE, dtype=F64)
+    at = torch.stack([at, at]) if transform == "vmap" else at
+    with pytest.raises(TypeError, match=r"params: the values must be known.*functional.jacobian"):
+        getattr(torch.func, transform)(lambda p: model.power(p)[1].sum())(at)
