@@ -104,3 +104,7 @@ The plain number at the bottom of `x`, all layers of derivatives taken off.
 @inline primal(x::Real) = primal(x, value(x))
 @inline primal(x::T, ::T) where {T<:Real} = x
 @inline primal(::Real, v::Real) = primal(v)
+
+"Whether a number and all that it carries are 0; `iszero` of numbers with derivatives sees the value."
+@inline vanishes(x::AbstractFloat) = iszero(x)
+@inline vanishes(x::Real) = vanishes(value(x)) && all(vanishes, partials(x))
