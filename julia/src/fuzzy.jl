@@ -281,14 +281,14 @@ function least_squares(columns, b)
 end
 
 """
-    seed_centers!(v, x, w, draws)
+    seed_centers!(v, x, w, draws) -> numbers of the objects taken
 
 k-means++ start (Arthur & Vassilvitskii 2007): each center an object, drawn in proportion to its
 squared distance from the centers before it (times its weight); `draws` are uniform numbers. Where
 every object lies on a center, the rest are drawn among the objects not yet taken.
 """
 function seed_centers!(v, x, w, draws)
-    n = size(x, 2)
+    n, taken = size(x, 2), zeros(Int, size(v, 1))
     nearest = fill(typemax(eltype(x)), n)
     mass = float.(w)
     free = fill(one(eltype(x)), n)
@@ -296,6 +296,7 @@ function seed_centers!(v, x, w, draws)
         i = draw(mass, draws[k])
         i == 0 && (i = draw(free, draws[k]))
         free[i] = 0
+        taken[k] = i
         v[k, :] = x[:, i]
         @inbounds @simd for j in 1:n
             d2 = distance2(x, j, v, k)
@@ -304,7 +305,7 @@ function seed_centers!(v, x, w, draws)
         end
         checkpoint()
     end
-    return v
+    return taken
 end
 
 "Index drawn in proportion to `mass` by one uniform number; 0 where there is no mass."
@@ -336,13 +337,23 @@ objects, drawn in proportion to their weight and their squared distance from the
 - `weights`: (N).
 - `draws`: c uniform numbers in [0, 1).
 
+Where objects carry derivatives, centers carry those of the objects that they are.
+
 # Example
 ```julia
 seed_centers(directions([0.0, 10.0], [0.0, 0.0]), 2; draws = [0.1, 0.1]) ≈ [1 0 0; cosd(10) sind(10) 0]
 ```
 """
-seed_centers(x::AbstractMatrix, c::Integer; weights = ones(size(x, 2)), draws = rand(c)) =
-    seed_centers!(Matrix{float(eltype(x))}(undef, c, size(x, 1)), float.(x), weights, draws)
+function seed_centers(x::AbstractMatrix, c::Integer; weights = ones(size(x, 2)), draws = rand(c))
+    n = size(x, 2)
+    1 <= c <= n || throw(ArgumentError("seed_centers: c must lie between 1 and the number of objects, " *
+                                       "$n; it is $c"))
+    length(weights) == n && length(draws) >= c || throw(DimensionMismatch(
+        "seed_centers: weights must be $n and draws $c; they are $(length(weights)) and $(length(draws))"))
+    places = float.(map(primal, x))
+    taken = seed_centers!(zeros(eltype(places), c, size(x, 1)), places, map(primal, weights), draws)
+    return permutedims(float.(x[:, taken]))
+end
 
 """
     fuzzy_cmeans(x, start; weights = ones(N), m = 2.0, tol = 1e-8, max_iter = 2000,
