@@ -133,16 +133,16 @@ assign_greedy([0.9 0.2; 0.1 0.8]) == [1, 2]
 assign_greedy(u::AbstractMatrix) = assign_greedy!(Vector{Int}(undef, size(u, 2)), u)
 
 """
-    assign_sampled(u, draws = rand(N))
+    assign_sampled(u; draws = rand(N))
 
-Label (N) of each object, drawn from its memberships `u` (c, N) by a uniform number in [0, 1).
+Label (N) of each object, drawn from its memberships `u` (c, N) by one uniform number in [0, 1) each.
 
 # Example
 ```julia
-assign_sampled([0.9 0.2; 0.1 0.8], [0.95, 0.95]) == [2, 2]
+assign_sampled([0.9 0.2; 0.1 0.8]; draws = [0.95, 0.95]) == [2, 2]
 ```
 """
-assign_sampled(u::AbstractMatrix, draws = rand(size(u, 2))) =
+assign_sampled(u::AbstractMatrix; draws = rand(size(u, 2))) =
     assign_sampled!(Vector{Int}(undef, size(u, 2)), u, draws)
 
 """
@@ -158,7 +158,8 @@ assign_gumbel([0.9 0.2; 0.1 0.8], zeros(2, 2); tau = 1) ≈ [0.9 0.2; 0.1 0.8]
 ```
 """
 assign_gumbel(u::AbstractMatrix, noise::AbstractMatrix; tau::Real, straight::Bool = false) =
-    assign_gumbel!(zeros(float(eltype(u)), size(u)), u, noise, tau; straight = straight)
+    assign_gumbel!(zeros(float(promote_type(eltype(u), eltype(noise), typeof(tau))), size(u)), u, noise, tau;
+                   straight = straight)
 
 """
     cluster_means(labels, c, x, weights, fields)
@@ -181,7 +182,7 @@ cluster_means(share::AbstractMatrix, x, weights, fields) =
     cluster_means(soft_means!, share, size(share, 1), x, weights, fields)
 
 function cluster_means(means!::Function, members, c, x0, weights, fields0)
-    T = float(promote_type(eltype(x0), eltype(weights), eltype(fields0)))
+    T = float(promote_type(eltype(x0), eltype(weights), eltype(fields0), eltype(members)))
     x, w, fields = zeros(T, 3, c), zeros(T, c), zeros(T, size(fields0, 1), c)
     means!(x, w, fields, Sphere(), members, x0, weights, fields0)
     return (x = x, weights = w, fields = fields)

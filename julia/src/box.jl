@@ -543,6 +543,44 @@ function box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges
 end
 
 """
+    box_sums_carried(position, axis, weight, edges, boxsize)
+
+The first six of the sums of `box_sums_brute`, (6, nbins), of one set in a periodic box, all strengths 1;
+axes and weights may carry derivatives.
+"""
+function box_sums_carried(position, axis, weight, edges, boxsize)
+    n, squares = length(weight), edges .^ 2
+    parts = clamp(n, 1, 128)
+    T = promote_type(eltype(axis), eltype(weight))
+    partial = [zeros(T, 6, length(edges) - 1) for _ in 1:parts]
+    chunked(n, parts) do part, range
+        sums = partial[part]
+        for i in range
+            cancelled() && return nothing
+            e = (axis[1, i], axis[2, i], axis[3, i])
+            for j in (i + 1):n
+                d = ntuple(k -> nearest_image(position[k, j] - position[k, i], boxsize), Val(3))
+                dd = sum(abs2, d)
+                squares[1] < dd <= squares[end] || continue
+                bin = searchsortedfirst(squares, dd) - 1
+                f = (axis[1, j], axis[2, j], axis[3, j])
+                w = weight[i] * weight[j]
+                sums[1, bin] += 1
+                sums[2, bin] += w
+                sums[3, bin] += w * sqrt(dd)
+                sums[4, bin] += w * (sum(e .* d)^2 / dd - 1 / 3)
+                sums[5, bin] += w * (sum(f .* d)^2 / dd - 1 / 3)
+                sums[6, bin] += w * (sum(e .* f)^2 - 1 / 3)
+            end
+        end
+    end
+    return sum(partial)
+end
+
+# How far from 1 the length of a unit axis may be: single precision, and steps of finite differences.
+const UNIT_AXIS = 1e-3
+
+"""
     box_correlations(position, axis, edges, boxsize; weights = ones(N))
 
 Clustering and alignment of objects in a periodic box: xi, omega and eta from one pass over the
@@ -559,29 +597,49 @@ Returns `(npairs, r, xi, omega, eta)`, each of one number a bin: pairs, mean sep
 the axes and d the unit separation, averages over pairs, xi = DD/RR - 1,
 omega = <(e_i . d)^2> - 1/3 and eta = <(e_i . e_j)^2> - 1/3. Bins without pairs hold NaN.
 
+Axes and weights may carry derivatives; every pair is then visited, N^2/2 of them. Positions, edges
+and `boxsize` may not, since pairs fall into hard bins.
+
 # Example
 ```julia
-box = box_correlations([1.0 1; 1 1; 0.5 29.5], [0.0 1; 0 0; 1 0], [0.5, 2], 30)
-box.npairs == [1] && box.r ≈ [1] && box.omega ≈ [1 / 6] && box.eta ≈ [-1 / 3]
+position, axis = [1.0 1; 1 1; 0.5 29.5], [0.0 1; 0 0; 1 0]
+box = box_correlations(position, axis, [0.5, 2], 30)
+turned(t) = [sin(t) cos(t); 0 0; cos(t) -sin(t)]
+slope = derivative(t -> box_correlations(position, turned(t), [0.5, 2], 30).omega[1], 0.3)
+box.npairs == [1] && box.r ≈ [1] && box.omega ≈ [1 / 6] && box.eta ≈ [-1 / 3] && abs(slope) < 1e-12
 ```
 """
-function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges, boxsize;
+function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges, boxsize::Real;
                           weights = ones(size(position, 2)))
     size(position) == size(axis) == (3, length(weights)) || throw(DimensionMismatch(
-        "position and axis must be (3, N) and weights (N); they are $(size(position)), " *
-        "$(size(axis)) and $(size(weights))"))
-    all(diff(edges) .> 0) && first(edges) >= 0 && 3 * last(edges) < boxsize || throw(ArgumentError(
-        "edges must increase from 0 or more to less than boxsize/3; they are $edges"))
-    all(p -> 0 <= p <= boxsize, position) || throw(ArgumentError(
-        "position must lie in the box, from 0 to $boxsize"))
-    n, limits, L = length(weights), convert(Vector{Float64}, edges), Float64(boxsize)
-    w = convert(Vector{Float64}, weights)
-    set = BoxObjects(convert(Matrix{Float64}, position), convert(Matrix{Float64}, axis), w, ones(n),
-                     zeros(Int64, n))
-    s = box_sums(set, set, limits, L; auto = true, periodic = true, split = false)[:, :, 1]
+        "box_correlations: position and axis must be (3, N) and weights (N); they are " *
+        "$(size(position)), $(size(axis)) and $(size(weights))"))
+    jump = "pairs jump from one bin to the next, which no derivative sees; axis and weights may carry " *
+           "derivatives; " * VALUES_ONLY
+    place, limits, L = (fixed("box_correlations", name, q, jump) for (name, q) in
+                        (("position", position), ("edges", edges), ("boxsize", boxsize)))
+    length(limits) >= 2 && all(diff(limits) .> 0) && limits[1] >= 0 && 3 * limits[end] < L ||
+        throw(ArgumentError("box_correlations: edges must increase from 0 or more to less than " *
+                            "boxsize/3; they are $limits"))
+    all(p -> 0 <= p <= L, place) || throw(ArgumentError(
+        "box_correlations: position must lie in the box, from 0 to $L"))
+    e, w = collect(axis), collect(weights)
+    check_objects("box_correlations"; weights = w)
+    long = findfirst(i -> !(abs(sum(k -> primal(e[k, i])^2, 1:3) - 1) < 2 * UNIT_AXIS), axes(e, 2))
+    long === nothing || throw(ArgumentError(
+        "box_correlations: axis must hold unit vectors; number $long is $(map(primal, e[:, long]))"))
+    if carries(e) || carries(w)
+        s = box_sums_carried(place, e, w, limits, L)
+    else
+        n = length(w)
+        set = BoxObjects(place, convert(Matrix{Float64}, e), convert(Vector{Float64}, w), ones(n),
+                         zeros(Int64, n))
+        s = box_sums(set, set, limits, L; auto = true, periodic = true, split = false)[:, :, 1]
+    end
     mean(k) = s[k, :] ./ s[2, :]
     RR = sum(w)^2 .* diff(4pi / 3 .* (limits ./ L) .^ 3)
-    return (npairs = round.(Int, s[1, :]), r = mean(3),
-            xi = [s[1, b] > 0 ? 2 * s[2, b] / RR[b] - 1 : NaN for b in eachindex(RR)],
+    nothing_there = zero(eltype(s)) / zero(eltype(s))
+    return (npairs = [round(Int, primal(n)) for n in s[1, :]], r = mean(3),
+            xi = [s[1, b] > 0 ? 2 * s[2, b] / RR[b] - 1 : nothing_there for b in eachindex(RR)],
             omega = (mean(4) .+ mean(5)) ./ 2, eta = mean(6))
 end

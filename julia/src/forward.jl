@@ -108,3 +108,34 @@ The plain number at the bottom of `x`, all layers of derivatives taken off.
 "Whether a number and all that it carries are 0; `iszero` of numbers with derivatives sees the value."
 @inline vanishes(x::AbstractFloat) = iszero(x)
 @inline vanishes(x::Real) = vanishes(value(x)) && all(vanishes, partials(x))
+
+"Whether numbers of type `T` carry derivatives, in one layer or more."
+carries(::Type{T}) where {T} = isconcretetype(T) && is_dual(T)
+carries(x::Number) = carries(typeof(x))
+carries(x) = carries(eltype(x)) || (!isconcretetype(eltype(x)) && any(carries, x))
+
+"""
+    fixed(what, name, x, instead) -> Vector{Float64} or Float64
+
+The argument `name` of the function `what`, whose numbers may not carry derivatives; `instead` says
+why, or what does.
+"""
+function fixed(what, name, x, instead)
+    carries(x) && throw(ArgumentError("$what: $name must be plain numbers, without derivatives: $instead"))
+    return x isa Number ? Float64(x) : convert(Array{Float64}, collect(x))
+end
+
+const VALUES_ONLY = "strip them with SoftCorr.primal.(...) where a constant is meant"
+
+# Arrays of one length, finite.
+function check_objects(what; arrays...)
+    lengths = map(length, values(arrays))
+    all(isequal(first(lengths)), lengths) || throw(DimensionMismatch(
+        "$what: $(join(keys(arrays), ", ", " and ")) must have one length; they have " *
+        join(lengths, ", ")))
+    for (name, array) in pairs(arrays)
+        bad = findfirst(q -> !isfinite(primal(q)), collect(array))
+        bad === nothing || throw(ArgumentError(
+            "$what: $name must be finite; number $bad is $(primal(array[bad]))"))
+    end
+end

@@ -281,14 +281,14 @@ function least_squares(columns, b)
 end
 
 """
-    seed_centers!(v, x, w, draws)
+    seed_centers!(v, x, w, draws) -> numbers of the objects taken
 
 k-means++ start (Arthur & Vassilvitskii 2007): each center an object, drawn in proportion to its
 squared distance from the centers before it (times its weight); `draws` are uniform numbers. Where
 every object lies on a center, the rest are drawn among the objects not yet taken.
 """
 function seed_centers!(v, x, w, draws)
-    n = size(x, 2)
+    n, taken = size(x, 2), zeros(Int, size(v, 1))
     nearest = fill(typemax(eltype(x)), n)
     mass = float.(w)
     free = fill(one(eltype(x)), n)
@@ -296,6 +296,7 @@ function seed_centers!(v, x, w, draws)
         i = draw(mass, draws[k])
         i == 0 && (i = draw(free, draws[k]))
         free[i] = 0
+        taken[k] = i
         v[k, :] = x[:, i]
         @inbounds @simd for j in 1:n
             d2 = distance2(x, j, v, k)
@@ -304,7 +305,7 @@ function seed_centers!(v, x, w, draws)
         end
         checkpoint()
     end
-    return v
+    return taken
 end
 
 "Index drawn in proportion to `mass` by one uniform number; 0 where there is no mass."
@@ -336,13 +337,23 @@ objects, drawn in proportion to their weight and their squared distance from the
 - `weights`: (N).
 - `draws`: c uniform numbers in [0, 1).
 
+Where objects carry derivatives, centers carry those of the objects that they are.
+
 # Example
 ```julia
 seed_centers(directions([0.0, 10.0], [0.0, 0.0]), 2; draws = [0.1, 0.1]) ≈ [1 0 0; cosd(10) sind(10) 0]
 ```
 """
-seed_centers(x::AbstractMatrix, c::Integer; weights = ones(size(x, 2)), draws = rand(c)) =
-    seed_centers!(Matrix{float(eltype(x))}(undef, c, size(x, 1)), float.(x), weights, draws)
+function seed_centers(x::AbstractMatrix, c::Integer; weights = ones(size(x, 2)), draws = rand(c))
+    n = size(x, 2)
+    1 <= c <= n || throw(ArgumentError("seed_centers: c must lie between 1 and the number of objects, " *
+                                       "$n; it is $c"))
+    length(weights) == n && length(draws) >= c || throw(DimensionMismatch(
+        "seed_centers: weights must be $n and draws $c; they are $(length(weights)) and $(length(draws))"))
+    places = float.(map(primal, x))
+    taken = seed_centers!(zeros(eltype(places), c, size(x, 1)), places, map(primal, weights), draws)
+    return permutedims(float.(x[:, taken]))
+end
 
 """
     fuzzy_cmeans(x, start; weights = ones(N), m = 2.0, tol = 1e-8, max_iter = 2000,
@@ -355,20 +366,58 @@ Returns `(centers, memberships, objectives, changes, converged)`: (c, D); (c, N)
 to 1; the objective and ||dU|| of every sweep; and whether ||dU|| fell below `tol` within `max_iter`
 sweeps. `m` is the fuzziness, above 1; `accelerate` extrapolates from the last sweeps.
 
+Objects and weights may carry derivatives. Those of centers and memberships are then of the fixed
+point, by the implicit function theorem, and `start` does not matter to them; only where it was not
+reached they go through the sweeps, with a warning.
+
 # Example
 ```julia
 x = directions([0.0, 0.1, 9.9, 10.0], zeros(4))
-fit = fuzzy_cmeans(x, seed_centers(x, 2; draws = [0.1, 0.9]))
-fit.converged && assign_greedy(fit.memberships) == [1, 1, 2, 2]
+start = seed_centers(x, 2; draws = [0.1, 0.9])
+fit = fuzzy_cmeans(x, start)
+spread = derivative(t -> fuzzy_cmeans(directions([0.0, t, 9.9, 10.0], zeros(4)), start).centers[1, 2], 0.1)
+fit.converged && assign_greedy(fit.memberships) == [1, 1, 2, 2] && spread > 0
 ```
 """
 function fuzzy_cmeans(x::AbstractMatrix, start::AbstractMatrix; weights = ones(size(x, 2)),
                       m::Real = 2.0, tol::Real = 1e-8, max_iter::Integer = 2000,
                       accelerate::Bool = true)
     size(x, 1) == size(start, 2) && size(x, 1) in (2, 3) || throw(DimensionMismatch(
-        "x must be (D, N) and start (c, D) with D = 2 or 3; they are $(size(x)) and $(size(start))"))
-    m > 1 || throw(ArgumentError("m must be above 1; it is $m"))
-    T = promote_type(float(eltype(x)), float(eltype(start)))
+        "fuzzy_cmeans: x must be (D, N) and start (c, D) with D = 2 or 3; they are $(size(x)) and " *
+        "$(size(start))"))
+    size(start, 1) > 0 || throw(ArgumentError("fuzzy_cmeans: start must have a center or more"))
+    check_objects("fuzzy_cmeans"; weights = weights)
+    length(weights) == size(x, 2) || throw(DimensionMismatch(
+        "fuzzy_cmeans: weights must be $(size(x, 2)), one an object; they are $(length(weights))"))
+    power = fixed("fuzzy_cmeans", "m", m, VALUES_ONLY)
+    power > 1 || throw(ArgumentError("fuzzy_cmeans: m must be above 1; it is $power"))
+    run(x, start, weights) = sweeps_of(x, start, weights, power, tol, max_iter, accelerate)
+    objects = carries(x) || carries(weights)
+    objects || carries(start) || return run(x, start, weights)
+    plain = run(map(primal, x), map(primal, start), map(primal, weights))
+    if !plain.converged
+        @warn "fuzzy_cmeans: the clustering has not converged; derivatives go through its sweeps: raise max_iter" maxlog = 1
+        return run(x, start, weights)
+    end
+    geometry, wide = geometry_of(Val(size(x, 1))), size(x, 1) == 3 ? identity : with_third
+    carried = carry_centers(geometry, permutedims(wide(permutedims(plain.centers))), wide(x), weights, power)
+    # The values stay those of the sweeps.
+    centers = plain.centers .+ (carried .- map(primal, carried))[:, axes(start, 2)]
+    memberships = Matrix{eltype(centers)}(undef, size(plain.memberships))
+    for i in axes(x, 2)
+        memberships!(view(memberships, :, i), x, i, centers, fuzziness(power))
+    end
+    return (centers = centers, memberships = memberships, objectives = plain.objectives,
+            changes = plain.changes, converged = true)
+end
+
+# Points of a plane as `carry_centers` takes them.
+with_third(x) = vcat(x, zero(x[1:1, :]))
+geometry_of(::Val{3}) = Sphere()
+geometry_of(::Val{2}) = Plane()
+
+function sweeps_of(x, start, weights, m, tol, max_iter, accelerate)
+    T = promote_type(float(eltype(x)), float(eltype(start)), eltype(weights))
     centers, memberships = convert(Matrix{T}, copy(start)), zeros(T, size(start, 1), size(x, 2))
     objectives, changes, converged =
         fuzzy_cmeans!(centers, memberships, x, weights, m, tol, max_iter; accelerate = accelerate)

@@ -34,20 +34,22 @@ const LOG_ZERO = -1e300
 log_of(theta) = iszero(theta) ? oftype(theta, LOG_ZERO) : log(theta)
 
 """
-    pair_sums_brute(kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto, geometry = Sphere())
+    pair_sums_brute(kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto, geometry = Sphere(),
+                    objects = axes(xyz1, 2))
 
 Sums (nsums, nbins + 1) over all pairs of the first with the second set, or over each unordered pair
 of one set (`auto`). Positions (3, N) are those of the `geometry`, shears (2K, N) alternate g1 and g2
 of each field, `edges` are squared chords. Products of two different fields of one set are taken in
 both orders. The last column holds the coincident pairs of the first bin, which the others leave
-out: products that need their direction mean nothing.
+out: products that need their direction mean nothing. `objects` are those of the first set.
 """
 function pair_sums_brute(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bool,
-                         geometry::Geometry = Sphere())
+                         geometry::Geometry = Sphere(), objects = axes(xyz1, 2))
     T = promote_type(eltype(xyz1), eltype(xyz2), eltype(w1), eltype(g1), eltype(g2))
     sums = zeros(T, nsums(kind), length(edges))
-    for i in axes(xyz1, 2), j in (auto ? i + 1 : 1):size(xyz2, 2)
-        (iszero(w1[i]) || iszero(w2[j])) && continue
+    for i in objects, j in (auto ? i + 1 : 1):size(xyz2, 2)
+        # A weight of 0 still counts where its derivative is asked for.
+        (vanishes(w1[i]) || vanishes(w2[j])) && continue
         u = (xyz1[1, i], xyz1[2, i], xyz1[3, i])
         v = (xyz2[1, j], xyz2[2, j], xyz2[3, j])
         t = chord2(u, v)
@@ -56,7 +58,7 @@ function pair_sums_brute(kind::Kind, edges, xyz1, w1, g1, xyz2, w2, g2; auto::Bo
         t <= COINCIDENT && (b = length(edges))
         ww = w1[i] * w2[j]
         theta = separation(geometry, u, v)
-        sums[1, b] += 1
+        sums[1, b] += !iszero(primal(w1[i])) && !iszero(primal(w2[j]))
         sums[2, b] += ww
         sums[3, b] += ww * theta
         sums[4, b] += ww * log_of(theta)
@@ -659,10 +661,30 @@ function pair_sums(kind::Kind, pairing::Pairing, load1, load2)
     return total
 end
 
+"The sums of `pair_sums_brute` over all pairs of one set, for numbers that carry derivatives."
+function pair_sums_carried(kind::Kind, edges, x, w, g; geometry::Geometry)
+    parts = clamp(size(x, 2), 1, 128)
+    partial = [zeros(promote_type(eltype(w), eltype(g)), nsums(kind), length(edges)) for _ in 1:parts]
+    chunked(size(x, 2), parts) do part, range
+        partial[part] = pair_sums_brute(kind, edges, x, w, g, x, w, g; auto = true,
+                                        geometry = geometry, objects = range)
+    end
+    return sum(partial)
+end
+
 # ---- for users -----------------------------------------------------------------------------------
 
+# Units of the edges in those of `separation`, and edges as squared chords.
+edge2(::Sphere, edge, unit) = 4 * sin(deg2rad(edge / 60) / 2)^2
+edge2(::Plane, edge, unit) = (edge / unit)^2
+from_separation(::Sphere, theta, unit) = 60 * rad2deg(theta)
+from_separation(::Plane, theta, unit) = unit * theta
+
+const HARD_EDGES = "pairs jump from one bin to the next as objects move, which no derivative sees; soft_xi " *
+                   "has bins with soft edges for that, or " * VALUES_ONLY
+
 """
-    xi_pm(ra, dec, g1, g2, edges; weights = ones(length(ra)))
+    xi_pm(ra, dec, g1, g2, edges; weights = ones(length(ra)), plane = false)
 
 Shear correlation functions xi+ and xi- of all pairs of different objects.
 
@@ -670,28 +692,52 @@ Shear correlation functions xi+ and xi- of all pairs of different objects.
 - `ra`, `dec`, `g1`, `g2`: right ascensions and declinations in degrees, and shears, each (N).
 - `edges`: of the bins [lo, hi) of separation, in arcmin.
 - `weights`: (N).
+- `plane`: positions are x and y in a plane, in any unit, and the edges in the same; g1 > 0 is along x.
 
 Returns `(npairs, weight, theta, xip, xim)`, each of one number a bin: pairs, sums of w_i w_j, mean
-separations in arcmin, and xi+ and xi- (complex; the imaginary parts vanish on average). Bins
-without pairs hold NaN. Pairs of coincident objects have no direction: xi- leaves them out.
+separations in the unit of the edges, and xi+ and xi- (complex; the imaginary parts vanish on
+average). Bins without pairs hold NaN. Pairs of coincident objects have no direction: xi- leaves them
+out.
+
+Shears and weights may carry derivatives; every pair is then visited, N^2/2 of them. Positions and
+edges may not, since pairs fall into hard bins: [`soft_xi`](@ref) is for those.
 
 # Example
 ```julia
-xi = xi_pm([0.0, 0.5, 2.0], zeros(3), [0.1, 0.2, 0.0], zeros(3), [0, 60, 150])
-xi.npairs == [1, 2] && real(xi.xip[1]) ≈ 0.02
+ra, dec, g1, g2 = [0.0, 0.5, 2.0], zeros(3), [0.1, 0.2, 0.0], zeros(3)
+xi = xi_pm(ra, dec, g1, g2, [0, 60, 150])
+slope = gradient(g -> real(xi_pm(ra, dec, g, g2, [0, 60]).xip[1]), g1)
+xi.npairs == [1, 2] && real(xi.xip[1]) ≈ 0.02 && slope ≈ [0.2, 0.1, 0]
 ```
 """
-function xi_pm(ra, dec, g1, g2, edges; weights = ones(length(ra)))
-    all(diff(edges) .> 0) && first(edges) >= 0 && last(edges) <= 180 * 60 || throw(ArgumentError(
-        "edges must increase from 0 or more to at most 10800 arcmin; they are $edges"))
-    x, w = convert(Matrix{Float64}, directions(ra, dec)), convert(Vector{Float64}, weights)
-    g = convert(Matrix{Float64}, permutedims(hcat(g1, g2)))
-    s = pair_sums(GG{1,((1, 1),)}(), 4 .* sin.(deg2rad.(edges ./ 60) ./ 2) .^ 2, x, w, g, x, w, g;
-                  auto = true)
+function xi_pm(ra, dec, g1, g2, edges; weights = ones(length(ra)), plane::Bool = false)
+    geometry = plane ? Plane() : Sphere()
+    first, second = plane ? ("x", "y") : ("ra", "dec")
+    a, b = fixed("xi_pm", first, ra, HARD_EDGES), fixed("xi_pm", second, dec, HARD_EDGES)
+    limits = fixed("xi_pm", "edges", edges, HARD_EDGES)
+    check_objects("xi_pm"; Symbol(first) => a, Symbol(second) => b, g1 = g1, g2 = g2, weights = weights)
+    check_edges("xi_pm", limits, plane ? Inf : 180 * 60, "10800 arcmin")
+    unit = unit_of(geometry, a, b)
+    x, squares = places(geometry, a ./ unit, b ./ unit), [edge2(geometry, edge, unit) for edge in limits]
+    g, w, kind = permutedims(hcat(g1, g2)), collect(weights), GG{1,((1, 1),)}()
+    if carries(g) || carries(w)
+        s = pair_sums_carried(kind, squares, x, w, g; geometry = geometry)
+    else
+        g, w = convert(Matrix{Float64}, g), convert(Vector{Float64}, w)
+        s = pair_sums(kind, squares, x, w, g, x, w, g; auto = true, geometry = geometry)
+    end
     directed, every = s[:, 1:(end - 1)], s[:, 1:(end - 1)]
     every[:, 1] .+= s[:, end]
     mean(sums, k) = sums[k, :] ./ sums[2, :]
-    return (npairs = round.(Int, every[1, :]), weight = every[2, :],
-            theta = 60 .* rad2deg.(mean(every, 3)), xip = complex.(mean(every, 5), mean(every, 6)),
+    return (npairs = [round(Int, primal(n)) for n in every[1, :]], weight = every[2, :],
+            theta = [from_separation(geometry, theta, unit) for theta in mean(every, 3)],
+            xip = complex.(mean(every, 5), mean(every, 6)),
             xim = complex.(mean(directed, 7), mean(directed, 8)))
+end
+
+function check_edges(what, limits, most, words)
+    length(limits) >= 2 && all(isfinite, limits) && all(diff(limits) .> 0) && limits[1] >= 0 &&
+        limits[end] <= most || throw(ArgumentError(
+            "$what: edges must increase from 0 or more" * (isfinite(most) ? " to at most $words" : "") *
+            "; they are $limits"))
 end

@@ -18,3 +18,13 @@ projections(::Sphere, u, v) = projections(u, v)
     dx, dy = v[1] - u[1], v[2] - u[2]
     return (complex(dx, -dy), complex(-dx, dy))
 end
+
+"""
+A power of two near the largest coordinate, or 1: divided by it, positions suit `COINCIDENT`, and no
+digit changes.
+"""
+unit_of(::Sphere, x, y) = 1.0
+function unit_of(::Plane, x, y)
+    largest = mapreduce(q -> Float64(abs(primal(q))), max, vcat(x, y); init = 0.0)
+    return iszero(largest) ? 1.0 : 2.0^exponent(largest)
+end

@@ -30,8 +30,8 @@ differentiated (Berman et al. 2025, arXiv:2504.06174, sections 4 and 6).
 - `literal`: of `:hard`, each object gets the gradient of its cluster.
 - `weighted`: whether the clustering itself honors the weights; all objects count alike without it.
 - `max_iter`: largest number of sweeps.
-- `plane`: positions are x and y instead of right ascension and declination. They and the bins are in
-  a unit that makes the largest coordinate about 1.
+- `plane`: positions are x and y in a plane, in any unit, and so are the bins (their sharpness in its
+  inverse).
 
 # Example
 ```julia
@@ -61,6 +61,7 @@ function SoftEstimator(bins::SoftBins; approach::Symbol = :soft, through::Symbol
         value in known || throw(ArgumentError(
             "$name must be one of :$(join(known, ", :")); it is :$value"))
     end
+    m, tau = (fixed("SoftEstimator", name, q, VALUES_ONLY) for (name, q) in (("m", m), ("tau", tau)))
     m > 1 || throw(ArgumentError("m must be above 1; it is $m"))
     tau > 0 || throw(ArgumentError("tau must be above 0; it is $tau"))
     return SoftEstimator(plane ? Plane() : Sphere(), bins, APPROACHES[approach], THROUGH[through], m,
@@ -250,6 +251,7 @@ end
 
 """
     soft_xi(estimator, ra, dec, g1, g2; weights = ones(length(ra)), start = zeros(0, 3))
+    soft_xi(estimator, ra, dec, g1, g2, weights; start = zeros(0, 3))
 
 Shear correlation function xi of every soft bin, which can be differentiated.
 
@@ -259,9 +261,14 @@ Shear correlation function xi of every soft bin, which can be differentiated.
   shears, each (N).
 - `weights`: (N).
 - `start`: centers (c, 3) that the clustering starts from, such as those of
-  [`seed_centers`](@ref); `:naive` needs none.
+  [`seed_centers`](@ref) (in the plane also (c, 2)); `:naive` needs none.
 
-Every array may carry derivatives; those of the centers follow from `through` of the estimator.
+The arrays of objects may carry derivatives; those of the centers follow from `through` of the
+estimator. Bins without pairs hold NaN.
+
+In reverse mode (Zygote and whatever else takes the rules of ChainRules) all five arrays have
+cotangents, from one pass over the pairs; weights that matter are then the sixth argument. `start`
+is a constant.
 
 # Example
 ```julia
@@ -271,21 +278,53 @@ slope = gradient(g -> soft_xi(estimator, ra, dec, g, g2)[1], g1)
 length(slope) == 4
 ```
 """
-function soft_xi(est::SoftEstimator, ra, dec, g1, g2; weights = ones(length(ra)), start = zeros(0, 3))
+soft_xi(est::SoftEstimator, ra, dec, g1, g2; weights = ones(length(ra)), start = zeros(0, 3)) =
+    soft_xi(est, ra, dec, g1, g2, weights; start = start)
+
+function soft_xi(est::SoftEstimator, ra, dec, g1, g2, weights; start = zeros(0, 3))
+    scaled, v, unit = settled(est, ra, dec, g1, g2, weights, start)
+    return soft_correlation_at(scaled, v, ra ./ unit, dec ./ unit, permutedims(hcat(g1, g2)), weights)[1]
+end
+
+"""
+    settled(est, ra, dec, g1, g2, weights, start) -> (est, v, unit)
+
+Checked arguments of `soft_xi`: the estimator in the unit that positions must be divided by, and the
+centers that `soft_correlation_at` takes.
+"""
+function settled(est, ra, dec, g1, g2, weights, start)
     n = length(ra)
-    all(length(q) == n for q in (dec, g1, g2, weights)) || throw(DimensionMismatch(
-        "ra, dec, g1, g2 and weights must have one length; they have " *
-        join(map(length, (ra, dec, g1, g2, weights)), ", ")))
-    est.approach == NAIVE || (size(start, 1) > 0 && size(start, 2) == 3) || throw(DimensionMismatch(
-        "start must be centers (c, 3); it is $(size(start)): take those of seed_centers"))
-    est.approach == GUMBEL && size(est.noise) != (size(start, 1), n) && throw(DimensionMismatch(
-        "noise must be $((size(start, 1), n)), one Gumbel number a center and object; it is " *
+    check_objects("soft_xi"; ra = ra, dec = dec, g1 = g1, g2 = g2, weights = weights)
+    unit = unit_of(est.geometry, ra, dec)
+    v = started(est, fixed("soft_xi", "start", start, "clusters do not depend on where they start; " *
+                                                      VALUES_ONLY), unit)
+    est.approach == GUMBEL && size(est.noise) != (size(v, 1), n) && throw(DimensionMismatch(
+        "soft_xi: noise must be $((size(v, 1), n)), one Gumbel number a center and object; it is " *
         "$(size(est.noise))"))
-    w, v = weights, convert(Matrix{Float64}, start)
+    est = in_unit(est.geometry, est, unit)
     if est.approach != NAIVE && !(moves_centers(est) && est.through == UNROLLED)
-        v = copy(v)
-        x0 = places(est.geometry, map(primal, ra), map(primal, dec))
-        converge_centers!(est.geometry, v, x0, clustering_weights(est, map(primal, w)), est.m, est.max_iter)
+        x0 = places(est.geometry, map(primal, ra) ./ unit, map(primal, dec) ./ unit)
+        converge_centers!(est.geometry, v, x0, clustering_weights(est, map(primal, weights)), est.m,
+                          est.max_iter)
     end
-    return soft_correlation_at(est, v, ra, dec, permutedims(hcat(g1, g2)), w)[1]
+    return est, v, unit
+end
+
+# A copy of the start, as wide as the centers are.
+function started(est, start, unit)
+    est.approach == NAIVE && return zeros(0, 3)
+    columns = est.geometry isa Plane ? (2, 3) : (3,)
+    ndims(start) == 2 && size(start, 1) > 0 && size(start, 2) in columns || throw(DimensionMismatch(
+        "soft_xi: start must be centers (c, 3); it is $(size(start)): take those of seed_centers"))
+    est.geometry isa Sphere && return copy(start)
+    return hcat(start[:, 1:2] ./ unit, zeros(size(start, 1)))
+end
+
+in_unit(::Sphere, est, unit) = est
+function in_unit(::Plane, est, unit)
+    b = est.bins
+    inverse = b.gaussian ? unit^2 : unit
+    bins = SoftBins(b.lo ./ unit, b.hi ./ unit, b.sharpness .* inverse, b.gaussian, b.minus, b.drop)
+    return SoftEstimator(est.geometry, bins, est.approach, est.through, est.m, est.tau, est.noise,
+                         est.straight, est.literal, est.weighted, est.max_iter)
 end

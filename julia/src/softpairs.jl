@@ -36,10 +36,14 @@ struct SoftBins
 end
 
 function SoftBins(edges::AbstractVector, sharpness; gaussian = false, minus = false, drop = minus)
-    n = length(edges) - 1
-    n >= 1 && all(diff(edges) .> 0) || throw(ArgumentError("edges must increase; they are $edges"))
-    all(sharpness .> 0) || throw(ArgumentError("sharpness must be above 0; it is $sharpness"))
-    return SoftBins(edges[1:n], edges[2:end], sharpness .* ones(n), gaussian, minus, drop)
+    limits = fixed("SoftBins", "edges", edges, VALUES_ONLY)
+    steep = fixed("SoftBins", "sharpness", sharpness, VALUES_ONLY)
+    n = length(limits) - 1
+    n >= 1 && all(diff(limits) .> 0) || throw(ArgumentError("edges must increase; they are $limits"))
+    all(steep .> 0) || throw(ArgumentError("sharpness must be above 0; it is $steep"))
+    length(steep) in (1, n) || throw(DimensionMismatch(
+        "sharpness must be one number or $n, one a bin; there are $(length(steep))"))
+    return SoftBins(limits[1:n], limits[2:end], steep .* ones(n), gaussian, minus, drop)
 end
 
 nbins(bins::SoftBins) = length(bins.lo)

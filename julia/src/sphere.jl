@@ -35,8 +35,10 @@ directions([0.0, 90.0], [0.0, 0.0]) ≈ [1 0; 0 1; 0 0]
 ```
 """
 function directions(ra, dec)
-    x = Matrix{promote_type(eltype(ra), eltype(dec))}(undef, 3, length(ra))
-    for i in eachindex(ra)
+    length(ra) == length(dec) || throw(DimensionMismatch(
+        "directions: ra and dec must have one length; they have $(length(ra)) and $(length(dec))"))
+    x = Matrix{float(promote_type(eltype(ra), eltype(dec)))}(undef, 3, length(ra))
+    for i in eachindex(ra, dec)
         # Whole turns are taken off in degrees, where that is exact.
         x[:, i] .= unit_vector(deg2rad(ra[i] - 360 * round(primal(ra[i]) / 360)), deg2rad(dec[i]))
     end

@@ -84,6 +84,34 @@ end
     @test occursin("edges must increase", message(() -> SoftCorr.xi_pm(ra, dec, g1, g2, [1, 1])))
 end
 
+@testset "xi in a plane, of plain arrays of any kind" begin
+    rng = MersenneTwister(5)
+    x, y, g1, g2 = 0.01 .* rand(rng, 80), 0.01 .* rand(rng, 80), randn(rng, 80), randn(rng, 80)
+    edges = 0.6 .* [0.0, 0.2, 0.5, 1]
+    flat = SoftCorr.xi_pm(x, y, g1, g2, edges ./ 60; plane = true)
+    sky = SoftCorr.xi_pm(-x, y, g1, g2, edges)          # West is x
+    @test flat.npairs == sky.npairs && 60 .* flat.theta ≈ sky.theta
+    @test isapprox(flat.xip, sky.xip; atol = 1e-6) && isapprox(flat.xim, sky.xim; atol = 1e-6)
+    for unit in (1e-9, 60, 1e12)                        # in any unit
+        scaled = SoftCorr.xi_pm(unit .* x, unit .* y, g1, g2, unit .* edges ./ 60; plane = true)
+        @test scaled.npairs == flat.npairs && scaled.theta ≈ unit .* flat.theta && scaled.xim ≈ flat.xim
+        estimator(u) = SoftCorr.SoftEstimator(SoftCorr.SoftBins(u .* edges ./ 60, 1000 / u); plane = true)
+        start = [x y][1:10:80, :]
+        @test SoftCorr.soft_xi(estimator(unit), unit .* x, unit .* y, g1, g2; start = unit .* start) ≈
+            SoftCorr.soft_xi(estimator(1), x, y, g1, g2; start = start) rtol = 1e-7
+    end
+    whole = SoftCorr.xi_pm([0, 1, 3], 0:2, Float32[0.5, 1, 0], (1:3) ./ 4, 0:2:4; weights = [1, 2, 1], plane = true)
+    same = SoftCorr.xi_pm([0.0, 1, 3], [0.0, 1, 2], [0.5, 1, 0], [0.25, 0.5, 0.75], [0.0, 2, 4];
+                          weights = [1.0, 2, 1], plane = true)
+    @test whole == same && whole.npairs == [1, 2]
+    @test SoftCorr.directions([0, 90], 0:1)[:, 1] == [1, 0, 0]
+    @test occursin("must have one length; they have 3, 2", message(() -> SoftCorr.xi_pm(
+        zeros(3), zeros(2), zeros(3), zeros(3), [0, 1])))
+    @test occursin("g1 must be finite; number 2 is NaN", message(() -> SoftCorr.xi_pm(
+        zeros(3), zeros(3), [0, NaN, 0], zeros(3), [0, 1])))
+    @test occursin("to at most 10800 arcmin", message(() -> SoftCorr.xi_pm(x, y, g1, g2, [0, 2e4])))
+end
+
 @testset "options of the soft estimate" begin
     bins = SoftCorr.SoftBins([0, 20, 45], 0.5; minus = true)
     @test bins.lo == [0, 20] && bins.hi == [20, 45] && bins.sharpness == [0.5, 0.5] && bins.minus
@@ -114,6 +142,7 @@ end
     @test box.eta ≈ s[6, :, 1] ./ s[2, :, 1] rtol = 1e-9
     @test abs(box.xi[3]) < 0.1                  # not clustered
     @test occursin("in the box", message(() -> SoftCorr.box_correlations(2 .* position, axis, edges, 30)))
+    @test occursin("unit vectors; number 1", message(() -> SoftCorr.box_correlations(position, 2 .* axis, edges, 30)))
     @test occursin("boxsize/3", message(() -> SoftCorr.box_correlations(position, axis, [1, 10], 30)))
 end
 
