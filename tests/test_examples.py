@@ -12,15 +12,16 @@ import pytest
 import pysoftcorr
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
-EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*.jl")])
+EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*.jl"), *FOLDER.glob("*.sh")])
 
 #: Figures and results a script leaves behind.
 WRITES = {
     "clustering_diagnostics": {"centers.png", "memberships.png", "pair_crossing.png"},
     "xi_both_errors": {"xi.png", "xi.h5"},
+    "observer": {"observer-output"},
 }
 #: Packages a script needs that the tests do without.
-NEEDS = {"recover_G": "torch", "null_xi": "torch"}
+NEEDS = {"recover_G": "torch", "null_xi": "torch", "observer": "sacc"}
 
 
 def test_there_are_examples():
@@ -36,9 +37,13 @@ def test_example(path, tmp_path):
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem])
     # Scripts in Julia run by the runtime of the package.
-    through = ["-m", "pysoftcorr.cli", "julia", "exec"] if path.suffix == ".jl" else []
+    through = {
+        ".py": [sys.executable],
+        ".jl": [sys.executable, "-m", "pysoftcorr.cli", "julia", "exec"],
+        ".sh": ["sh"],
+    }[path.suffix]
     done = subprocess.run(
-        [sys.executable, *through, str(path)],
+        [*through, str(path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -49,6 +54,7 @@ def test_example(path, tmp_path):
             **os.environ,
             "PYTHONPATH": package,
             "MPLBACKEND": "Agg",
+            "PYTHON": sys.executable,
             "PYSOFTCORR_EXAMPLE_SMALL": "1",
         },
     )

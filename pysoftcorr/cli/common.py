@@ -26,6 +26,12 @@ PLOT = (
            choices=FIGURE_FORMATS),
 )  # fmt: skip
 
+(PLOT_STYLE,) = derive(
+    "pysoftcorr.sky.result:CorrelationSet.plot", only=("style",),
+    style={"name": "plot_style", "help": "paper: absolute values on logarithmic axes, open where "
+           "negative, as wide as a column of a journal."},
+)  # fmt: skip
+
 
 def out(text: str, metavar: str = "FILE") -> Option:
     """The option that names the output."""

@@ -58,6 +58,7 @@ def read(
     settings: Mapping[str, Any],
     kind: type[Catalog],
     *,
+    shears: bool = False,
     prefix: str = "",
 ) -> tuple[Catalog, Labels | None]:
     """The catalog in files, as its options say, and the patch of each object.
@@ -69,13 +70,15 @@ def read(
     settings : mapping
     kind : type
         Catalog or StarCatalog.
+    shears : bool
+        Whether g1 and g2 must be there.
     prefix : str
         Of the options of this catalog, such as "randoms".
 
     Raises
     ------
     FileNotFoundError, ValueError, TypeError
-        As `Catalog.read`; for patches that are no whole numbers.
+        As `Catalog.read`; for shears that are missing, and patches that are no whole numbers.
     """
     lead = f"{prefix}_" if prefix else ""
     given = {o.name: settings[f"{lead}{o.name}"] for o in _EVERY if f"{lead}{o.name}" in settings}
@@ -88,6 +91,11 @@ def read(
     with of_catalog(prefix, (*given, "patches")):
         extra = {} if column is None else {"patches": column}
         catalog = kind.read(source, **given, extra=extra)
+        if shears and catalog.g1 is None:
+            raise ValueError(
+                f"{catalog.name}: no known columns of shears; name them, "
+                "columns={'g1': ..., 'g2': ...}"
+            )
         return catalog, None if column is None else _whole(catalog.extra["patches"], column)
 
 

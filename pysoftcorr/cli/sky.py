@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import cluster, output, reading
-from pysoftcorr.cli.common import BINS, FORMAT, OVERWRITE, PLOT, SEED, THREADS, UNIT, out
+from pysoftcorr.cli.common import (
+    BINS,
+    FORMAT,
+    OVERWRITE,
+    PLOT,
+    PLOT_STYLE,
+    SEED,
+    THREADS,
+    UNIT,
+    out,
+)
 from pysoftcorr.cli.options import Argument, Command, Option, arguments, derive
 
 if TYPE_CHECKING:
@@ -115,11 +125,6 @@ def _options(name: str) -> tuple[Option, ...]:
     )
 
 
-(PLOT_STYLE,) = derive(
-    "pysoftcorr.sky.result:CorrelationSet.plot", only=("style",),
-    style={"name": "plot_style", "help": "paper: absolute values on logarithmic axes, open where "
-           "negative, as wide as a column of a journal."},
-)  # fmt: skip
 CATALOG2 = Option(
     "catalog2", str, None, "A second catalog of shears: pairs of one object of each.",
     metavar="CATALOG2",
@@ -251,7 +256,9 @@ def measure(
     treecorr = settings.get("method") == "treecorr"
     soft = cluster.soft_clustering(settings) if settings["clusters"] else None
     found = [
-        reading.read(place, settings, StarCatalog if s.stars else Catalog, prefix=s.prefix)
+        reading.read(
+            place, settings, StarCatalog if s.stars else Catalog, shears=s.shears, prefix=s.prefix
+        )
         for place, s in zip(places, sources, strict=True)
     ]
     catalogs = {s.argument: catalog for s, (catalog, _) in zip(sources, found, strict=True)}

@@ -5,10 +5,21 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import cluster, output, reading
-from pysoftcorr.cli.common import BINS, OVERWRITE, PLOT, SEED, THREADS, UNIT, out
+from pysoftcorr.cli.common import (
+    BINS,
+    FORMAT,
+    OVERWRITE,
+    PLOT,
+    PLOT_STYLE,
+    SEED,
+    THREADS,
+    UNIT,
+    out,
+)
 from pysoftcorr.cli.options import Argument, Command, Option, arguments, derive
 
 if TYPE_CHECKING:
@@ -60,19 +71,21 @@ def tau(
     """
     output.use_threads(settings["threads"])
     from pysoftcorr.core.files import HDF5, check_output
-    from pysoftcorr.sky.formats import SUFFIXES
 
-    output.check_out(settings, suffixes=SUFFIXES)
+    output.check_result(settings)
     if settings["leakage"] is not None:
         check_output(settings["leakage"], suffixes=HDF5, overwrite=settings["overwrite"])
     catalogs, result = _measure(galaxies, stars, settings, explicit)
     fitted = _fit(result, settings, explicit)
     files: list[Any] = []
-    for name, written in (("out", result), ("leakage", fitted)):
-        if settings[name] is not None and written is not None:
-            written.write(settings[name], overwrite=settings["overwrite"])
-            files.append(settings[name])
-    files += output.draw(settings, lambda plots: _figures(plots, catalogs, result, fitted))
+    if settings["out"] is not None:
+        result.write(settings["out"], format=settings["format"], overwrite=settings["overwrite"])
+        files.append(settings["out"])
+    if settings["leakage"] is not None and fitted is not None:
+        fitted.write(settings["leakage"], overwrite=settings["overwrite"])
+        files.append(settings["leakage"])
+    style = settings["plot_style"]
+    files += output.draw(settings, lambda plots: _figures(plots, catalogs, result, fitted, style))
     if not as_json:
         for catalog in catalogs:
             print(catalog.summary(), end="\n\n")
@@ -100,7 +113,7 @@ def _measure(
     from pysoftcorr.sky.tau import tau_statistics
 
     bins = Binning.parse(settings["bins"], settings["unit"])
-    first, own = reading.read(galaxies, settings, Catalog)
+    first, own = reading.read(galaxies, settings, Catalog, shears=True)
     second, others = reading.read(stars, settings, StarCatalog, prefix="stars")
     assert isinstance(second, StarCatalog)
     resampling = reading.resampling(
@@ -144,26 +157,50 @@ def _fit(result: CorrelationSet, settings: Mapping[str, Any], explicit: set[str]
 
 
 def _figures(
-    plots: Any, catalogs: list[Catalog], result: CorrelationSet, fitted: Leakage | None
+    plots: Any,
+    catalogs: list[Catalog],
+    result: CorrelationSet,
+    fitted: Leakage | None,
+    style: str,
 ) -> output.Figures:
-    """The tau statistics, the contours, what leaks into xi+, and the rho statistics."""
-    figures: dict[str, Any] = {"tau": lambda: plots.plot_tau(result if fitted is None else fitted)}
+    """The tau statistics, the contours, what leaks into xi+, the rho statistics, the covariance."""
+    rho, tau = (
+        {name: item for name, item in result.items() if name.startswith(kind)}
+        for kind in ("rho", "tau")
+    )
+    figures: dict[str, Any] = {
+        "tau": lambda: (
+            plots.plot_tau(result if fitted is None else fitted)
+            if style == "default"
+            else plots.plot_correlation_set(tau, style=style)
+        )
+    }
     if fitted is not None:
         if math.isfinite(fitted.covariance.sum()):
             figures["leakage"] = lambda: plots.plot_leakage(fitted)
         figures["contamination"] = lambda: plots.plot_contamination(
             fitted, xip=_xip(catalogs[0], result)
         )
-    rho = {name: item for name, item in result.items() if name.startswith("rho")}
-    figures["rho"] = lambda: plots.plot_correlation_set(rho)
+    figures["rho"] = lambda: plots.plot_correlation_set(rho, style=style)
+    if result.tau0.cov is not None:
+        figures["covariance"] = lambda: plots.plot_covariance(result)
     return figures
 
 
 def _xip(galaxies: Catalog, result: CorrelationSet) -> Any:
-    """xi+ of the galaxies, which their leakage is compared with."""
+    """xi+ of the galaxies, which their leakage is compared with: of the same shapes as tau."""
+    import numpy as np
+
     from pysoftcorr.sky.correlation import xi_pm
 
-    return xi_pm(galaxies, result.bins).xip
+    how = result.settings
+    shapes = galaxies.e / how["response"]
+    if how["subtract_mean"]:
+        shapes = shapes - np.average(shapes, weights=galaxies.w)
+    return xi_pm(
+        galaxies.replace(g1=shapes.real, g2=shapes.imag), result.bins,
+        coincident=how["coincident"], method=how["method"],
+    ).xip  # fmt: skip
 
 
 COMMANDS = {
@@ -176,7 +213,9 @@ COMMANDS = {
         (
             _MEASURING[0], UNIT, *_MEASURING[1:], *cluster.CLUSTERING, *_FITTING,
             *reading.options(shears=True), *reading.options(shears=True, prefix="stars"),
-            THREADS, out("Write the statistics: .h5, .fits or .ecsv."), OVERWRITE, *PLOT,
+            THREADS, out("Write the statistics: .h5, .fits, .ecsv or .sacc."),
+            # No file of TreeCorr holds all nine.
+            replace(FORMAT, choices=("sacc",)), OVERWRITE, *PLOT, PLOT_STYLE,
         ),
     ),
 }  # fmt: skip

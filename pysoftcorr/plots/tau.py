@@ -155,11 +155,12 @@ def plot_contamination(
         _separations(leakage), leakage.xi_sys, leakage.xi_sys_error, EPISTEMIC,
         r"$\xi_+^\mathrm{sys}$",
     ))  # fmt: skip
-    for theta, value, error, color, label in curves:
+    for k, (theta, value, error, color, label) in enumerate(curves):
+        beside = theta * 1.03**k
         for sign, face in ((value > 0, color), (value < 0, "white")):
             if sign.any():
                 ax.errorbar(
-                    theta[sign], np.abs(value[sign]), yerr=np.nan_to_num(error[sign]), fmt="o",
+                    beside[sign], np.abs(value[sign]), yerr=np.nan_to_num(error[sign]), fmt="o",
                     ms=4.5, lw=1.3, capsize=3, color=color, mfc=face,
                     label=label if face == color else f"{label}, negative",
                 )  # fmt: skip
@@ -171,7 +172,10 @@ def plot_contamination(
         ax.set_ylim(0.2 * shown.min(), 5 * shown.max())
     _angles(ax, leakage.bins, zero=False)
     ax.set_ylabel(r"contribution to $\xi_+$")
-    ax.legend(frameon=False, fontsize="small")
+    # Above the axes: errors that reach below 0 cross them from top to bottom.
+    ax.legend(
+        frameon=False, fontsize="small", ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0)
+    )
     return ax
 
 

@@ -541,6 +541,8 @@ class Catalog(Frozen):
                 columns["ra"], columns["dec"], angles, origin
             )
             _plausibility.doubt(columns["ra"], columns["dec"], units, origin)
+            if "g1" in columns:
+                _plausibility.doubt_poles(columns["dec"], angles["dec"], origin)
             self.xy_unit = None
             return
         x_unit, y_unit = (plane_unit(units[a] or "arcmin") for a in AXES[FLAT])

@@ -27,6 +27,8 @@ _IN_RADIANS = re.compile(r"^\w+_(rad|rads|radian|radians)$", re.IGNORECASE)
 _IN_HOURS = re.compile(r"^\w+_(h|hr|hrs|hour|hours|hourangle)$", re.IGNORECASE)
 #: Separation in degrees below which two places are one.
 SAME = 1e-10
+#: Cosine of the declination below which directions are wrong by 1e-6 and more.
+POLAR = 1e-10
 
 
 def doubt(ra: FloatArray, dec: FloatArray, units: Mapping[str, Any], origin: Origin) -> None:
@@ -104,6 +106,39 @@ def _at_zero(ra: FloatArray, dec: FloatArray, origin: Origin) -> None:
     if origin.source:
         cure += f", select='{origin.term('ra')} != 0 or {origin.term('dec')} != 0'"
     caution(f"{count} of {len(ra)} objects are at ra = dec = 0; {cure}")
+
+
+def doubt_poles(dec: FloatArray, unit: u.UnitBase, origin: Origin) -> None:
+    """Warn of shears so near a pole that rounding decides where east is.
+
+    The unit vector, from which directions follow, holds the right ascension to 1e-16 / cos(dec).
+
+    Parameters
+    ----------
+    dec : ndarray, shape (N,)
+        Degrees.
+    unit : astropy unit
+        That of the column in the table.
+    origin : Origin
+        Where the columns came from.
+    """
+    rows = np.flatnonzero(np.cos(np.radians(dec)) < POLAR)
+    if rows.size == 0:
+        return
+    shown = ", ".join(str(row) for row in rows[:5]) + (", ..." if rows.size > 5 else "")
+    cure = "leave them out"
+    if origin.source and unit == u.deg:
+        cure += f", select='abs({origin.labels.get('dec', 'dec')}) < 89.999999'"
+    elif not origin.source:
+        cure += ", as catalog[abs(catalog.dec) < 89.999999] does"
+    caution(
+        f"dec is +-90 degrees in {rows.size} row{'s' if rows.size > 1 else ''} ({shown}), where "
+        f"no direction is east: the shears of these mean nothing; {cure}"
+    )
+
+
+def _term(label: str) -> str:
+    return label if label.isidentifier() else f"({label})"
 
 
 def _radians(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:

@@ -139,12 +139,17 @@ def _rows(result: Correlation) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         rows.append(
             (
                 f"{mean} [{lo:.4g}, {hi:.4g})",
-                f"{result.npairs[k]:.6g}",
+                _count(result.npairs[k]),
                 *(_number(_column(result, v)[k], sign=True) for v in values),
                 *(_number(_column(result, e)[k]) for e in errors),
             )
         )
     return titles, rows
+
+
+def _count(x: float) -> str:
+    """Every digit of a count; six of what is none, such as a mean over assignments."""
+    return f"{x:.0f}" if float(x).is_integer() else f"{x:.6g}"
 
 
 def _number(x: float, *, sign: bool = False) -> str:

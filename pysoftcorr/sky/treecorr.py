@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from pysoftcorr._julia.settings import threads
 from pysoftcorr.core.extras import need
@@ -270,14 +271,20 @@ def _columns(kind: str, done: Any) -> FloatArray:
 
 def _close(sets: Sets) -> list[Objects] | None:
     """The objects that may have another nearer than `NEAREST`; None where there is no pair."""
-    x = np.concatenate([o.xyz[0, :, 0] for o in sets])
-    order = np.argsort(x)
-    near = np.diff(x[order]) <= _reach(sets)
+    xyz, reach = np.concatenate([o.xyz[0] for o in sets]), _reach(sets)
+    order = np.argsort(xyz[:, 0])
+    near = np.diff(xyz[order, 0]) <= reach
     if not near.any():
         return None
-    chosen = np.zeros(x.size, dtype=bool)
+    chosen = np.zeros(len(xyz), dtype=bool)
     chosen[order[:-1][near]] = True
     chosen[order[1:][near]] = True
+    # Whole columns of a grid share one coordinate, and are not near one another for that.
+    rows = np.flatnonzero(chosen)
+    distance, _ = cKDTree(xyz[rows]).query(xyz[rows], k=2)
+    chosen[rows] = distance[:, 1] <= reach
+    if not chosen.any():
+        return None
     parts = np.split(chosen, [sets[0].w.shape[1]])
     found = [_kept(o, part) for o, part in zip(sets, parts, strict=False)]
     return None if any(o.w.size == 0 for o in found) else found

@@ -232,7 +232,8 @@ def test_weights(fails, file):
 
 
 def test_no_shears(fails, file):
-    assert "no g1 and g2" in fails("xi", file(), "--clusters", 0)
+    said = fails("xi", file(), "--clusters", 0)
+    assert "no known columns of shears; name them, --columns g1=... --columns g2=..." in said
 
 
 def test_no_table_in_the_file(fails, tmp_path):

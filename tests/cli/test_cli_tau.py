@@ -20,7 +20,9 @@ from pysoftcorr import (
     StarCatalog,
     fit_leakage,
     tau_statistics,
+    xi_pm,
 )
+from pysoftcorr.cli.tau import _xip
 
 BINS = "log:3:60:3"
 SMALL = ("--bins", BINS, "--resampling", "jackknife:20", "--n-samples", 0)
@@ -134,12 +136,56 @@ def test_patches_of_columns(run, catalogs):
 def test_figures(run, catalogs, tmp_path):
     assert run("tau", *catalogs, *SMALL, "--plot", tmp_path / "all")[0] == 0
     names = {path.name for path in (tmp_path / "all").iterdir()}
-    assert names == {"tau.png", "leakage.png", "contamination.png", "rho.png"}
+    assert names == {
+        "tau.png", "leakage.png", "contamination.png", "rho.png", "covariance.png"
+    }  # fmt: skip
     for name in names:
         assert np.ptp(matplotlib.image.imread(tmp_path / "all" / name)[..., :3]) > 0.5
     pdf = tmp_path / "tau.pdf"
     assert run("tau", *catalogs, *SMALL, "--plot", pdf)[0] == 0
     assert pdf.read_bytes().startswith(b"%PDF")
+    paper = tmp_path / "paper.png"
+    assert run("tau", *catalogs, *SMALL, "--plot", paper, "--plot-style", "paper")[0] == 0
+    assert np.shape(matplotlib.image.imread(paper))[1] == 1020  # 3.4 inches
+
+
+@pytest.mark.parametrize("name", ["tau.sacc", "tau.sacc.fits", "tau.fits"])
+def test_sacc(run, files, catalogs, tmp_path, name):
+    sacc = pytest.importorskip("sacc")
+    form = ("--format", "sacc") if name == "tau.fits" else ()
+    assert run("tau", *catalogs, *SMALL, "--out", tmp_path / name, *form)[0] == 0
+    want = measured(files)
+    read = sacc.Sacc.load_fits(str(tmp_path / name))
+    np.testing.assert_allclose(read.mean, np.concatenate([item.value for item in want.values()]))
+    np.testing.assert_allclose(read.covariance.dense, want.covariance())
+
+
+@pytest.mark.parametrize("mean", [True, False])
+@pytest.mark.parametrize("response", [1.0, 0.7])
+def test_xip_beside_the_leakage_is_of_the_shapes_of_tau(files, response, mean):
+    galaxies = Catalog.read(files / "galaxies.fits")
+    result = measured(files, response=response, subtract_mean=mean, resampling=None)
+    shapes = galaxies.e - (np.average(galaxies.e, weights=galaxies.w) if mean else 0)
+    # xi+ is bilinear in the shapes.
+    centered = galaxies.replace(g1=shapes.real, g2=shapes.imag)
+    want = xi_pm(centered, BINS).xip.value / response**2
+    np.testing.assert_allclose(_xip(galaxies, result).value, want, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        (("tau", "bare", "stars"), "--columns g1="),
+        (("xi", "bare"), "--columns g1="),
+        (("xi", "galaxies", "--catalog2", "bare"), "--catalog2-columns g1="),
+        (("gammat", "galaxies", "bare"), "--sources-columns g1="),
+    ],
+)
+def test_missing_shears_name_the_option_of_the_catalog(fails, files, tmp_path, command, option):
+    bare = tmp_path / "bare.fits"
+    Table({"ra": [10.0, 11.0], "dec": [0.0, 1.0], "shape": [0.1, 0.2]}).write(bare)
+    places = {"bare": bare, "galaxies": files / "galaxies.fits", "stars": files / "stars.fits"}
+    assert option in fails(*(places.get(part, part) for part in command))
 
 
 def test_too_few_patches_leave_the_statistics(run, catalogs):

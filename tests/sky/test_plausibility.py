@@ -269,3 +269,38 @@ def test_a_pole_may_be_off_by_rounding(excess):
     assert Catalog(ra=[1.0, 2.0], dec=[90.0 + excess, -90.0 - excess]).dec.tolist() == [90, -90]
     with pytest.raises(ValueError, match="beyond 90 degrees"):
         Catalog(ra=[1.0, 2.0], dec=[90.0 + 1e-6, 0.0])
+
+
+POLES = {
+    "north": ([10.0, 20.0, 30.0], [90.0, 89.0, 88.0]),
+    "south": ([10.0, 20.0, 30.0], [-89.5, -90.0, -90.0]),
+    "both": ([0.0, 180.0, 30.0], [90.0, -90.0, 12.0]),
+}
+
+
+@pytest.mark.parametrize(("ra", "dec"), POLES.values(), ids=POLES)
+@pytest.mark.parametrize("unit", ["deg", "rad", "arcmin"])
+def test_shears_at_a_pole(tmp_path, ra, dec, unit):
+    scale = {"deg": 1.0, "rad": np.pi / 180, "arcmin": 60.0}[unit]
+    units = {"ra_unit": unit, "dec_unit": unit}
+    position = {"ra": np.multiply(ra, scale), "dec": np.multiply(dec, scale)}
+    shear = {"g1": [0.1, 0.2, 0.3], "g2": [0.0, 0.1, 0.2]}
+    count = int(np.sum(np.abs(dec) == 90))
+    with pytest.warns(UserWarning, match=f"90 degrees in {count} row") as caught:
+        catalog = Catalog(**position, **shear, **units)
+    assert "catalog[abs(catalog.dec) < 89.999999]" in str(caught[0].message)
+    assert len(catalog[abs(catalog.dec) < 89.999999]) == 3 - count
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Catalog(**position, **units)  # positions alone are right there
+        Catalog(**(position | {"dec": position["dec"] * 0.99999}), **shear, **units)
+    path = tmp_path / "poles.fits"
+    Table(position | shear).write(path)
+    with pytest.warns(UserWarning, match="no direction is east") as caught:
+        Catalog.read(path, **units)
+    cure = re.search("select='(.*)'", str(caught[0].message))
+    assert (cure is not None) == (unit == "deg")
+    if cure:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert len(Catalog.read(path, select=cure[1], **units)) == 3 - count

@@ -542,3 +542,19 @@ def test_plot_hands_over_to_plots(monkeypatch):
         ("a", None, {"naive": None, "color": "k", "label": None} | plain),
         ("pair", {"naive": None, "title": "t"} | plain),
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0.0, "0"), (7.0, "7"), (1925562.0, "1925562"), (123456789012.0, "123456789012"),
+     (12.25, "12.25")],
+)  # fmt: skip
+def test_counts_show_every_digit(count, text):
+    bins = Binning.parse("linear:0:1:1")
+    one = np.array([0.5])
+    result = Correlation(
+        name="xip", bins=bins, theta=one, logtheta=np.log(one), value=one, imag=0 * one,
+        npairs=np.array([count]), weight=one, varshot=one,
+    )  # fmt: skip
+    assert result.summary().splitlines()[-1].split()[3] == text
+    assert f"<td>{text}</td>" in result._repr_html_()

@@ -379,3 +379,27 @@ def test_without_treecorr(monkeypatch):
     monkeypatch.setitem(sys.modules, "treecorr", None)
     with pytest.raises(ImportError, match=r"pip install 'pysoftcorr\[treecorr\]'"):
         xi_pm(field(8, 20), BINS[0], method="treecorr")
+
+
+@needs_treecorr
+@pytest.mark.parametrize("repeated", [0, 1, 7])
+def test_exact_sums_are_of_the_repeated_objects_alone(monkeypatch, repeated):
+    """Rows and columns of a grid share a coordinate; exact sums of all of them would never end."""
+    from pysoftcorr.sky import treecorr
+
+    found = []
+
+    def watched(sets):
+        kept = real(sets)
+        found.append(0 if kept is None else sum(o.w.size for o in kept))
+        return kept
+
+    real = treecorr._close
+    monkeypatch.setattr(treecorr, "_close", watched)
+    x, y = (a.ravel() for a in np.meshgrid(np.arange(30.0), np.arange(30.0)))
+    x, y = np.append(x, x[:repeated]), np.append(y, y[:repeated])
+    shear = {"g1": 0.1 * np.sin(x), "g2": 0.1 * np.cos(y)}
+    flat = Catalog(x=x, y=y, xy_unit="arcmin", **shear)
+    result = xi_pm(flat, "linear:0:20:4", method="treecorr")
+    assert found == [2 * repeated]
+    assert result.xip.settings["coincident_pairs"] == repeated
