@@ -210,6 +210,8 @@ end
     est = SC.SoftEstimator(bins_in(geometry); approach = approach, through = through, noise = noise, tau = 0.4,
                            weighted = true, plane = geometry === PLANE, max_iter = through === :unrolled ? 30 : 5000)
     start = start_in(geometry, ra, dec, c)
+    # Off the objects: forward mode sees no second derivative of a membership where they coincide.
+    start = SC.move(geometry, start, SC.tangent_frames(geometry, start), 1e-3 .* randn(MersenneTwister(12), 2c))
     v = copy(start)
     through === :unrolled || SC.converge_centers!(geometry, v, SC.places(geometry, ra, dec), w, 2.0, 5000)
     xi, ra_, dec_, g_, w_, _ = SC.soft_correlation_pullback(
