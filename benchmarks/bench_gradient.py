@@ -41,7 +41,7 @@ def sky(n: int):
 def starting_centers(catalog):
     """The start (c, 3) that every route begins from: k-means++, moved by some arcmin."""
     from pysoftcorr._julia import call
-    from pysoftcorr.sky.differentiable import seed_numbers
+    from pysoftcorr.sky.soft_kernels import seed_numbers
 
     start = np.empty((3, CLUSTERS))
     draws = seed_numbers(1, CLUSTERS)

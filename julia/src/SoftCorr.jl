@@ -42,7 +42,8 @@ include("tree.jl")              # a k-d tree
 include("pairs.jl")             # hard-binned pair sums
 include("softpairs.jl")         # soft-binned pair sums and their reverse derivative
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
-include("softcorrelation.jl")   # objects -> clusters -> soft bins, and the reverse derivative
+include("softcorrelation.jl")   # objects -> clusters -> soft bins
+include("softreverse.jl")       # and back: the reverse derivative
 include("gravity.jl")           # test particles in the field of a point mass
 include("box.jl")               # pair sums in a box
 # The C entry points, the only functions that Python calls.

@@ -101,8 +101,8 @@ carries(::Type{T}) where {T} = isconcretetype(T) && is_dual(T)
 carries(x::Number) = carries(typeof(x))
 carries(x) = carries(eltype(x)) || (!isconcretetype(eltype(x)) && any(carries, x))
 
-"Whether `x` is 0 with all the derivatives that it carries."
-vanishes(x::Real) = iszero(primal(x)) && all(vanishes, partials(x)) && (!carries(x) || vanishes(value(x)))
+"Whether a number and all that it carries are 0; `iszero` of numbers with derivatives sees the value."
+@inline vanishes(x::Real) = carries(x) ? vanishes(value(x)) && all(vanishes, partials(x)) : iszero(x)
 
 """
     fixed(what, name, x, instead) -> Vector{Float64} or Float64

@@ -307,10 +307,11 @@ soft_ratio(num, den) =
 Cotangents (nbins, R) of the sums from those of xi; a bin without pairs has gradient 0.
 """
 function ratio_pullback(cotangent, num, den)
-    num_, den_ = zero(cotangent), zero(cotangent)
+    T = promote_type(eltype(cotangent), eltype(num), eltype(den))
+    num_, den_ = zeros(T, size(cotangent)), zeros(T, size(cotangent))
     for r in axes(cotangent, 2), b in axes(cotangent, 1)
         den[b] > NO_PAIRS || continue
-        iszero(cotangent[b, r]) && continue
+        vanishes(cotangent[b, r]) && continue
         num_[b, r] = cotangent[b, r] / den[b]
         den_[b, r] = -num_[b, r] * (num[b] / den[b])
     end
@@ -321,26 +322,27 @@ end
     soft_pair_pullback(geometry, bins, x, M, W, num_, den_) -> (x_, M_, W_)
 
 Cotangents (n, 3, R), (n, 2, R) and (n, R) of the points from `num_`, `den_` (nbins, R) of the
-sums. Only the tangent parts of `x_` mean something.
+sums. Only the tangent parts of `x_` mean something. Generic in the number type.
 """
 function soft_pair_pullback(geometry::Geometry, bins::SoftBins, x, M, W, num_, den_)
+    T = promote_type(eltype(x), eltype(M), eltype(W), eltype(num_), eltype(den_))
     n, R = length(W), size(num_, 2)
     # One cotangent a bin, the whole Jacobian: each needs its own bin only.
     apart = size(num_, 1) == R &&
-        all(b == r || (iszero(num_[b, r]) && iszero(den_[b, r])) for b in 1:R, r in 1:R)
+        all(b == r || (vanishes(num_[b, r]) && vanishes(den_[b, r])) for b in 1:R, r in 1:R)
     parts = pair_parts(n, 6 * n * R)
-    pieces = [zeros(0, 0, 0) for _ in 1:parts]
+    pieces = [zeros(T, 0, 0, 0) for _ in 1:parts]
     reach2 = soft_reach2(geometry, bins)
     chunked(parts, parts) do p, _
-        acc = zeros(6, R, n)
-        weight, slope = zeros(nbins(bins)), zeros(nbins(bins))
+        acc = zeros(T, 6, R, n)
+        weight, slope = zeros(T, nbins(bins)), zeros(T, nbins(bins))
         for i in pair_rows(n, parts, p)
             cancelled() && return nothing
             pull_row!(acc, weight, slope, geometry, bins, x, M, W, num_, den_, i, reach2, apart)
         end
         pieces[p] = acc
     end
-    x_, M_, W_ = zeros(n, 3, R), zeros(n, 2, R), zeros(n, R)
+    x_, M_, W_ = zeros(T, n, 3, R), zeros(T, n, 2, R), zeros(T, n, R)
     for acc in pieces, k in 1:n, r in 1:R
         for d in 1:3
             x_[k, d, r] += acc[d, r, k]
@@ -384,7 +386,7 @@ function pull_row!(acc, weight, slope, geometry, bins, x, M, W, num_, den_, i, r
                 d_ = weight[r] * den_[r, r]
                 t_ = slope[r] * (num_[r, r] * N + den_[r, r] * D)
             else
-                n_ = d_ = t_ = 0.0
+                n_ = d_ = t_ = zero(eltype(acc))
                 for q in 1:nb
                     n_ += weight[q] * num_[q, r]
                     d_ += weight[q] * den_[q, r]

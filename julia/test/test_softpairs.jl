@@ -202,7 +202,8 @@ end
 
 @testset "the whole estimate, $geometry, approach $approach, through $through" for geometry in (SPHERE, PLANE),
         (approach, through) in ((:naive, :implicit), (:soft, :implicit), (:hard, :implicit), (:gumbel, :implicit),
-                                (:soft, :unrolled), (:gumbel, :unrolled), (:soft, :frozen))
+                                (:soft, :unrolled), (:gumbel, :unrolled), (:soft, :frozen), (:gumbel, :frozen),
+                                (:soft, :one_step), (:gumbel, :one_step))
     n, c = 40, 5
     ra, dec, g1, g2, w = arrays_in(geometry, n; seed = 7)
     noise = -log.(-log.(rand(MersenneTwister(8), c, n)))
@@ -218,6 +219,27 @@ end
     wrt(b) = SC.gradient(y -> SC.soft_xi(est, (y[:, q] for q in 1:4)...; weights = y[:, 5], start = start)[b],
                          hcat(ra, dec, g1, g2, w))
     @test wrt(2) ≈ hcat(ra_[:, 2], dec_[:, 2], g_[1, :, 2], g_[2, :, 2], w_[:, 2]) rtol = 1e-9
+    # the derivative of the gradient along all that goes in: forward twice, and the gradient a step ahead
+    tangent, turn = randn(MersenneTwister(10), n, 5), randn(MersenneTwister(11), 3, 1)
+    tangent[:, 1:2] .*= 0.1
+    y = hcat(ra, dec, g1, g2, w)
+    function back(y, z)
+        at = copy(start)
+        through === :unrolled || SC.converge_centers!(geometry, at, SC.places(geometry, map(SC.primal, y[:, 1]),
+            map(SC.primal, y[:, 2])), map(SC.primal, y[:, 5]), 2.0, 5000)
+        out = SC.soft_correlation_pullback(est, at, y[:, 1], y[:, 2], permutedims(y[:, 3:4]), y[:, 5], z)
+        return hcat(out[2], out[3], permutedims(out[4][:, :, 1]), out[5])
+    end
+    curved(turn) = map(q -> SC.partials(q)[1], back(SC.along(y, tangent), SC.along(ones(3, 1), turn)))
+    summed(s) = sum(SC.soft_xi(est, (y[:, q] .+ s .* tangent[:, q] for q in 1:4)...;
+                               weights = y[:, 5] .+ s .* tangent[:, 5], start = start))
+    @test sum(tangent .* curved(zeros(3, 1))) ≈ OD.derivative(t -> OD.derivative(summed, t), 0.0) rtol = 1e-7
+    if through === :implicit || through === :unrolled
+        h = geometry === SPHERE ? 1e-3 : 1e-4
+        jump(k) = (back(y .+ k * h .* tangent, 1 .+ k * h .* turn) .-
+                   back(y .- k * h .* tangent, 1 .- k * h .* turn)) ./ (2 * k * h)
+        @test curved(turn) ≈ (4 .* jump(0.5) .- jump(1.0)) ./ 3 rtol = 1e-5
+    end
     through === :implicit || continue
     # second derivatives through the fixed point
     p = randn(MersenneTwister(9), n)

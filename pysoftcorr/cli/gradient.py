@@ -198,8 +198,8 @@ def measure(settings: dict[str, Any]) -> Gradient:
     if settings["check"]:
         begun = time.perf_counter()
         # Newton's method finds the same centers as plain sweeps from there, and more quickly.
-        clustered = settings["approach"] != "naive"
-        start = {"start": estimator.pin(result.catalog)._start} if clustered else {}
+        begin = estimator.pin(result.catalog)._start
+        start = {} if begin is None else {"start": begin.centers}
         quick = estimator_of(settings, through="implicit", **start)
         check = checked(simulation, quick, settings["G"], slope)
         seconds["check"] = time.perf_counter() - begun

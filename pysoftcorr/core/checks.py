@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core import three_valued
 from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.expressions import quoted
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -27,18 +28,26 @@ _UNIT_ALIASES = {
     **dict.fromkeys(("arcsec", "arcsecs", "arcsecond", "arcseconds"), "arcsec"),
     "mas": "mas",
 }
-#: Relative rounding of pi in float32, and of some steps in float64.
-_FLOAT32, _FLOAT64 = 2.0**-24, 2.0**-50
+#: Relative rounding of pi in float32, and of some steps in float64 or of twelve digits of text.
+_FLOAT32, _FLOAT64 = 2.0**-24, 1e-11
 _SEXAGESIMAL = "text such as '10:00:28.6' must be made into numbers, by astropy.coordinates.Angle"
 
 
 @dataclass
 class Origin:
-    """Where columns came from, for messages: the source, its column texts, its row numbers."""
+    """Where columns came from, for messages: source, column texts, row numbers, all its columns."""
 
     source: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     rows: IntArray | None = None
+    names: Collection[str] = ()
+
+    def term(self, name: str) -> str:
+        """What a field was read from, as a part of an expression."""
+        label = self.labels.get(name, name)
+        if label in self.names:
+            return quoted(label)
+        return label if label.isidentifier() else f"({label})"
 
     def column(self, name: str) -> str:
         """``g1`` or, with a source, ``g1 (column 'e1' of stars.fits)``."""
@@ -50,7 +59,7 @@ class Origin:
     def keep(self, mask: npt.NDArray[np.bool_]) -> Origin:
         """The origin of the kept rows alone."""
         rows = np.arange(mask.size) if self.rows is None else self.rows
-        return Origin(self.source, self.labels, rows[mask])
+        return Origin(self.source, self.labels, rows[mask], self.names)
 
     def show(self, index: IntArray, values: FloatArray) -> str:
         """``rows 3 (nan), 7 (inf), ... and 12 more`` for offending rows and their values."""
@@ -109,6 +118,8 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
             array.dtype.kind, f"values of type {array.dtype}"
         )
         hint = f"; {_SEXAGESIMAL}" if kind == "text" and name in ("ra", "dec") else ""
+        odd = _odd_cells(array) if kind == "text" else ""
+        hint = f" where {odd}; empty such cells, or leave the column out" if odd else hint
         raise TypeError(f"{what} must be real numbers; it holds {kind}{hint}")
     if array.ndim == 2 and array.shape[1] == 1:
         array, mask = array[:, 0], None if mask is None else mask[:, 0]
@@ -118,6 +129,23 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
     if mask is not None:
         column[mask] = np.nan
     return column, unit
+
+
+def _odd_cells(array: Any) -> str:
+    """The few cells of a text column that are no numbers; empty where most are none."""
+    cells = [str(cell) for cell in np.ravel(array).tolist()]
+    odd = [k for k, cell in enumerate(cells) if not _is_number(cell)]
+    if not odd or 2 * len(odd) > len(cells):
+        return ""
+    return f"the others are numbers, {cells[odd[0]]!r} in row {odd[0]} (counted from 0)"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def equal_lengths(columns: Mapping[str, FloatArray]) -> int:
@@ -189,7 +217,7 @@ def positions(
     if beyond.size:
         raise ValueError(
             f"{origin.column('dec')} is beyond 90 degrees in {origin.show(beyond, dec)}, read as "
-            f"{dec_unit}; {_dec_hint(ra_deg, dec, dec_unit)}"
+            f"{dec_unit}; {_code_hint(beyond, dec, origin) or _dec_hint(ra_deg, dec, dec_unit)}"
         )
     beyond = np.flatnonzero((ra_deg < low) | (ra_deg > high))
     if beyond.size:
@@ -210,6 +238,15 @@ def _degrees(values: FloatArray, unit: u.UnitBase) -> FloatArray:
     if unit == u.rad:
         return np.rad2deg(values)
     return values * unit.to(u.deg)
+
+
+def _code_hint(beyond: IntArray, dec: FloatArray, origin: Origin) -> str:
+    """What to do where a few values, such as -99, -999 or 1e20, stand for what is missing."""
+    codes = np.unique(dec[beyond])
+    if 4 * beyond.size > dec.size or codes.size > 1:
+        return ""
+    cure = f", select='abs({origin.term('dec')}) < {abs(codes[0]):g}'" if origin.labels else ""
+    return f"if {codes[0]:g} stands for a missing position, leave those rows out{cure}"
 
 
 def _dec_hint(ra_deg: FloatArray, dec: FloatArray, unit: u.UnitBase) -> str:
@@ -258,7 +295,7 @@ def ellipticities(
     if bad.size:
         caution(
             f"|{first} + i {second}| exceeds 1 in {origin.show(bad, size)}; if these are codes "
-            "for missing values, leave the rows out"
+            f"for missing values, leave the rows out{_select(origin, first, second)}"
         )
 
 
@@ -268,5 +305,17 @@ def positive(name: str, values: FloatArray, origin: Origin) -> None:
     if bad.size:
         raise ValueError(
             f"{origin.column(name)} must be above 0; it is not in {origin.show(bad, values)}. "
-            f"Leave such rows out, with select= when reading a file"
+            + (
+                f"To leave such rows out, pass select='{origin.term(name)} > 0'"
+                if origin.labels
+                else "Leave such rows out, with select= when reading a file"
+            )
         )
+
+
+def _select(origin: Origin, first: str, second: str) -> str:
+    """How to read without ellipticities above 1, where that is short to say."""
+    one, other = origin.term(first), origin.term(second)
+    if not origin.labels or len(one) + len(other) > 60:
+        return ""
+    return f", select='hypot({one}, {other}) <= 1'"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import keyword
 import math
 import re
 import warnings
@@ -32,7 +33,13 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "sin": (np.sin, 1),
     "cos": (np.cos, 1),
     "tan": (np.tan, 1),
+    "degrees": (np.rad2deg, 1),
+    "radians": (np.deg2rad, 1),
+    "rad2deg": (np.rad2deg, 1),
+    "deg2rad": (np.deg2rad, 1),
+    "floor": (np.floor, 1),
     "isfinite": (logic.is_finite, 1),
+    "isnan": (logic.is_missing, 1),
     "where": (logic.choose, 3),
     "minimum": (np.minimum, 2),
     "maximum": (np.maximum, 2),
@@ -40,7 +47,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int]] = {
     "value": (np.positive, 1),
 }
 #: Functions of columns with missing values; the others are of real numbers.
-_OF_VALUES = ("isfinite", "where")
+_OF_VALUES = ("isfinite", "isnan", "where")
 CONSTANTS = {"pi": math.pi}
 
 _ARITHMETIC: dict[type, Callable[..., Any]] = {
@@ -65,6 +72,17 @@ _COMPARISONS: dict[type, str] = {
     ast.Eq: "==",
     ast.NotEq: "!=",
 }
+#: What other languages write, and what is written here.
+_OTHER_WAYS = (
+    (r"&&", "write and"),
+    (r"\|\|", "write or"),
+    (r"!(?!=)", "write not"),
+    (r"(?<![=!<>])=(?!=)", "write == to compare"),
+    (r"\bbetween\b", "write 20 < mag < 22"),
+    (r"\bis\b", "write isfinite(name) for what is there, not isfinite(name) for what is missing"),
+    (r"//", "write floor(a / b)"),
+)
+_WORDS = ("and", "or", "not", "in", "is", "if", "else", "None", "True", "False")
 _ALLOWED = (
     "allowed are columns (`quoted by backticks` where the name is no identifier), numbers, "
     "+ - * / % **, comparisons, bits & | ~ << >> and exclusive or, and/or/not, in and not in a "
@@ -76,12 +94,13 @@ _ALLOWED = (
 class Expression:
     """An expression over the columns of a table.
 
-    Arithmetic is done in float64, on the numbers as they are stored: units do not take part
-    (what unit the value has is for `pysoftcorr.core.unit_flow` to say). ``&``, ``|``, ``^``,
-    ``~``, ``<<`` and ``>>`` act on whole numbers bit by bit (so that ``flags & 4`` tests a bit)
-    and on truth values as and, or, exclusive or, not; decimal numbers that are whole ones count
-    as whole. ``band in ('r', 'i')`` and ``not in`` compare with a list of constants. Blanks at
-    the end of text do not count, and an empty text is a missing one.
+    Arithmetic is done in float64, and in whole numbers where float64 would round those, on the
+    numbers as they are stored: units do not take part (what unit the value has is for
+    `pysoftcorr.core.unit_flow` to say). ``&``, ``|``, ``^``, ``~``, ``<<`` and ``>>`` act on whole
+    numbers bit by bit (so that ``flags & 4`` tests a bit) and on truth values as and, or,
+    exclusive or, not; decimal numbers that are whole ones count as whole. ``band in ('r', 'i')``
+    and ``not in`` compare with a list of constants. Blanks at the end of text do not count, and an
+    empty text is a missing one.
 
     Missing values follow the logic of SQL: a comparison with a masked value or NaN is unknown,
     ``and``, ``or``, ``not`` pass that on unless the other side decides, arithmetic with a masked
@@ -199,9 +218,20 @@ class Expression:
                 return ast.parse(self._source, mode="eval").body
         except SyntaxError as error:
             at = (error.offset or 1) - 1 + self._lead
-            self._fail(f"cannot be read ({error.msg})", min(at, len(self.text)))
+            self._fail(f"cannot be read ({self._cure() or error.msg})", min(at, len(self.text)))
         except (RecursionError, MemoryError, ValueError):
             self._fail("is nested too deeply", 0)
+
+    def _cure(self) -> str:
+        """How to write what other languages write otherwise; empty where nothing is known."""
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"", "''", self._source)
+        for pattern, cure in _OTHER_WAYS:
+            if re.search(pattern, bare):
+                return cure
+        for word in re.findall(r"[A-Za-z_]\w*", bare):
+            if keyword.iskeyword(word) and word not in _WORDS:
+                return f"a column of this name is written in backticks, `{word}`"
+        return ""
 
     def _fail(self, reason: str, at: int, kind: type[Exception] = ValueError) -> NoReturn:
         rest = self.text[at:].rstrip()
@@ -249,12 +279,16 @@ class Expression:
                 self._fail("takes only name[k] with a whole number k", self._at(node))
             self._check(node.value, names, depth + 1)
         else:
-            self._fail(f"uses what is not allowed; {_ALLOWED}", self._at(node))
+            self._refuse(node)
+
+    def _refuse(self, node: ast.expr) -> NoReturn:
+        self._fail(f"uses what is not allowed; {self._cure() or _ALLOWED}", self._at(node))
 
     def _check_constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, (bool, int, float, str)):
             return
-        self._fail(f"holds {node.value!r}, which is no real number", self._at(node))
+        cure = "; isfinite(name) tells what is there" if node.value is None else ""
+        self._fail(f"holds {node.value!r}, which is no real number{cure}", self._at(node))
 
     def _check_comparison(self, node: ast.Compare, names: dict[str, None], depth: int) -> None:
         operands = [node.left, *node.comparators]
@@ -266,7 +300,7 @@ class Expression:
             return
         for op in node.ops:
             if type(op) not in _COMPARISONS:
-                self._fail(f"uses what is not allowed; {_ALLOWED}", self._at(node))
+                self._refuse(node)
         # `a < 1 & b < 2` means a < (1 & b) < 2: surely not what was meant.
         if len(operands) > 2:
             for operand in operands:
@@ -303,6 +337,8 @@ class Expression:
 
     def _check_call(self, node: ast.Call, names: dict[str, None], depth: int) -> None:
         function = node.func
+        if isinstance(function, ast.Attribute) and function.attr in FUNCTIONS:
+            self._fail(f"functions have no prefix: write {function.attr}(...)", self._at(node))
         if not isinstance(function, ast.Name) or function.id not in FUNCTIONS:
             self._fail(f"calls what is not allowed; {_ALLOWED}", self._at(node))
         assert isinstance(function, ast.Name)
@@ -330,7 +366,7 @@ class Expression:
             if isinstance(node.op, ast.Mod):
                 return self._do(node, logic.remainder, left, right)
             # In float64 a huge power is infinity at once; small integer columns cannot wrap.
-            return self._do(node, logic.apply, _ARITHMETIC[type(node.op)], left, right)
+            return self._do(node, logic.arithmetic, _ARITHMETIC[type(node.op)], left, right)
         if isinstance(node, ast.UnaryOp):
             value = self._value(node.operand, column)
             if isinstance(node.op, ast.Invert):
@@ -338,7 +374,7 @@ class Expression:
             if isinstance(node.op, ast.Not):
                 return self._do(node, logic.logical_not, value)
             sign = np.negative if isinstance(node.op, ast.USub) else np.positive
-            return self._do(node, logic.apply, sign, value)
+            return self._do(node, logic.arithmetic, sign, value)
         if isinstance(node, ast.BoolOp):
             combine = logic.logical_and if isinstance(node.op, ast.And) else logic.logical_or
             parts = [self._do(v, logic.truth, self._value(v, column)) for v in node.values]
@@ -354,6 +390,8 @@ class Expression:
         function = FUNCTIONS[node.func.id][0]
         if node.func.id in _OF_VALUES:
             return self._do(node, function, *arguments)
+        if node.func.id in ("abs", "minimum", "maximum", "value"):
+            return self._do(node, logic.arithmetic, function, *arguments)
         return self._do(node, logic.apply, function, *arguments)
 
     def _do(self, node: ast.expr, function: Callable[..., Values], *arguments: Any) -> Values:
@@ -409,6 +447,12 @@ def _big(value: int) -> float:
         return float(value)
     except OverflowError:
         return math.inf
+
+
+def quoted(name: str) -> str:
+    """A column's name as an expression has it: in backticks where it is no identifier."""
+    plain = name.isidentifier() and not keyword.iskeyword(name) and name not in CONSTANTS
+    return name if plain else f"`{name}`"
 
 
 def suggestion(name: str, available: Iterable[str]) -> str:

@@ -271,7 +271,7 @@ def remainder(left: Values, right: Values) -> Values:
 def compare(sign: str, left: Values, right: Values) -> Values:
     """A comparison; unknown where a side is missing or NaN."""
     if left.is_text != right.is_text:
-        raise TypeError("compares text with a number")
+        raise TypeError(f"compares text with a number{_such_as(left if left.is_text else right)}")
     if left.is_text and sign not in ("==", "!="):
         raise TypeError("can compare text only by ==, != or in")
     for side in (left, right):
@@ -279,6 +279,16 @@ def compare(sign: str, left: Values, right: Values) -> Values:
             raise TypeError(f"compares {kind_of(side.data)}")
     result = np.asarray(_COMPARISONS[sign](left.data, right.data))
     return _settled(result, left, right)
+
+
+def _such_as(value: Values) -> str:
+    """The first cell of a column of text that is no number, which made it text."""
+    for cell in np.ravel(value.data).tolist() if value.data.ndim else []:
+        try:
+            float(cell or "nan")
+        except ValueError:
+            return f"; the column holds text such as {cell!r}"
+    return ""
 
 
 def is_in(value: Values, choices: Sequence[Any], *, negated: bool) -> Values:
@@ -314,6 +324,16 @@ def is_finite(value: Values) -> Values:
     return Values(np.asarray(finite if value.unknown is None else finite & ~value.unknown))
 
 
+def is_missing(value: Values) -> Values:
+    """Whether there is neither a number, infinite ones among them, nor a text; never unknown."""
+    nan = np.zeros(value.data.shape, dtype=bool)
+    if value.data.dtype.kind == "f":
+        nan = np.isnan(value.data)
+    elif value.data.dtype.kind not in "biuU":
+        raise TypeError(f"does arithmetic on {kind_of(value.data)}")
+    return Values(np.asarray(nan if value.unknown is None else nan | value.unknown))
+
+
 def choose(condition: Values, first: Values, second: Values) -> Values:
     """``where``: missing where the condition is unknown or the value chosen is missing.
 
@@ -341,3 +361,32 @@ def apply(function: Callable[..., Any], *values: Values) -> Values:
     """A function of real numbers, missing where an argument is."""
     numbers = [real(value) for value in values]
     return Values(np.asarray(function(*(v.data for v in numbers))), either(*numbers))
+
+
+#: Whole numbers up to here are exact in float64.
+_EXACT = 2**53
+
+
+def arithmetic(function: Callable[..., Any], *values: Values) -> Values:
+    """As `apply`; whole numbers that float64 would round stay whole, where 64 bits hold them."""
+    if function is not np.divide and all(v.data.dtype.kind in "biu" for v in values):
+        rough = apply(function, *values)
+        sizes = [*(v.data for v in values), rough.data]
+        largest = max(float(np.abs(d.astype(np.float64)).max(initial=0.0)) for d in sizes)
+        if largest > _EXACT:
+            exact = [v.data.astype(object) for v in values]
+            made = function(*exact) if largest < 2.0**80 else None
+            bits = None if made is None else _fitting(np.asarray(made, dtype=object))
+            if bits is not None:
+                return Values(bits, rough.unknown)
+    return apply(function, *values)
+
+
+def _fitting(made: np.ndarray) -> np.ndarray | None:
+    """Whole numbers of any size as int64 or uint64; None where neither holds them."""
+    for dtype in (np.int64, np.uint64):
+        limits = np.iinfo(dtype)
+        flat = made.ravel().tolist()
+        if all(isinstance(x, int) and limits.min <= x <= limits.max for x in flat):
+            return np.array(flat, dtype=dtype).reshape(made.shape)
+    return None

@@ -1,13 +1,15 @@
-"""Tensors, their types and devices."""
+"""Tensors, their types and devices, and derivatives of derivatives."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["as_tensor", "check_device", "check_dtype"]
+__all__ = ["as_tensor", "check_device", "check_dtype", "differentiated", "once"]
 
 
 def check_device(value: Any) -> torch.device:
@@ -56,3 +58,76 @@ def as_tensor(name: str, values: Any, like: torch.Tensor | None = None) -> torch
         return torch.as_tensor(values, dtype=dtype, device=device)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must be real numbers, not {type(values).__name__}") from None
+
+
+def differentiated(
+    plain: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor], cotangent: torch.Tensor
+) -> tuple[torch.Tensor | None, ...]:
+    """Gradients of `plain` as a graph, for a backward pass that shall be differentiated itself.
+
+    Parameters
+    ----------
+    plain : callable
+        What the node computes, in operations that torch can differentiate.
+    inputs : sequence of Tensor
+        As saved by the node; those that need no gradient get None.
+    cotangent : Tensor
+    """
+    import torch
+
+    wanted = [t for t in inputs if t.requires_grad]
+    with torch.enable_grad():
+        found = iter(torch.autograd.grad(plain(*inputs), wanted, cotangent, create_graph=True))
+    return tuple(next(found) if t.requires_grad else None for t in inputs)
+
+
+def once(what: str, gradient: torch.Tensor, *of: torch.Tensor) -> torch.Tensor:
+    """A gradient that a node has worked out without a graph; to differentiate it is an error.
+
+    Without this, what does not depend on anything for torch has second derivatives of 0.
+
+    Parameters
+    ----------
+    what : str
+        Name of the node, for the message.
+    gradient : Tensor
+    *of : Tensor
+        What it depends on: the inputs and the cotangents.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pysoftcorr.core.torch import once
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> once("the node", 2 * x.detach(), x).sum().backward()
+    Traceback (most recent call last):
+        ...
+    RuntimeError: the node: second derivatives are not given; differentiate it once, without \
+create_graph=True, or detach its gradient
+    """
+    import torch
+
+    if not (torch.is_grad_enabled() and any(t.requires_grad for t in of)):
+        return gradient
+    result: torch.Tensor = _once().apply(what, gradient, *of)
+    return result
+
+
+@cache
+def _once() -> Any:
+    import torch
+
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, what: str, gradient: torch.Tensor, *of: torch.Tensor) -> Any:
+            ctx.what = what
+            return gradient.clone()
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: torch.Tensor) -> Any:
+            raise RuntimeError(
+                f"{ctx.what}: second derivatives are not given; differentiate it once, without "
+                "create_graph=True, or detach its gradient"
+            )
+
+    return Once

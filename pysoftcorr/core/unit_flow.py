@@ -22,6 +22,13 @@ from pysoftcorr.core.checks import angle_unit
 from pysoftcorr.core.expressions import CONSTANTS, Expression
 
 ANGLES = ("deg", "rad", "hourangle", "arcmin", "arcsec")
+#: Functions that convert angles: from which unit, into which.
+_CONVERSIONS = {
+    "degrees": (u.rad, u.deg),
+    "rad2deg": (u.rad, u.deg),
+    "radians": (u.deg, u.rad),
+    "deg2rad": (u.deg, u.rad),
+}
 _FOLDED: dict[type, Any] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -166,8 +173,10 @@ class _Walk:
         parts = [self.flow(argument) for argument in node.args]
         if name == "value":
             return Flow("bare", number=parts[0].number)
-        if name == "isfinite":
+        if name in ("isfinite", "isnan"):
             return Flow("bare")
+        if name in _CONVERSIONS:
+            return self._converted(name, parts[0])
         if name == "abs":
             return Flow(parts[0].kind, parts[0].unit, parts[0].number)
         if name == "where":
@@ -180,6 +189,19 @@ class _Walk:
         if name in ("sin", "cos", "tan"):
             self._check_radians(name, node.args[0], parts[0])
         return _nothing(*parts)
+
+    def _converted(self, name: str, angle: Flow) -> Flow:
+        """The unit after degrees() or radians(); ValueError where the column is in another."""
+        start, end = _CONVERSIONS[name]
+        if angle.unit is None:
+            factor = None if angle.number is None else angle.number * float(start.to(end))
+            return Flow(angle.kind if angle.kind == "number" else "bare", number=factor)
+        if angle.kind == "unit" and angle.unit != start:
+            raise ValueError(
+                f"column expression {self.expression.text!r}: {name} turns {start} into {end}, "
+                f"and its argument is in {angle.unit}"
+            )
+        return Flow("unit", end, 1.0) if angle.kind == "unit" else Flow("unknown")
 
     def _check_radians(self, name: str, node: ast.expr, angle: Flow) -> None:
         """ValueError for an angle in degrees, or twice it, where radians are taken."""
@@ -211,11 +233,24 @@ class _Walk:
         known, other = (left, right) if left.kind == "unit" else (right, left)
         if known.kind == "unit" and other.kind == "number":
             same = other.number == 0 or known.unit == u.deg
+            unit = known.unit
+            if verb == "divides" and known is left and unit is not None and _is_angle(unit):
+                # A whole or half turn in the column's own unit is taken off.
+                turns = (other.number or 0.0) * float(unit.to(u.deg)) / 180.0
+                same = (
+                    same
+                    or math.isclose(turns, 1, rel_tol=1e-6)
+                    or math.isclose(turns, 2, rel_tol=1e-6)
+                )
             return Flow("unit" if same else "scaled", known.unit)
         unit = left.unit if right.unit is None else right.unit
         if left.unit is not None and right.unit is not None and left.unit != right.unit:
             return Flow("unknown")
         return Flow("scaled", unit) if unit is not None else _nothing(left, right)
+
+
+def _is_angle(unit: u.UnitBase) -> bool:
+    return bool(unit.is_equivalent(u.rad))
 
 
 def _fold(function: Any, left: float | None, right: float | None) -> float | None:

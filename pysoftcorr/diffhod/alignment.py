@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pysoftcorr.core.torch import as_tensor
+from pysoftcorr.core.torch import as_tensor, once
 from pysoftcorr.mocks import alignment
 
 __all__ = ["watson_axes", "watson_cosine"]
@@ -52,13 +52,14 @@ class _Cosine(torch.autograd.Function):
         ctx.mu_shape = mu.shape
         # At mu = 1 the sine begins as a square root, which has no slope.
         by_sin = torch.where(s > 0, -t / torch.where(s > 0, s, 1.0), 0.0) * slope
-        ctx.save_for_backward(slope.to(u), by_sin.to(u))
+        ctx.save_for_backward(slope.to(u), by_sin.to(u), mu)
         return t.to(u), s.to(u)
 
     @staticmethod
     def backward(ctx: Any, by_cos: torch.Tensor, by_sin: torch.Tensor) -> tuple[None, torch.Tensor]:
-        cos_slope, sin_slope = ctx.saved_tensors
-        return None, (by_cos * cos_slope + by_sin * sin_slope).sum_to_size(ctx.mu_shape)
+        cos_slope, sin_slope, mu = ctx.saved_tensors
+        gradient = (by_cos * cos_slope + by_sin * sin_slope).sum_to_size(ctx.mu_shape)
+        return None, once("watson_cosine", gradient.to(mu), mu, by_cos, by_sin)
 
 
 def watson_cosine(u: Any, mu: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,7 +75,7 @@ def watson_cosine(u: Any, mu: Any) -> tuple[torch.Tensor, torch.Tensor]:
     Returns
     -------
     cos, sin : Tensor
-        Same shape as `u`; differentiable once in `mu`.
+        Same shape as `u`; differentiable once in `mu`, a second time is refused.
 
     Raises
     ------

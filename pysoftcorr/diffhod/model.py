@@ -15,7 +15,7 @@ import torch
 from pysoftcorr.core import options
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.torch import check_device, check_dtype
-from pysoftcorr.diffhod.occupation import check_parameters, log_mean_nsat, log_odds_central
+from pysoftcorr.diffhod.occupation import HIDDEN, check_parameters, log_mean_nsat, log_odds_central
 from pysoftcorr.diffhod.pairs import WeightedCorrelations, WeightedPairs
 from pysoftcorr.diffhod.points import (
     PointSet,
@@ -601,7 +601,7 @@ class DiffHOD:
     def power(
         self, params: Any, *, realization: int | Sequence[int] | None = 0
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """P(k) of the weighted points, differentiable once in the parameters.
+        """P(k) of the weighted points, differentiable twice in the parameters.
 
         Parameters
         ----------
@@ -621,6 +621,9 @@ class DiffHOD:
         ------
         ValueError
             If a parameter is out of range, there is no such realization, or no galaxies are made.
+        TypeError
+            Inside a transform of `torch.func`, which hides the values that decide which points
+            there are; `torch.autograd.functional` has ``jacobian`` and ``hessian``.
         """
         t, _ = self._parameters(params)
         chosen = self._regions.chosen(realization)
@@ -649,4 +652,8 @@ class DiffHOD:
         else:
             seven = len(params) == 7
         t = check_parameters(params, self._like, alignment=seven)
+        try:
+            t.data_ptr()  # a tensor of torch.func has no memory
+        except RuntimeError as error:
+            raise TypeError(HIDDEN) from error
         return t[-5:], t[:2] if seven else None

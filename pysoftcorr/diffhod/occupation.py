@@ -23,6 +23,13 @@ __all__ = [
 _LN10 = math.log(10.0)
 
 
+#: Why there are no transforms of `torch.func` here.
+HIDDEN = (
+    "params: the values must be known, which torch.func hides; use torch.autograd (grad, "
+    "functional.jacobian, functional.hessian), and a loop over several points"
+)
+
+
 def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False) -> torch.Tensor:
     """The five parameters of the occupation, or all seven, as a tensor of `like`'s kind.
 
@@ -31,7 +38,7 @@ def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False
     Raises
     ------
     TypeError
-        If they are no numbers.
+        If they are no numbers, or inside a transform of `torch.func`.
     ValueError
         If there are not five or seven, one is not finite, sigma_logM is not above 0 or a
         strength lies outside [-1, 1].
@@ -51,7 +58,11 @@ def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False
             f"{tuple(tensor.shape)}"
         )
     tensor = tensor[-len(names) :]
-    HODModel(**dict(zip(names, tensor.tolist(), strict=True)))  # which checks the values
+    try:
+        known = tensor.tolist()
+    except RuntimeError as error:
+        raise TypeError(HIDDEN) from error
+    HODModel(**dict(zip(names, known, strict=True)))  # which checks the values
     return tensor
 
 
@@ -185,10 +196,15 @@ class _Radius(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         u, c, y, mass = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            y, mass = c * _Radius.apply(u, c), _enclosed(torch.log1p(c))
         # m'(y) = y/(1 + y)^2; at the center r rises as the root of u, which has no slope there.
-        inner = torch.where(y > 0, (1 + y) ** 2 / y, torch.inf)
-        by_u = torch.where(cotangent == 0, 0.0, cotangent * mass * inner / c)
-        rise = torch.where(y > 0, u * inner, 0.0) * c / (1 + c) ** 2
+        out = y > 0
+        safe = torch.where(out, y, 1.0)
+        finite = (1 + safe) ** 2 / safe
+        inner = torch.where(out, finite, torch.inf)
+        by_u = torch.where(~out & (cotangent == 0), 0.0, cotangent * mass * inner / c)
+        rise = torch.where(out, u * finite, 0.0) * c / (1 + c) ** 2
         by_c = cotangent * (rise - y / c) / c
         return by_u, by_c
 
@@ -206,7 +222,7 @@ def nfw_radius(u: Any, concentration: Any) -> torch.Tensor:
     Returns
     -------
     Tensor
-        In [0, 1]; differentiable once in both.
+        In [0, 1]; differentiable twice in both.
 
     Raises
     ------

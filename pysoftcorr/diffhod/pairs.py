@@ -279,7 +279,7 @@ class WeightedPairs:
         Returns
         -------
         WeightedCorrelations
-            Differentiable once in weights and axes.
+            Differentiable in weights and axes, as often as one likes.
 
         Raises
         ------

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.options import choice, integer
-from pysoftcorr.core.torch import as_tensor
+from pysoftcorr.core.torch import as_tensor, differentiated
 from pysoftcorr.mocks.checks import box_side
 from pysoftcorr.sky.binning import BOX_UNIT, Binning
 
@@ -129,13 +129,26 @@ class _PaintFixed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
-        cells, flat = ctx.cells, cotangent.reshape(-1)
+        return _GatherFixed.apply(cotangent, ctx.cells), None
+
+
+class _GatherFixed(torch.autograd.Function):
+    """The mesh where the points are: the transpose of painting."""
+
+    @staticmethod
+    def forward(ctx: Any, mesh: torch.Tensor, cells: CloudInCell) -> torch.Tensor:
+        ctx.cells = cells
+        flat = mesh.reshape(-1)
         out = torch.empty(cells._position.shape[0], dtype=flat.dtype, device=flat.device)
         for number, part in enumerate(cells._parts()):
             index, corner = cells._cells(number, part)
             there = flat.index_select(0, index.view(-1)).view_as(corner)
             torch.sum(there.mul_(corner), dim=1, out=out[part])
-        return out, None
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return _PaintFixed.apply(cotangent, ctx.cells), None
 
 
 class _Paint(torch.autograd.Function):
@@ -414,20 +427,18 @@ class _BinnedPower(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, painted: torch.Tensor, bins: ModeBins) -> torch.Tensor:
-        modes = torch.fft.rfftn(painted, dim=(-3, -2, -1)).flatten(1)[:, bins.index]
-        ctx.save_for_backward(modes)
+        out, modes = _binned(painted, bins)
+        ctx.save_for_backward(painted, modes)
         ctx.bins, ctx.shape = bins, painted.shape
-        part = (modes.real**2 + modes.imag**2) * bins.coefficient
-        fields = len(painted)
-        row = torch.arange(fields, device=painted.device)[:, None] * len(bins)
-        out = torch.zeros(fields * len(bins), dtype=painted.dtype, device=painted.device)
-        out.index_add_(0, (bins.bin + row).view(-1), part.view(-1))
-        return out.view(fields, len(bins))
+        return out
 
     @staticmethod
-    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (modes,) = ctx.saved_tensors
+    def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor | None, None]:
+        painted, modes = ctx.saved_tensors
         bins, shape = ctx.bins, ctx.shape
+        if torch.is_grad_enabled():
+            (again,) = differentiated(lambda p: _binned(p, bins)[0], (painted,), cotangent)
+            return again, None
         mesh = bins.mesh
         flat = modes.new_zeros((shape[0], mesh * mesh * (mesh // 2 + 1)))
         # Modes that stand for their mirror images count twice in the coefficient already, and
@@ -438,6 +449,17 @@ class _BinnedPower(torch.autograd.Function):
         spectrum = flat.view(shape[0], mesh, mesh, mesh // 2 + 1)
         back = torch.fft.irfftn(spectrum, s=(mesh, mesh, mesh), dim=(-3, -2, -1), norm="forward")
         return back, None
+
+
+def _binned(painted: torch.Tensor, bins: ModeBins) -> tuple[torch.Tensor, torch.Tensor]:
+    """sum of c |FFT|^2 by bin, and the modes."""
+    modes = torch.fft.rfftn(painted, dim=(-3, -2, -1)).flatten(1)[:, bins.index]
+    part = (modes.real**2 + modes.imag**2) * bins.coefficient
+    fields = len(painted)
+    row = torch.arange(fields, device=painted.device)[:, None] * len(bins)
+    out = torch.zeros(fields * len(bins), dtype=painted.dtype, device=painted.device)
+    out.index_add_(0, (bins.bin + row).view(-1), part.view(-1))
+    return out.view(fields, len(bins)), modes
 
 
 def power_spectrum(

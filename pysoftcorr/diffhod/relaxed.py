@@ -20,6 +20,7 @@ import torch
 from scipy import special
 
 from pysoftcorr.core.options import number
+from pysoftcorr.core.torch import differentiated
 
 __all__ = [
     "HIGHEST",
@@ -137,30 +138,40 @@ def _table(tau: float) -> tuple[FloatArray, FloatArray]:
 class _Calibrated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, log_odds: torch.Tensor, tau: float) -> torch.Tensor:
-        shift, slope = (
-            torch.as_tensor(t, dtype=log_odds.dtype, device=log_odds.device) for t in _table(tau)
-        )
-        size = log_odds.abs()
-        at = size.clamp(max=_FURTHEST) / _STEP
-        cell = at.floor().clamp(max=shift.numel() - 2).long()
-        t = at - cell
-        y0, y1 = shift[cell], shift[cell + 1]
-        # The table runs to negative l, t with |l|.
-        d0, d1 = -_STEP * slope[cell], -_STEP * slope[cell + 1]
-        rise = y1 - y0
-        b, a = 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise
-        inside = (size < _FURTHEST).to(log_odds.dtype)
-        ctx.save_for_backward(1 - inside * (d0 + t * (2 * b + t * 3 * a)) / _STEP)
-        return log_odds - torch.sign(log_odds) * (y0 + t * (d0 + t * (b + t * a)))
+        out, slope = _calibration(log_odds, tau)
+        ctx.tau = tau
+        ctx.save_for_backward(log_odds, slope)
+        return out
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (slope,) = ctx.saved_tensors
+        log_odds, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            slope = _calibration(log_odds, ctx.tau)[1]
         return cotangent * slope, None
 
 
+def _calibration(log_odds: torch.Tensor, tau: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """g(l) and its slope, by cubics between the numbers of the table."""
+    shift, slope = (
+        torch.as_tensor(t, dtype=log_odds.dtype, device=log_odds.device) for t in _table(tau)
+    )
+    size = log_odds.abs()
+    at = size.clamp(max=_FURTHEST) / _STEP
+    cell = at.detach().floor().clamp(max=shift.numel() - 2).long()
+    t = at - cell
+    y0, y1 = shift[cell], shift[cell + 1]
+    # The table runs to negative l, t with |l|.
+    d0, d1 = -_STEP * slope[cell], -_STEP * slope[cell + 1]
+    rise = y1 - y0
+    b, a = 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise
+    inside = (size < _FURTHEST).to(log_odds.dtype)
+    out = log_odds - torch.sign(log_odds) * (y0 + t * (d0 + t * (b + t * a)))
+    return out, 1 - inside * (d0 + t * (2 * b + t * 3 * a)) / _STEP
+
+
 def calibrated(log_odds: torch.Tensor, tau: float) -> torch.Tensor:
-    """Log-odds g(l) whose relaxed trials have the mean sigmoid(l); differentiable once.
+    """Log-odds g(l) whose relaxed trials have the mean sigmoid(l); differentiable twice.
 
     Examples
     --------
@@ -180,7 +191,7 @@ def _parts(number: int) -> list[slice]:
 
 
 class _TrialWeights(torch.autograd.Function):
-    """Weights of trials from the log-odds of their halos; keeps the weights alone.
+    """Weights of trials from the log-odds of their halos; keeps little more than the weights.
 
     In the smaller part v = sigmoid(-|x|) a weight is w = (v - a)^2/(v b), a the sigmoid at the
     reach and b = (1 - 2a)^2; then v - a^2/v = sqrt(b w (b w + 4 a)) is b dw/dx over 1 - v.
@@ -203,13 +214,25 @@ class _TrialWeights(torch.autograd.Function):
             v = torch.sigmoid(-x.abs()).clamp_(min=end)
             v = (v - end).square_().div_(v.mul_(scale))
             weight[part] = torch.where(x > 0, 1 - v, v)
-        ctx.save_for_backward(weight, host)
+        ctx.save_for_backward(weight, host, log_odds, noise)
         ctx.tau, ctx.end, ctx.scale, ctx.shape = tau, end, scale, log_odds.shape
         return weight
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        weight, host = ctx.saved_tensors
+        weight, host, log_odds, noise = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            tau, end, scale = ctx.tau, ctx.end, ctx.scale
+
+            def plain(log_odds: torch.Tensor) -> torch.Tensor:
+                x = (log_odds.index_select(0, host) + noise) / tau
+                # Not by |x|, which has no slope at 0.
+                v = torch.sigmoid(torch.where(x > 0, -x, x)).clamp(min=end)
+                w = (v - end) ** 2 / (v * scale)
+                return torch.where(x > 0, 1 - w, w)
+
+            (again,) = differentiated(plain, (log_odds,), cotangent)
+            return again, None, None, None, None
         out = torch.zeros(ctx.shape, dtype=weight.dtype, device=weight.device)
         for part in _parts(weight.numel()):
             w = weight[part]
@@ -229,7 +252,7 @@ def trial_weights(
     tau: float,
     reach: float = REACH,
 ) -> torch.Tensor:
-    """sigmoid((log_odds[host] + noise)/tau), its tails bent to end; differentiable once.
+    """sigmoid((log_odds[host] + noise)/tau), its tails bent to end; differentiable twice.
 
     Parameters
     ----------

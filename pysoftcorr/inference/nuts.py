@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from pysoftcorr.core.options import integer, number
 from pysoftcorr.core.random import stream
+from pysoftcorr.core.torch import once
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from pysoftcorr.inference.compiled import ValueAndGradient
@@ -93,13 +94,13 @@ class _Potential(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Any, evaluate: Any) -> Any:
         value, gradient = evaluate(u.detach().numpy()[None])
-        ctx.save_for_backward(torch.tensor(gradient[0]))
+        ctx.save_for_backward(u, torch.tensor(gradient[0]))
         return torch.tensor(value[0])
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> Any:
-        (gradient,) = ctx.saved_tensors
-        return outer[0] * gradient, None
+        u, gradient = ctx.saved_tensors
+        return once("the potential of NUTS", outer[0] * gradient, u, outer[0]), None
 
 
 class LockstepNUTS(NUTS):

@@ -16,8 +16,9 @@ from pysoftcorr.plots.sky import CLUSTERS, NAIVE, SkyFrame, frame_of
 from pysoftcorr.plots.statistics import symbol
 from pysoftcorr.sky.binning import PIXEL, Binning
 from pysoftcorr.sky.catalog import Catalog
-from pysoftcorr.sky.differentiable import SoftCorrelation, soft_bins
+from pysoftcorr.sky.differentiable import SoftCorrelation
 from pysoftcorr.sky.geometry import FLAT
+from pysoftcorr.sky.soft_bins import soft_bins
 
 #: Colors of bins, in their order (Okabe & Ito).
 BINS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

@@ -175,7 +175,8 @@ def _check_units(geometry: str, units: Mapping[str, Any]) -> None:
             argument, own = ("xy_unit", "x and y") if geometry == SKY else (f"{axis}_unit", axis)
             raise ValueError(
                 f"{argument} = {str(units[axis])!r}: is the unit of {own}; "
-                f"positions are given as {' and '.join(AXES[geometry])}"
+                f"positions are given as {' and '.join(AXES[geometry])}; leave it out, or name "
+                f"{own} for positions {'in a plane' if geometry == SKY else 'on the sky'}"
             )
 
 
@@ -344,8 +345,9 @@ class Catalog(Frozen):
             (T = 2 sigma^2), and of the PSF model at the star ``g1_model``, ``g2_model`` and
             ``T_model`` or ``sigma_model``.
         hdu : int, str or sequence of these, optional
-            FITS extension by number or name, several to read as one catalog, or "all". Where not
-            given, the one table that holds what is needed; several that do are refused.
+            FITS extension by number, name or pattern of names such as ``"CCD*"``, several to read
+            as one catalog, or "all". Where not given, the one table that holds what is needed;
+            several that do are refused.
         key : str or sequence of these, optional
             Table of an HDF5 file (a group of columns or a compound dataset), of a VOTable (by its
             name or number) or of a .npz file, in the same way.
@@ -396,16 +398,20 @@ class Catalog(Frozen):
         schemes.check_keys(given, cls._keys)
         wanted = extra if isinstance(extra, Mapping) else {text: text for text in extra}
 
-        def suits(table: TableSource) -> None:
+        def suits(table: TableSource) -> bool:
             chosen, _ = cls._recognize(given, table)
             table.require(*chosen.values(), *wanted.values(), select, flag)
+            # Where x and y are, such as on a chip, is no rival of where ra and dec are.
+            return "x" in chosen and not {"x", "y"} & set(given)
 
         with open_table(source, hdu=hdu, key=key, suits=suits) as table:
             try:
                 chosen, scheme = cls._recognize(given, table)
             except ValueError as error:
                 raise ValueError(f"{error}{table.elsewhere()}") from None
-            for remark in cls._remarks(given, table):
+            # Who gives the unit of x and y has asked for them.
+            asked = {} if xy_unit is None else {a: chosen[a] for a in AXES[FLAT] if a in chosen}
+            for remark in cls._remarks(given | asked, table):
                 caution(remark)
             for axis, unit in (("ra", ra_unit), ("dec", dec_unit), ("x", xy_unit), ("y", xy_unit)):
                 if unit is not None and axis in chosen:
@@ -615,6 +621,7 @@ class Catalog(Frozen):
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
         xy_unit: str | u.UnitBase | None = None,
+        on_bad: str = "error",
         name: str | None = KEPT,
         extra: Mapping[str, npt.ArrayLike] | None = KEPT,
     ) -> Self:
@@ -632,6 +639,8 @@ class Catalog(Frozen):
             Units of new positions, as for the constructor.
         xy_unit : str or astropy unit, optional
             Unit of new x and y, both; the one that they had where it is not given.
+        on_bad : {"error", "drop"}
+            What to do with rows whose new values are bad, as for the constructor.
         name : str or None
             New name.
         extra : mapping of str to array_like
@@ -656,10 +665,15 @@ class Catalog(Frozen):
         """
         changes = {"ra": ra, "dec": dec, "x": x, "y": y, "g1": g1, "g2": g2, "w": w}
         units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
-        return self._replaced(changes, units, name, extra)
+        return self._replaced(changes, units, on_bad, name, extra)
 
     def _replaced(
-        self: Self, changes: Mapping[str, Any], units: Mapping[str, Any], name: Any, extra: Any
+        self: Self,
+        changes: Mapping[str, Any],
+        units: Mapping[str, Any],
+        on_bad: str,
+        name: Any,
+        extra: Any,
     ) -> Self:
         changed = {key: value for key, value in changes.items() if value is not KEPT}
         given: dict[str, Any] = dict.fromkeys(self._keys)
@@ -685,15 +699,18 @@ class Catalog(Frozen):
             given,
             known,
             (False, False),
-            "error",
+            on_bad,
             self.name if name is KEPT else name,
             self.extra if extra is KEPT else extra or {},
             Origin(),
         )
         labels = {key: text for key, text in self.columns.items() if key not in changed}
-        taken = ("source", "scheme", "n_dropped", "n_flagged", "n_unselected")
+        taken = ("source", "scheme", "n_flagged", "n_unselected")
+        dropped = self.n_dropped + made.n_dropped
         made._set(
-            columns=FrozenMapping(labels, _ADVICE), **{key: getattr(self, key) for key in taken}
+            columns=FrozenMapping(labels, _ADVICE),
+            **{key: getattr(self, key) for key in taken},
+            n_dropped=dropped,
         )
         return made
 

@@ -14,7 +14,11 @@ from pysoftcorr.sky.schemes import STAR_SCHEMES, Scheme
 POSITION_PAIRS = (
     ("ra", "dec"),
     ("ra_deg", "dec_deg"),
+    ("ra", "de"),
     ("radeg", "decdeg"),
+    # The CDS's own.
+    ("radeg", "dedeg"),
+    ("ra_j2000", "de_j2000"),
     ("raj2000", "dej2000"),
     ("raj2000", "decj2000"),
     # VizieR adds positions of its own, in degrees, under names with an underscore.
@@ -23,14 +27,33 @@ POSITION_PAIRS = (
     ("_ra_icrs", "_de_icrs"),
     ("_ra", "_de"),
     ("ra_j2000", "dec_j2000"),
+    ("ra2000", "dec2000"),
     ("ra_icrs", "de_icrs"),
     ("ra_icrs", "dec_icrs"),
     ("right_ascension", "declination"),
+    ("alpha", "delta"),
     ("alpha_j2000", "delta_j2000"),
     ("alphawin_j2000", "deltawin_j2000"),
     ("alphapeak_j2000", "deltapeak_j2000"),
     ("alpha_sky", "delta_sky"),
     ("alphawin_sky", "deltawin_sky"),
+    # Parts of astropy's SkyCoord and photutils' sky_centroid.
+    *(
+        (f"{name}.ra", f"{name}.dec")
+        for name in (
+            "coord",
+            "coords",
+            "skycoord",
+            "sky_coord",
+            "sky_centroid",
+            "icrs",
+            "radec",
+            "position",
+        )
+    ),
+    # DESI and BOSS.
+    ("target_ra", "target_dec"),
+    ("plug_ra", "plug_dec"),
     ("ramean", "decmean"),
     ("rastack", "decstack"),
     # The pipelines of LSST, then those of HSC, by band.
@@ -171,22 +194,30 @@ def _flat(columns: dict[str, str | None], names: Sequence[str], source: str) -> 
         return True
     known = [name for pair in POSITION_PAIRS for name in pair if find(name, names) is not None]
     pair = next((p for p in (_pair(c, names) for c in PLANE_PAIRS) if p is not None), None)
-    if pair is None or known or {"ra", "dec"} & set(columns):
+    asked = {axis for axis in ("ra", "dec") if columns.get(axis) is not None}
+    left_out = {"ra", "dec"} & set(columns) and not asked
+    if pair is None or asked or (known and not left_out):
         return False
     columns["x"], columns["y"] = pair
     return True
 
 
-def _planar(
-    given: Mapping[str, str | None], columns: Mapping[str, str | None], source: str
+def _guessed_plane(
+    given: Mapping[str, str | None],
+    columns: Mapping[str, str | None],
+    names: Sequence[str],
+    source: str,
 ) -> list[str]:
     """A remark where positions in a plane are guessed from the names of columns."""
     if "x" not in columns or {"x", "y"} & set(given):
         return []
     x, y = columns["x"], columns["y"]
+    pairs = [pair for pair in (_pair(c, names) for c in PLANE_PAIRS) if pair is not None]
+    others = " or ".join(f"{a} and {b}" for a, b in pairs if a != x)
     return [
         f"no column of {source} is known to hold ra and dec; {x} and {y} are taken for positions "
-        f"in a plane. If they are, pass columns={{'x': '{x}', 'y': '{y}'}}"
+        f"in a plane{f', not {others}' if others else ''}. If they are, pass "
+        f"columns={{'x': '{x}', 'y': '{y}'}}"
     ]
 
 
@@ -207,16 +238,39 @@ def _positions(columns: dict[str, str | None], names: Sequence[str], source: str
             f"belong together, pass columns={{'ra': '{ra}', 'dec': '{dec}'}}{nearest(ra, names)}"
         )
     axis = "ra" if not there[0] else "dec"
+    pairs = _like_positions(names)
+    if len(pairs) == 1 and "ra" not in columns and "dec" not in columns:
+        ra, dec = pairs[0]
+        raise ValueError(
+            f"no column of {source} is known to hold {axis}; if {ra!r} and {dec!r} do, "
+            f"pass columns={{'ra': '{ra}', 'dec': '{dec}'}}{nearest(axis, names)}"
+        )
+    if pairs and "ra" not in columns and "dec" not in columns:
+        listed = " or ".join(f"'{ra}', '{dec}'" for ra, dec in pairs[:4])
+        raise ValueError(
+            f"no column of {source} is known to hold {axis}, but several could: {listed}; "
+            f"pass columns={{'ra': ..., 'dec': ...}}{nearest(axis, names)}"
+        )
     raise ValueError(
         f"no column of {source} is known to hold {axis}; "
         f"pass columns={{'{axis}': ...}}{nearest(axis, names)}"
     )
 
 
+def _like_positions(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Columns whose names differ only as those of ra and dec do: RA_GAL, DEC_GAL."""
+    found = []
+    for name in names:
+        partner = _partner(name, "ra", names)
+        if partner is not None and _partner(partner, "dec", names) == name:
+            found.append((name, partner))
+    return found
+
+
 def _swapped(columns: Mapping[str, str | None]) -> list[str]:
     """A remark where ra is read from a column of declinations and dec from one of ra."""
     halves = [
-        find(columns.get(axis) or "", [pair[1 - k] for pair in POSITION_PAIRS])
+        find(columns.get(axis) or "", list(dict.fromkeys(pair[1 - k] for pair in POSITION_PAIRS)))
         for k, axis in enumerate(("ra", "dec"))
     ]
     if None in halves:
@@ -229,9 +283,35 @@ def _swapped(columns: Mapping[str, str | None]) -> list[str]:
 
 def _weight(columns: dict[str, str | None], names: Sequence[str]) -> None:
     if "w" not in columns:
-        found = [name for name in (find(n, names) for n in WEIGHT_NAMES) if name is not None]
+        found = _weights(names)
         if found:
             columns["w"] = found[0]
+
+
+def _weights(names: Sequence[str]) -> list[str]:
+    return [name for name in (find(n, names) for n in WEIGHT_NAMES) if name is not None]
+
+
+def _doubtful_weight(
+    given: Mapping[str, str | None], names: Sequence[str], source: str
+) -> list[str]:
+    """A remark where several columns hold weights, or one seems to and is not taken."""
+    if "w" in given:
+        return []
+    found = _weights(names)
+    if len(found) > 1:
+        return [
+            f"{source} has several weights, {', '.join(found)}; {found[0]} is taken. Name the one "
+            f"that is meant, columns={{'w': '{found[1]}'}}"
+        ]
+    like = [n for n in names if re.search(r"(?<![a-z])(weight|wt|wgt)s?$", n.lower())
+            and not re.match(r"flag|n[a-z]*low", n.lower())]  # fmt: skip
+    if found or not like:
+        return []
+    return [
+        f"{source}: all weights are 1, and {' or '.join(like[:3])} may hold weights; "
+        f"pass columns={{'w': '{like[0]}'}}, or columns={{'w': '1'}} for weights of 1"
+    ]
 
 
 def plain_columns(
@@ -257,7 +337,11 @@ def plain_columns(
 def plain_remarks(given: Mapping[str, str | None], names: Sequence[str], source: str) -> list[str]:
     """What to tell the user of the columns that `plain_columns` finds."""
     columns = plain_columns(given, names, source)
-    remarks = _swapped(columns) + _planar(given, columns, source)
+    remarks = [
+        *_swapped(columns),
+        *_guessed_plane(given, columns, names, source),
+        *_doubtful_weight(given, names, source),
+    ]
     fits = [pair for pair in (_pair(c, names) for c in SHAPE_PAIRS) if pair is not None]
     if len(fits) > 1 and not {"g1", "g2"} & set(given):
         listed = " and ".join(f"{first}, {second}" for first, second in fits)
@@ -325,17 +409,25 @@ def star_remarks(given: Mapping[str, str | None], names: Sequence[str], source: 
     """What to tell the user of the columns that `star_columns` finds."""
     columns, complete = _fitting(given, names, source)
     scheme, found = complete[0]
-    remarks = _swapped(columns) + _planar(given, columns, source)
+    remarks = [
+        *_swapped(columns),
+        *_guessed_plane(given, columns, names, source),
+        *_doubtful_weight(given, names, source),
+    ]
     if found and scheme.note:
         remarks.append(scheme.note)
     others = {s.family: (s, c) for s, c in complete[1:] if s.family != scheme.family and c != found}
     if others:
-        other, others_columns = next(iter(others.values()))
-        listed = ", ".join(f"'{key}': '{text}'" for key, text in others_columns.items())
+        others_columns = next(iter(others.values()))[1]
+        wanted = {key: text for key, text in given.items() if text is not None} | others_columns
+        listed = ", ".join(f"'{key}': '{text}'" for key, text in wanted.items())
+        which = [s.name if s.name != scheme.name else s.family for s, _ in others.values()]
+        # Bands of one survey have one name and a family each.
+        bands = any(s.name == scheme.name for s, _ in others.values())
+        taken = scheme.family if bands else scheme.name
         remarks.append(
-            f"{source} fits the naming of {scheme.name}, which is taken, and of "
-            f"{', '.join(s.name for s, _ in others.values())}; for {other.name} pass "
-            f"columns={{{listed}}}"
+            f"{source} fits the naming of {taken}, which is taken, and of {', '.join(which)}; for "
+            f"{which[0]} pass columns={{{listed}}}"
         )
     return remarks
 

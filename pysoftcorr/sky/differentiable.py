@@ -7,127 +7,45 @@ over pairs of objects or of clusters, with the exact derivative through the clus
 from __future__ import annotations
 
 import copy
-import math
 import time
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
-from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
-from pysoftcorr.core.random import Seed, stream
-from pysoftcorr.sky.binning import Binning, Bins
+from pysoftcorr.core.random import Seed
+from pysoftcorr.sky.binning import Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering, SoftClustering
-from pysoftcorr.sky.geometry import (
-    AXES,
-    FLAT,
-    NUMBERS,
-    PIXEL,
-    SKY,
-    check_together,
-    plane_scale,
-    to_plane,
-)  # fmt: skip
+from pysoftcorr.sky.geometry import PIXEL
 from pysoftcorr.sky.gravity import SimulationResult
+from pysoftcorr.sky.soft_bins import WEIGHTINGS, soft_bins
+from pysoftcorr.sky.soft_kernels import (
+    APPROACHES,
+    COINCIDENT,
+    FIELDS,
+    RULES,
+    STATISTICS,
+    THROUGH,
+    SoftKernels,
+)
+from pysoftcorr.sky.soft_nodes import Nodes
 from pysoftcorr.sky.starts import Start, clustering_of
 
 if TYPE_CHECKING:
+    import jax
     import torch
 
 __all__ = ["SoftCorrelation"]
 
 FloatArray = npt.NDArray[np.float64]
 
-#: The quantities of an object that the estimate depends on, in the order Julia takes them.
-FIELDS = {geometry: (*axes, "g1", "g2", "w") for geometry, axes in AXES.items()}
 
-APPROACHES = {"naive": 0, "soft": 1, "hard": 2, "gumbel": 3}
-THROUGH = {"frozen": 0, "one-step": 1, "implicit": 2, "unrolled": 3}
-WEIGHTINGS = {"sigmoid": 0, "gaussian": 1}
-STATISTICS = {"xip": 0, "xim": 1}
-RULES = {"exact": 0, "literal": 1}
-COINCIDENT = {"keep": 0, "drop": 1}
-
-#: Default sharpness of a sigmoid times the bin's width: 10 e-folds from an edge to the middle.
-SIGMOID_WIDTHS = 20.0
-
-
-def soft_bins(bins: Bins, weighting: str, sharpness: Any) -> tuple[Binning, FloatArray]:
-    """The bins, and (3, nbins) lower edges, upper edges (arcmin, or pixels) and sharpness."""
-    binning = Binning.of(bins)
-    edges = binning.edges_flat
-    widths = np.diff(edges)
-    if sharpness is None:
-        sharp = (
-            SIGMOID_WIDTHS / widths if weighting == "sigmoid" else 4.0 * math.log(2.0) / widths**2
-        )
-    else:
-        given = np.asarray(sharpness)
-        if given.dtype.kind not in "iuf":
-            raise TypeError(f"sharpness must hold real numbers, not {given.dtype}")
-        if given.shape not in ((), (binning.nbins,)):
-            raise ValueError(
-                f"sharpness has shape {given.shape}: must be one number or one a bin, "
-                f"({binning.nbins},)"
-            )
-        sharp = np.broadcast_to(given.astype(np.float64), (binning.nbins,))
-        bad = np.flatnonzero(~(np.isfinite(sharp) & (sharp > 0)))
-        if bad.size:
-            raise ValueError(
-                f"sharpness = {sharp[bad[0]]:g} of bin {bad[0]}: must be finite and above 0"
-            )
-    return binning, np.ascontiguousarray(np.stack([edges[:-1], edges[1:], sharp]))
-
-
-def seed_numbers(seed: int, n_clusters: int) -> FloatArray:
-    """Uniform numbers of the k-means++ start, those that `SoftClustering.fit` draws."""
-    return stream(seed, "k-means++").random(n_clusters)
-
-
-def gumbel_numbers(seed: int, n: int, n_clusters: int) -> FloatArray:
-    """Gumbel numbers (N, c), those that ``Clustering.assign("gumbel", seed=seed)`` draws."""
-    return stream(seed, "gumbel").gumbel(size=(n, n_clusters))
-
-
-# Below this reciprocal condition of the implicit solve its answer has lost half its digits.
-ILL_CONDITIONED = 1e-8
-
-
-@dataclass(frozen=True)
-class Solution:
-    """What an estimate is taken at: objects, the start, and the converged centers.
-
-    Positions in a plane, and with them centers and bins, are in units of the power of two above the
-    largest coordinate.
-    """
-
-    geometry: str
-    objects: FloatArray  # (5, N): ra, dec or x, y; g1, g2 and w in units of `scale`
-    bins: FloatArray  # (3, nbins): edges and sharpness
-    scale: float
-    start: FloatArray  # (3, c)
-    centers: FloatArray  # (3, c)
-    noise: FloatArray  # (N, c), or empty
-    unit: float = 1.0  # arcmin or pixels in the unit of x and y
-    per: float = 1.0  # units of `objects` in one of the catalog's
-
-    def of_objects(self, rows: FloatArray) -> FloatArray:
-        """Changes (5, ...) of the catalog's own columns as those of `objects`; the same backward
-        for gradients, which are per unit of the columns."""
-        if self.per != 1.0:
-            rows[:2] *= self.per
-        return rows
-
-
-class SoftCorrelation:
+class SoftCorrelation(SoftKernels):
     """A shear correlation function in soft bins, and its derivatives.
 
     In bin b, with theta the separation of two points and W_b its weight in the bin,
@@ -274,11 +192,6 @@ class SoftCorrelation:
         self.timings: dict[str, float] = {}
 
     @property
-    def nbins(self) -> int:
-        """Number of bins."""
-        return self.bins.nbins
-
-    @property
     def sharpness(self) -> FloatArray:
         """Sharpness of each bin, shape (nbins,)."""
         return self._bins[2].copy()
@@ -341,9 +254,7 @@ class SoftCorrelation:
         UserWarning
             As for `value`; the implicit solve is ill-conditioned, or its fixed point no minimum.
         """
-        given = np.array(cotangent, dtype=np.float64)
-        if given.shape != (self.nbins,):
-            raise ValueError(f"cotangent has shape {given.shape}: must be ({self.nbins},)")
+        given = self._cotangent(cotangent)
         begun = self._begin()
         _, rows = self._pull(self._solve(catalog), given[None, :])
         self.timings["total"] = time.perf_counter() - begun
@@ -364,30 +275,48 @@ class SoftCorrelation:
         ValueError
             As for `value`; an unknown name, or a tangent of another shape or not finite.
         """
-        n = len(catalog)
-        along = np.zeros((5, n))
-        fields = FIELDS[catalog.geometry]
-        for name, change in tangents.items():
-            if name not in fields:
-                raise ValueError(f"tangents has {name!r}: must be among {', '.join(fields)}")
-            given = np.asarray(change, dtype=np.float64)
-            if given.shape != (n,) or not np.isfinite(given).all():
-                raise ValueError(
-                    f"tangents[{name!r}] must be {n} finite numbers; its shape is {given.shape}"
-                )
-            along[fields.index(name)] = given
-        if self.approach == "hard" and self.rule == "literal":
-            rows = self.jacobian(catalog)
-            return np.sum([rows[f] @ along[k] for k, f in enumerate(fields)], axis=0)
+        along = self._tangents(catalog, tangents)
         begun = self._begin()
-        solution = self._solve(catalog)
-        along[4] /= solution.scale
-        solution.of_objects(along)
-        out, report = np.empty((2, self.nbins)), np.zeros(1)
-        call("softcorr_jvp", *self._arguments(solution, derivative=True), along, out, report)
+        out = self._push(self._solve(catalog), along)
         self.timings["total"] = time.perf_counter() - begun
-        self._warn(out[0], report[0])
-        return out[1]
+        return out
+
+    def hvp(
+        self, catalog: Catalog, cotangent: npt.ArrayLike, tangents: Mapping[str, npt.ArrayLike]
+    ) -> dict[str, FloatArray]:
+        """Second derivatives: how `vjp` changes as the objects do, a Hessian-vector product.
+
+        The Hessian of ``sum_b cotangent_b xi_b`` with respect to all objects, times a change of
+        these: the reverse pass in numbers that carry their derivative along the change.
+
+        Parameters
+        ----------
+        catalog : Catalog
+        cotangent : array_like, shape (nbins,)
+        tangents : mapping of str to array_like, shape (N,)
+            As for `jvp`.
+
+        Returns
+        -------
+        dict
+            As of `vjp`.
+
+        Raises
+        ------
+        ValueError
+            As for `vjp` and `jvp`; ``rule="literal"``, which is the gradient of no function.
+
+        Notes
+        -----
+        Exact for every approach. "one-step" and "frozen" hold the converged centers fixed that they
+        start from, and "straight-through" draws theirs, in the second derivative as in the first.
+        """
+        given = self._cotangent(cotangent)
+        along = self._tangents(catalog, tangents)
+        begun = self._begin()
+        rows = self._second(self._solve(catalog), along, given[None, :])
+        self.timings["total"] = time.perf_counter() - begun
+        return dict(zip(FIELDS[catalog.geometry], rows[:, 0], strict=True))
 
     def jacobian(self, catalog: Catalog) -> dict[str, FloatArray]:
         """Gradient of every bin, a dict as of `vjp` with arrays of shape (nbins, N)."""
@@ -474,19 +403,23 @@ class SoftCorrelation:
         Returns
         -------
         torch.Tensor, shape (nbins,)
-            On the device and of the widest dtype of the inputs. Differentiable once.
+            On the device and of the widest dtype of the inputs. Differentiable twice, also by
+            `torch.func` (jacrev, jacfwd, hessian, jvp); batches of catalogs by ``torch.func.vmap``,
+            one after the other.
 
         Raises
         ------
         ImportError
             torch is not installed.
         ValueError, TypeError
-            As for `Catalog` and `value`; an argument that is no floating tensor.
+            As for `Catalog` and `value`; an argument that is no floating tensor; second derivatives
+            of ``rule="literal"``.
+        RuntimeError
+            Third derivatives are asked for.
 
         Examples
         --------
         >>> import torch
-        >>> from pysoftcorr.sky.differentiable import SoftCorrelation
         >>> sc = SoftCorrelation("linear:0:60:2", approach="naive")
         >>> ra = torch.tensor([10.0, 10.4, 10.8], dtype=torch.float64, requires_grad=True)
         >>> g = torch.tensor([0.1, 0.2, -0.1], dtype=torch.float64)
@@ -495,220 +428,95 @@ class SoftCorrelation:
         >>> ra.grad.shape
         torch.Size([3])
         """
-        own = need("torch", "SoftCorrelation.torch")
-        geometry = SKY if x is None and y is None else FLAT
-        if geometry == FLAT and not (ra is None and dec is None):
-            raise ValueError("give ra and dec, or x and y, not both")
-        first, second = (ra, dec) if geometry == SKY else (x, y)
-        if isinstance(first, own.Tensor) and w is None:
-            w = own.ones_like(first)
-        fields = FIELDS[geometry]
-        for name, tensor in zip(fields, (first, second, g1, g2, w), strict=True):
-            if not isinstance(tensor, own.Tensor):
-                raise TypeError(f"{name} must be a torch tensor, not {type(tensor).__name__}")
-            if not tensor.is_floating_point():
-                raise TypeError(f"{name} must be a floating tensor, got {tensor.dtype}")
-        units = {} if xy_unit is None else {"xy_unit": xy_unit}
-        result: torch.Tensor = _node().apply(self, fields, units, first, second, g1, g2, w)
-        return result
+        need("torch", "SoftCorrelation.torch")
+        from pysoftcorr.sky import soft_torch
 
-    # ------------------------------------------------------------------ the work
-    def _begin(self) -> float:
-        self.timings = dict.fromkeys(("clustering", "solve", "pairs", "clusters", "total"), 0.0)
-        return time.perf_counter()
+        nodes, places = Nodes.of(self, (ra, dec), (x, y), xy_unit)
+        return soft_torch.xi(nodes, *places, g1, g2, w)
 
-    def _solve(self, catalog: Catalog) -> Solution:
-        """Objects and converged centers."""
-        if not isinstance(catalog, Catalog):
-            raise TypeError(f"catalog must be a Catalog, not {type(catalog).__name__}")
-        if catalog.g1 is None or catalog.g2 is None:
-            raise ValueError(f"{catalog!r} has no ellipticities; give g1 and g2")
-        not_negative(
-            catalog.w, "SoftCorrelation: catalog", "its sums of weights must be above 0",
-            "leave those rows out, or use xi_pm",
-        )  # fmt: skip
-        check_together("", self.bins, catalog=catalog)
-        n, c = len(catalog), self.clustering.n_clusters
-        # The estimate does not depend on the unit of the weights; products of them must not
-        # leave the range of numbers.
-        scale = float(catalog.w.max())
-        geometry, unit, per = catalog.geometry, 1.0, 1.0
-        places = [getattr(catalog, axis) for axis in AXES[geometry]]
-        bins = self._bins
-        if geometry == FLAT:
-            unit = plane_scale(catalog.xyz)
-            per = to_plane(str(catalog.xy_unit)) / unit
-            places = [place * per for place in places]
-            power = 1 if self.weighting == "sigmoid" else 2
-            bins = bins * np.array([[1 / unit], [1 / unit], [unit**power]])
-        objects = np.stack([*places, catalog.g1, catalog.g2, catalog.w / scale])
-        empty = np.empty(0)
-        if self.approach == "naive":
-            return Solution(geometry, objects, bins, scale, empty, empty, empty, unit, per)
-        if c > n:
-            raise ValueError(
-                f"clusters = {c}: more than the {n} objects of the catalog; ask for at most {n}"
-            )
-        if self._start is not None:
-            start = np.ascontiguousarray(self._start.vectors(catalog).T / unit)
-        else:
-            start = np.empty((3, c))
-            shares = objects[4] if self.clustering.use_weights else np.ones(n)
-            seed = int(self.clustering.seed)  # type: ignore[arg-type]
-            draws = seed_numbers(seed, c)
-            at = catalog.xyz if unit == 1.0 else np.ascontiguousarray(catalog.xyz / unit)
-            call("seed_centers", at, 3, n, shares, c, draws, start)
-        centers = start.copy()
-        outcome, left = np.zeros(2, dtype=np.int64), np.zeros(2)
-        plain = self.through == "unrolled" and self.approach != "hard"
-        call(
-            "softcorr_centers", NUMBERS[geometry], n, objects, c, self.clustering.fuzziness,
-            int(self.clustering.use_weights), int(plain), self.max_iter, centers, outcome, left,
-        )  # fmt: skip
-        self.timings["clustering"] = float(left[1])
-        if not outcome[1]:
-            warnings.warn(
-                f"fuzzy c-means did not converge in {outcome[0]} steps: centers still move by "
-                f"{_moved(left[0], unit, catalog)} a sweep, and derivatives are not exact; "
-                "raise max_iter or ask for fewer clusters",
-                stacklevel=3,
-            )
-        noise = empty
-        if self.approach == "gumbel":
-            noise = gumbel_numbers(int(self.clustering.seed), n, c)  # type: ignore[arg-type]
-        return Solution(geometry, objects, bins, scale, start, centers, noise, unit, per)
+    def jax(
+        self,
+        ra: jax.Array | None = None,
+        dec: jax.Array | None = None,
+        g1: jax.Array | None = None,
+        g2: jax.Array | None = None,
+        w: jax.Array | None = None,
+        *,
+        x: jax.Array | None = None,
+        y: jax.Array | None = None,
+        xy_unit: str | None = None,
+    ) -> jax.Array:
+        """xi as a function of JAX: under `jit`, `grad`, `vmap` and `jacrev`.
 
-    def _arguments(self, solution: Solution, *, derivative: bool) -> tuple[Any, ...]:
-        """The arguments that describe objects and estimator to Julia."""
-        unrolled = self.through == "unrolled" and self.approach in ("soft", "gumbel")
-        # The value is that of the converged centers whatever they are differentiated through.
-        through = self.through if derivative else "implicit"
-        options = np.array(
-            [
-                APPROACHES[self.approach],
-                THROUGH[through],
-                WEIGHTINGS[self.weighting],
-                STATISTICS[self.statistic],
-                self.straight_through,
-                RULES[self.rule],
-                self.clustering.use_weights,
-                self.max_iter,
-                COINCIDENT[self.coincident],
-                NUMBERS[solution.geometry],
-            ],
-            dtype=np.int64,
-        )
-        numbers = np.array([self.clustering.fuzziness, self.temperature])
-        centers = solution.start if unrolled and derivative else solution.centers
-        c = 0 if self.approach == "naive" else self.clustering.n_clusters
-        return (
-            solution.objects.shape[1], solution.objects, c, centers, solution.noise, options,
-            numbers, self.nbins, solution.bins,
-        )  # fmt: skip
+        Parameters
+        ----------
+        ra, dec, g1, g2, w : jax.Array, shape (N,)
+            As in a `Catalog`, degrees; any floating dtype. The work is done in float64 on the CPU,
+            by a callback to the host.
+        x, y : jax.Array, shape (N,)
+            Instead of `ra` and `dec`: flat positions.
+        xy_unit : str, optional
+            Their unit; arcmin by default.
 
-    def _value(self, solution: Solution) -> FloatArray:
-        sums, report = np.empty((3, self.nbins)), np.zeros(2)
-        call("softcorr_value", *self._arguments(solution, derivative=False), sums, report)
-        self.timings["pairs"] = float(report[1])
-        self._warn(sums[0], report[0])
-        return sums[0]
+        Returns
+        -------
+        jax.Array, shape (nbins,)
+            Of the widest dtype of the inputs, which is float32 unless ``jax_enable_x64`` is set.
+            Differentiable twice in reverse mode: use ``jax.jacrev(jax.grad(f))`` for a Hessian,
+            since JAX has no forward mode for functions that bring their own gradient.
 
-    def _pull(
-        self, solution: Solution, cotangents: FloatArray
-    ) -> tuple[FloatArray, dict[str, FloatArray]]:
-        """xi, and the gradients (R, N) of R cotangents (R, nbins)."""
-        r, n = len(cotangents), solution.objects.shape[1]
-        value, out = np.empty(self.nbins), np.empty((5, r, n))
-        kind, report = np.zeros(1, dtype=np.int64), np.zeros(6)
-        call(
-            "softcorr_vjp", *self._arguments(solution, derivative=True), r,
-            np.ascontiguousarray(cotangents), value, out, kind, report,
-        )  # fmt: skip
-        self.timings.update(
-            clusters=float(report[0] + report[2]), pairs=float(report[1]), solve=float(report[3])
-        )
-        out[4] /= solution.scale
-        solution.of_objects(out)
-        self._warn(value, report[5])
-        if kind[0] == 2 or report[4] < ILL_CONDITIONED:
-            warnings.warn(
-                "the implicit solve is ill-conditioned (reciprocal condition "
-                f"{report[4]:.0e}): centers are not determined by the objects, and gradients are "
-                "those of a regularized least-squares solution; ask for fewer clusters",
-                stacklevel=3,
-            )
-        elif kind[0] == 1:
-            warnings.warn(
-                "the fixed point of fuzzy c-means is no minimum of its objective (coincident "
-                "centers?): gradients are those of this fixed point, which sweeps from a start "
-                "nearby may leave; ask for fewer clusters or another seed",
-                stacklevel=3,
-            )
-        return value, dict(zip(FIELDS[solution.geometry], out, strict=True))
+        Raises
+        ------
+        ImportError
+            JAX is not installed.
+        ValueError, TypeError
+            As for `Catalog` and `value`; an argument that is no floating array. What is found wrong
+            with values comes out of the running computation as JAX's own error, with this one's
+            text.
 
-    def _warn(self, value: FloatArray, coincident: float) -> None:
-        """Warnings about bins without pairs, and about pairs that xi- leaves out."""
-        if coincident and self.statistic == "xim":
-            what = "objects" if self.approach == "naive" else "clusters"
-            warnings.warn(
-                f"{int(coincident)} pair{'s' if coincident > 1 else ''} of {what} at one place "
-                f"ha{'s' if coincident == 1 else 've'} no direction, and xim leaves "
-                f"{'it' if coincident == 1 else 'them'} out",
-                stacklevel=4,
-            )
-        empty = np.flatnonzero(np.isnan(value))
-        if empty.size:
-            warnings.warn(
-                f"no pairs in bin{'s' if empty.size > 1 else ''} "
-                f"{', '.join(map(str, empty))} of {self.bins}: the value is NaN, the gradient 0",
-                stacklevel=4,
-            )
+        Notes
+        -----
+        A right ascension of 150 degrees in float32 is rounded to 0.03 arcsec, steps of 0.05: close
+        pairs want ``jax.config.update("jax_enable_x64", True)``. Batches of catalogs by `vmap` are
+        done one after the other. The callback runs in a thread of JAX: where juliacall was
+        imported first, Julia belongs to the main thread and refuses it.
 
+        Examples
+        --------
+        >>> import jax, jax.numpy as jnp                                  # doctest: +SKIP
+        >>> sc = SoftCorrelation("linear:0:60:2", approach="naive")       # doctest: +SKIP
+        >>> ra, g = jnp.array([10.0, 10.4, 10.8]), jnp.array([0.1, 0.2, -0.1])  # doctest: +SKIP
+        >>> def total(ra):                                                # doctest: +SKIP
+        ...     return sc.jax(ra, 0 * ra, g, 0 * g).sum()
+        >>> jax.jit(jax.grad(total))(ra).shape                            # doctest: +SKIP
+        (3,)
+        """
+        need("jax", "SoftCorrelation.jax", extra="jax")
+        from pysoftcorr.sky import soft_jax
 
-def _moved(distance: float, unit: float, catalog: Catalog) -> str:
-    if catalog.geometry == SKY:
-        return f"{np.degrees(distance) * 60:.1e} arcmin"
-    return f"{distance * unit:.1e} {'pixel' if catalog.xy_unit == PIXEL else 'arcmin'}"
+        nodes, places = Nodes.of(self, (ra, dec), (x, y), xy_unit)
+        return soft_jax.xi(nodes, *places, g1, g2, w)
 
+    # ------------------------------------------------------------------ its arguments
+    def _cotangent(self, cotangent: npt.ArrayLike) -> FloatArray:
+        given = np.array(cotangent, dtype=np.float64)
+        if given.shape != (self.nbins,):
+            raise ValueError(f"cotangent has shape {given.shape}: must be ({self.nbins},)")
+        return given
 
-@cache
-def _node() -> Any:
-    """The node of a torch graph, made once torch is there."""
-    import torch
-    from torch.autograd.function import once_differentiable
-
-    class Node(torch.autograd.Function):
-        """xi of the Julia kernels forward, their vector-Jacobian product backward."""
-
-        @staticmethod
-        def forward(
-            ctx: Any,
-            estimator: SoftCorrelation,
-            fields: tuple[str, ...],
-            units: dict[str, Any],
-            *inputs: torch.Tensor,
-        ) -> torch.Tensor:
-            arrays = (t.detach().to("cpu", torch.float64).numpy() for t in inputs)
-            columns: dict[str, Any] = dict(zip(fields, arrays, strict=True))
-            catalog = Catalog(**columns, **units)
-            estimator._begin()
-            ctx.estimator, ctx.solution = estimator, estimator._solve(catalog)
-            ctx.like = [(t.dtype, t.device) for t in inputs]
-            value = estimator._value(ctx.solution)
-            dtype = inputs[0].dtype
-            for tensor in inputs[1:]:
-                dtype = torch.promote_types(dtype, tensor.dtype)
-            return torch.from_numpy(value).to(inputs[0].device, dtype)
-
-        @staticmethod
-        @once_differentiable
-        def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-            given = cotangent.detach().to("cpu", torch.float64).numpy()
-            _, rows = ctx.estimator._pull(ctx.solution, np.array(given)[None, :])
-            out: list[torch.Tensor | None] = [None, None, None]
-            wanted = ctx.needs_input_grad[3:]
-            for needed, row, (dtype, device) in zip(wanted, rows.values(), ctx.like, strict=True):
-                out.append(torch.from_numpy(row[0]).to(device, dtype) if needed else None)
-            return tuple(out)
-
-    return Node
+    @staticmethod
+    def _tangents(catalog: Catalog, tangents: Mapping[str, npt.ArrayLike]) -> FloatArray:
+        """Changes (5, N) in the order of `FIELDS`."""
+        n = len(catalog)
+        along = np.zeros((5, n))
+        fields = FIELDS[catalog.geometry]
+        for name, change in tangents.items():
+            if name not in fields:
+                raise ValueError(f"tangents has {name!r}: must be among {', '.join(fields)}")
+            given = np.asarray(change, dtype=np.float64)
+            if given.shape != (n,) or not np.isfinite(given).all():
+                raise ValueError(
+                    f"tangents[{name!r}] must be {n} finite numbers; its shape is {given.shape}"
+                )
+            along[fields.index(name)] = given
+        return along

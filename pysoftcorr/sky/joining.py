@@ -11,6 +11,7 @@ import numpy as np
 
 from pysoftcorr.core.checks import FloatArray
 from pysoftcorr.core.tables import joined
+from pysoftcorr.sky.geometry import AXES, FLAT, PIXEL, unit_between
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.catalog import Catalog
@@ -70,16 +71,23 @@ def joined_columns(
                 f"of type {type(catalog).__name__}"
             )
     names = [_called(k, catalog) for k, catalog in enumerate(catalogs)]
+    kinds = {c.geometry: name for c, name in reversed(list(zip(catalogs, names, strict=True)))}
+    if len(kinds) > 1:
+        listed = " and ".join(f"{kind} in {name}" for kind, name in kinds.items())
+        raise ValueError(f"geometry is {listed}; catalogs that are put together need one")
     _same([set(c.field_names) for c in catalogs], names, "field")
     _same([set() if c.unweighted else {"w"} for c in catalogs], names, "weights")
-    # Positions in a plane keep the unit they were given in.
-    planes = {str(getattr(c, "xy_unit", None)): k for k, c in reversed(list(enumerate(catalogs)))}
-    if len(planes) > 1:
+    # Positions in a plane keep the unit of the first, as those of several files do.
+    planes = {str(c.xy_unit): k for k, c in reversed(list(enumerate(catalogs)))}
+    if len(planes) > 1 and PIXEL in planes:
         listed = " and ".join(f"{unit} in {names[k]}" for unit, k in planes.items())
-        raise ValueError(f"x and y are in {listed}; catalogs that are put together need one unit")
+        raise ValueError(
+            f"x and y are in {listed}; catalogs that are put together need one unit: "
+            "catalog.replace(x=..., y=..., xy_unit=...) makes one of another"
+        )
     _same([set(c.extra) for c in catalogs], names, "extra column")
     columns = {
-        field: np.concatenate([c._columns[field] for c in catalogs])
+        field: np.concatenate([_in_unit(c, field, catalogs[0].xy_unit) for c in catalogs])
         for field in catalogs[0].field_names
     }
     extra = {
@@ -87,6 +95,14 @@ def joined_columns(
         for name in catalogs[0].extra
     }
     return columns, extra
+
+
+def _in_unit(catalog: Catalog, field: str, unit: str | None) -> FloatArray:
+    """A column, x and y in `unit`."""
+    values: FloatArray = catalog._columns[field]
+    if field not in AXES[FLAT] or unit is None or catalog.xy_unit == unit:
+        return values
+    return values * unit_between(str(catalog.xy_unit), unit)
 
 
 def joined_record(catalogs: Sequence[Catalog]) -> dict[str, Any]:

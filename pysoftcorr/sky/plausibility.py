@@ -21,7 +21,7 @@ from pysoftcorr.sky.geometry import PIXEL, WIDE, to_plane
 
 #: More objects per square arcminute than catalogs have, in fields below a width in degrees. In
 #: radians these are fields below 5 degrees, below 11 degrees, and any.
-CROWDED = ((0.09, 5.0), (0.2, 30.0), (math.inf, 1000.0))
+CROWDED = ((0.09, 5.0), (0.2, 30.0), (math.inf, 300.0))
 #: Names of columns that say their unit.
 _IN_RADIANS = re.compile(r"^\w+_(rad|rads|radian|radians)$", re.IGNORECASE)
 _IN_HOURS = re.compile(r"^\w+_(h|hr|hrs|hour|hours|hourangle)$", re.IGNORECASE)
@@ -102,13 +102,8 @@ def _at_zero(ra: FloatArray, dec: FloatArray, origin: Origin) -> None:
         return
     cure = "if that stands for a missing position, leave them out"
     if origin.source:
-        first, second = (origin.labels.get(axis, axis) for axis in ("ra", "dec"))
-        cure += f", select='{_term(first)} != 0 or {_term(second)} != 0'"
+        cure += f", select='{origin.term('ra')} != 0 or {origin.term('dec')} != 0'"
     caution(f"{count} of {len(ra)} objects are at ra = dec = 0; {cure}")
-
-
-def _term(label: str) -> str:
-    return label if label.isidentifier() else f"({label})"
 
 
 def _radians(ra: FloatArray, dec: FloatArray, origin: Origin) -> bool:
@@ -167,7 +162,7 @@ def _turn(ra: FloatArray, dec: FloatArray, origin: Origin) -> None:
             "ra_unit='hourangle', and ra_unit='deg' if it is in degrees"
         )
         return
-    if np.ptp(dec) < 45 or len(ra) < 20:
+    if np.ptp(dec) < 45 or len(ra) < 10:
         return
     for unit, name, turn in (("hourangle", "hours", 24.0), ("rad", "radians", 2 * math.pi)):
         for start in (0.0, -turn / 2):
@@ -197,11 +192,16 @@ def _declination(ra: FloatArray, dec: FloatArray) -> None:
 
 def doubt_plane(x: FloatArray, y: FloatArray, unit: str) -> None:
     """Warn where x and y span more of the sky than a plane is good for."""
+    if len(x) >= 3 and np.ptp(x) == 0 and np.ptp(y) == 0:
+        caution(
+            f"all {len(x)} objects are at one place, x {x[0]:g}, y {y[0]:g}; are x and y the "
+            "positions?"
+        )
     if unit == PIXEL:
         return
     span = float(max(np.ptp(x), np.ptp(y))) * to_plane(unit) / 60.0
     if span > WIDE:
         caution(
-            f"x and y span {span:.4g} degrees, read as {unit}: too wide for a plane; is xy_unit "
-            "another, such as 'pixel' or 'arcsec', or should they be ra and dec?"
+            f"x and y span {span:.4g} degrees, read as {unit}: too wide for a plane; pass "
+            "xy_unit='pixel', or the unit they are in, and ra and dec instead for the sky"
         )

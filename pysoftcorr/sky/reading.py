@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from pysoftcorr.core import three_valued, unit_flow
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import angle_unit
-from pysoftcorr.core.expressions import Expression
+from pysoftcorr.core.expressions import Expression, quoted
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.core.three_valued import Values
 from pysoftcorr.core.unit_flow import Flow
@@ -195,9 +194,11 @@ def kept_rows(
     if select is not None:
         chosen = _evaluated(table, select, "select", n)
         if chosen.data.dtype != bool:
+            what = "text" if chosen.is_text else "numbers"
+            example = f"{_inner(table, select)} == 'r'" if chosen.is_text else "mag < 24"
             raise TypeError(
-                f"select = {select!r} gives numbers, not true or false; write a condition "
-                "such as 'mag < 24'"
+                f"select = {select!r} gives {what}, not true or false; write a condition such as "
+                f"{example!r}"
             )
         keep &= chosen.data
         if chosen.unknown is not None:
@@ -227,7 +228,7 @@ def kept_rows(
         if doubtful:
             assert unknown is not None
             known = " and ".join(f"isfinite({t})" for t in _terms(table, flag, unknown))
-            inner = flag.replace("'", '"')
+            inner = _inner(table, flag)
             caution(
                 f"flag = {flag!r} is unknown in {doubtful}, which are left out as a missing flag "
                 "is not 0; to keep rows where it is missing, "
@@ -265,19 +266,18 @@ def _doubtful(table: TableSource, text: str, values: Values) -> str:
 def _terms(table: TableSource, text: str, unknown: BoolArray) -> list[str]:
     """What is missing where an expression is unknown, as an expression has it."""
     names = _without(table, text, unknown)
-    return [quoted(name) for name in names] or ["({})".format(text.replace("'", '"'))]
+    return [quoted(name) for name in names] or [f"({_inner(table, text)})"]
 
 
 def _or_missing(table: TableSource, text: str, unknown: Any) -> str:
     """The condition, or else that one of the missing columns is missing."""
     lacking = [f"not isfinite({term})" for term in _terms(table, text, unknown)]
-    inner = text.replace("'", '"')
-    return " or ".join([f"({inner})", *lacking])
+    return " or ".join([f"({_inner(table, text)})", *lacking])
 
 
-def quoted(name: str) -> str:
-    """A column's name as an expression has it: in backticks where it is no identifier."""
-    return name if name.isidentifier() and not keyword.iskeyword(name) else f"`{name}`"
+def _inner(table: TableSource, text: str) -> str:
+    """A column or an expression as a part of another, without single quotes."""
+    return quoted(text) if text in table.names else text.replace("'", '"')
 
 
 def _evaluate(table: TableSource, text: str, argument: str) -> Any:

@@ -182,6 +182,7 @@ class StarCatalog(Catalog):
         ra_unit: str | u.UnitBase | None = None,
         dec_unit: str | u.UnitBase | None = None,
         xy_unit: str | u.UnitBase | None = None,
+        on_bad: str = "error",
         name: str | None = KEPT,
         extra: Mapping[str, npt.ArrayLike] | None = KEPT,
     ) -> StarCatalog:
@@ -193,6 +194,8 @@ class StarCatalog(Catalog):
             New columns of shape (N,), as for the constructor; `sigma` takes the place of `T`.
         ra_unit, dec_unit, xy_unit : str or astropy unit, optional
             Units of new positions.
+        on_bad : {"error", "drop"}
+            What to do with rows whose new values are bad, as for the constructor.
         name : str or None
             New name.
         extra : mapping of str to array_like
@@ -212,7 +215,7 @@ class StarCatalog(Catalog):
         changes |= {"g1_model": g1_model, "g2_model": g2_model, "T": T, "T_model": T_model}
         changes |= {"sigma": sigma, "sigma_model": sigma_model}
         units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
-        return self._replaced(changes, units, name, extra)
+        return self._replaced(changes, units, on_bad, name, extra)
 
     # ------------------------------------------------------------------ for the rho statistics
     @property

@@ -278,3 +278,64 @@ def test_nearest_names():
     assert nearest("zzz", ["ra"]) == ". Available: ra"
     assert nearest("zzz", []) == ". Available: none"
     assert nearest("c", [f"c{i}" for i in range(100)]).endswith("c39, ...")
+
+
+# ---------------------------------------------------------------------- what others write
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("a > 1 && b < 2", "write and"),
+        ("a > 1 || b < 2", "write or"),
+        ("!a", "write not"),
+        ("a = 1", "write == to compare"),
+        ("a between 1 and 2", "write 20 < mag < 22"),
+        ("a is not None", "isfinite"),
+        ("a == None", "isfinite"),
+        ("a // 10", "floor"),
+        ("class == 'star'", "`class`"),
+        ("np.sqrt(a)", r"write sqrt\(\.\.\.\)"),
+    ],
+)
+def test_a_message_says_how_to_write_it(text, cure):
+    with pytest.raises(ValueError, match=cure):
+        Expression(text)
+
+
+def test_marks_within_text_are_not_taken_for_operators():
+    with pytest.raises(ValueError, match="write and"):
+        Expression("name == 'a || b' && c")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("id + 1", lambda x: x + 1),
+        ("id - 3", lambda x: x - 3),
+        ("id*2 - id", lambda x: x),
+        ("maximum(id, 5)", lambda x: x),
+        ("abs(id)", lambda x: x),
+        ("value(id)", lambda x: x),
+    ],
+)
+def test_identifiers_keep_their_last_digits(text, expected, dtype):
+    ids = [2**61 + 1, 2**61 + 2, 2**53 + 3]
+    got = Expression(text).evaluate({"id": np.array(ids, dtype=dtype)}.__getitem__)
+    assert got.tolist() == [expected(x) for x in ids]
+
+
+def test_whole_numbers_past_64_bits_become_decimal_ones():
+    got = Expression("id*id").evaluate({"id": np.array([2**40, 2])}.__getitem__)
+    np.testing.assert_array_equal(got, [2.0**80, 4.0])
+
+
+def test_isnan_is_true_where_a_value_is_missing():
+    x = np.ma.MaskedArray([1.0, np.nan, 3.0, np.inf], mask=[0, 0, 1, 0])
+    assert Expression("isnan(x)").evaluate({"x": x}.__getitem__).tolist() == [0, 1, 1, 0]
+    assert Expression("not isnan(x)").evaluate({"x": x}.__getitem__).tolist() == [1, 0, 0, 1]
+
+
+def test_what_makes_a_column_text_is_shown():
+    column = np.array(["20.5", "-", "21"])
+    with pytest.raises(TypeError, match=r"compares text with a number; .* such as '-'"):
+        Expression("mag < 24").evaluate({"mag": column}.__getitem__)

@@ -152,7 +152,9 @@ def test_tables_of_the_archives(tmp_path, form):
         ("", "is empty"),
         (bytes(range(256)) * 20, "no table of a known format"),
         ("# %ECSV 1.0\n# ---\nra dec\n1 2\n", "cannot be read as ECSV"),
-        ("|ra|dec|\n|1|2|\n|3|4|\n|5|6|\n|7|8|\n", "cannot be read as an IPAC table"),
+        ("|ra|dec|\n|double|\n 1 2\n", "cannot be read as an IPAC table"),
+        ('{"ra": [1], "dec": [2]}', "is JSON, not a table"),
+        ('[{"ra": 1, "dec": 2}]', "is JSON, not a table"),
         ("<?xml version='1.0'?>\n<kml></kml>\n", "cannot be read as VOTable"),
         ("PK\x03\x04rubbish", "is a ZIP archive"),
         ("%PDF-1.4\n", "is a PDF"),
@@ -208,3 +210,45 @@ def test_what_is_no_line_of_units(tmp_path, row):
     columns, found = read(tmp_path / "a.csv", f"ra,dec,n\n{row}\n1.5,2,3\n2.5,4,5\n")
     assert len(columns["ra"]) == 3
     assert found == {}
+
+
+FRAMED = {
+    "fixed width": "| ra | dec |\n| 1.5 | -2 |\n|  -- |  3 |\n",
+    "markdown": "| ra | dec |\n|:---|----:|\n| 1.5 | -2 |\n| -- | 3 |\n",
+    "mysql": "+----+----+\n| ra | dec |\n+----+----+\n| 1.5 | -2 |\n| NULL | 3 |\n+----+----+\n",
+    "psql": "  ra  | dec \n------+-----\n 1.5 | -2\n null | 3\n(2 rows)\n",
+    "rdb": "# made\nra\tdec\n8N\t3N\n1.5\t-2\nnull\t3\n",
+}
+
+
+@pytest.mark.parametrize("form", FRAMED)
+def test_tables_in_a_frame(tmp_path, form):
+    path = tmp_path / "a.txt"
+    path.write_text(FRAMED[form])
+    with open_table(path) as table:
+        assert table.names == ["ra", "dec"]
+        assert table.units == {}
+        ra = table.column("ra")
+        assert ra[0] == 1.5
+        assert not np.isfinite(np.ma.filled(ra, np.nan)[1])
+        assert table.column("dec").tolist() == [-2, 3]
+
+
+def test_text_in_either_quotes_between_blanks(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("# ra dec name note\n1 2 'a b' \"\"\n3 4 \"c d\" 'e'\n")
+    with open_table(path) as table:
+        assert table.column("name").tolist() == ["a b", "c d"]
+        note = table.column("note")
+        assert note.mask.tolist() == [True, False]
+        assert note[1] == "e"
+    path.write_text("ra,dec,name\n1,2,O'Neil 'x' y\n")
+    with open_table(path) as table:
+        assert table.column("name").tolist() == ["O'Neil 'x' y"]
+
+
+def test_a_row_of_single_dashes_is_no_rule(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("ra,dec\n-,-\n1,2\n")
+    with open_table(path) as table:
+        assert table.column("ra").tolist() == ["-", "1"]

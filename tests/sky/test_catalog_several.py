@@ -447,3 +447,81 @@ def test_planes_of_different_units_are_not_concatenated():
 def test_reading_from_open_content_is_refused():
     with pytest.raises(TypeError, match="not from BytesIO"):
         Catalog.read(io.BytesIO(b"ra,dec\n1,2\n"))
+
+
+# ---------------------------------------------------------------------- which table is meant
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_pattern_of_names(tmp_path, name):
+    path = tmp_path / name
+    writer, option, called = FORMATS[name]
+    writer(path, CHIP1=chip(1), CHIP2=chip(2), META=OTHER, CHIP13=chip(3))
+    read = Catalog.read(path, **{option: called("CHIP?")})
+    assert sorted(read.ra) == sorted([*chip(1)["ra"], *chip(2)["ra"]])
+    assert len(Catalog.read(path, **{option: [called("CHIP1"), called("CHIP1?")]})) == 8
+    with pytest.raises(ValueError, match="stands twice"):
+        Catalog.read(path, **{option: [called("CHIP1"), called("CHIP*")]})
+    with pytest.raises(ValueError, match=r"no .*Z\*"):
+        Catalog.read(path, **{option: called("Z*")})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_positions_on_the_sky_win_over_places_on_a_chip(tmp_path, name):
+    path = tmp_path / name
+    writer, _, _ = FORMATS[name]
+    writer(path, PIXELS={"x": np.arange(5.0), "y": np.arange(5.0)}, SKY=chip(2))
+    read = Catalog.read(path)
+    assert read.geometry == "sky"
+    assert len(read) == 4
+    assert len(Catalog.read(path, columns={"x": "x", "y": "y"}, xy_unit="pixel")) == 5
+
+
+def test_an_empty_table_leaves_no_choice(tmp_path):
+    path = tmp_path / "a.fits"
+    _fits(path, CHIP1=chip(1), CHIP2=chip(2, 0))
+    assert len(Catalog.read(path)) == 4
+
+
+def test_a_part_in_brackets_is_said_otherwise(tmp_path):
+    path = tmp_path / "a.fits"
+    _fits(path, CHIP1=chip(1), CHIP2=chip(2))
+    with pytest.raises(FileNotFoundError, match=r"pass hdu='CHIP2'"):
+        Catalog.read(f"{path}[CHIP2]")
+
+
+def test_columns_of_one_value_a_row_in_hdf5(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as root:
+        for name, values in chip(1).items():
+            root[name] = values[:, None]
+    np.testing.assert_array_equal(Catalog.read(path).ra, chip(1)["ra"])
+
+
+@pytest.mark.parametrize("index", ["ra", ["ra", "dec"]])
+def test_a_named_index_of_a_data_frame_is_a_column(index):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(chip(1, n_exp=np.arange(4))).set_index(index)
+    read = Catalog.read(frame, extra=["n_exp"])
+    np.testing.assert_array_equal(read.ra, chip(1)["ra"])
+
+
+@pytest.mark.parametrize(
+    ("make", "advice"),
+    [
+        (lambda: [Catalog(**chip(1))], "Catalog.concatenate"),
+        (lambda: fits.table_to_hdu(Table(chip(1))), "hdu="),
+        (lambda: io.BytesIO(b"ra,dec"), "the path"),
+    ],
+)
+def test_what_to_pass_instead(make, advice):
+    with pytest.raises(TypeError, match=advice):
+        Catalog.read(make())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_all_is_advised_only_where_it_works(tmp_path, name):
+    path = tmp_path / name
+    writer, _, _ = FORMATS[name]
+    writer(path, CHIP1=chip(1), CHIP2=chip(2), META=OTHER)
+    with pytest.raises(ValueError, match=r"Choose: .* a pattern of names") as error:
+        Catalog.read(path)
+    assert "'all'" not in str(error.value)

@@ -382,3 +382,74 @@ def test_where_all_are_flagged_the_advice_does_not_empty_the_catalog():
     data = star_table(STAR_SCHEMES[1]) | {"flag_data": np.array([1, 1, 2])}
     with pytest.warns(UserWarning, match="3 of 3 rows .*; pass flag='0' if that is no reason"):
         StarCatalog.read(data)
+
+
+# ---------------------------------------------------------------------- names nearly known
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("RAdeg", "DEdeg"),
+        ("RA", "DE"),
+        ("coord.ra", "coord.dec"),
+        ("sky_centroid.ra", "sky_centroid.dec"),
+        ("TARGET_RA", "TARGET_DEC"),
+        ("alpha", "delta"),
+        ("RA2000", "DEC2000"),
+    ],
+)
+def test_positions_of_further_archives(names):
+    catalog = Catalog.read(dict(zip(names, ([10.0, 11.0], [-5.0, 5.0]), strict=True)))
+    assert catalog.ra.tolist() == [10.0, 11.0]
+    assert catalog.dec.tolist() == [-5.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"), [("RA_GAL", "DEC_GAL"), ("ra [deg]", "dec [deg]"), ("sourceRa", "sourceDec"),
+                    ("RA_CIRCLE", "DE_CIRCLE"), ("glon", "glat")]
+)  # fmt: skip
+def test_names_that_look_like_positions_are_offered_and_the_offer_works(ra, dec):
+    table = {ra: [10.0, 11.0], dec: [-5.0, 5.0], "parallax": [1.0, 2.0]}
+    with pytest.raises(ValueError, match="known to hold ra") as error:
+        Catalog.read(table)
+    columns = {"ra": ra, "dec": dec}
+    assert f"pass columns={columns}" in str(error.value)
+    assert Catalog.read(table, columns=columns).dec.tolist() == [-5.0, 5.0]
+
+
+def test_several_that_look_like_positions_are_listed():
+    table = {f"{axis}_{kind}": [1.0, 2.0] for axis in ("ra", "dec") for kind in ("true", "obs")}
+    with pytest.raises(ValueError, match="several could: 'ra_true', 'dec_true' or 'ra_obs'"):
+        Catalog.read(table)
+
+
+@pytest.mark.parametrize("name", ["lensfit_weight", "recal_weight", "SHEAR_WEIGHT", "lens_wt"])
+def test_a_weight_of_unknown_name_is_told(name):
+    table = {"ra": [10.0, 11.0], "dec": [-5.0, 5.0], name: [1.0, 3.0]}
+    with pytest.warns(UserWarning, match=f"{name} may hold weights"):
+        assert Catalog.read(table).w.tolist() == [1.0, 1.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Catalog.read(table, columns={"w": name}).w.tolist() == [1.0, 3.0]
+        assert Catalog.read(table, columns={"w": "1"}).w.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["FLAGS_WEIGHT", "NLOWWEIGHT_ISO", "height", "WEIGHT_SYS"])
+def test_what_is_no_weight_is_not(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Catalog.read({"ra": [10.0, 11.0], "dec": [-5.0, 5.0], name: [1.0, 3.0]})
+
+
+def test_two_weights_are_told():
+    table = {"ra": [10.0, 11.0], "dec": [-5.0, 5.0], "w": [1.0, 3.0], "weight": [2.0, 2.0]}
+    with pytest.warns(UserWarning, match="w is taken.*'weight'"):
+        Catalog.read(table)
+
+
+def test_bands_are_told_apart():
+    table = {"coord_ra": [10.0, 11.0], "coord_dec": [45.0, 50.0]}
+    for band in "ri":
+        for moment, value in (("ixx", 1.0), ("iyy", 1.1), ("ixy", 0.1)):
+            table |= {f"{band}_{moment}{end}": [value, value] for end in ("", "PSF")}
+    with pytest.warns(UserWarning, match="naming of lsst i_, which is taken, and of lsst r_;"):
+        StarCatalog.read(table)

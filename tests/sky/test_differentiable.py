@@ -9,8 +9,9 @@ from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import SoftClustering
 from pysoftcorr.sky.correlation import xi_pm
-from pysoftcorr.sky.differentiable import SoftCorrelation, gumbel_numbers
+from pysoftcorr.sky.differentiable import SoftCorrelation
 from pysoftcorr.sky.gravity import GravitySimulation
+from pysoftcorr.sky.soft_kernels import gumbel_numbers
 
 torch = pytest.importorskip("torch", reason="the twin is written in torch")
 from helpers import soft_twin  # noqa: E402

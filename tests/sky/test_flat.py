@@ -474,3 +474,45 @@ def test_no_warning_for_a_plain_field():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         xi_pm(plane(22, 100), "linear:0:60:2", clusters=10, resampling="bootstrap:5", seed=1)
+
+
+# ---------------------------------------------------------------------- put together, and guessed
+def test_concatenated_angles_are_in_the_unit_of_the_first():
+    degrees = Catalog(x=[1.0, 2.0], y=[0.5, 0.25], xy_unit="deg")
+    minutes = Catalog(x=[60.0], y=[30.0], xy_unit="arcmin")
+    whole = Catalog.concatenate([degrees, minutes])
+    assert whole.xy_unit == "deg"
+    np.testing.assert_allclose(whole.x, [1.0, 2.0, 1.0])
+    np.testing.assert_allclose(whole.y, [0.5, 0.25, 0.5])
+
+
+def test_pixels_and_angles_or_geometries_are_not_put_together():
+    flat = Catalog(x=[1.0, 2.0], y=[0.5, 0.25], xy_unit="deg")
+    pixels = Catalog(x=[60.0], y=[30.0], xy_unit="pixel")
+    with pytest.raises(ValueError, match=r"pixel in .*replace\(x="):
+        Catalog.concatenate([flat, pixels])
+    with pytest.raises(ValueError, match="geometry is"):
+        Catalog.concatenate([flat, Catalog(ra=[1.0], dec=[2.0])])
+
+
+def test_who_gives_a_unit_asks_for_a_plane():
+    table = {"x": [1.0, 2.0], "y": [3.0, 4.0]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Catalog.read(table, xy_unit="pixel").xy_unit == "pixel"
+    both = {"ra": [1.0, 2.0], "dec": [3.0, 4.0], **table}
+    with pytest.raises(ValueError, match="name x and y"):
+        Catalog.read(both, xy_unit="pixel")
+    left_out = Catalog.read(both, columns={"ra": None, "dec": None}, xy_unit="pixel")
+    assert left_out.geometry == "flat"
+
+
+def test_the_pairs_that_are_not_taken_are_named():
+    table = {"u": [1.0, 2.0], "v": [3.0, 4.0], "x": [5.0, 6.0], "y": [7.0, 8.0]}
+    with pytest.warns(UserWarning, match="not u and v"):
+        Catalog.read(table, xy_unit=None)
+
+
+def test_all_at_one_place_is_doubted():
+    with pytest.warns(UserWarning, match="all 3 objects are at one place"):
+        Catalog(x=np.ones(3), y=np.zeros(3), xy_unit="pixel")

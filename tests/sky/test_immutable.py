@@ -277,3 +277,16 @@ def test_sets_of_results(way):
     with pytest.raises(ValueError, match="read-only"):
         again.xip.value[0] = 3
     assert again.xip.bins == both.bins
+
+
+def test_replace_leaves_out_bad_rows_when_told():
+    catalog = Catalog(ra=[1.0, 2.0, 3.0], dec=[0.0, 0.0, 0.0], extra={"id": [7, 8, 9]})
+    with pytest.raises(ValueError, match="on_bad='drop'"):
+        catalog.replace(w=[1.0, np.nan, 2.0])
+    with pytest.warns(UserWarning, match="dropped 1 of 3 rows"):
+        fewer = catalog.replace(w=[1.0, np.nan, 2.0], on_bad="drop")
+    assert fewer.ra.tolist() == [1.0, 3.0]
+    assert fewer.extra["id"].tolist() == [7, 9]
+    assert fewer.n_dropped == 1
+    with pytest.warns(UserWarning, match="dropped 1 of 2 rows"):
+        assert fewer.replace(w=[np.inf, 1.0], on_bad="drop").n_dropped == 2

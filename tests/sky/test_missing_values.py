@@ -211,3 +211,67 @@ def test_conditions_without_missing_values_say_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Catalog.read(masked_table(), select="ra in (10, 11) or dec > 0", flag="ra > 14")
+
+
+# ---------------------------------------------------------------------- advice, followed
+def advice(run, key):
+    """What a warning or an error says to pass for `key`."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            run()
+            text = " ".join(str(w.message) for w in caught)
+        except ValueError as error:
+            text = str(error)
+    found = re.search(rf"{key}='([^']*)'", text)
+    assert found, text
+    return found[1]
+
+
+NAMES = ["flag", "fl-x", "my flag", "class"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_advice_quotes_names_of_flags(name):
+    missing = np.ma.MaskedArray([0, 0, 4], mask=[0, 1, 0])
+    table = {"ra": [1.0, 2.0, 3.0], "dec": [0.0, 0.0, 0.0], name: missing}
+    told = advice(lambda: Catalog.read(table, flag=name), "flag")
+    assert Catalog.read(table, flag=told).ra.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_advice_quotes_names_of_conditions(name):
+    missing = np.ma.MaskedArray([True, False, False], mask=[0, 1, 0])
+    table = {"ra": [1.0, 2.0, 3.0], "dec": [0.0, 0.0, 0.0], name: missing}
+    told = advice(lambda: Catalog.read(table, select=name), "select")
+    assert Catalog.read(table, select=told).ra.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec"), [("RA", "DEC"), ("RA-d", "DEC-d"), ("ra (deg)", "dec (deg)")]
+)
+@pytest.mark.parametrize("code", [0.0, -99.0, -999.0])
+def test_advice_on_codes_for_missing_positions(ra, dec, code):
+    table = {ra: [1.0, 2.0, 3.0, *[code] * 2] + [4.0] * 4, dec: [5.0] * 3 + [code] * 2 + [6.0] * 4}
+    columns = {"ra": ra, "dec": dec}
+    told = advice(lambda: Catalog.read(table, columns=columns), "select")
+    assert len(Catalog.read(table, columns=columns, select=told)) == 7
+
+
+def test_advice_on_codes_for_missing_shapes():
+    table = {"ra": [1.0, 2.0, 3.0], "dec": [0.0] * 3, "e-1": [0.1, -99.0, 0.2], "e-2": [0.0] * 3}
+    columns = {"g1": "e-1", "g2": "e-2"}
+    told = advice(lambda: Catalog.read(table, columns=columns), "select")
+    assert Catalog.read(table, columns=columns, select=told).g1.tolist() == [0.1, 0.2]
+
+
+def test_a_condition_of_text_is_called_text():
+    table = {"ra": [1.0, 2.0], "dec": [0.0, 0.0], "ok": ["True", "False"]}
+    with pytest.raises(TypeError, match=r"gives text, .*ok == 'r'"):
+        Catalog.read(table, select="ok")
+
+
+def test_a_mark_for_what_is_missing_is_shown():
+    table = {"ra": ["1.0", "*", "3.0"], "dec": [0.0, 1.0, 2.0]}
+    with pytest.raises(TypeError, match=r"ra .* holds text where .*'\*' in row 1"):
+        Catalog.read(table)

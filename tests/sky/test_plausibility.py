@@ -262,3 +262,10 @@ def test_the_real_stars_are_silent():
         warnings.simplefilter("error")
         stars = StarCatalog.read(REAL_STARS)
     assert "radians" in said(np.deg2rad(stars.ra), np.deg2rad(stars.dec))
+
+
+@pytest.mark.parametrize("excess", [1e-13, 1e-12, 5e-10])
+def test_a_pole_may_be_off_by_rounding(excess):
+    assert Catalog(ra=[1.0, 2.0], dec=[90.0 + excess, -90.0 - excess]).dec.tolist() == [90, -90]
+    with pytest.raises(ValueError, match="beyond 90 degrees"):
+        Catalog(ra=[1.0, 2.0], dec=[90.0 + 1e-6, 0.0])

@@ -324,3 +324,43 @@ def test_sizes_that_are_far_apart_are_doubted():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         StarCatalog.read(table)
+
+
+# ---------------------------------------------------------------------- degrees(), turns
+@pytest.mark.parametrize("name", ["degrees", "rad2deg"])
+def test_degrees_of_radians_are_degrees(name):
+    table = Table(
+        {"ra": np.deg2rad([10.0, 200.0]) * u.rad, "dec": np.deg2rad([5.0, -60.0]) * u.rad}
+    )
+    read = Catalog.read(table, columns={"ra": f"{name}(ra)", "dec": f"{name}(dec)"})
+    np.testing.assert_allclose(read.ra, [10.0, 200.0])
+    np.testing.assert_allclose(read.dec, [5.0, -60.0])
+
+
+def test_degrees_of_degrees_are_refused():
+    table = Table({"ra": [10.0, 20.0] * u.deg, "dec": [5.0, 6.0] * u.deg})
+    with pytest.raises(ValueError, match=r"ra: .*degrees turns rad into deg"):
+        Catalog.read(table, columns={"ra": "degrees(ra)", "dec": "dec"})
+
+
+def test_degrees_without_a_stored_unit_say_it():
+    table = {"a": np.deg2rad([10.0, 11.0]), "d": np.deg2rad([5.0, 6.0])}
+    read = Catalog.read(table, columns={"ra": "degrees(a)", "dec": "degrees(d)"})
+    np.testing.assert_allclose(read.ra, [10.0, 11.0])
+
+
+@pytest.mark.parametrize(
+    ("unit", "turn"),
+    [(u.hourangle, "24"), (u.rad, "(2*pi)"), (u.deg, "360"), (u.rad, "6.283185307")],
+)
+def test_a_turn_taken_off_keeps_the_unit(unit, turn):
+    stored = (np.array([370.0, 20.0]) * u.deg).to(unit)
+    table = Table({"ra": stored, "dec": [5.0, 6.0] * u.deg})
+    read = Catalog.read(table, columns={"ra": f"ra % {turn}", "dec": "dec"})
+    np.testing.assert_allclose(read.ra, [10.0, 20.0], rtol=1e-7)
+
+
+def test_another_divisor_does_not():
+    table = Table({"ra": [1.0, 2.0] * u.rad, "dec": [5.0, 6.0] * u.deg})
+    with pytest.raises(ValueError, match="cannot be told"):
+        Catalog.read(table, columns={"ra": "ra % 360", "dec": "dec"})

@@ -9,6 +9,9 @@
 # The mark of a derivative along one given direction.
 struct AlongTangent end
 
+"Numbers that carry their derivative along one direction."
+along(y, t) = [forward_mode().Dual{AlongTangent}(y[i], (t[i],)) for i in CartesianIndices(y)]
+
 function wrapped_estimator(c, n, noise, options, numbers, bins, nb)
     o, b = unsafe_wrap(Array, options, 10), unsafe_wrap(Array, bins, (nb, 3))
     m, tau = unsafe_wrap(Array, numbers, 2)
@@ -89,7 +92,7 @@ end
                              out::Ptr{Float64}, report::Ptr{Float64})
     y, t = unsafe_wrap(Array, objects, (n, 5)), unsafe_wrap(Array, tangents, (n, 5))
     est = wrapped_estimator(c, n, noise, options, numbers, bins, nb)
-    carried = [forward_mode().Dual{AlongTangent}(y[i, q], (t[i, q],)) for i in 1:n, q in 1:5]
+    carried = along(y, t)
     xi, num, den, coincident = soft_correlation_at(
         est, unsafe_wrap(Array, centers, (c, 3)), carried[:, 1], carried[:, 2], shears(carried),
         carried[:, 5])
@@ -100,6 +103,30 @@ end
         # A bin without pairs has derivative 0.
         o[b, 2] = value(den[b]) > NO_PAIRS ? partials(xi[b])[1] : 0.0
     end
+end
+
+# The derivative of `softcorr_vjp` as objects change along `tangents` (N, 5) and its cotangents along
+# `turns` (nbins, R): Hessian-vector products. `first` and `out` (N, R, 5): the gradients, and their
+# derivatives; the rest as for `softcorr_vjp`.
+@entry function softcorr_hvp(n::Int64, objects::Ptr{Float64}, c::Int64, centers::Ptr{Float64},
+                             noise::Ptr{Float64}, options::Ptr{Int64}, numbers::Ptr{Float64},
+                             nb::Int64, bins::Ptr{Float64}, tangents::Ptr{Float64}, r::Int64,
+                             cotangents::Ptr{Float64}, turns::Ptr{Float64}, value::Ptr{Float64},
+                             first::Ptr{Float64}, out::Ptr{Float64}, solve_kind::Ptr{Int64},
+                             report::Ptr{Float64})
+    est = wrapped_estimator(c, n, noise, options, numbers, bins, nb)
+    y = along(unsafe_wrap(Array, objects, (n, 5)), unsafe_wrap(Array, tangents, (n, 5)))
+    z = along(unsafe_wrap(Array, cotangents, (nb, r)), unsafe_wrap(Array, turns, (nb, r)))
+    xi, ra_, dec_, g_, w_, found, coincident = soft_correlation_pullback(
+        est, unsafe_wrap(Array, centers, (c, 3)), y[:, 1], y[:, 2], shears(y), y[:, 5], z)
+    copyto!(unsafe_wrap(Array, value, nb), map(primal, xi))
+    o, d = unsafe_wrap(Array, first, (n, r, 5)), unsafe_wrap(Array, out, (n, r, 5))
+    for (q, rows) in enumerate((ra_, dec_, g_[1, :, :], g_[2, :, :], w_))
+        o[:, :, q] = map(primal, rows)
+        d[:, :, q] = map(x -> partials(x)[1], rows)
+    end
+    unsafe_store!(solve_kind, found.kind)
+    copyto!(unsafe_wrap(Array, report, 6), vcat(found.seconds, found.rcond, coincident))
 end
 
 # `theta` in arcmin; `out` (n, nbins).

@@ -157,6 +157,8 @@ push!(STEPS, function ()
         call("softcorr_vjp", estimator..., r, ones(nb, r), zeros(nb), zeros(n, r, 5), zeros(Int, 1),
              zeros(6))
         call("softcorr_jvp", estimator..., ones(n, 5), zeros(nb, 2), zeros(1))
+        call("softcorr_hvp", estimator..., ones(n, 5), r, ones(nb, r), ones(nb, r), zeros(nb),
+             zeros(n, r, 5), zeros(n, r, 5), zeros(Int, 1), zeros(6))
     end
     call("soft_bin_weights", n, collect(uniform(n)), 0, nb, Matrix(bins), zeros(n, nb))
     call("soft_bin_weights", n, collect(uniform(n)), 1, nb, Matrix(bins), zeros(n, nb))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -11,7 +12,8 @@ import numpy as np
 
 from pysoftcorr.core.tables.source import TableSource, Unreadable, listing
 
-#: Raises ValueError or TypeError where a table lacks what is asked for.
+#: Raises ValueError or TypeError where a table lacks what is asked for; gives True where it has it
+#: by a guess alone, which counts only where no other table fits.
 Suits = Callable[[TableSource], object]
 Choice = int | str | Sequence[int | str] | None
 
@@ -68,9 +70,8 @@ class Container:
                 raise Unreadable(self.none)
             self._check_all(suits)
             return self.tables
-        if isinstance(choice, (str, int)):
-            return [self._named(choice)]
-        chosen = [self._named(each) for each in choice]
+        choices = [choice] if isinstance(choice, (str, int)) else choice
+        chosen = [table for each in choices for table in self._matching(each)]
         if not chosen:
             raise ValueError(f"{self.option} = []: must name at least one table")
         for k, table in enumerate(chosen):
@@ -93,6 +94,18 @@ class Container:
                 )
             found.append(part if isinstance(part, str) else int(part))
         return found[0] if parts is not choice else found
+
+    def _matching(self, choice: int | str) -> list[TableSource]:
+        """The tables of a number, a name, or a pattern of names such as ``"CCD*"``."""
+        bare = _bare(choice).lower() if isinstance(choice, str) else ""
+        every = [*self.tables, *self.aside]
+        if not set("*?[") & set(bare) or any(_bare(t.name).lower() == bare for t in every):
+            return [self._named(choice)]
+        found = [t for t in self.tables if fnmatch.fnmatchcase(_bare(t.name).lower(), bare)]
+        if not found:
+            assert self.absent is not None
+            raise self.absent(choice)
+        return found
 
     def _named(self, choice: int | str) -> TableSource:
         every = [*self.tables, *self.aside]
@@ -123,8 +136,12 @@ class Container:
             raise Unreadable(self.none)
         if len(self.tables) == 1:
             return self.tables[0]
-        reasons = {k: _lacking(table, suits) for k, table in enumerate(self.tables)}
+        found = [_lacking(table, suits) for table in self.tables]
+        reasons = {k: reason for k, (reason, _) in enumerate(found)}
         fitting = [self.tables[k] for k, reason in reasons.items() if not reason]
+        fitting = [self.tables[k] for k, fit in enumerate(found) if fit == ("", False)] or fitting
+        # An empty table adds nothing to one with rows, and so leaves no choice.
+        fitting = [t for t in fitting if t.length != 0] or fitting
         if len(fitting) == 1:
             return fitting[0]
         if not fitting:
@@ -133,21 +150,31 @@ class Container:
                 + _grouped({self.tables[k].place: reason for k, reason in reasons.items()})
             )
         first = self._choice(fitting)[0]
+        # "all" is advice that works only where no table lacks what is needed.
+        several = (
+            f"{self.option} = 'all' all of them as one catalog, a list some of them"
+            if len(fitting) == len(self.tables)
+            else "a list of them, or a pattern of names, several as one catalog"
+        )
         raise ValueError(
             f"{self.path} holds several tables that would do: {listing(fitting)}. Choose: "
-            f"{self.option} = {first!r} reads one, {self.option} = 'all' all of them as one "
-            "catalog, a list some of them"
+            f"{self.option} = {first!r} reads one, {several}"
         )
 
     def _check_all(self, suits: Suits | None) -> None:
-        lacking = {t.place: _lacking(t, suits) for t in self.tables}
+        lacking = {t.place: _lacking(t, suits)[0] for t in self.tables}
         bad = {place: reason for place, reason in lacking.items() if reason}
         if bad and len(self.tables) > 1:
             good = listing(t for t in self.tables if not lacking[t.place])
             listed = _grouped(bad)
             raise ValueError(
                 f"{self.option} = 'all': not every table of {self.path} holds what is needed. "
-                f"{listed}." + (f" Those that do: {good}; name these" if good else "")
+                f"{listed}."
+                + (
+                    f" Those that do: {good}; name these, or give a pattern of names"
+                    if good
+                    else ""
+                )
             )
 
     def _choice(self, tables: list[TableSource]) -> list[int | str]:
@@ -178,15 +205,14 @@ def _bare(name: str) -> str:
     return name.strip().strip("/")
 
 
-def _lacking(table: TableSource, suits: Suits | None) -> str:
-    """Why a table does not fit, shortly; "" where it does."""
+def _lacking(table: TableSource, suits: Suits | None) -> tuple[str, bool]:
+    """Why a table does not fit, shortly, or "" where it does; and whether by a guess alone."""
     if suits is None:
-        return ""
+        return "", False
     try:
-        suits(table)
+        return "", bool(suits(table))
     except (TypeError, ValueError) as error:
         text = str(error)
         for tail in ("; pass columns=", ". Other tables of the same", ". Available:", "; did you"):
             text = text.partition(tail)[0]
-        return text.replace(f" of {table.label}", "").replace(f" in {table.label}", "")
-    return ""
+        return text.replace(f" of {table.label}", "").replace(f" in {table.label}", ""), False

@@ -57,7 +57,7 @@ def container(path: str, content: Any, stack: ExitStack) -> Container:
 def _is_column(name: str, item: Any) -> bool:
     return (
         isinstance(item, h5py.Dataset)
-        and item.ndim == 1
+        and (item.ndim == 1 or (item.ndim == 2 and item.shape[1] == 1))
         and item.dtype.names is None
         and _META not in name
     )
@@ -96,7 +96,7 @@ def _group(path: str, name: str, group: Any) -> TableSource:
         unit = dataset.attrs.get("unit", dataset.attrs.get("units"))
         if unit is not None and str(unit) not in ("", "b''"):
             units[column] = unit.decode() if isinstance(unit, bytes) else str(unit)
-    lengths = {len(d) for n, d in columns.items() if d.ndim == 1}
+    lengths = {len(d) for n, d in columns.items() if _is_column(n, d)}
     return _source(
         path,
         name,

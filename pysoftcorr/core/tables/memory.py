@@ -22,14 +22,7 @@ def in_memory(source: Any, label: str | None = None) -> TableSource:
             label or "the array", list(source.dtype.names), source.__getitem__, length=len(source)
         )
     if hasattr(source, "columns") and hasattr(source, "iloc"):
-        names = [str(c) for c in source.columns]
-        place = {name: k for k, name in enumerate(names)}
-        return TableSource(
-            label or "the data frame",
-            names,
-            lambda n: of_series(source.iloc[:, place[n]]),
-            length=len(source),
-        )
+        return _of_frame(source, label or "the data frame")
     if isinstance(source, Mapping):
         names = [str(n) for n in source]
         if len(set(names)) < len(names):
@@ -39,10 +32,36 @@ def in_memory(source: Any, label: str | None = None) -> TableSource:
         return TableSource(label or "the mapping", names, lambda n: source[original[n]], units)
     if hasattr(source, "__arrow_c_stream__"):
         return of_arrow(source, label or "the Arrow table")
+    kind = type(source).__name__
+    cure = ""
+    if hasattr(source, "field_names"):
+        cure = f"; {kind}.concatenate joins catalogs"
+    elif kind.endswith("HDU"):
+        cure = "; pass the path, with hdu=, or the data of the table's HDU"
+    elif hasattr(source, "read"):
+        cure = "; pass the path of an open file"
     raise TypeError(
         "a catalog is read from a path, a list of paths, an astropy Table, a pandas DataFrame, a "
-        f"mapping of columns or a structured array, not from {type(source).__name__}"
+        f"mapping of columns or a structured array, not from {kind}{cure}"
     )
+
+
+def _of_frame(frame: Any, label: str) -> TableSource:
+    """A pandas data frame; named levels of its index are columns too."""
+    names = [str(c) for c in frame.columns]
+    place = {name: k for k, name in enumerate(names)}
+    levels = {
+        str(level): k
+        for k, level in enumerate(frame.index.names)
+        if level is not None and str(level) not in place
+    }
+
+    def load(name: str) -> np.ndarray:
+        if name in place:
+            return of_series(frame.iloc[:, place[name]])
+        return of_series(frame.index.get_level_values(levels[name]).to_series())
+
+    return TableSource(label, [*names, *levels], load, length=len(frame))
 
 
 def of_astropy(table: Table, label: str) -> TableSource:

@@ -8,6 +8,7 @@ import gzip
 import io
 import lzma
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -154,6 +155,12 @@ def _matching(source: str | os.PathLike[str]) -> list[Path]:
         return [path]
     found = sorted(glob.glob(str(path), recursive=True))
     if not found:
+        part = re.fullmatch(r"(.+)\[(\w+)\]", str(path))
+        if part and _exists(Path(part[1])):
+            raise FileNotFoundError(
+                f"no file matches the pattern {str(path)!r}; for a part of {part[1]}, "
+                f"pass hdu='{part[2]}'"
+            )
         raise FileNotFoundError(f"no file matches the pattern {str(path)!r}")
     return [Path(name) for name in found]
 

@@ -23,7 +23,7 @@ class PartsOrigin(Origin):
     def keep(self, mask: np.ndarray) -> PartsOrigin:
         """The origin of the kept rows alone."""
         kept = super().keep(mask)
-        return PartsOrigin(kept.source, kept.labels, kept.rows, self.where)
+        return PartsOrigin(kept.source, kept.labels, kept.rows, kept.names, self.where)
 
     def show(self, index: IntArray, values: FloatArray) -> str:
         """``rows 3 of a.fits (nan), 7 of b.fits (inf), ... and 12 more``."""
@@ -55,7 +55,7 @@ class Parts(TableSource):
 
     def origin(self, labels: Mapping[str, str], rows: IntArray | None = None) -> Origin:
         """Where columns came from, for messages: their texts, and their rows in the parts."""
-        return PartsOrigin(self.label, labels, rows, self.where)
+        return PartsOrigin(self.label, labels, rows, self.names, self.where)
 
     def check_one_unit(self, text: str, argument: str) -> None:
         """ValueError where the parts store a column of the text in different units."""

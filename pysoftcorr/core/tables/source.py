@@ -147,7 +147,7 @@ class TableSource:
 
     def origin(self, labels: Mapping[str, str], rows: IntArray | None = None) -> Origin:
         """Where columns came from, for messages: their texts, and their rows in this table."""
-        return Origin(self.label, labels, rows)
+        return Origin(self.label, labels, rows, self.names)
 
 
 def listing(tables: Iterable[TableSource], *, limit: int = 12) -> str:

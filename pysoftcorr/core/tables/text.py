@@ -31,6 +31,8 @@ _LIKE_NUMBER = re.compile(r"[-+]?\d+([:hd°]\s*\d|,\d)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _SEXTRACTOR = re.compile(r"#\s*1\s+[A-Za-z]\w*")
 _CDS = "byte-by-byte description of file"
+_IPAC_TYPE = re.compile(r"(i|int|l|long|d|double|f|float|r|real|c|char|date)$", re.IGNORECASE)
+_RULE = re.compile(r"[|+]?[-+=|: ]*---[-+=|: ]*")
 _HTML = ("<!doctype html", "<html")
 
 
@@ -51,6 +53,10 @@ def table(path: str, content: bytes, kind: str) -> TableSource:
         raise Unreadable(f"{path} is empty")
     if start.lower().startswith(_HTML):
         raise Unreadable(f"{path} is a page of HTML, not a table; was the download refused?")
+    if start.startswith(("{", "[{", "[[")):
+        raise Unreadable(f"{path} is JSON, not a table; write the table as Parquet, FITS or CSV")
+    lines = _unframed(lines)
+    start = next((line.strip() for line in lines if line.strip()), "")
     if start.startswith("# %ECSV") or kind == "ecsv":
         return _astropy(path, lines, "ecsv", "ECSV")
     if start.startswith(("\\", "|")) and any(line.startswith("|") for line in lines):
@@ -62,6 +68,25 @@ def table(path: str, content: bytes, kind: str) -> TableSource:
     if _SEXTRACTOR.match(start):
         return _astropy(path, lines, "sextractor", "a catalog of SExtractor")
     return _delimited(path, lines)
+
+
+def _unframed(lines: list[str]) -> list[str]:
+    """The lines of a table in a frame, ``| ra | dec |``, without it; others as they are.
+
+    As databases, Markdown and astropy's fixed width write them. Tables of IPAC begin alike, but
+    their data do not.
+    """
+    body = [line.strip() for line in lines if line.strip()]
+    rows = [line for line in body if not _RULE.fullmatch(line)]
+    if rows and len(rows) < len(body) and re.fullmatch(r"\(\d+ rows?\)", rows[-1]):
+        rows.pop()
+    if len(rows) < 2 or not all("|" in line for line in rows):
+        return lines
+    if not all(line.startswith("|") and line.endswith("|") for line in rows):
+        return rows if any("+" in line for line in body if _RULE.fullmatch(line)) else lines
+    if all(_IPAC_TYPE.match(cell.strip()) for cell in rows[1].strip("|").split("|")):
+        return lines  # the header of IPAC's without data
+    return [line[1:-1] for line in rows]
 
 
 def _lines(path: str, content: bytes) -> list[str]:
@@ -203,6 +228,11 @@ def _dialect(path: str, lines: list[str]) -> _Dialect:
         return _Dialect(" ", _named(names), [], [], {})
     data = [lines[k] for k in body]
     delimiter = _delimiter(data[:_SAMPLE])
+    # TOPCAT quotes text with blanks in it by either mark.
+    requoted = [re.sub(r"(?<!\S)'([^'\"]*)'(?!\S)", r'"\1"', line) for line in data]
+    requoted = [re.sub(r'(?<!\S)""(?!\S)', "null", line) for line in requoted]
+    if requoted != data and _delimiter(requoted[:_SAMPLE]) == " ":
+        data, delimiter = requoted, " "
     first = _split(data[0], delimiter)
     if not any(_is_value(cell) for cell in first):
         rest, skip = data[1:3], 1
@@ -213,14 +243,14 @@ def _dialect(path: str, lines: list[str]) -> _Dialect:
             cells = _split(rest[0], delimiter)
             units = {n: c for n, c in zip(names, cells, strict=False) if c and '"h:m:s"' not in c}
             skip = 3
+        elif rest and all(re.fullmatch(r"\d*[SNM]", c) for c in _split(rest[0], delimiter)):
+            skip = 2  # RDB: names, types
         elif len(rest) > 1 and _are_units(_split(rest[0], delimiter), _split(rest[1], delimiter)):
             cells = _split(rest[0], delimiter)
             units = {n: c for n, c in zip(names, cells, strict=False) if c}
             skip = 2
         elif rest and _are_dashes(_split(rest[0], delimiter)):
             skip = 2
-        elif rest and all(re.fullmatch(r"\d*[SNM]", c) for c in _split(rest[0], delimiter)):
-            skip = 2  # RDB: names, types
         return _Dialect(delimiter, names, data[skip:], body[skip:], units)
     found = _commented(comments, delimiter, len(first))
     if found is None:
@@ -262,7 +292,9 @@ def _is_value(cell: str) -> bool:
 
 
 def _are_dashes(cells: list[str]) -> bool:
-    return bool(cells) and all(re.fullmatch(r"-+", cell) for cell in cells)
+    # A single dash may be an entry that is missing.
+    dashes = all(re.fullmatch(r"-+", cell) for cell in cells)
+    return dashes and any(len(cell) > 2 for cell in cells)
 
 
 def _are_units(cells: list[str], following: list[str]) -> bool:

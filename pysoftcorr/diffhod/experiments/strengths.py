@@ -16,6 +16,7 @@ import torch
 
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.text import aligned_rows
+from pysoftcorr.core.torch import once
 from pysoftcorr.core.version import __version__
 from pysoftcorr.diffhod.experiments.exact import HOD_NAMES
 from pysoftcorr.diffhod.experiments.power import interval, write_results
@@ -116,6 +117,7 @@ class _Expected(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, mu: torch.Tensor, sums: list[AlignmentSums], used: Any) -> torch.Tensor:
+        ctx.save_for_backward(mu)
         found = [s.at(*mu.detach().tolist()) for s in sums]
         slopes = [[f.domega_dmu_cen[used], f.domega_dmu_sat[used]] for f in found]
         ctx.slopes = torch.as_tensor(np.mean(slopes, axis=0))
@@ -123,7 +125,8 @@ class _Expected(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return ctx.slopes @ cotangent, None, None
+        (mu,) = ctx.saved_tensors
+        return once("the exact mean of omega", ctx.slopes @ cotangent, mu, cotangent), None, None
 
 
 class _Exact:
