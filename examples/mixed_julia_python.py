@@ -75,11 +75,25 @@ def main() -> int:
     curve = jl.seval("f -> [f(s) for s in (0.1, 0.2, 0.3)]")
     print("xi+ of a constant shear:", np.round([float(x) for x in curve(xi_plus)], 4))
 
-    # A derivative straight through Julia code.
-    if str(jl.seval('string(Base.find_package("ForwardDiff") !== nothing)')) == "true":
-        jl.seval("using ForwardDiff")
-        slope = jl.seval("x -> ForwardDiff.derivative(t -> sin(t)^2, x)")
-        print("d sin^2 at 1:", slope(1.0), "=", np.sin(2.0))
+    # SoftCorr's functions take NumPy arrays, and lists for edges.
+    g1, g2 = rng.normal(0, 0.2, (2, 500))
+    xi = softcorr.xi_pm(position[0], position[1], g1, g2, [0, 20, 60])
+    print("pairs:", list(xi.npairs))
+
+    # A derivative straight through Julia code that is written here, round SoftCorr's: of the sum of
+    # squares of xi as the field is stretched.
+    slope = jl.seval("""
+        function (softcorr, ra, dec, g1, g2)
+            bins = softcorr.SoftBins([0.0, 20.0, 60.0], 0.3)
+            estimator = softcorr.SoftEstimator(bins; approach = :naive)
+            loss(s) = sum(abs2, softcorr.soft_xi(estimator, s .* ra, s .* dec, g1, g2))
+            h = 1e-6
+            return softcorr.derivative(loss, 1.0), (loss(1 + h) - loss(1 - h)) / 2h
+        end
+    """)
+    exact, finite = slope(softcorr, position[0], position[1], g1, g2)
+    print(f"d sum(xi^2) as the field is stretched: {exact:.6e}, by differences {finite:.6e}")
+    assert abs(exact - finite) < 1e-5 * abs(finite)
     return 0
 
 

@@ -1,8 +1,10 @@
-"""Every script in ``examples/`` runs, in a process and a folder of its own."""
+"""Every script and notebook in ``examples/`` runs, in a process and a folder of its own."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +14,16 @@ import pytest
 import pysoftcorr
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
-EXAMPLES = sorted([*FOLDER.glob("*.py"), *FOLDER.glob("*.jl"), *FOLDER.glob("*.sh")])
+SUFFIXES = ("py", "jl", "sh", "ipynb")
+EXAMPLES = sorted(p for suffix in SUFFIXES for p in FOLDER.glob(f"*.{suffix}"))
+NOTEBOOKS = [path for path in EXAMPLES if path.suffix == ".ipynb"]
 
 #: Figures and results a script leaves behind.
 WRITES = {
     "clustering_diagnostics": {"centers.png", "memberships.png", "pair_crossing.png"},
     "xi_both_errors": {"xi.png", "xi.h5"},
     "observer": {"observer-output"},
+    "recover_G_descent": {"recover_G.png"},
 }
 #: Packages a script needs that the tests do without.
 NEEDS = {"recover_G": "torch", "null_xi": "torch", "observer": "sacc"}
@@ -30,12 +35,63 @@ def test_there_are_examples():
     }
 
 
+def test_readme_names_those_for_both_languages():
+    text = (FOLDER.parent / "README.md").read_text()
+    for name in (
+        "mixed_julia_python.py",
+        "forwarddiff_through_softcorr.jl",
+        "recover_G_descent.ipynb",
+        "recover_G.py",
+    ):
+        assert (FOLDER / name).is_file()
+        assert f"examples/{name}" in text
+
+
+def code_of(path: Path) -> str:
+    """The code cells of a notebook, in order."""
+    cells = json.loads(path.read_text())["cells"]
+    return "\n\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_valid_and_holds_no_output(path):
+    """As the format 4.5 of notebooks asks; by nbformat's own check where that is installed."""
+    notebook = json.loads(path.read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    names = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(names)) == len(names)
+    for cell in notebook["cells"]:
+        assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", cell["id"])
+        assert all(isinstance(line, str) for line in cell["source"])
+        keys = {"cell_type", "id", "metadata", "source"}
+        if cell["cell_type"] == "code":
+            keys |= {"outputs", "execution_count"}
+            assert cell["outputs"] == []
+            assert cell["execution_count"] is None
+        else:
+            assert cell["cell_type"] == "markdown"
+        assert set(cell) == keys
+    compile(code_of(path), path.name, "exec")
+    try:
+        import nbformat
+    except ImportError:
+        return
+    nbformat.validate(nbformat.read(path, as_version=4))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_example(path, tmp_path):
     package = str(Path(pysoftcorr.__file__).resolve().parents[1])
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem])
+    if path.suffix == ".ipynb":  # its cells, as one script
+        script = tmp_path / "cells.py"
+        script.write_text(code_of(path))
+        name, path = path.stem, script
+    else:
+        name = path.stem
     # Scripts in Julia run by the runtime of the package.
     through = {
         ".py": [sys.executable],
@@ -63,4 +119,4 @@ def test_example(path, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout.strip()
-    assert WRITES.get(path.stem, set()) <= {p.name for p in tmp_path.iterdir()}
+    assert WRITES.get(name, set()) <= {p.name for p in tmp_path.iterdir()}

@@ -6,12 +6,13 @@ import ChainRulesCore
 import SoftCorr
 
 using ChainRulesCore: NoTangent, ProjectTo, unthunk
-using SoftCorr: SoftEstimator, settled, soft_correlation_at, soft_correlation_pullback, soft_xi
+using SoftCorr: SoftEstimator, carries, settled, soft_correlation_at, soft_correlation_pullback, soft_xi
 
 const NONE = zeros(0, 3)
 
-# A cotangent of the same precision; whole numbers and ranges have that of the numbers that they stand for.
-projector(x::Array{<:AbstractFloat}) = ProjectTo(x)
+# A cotangent of the same precision, unless it carries derivatives itself; whole numbers and ranges have
+# that of the numbers that they stand for.
+projector(x::Array{<:AbstractFloat}) = part -> carries(part) ? part : ProjectTo(x)(part)
 projector(x) = identity
 
 # Weights as the sixth argument have a cotangent; keywords never do.

@@ -84,7 +84,8 @@ Base.promote_rule(::Type{R}, ::Type{Dual{T,V,N}}) where {R<:AbstractIrrational,T
     Dual{T,promote_type(V, R),N}
 Base.promote_rule(::Type{Dual{T,V,N}}, ::Type{Dual{T,W,N}}) where {T,V,W,N} =
     Dual{T,promote_type(V, W),N}
-function Base.promote_rule(::Type{A}, ::Type{B}) where {S,V,M,T,W,N,A<:Dual{S,V,M},B<:Dual{T,W,N}}
+function Base.promote_rule(::Type{Dual{S,V,M}}, ::Type{Dual{T,W,N}}) where {S,V,M,T,W,N}
+    A, B = Dual{S,V,M}, Dual{T,W,N}
     S === T && throw(ArgumentError("Duals of one derivative with $M and $N partials meet"))
     return precedes(S, T) ? Dual{T,promote_type(A, W),N} : Dual{S,promote_type(V, B),M}
 end

@@ -96,23 +96,13 @@ The partial derivatives that `x` carries, a tuple; empty for a plain number.
            :(getfield(x, :partials).values)
 end
 
-"""
-    primal(x)
-
-The plain number at the bottom of `x`, all layers of derivatives taken off.
-"""
-@inline primal(x::Real) = primal(x, value(x))
-@inline primal(x::T, ::T) where {T<:Real} = x
-@inline primal(::Real, v::Real) = primal(v)
-
-"Whether a number and all that it carries are 0; `iszero` of numbers with derivatives sees the value."
-@inline vanishes(x::AbstractFloat) = iszero(x)
-@inline vanishes(x::Real) = vanishes(value(x)) && all(vanishes, partials(x))
-
 "Whether numbers of type `T` carry derivatives, in one layer or more."
 carries(::Type{T}) where {T} = isconcretetype(T) && is_dual(T)
 carries(x::Number) = carries(typeof(x))
 carries(x) = carries(eltype(x)) || (!isconcretetype(eltype(x)) && any(carries, x))
+
+"Whether a number and all that it carries are 0; `iszero` of numbers with derivatives sees the value."
+@inline vanishes(x::Real) = carries(x) ? vanishes(value(x)) && all(vanishes, partials(x)) : iszero(x)
 
 """
     fixed(what, name, x, instead) -> Vector{Float64} or Float64
@@ -139,3 +129,12 @@ function check_objects(what; arrays...)
             "$what: $name must be finite; number $bad is $(primal(array[bad]))"))
     end
 end
+
+"""
+    primal(x)
+
+The plain number at the bottom of `x`, all layers of derivatives taken off.
+"""
+@inline primal(x::Real) = primal(x, value(x))
+@inline primal(x::T, ::T) where {T<:Real} = x
+@inline primal(::Real, v::Real) = primal(v)

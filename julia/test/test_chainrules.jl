@@ -80,6 +80,22 @@ end
     @test [sum(f .* direction) for f in found[3:7]] ≈ forward rtol = 1e-8
 end
 
+# Forward over reverse, as Hessian-vector products are made.
+@testset "derivative of the rule, $approach, by $name" for approach in (:naive, :soft, :hard, :gumbel),
+        name in unique((SoftCorr.forward_mode(), SoftCorr.OwnDual))
+    estimator = SoftEstimator(SoftBins([0, 20, 60], 0.3); approach = approach, tau = 0.5,
+                              noise = approach == :gumbel ? NOISE : zeros(0, 0))
+    ra, dec, g1, g2, w = ARRAYS
+    start = permutedims(directions(ra, dec)[:, 1:8:N])
+    function slope(t)
+        xi, back = rule(estimator, t .* ra, dec, t .* g1, g2, w; start = start)
+        found = back(2 .* xi)
+        return sum(found[3] .* ra) + sum(found[5] .* g1) + found[7][1]
+    end
+    finite = (slope(1.1 + 1e-5) - slope(1.1 - 1e-5)) / 2e-5
+    @test isapprox(name.derivative(slope, 1.1), finite; rtol = 1e-6)
+end
+
 @testset "what reverse mode is told" begin
     estimator = SoftEstimator(SoftBins([0, 20, 60, 1e4], 0.3); approach = :naive)
     ra, dec, g1, g2, w = ARRAYS

@@ -189,6 +189,11 @@ def test_weak_dependency_has_an_extension_and_bounds() -> None:
     uuid = "f6369f11-7733-5829-9624-2563aa707210"
     assert f'ForwardDiff = "{uuid}"' in tables["weakdeps"]
     assert 'SoftCorrForwardDiffExt = "ForwardDiff"' in tables["extensions"]
+    assert 'ChainRulesCore = "d360d2e6-b24c-11e9-a2a3-2a2ae2dbcce4"' in tables["weakdeps"]
+    assert 'SoftCorrChainRulesCoreExt = "ChainRulesCore"' in tables["extensions"]
+    assert 'ChainRulesCore = "0.10.13, 1"' in tables["compat"]
+    for name in ("SoftCorrForwardDiffExt", "SoftCorrChainRulesCoreExt"):
+        assert (settings.package_dir() / "ext" / f"{name}.jl").is_file()
     assert 'ForwardDiff = "0.10, 1"' in tables["compat"]
     assert 'julia = "1.5"' in tables["compat"]
     assert "deps" not in tables

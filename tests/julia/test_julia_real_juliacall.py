@@ -140,6 +140,8 @@ def test_example_of_a_mixed_script(real) -> None:
     assert "norms: [1. 1. 1.]" in out.stdout
     assert "sum of squares: 3.0" in out.stdout
     assert "xi+ of a constant shear: [0.01 0.04 0.09]" in out.stdout
+    assert "pairs: [" in out.stdout
+    assert "as the field is stretched" in out.stdout
 
 
 def test_example_of_a_mixed_script_without_juliacall(fresh) -> None:
