@@ -40,9 +40,12 @@ def box_side(boxsize: Any) -> float:
 
 
 def boxed(
-    position: FloatArray, boxsize: float, origin: Origin, *, wrap: bool = False
+    position: FloatArray, boxsize: float, origin: Origin, *, wrap: bool | None = None
 ) -> FloatArray:
-    """Positions (N, 3) within [0, boxsize), moved there only if `wrap`."""
+    """Positions (N, 3) within [0, boxsize), moved there only if `wrap`.
+
+    None where the caller has no such option.
+    """
     outside = (position < 0) | (position >= boxsize)
     if not outside.any():
         return position
@@ -53,7 +56,7 @@ def boxed(
     rows = np.flatnonzero(outside[:, axis])
     raise ValueError(
         f"{origin.column(name)} is outside [0, {boxsize:g}) Mpc/h in "
-        f"{origin.show(rows, position[:, axis])}; {_position_hint(position, boxsize)}"
+        f"{origin.show(rows, position[:, axis])}; {_position_hint(position, boxsize, origin, wrap)}"
     )
 
 
@@ -64,15 +67,19 @@ def wrapped(position: FloatArray, boxsize: float) -> FloatArray:
     return inside
 
 
-def _position_hint(position: FloatArray, boxsize: float) -> str:
+def _position_hint(position: FloatArray, boxsize: float, origin: Origin, wrap: bool | None) -> str:
     top, low = float(position.max()), float(position.min())
+    move = "pass wrap=True to move positions by whole boxes"
+    if wrap is None:
+        move = f"take them modulo {boxsize:g}"
     if low < 0 and low >= -0.5 * boxsize * 1.0001 and top <= 0.5 * boxsize * 1.0001:
-        return "centered on 0? Pass wrap=True to move positions by whole boxes"
+        return f"centered on 0? {move[0].upper()}{move[1:]}"
     if 300 < top / boxsize <= 1001:
-        return "are positions in kpc/h? Give them in Mpc/h, as in columns={'x': 'x/1000', ...}"
+        how = ", as in columns={'x': 'x/1000', ...}" if origin.source else ""
+        return f"are positions in kpc/h? Give them in Mpc/h{how}"
     if low >= 0 and 1.2 < top / boxsize <= 2.0:
         return "are positions in Mpc, not Mpc/h, or boxsize wrong?"
-    return "is boxsize right? If they may be moved by whole boxes, pass wrap=True"
+    return f"is boxsize right? If they may be moved by whole boxes, {move}"
 
 
 @dataclass(frozen=True)
@@ -293,8 +300,7 @@ def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArr
         good = rows_good if good is None else good & rows_good
     if said:
         raise ValueError(
-            f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}. "
-            "Correct such rows, or leave them out"
+            f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}: {correct_rows(origin)}"
         )
     assert good is not None
     return good

@@ -164,7 +164,7 @@ def from_table(
             labels |= dict(zip("xyz", chosen["position"], strict=True))
         origin = table.origin(labels)
         keep, (unselected, _) = kept_rows(table, n, select, None)
-        keep &= host_rows(table, chosen, keep, hosts, origin)
+        keep &= host_rows(table, chosen, keep, hosts, on_bad, origin)
         origin = origin.keep(keep)
         units = SCHEMES[scheme].units if scheme is not None else {}
         found = {}
@@ -313,6 +313,7 @@ def host_rows(
     chosen: Mapping[str, tuple[str, ...]],
     selected: BoolArray,
     hosts: bool,
+    on_bad: str,
     origin: Origin,
 ) -> BoolArray:
     """Which rows are host halos, by the column of their parents."""
@@ -328,9 +329,17 @@ def host_rows(
             )
         return np.ones(n, dtype=bool)
     parent = _whole(table, "parent", chosen["parent"][0], n)
-    halo_checks.finite(
-        {"parent": np.where(parent.mask, np.nan, 0.0)[selected]}, origin.keep(selected)
-    )
+    unknown = np.asarray(parent.mask)
+    if on_bad == "error":
+        halo_checks.finite(
+            {"parent": np.where(unknown, np.nan, 0.0)[selected]}, origin.keep(selected)
+        )
+    elif (unknown & selected).any():
+        caution(
+            f"left out {np.count_nonzero(unknown & selected)} of {np.count_nonzero(selected)} rows "
+            f"whose {origin.column('parent')} is missing"
+        )
+    selected = selected & ~unknown
     values = parent.data
     keep = values == -1
     if values.dtype in _TOP:
@@ -343,7 +352,7 @@ def host_rows(
         own = _whole(table, "id", chosen["id"][0], n).data
         keep |= values == own
     zero = values == 0
-    if zero.any() and not (keep & ~zero).any():
+    if zero.any() and not (keep & ~zero & ~unknown).any():
         if own is not None and (own == 0).any():
             raise ValueError(
                 f"{origin.column('parent')} is 0 in {np.count_nonzero(zero)} rows, and 0 is "
@@ -356,7 +365,7 @@ def host_rows(
             f"the halo catalog is empty: no row has {origin.column('parent')} = -1, 0 or its own "
             "id (a host halo); pass hosts=False to keep all"
         )
-    return np.asarray(keep)
+    return np.asarray(keep & ~unknown)
 
 
 def _only_hosts(chosen: Mapping[str, tuple[str, ...]]) -> bool:
