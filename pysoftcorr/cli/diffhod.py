@@ -81,7 +81,7 @@ _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 
 
 def diffhod(
-    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    halos: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
     """Recover an HOD through its differentiable catalog: NUTS beside emcee."""
     needed(settings, "out")

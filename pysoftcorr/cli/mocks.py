@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pysoftcorr.mocks.halo_statistics import MassFunction
 
 # ---------------------------------------------------------------------- options
-HALOS = Argument("halos", "Halos: of simulate, halotools (HDF5), Rockstar (text), or a table.")
+HALOS = Argument("halos", "Halos: of simulate, halotools, Rockstar, TNG, AHF, or a table; "
+                 "several files, or a pattern in quotes, are one catalog.", many=True)  # fmt: skip
 PRESETS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
 HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
@@ -31,15 +32,21 @@ BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 #: Options for a catalog that this program did not write; given to `HaloCatalog.read` as they are.
 READING = derive(
     "pysoftcorr.mocks.halo_tables:from_table",
-    only=("boxsize", "columns", "axes", "wrap", "cosmology", "key", "hdu"),
+    only=("boxsize", "columns", "select", "on_bad", "hosts", "axes", "wrap", "mdef", "redshift",
+          "cosmology", "key", "hdu"),
     boxsize={"help": "Side of the box in Mpc/h, where the file does not say."},
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, mass, radius, "
              "concentration, axis=A,B,C, ...); may be given several times."},
+    select={"metavar": "EXPRESSION", "help": "Condition that rows must meet, as 'Mvir > 1e12'."},
+    on_bad={"help": "Rows with values that no halo has: refuse, or drop and count."},
+    hosts={"help": "Keep host halos alone, by the column of their parents."},
     axes={"help": "Draw the major axes at random."},
+    mdef={"help": "Mass definition, of columns and of what is filled in: vir, 200m, 200c, ..."},
+    redshift={"help": "Redshift, where the file does not say."},
     wrap={"help": "Move positions outside the box by whole boxes."},
     cosmology={"help": "Name of the cosmology, as colossus has it."},
-    key={"help": "HDF5 group or dataset."},
-    hdu={"kind": str, "help": "FITS extension, number or name.", "metavar": "HDU"},
+    key={"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
+    hdu={"kind": list, "metavar": "HDU,...", "help": "FITS extensions by number or name, or all."},
 )  # fmt: skip
 _SIMULATION = derive(
     "pysoftcorr.mocks.simulate:simulate",
@@ -110,7 +117,7 @@ def simulate(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) 
 
 
 def info(
-    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    halos: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
     """What a halo catalog holds, and its mass function beside theory."""
     output.check_plot(settings)
@@ -118,7 +125,7 @@ def info(
 
 
 def mock(
-    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    halos: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
     """Galaxies with intrinsic alignments in the halos of a catalog."""
     needed(settings, "out")
@@ -179,7 +186,7 @@ def boxcorr(
 
 
 def campaign(
-    halos: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    halos: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
     """xi, omega and eta over the training design of an emulator, on every core or a cluster."""
     needed(settings, "points", "realizations", "out")
@@ -202,11 +209,18 @@ def campaign(
 
 
 # ---------------------------------------------------------------------- what goes in
-def read_halos(path: str, settings: Mapping[str, Any], explicit: set[str]) -> HaloCatalog:
+def read_halos(
+    path: str | list[str], settings: Mapping[str, Any], explicit: set[str]
+) -> HaloCatalog:
     """The halo catalog of a file, with those options of `READING` that were given."""
     from pysoftcorr.mocks import HaloCatalog
 
     options = {o.name: settings[o.name] for o in READING if o.name in explicit}
+    if "hdu" in options:
+        options["hdu"] = [int(t) if t.lstrip("-").isdecimal() else t for t in options["hdu"]]
+    for name in ("hdu", "key"):
+        if len(options.get(name, ())) == 1:
+            options[name] = options[name][0]
     if "columns" in options:
         # Vectors are three columns, or one of shape (N, 3).
         options["columns"] = {

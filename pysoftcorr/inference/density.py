@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import choice, flag, number
 from pysoftcorr.core.random import stream
-from pysoftcorr.inference.observation import Observation
+from pysoftcorr.inference.observation import Observation, whitening
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
 from pysoftcorr.mocks.design import PARAMETERS
 
@@ -353,9 +353,8 @@ class LogPosterior:
         self._constant = torch.tensor(constant, dtype=torch.float64)
         self._has_constant = bool(constant.any())
         if self.noise == "data":
-            lower = np.linalg.cholesky(constant)
-            self._whiten = torch.tensor(np.linalg.inv(lower).T.copy(), dtype=torch.float64)
-            self._log_det = 2 * float(np.log(np.diag(lower)).sum())
+            white, self._log_det = whitening(constant)
+            self._whiten = torch.tensor(white.T.copy(), dtype=torch.float64)
 
     def _epistemic_covariance(self) -> FloatArray:
         """Epistemic covariance, averaged over draws of the prior by their likelihood without it.

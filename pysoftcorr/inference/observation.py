@@ -15,7 +15,14 @@ from pysoftcorr.core.options import choice
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.sky.binning import Bins
 
-__all__ = ["STATISTICS", "Observation", "check_covariance", "check_statistics", "read_observation"]
+__all__ = [
+    "STATISTICS",
+    "Observation",
+    "check_covariance",
+    "check_statistics",
+    "read_observation",
+    "whitening",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -49,7 +56,7 @@ def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covarian
     >>> check_covariance([[1, 2], [2, 1]], 2)
     Traceback (most recent call last):
         ...
-    ValueError: covariance is not positive definite: its smallest eigenvalue is -1, ...
+    ValueError: covariance is not positive definite: as correlations its smallest ...
     """
     try:
         matrix = np.array(covariance, dtype=np.float64)
@@ -67,26 +74,64 @@ def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covarian
             f"{name} holds {matrix[row, column]} in row {row}, column {column} "
             f"({len(bad)} such elements)"
         )
-    scale = np.sqrt(np.abs(np.outer(np.diag(matrix), np.diag(matrix))))
-    differ = np.abs(matrix - matrix.T)
-    if (differ > 1e-8 * np.maximum(scale, np.abs(matrix).max() * 1e-12)).any():
+    variance = np.diag(matrix)
+    low = np.flatnonzero(variance <= 0)
+    if low.size:
+        raise ValueError(
+            f"{name} is not positive definite: the variance of value {low[0]} is "
+            f"{variance[low[0]]:.3g}, which must be above 0; leave such bins out"
+        )
+    # Of correlations: the errors of two values may differ by any factor.
+    error = np.sqrt(variance)
+    correlation = matrix / error[:, None] / error
+    differ = np.abs(correlation - correlation.T)
+    if (differ > 1e-8).any():
         row, column = np.unravel_index(np.argmax(differ), differ.shape)
         raise ValueError(
             f"{name} is not symmetric: element [{row}, {column}] is {matrix[row, column]:.6g}, "
             f"[{column}, {row}] is {matrix[column, row]:.6g}; pass (C + C.T)/2 if that is noise"
         )
-    matrix = (matrix + matrix.T) / 2
-    values = np.linalg.eigvalsh(matrix)
+    values = np.linalg.eigvalsh((correlation + correlation.T) / 2)
     # Below this an eigenvalue is the rounding of the larger ones.
     least = n * np.finfo(np.float64).eps * max(values[-1], 0.0)
     if not values[0] > least:
         raise ValueError(
-            f"{name} is not positive definite: its smallest eigenvalue is {values[0]:.3g}, its "
-            f"largest {values[-1]:.3g}. A sample covariance needs more realizations than values "
-            f"({n}); else leave bins out, or add a variance to the diagonal, such as "
-            f"C + {max(-2 * values[0], 1e-6 * abs(values[-1])):.1g} * np.eye({n})"
+            f"{name} is not positive definite: as correlations its smallest eigenvalue is "
+            f"{values[0]:.3g}, its largest {values[-1]:.3g}. A sample covariance needs more "
+            f"realizations than values ({n}); else leave bins out, or add a part of each variance "
+            f"to the diagonal, such as C + {max(-2 * values[0], 1e-6 * abs(values[-1])):.1g} * "
+            "np.diag(np.diag(C))"
         )
-    return matrix
+    return (matrix + matrix.T) / 2
+
+
+def whitening(covariance: FloatArray) -> tuple[FloatArray, float]:
+    """W with W C W^T = 1, lower triangular, and ln det C, whatever the units of the values.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the covariance is not positive definite.
+    """
+    variance = np.diag(covariance)
+    if not (variance > 0).all():
+        raise np.linalg.LinAlgError("a variance is not above 0")
+    error = np.sqrt(variance)
+    lower = np.linalg.cholesky(covariance / error[:, None] / error)
+    return np.linalg.inv(lower) / error, 2 * float(np.log(np.diag(lower) * error).sum())
+
+
+def _block(
+    covariance: Any, held: Sequence[str], chosen: Sequence[str], bins: int
+) -> npt.ArrayLike | None:
+    """The part of a covariance of all that a file holds which is that of chosen statistics."""
+    if covariance is None:
+        return None
+    full = np.asarray(covariance, dtype=np.float64)
+    if full.shape != (len(held) * bins,) * 2:
+        return full
+    rows = np.concatenate([np.arange(bins) + held.index(name) * bins for name in chosen])
+    return full[np.ix_(rows, rows)]
 
 
 class Observation:
@@ -309,7 +354,9 @@ class Observation:
             With ``edges`` and those of ``xi``, ``omega``, ``eta`` that are asked for.
         statistics : str or sequence of str, optional
             By default those that are not NaN throughout.
-        covariance, on_bad, source
+        covariance : array_like, optional
+            Of the statistics asked for, or of all that are not NaN throughout.
+        on_bad, source
             As of `Observation`.
 
         Raises
@@ -323,15 +370,16 @@ class Observation:
             raise TypeError(
                 f"correlations must be BoxCorrelations, not {type(correlations).__name__}"
             )
-        if statistics is None:
-            chosen = tuple(
-                name
-                for name in STATISTICS
-                if getattr(correlations, name, None) is not None
-                and np.isfinite(getattr(correlations, name)).any()
-            )
-        else:
-            chosen = check_statistics(statistics)
+        there = tuple(
+            name
+            for name in STATISTICS
+            if getattr(correlations, name, None) is not None
+            and np.isfinite(getattr(correlations, name)).any()
+        )
+        chosen = there if statistics is None else check_statistics(statistics)
+        if set(chosen) < set(there):
+            bins = len(correlations.edges) - 1
+            covariance = _block(covariance, there, chosen, bins)
         return cls(
             correlations.edges,
             **_by_name({name: getattr(correlations, name) for name in chosen}),
@@ -421,25 +469,31 @@ def read_observation(
             f"least one of {', '.join(STATISTICS)} are needed; it holds "
             f"{', '.join(sorted(found)) or 'none of them'}"
         )
-    errors = {s: found[f"{s}_err"] for s in there if f"{s}_err" in found}
-    covariance = found.get("covariance")
-    values: dict[str, Any] = {s: found[s] for s in there}
     try:
-        seen = Observation(
+        # What was not asked for may hold anything.
+        chosen = tuple(there) if statistics is None else check_statistics(statistics)
+        lacking = [s for s in chosen if s not in there]
+        if lacking:
+            raise ValueError(
+                f"statistics: the data hold {', '.join(there)}, not {', '.join(lacking)}"
+            )
+        errors = {s: found[f"{s}_err"] for s in chosen if f"{s}_err" in found}
+        covariance = found.get("covariance")
+        held = [s for s in STATISTICS if s in found]
+        bins = len(found["edges"]) - 1
+        for names in (held, there):
+            if covariance is not None and covariance.shape == (len(names) * bins,) * 2:
+                covariance = _block(covariance, names, chosen, bins)
+                break
+        values: dict[str, Any] = {s: found[s] for s in chosen}
+        return Observation(
             found["edges"],
             **values,
             covariance=covariance,
             errors=errors if errors and covariance is None else None,
-            # What was not asked for may hold NaN.
-            on_bad="drop",
+            on_bad=on_bad,
             source=str(source),
         )
-        chosen = tuple(there) if statistics is None else check_statistics(statistics)
-        seen = seen.select(chosen)
-        if on_bad == "error" and seen.rows.size < len(chosen) * (seen.edges.size - 1):
-            # Once more, for the message that names the bins.
-            Observation(seen.edges, **{s: values[s] for s in chosen})
-        return seen
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.inference.observation import whitening
 from pysoftcorr.inference.priors import Priors
 
 __all__ = ["Bend", "Coordinates", "GaussianLikelihood", "Target", "laplace"]
@@ -51,11 +52,8 @@ class GaussianLikelihood:
                 f"{self.covariance.shape}: must be (n,) and (n, n)"
             )
         try:
-            # The units of the bins differ by orders of magnitude: the scale is taken out first.
-            scale = np.sqrt(np.diag(self.covariance))
-            lower = np.linalg.cholesky(self.covariance / np.outer(scale, scale))
-            self.whiten = np.linalg.inv(lower) / scale
-        except (np.linalg.LinAlgError, FloatingPointError):
+            self.whiten = whitening(self.covariance)[0]
+        except np.linalg.LinAlgError:
             raise ValueError("covariance: must be positive definite") from None
         if not np.isfinite(self.whiten).all():
             raise ValueError("covariance: must be positive definite and finite")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.checks import SHOWN, FloatArray, Origin
+from pysoftcorr.core.checks import SHOWN, FloatArray, IntArray, Origin
 
 MASS_RANGE = 1e6, 1e17
+#: Concentrations of halos, fits to a few particles included; 7 in mixed units is .007 or 7000.
+CONCENTRATION_RANGE = 0.1, 300.0
+#: Radii beside those of 200 times the mean density: 2500c is at .28, and scale radii are lower.
+_RADIUS_RANGE = 0.15, 3.0
 _LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
 #: Comoving mean matter density (Msun/h per (Mpc/h)^3) for Om = 0.3, for orders of magnitude.
 _DENSITY = 0.3 * 2.775e11
@@ -35,9 +40,12 @@ def box_side(boxsize: Any) -> float:
 
 
 def boxed(
-    position: FloatArray, boxsize: float, origin: Origin, *, wrap: bool = False
+    position: FloatArray, boxsize: float, origin: Origin, *, wrap: bool | None = None
 ) -> FloatArray:
-    """Positions (N, 3) within [0, boxsize), moved there only if `wrap`."""
+    """Positions (N, 3) within [0, boxsize), moved there only if `wrap`.
+
+    None where the caller has no such option.
+    """
     outside = (position < 0) | (position >= boxsize)
     if not outside.any():
         return position
@@ -48,7 +56,7 @@ def boxed(
     rows = np.flatnonzero(outside[:, axis])
     raise ValueError(
         f"{origin.column(name)} is outside [0, {boxsize:g}) Mpc/h in "
-        f"{origin.show(rows, position[:, axis])}; {_position_hint(position, boxsize)}"
+        f"{origin.show(rows, position[:, axis])}; {_position_hint(position, boxsize, origin, wrap)}"
     )
 
 
@@ -59,22 +67,64 @@ def wrapped(position: FloatArray, boxsize: float) -> FloatArray:
     return inside
 
 
-def _position_hint(position: FloatArray, boxsize: float) -> str:
+def _position_hint(position: FloatArray, boxsize: float, origin: Origin, wrap: bool | None) -> str:
     top, low = float(position.max()), float(position.min())
+    move = "pass wrap=True to move positions by whole boxes"
+    if wrap is None:
+        move = f"take them modulo {boxsize:g}"
     if low < 0 and low >= -0.5 * boxsize * 1.0001 and top <= 0.5 * boxsize * 1.0001:
-        return "centered on 0? Pass wrap=True to move positions by whole boxes"
+        return f"centered on 0? {move[0].upper()}{move[1:]}"
     if 300 < top / boxsize <= 1001:
-        return "are positions in kpc/h? Give them in Mpc/h, as in columns={'x': 'x/1000', ...}"
+        how = ", as in columns={'x': 'x/1000', ...}" if origin.source else ""
+        return f"are positions in kpc/h? Give them in Mpc/h{how}"
     if low >= 0 and 1.2 < top / boxsize <= 2.0:
         return "are positions in Mpc, not Mpc/h, or boxsize wrong?"
-    return "is boxsize right? If they may be moved by whole boxes, pass wrap=True"
+    return f"is boxsize right? If they may be moved by whole boxes, {move}"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Rows whose values no halo has, and what is wrong with them.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    rows : ndarray of int
+    text : str
+        The message.
+    """
+
+    name: str
+    rows: IntArray
+    text: str
+
+
+def _refuse(fault: Fault | None) -> None:
+    if fault is not None:
+        raise ValueError(fault.text)
 
 
 def masses(mass: FloatArray, origin: Origin) -> None:
     """ValueError where masses cannot be in Msun/h."""
+    _refuse(mass_fault(mass, origin))
+
+
+def radii(radius: FloatArray, mass: FloatArray, origin: Origin, name: str = "radius") -> None:
+    """ValueError where radii are not above 0, or not those of such masses in Mpc/h."""
+    _refuse(radius_fault(radius, mass, origin, name))
+
+
+def concentrations(conc: FloatArray, origin: Origin, *, source: str = "") -> None:
+    """ValueError where a concentration is one that no halo has."""
+    _refuse(concentration_fault(conc, origin, source=source))
+
+
+def mass_fault(mass: FloatArray, origin: Origin) -> Fault | None:
+    """Rows in which masses cannot be in Msun/h."""
     bad = np.flatnonzero((mass < MASS_RANGE[0]) | (mass > MASS_RANGE[1]))
     if not bad.size:
-        return
+        return None
     top, low = float(mass.max()), float(mass.min())
     if low > 5 and top < 20:
         hint = "these look like log10(M); give 10**column"
@@ -83,45 +133,126 @@ def masses(mass: FloatArray, origin: Origin) -> None:
     elif low > 1e36:
         hint = "these look like grams or kilograms"
     else:
-        hint = "correct such rows, or leave them out"
-    raise ValueError(
+        hint = correct_rows(origin)
+    return Fault(
+        "mass",
+        bad,
         f"{origin.column('mass')} must be {MASS_RANGE[0]:.0e} to {MASS_RANGE[1]:.0e} Msun/h; it is "
-        f"not in {origin.show(bad, mass)}: {hint}"
+        f"not in {origin.show(bad, mass)}: {hint}",
     )
 
 
-def radii(radius: FloatArray, mass: FloatArray, origin: Origin, name: str = "radius") -> None:
-    """ValueError where radii are not above 0, or not those of such masses in Mpc/h."""
+def radius_fault(
+    radius: FloatArray, mass: FloatArray, origin: Origin, name: str = "radius"
+) -> Fault | None:
+    """Rows in which a radius is not above 0, or not that of such a mass in Mpc/h."""
     bad = np.flatnonzero(radius <= 0)
     if bad.size:
-        raise ValueError(
-            f"{origin.column(name)} must be above 0; it is not in {origin.show(bad, radius)}"
+        return Fault(
+            name,
+            bad,
+            f"{origin.column(name)} must be above 0; it is not in {origin.show(bad, radius)}: "
+            f"{correct_rows(origin)}",
         )
     expected = np.cbrt(3.0 * mass / (4.0 * np.pi * 200.0 * _DENSITY))
-    ratio = float(np.median(radius / expected))
-    if 0.1 <= ratio <= 10:
-        return
-    hint = "is this the radius that belongs to the mass?"
-    if 100 <= ratio <= 1e4:
+    ratio = radius / expected
+    bad = np.flatnonzero((ratio < _RADIUS_RANGE[0]) | (ratio > _RADIUS_RANGE[1]))
+    if not bad.size:
+        return None
+    typical = float(np.median(ratio[bad]))
+    hint = f"is this the radius that belongs to the mass? If so, {correct_rows(origin)}"
+    if 300 <= typical <= 3000:
         hint = "it looks like kpc/h; give column/1000"
-    raise ValueError(
-        f"{origin.column(name)} is in the median {ratio:.3g} times what halos of these masses "
-        f"have in Mpc/h, as in row 0 ({radius[0]:.6g}, where about {expected[0]:.2g} is "
-        f"expected): {hint}"
+    elif 3e-4 <= typical <= 3e-3:
+        hint = "it looks 1000 times too small; was it divided by 1000 without need?"
+    if 2 * bad.size <= len(radius):
+        hint = hint.replace("give column/1000", correct_rows(origin))
+        hint = hint.replace("was it divided by 1000 without need?", correct_rows(origin))
+    row = bad[:1]
+    return Fault(
+        name,
+        bad,
+        f"{origin.column(name)} is in {bad.size} of {len(radius)} rows not what a halo of such a "
+        f"mass has in Mpc/h, as in {origin.show(row, radius)}, where about "
+        f"{expected[row[0]]:.2g} is expected: {hint}",
     )
+
+
+def concentration_fault(conc: FloatArray, origin: Origin, *, source: str = "") -> Fault | None:
+    """Rows in which a concentration is none that a halo has.
+
+    Parameters
+    ----------
+    source : str
+        What it was calculated from, such as "radius / scale_radius".
+    """
+    low, high = CONCENTRATION_RANGE
+    bad = np.flatnonzero((conc < low) | (conc > high))
+    if not bad.size:
+        return None
+    name = f"{origin.column('concentration')}" + (f" = {source}" if source else "")
+    if (conc[bad] <= 0).any():
+        worst = np.flatnonzero(conc <= 0)
+        limit, hint = "above 0", correct_rows(origin)
+    else:
+        worst, limit = bad, f"{low:g} to {high:g}"
+        typical = float(np.median(conc[bad]))
+        hint = correct_rows(origin)
+        if len(bad) * 2 > len(conc):
+            hint = f"are they concentrations? If some are, {hint}"
+            if 3e-4 <= typical <= 0.1 or 300 <= typical <= 1e5:
+                hint = (
+                    "radius and scale_radius must be in one unit, and one of them looks to be in "
+                    "kpc/h: give columns={'radius': ..., 'scale_radius': ...} both in Mpc/h"
+                    if source
+                    else "they look like radii, or ratios of radii in different units"
+                )
+    return Fault(
+        "concentration",
+        bad,
+        f"{name} must be {limit}; it is not in {origin.show(worst, conc)}: {hint}",
+    )
+
+
+def axis_fault(
+    axis: FloatArray, origin: Origin, name: str = "axis", *, hint: str = ""
+) -> Fault | None:
+    """Rows in which an axis has no direction: length 0, or a code for a missing one."""
+    length = np.linalg.norm(axis, axis=1)
+    bad = np.flatnonzero(length == 0)
+    if bad.size:
+        return Fault(
+            name,
+            bad,
+            f"{origin.column(name)} has no direction (length 0) in {origin.show(bad, length)}: "
+            f"{correct_rows(origin)}{hint}",
+        )
+    # Three equal components of -9 or less are no direction, but -99 and the like.
+    code = axis[:, 0]
+    bad = np.flatnonzero((code <= -9) & (axis == code[:, None]).all(axis=1))
+    if bad.size:
+        return Fault(
+            name,
+            bad,
+            f"{origin.column(name)} has one number in all three components, which looks like a "
+            f"code for a missing axis, in {origin.show(bad, code)}: {correct_rows(origin)}{hint}",
+        )
+    return None
+
+
+def correct_rows(origin: Origin) -> str:
+    """The way to mend single rows: by an option where they come from a table."""
+    if origin.source:
+        return "correct such rows, or pass on_bad='drop' to leave them out"
+    return "correct such rows, or leave them out"
 
 
 def unit_axes(
     axis: FloatArray, origin: Origin, name: str = "axis", *, hint: str = ""
 ) -> FloatArray:
     """Axes (N, 3) of length 1; ValueError where one has no direction."""
+    _refuse(axis_fault(axis, origin, name, hint=hint))
     length = np.linalg.norm(axis, axis=1)
-    bad = np.flatnonzero(length == 0)
-    if bad.size:
-        raise ValueError(
-            f"{origin.column(name)} has no direction (length 0) in {origin.show(bad, length)}; "
-            f"leave such rows out{hint}"
-        )
     # What is of length 1 already stays bit for bit as it is.
     length[np.abs(length - 1.0) < 1e-14] = 1.0
     return axis / length[:, None]
@@ -169,8 +300,7 @@ def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArr
         good = rows_good if good is None else good & rows_good
     if said:
         raise ValueError(
-            f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}. "
-            "Correct such rows, or leave them out"
+            f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}: {correct_rows(origin)}"
         )
     assert good is not None
     return good

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -124,15 +124,25 @@ class Cosmology:
     ) -> FloatArray:
         """Comoving dn/dlnM in (Mpc/h)^-3 at masses in Msun/h."""
         _known("mass_function", model, _mass_function.models)
-        return self._ask(
-            f"mass_function = {model!r} with mdef = {mdef!r} at redshift {redshift:g}",
-            _mass_function.massFunction,
-            np.atleast_1d(np.asarray(mass, dtype=float)),
-            redshift,
-            q_out="dndlnM",
-            mdef=mdef,
-            model=model,
-        )
+        what = f"mass_function = {model!r} with mdef = {mdef!r} at redshift {redshift:g}"
+        mass = np.atleast_1d(np.asarray(mass, dtype=float))
+
+        def values(definition: str) -> FloatArray:
+            return self._ask(
+                what, _mass_function.massFunction, mass, redshift, q_out="dndlnM",
+                mdef=definition, model=model,
+            )  # fmt: skip
+
+        try:
+            return values(mdef)
+        except ValueError as error:
+            for other in ("200m", "fof"):
+                with suppress(ValueError):
+                    values(other)
+                    break
+            else:
+                raise
+            raise ValueError(f"{error} Pass mdef={other!r} instead") from None
 
     def bias(
         self, mass: Any, *, redshift: float = 0.0, mdef: str = "vir", model: str = "tinker10"

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import fft
 from scipy.integrate import trapezoid
 
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import stream
 from pysoftcorr.mocks.cosmology import Cosmology
@@ -39,7 +40,8 @@ class MassFunction:
     density, error : ndarray
         dn/dlog10(M) in (Mpc/h)^-3 and its Poisson error.
     theory : ndarray or None
-        That of `model`, averaged over the bin; None where the cosmology is not known.
+        That of `model`, averaged over the bin; None where the cosmology is not known, or
+        `model` is not for these halos.
     model : str
     """
 
@@ -134,9 +136,14 @@ def mass_function(halos: HaloCatalog, *, decade: int = 5) -> MassFunction:
     if halos.cosmology is not None:
         world = Cosmology(halos.cosmology)
         fine = log_edges[:-1, None] + np.diff(log_edges)[:, None] * np.linspace(0, 1, 33)
-        dn = world.mass_function(10.0 ** fine.ravel(), model=model, **_when(meta))
-        dn = dn.reshape(fine.shape) * np.log(10.0)
-        theory = trapezoid(dn, dx=1 / 32, axis=1)
+        try:
+            dn = world.mass_function(10.0 ** fine.ravel(), model=model, **_when(meta))
+        except ValueError as error:
+            # What the halos are is their file's affair: they are counted all the same.
+            caution(f"no published mass function beside the halos: {_reason(error)}")
+        else:
+            dn = dn.reshape(fine.shape) * np.log(10.0)
+            theory = trapezoid(dn, dx=1 / 32, axis=1)
     return MassFunction(edges, count, count / width, np.sqrt(count) / width, theory, model)
 
 
@@ -211,6 +218,11 @@ def _groups(mass: FloatArray, bins: int) -> list[npt.NDArray[np.int64]]:
         else:
             groups[-1] = np.concatenate([groups[-1], part])
     return groups
+
+
+def _reason(error: ValueError) -> str:
+    """The message of a relation without advice to change what the catalog is of."""
+    return str(error).partition(" Pass mdef=")[0].rstrip(".")
 
 
 def _when(meta: dict[str, Any]) -> dict[str, Any]:

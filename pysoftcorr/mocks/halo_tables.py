@@ -1,274 +1,32 @@
-"""Halo catalogs out of tables: halotools' columns, Rockstar's, or a map of columns."""
+"""Halo catalogs out of tables: those of known programs, or a map of columns."""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import io
-import lzma
 import os
-import re
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.checks import FloatArray, Origin, as_float, positive
-from pysoftcorr.core.expressions import Expression, nearest
+from pysoftcorr.core import three_valued, unit_flow
+from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.checks import FloatArray, Origin, as_float
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.core.tables import TableSource, Unreadable, open_table
+from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks as halo_checks
 from pysoftcorr.mocks.cosmology import Cosmology
-from pysoftcorr.sky.reading import full
+from pysoftcorr.mocks.halo_files import open_halos
+from pysoftcorr.mocks.halo_fill import Filler, check_definition, world_of
+from pysoftcorr.mocks.halo_schemes import SCHEMES, choose
+from pysoftcorr.mocks.halo_units import factor
+from pysoftcorr.sky.reading import full, kept_rows
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.halos import HaloCatalog
 
-_SCALARS = ("x", "y", "z", "mass", "radius", "scale_radius", "concentration", "parent")
-_KEYS = (*_SCALARS, "position", "axis")
-#: Columns by scheme; a name of several candidates takes the first that is there.
-_SCHEMES: dict[str, dict[str, Sequence[str] | tuple[Sequence[str], ...]]] = {
-    "halotools": {
-        "x": ("halo_x",),
-        "y": ("halo_y",),
-        "z": ("halo_z",),
-        "mass": ("halo_mvir",),
-        "radius": ("halo_rvir",),
-        "scale_radius": ("halo_rs",),
-        "concentration": ("halo_nfw_conc",),
-        "axis": (("halo_axisa_x",), ("halo_axisa_y",), ("halo_axisa_z",)),
-        "parent": ("halo_upid",),
-    },
-    "rockstar": {
-        "x": ("x",),
-        "y": ("y",),
-        "z": ("z",),
-        "mass": ("mvir",),
-        "radius": ("rvir",),
-        "scale_radius": ("rs",),
-        "axis": (("a[x]",), ("a[y]",), ("a[z]",)),
-        "parent": ("upid", "pid"),
-    },
-}
-
-
-def choose(
-    table: TableSource, columns: Mapping[str, Any] | None
-) -> tuple[str | None, dict[str, tuple[str, ...]]]:
-    """Column texts of each field, and the naming scheme they follow."""
-    lower: dict[str, str] = {}
-    for name in table.names:
-        lower.setdefault(name.lower(), name)
-    chosen: dict[str, tuple[str, ...]] = {}
-    scheme = next(
-        (s for s, c in _SCHEMES.items() if all(c[k][0] in lower for k in ("x", "y", "z", "mass"))),
-        None,
-    )
-    if scheme is not None:
-        known = _SCHEMES[scheme]
-        for name, candidates in known.items():
-            parts = [candidates] if isinstance(candidates[0], str) else list(candidates)
-            texts = [next((lower[c] for c in part if c in lower), None) for part in parts]
-            if None not in texts:
-                chosen[name] = tuple(t for t in texts if t is not None)
-    elif columns is None:
-        raise ValueError(
-            f"{table.label} has neither halotools' columns (halo_x, halo_mvir, ...) nor "
-            f"Rockstar's (X, Mvir, ...); pass columns={nearest('', table.names)}"
-        )
-    given = dict(columns or {})
-    for name, value in given.items():
-        if name not in _KEYS:
-            raise ValueError(f"columns: no field {name!r}{nearest(str(name), _KEYS)}")
-        if name in ("x", "y", "z"):
-            chosen.pop("position", None)
-        if value is None:
-            chosen.pop(name, None)
-        elif isinstance(value, str):
-            chosen[name] = (value,)
-        elif name in ("position", "axis") and len(tuple(value)) == 3:
-            chosen[name] = tuple(str(v) for v in value)
-        else:
-            many = "three or one" if name in ("position", "axis") else "one"
-            raise ValueError(f"columns[{name!r}] = {value!r}: must be {many} columns")
-    if "position" not in given and all(k in chosen for k in "xyz"):
-        chosen["position"] = (*chosen["x"], *chosen["y"], *chosen["z"])
-    for name in "xyz":
-        chosen.pop(name, None)
-    # A concentration named by the user or the table comes before one from a scale radius.
-    if "concentration" in chosen and not ("scale_radius" in given and "concentration" not in given):
-        chosen.pop("scale_radius", None)
-    elif "scale_radius" in chosen:
-        chosen.pop("concentration", None)
-    return scheme, chosen
-
-
-def host_rows(
-    table: TableSource,
-    chosen: Mapping[str, tuple[str, ...]],
-    n: int,
-    hosts: bool,
-    origin: Origin,
-) -> npt.NDArray[np.bool_]:
-    if not hosts:
-        return np.ones(n, dtype=bool)
-    if "parent" not in chosen:
-        warnings.warn(
-            f"{table.label} names no parent halos (halo_upid, upid, PID, or columns={{'parent': "
-            "...}): every row is taken as a host halo; pass hosts=False if that is so",
-            stacklevel=5,
-        )
-        return np.ones(n, dtype=bool)
-    parent = column_of(table, "parent", chosen["parent"], n, origin)
-    halo_checks.finite({"parent": parent}, origin)
-    keep = parent == -1
-    if not keep.any():
-        raise ValueError(
-            f"the halo catalog is empty: no row has {origin.column('parent')} = -1 "
-            "(a host halo); pass hosts=False to keep all"
-        )
-    return keep
-
-
-def column_of(
-    table: TableSource, name: str, texts: tuple[str, ...], n: int, origin: Origin
-) -> FloatArray:
-    """(n,) for a scalar field, (n, 3) for position and axis."""
-    values = []
-    for text in texts:
-        try:
-            values.append(table.evaluate(text)[0])
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{name}: {error}") from None
-    if name in ("position", "axis") and len(values) == 1:
-        array = np.asarray(values[0])
-        if array.shape != (n, 3):
-            raise ValueError(
-                f"{name}: {texts[0]!r} has shape {array.shape}, not ({n}, 3); name three columns"
-            )
-        return halo_checks.vectors(name, array)
-    plain = Origin(origin.source, origin.labels)
-    done = [
-        as_float(name, full(value, n, name, text), plain)[0]
-        for value, text in zip(values, texts, strict=True)
-    ]
-    return done[0] if len(done) == 1 else np.stack(done, axis=1)
-
-
-_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-_NUMBER = r"([-+0-9.eE]+)"
-
-
-@dataclass
-class RockstarHeader:
-    """Content of the comment lines: names of columns, box, redshift, matter density, radii."""
-
-    names: list[str]
-    boxsize: float | None = None
-    redshift: float | None = None
-    radii_in_kpc: bool = True
-    omega_m: float | None = None
-    h: float | None = None
-
-
-def read_header(path: Path) -> RockstarHeader | None:
-    """The header of a Rockstar list (or a consistent-trees ``hlist``); None for another file.
-
-    Its first line names the columns, X, Y, Z and Mvir (in either case) among them; in an
-    ``hlist`` each name is followed by its number in brackets.
-    """
-    try:
-        with _opened(path) as stream:
-            first = stream.readline(20000)
-            if not first.startswith("#"):
-                return None
-            names = [re.sub(r"\(\d+\)$", "", name) for name in first[1:].split()]
-            if not {"x", "y", "z", "mvir"} <= {name.lower() for name in names}:
-                return None
-            comments = []
-            for line in stream:
-                if not line.startswith("#"):
-                    break
-                comments.append(line)
-    except (OSError, EOFError, UnicodeDecodeError):
-        return None
-    text = "".join(comments)
-    header = RockstarHeader(names)
-    header.boxsize = _value(rf"[Bb]ox size\s*[:=]\s*{_NUMBER}", text)
-    header.omega_m = _value(rf"(?:Om|Omega_M)\s*=\s*{_NUMBER}", text)
-    header.h = _value(rf"\bh0?\s*=\s*{_NUMBER}", text)
-    scale = _value(rf"(?m)^#\s*a\s*=\s*{_NUMBER}", text)
-    if scale:
-        header.redshift = max(1.0 / scale - 1.0, 0.0)
-    for line in comments:
-        if "units" in line.lower() and "radii" in line.lower():
-            header.radii_in_kpc = "kpc" in line.lower()
-    return header
-
-
-class Rows:
-    """The rows of a Rockstar list, read in one pass for the columns named beforehand."""
-
-    def __init__(self, path: Path, header: RockstarHeader) -> None:
-        self._path, self._names = path, header.names
-        self._wanted: list[str] = []
-        self._read: dict[str, np.ndarray] = {}
-
-    def table(self) -> TableSource:
-        """The table; loading a column raises ValueError where a row is damaged."""
-        return TableSource(str(self._path), self._names, self._load)
-
-    def prefetch(self, texts: Iterable[str]) -> None:
-        """Name columns, or expressions of columns, that will be asked for."""
-        for text in texts:
-            found = (text,) if text in self._names else Expression(text).names
-            self._wanted += [n for n in found if n in self._names and n not in self._wanted]
-
-    def _load(self, name: str) -> np.ndarray:
-        if name not in self._read:
-            names = list(dict.fromkeys([name, *self._wanted]))
-            columns = [self._names.index(n) for n in names]
-            try:
-                with _opened(self._path) as stream, warnings.catch_warnings():
-                    warnings.simplefilter("ignore", UserWarning)  # no rows: told by the caller
-                    values = np.loadtxt(stream, comments="#", usecols=columns, ndmin=2)
-            except (ValueError, IndexError, OSError, EOFError) as error:
-                raise Unreadable(f"{self._path}: the file is damaged ({error})") from None
-            values = values.reshape(-1, len(names))
-            self._read = {n: values[:, i].copy() for i, n in enumerate(names)}
-        return self._read[name]
-
-
-def _opened(path: Path) -> io.TextIOBase:
-    return _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8")
-
-
-def _value(pattern: str, text: str) -> float | None:
-    found = re.search(pattern, text)
-    try:
-        return float(found[1]) if found else None
-    except ValueError:
-        return None
-
-
-@dataclass
-class _Opened:
-    """A table, with the box, redshift and units that its file states."""
-
-    table: TableSource
-    boxsize: float | None = None
-    redshift: float | None = None
-    radius_factor: float = 1.0
-    prefetch: Callable[[Iterable[str]], None] = lambda texts: None
-    meta: dict[str, Any] = field(default_factory=dict)
+BoolArray = npt.NDArray[np.bool_]
 
 
 def from_table(
@@ -277,6 +35,8 @@ def from_table(
     *,
     columns: Mapping[str, Any] | None = None,
     boxsize: float | None = None,
+    select: str | None = None,
+    on_bad: str = "error",
     hosts: bool = True,
     wrap: bool = False,
     axes: str | None = None,
@@ -285,29 +45,40 @@ def from_table(
     concentration: str = "diemer19",
     cosmology: Any = None,
     redshift: float | None = None,
-    key: str | None = None,
-    hdu: int | str | None = None,
+    key: Any = None,
+    hdu: Any = None,
 ) -> HaloCatalog:
-    """Halos of a table: halotools' columns, Rockstar's, or a map of columns.
+    """Halos of a table: of halotools, Rockstar, SUBFIND (TNG), AHF, or a map of columns.
 
     Parameters
     ----------
-    source : path, astropy Table, pandas DataFrame, mapping or structured array
+    source : path, pattern, list of these, or a table in memory
         A file may be HDF5, FITS, Parquet, NumPy, ECSV, CSV or text, or a Rockstar list
-        (``out_*.list``, ``hlist_*``: column names in its first line), whose radii are
-        converted from its kpc/h.
+        (``out_*.list``, ``hlist_*``: column names in its first line). Files that a pattern
+        or a list names are parts of one catalog, such as the chunks of TNG. Columns are
+        converted to Mpc/h and Msun/h from the units that the file states, taken as they are
+        where it states none. An expression is taken to give Mpc/h or Msun/h.
     columns : mapping, optional
         Where the columns of the table are not named as halotools or Rockstar do: what is
         what, of ``x``, ``y``, ``z`` (or ``position``), ``mass``, ``radius``,
-        ``scale_radius``, ``concentration``, ``axis`` and ``parent``. Each is a column or an
+        ``scale_radius``, ``concentration``, ``axis``, ``parent`` and ``id``. Each is a column or an
         expression of columns, such as ``"1e10 * m"``; ``position`` and ``axis`` are three
         of these, or one column of shape (N, 3). None for a name leaves that column out.
     boxsize : float, optional
-        Side in Mpc/h; needed where the file does not say (halotools' ``Lbox``, Rockstar's
-        header).
+        Side in Mpc/h; needed where the file does not say (halotools' ``Lbox``, the headers
+        of Rockstar and TNG).
+    select : str, optional
+        Condition on columns of the table that rows must meet, such as ``"Mvir > 1e12"``.
+    on_bad : {"error", "drop"}
+        Whether rows with NaN, infinite or masked values, with an axis of length 0, or with
+        masses, radii or concentrations that no halo has, are refused or left out, with a
+        warning that counts them. Where most rows are such the unit is wrong, and they are
+        refused all the same.
     hosts : bool
-        Keep host halos alone: those whose ``parent`` is -1 (halotools' ``halo_upid``,
-        Rockstar's ``upid`` or ``PID``). Without such a column all are kept, with a warning.
+        Keep host halos alone, by their ``parent`` (halotools' ``halo_upid``, Rockstar's
+        ``upid`` or ``PID``, AHF's ``hostHalo``): those where it is -1 (also as an unsigned
+        number) or the halo's own ``id``, or, where no row has either, 0. Without such a
+        column all are kept, with a warning.
     wrap : bool
         Move positions outside the box by whole boxes instead of refusing them.
     axes : {"random"}, optional
@@ -315,17 +86,20 @@ def from_table(
     seed : int or numpy.random.Generator, optional
         For `axes`.
     mdef : str
-        Mass definition, for what is filled in.
+        Mass definition: which masses and radii are taken where the table has several, and
+        for what is filled in.
     concentration : str
         Relation that fills in a missing concentration (median, without scatter), by
         colossus' name; a missing radius follows from mass and `mdef`. Both are recorded in
         ``meta["filled"]`` and warned of.
     cosmology : as `Cosmology` takes it, optional
-        For what is filled in ("planck18" where not given), and for the record.
+        For what is filled in, and for the record: by default what the file says, or
+        "planck18". Where the file says the density of matter and H0 alone, it is the known
+        cosmology that has these, or planck18 with them.
     redshift : float, optional
         For what is filled in: the file's own, or else 0.
     key, hdu
-        HDF5 table and FITS extension, where a file has several.
+        HDF5 table and FITS extension, where a file has several; a list of these, or "all".
 
     Raises
     ------
@@ -333,7 +107,10 @@ def from_table(
         If the file is not there.
     ValueError
         If a column is missing, has a bad value or is not in Mpc/h or Msun/h by its range,
-        positions are outside the box, or major axes are missing and not asked for at random.
+        positions are outside the box, major axes are missing and not asked for at random,
+        the radius is scaled and the scale radius is not, or an argument contradicts the file.
+    TypeError
+        If an argument or a column is of the wrong kind.
 
     Examples
     --------
@@ -349,6 +126,7 @@ def from_table(
     """
     if axes is not None:
         choice("axes", axes, ("random",))
+    choice("on_bad", on_bad, ("error", "drop"))
     flag("hosts", hosts)
     flag("wrap", wrap)
     if axes == "random" and seed is None:
@@ -358,18 +136,23 @@ def from_table(
     world = None if cosmology is None else Cosmology(cosmology)
 
     def suits(table: TableSource) -> None:
-        table.require(*(text for texts in _needed(table, columns)[1].values() for text in texts))
+        table.require(*(t for texts in choose(table, columns, mdef)[1].values() for t in texts))
 
-    with _open(source, key, hdu, suits) as opened:
-        table = opened.table
-        scheme, chosen = _needed(table, columns)
-        side = _side(boxsize, opened.boxsize, table.label)
-        if "axis" not in chosen and axes is None:
+    with open_halos(source, key, hdu, suits) as opened:
+        table, header = opened.table, opened.header
+        scheme, chosen, given = choose(table, columns, mdef)
+        side = _side(boxsize, header.boxsize, table.label)
+        z = _redshift(redshift, header.redshift, table.label)
+        if axes == "random":
+            chosen.pop("axis", None)
+        elif "axis" not in chosen:
             raise ValueError(
                 f"{table.label} has no major axes: name them in columns={{'axis': (...)}}, or pass "
                 "axes='random' with a seed to draw them at random"
             )
-        opened.prefetch(text for texts in chosen.values() for text in texts)
+        asked = [text for texts in chosen.values() for text in texts]
+        opened.prefetch([*asked, *([] if select is None else [select])])
+        _check_scale(table, chosen, given)
         try:
             n = table.rows(chosen["mass"][0])
         except ValueError as error:
@@ -380,51 +163,62 @@ def from_table(
         if len(chosen["position"]) == 3:
             labels |= dict(zip("xyz", chosen["position"], strict=True))
         origin = table.origin(labels)
-        keep = host_rows(table, chosen, n, hosts, origin)
+        keep, (unselected, _) = kept_rows(table, n, select, None)
+        keep &= host_rows(table, chosen, keep, hosts, on_bad, origin)
         origin = origin.keep(keep)
-        found = {
-            name: column_of(table, name, texts, n, origin)[keep]
-            for name, texts in chosen.items()
-            if name != "parent" and not (name == "axis" and axes == "random")
-        }
-    for name in ("radius", "scale_radius"):
-        if name in found:
-            found[name] *= opened.radius_factor
-    halo_checks.finite(found, origin)
-    halo_checks.masses(found["mass"], origin)
+        units = SCHEMES[scheme].units if scheme is not None else {}
+        found = {}
+        for name, texts in chosen.items():
+            if name in ("parent", "id"):
+                continue
+            unit = None if name in given else units.get(name)
+            found[name] = column_of(table, name, texts, n, origin, unit)[keep]
     meta: dict[str, Any] = {
         "source": str(source) if isinstance(source, (str, os.PathLike)) else table.label,
-        "columns": {k: list(v) for k, v in chosen.items()},
+        "columns": {k: list(v) for k, v in chosen.items() if k != "id"},
         "scheme": scheme,
         "hosts": bool(hosts and "parent" in chosen),
+        "select": select,
+        "unselected": unselected,
+        "dropped": 0,
         "mdef": mdef,
-        "redshift": redshift if redshift is not None else opened.redshift,
-        **opened.meta,
+        "redshift": z,
+        **header.meta,
     }
-    filler = _Filler(world, mdef, concentration, float(meta["redshift"] or 0.0))
-    radius = found.get("radius")
-    if radius is None:
-        radius = filler.radius(found["mass"])
-    halo_checks.radii(radius, found["mass"], origin)
-    conc = found.get("concentration")
-    if conc is None and "scale_radius" in found:
-        positive("scale_radius", found["scale_radius"], origin)
-        conc = radius / found["scale_radius"]
+    found, origin, meta["dropped"] = _sound(found, origin, on_bad)
+    stated = world_of(header.omega_m, header.h, header.cosmology)
+    if world is not None and header.omega_m is not None:
+        om = float(world.to_dict()["Om0"])
+        if abs(om - header.omega_m) > 0.005:
+            caution(
+                f"cosmology = {world.name!r} has Om0 = {om:.4g}; {table.label} says "
+                f"{header.omega_m:.4g}. Leave cosmology out to take that of the file"
+            )
+    filler = Filler(world or stated, mdef, concentration, float(z or 0.0), z is not None)
+    if "radius" in found:
+        check_definition(found["radius"], found["mass"], world or stated, mdef, z, origin)
+    else:
+        found["radius"] = filler.radius(found["mass"])
+        found, origin, more = _sound(found, origin, on_bad)
+        meta["dropped"] += more
+    if "concentration" not in found and "scale_radius" in found:
+        found["concentration"] = found["radius"] / found["scale_radius"]
         meta["concentration_from"] = "radius / scale_radius"
-    if conc is None:
-        conc = filler.concentration(found["mass"])
+    elif "concentration" not in found:
+        found["concentration"] = filler.concentration(found["mass"])
     if axes == "random":
         used = root_seed(seed)
-        found["axis"] = random_axes(len(radius), stream(used, "halo axes"))
+        found["axis"] = random_axes(len(found["mass"]), stream(used, "halo axes"))
         filler.filled["axis"] = f"random, seed {used}"
     meta["filled"] = filler.filled
     filler.warn(table.label)
-    record = filler.world if filler.world is not None else world
+    _warn_of_an_empty_box(found["position"], side, origin)
+    record = filler.world
     return cls(
         found["position"],
         found["mass"],
-        radius,
-        conc,
+        found["radius"],
+        found["concentration"],
         found["axis"],
         boxsize=side,
         cosmology=None if record is None else record.to_dict(),
@@ -434,18 +228,245 @@ def from_table(
     )
 
 
-def _needed(
-    table: TableSource, columns: Mapping[str, Any] | None
-) -> tuple[str | None, dict[str, tuple[str, ...]]]:
-    """What `choose` finds; ValueError where masses or positions are not among it."""
-    scheme, chosen = choose(table, columns)
-    if "mass" not in chosen or "position" not in chosen:
-        lacking = "mass" if "mass" not in chosen else "x, y and z (or position)"
-        raise ValueError(
-            f"{table.label}: which column is {lacking}? Pass columns= with it"
-            f"{nearest('', table.names)}{table.elsewhere()}"
+# ---------------------------------------------------------------------- columns
+def column_of(
+    table: TableSource,
+    name: str,
+    texts: tuple[str, ...],
+    n: int,
+    origin: Origin,
+    unit: str | None = None,
+) -> FloatArray:
+    """(n,) for a scalar field, (n, 3) for position and axis, in Mpc/h or Msun/h.
+
+    `unit` is that of columns of which the table does not say one.
+    """
+    values = []
+    for text in texts:
+        try:
+            values.append(table.evaluate(text)[0])
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{name}: {error}") from None
+    scale = [factor(table, name, text, unit) for text in texts]
+    if name in ("position", "axis") and len(values) == 1:
+        array: Any = np.ma.asarray(values[0])
+        if array.shape != (n, 3):
+            raise ValueError(
+                f"{name}: {texts[0]!r} has shape {array.shape}, not ({n}, 3); name three columns"
+            )
+        if array.dtype.kind in "biuf":
+            array = np.ma.filled(array.astype(np.float64), np.nan)
+        return halo_checks.vectors(name, array) * scale[0]
+    plain = Origin(origin.source, origin.labels)
+    done = [
+        as_float(name, full(value, n, name, text), plain)[0] * times
+        for value, text, times in zip(values, texts, scale, strict=True)
+    ]
+    return done[0] if len(done) == 1 else np.stack(done, axis=1)
+
+
+def _check_scale(
+    table: TableSource, chosen: Mapping[str, tuple[str, ...]], given: tuple[str, ...]
+) -> None:
+    """ValueError where the radius is an expression, and the scale radius a column by its name."""
+    names = ("radius", "scale_radius")
+    if not all(name in chosen for name in names) or {"concentration"} & set(chosen):
+        return
+    by_hand = [name for name in names if name in given and chosen[name][0] not in table.names]
+    taken = [name for name in names if name not in given]
+    if len(by_hand) != 1 or len(taken) != 1:
+        return
+    (one,), (other,) = by_hand, taken
+    column = chosen[other][0]
+    if column in table.units:
+        return  # it is converted to Mpc/h, and so is the result of an expression
+    text = chosen[one][0]
+    alike = unit_flow.of_text(text, table.units, table.names).number
+    if alike == 1:
+        return
+    cure = f"{column} scaled in the same way"
+    inner = text.replace(" ", "")
+    for name in table.names:
+        if (
+            inner.startswith((f"{name}/", f"{name}*"))
+            and inner[len(name) + 1 :]
+            .replace(".", "", 1)
+            .replace("e", "")
+            .replace("-", "")
+            .isdigit()
+        ):
+            cure = f"{column}{inner[len(name) :]}"
+    raise ValueError(
+        f"{other}: {column!r} of {table.label} is taken as it is, while {one} is {text!r}; both "
+        f"must be in Mpc/h. Pass columns={{'{other}': '{cure}'}} too, "
+        f"or columns={{'{other}': '{column}'}} if it is in Mpc/h already"
+    )
+
+
+# ---------------------------------------------------------------------- rows
+_TOP = {np.dtype(f"u{k}"): np.iinfo(f"u{k}").max for k in (4, 8)}
+
+
+def host_rows(
+    table: TableSource,
+    chosen: Mapping[str, tuple[str, ...]],
+    selected: BoolArray,
+    hosts: bool,
+    on_bad: str,
+    origin: Origin,
+) -> BoolArray:
+    """Which rows are host halos, by the column of their parents."""
+    n = len(selected)
+    if not hosts:
+        return np.ones(n, dtype=bool)
+    if "parent" not in chosen:
+        if not _only_hosts(chosen):
+            caution(
+                f"{table.label} names no parent halos (halo_upid, upid, PID, or columns="
+                "{'parent': ...}): every row is taken as a host halo; pass hosts=False if that is "
+                "so"
+            )
+        return np.ones(n, dtype=bool)
+    parent = _whole(table, "parent", chosen["parent"][0], n)
+    unknown = np.asarray(parent.mask)
+    if on_bad == "error":
+        halo_checks.finite(
+            {"parent": np.where(unknown, np.nan, 0.0)[selected]}, origin.keep(selected)
         )
-    return scheme, chosen
+    elif (unknown & selected).any():
+        caution(
+            f"left out {np.count_nonzero(unknown & selected)} of {np.count_nonzero(selected)} rows "
+            f"whose {origin.column('parent')} is missing"
+        )
+    selected = selected & ~unknown
+    values = parent.data
+    keep = values == -1
+    if values.dtype in _TOP:
+        keep |= values == _TOP[values.dtype]
+    if values.dtype.kind == "f":
+        # -1 of 64 bits without a sign, through decimal numbers.
+        keep |= values == float(2**64 - 1)
+    own = None
+    if "id" in chosen:
+        own = _whole(table, "id", chosen["id"][0], n).data
+        keep |= values == own
+    zero = values == 0
+    if zero.any() and not (keep & ~zero & ~unknown).any():
+        if own is not None and (own == 0).any():
+            raise ValueError(
+                f"{origin.column('parent')} is 0 in {np.count_nonzero(zero)} rows, and 0 is "
+                "also the id of a halo: say which rows are hosts, as "
+                "columns={'parent': 'where(level == 0, -1, 1)'}, or by select="
+            )
+        keep = zero
+    if not (keep & selected).any():
+        raise ValueError(
+            f"the halo catalog is empty: no row has {origin.column('parent')} = -1, 0 or its own "
+            "id (a host halo); pass hosts=False to keep all"
+        )
+    return np.asarray(keep & ~unknown)
+
+
+def _only_hosts(chosen: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether the finder keeps its subhalos in another table, as SUBFIND and CompaSO do."""
+    return chosen["position"][0].lower() in ("grouppos", "x_l2com")
+
+
+def _whole(table: TableSource, name: str, text: str, n: int) -> np.ma.MaskedArray:
+    """A column of whole numbers of their own type, missing ones masked."""
+    try:
+        value = full(table.evaluate(text)[0], n, name, text)
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}") from None
+    read = three_valued.read(value)
+    if read.data.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be numbers; {text!r} of {table.label} holds text or objects")
+    mask = np.zeros(n, dtype=bool) if read.unknown is None else read.unknown.copy()
+    if read.data.dtype.kind == "f":
+        mask |= ~np.isfinite(read.data)
+    return np.ma.MaskedArray(read.data, mask=mask)
+
+
+def _faults(found: Mapping[str, FloatArray], origin: Origin) -> Iterator[halo_checks.Fault]:
+    """What is wrong with rows of the columns, finite ones, and their messages."""
+    mass = found["mass"]
+    conc = found.get("concentration")
+    for fault in (
+        halo_checks.mass_fault(mass, origin),
+        "axis" in found
+        and halo_checks.axis_fault(
+            found["axis"],
+            origin,
+            hint=", or pass axes='random' with a seed to draw all axes at random",
+        ),
+        "radius" in found and halo_checks.radius_fault(found["radius"], mass, origin),
+        conc is not None and halo_checks.concentration_fault(conc, origin),
+    ):
+        if fault:
+            yield fault
+    if "scale_radius" in found and conc is None:
+        scale = found["scale_radius"]
+        bad = np.flatnonzero(scale <= 0)
+        if bad.size:
+            yield halo_checks.Fault(
+                "scale_radius",
+                bad,
+                f"{origin.column('scale_radius')} must be above 0; it is not in "
+                f"{origin.show(bad, scale)}: {halo_checks.correct_rows(origin)}",
+            )
+        elif "radius" in found:
+            ratio = found["radius"] / scale
+            mixed = halo_checks.concentration_fault(ratio, origin, source="radius / scale_radius")
+            if mixed:
+                yield mixed
+
+
+def _sound(
+    found: dict[str, FloatArray], origin: Origin, on_bad: str
+) -> tuple[dict[str, FloatArray], Origin, int]:
+    """The columns of rows that a halo can have; the others are refused or left out."""
+    n = len(found["mass"])
+    if on_bad == "error":
+        halo_checks.finite(found, origin)
+        for first in _faults(found, origin):
+            raise ValueError(first.text)
+        return found, origin, 0
+    why: dict[str, int] = {}
+    good = np.ones(n, dtype=bool)
+    for name, values in found.items():
+        finite = np.isfinite(values) if values.ndim == 1 else np.isfinite(values).all(axis=1)
+        if not finite.all():
+            why[name] = int(np.count_nonzero(~finite))
+            good &= finite
+    # Leaving rows out brings the next fault to light, until there is none.
+    while good.any():
+        kept = {name: values[good] for name, values in found.items()}
+        at = np.flatnonzero(good)
+        fault = next(_faults(kept, origin.keep(good)), None)
+        if fault is None:
+            break
+        if 2 * len(fault.rows) > len(at):
+            # A unit, not single rows.
+            raise ValueError(fault.text.replace(", or pass on_bad='drop' to leave them out", ""))
+        why[fault.name] = why.get(fault.name, 0) + len(fault.rows)
+        good[at[fault.rows]] = False
+    if not good.any():
+        raise ValueError(
+            "the halo catalog is empty: every row has a NaN, infinite, masked or impossible value "
+            f"in {', '.join(origin.column(name) for name in why)}"
+        )
+    dropped = n - int(np.count_nonzero(good))
+    if dropped:
+        listed = ", ".join(f"{name} {count}" for name, count in why.items())
+        caution(
+            f"left out {dropped} of {n} halos with NaN, infinite, masked or impossible values "
+            f"({listed})"
+        )
+        found = {name: values[good] for name, values in found.items()}
+        origin = origin.keep(good)
+    return found, origin, dropped
 
 
 def random_axes(number: int, rng: np.random.Generator) -> FloatArray:
@@ -454,95 +475,45 @@ def random_axes(number: int, rng: np.random.Generator) -> FloatArray:
     return axis / np.linalg.norm(axis, axis=1)[:, None]
 
 
-class _Filler:
-    """Fills in what a table lacks, and remembers what and how."""
-
-    def __init__(self, world: Cosmology | None, mdef: str, relation: str, redshift: float) -> None:
-        self.world, self.mdef, self.relation, self.redshift = world, mdef, relation, redshift
-        self.filled: dict[str, str] = {}
-
-    def _needed(self) -> Cosmology:
-        if self.world is None:
-            self.world = Cosmology("planck18")
-        return self.world
-
-    def radius(self, mass: FloatArray) -> FloatArray:
-        world = self._needed()
-        self.filled["radius"] = (
-            f"from mass, definition {self.mdef!r}, {world.name} at z = {self.redshift:g}"
-        )
-        return world.radius(mass, redshift=self.redshift, mdef=self.mdef)
-
-    def concentration(self, mass: FloatArray) -> FloatArray:
-        world = self._needed()
-        self.filled["concentration"] = (
-            f"median of {self.relation!r} for {self.mdef!r}, {world.name} at "
-            f"z = {self.redshift:g}, no scatter"
-        )
-        return world.concentration(
-            mass, redshift=self.redshift, mdef=self.mdef, model=self.relation
-        )
-
-    def warn(self, label: str) -> None:
-        missing = {k: v for k, v in self.filled.items() if k != "axis"}
-        if missing:
-            listed = "; ".join(f"{name}: {how}" for name, how in missing.items())
-            warnings.warn(f"{label}: filled in what it lacks ({listed})", stacklevel=4)
-
-
-# ---------------------------------------------------------------------- opening
-@contextmanager
-def _open(
-    source: Any, key: str | None, hdu: int | str | None, suits: Callable[[TableSource], object]
-) -> Iterator[_Opened]:
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(source).expanduser()
-        header = read_header(path) if path.is_file() else None
-        if header is not None:
-            known = {
-                "simulation_omega_m": header.omega_m,
-                "simulation_h": header.h,
-            }
-            rows = Rows(path, header)
-            yield _Opened(
-                rows.table(),
-                header.boxsize,
-                header.redshift,
-                1e-3 if header.radii_in_kpc else 1.0,
-                rows.prefetch,
-                {k: v for k, v in known.items() if v is not None},
-            )
-            return
-        with open_table(path, key=key, hdu=hdu, suits=suits) as table:
-            opened = _Opened(table)
-            if h5py.is_hdf5(path):
-                _halotools_attributes(path, opened)
-            yield opened
-        return
-    with open_table(source, key=key, hdu=hdu, suits=suits) as table:
-        yield _Opened(table)
-
-
-def _halotools_attributes(path: Path, opened: _Opened) -> None:
-    """Box, redshift and origin from the attributes halotools gives its files."""
-    with h5py.File(path, "r") as file:
-        attributes = dict(file.attrs)
-    if "Lbox" in attributes:
-        opened.boxsize = halo_checks.box_side(attributes["Lbox"])
-    if "redshift" in attributes:
-        opened.redshift = float(np.ravel(attributes["redshift"])[0])
-    for name in ("simname", "halo_finder", "version_name"):
-        value = attributes.get(name)
-        if value is not None:
-            opened.meta[name] = value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _side(given: float | None, stored: float | None, label: str) -> float:
+# ---------------------------------------------------------------------- the box
+def _side(given: float | None, stored: Any, label: str) -> float:
     if given is None and stored is None:
         raise ValueError(
             f"boxsize must be given: {label} does not say the side of its periodic box (Mpc/h)"
         )
     side = halo_checks.box_side(stored if given is None else given)
-    if stored is not None and abs(side - stored) > 1e-3 * stored:
-        raise ValueError(f"boxsize = {side:g}: {label} says {stored:g} Mpc/h; leave boxsize out")
+    if stored is not None:
+        own = halo_checks.box_side(stored)
+        if abs(side - own) > 1e-3 * own:
+            raise ValueError(f"boxsize = {side:g}: {label} says {own:g} Mpc/h; leave boxsize out")
     return side
+
+
+def _redshift(given: float | None, stored: float | None, label: str) -> float | None:
+    if given is None or stored is None:
+        return stored if given is None else float(given)
+    if abs(given - stored) > 2e-3 * (1 + stored):
+        raise ValueError(
+            f"redshift = {given:g}: {label} says {stored:.4g}; leave redshift out to take that"
+        )
+    return float(given)
+
+
+#: So many halos leave no half of the box empty by chance.
+_MANY = 100
+
+
+def _warn_of_an_empty_box(position: FloatArray, boxsize: float, origin: Origin) -> None:
+    """A warning where halos are all within a small part of the box."""
+    if len(position) < _MANY:
+        return
+    width = np.ptp(position, axis=0)
+    if (width < 0.5 * boxsize).all():
+        guess = float(width.max() / boxsize)
+        hint = "is boxsize right?"
+        if 5e-4 < guess < 1.1e-3:
+            hint = "are positions in Gpc/h, or boxsize in kpc/h?"
+        caution(
+            f"{origin.column('position')}: {len(position)} halos lie within "
+            f"{width.max():.4g} Mpc/h of a box of {boxsize:g} Mpc/h; {hint}"
+        )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from glob import has_magic
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.checks import Origin, as_float, positive
+from pysoftcorr.core.checks import Origin, as_float
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint, whole_file
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
@@ -119,13 +121,10 @@ class HaloCatalog:
         checks.finite(every, origin)
         checks.masses(columns["mass"], origin)
         checks.radii(columns["radius"], columns["mass"], origin)
-        positive("concentration", columns["concentration"], origin)
+        source = (meta or {}).get("concentration_from", "")
+        checks.concentrations(columns["concentration"], origin, source=source)
         self.position = checks.boxed(vectors["position"], self.boxsize, origin, wrap=wrap)
-        self.axis = checks.unit_axes(
-            vectors["axis"],
-            origin,
-            hint=", or pass axes='random' with a seed to draw all axes at random",
-        )
+        self.axis = checks.unit_axes(vectors["axis"], origin)
         self.mass: FloatArray = columns["mass"]
         self.radius: FloatArray = columns["radius"]
         self.concentration: FloatArray = columns["concentration"]
@@ -222,10 +221,12 @@ class HaloCatalog:
     @classmethod
     def read(
         cls,
-        path: str | PathLike[str],
+        path: Any,
         *,
         columns: Mapping[str, Any] | None = None,
         boxsize: float | None = None,
+        select: str | None = None,
+        on_bad: str = "error",
         hosts: bool = True,
         wrap: bool = False,
         axes: str | None = None,
@@ -234,15 +235,15 @@ class HaloCatalog:
         concentration: str = "diemer19",
         cosmology: Any = None,
         redshift: float | None = None,
-        key: str | None = None,
-        hdu: int | str | None = None,
+        key: Any = None,
+        hdu: Any = None,
     ) -> HaloCatalog:
-        """Read a file of `write`, of halotools (HDF5), of Rockstar (ASCII), or any table.
+        """Read a file of `write`, of halotools, Rockstar, SUBFIND (TNG), AHF, or any table.
 
         Parameters
         ----------
-        path : path
-        columns, boxsize, hosts, wrap, axes, seed, mdef, concentration : optional
+        path : path, pattern, or list of these
+        columns, boxsize, select, on_bad, hosts, wrap, axes, seed, mdef, concentration : optional
         cosmology, redshift, key, hdu : optional
             Options of `from_table`, for files that `write` did not make.
 
@@ -254,11 +255,15 @@ class HaloCatalog:
             As `from_table`; also if an option is given for a file of `write`.
         """
         options: dict[str, Any] = {
-            "columns": columns, "boxsize": boxsize, "hosts": hosts, "wrap": wrap, "axes": axes,
+            "columns": columns, "boxsize": boxsize, "select": select, "on_bad": on_bad,
+            "hosts": hosts, "wrap": wrap, "axes": axes,
             "seed": seed, "mdef": mdef, "concentration": concentration, "cosmology": cosmology,
             "redshift": redshift, "key": key, "hdu": hdu,
         }  # fmt: skip
-        if not FORMAT.is_own(path):
+        several = not isinstance(path, (str, PathLike)) or (
+            has_magic(str(path)) and not Path(path).expanduser().exists()
+        )
+        if several or not FORMAT.is_own(path):
             return cls.from_table(path, **options)
         defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
         given = [name for name, value in options.items() if value != defaults[name]]

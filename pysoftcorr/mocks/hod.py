@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scipy import special
 
 from pysoftcorr.core import options
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import checks
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["HOD_PARAMETERS", "PARAMETERS", "HODModel", "check_halos"]
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Slope of the mass function at its light end, and where the warning of lighter halos begins.
+_SLOPE, _UNRESOLVED, _FEW_HALOS = 0.9, 0.01, 10
 
 #: Parameters of the occupation, and all seven in the order of a design and of the emulator.
 HOD_PARAMETERS = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
@@ -175,6 +179,12 @@ class HODModel:
         GalaxyCatalog
             Centrals first, then satellites, both in the order of the halos.
 
+        Warns
+        -----
+        UserWarning
+            If halos below the lightest one would hold more than 1 % of the galaxies (see
+            `unresolved`).
+
         Raises
         ------
         ValueError
@@ -196,10 +206,15 @@ class HODModel:
         >>> len(galaxies), int(galaxies.central.sum())
         (78, 20)
         """
+        check_halos(halos)
+        galaxies = self._populate(halos, root_seed(seed))
+        self._warn_of_light_halos(halos.mass)
+        return galaxies
+
+    def _populate(self, halos: Any, root: int) -> GalaxyCatalog:
+        """What `populate` gives, of halos that are in order and without a word."""
         from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
-        check_halos(halos)
-        root = root_seed(seed)
         mass = halos.mass
         drawn = draw_galaxies(halos, self.mean_ncen(mass), self.mean_nsat(mass), root)
         self._refuse_none(drawn, mass)
@@ -220,6 +235,64 @@ class HODModel:
             cosmology=getattr(halos, "cosmology", None),
         )
         return galaxies.realign(mu_cen=self.mu_cen, mu_sat=self.mu_sat, gamma=self.gamma, seed=root)
+
+    def unresolved(self, mass: npt.ArrayLike) -> float:
+        """Fraction of the galaxies that halos lighter than the lightest one would hold.
+
+        Their number follows from that of the lightest halos, up to twice the least mass, by
+        dn/dlogM ~ M^-0.9, the slope of mass functions below the knee.
+
+        Parameters
+        ----------
+        mass : array_like, shape (N,)
+            Masses of the halos, Msun/h.
+
+        Returns
+        -------
+        float
+            0 of fewer than ten halos up to twice the least mass, and where there are none above:
+            such a catalog is not one of all halos above a mass.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pysoftcorr.mocks import HODModel
+        >>> mass = 1e12 * (1 - np.arange(1000) / 1000) ** (-1 / 0.9)
+        >>> HODModel.preset("mstar10.5").unresolved(mass) < 0.01
+        True
+        >>> round(HODModel.preset("mstar9.5").unresolved(mass), 2) > 0.2
+        True
+        """
+        return self._below(np.asarray(mass, dtype=np.float64))[0]
+
+    def _below(self, mass: FloatArray) -> tuple[float, float]:
+        """`unresolved`, and the least mass (Msun/h) that would bring it to 1 %."""
+        least = float(mass.min())
+        near = int(np.count_nonzero(mass < 2 * least))
+        if near < _FEW_HALOS or near == mass.size:
+            return 0.0, least
+        x = np.linspace(0.0, 6.0, 1201)  # dex below the lightest halo
+        first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
+        lighter = least * 10.0**-x
+        held = first * 10.0 ** (_SLOPE * x) * (self.mean_ncen(lighter) + self.mean_nsat(lighter))
+        step = x[1] - x[0]
+        # Beyond each x, by the trapezoidal rule.
+        beyond = np.append(np.cumsum(((held[1:] + held[:-1]) / 2 * step)[::-1])[::-1], 0.0)
+        there = float(np.sum(self.mean_ncen(mass) + self.mean_nsat(mass)))
+        every = there + beyond[0]
+        if every <= 0:
+            return 0.0, least
+        enough = int(np.argmax(beyond <= _UNRESOLVED * every))
+        return float(beyond[0] / every), float(lighter[enough])
+
+    def _warn_of_light_halos(self, mass: FloatArray) -> None:
+        fraction, enough = self._below(mass)
+        if fraction > _UNRESOLVED:
+            caution(
+                f"logMmin = {self.logMmin:g}: halos below {mass.min():.3g} Msun/h, the lightest of "
+                f"the catalog, would hold about {100 * fraction:.2g} % of the galaxies of this "
+                f"HOD; take halos down to {enough:.2g} Msun/h, or raise logMmin"
+            )
 
     def with_parameters(
         self,

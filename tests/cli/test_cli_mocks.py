@@ -7,6 +7,7 @@ import json
 import h5py
 import numpy as np
 import pytest
+from astropy.table import Table
 
 from pysoftcorr.cli import main
 from pysoftcorr.mocks import (
@@ -17,6 +18,7 @@ from pysoftcorr.mocks import (
     box_correlations,
     expected_correlations,
 )
+from pysoftcorr.mocks.cosmology import Cosmology
 
 BINS = ["--bins", "log:0.2:12:8"]
 
@@ -264,3 +266,76 @@ def test_debug_shows_the_traceback(capsys, tmp_path):
         main(["boxcorr", str(tmp_path / "none.h5"), "--debug"])
     assert left.value.code == 2
     assert "Traceback" in capsys.readouterr().err
+
+
+def halo_table(path, n=60, scale=0.5, **changed):
+    """A consistent-trees list: x, y, z in Mpc/h, radii in kpc/h, each fifth row a subhalo."""
+    rng = np.random.default_rng(3)
+    mass = 10 ** rng.uniform(12.5, 14, n)
+    radius = 1000 * Cosmology("planck15").radius(mass, redshift=1 / scale - 1)
+    columns = {
+        "scale": np.full(n, scale), "id": np.arange(n) + 1, "mvir": mass, "rvir": radius,
+        "rs": radius / 7, **{c: rng.uniform(0, 30, n) for c in "xyz"},
+        **{f"A[{c}]": rng.normal(size=n) for c in "xyz"},
+        "upid": np.where(np.arange(n) % 5 == 4, 1, -1), **changed,
+    }  # fmt: skip
+    head = "#" + " ".join(f"{name}({k})" for k, name in enumerate(columns))
+    head += "\n#Omega_M = 0.3089; Omega_L = 0.6911; h0 = 0.6774\n#Full box size = 30.0 Mpc/h\n"
+    rows = zip(*columns.values(), strict=True)
+    path.write_text(head + "\n".join(" ".join(repr(float(v)) for v in r) for r in rows) + "\n")
+    return columns
+
+
+def test_reading_options_of_halos(run, fails, tmp_path):
+    path = tmp_path / "hlist_0.50000.list"
+    columns = halo_table(path)
+
+    def count(*options):
+        code, out, err = run("halos", "info", path, *options, "--json")
+        assert code == 0, err
+        return json.loads(out), err
+
+    found, err = count()
+    assert (found["halos"], found["meta"]["redshift"], err) == (48, 1.0, "")
+    assert count("--no-hosts")[0]["halos"] == 60
+    heavy = np.count_nonzero((columns["mvir"] > 2e13) & (columns["upid"] == -1))
+    assert count("--select", "mvir > 2e13")[0]["halos"] == heavy
+    line = fails("halos", "info", path, "--redshift", 0)
+    assert line.startswith("error: --redshift 0: ")
+    assert "leave redshift out" in line
+    line = fails("halos", "info", path, "--mdef", "200m")
+    assert "--mdef vir" in line
+    assert "--columns" not in line.split("Pass that")[0]
+    columns["rvir"][7] = 1.0
+    halo_table(path, rvir=columns["rvir"])
+    line = fails("halos", "info", path)
+    assert "row 7 (0.001)" in line
+    assert "pass --on-bad drop" in line
+    found, err = count("--on-bad", "drop")
+    assert found["halos"] == 47
+    assert "left out 1 of 48 halos" in err
+    halo_table(path, upid=np.full(60, 3.5))
+    line = fails("halos", "info", path)
+    assert "pass --no-hosts to keep all" in line
+    count("--no-hosts")
+
+
+def test_halos_of_several_files(run, fails, tmp_path):
+    for k in range(2):
+        halo_table(tmp_path / f"part{k}.list")
+    pattern = tmp_path / "part*.list"
+    for given in ([pattern], [tmp_path / "part0.list", tmp_path / "part1.list"]):
+        code, out, err = run("halos", "info", *given, "--json")
+        assert code == 0, err
+        assert json.loads(out)["halos"] == 96
+    halo_table(tmp_path / "part2.list", scale=0.25)
+    assert "is of z = 3" in fails("halos", "info", pattern)
+
+
+def test_scale_radius_in_the_words_of_the_shell(fails, tmp_path):
+    path = tmp_path / "table.csv"
+    columns = {k: v for k, v in halo_table(tmp_path / "a.list").items() if k != "scale"}
+    Table(columns).write(path, format="ascii.csv")
+    options = ["--boxsize", 30, "--columns", "radius=rvir/1000"]
+    line = fails("halos", "info", path, *options)
+    assert "Pass --columns scale_radius=rs/1000 too, or --columns scale_radius=rs if" in line

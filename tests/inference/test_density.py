@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 
 import h5py
 import numpy as np
@@ -23,7 +24,9 @@ from pysoftcorr.inference import (  # noqa: E402
     Uniform,
 )
 from pysoftcorr.inference.compiled import ValueAndGradient  # noqa: E402
+from pysoftcorr.inference.observation import whitening  # noqa: E402
 from pysoftcorr.inference.priors import Priors, parse_prior  # noqa: E402
+from pysoftcorr.inference.target import GaussianLikelihood  # noqa: E402
 from pysoftcorr.mocks import GalaxyCatalog, HODModel, box_correlations  # noqa: E402
 
 RNG = np.random.default_rng
@@ -148,13 +151,78 @@ def not_positive():
         (np.eye(2), r"covariance has shape \(2, 2\).*\(3, 3\) is needed"),
         (np.full((3, 3), np.nan), "holds nan in row 0, column 0"),
         (np.array([[1, 0.1, 0], [0.2, 1, 0], [0, 0, 1]]), r"not symmetric: element \[0, 1\]"),
-        (not_positive(), r"smallest eigenvalue is -2e-05.*add a variance to the diagonal"),
+        (not_positive(), r"smallest eigenvalue is -.*add a part of each variance to the diag"),
+        (np.diag([9e4, 0.0, 1.0]), r"the variance of value 1 is 0, which must be above 0"),
         (np.ones((3, 3)), "not positive definite"),
     ],
 )
 def test_bad_covariances(covariance, text):
     with pytest.raises(ValueError, match=text):
         Observation(EDGES, omega=[1, 2, 3], covariance=covariance)
+
+
+@pytest.mark.parametrize("errors", [(300, 1e-5, 1), (1e-12, 1e9, 1e3), (1e-150, 1, 1e150)])
+def test_errors_of_any_sizes(errors):
+    """What is positive definite as correlations is a covariance, in any units."""
+    correlation = np.array([[1, 0.5, 0.1], [0.5, 1, 0.5], [0.1, 0.5, 1]])
+    covariance = correlation * np.outer(errors, errors)
+    data = Observation(EDGES, omega=np.asarray(errors) * [1, 2, 3], covariance=covariance)
+    np.testing.assert_array_equal(data.covariance, covariance)
+    white, log_det = whitening(covariance)
+    np.testing.assert_allclose(white @ covariance @ white.T, np.eye(3), atol=1e-12)
+    expected = np.linalg.slogdet(correlation)[1] + 2 * np.log(errors).sum()
+    assert log_det == pytest.approx(expected, abs=1e-9)
+    # The likelihood is that of the values in units of their errors.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = GaussianLikelihood(data.vector, covariance)(np.zeros(3))
+    chi2 = np.array([1, 2, 3]) @ np.linalg.solve(correlation, [1, 2, 3])
+    assert found == pytest.approx(-chi2 / 2, rel=1e-10)
+    bad = correlation.copy()
+    bad[0, 2] = bad[2, 0] = -0.9
+    with pytest.raises(ValueError, match=r"not positive definite.*np\.diag\(np\.diag\(C\)\)"):
+        Observation(EDGES, omega=[1, 2, 3], covariance=bad * np.outer(errors, errors))
+    # The advice works.
+    part = -2 * np.linalg.eigvalsh(bad)[0]
+    cured = bad + part * np.diag(np.diag(bad))
+    Observation(EDGES, omega=[1, 2, 3], covariance=cured * np.outer(errors, errors))
+
+
+@pytest.mark.parametrize("kind", ["h5", "ecsv"])
+def test_what_is_not_asked_for_is_not_checked(tmp_path, kind):
+    path, covariance = tmp_path / f"data.{kind}", spd(9)
+    covariance[:3, :] = covariance[:, :3] = np.nan  # of xi
+    covariance[6:, 6:] = 1.0  # of eta, singular
+    values = {"xi": [1.0, np.nan, 2.0], "omega": [1.0, 2.0, 3.0], "eta": [4.0, 5.0, np.inf]}
+    if kind == "h5":
+        with h5py.File(path, "w") as file:
+            file["edges"], file["covariance"] = EDGES, covariance
+            for name, value in values.items():
+                file[name] = value
+    else:
+        table = Table({"r_lo": EDGES[:-1], "r_hi": EDGES[1:], **values})
+        table.meta["covariance"] = covariance.tolist()
+        table.write(path, format="ascii.ecsv")
+    seen = Observation.read(path, statistics="omega")
+    np.testing.assert_allclose(seen.covariance, covariance[3:6, 3:6], rtol=1e-14)
+    with pytest.raises(ValueError, match=r"the data hold nan: xi in bins \[1\]"):
+        Observation.read(path, statistics="xi,omega")
+    with pytest.raises(ValueError, match="covariance holds nan"):
+        Observation.read(path, on_bad="drop")
+    with pytest.raises(ValueError, match="covariance is not positive definite"):
+        Observation.read(path, statistics="omega,eta", on_bad="drop")
+    with h5py.File(tmp_path / "errors.h5", "w") as file:  # errors of one statistic alone
+        file["edges"], file["omega"], file["eta"] = EDGES, values["omega"], values["omega"]
+        file["omega_err"] = [1.0, 2.0, 3.0]
+    seen = Observation.read(tmp_path / "errors.h5", statistics="omega")
+    np.testing.assert_allclose(np.diag(seen.covariance), [1, 4, 9])
+    with pytest.raises(ValueError, match="those of eta are lacking"):
+        Observation.read(tmp_path / "errors.h5")
+    whole = type("Correlations", (), {"edges": np.array(EDGES), **values})()
+    whole.omega, whole.eta, whole.xi = (np.array(values["omega"]), np.ones(3), np.full(3, np.nan))
+    both = spd(6)
+    part = Observation.of(whole, statistics="eta", covariance=both)
+    np.testing.assert_allclose(part.covariance, both[3:, 3:], rtol=1e-14)
 
 
 @pytest.mark.parametrize(

@@ -117,3 +117,12 @@ def test_bad_columns_are_named(change: dict, error: type, text: str) -> None:
     good = {"position": [[1, 2, 3], [4, 5, 6]], "axis": [[1, 0, 0], [0, 1, 0]], "boxsize": 10}
     with pytest.raises(error, match=text):
         GalaxyCatalog(**{**good, **change})
+
+
+@pytest.mark.parametrize("shift", [-5.0, 13.0, -200.0])
+def test_positions_outside_are_refused_with_a_cure_that_is_there(shift):
+    position = np.random.default_rng(1).uniform(0, 10, (50, 3)) + shift
+    with pytest.raises(ValueError, match=r"outside \[0, 10\).*odulo 10") as caught:
+        GalaxyCatalog(position, np.ones((50, 3)), boxsize=10)
+    assert "wrap" not in str(caught.value)
+    GalaxyCatalog(position % 10, np.ones((50, 3)), boxsize=10)

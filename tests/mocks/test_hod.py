@@ -260,3 +260,43 @@ def test_halos_without_a_catalog_are_told_by_type() -> None:
     # Errors of workers are pickled.
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.reason) == (str(caught.value), caught.value.reason)
+
+
+@pytest.mark.parametrize("logMmin", [11.0, 11.5, 12.0, 13.0])
+@pytest.mark.parametrize("least", [1e11, 1e12])
+def test_galaxies_of_halos_that_are_too_light(logMmin: float, least: float) -> None:
+    """The fraction against the same halos without a cut, of the slope that is assumed."""
+    rng = np.random.default_rng(5)
+    mass = 1e9 * rng.random(4_000_000) ** (-1 / 0.9)
+    mass = mass[mass < 1e14]
+    model = HODModel(**{**BASE, "logMmin": logMmin, "logM0": 11.0, "logM1": 12.5})
+    number = model.mean_ncen(mass) + model.mean_nsat(mass)
+    expected = number[mass < least].sum() / number.sum()
+    above = mass[mass > least]
+    near = np.count_nonzero(above < 2 * least)
+    found = model.unresolved(above)
+    # The number of the lightest halos scatters by its root, that of the galaxies by theirs.
+    assert found == pytest.approx(expected, abs=5 * (expected / np.sqrt(near) + 1e-4))
+
+
+def test_halos_that_are_too_light_are_warned_of(recwarn) -> None:
+    rng = np.random.default_rng(5)
+    mass = 1e12 * rng.random(20_000) ** (-1 / 0.9)
+    mass = mass[mass < 1e15]
+    halos = HaloCatalog(
+        rng.uniform(0, 100, (mass.size, 3)), mass, 0.97 * (mass / 1e14) ** (1 / 3),
+        np.full(mass.size, 7.0), rng.normal(size=(mass.size, 3)), boxsize=100.0,
+    )  # fmt: skip
+    low = HODModel(**{**BASE, "logMmin": 12.0})
+    with pytest.warns(UserWarning, match=r"logMmin = 12: halos below 1e\+12 .* take halos down to"):
+        found = low.populate(halos, seed=1)
+    assert low.unresolved(mass) > 0.1
+    # The mass that is named leaves 1 % below.
+    enough = low._below(mass)[1]
+    deeper = enough * rng.random(int(20_000 * (1e12 / enough) ** 0.9)) ** (-1 / 0.9)
+    assert 0.005 < low.unresolved(deeper[deeper < 1e15]) < 0.015
+    recwarn.clear()
+    assert found == low._populate(halos, 1)
+    HODModel(**{**BASE, "logMmin": 13.2, "logM0": 13.0}).populate(halos, seed=1)
+    low.populate(make_halos(200, mass=1e13), seed=1)  # of one mass: chosen, not cut
+    assert not recwarn.list

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from pysoftcorr.core.random import stream
 from pysoftcorr.mocks.alignment import mean_cos2
 from pysoftcorr.mocks.cosmology import Abundance, Cosmology
+from pysoftcorr.mocks.halo_statistics import mass_function
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.simulate import (
     LPTField,
@@ -364,3 +365,31 @@ def test_what_makes_no_universe_is_refused(options, said):
 def test_wrong_kinds_are_refused(options, said):
     with pytest.raises(TypeError, match=said):
         HaloCatalog.simulate(**{"boxsize": 50.0, "mesh": 16, "mmin": 1e12, "seed": 1, **options})
+
+
+@pytest.mark.parametrize("redshift", [1.2, 2.0, 3.0])
+def test_the_mass_definition_that_holds_at_high_redshift_is_named(redshift):
+    """Tinker et al. have no overdensity below 200, and that of "vir" falls to 178."""
+    options = {"boxsize": 40.0, "mesh": 16, "mmin": 1e12, "redshift": redshift, "seed": 1}
+    with pytest.raises(ValueError, match=r"mdef = 'vir'.*Pass mdef='200m' instead"):
+        HaloCatalog.simulate(**options)
+    assert HaloCatalog.simulate(**options, mdef="200m").meta["mdef"] == "200m"
+
+
+def test_a_mass_function_of_other_halos_names_theirs():
+    options = {"boxsize": 40.0, "mesh": 16, "mmin": 1e12, "seed": 1, "mass_function": "warren06"}
+    with pytest.raises(ValueError, match="Pass mdef='fof' instead"):
+        HaloCatalog.simulate(**options)
+
+
+def test_halos_that_no_relation_describes_are_counted_all_the_same():
+    halos = HaloCatalog.simulate(40.0, 16, mmin=1e12, redshift=1.5, seed=1, mdef="200m")
+    assert mass_function(halos).theory is not None
+    other = HaloCatalog(
+        halos.position, halos.mass, halos.radius, halos.concentration, halos.axis,
+        boxsize=40.0, cosmology=halos.cosmology, meta={**halos.meta, "mdef": "vir"},
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match=r"no published mass function beside .*Delta_m 191"):
+        found = mass_function(other)
+    assert found.theory is None
+    assert found.count.sum() == len(halos)

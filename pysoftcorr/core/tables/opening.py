@@ -108,7 +108,7 @@ def open_table(
     """
     with ExitStack() as stack:
         tables: list[TableSource] = []
-        for part in _several(source):
+        for part in several(source):
             if isinstance(part, (str, os.PathLike)):
                 tables += _tables(part, hdu, key, suits, stack)
             elif hdu is not None or key is not None:
@@ -119,8 +119,8 @@ def open_table(
         yield join(tables)
 
 
-def _several(source: Any) -> list[Any]:
-    """The single sources of a list or a pattern."""
+def several(source: Any) -> list[Any]:
+    """The single sources of a list or a pattern: paths, or tables in memory."""
     if isinstance(source, (str, os.PathLike)):
         return list(_matching(source))
     if isinstance(source, (list, tuple)) or _is_iterator(source):

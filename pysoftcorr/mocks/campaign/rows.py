@@ -120,7 +120,8 @@ def _realization(
     halos: HaloCatalog, plan: Plan, model: HODModel, record: npt.NDArray[Any], k: int
 ) -> tuple[int, str]:
     try:
-        galaxies = model.populate(halos, seed=int(record["seed"][k]))
+        # The campaign has checked the halos, and warned of lighter ones.
+        galaxies = model._populate(halos, int(record["seed"][k]))
     except NotPopulated as error:
         many = isinstance(error, TooManyGalaxies)
         return (TOO_MANY if many else NO_GALAXIES), error.reason

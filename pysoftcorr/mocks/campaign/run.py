@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, check_output
 from pysoftcorr.core.options import at_least_one, flag, integer
 from pysoftcorr.core.random import Seed, root_seed
@@ -25,7 +26,7 @@ from pysoftcorr.mocks.campaign.rows import Plan, record_dtype
 from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation
 from pysoftcorr.mocks.design import LOG_MMIN_RANGE, log_mmin_range, training_design
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import PARAMETERS, HODModel
+from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["XI_LIMIT", "Campaign", "run_campaign"]
@@ -35,6 +36,7 @@ FloatArray = npt.NDArray[np.float64]
 #: A row with xi above this many times that of matter is dropped (Pandya et al. 2025).
 XI_LIMIT = 100.0
 _MOST_REALIZATIONS = 100_000
+_LOOKED_AT = 64
 
 
 def run_campaign(
@@ -141,6 +143,8 @@ def run_campaign(
         seed = before["seed"] if before else None
     root = root_seed(seed)
     design, described = _design(points, root, sampling, logMmin)
+    check_halos(halos)
+    _warn_of_light_halos(halos, design, modulate)
     plan, settings, xi_matter = _plan(
         halos, root, realizations, bins, cosmology, modulate, described
     )
@@ -218,6 +222,24 @@ def _design(
         except ValueError as error:
             raise ValueError(f"points, row {row}: {error}") from None
     return design, {"points": len(design), "sampling": "given", "design": _hash(design)}
+
+
+def _warn_of_light_halos(halos: HaloCatalog, design: FloatArray, modulate: bool) -> None:
+    """A warning where points of the design reach below the lightest halo; some are looked at."""
+    sample = design[:: -(-len(design) // _LOOKED_AT)]
+    found = [
+        HODModel(**dict(zip(PARAMETERS, point, strict=True)), modulate=modulate).unresolved(
+            halos.mass
+        )
+        for point in sample.tolist()
+    ]
+    many = [fraction for fraction in found if fraction > 0.01]
+    if many:
+        caution(
+            f"points: halos below {halos.mass.min():.3g} Msun/h, the lightest of the catalog, "
+            f"would hold more than 1 % of the galaxies at {len(many)} of {len(sample)} points, up "
+            f"to {100 * max(many):.2g} %: take lighter halos, or raise the lower end of logMmin"
+        )
 
 
 def _plan(

@@ -1,0 +1,367 @@
+"""Files of halos: what their headers say of box, redshift and cosmology, and their tables."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.expressions import Expression
+from pysoftcorr.core.tables import TableSource, Unreadable, join, open_table, several
+from pysoftcorr.core.tables.source import first_line
+
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_NUMBER = r"([-+0-9.eE]+)"
+_MPC_IN_CM = 3.0856775814913673e24
+#: Boxes of SUBFIND above this are in kpc/h where the header does not say its unit.
+_LARGEST_IN_MPC = 3500.0
+#: Cosmologies of the simulations that halotools ships, by its names.
+SIMULATIONS = {"bolshoi": "bolshoi", "bolplanck": "multidark-planck", "multidark": "bolshoi"}
+
+
+@dataclass
+class Header:
+    """What a file says of its halos; None where it does not.
+
+    Attributes
+    ----------
+    boxsize : float or ndarray, shape (3,)
+        Mpc/h.
+    redshift, omega_m, h : float
+    cosmology : str
+        Name of the cosmology, where the file names a simulation.
+    units : dict of str to str
+        Units of columns, by column.
+    length : str
+        Unit of lengths, where one holds for all.
+    meta : dict
+        For the record.
+    """
+
+    boxsize: Any = None
+    redshift: float | None = None
+    omega_m: float | None = None
+    h: float | None = None
+    cosmology: str | None = None
+    units: dict[str, str] = field(default_factory=dict)
+    length: str | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Opened:
+    """A table of halos, and what its file states beside it."""
+
+    table: TableSource
+    header: Header
+    prefetch: Callable[[Iterable[str]], None] = lambda texts: None
+
+
+# ---------------------------------------------------------------------- Rockstar lists
+@dataclass
+class RockstarHeader(Header):
+    """Content of the comment lines, names of columns included."""
+
+    names: list[str] = field(default_factory=list)
+
+
+def read_header(path: Path) -> RockstarHeader | None:
+    """The header of a Rockstar list (or a consistent-trees ``hlist``); None for another file.
+
+    Its first line names the columns, X, Y, Z and Mvir (in either case) among them; in an
+    ``hlist`` each name is followed by its number in brackets.
+    """
+    try:
+        with _opened(path) as stream:
+            first = stream.readline(20000)
+            if not first.startswith("#"):
+                return None
+            names = [re.sub(r"\(\d+\)$", "", name) for name in first[1:].split()]
+            if not {"x", "y", "z", "mvir"} <= {name.lower() for name in names}:
+                return None
+            comments, row = [], ""
+            for line in stream:
+                if not line.startswith("#"):
+                    row = line
+                    break
+                comments.append(line)
+    except (OSError, EOFError, UnicodeDecodeError):
+        return None
+    text = "".join(comments)
+    header = RockstarHeader(names=names)
+    header.boxsize = _value(rf"[Bb]ox size\s*[:=]\s*{_NUMBER}", text)
+    header.omega_m = _value(rf"(?:Om|Omega_M)\s*=\s*{_NUMBER}", text)
+    header.h = _value(rf"\bh0?\s*=\s*{_NUMBER}", text)
+    scale = _value(rf"(?m)^#\s*a\s*=\s*{_NUMBER}", text)
+    lower = [name.lower() for name in names]
+    if scale is None and "scale" in lower and row:
+        # A list of consistent-trees says it in every row.
+        cells = row.split()
+        where = lower.index("scale")
+        scale = _value(_NUMBER, cells[where]) if where < len(cells) else None
+    if scale is None:
+        scale = _value(rf"^hlist_{_NUMBER}\.list", path.name)
+    if scale:
+        header.redshift = max(1.0 / scale - 1.0, 0.0)
+    in_kpc = True
+    for line in comments:
+        if "units" in line.lower() and "radii" in line.lower():
+            in_kpc = "kpc" in line.lower()
+    header.units = {n: "kpc/h" for n in names if re.fullmatch(r"r(s|vir|\d+[bcm])", n.lower())}
+    if not in_kpc:
+        header.units = dict.fromkeys(header.units, "Mpc/h")
+    known = {"simulation_omega_m": header.omega_m, "simulation_h": header.h}
+    header.meta = {k: v for k, v in known.items() if v is not None}
+    return header
+
+
+class Rows:
+    """The rows of a Rockstar list, read in one pass for the columns named beforehand."""
+
+    def __init__(self, path: Path, header: RockstarHeader) -> None:
+        self._path, self._names, self._units = path, header.names, header.units
+        self._wanted: list[str] = []
+        self._read: dict[str, np.ndarray] = {}
+
+    def table(self) -> TableSource:
+        """The table; loading a column raises ValueError where a row is damaged."""
+        return TableSource(str(self._path), self._names, self._load, dict(self._units))
+
+    def prefetch(self, texts: Iterable[str]) -> None:
+        """Name columns, or expressions of columns, that will be asked for."""
+        for text in texts:
+            found = (text,) if text in self._names else Expression(text).names
+            self._wanted += [n for n in found if n in self._names and n not in self._wanted]
+
+    def _load(self, name: str) -> np.ndarray:
+        if name not in self._read:
+            names = list(dict.fromkeys([name, *self._wanted]))
+            columns = [self._names.index(n) for n in names]
+            try:
+                with _opened(self._path) as stream, warnings.catch_warnings():
+                    warnings.simplefilter("ignore", UserWarning)  # no rows: told by the caller
+                    values = np.loadtxt(stream, comments="#", usecols=columns, ndmin=2)
+            except (ValueError, IndexError, OSError, EOFError, lzma.LZMAError) as error:
+                raise Unreadable(f"{self._path}: the file is damaged ({error})") from None
+            values = values.reshape(-1, len(names))
+            self._read = {n: values[:, i].copy() for i, n in enumerate(names)}
+        return self._read[name]
+
+
+def _opened(path: Path) -> io.TextIOBase:
+    return _OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8")
+
+
+def _value(pattern: str, text: str) -> float | None:
+    found = re.search(pattern, text)
+    try:
+        return float(found[1]) if found else None
+    except ValueError:
+        return None
+
+
+# ---------------------------------------------------------------------- headers of numbers
+_BOX = ("lbox", "boxsize", "box_size")
+_REDSHIFT = ("redshift",)
+_SCALE = ("scale_factor", "scalefactor", "expansion_factor")
+_OMEGA = ("omega0", "omega_m", "omegam", "om0", "omega_matter")
+_H = ("hubbleparam", "h0", "h", "hubble")
+
+
+def of_mapping(attributes: Mapping[str, Any]) -> Header:
+    """The header in attributes or meta data, by the names that simulations use.
+
+    Lengths are in Mpc/h, but where ``UnitLength_in_cm`` says otherwise.
+    """
+    lower = {str(k).lower(): v for k, v in attributes.items()}
+
+    def number(names: Sequence[str]) -> float | None:
+        for name in names:
+            try:
+                value = np.ravel(np.asarray(lower[name], dtype=np.float64))
+            except (KeyError, TypeError, ValueError):
+                continue
+            if value.size and np.isfinite(value).all():
+                return float(value[0])
+        return None
+
+    header = Header(redshift=number(_REDSHIFT), omega_m=number(_OMEGA), h=number(_H))
+    scale = number(_SCALE)
+    if header.redshift is None and scale:
+        header.redshift = max(1.0 / scale - 1.0, 0.0)
+    if header.h is not None and header.h > 2:
+        header.h /= 100.0  # H0 in km/s/Mpc
+    side = next((lower[name] for name in _BOX if name in lower), None)
+    if side is not None:
+        unit = number(("unitlength_in_cm",))
+        factor = 1.0 if not unit else unit / _MPC_IN_CM
+        if unit:
+            header.length = "kpc/h" if abs(factor / 1e-3 - 1) < 1e-2 else "Mpc/h"
+        header.boxsize = np.squeeze(np.asarray(side, dtype=np.float64)) * round(factor, 6)
+    for name in ("simname", "halo_finder", "version_name"):
+        value = lower.get(name)
+        if value is not None:
+            header.meta[name] = value.decode() if isinstance(value, bytes) else str(value)
+    header.cosmology = SIMULATIONS.get(str(header.meta.get("simname", "")).lower())
+    return header
+
+
+def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
+    """Attributes of an HDF5 file and of its group ``Header``, and the counts of its chunks."""
+    with _damage(path), h5py.File(path, "r") as file:
+        attributes = dict(file.attrs)
+        gadget = "Header" in file and isinstance(file["Header"], h5py.Group)
+        for name in ("Parameters", "Units", "Header"):
+            if name in file and isinstance(file[name], h5py.Group):
+                attributes.update(file[name].attrs)
+        groups = list(file["Group"]) if "Group" in file else []
+    header = of_mapping(attributes)
+    counts = {
+        name: int(np.ravel(attributes[key])[0])
+        for name, key in (
+            ("files", "NumFiles"),
+            ("files", "NumFilesPerSnapshot"),
+            ("rows", "Ngroups_ThisFile"),
+            ("total", "Ngroups_Total"),
+        )
+        if key in attributes
+    }
+    if gadget:
+        if header.length is None and header.boxsize is not None:
+            header.length = "Mpc/h" if np.max(header.boxsize) < _LARGEST_IN_MPC else "kpc/h"
+            if header.length == "kpc/h":
+                header.boxsize = header.boxsize / 1000.0
+        header.units = {
+            name: header.length or "Mpc/h"
+            for name in groups
+            if name in ("GroupPos", "GroupCM") or name.startswith("Group_R")
+        }
+        header.units |= {name: "1e10 Msun/h" for name in groups if name.startswith("Group_M")}
+        header.units |= dict.fromkeys(set(groups) & {"GroupMass"}, "1e10 Msun/h")
+    return header, counts
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Errors of HDF5 with the name of the file."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError) as error:
+        raise Unreadable(f"{path} is damaged: {first_line(error)}") from None
+
+
+# ---------------------------------------------------------------------- opening
+@contextmanager
+def open_halos(
+    source: Any,
+    key: Any,
+    hdu: Any,
+    suits: Callable[[TableSource], object],
+) -> Iterator[Opened]:
+    """The table of a file, of several, or in memory, with what its header says.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is not there.
+    ValueError
+        If files are of different boxes or redshifts, or as `open_table`.
+    """
+    if not isinstance(source, (str, os.PathLike, list, tuple, Iterator)):
+        with open_table(source, key=key, hdu=hdu, suits=suits) as table:
+            meta = getattr(source, "meta", None) or getattr(source, "attrs", None) or {}
+            header = of_mapping(meta) if isinstance(meta, Mapping) else Header()
+            yield _with_units(table, header)
+        return
+    parts = several(source)
+    headers: dict[str, Header] = {}
+    rows: list[Rows] = []
+    kept: list[Any] = []
+    counted: list[tuple[Path, dict[str, int]]] = []
+    for part in parts:
+        path = Path(part).expanduser() if isinstance(part, (str, os.PathLike)) else None
+        if path is None or not path.is_file():
+            kept.append(part)
+            continue
+        rockstar = read_header(path)
+        if rockstar is not None:
+            headers[str(path)] = rockstar
+            rows.append(Rows(path, rockstar))
+        elif h5py.is_hdf5(path):
+            headers[str(path)], counts = _hdf5_header(path)
+            counted.append((path, counts))
+            if counts.get("rows") == 0 and len(parts) > 1:
+                continue  # a chunk without groups has no columns
+        kept.append(part)
+    header = _common(headers)
+    if rows and len(rows) == len(parts):
+        if hdu is not None or key is not None:
+            name = "hdu" if hdu is not None else "key"
+            raise ValueError(f"{name} is not for a Rockstar list, which is one table of text")
+
+        def prefetch(texts: Iterable[str]) -> None:
+            asked = list(texts)
+            for each in rows:
+                each.prefetch(asked)
+
+        yield Opened(join([each.table() for each in rows]), header, prefetch)
+        return
+    _check_chunks(counted)
+    single = len(kept) == 1 and len(parts) == 1
+    with open_table(kept[0] if single else kept, key=key, hdu=hdu, suits=suits) as table:
+        yield _with_units(table, header)
+
+
+def _with_units(table: TableSource, header: Header) -> Opened:
+    for part in (table, *getattr(table, "parts", ())):
+        for name, unit in header.units.items():
+            if name in part.names:
+                part.units.setdefault(name, unit)
+    return Opened(table, header)
+
+
+def _common(headers: Mapping[str, Header]) -> Header:
+    """The header of all files; ValueError where they are of different simulations or times."""
+    if not headers:
+        return Header()
+    first_path, first = next(iter(headers.items()))
+    for path, other in headers.items():
+        for name, shown in (("redshift", "z"), ("boxsize", "L"), ("omega_m", "Om")):
+            a, b = getattr(first, name), getattr(other, name)
+            if a is None or b is None:
+                continue
+            a, b = float(np.max(a)), float(np.max(b))
+            if abs(a - b) > 1e-3 * max(1.0, abs(a)):
+                raise ValueError(
+                    f"{path} is of {shown} = {b:g}, {first_path} of {shown} = {a:g}: they are not "
+                    "parts of one catalog; read them one by one"
+                )
+    return first
+
+
+def _check_chunks(counted: Sequence[tuple[Path, Mapping[str, int]]]) -> None:
+    """A warning where chunks of a snapshot are lacking, by what their headers say."""
+    known = [(path, c) for path, c in counted if {"rows", "total"} <= set(c)]
+    if not known or len(known) != len(counted):
+        return
+    path, first = known[0]
+    rows = sum(c["rows"] for _, c in known)
+    if rows < first["total"]:
+        chunks = f" in {first['files']} files" if first.get("files", 1) > 1 else ""
+        caution(
+            f"{path.name} is a part of a catalog of {first['total']} groups{chunks}; "
+            f"{rows} are read. Give all its files, as by a pattern with * for their number"
+        )

@@ -1,0 +1,211 @@
+"""Names of columns in halo catalogs of halotools, Rockstar, SUBFIND (TNG), AHF and CompaSO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pysoftcorr.core.expressions import nearest
+from pysoftcorr.core.tables import TableSource
+
+#: Fields of one column each, and of three (or of one of shape (N, 3)).
+_SCALARS = (*("x", "y", "z", "mass", "radius", "scale_radius", "concentration", "parent", "id"),)
+_VECTORS = ("position", "axis")
+KEYS = (*_SCALARS, *_VECTORS)
+
+#: Mass definitions by the names that catalogs give them; the first is the one used here.
+_DEFINITIONS = {
+    "vir": ("vir", "_TopHat200"),
+    "200m": ("200m", "200b", "_Mean200"),
+    "200c": ("200c", "_Crit200"),
+    "500c": ("500c", "_Crit500"),
+    "2500c": ("2500c",),
+}
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Columns of one kind of catalog, in small letters.
+
+    Attributes
+    ----------
+    required : tuple of str
+        A table that has all of these follows the scheme.
+    fields : mapping
+        Candidates of each field, the first that is there is taken; of a vector tuples of columns.
+    mass, radius : str
+        Names with ``{}`` in place of the definition.
+    units : mapping of str to str
+        Units of columns that the file does not say, by field.
+    """
+
+    required: tuple[str, ...]
+    fields: Mapping[str, tuple[Any, ...]]
+    mass: str
+    radius: str
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+SCHEMES: dict[str, Scheme] = {
+    "halotools": Scheme(
+        ("halo_x", "halo_y", "halo_z"),
+        {
+            "position": (("halo_x", "halo_y", "halo_z"),),
+            "scale_radius": ("halo_rs",),
+            "concentration": ("halo_nfw_conc",),
+            "axis": (("halo_axisa_x", "halo_axisa_y", "halo_axisa_z"),),
+            "parent": ("halo_upid", "halo_pid"),
+            "id": ("halo_id", "halo_haloid"),
+        },
+        "halo_m{}",
+        "halo_r{}",
+    ),
+    "rockstar": Scheme(
+        ("x", "y", "z", "mvir"),
+        {
+            "position": (("x", "y", "z"),),
+            "scale_radius": ("rs",),
+            "axis": (("a[x]", "a[y]", "a[z]"),),
+            "parent": ("upid", "pid"),
+            "id": ("id",),
+        },
+        "m{}",
+        "r{}",
+    ),
+    "subfind": Scheme(
+        ("grouppos",),
+        {"position": (("grouppos",),)},
+        "group_m{}",
+        "group_r{}",
+        {"mass": "1e10 Msun/h"},
+    ),
+    "ahf": Scheme(
+        ("xc", "yc", "zc", "mvir", "hosthalo"),
+        {
+            "position": (("xc", "yc", "zc"),),
+            "concentration": ("cnfw",),
+            "axis": (("eax", "eay", "eaz"),),
+            "parent": ("hosthalo",),
+            "id": ("id",),
+        },
+        "m{}",
+        "r{}",
+        {"position": "kpc/h", "radius": "kpc/h"},
+    ),
+    "compaso": Scheme(
+        ("x_l2com", "n"),
+        {
+            "position": (("x_l2com",),),
+            "axis": (("sigmar_eigenvecsmaj_l2com",), ("sigman_eigenvecsmaj_l2com",)),
+            "id": ("id",),
+        },
+        "",
+        "",
+    ),
+}
+
+
+def choose(
+    table: TableSource, columns: Mapping[str, Any] | None, mdef: str = "vir"
+) -> tuple[str | None, dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Column texts of each field, the naming scheme they follow, and the fields given by hand.
+
+    Raises
+    ------
+    ValueError
+        If nothing is given and the table follows no scheme, or a field is none.
+    """
+    lower: dict[str, str] = {}
+    for name in table.names:
+        # AHF and consistent-trees number their columns, as in Mvir(4).
+        lower.setdefault(re.sub(r"\(\d+\)$", "", name.lower()), name)
+    # Of two schemes that fit the one that asks for more columns.
+    fitting = [s for s, known in SCHEMES.items() if all(c in lower for c in known.required)]
+    scheme = max(fitting, key=lambda s: len(SCHEMES[s].required), default=None)
+    given = dict(columns or {})
+    chosen = _of_scheme(SCHEMES[scheme], lower, mdef) if scheme is not None else {}
+    if scheme is None and columns is None:
+        raise ValueError(
+            f"{table.label} has neither the columns of halotools (halo_x, halo_mvir, ...), "
+            f"Rockstar (X, Mvir, ...), SUBFIND (GroupPos, ...), AHF (Xc, Mvir, hostHalo, ...) nor "
+            f"CompaSO (x_L2com, N, ...); pass columns={nearest('', table.names)}"
+        )
+    for name, value in given.items():
+        if name not in KEYS:
+            raise ValueError(f"columns: no field {name!r}{nearest(str(name), KEYS)}")
+        if name in ("x", "y", "z"):
+            _split(chosen)
+        if value is None:
+            chosen.pop(name, None)
+        elif isinstance(value, str):
+            chosen[name] = (value,)
+        elif name in _VECTORS and len(tuple(value)) == 3:
+            chosen[name] = tuple(str(v) for v in value)
+        else:
+            many = "three or one" if name in _VECTORS else "one"
+            raise ValueError(f"columns[{name!r}] = {value!r}: must be {many} columns")
+    if "position" not in given and all(k in chosen for k in "xyz"):
+        chosen["position"] = (*chosen["x"], *chosen["y"], *chosen["z"])
+    for name in "xyz":
+        chosen.pop(name, None)
+    # A concentration named by the user or the table comes before one from a scale radius.
+    if "concentration" in chosen and not ("scale_radius" in given and "concentration" not in given):
+        chosen.pop("scale_radius", None)
+    elif "scale_radius" in chosen:
+        chosen.pop("concentration", None)
+    if "mass" not in chosen or "position" not in chosen:
+        raise ValueError(_lacking(table, lower, scheme, chosen, mdef))
+    return scheme, chosen, tuple(name for name, value in given.items() if value is not None)
+
+
+def _of_scheme(known: Scheme, lower: Mapping[str, str], mdef: str) -> dict[str, tuple[str, ...]]:
+    chosen: dict[str, tuple[str, ...]] = {}
+    for name, candidates in known.fields.items():
+        for candidate in candidates:
+            parts = (candidate,) if isinstance(candidate, str) else candidate
+            if all(c in lower for c in parts):
+                chosen[name] = tuple(lower[c] for c in parts)
+                break
+    for name, pattern in (("mass", known.mass), ("radius", known.radius)):
+        for definition in _DEFINITIONS.get(mdef, (mdef,)):
+            column = pattern.format(definition.lower())
+            if pattern and column in lower:
+                chosen.setdefault(name, (lower[column],))
+    return chosen
+
+
+def _split(chosen: dict[str, tuple[str, ...]]) -> None:
+    """Give up a vector for its components, those that it has."""
+    parts = chosen.pop("position", ())
+    if len(parts) == 3:
+        chosen.update({k: (part,) for k, part in zip("xyz", parts, strict=True)})
+
+
+def _lacking(
+    table: TableSource,
+    lower: Mapping[str, str],
+    scheme: str | None,
+    chosen: Mapping[str, Any],
+    mdef: str,
+) -> str:
+    """The message where masses or positions are not known."""
+    lacking = "mass" if "mass" not in chosen else "x, y and z (or position)"
+    other = ""
+    if scheme == "compaso":
+        return (
+            f"{table.label}: which column is mass? CompaSO counts particles: pass "
+            "columns={'mass': 'N * ...'} with the mass of a particle in Msun/h "
+            "(ParticleMassHMsun of its header)"
+        )
+    if scheme is not None and "mass" not in chosen:
+        having = [d for d in _DEFINITIONS if "mass" in _of_scheme(SCHEMES[scheme], lower, d)]
+        if having:
+            other = f" of mdef = {mdef!r}? The table has those of mdef={having[0]!r}"
+            other += "".join(f" and {d!r}" for d in having[1:]) + ". Pass that, or"
+            return f"{table.label}: which column is mass{other} columns= with it"
+    return (
+        f"{table.label}: which column is {lacking}? Pass columns= with it"
+        f"{nearest('', table.names)}{table.elsewhere()}"
+    )
