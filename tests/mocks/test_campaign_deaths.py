@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pysoftcorr
 from pysoftcorr.mocks import HaloCatalog, training_design
 from pysoftcorr.mocks.campaign import farm
 from pysoftcorr.mocks.campaign.rows import Plan, measure_row
@@ -149,6 +153,36 @@ def test_an_error_of_a_row_made_again_is_ours(halos: HaloCatalog) -> None:
     rows = farm.finished_rows(_Stub(wrong), halos, PLAN, np.zeros((1, 7)), [0], lambda text: None)
     with pytest.raises(RuntimeError, match="row 0 failed: ZeroDivisionError: no galaxy"):
         list(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.0])
+def test_ctrl_c_while_workers_start_is_one_line(
+    halos: HaloCatalog, tmp_path: Path, seconds: float
+) -> None:
+    halos.write(tmp_path / "halos.h5")
+    out = tmp_path / "a.h5"
+    command = [sys.executable, "-m", "pysoftcorr.cli", "campaign", str(tmp_path / "halos.h5")]
+    command += ["--out", str(out), "--points", "5000", "--realizations", "1", "--workers", "2"]
+    command += ["--bins", "log:0.3:9:4"]
+    package = str(Path(pysoftcorr.__file__).resolve().parents[1])
+    campaign = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": package}, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        while campaign.poll() is None and not out.with_name("a.h5.part").exists():
+            time.sleep(0.02)
+        time.sleep(seconds)
+        os.killpg(campaign.pid, signal.SIGINT)  # as a terminal does: to every process
+        _, errors = campaign.communicate(timeout=60)
+    finally:
+        if campaign.poll() is None:
+            os.killpg(campaign.pid, signal.SIGKILL)
+            campaign.wait()
+    assert campaign.returncode == 130, errors
+    assert errors.startswith("interrupted: ")
+    assert len(errors.splitlines()) == 1, errors
 
 
 # ---------------------------------------------------------------------- addresses

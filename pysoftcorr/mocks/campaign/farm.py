@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
 import queue
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy.typing as npt
@@ -22,6 +24,7 @@ from pysoftcorr.mocks.halos import HaloCatalog
 __all__ = ["connected", "finished_rows"]
 
 _CONNECT_SECONDS = 10.0
+_START_SECONDS = 300.0
 _POLL_SECONDS = 0.25
 _COUNT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
@@ -52,6 +55,12 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
     """
     from distributed import Client, LocalCluster
 
+    class Closed(Client):
+        """A client that is closed below, and not again by what collects it."""
+
+        def __del__(self) -> None:
+            pass
+
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         if scheduler is not None:
@@ -60,32 +69,53 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         if scheduler is None:
             cores = usable_cores()
             number = workers or cores
-            try:
-                address = LocalCluster(
-                    n_workers=number,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    # Its status page is not asked for, and takes whatever port is free.
-                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                    # The design's largest catalogs need what they need: killing does not help.
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,
-                    preload=[__name__],  # for dask_setup
-                    env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
-                )
-            except RuntimeError as error:
-                raise ConnectionError(
-                    f"the {number} processes of dask on this machine did not start: "
-                    f"{error.__cause__ or error}"
-                ) from None
+            address = LocalCluster(
+                n_workers=0,  # they come below, where Ctrl-C finds a cluster to close
+                threads_per_worker=1,
+                processes=True,
+                loop=_deaf_loop(),
+                dashboard_address=None,
+                # Its status page is not asked for, and takes whatever port is free.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                # The design's largest catalogs need what they need: killing does not help.
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
+                preload=[__name__],  # for dask_setup
+                env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
+            )
+            stack.callback(_kill_others, set(multiprocessing.active_children()))
             stack.callback(_close, address)
+            address.scale(number)
         try:
-            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+            client = Closed(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise _no_answer(scheduler, error) from None
         stack.callback(_close, client)
+        if scheduler is None:
+            try:
+                client.wait_for_workers(1, timeout=_START_SECONDS)
+            except (OSError, TimeoutError, asyncio.TimeoutError):
+                raise ConnectionError(
+                    f"no process of dask started on this machine within {_START_SECONDS:.0f} s"
+                ) from None
         yield client
+
+
+def _deaf_loop() -> Any:
+    """An event loop in a thread of its own, where Ctrl-C is held back.
+
+    So it is in processes that are started from there, while they do not yet ignore it.
+    """
+    from distributed.utils import LoopRunner
+
+    resource_tracker.ensure_running()  # where it starts later, it lets Ctrl-C in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        runner = LoopRunner()
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return runner.loop
 
 
 def _refuse_unless_answered(scheduler: str) -> None:
@@ -306,6 +336,13 @@ def _raise_unless_killed(row: int, error: BaseException) -> None:
     raise RuntimeError(
         f"row {row} failed: {type(error).__name__}: {error}; finished rows are kept"
     ) from error
+
+
+def _kill_others(before: set[Any]) -> None:
+    """End processes that were still starting, before what they are started with is gone."""
+    for process in set(multiprocessing.active_children()) - before:
+        process.kill()
+        process.join(_CLOSE_SECONDS)
 
 
 def _close(cluster: Any) -> None:
