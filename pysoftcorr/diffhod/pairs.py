@@ -86,7 +86,9 @@ _SEARCHED = 2_000_000
 
 
 class WeightedCorrelations(NamedTuple):
-    """Correlations in bins, each a Tensor of shape (nbins,); NaN where a bin has no weight.
+    """Correlations in bins, each a Tensor of shape (nbins,).
+
+    Where a bin has no weight xi is -1, and omega and eta are NaN.
 
     Attributes
     ----------
@@ -309,7 +311,7 @@ class WeightedPairs:
         pairs = sums[:, 0]
         some = pairs.detach() > 0
         total = w.double().sum()
-        xi = torch.where(some, 2 * pairs / (total**2 * self._shell) - 1, torch.nan)
+        xi = 2 * pairs / (total**2 * self._shell) - 1
         if e is None:
             empty = torch.full_like(xi, torch.nan)
             return WeightedCorrelations(xi.to(self.dtype), *(2 * [empty.to(self.dtype)]))

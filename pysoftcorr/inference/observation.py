@@ -239,7 +239,10 @@ class Observation:
         }
         texts = [f"{name} in bins {rows[:5]}" for name, rows in where.items() if rows]
         value = flat[np.flatnonzero(~good)[0]]
-        return f"the data hold {value}: {'; '.join(texts)}. on_bad='drop' leaves these bins out"
+        return (
+            f"the data hold {value}: {'; '.join(texts)}: no value, or no pairs. on_bad='drop' "
+            "leaves these bins out"
+        )
 
     def _variances(self, errors: Mapping[str, npt.ArrayLike], bins: int) -> FloatArray:
         lacking = [name for name in self.statistics if name not in errors]
@@ -351,7 +354,8 @@ class Observation:
         Parameters
         ----------
         correlations : object
-            With ``edges`` and those of ``xi``, ``omega``, ``eta`` that are asked for.
+            With ``edges`` and those of ``xi``, ``omega``, ``eta`` that are asked for. Bins
+            where ``npairs`` is 0 count as NaN: xi = -1 there is no draw from a Gaussian about xi.
         statistics : str or sequence of str, optional
             By default those that are not NaN throughout.
         covariance : array_like, optional
@@ -382,7 +386,14 @@ class Observation:
             covariance = _block(covariance, there, chosen, bins)
         return cls(
             correlations.edges,
-            **_by_name({name: getattr(correlations, name) for name in chosen}),
+            **_by_name(
+                {
+                    name: _with_pairs(
+                        getattr(correlations, name), getattr(correlations, "npairs", None)
+                    )
+                    for name in chosen
+                }
+            ),
             covariance=covariance,
             on_bad=on_bad,
             source=source,
@@ -431,6 +442,17 @@ def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
         return np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be numbers") from None
+
+
+def _with_pairs(values: Any, npairs: Any) -> FloatArray:
+    """Values with NaN where there are no pairs; npairs may be None."""
+    array = np.asarray(values, dtype=np.float64)
+    return array if npairs is None else np.where(np.asarray(npairs) == 0, np.nan, array)
+
+
+def _mask_empty(found: dict[str, Any], npairs: Any) -> None:
+    for name in set(STATISTICS) & set(found):
+        found[name] = _with_pairs(found[name], npairs)
 
 
 def _by_name(values: dict[str, Any]) -> dict[str, Any]:
@@ -521,6 +543,8 @@ def _ecsv(source: Path) -> dict[str, Any]:
         for name in table.colnames
         if name in _COLUMNS
     }
+    if "npairs" in table.colnames:
+        _mask_empty(found, table["npairs"])
     if "r_lo" in table.colnames and "r_hi" in table.colnames and len(table):
         low, high = (np.asarray(table[name], dtype=np.float64) for name in ("r_lo", "r_hi"))
         if not np.allclose(low[1:], high[:-1], rtol=1e-12, atol=0):
@@ -540,6 +564,9 @@ def _hdf5(source: Path) -> dict[str, Any]:
             if "format" in file.attrs:  # one of ours: galaxies, or nothing that serves here
                 return {}
             wanted = {*_COLUMNS, "edges", "covariance"}
-            return {name: file[name][...] for name in file if name in wanted} or {"": None}
+            found = {name: file[name][...] for name in file if name in wanted}
+            if "npairs" in file:
+                _mask_empty(found, file["npairs"][...])
+            return found or {"": None}
     except OSError as error:
         raise ValueError(f"{source} is no HDF5 file: {error}") from None

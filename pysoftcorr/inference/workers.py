@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.processes import refuse_unguarded_script
 
 __all__ = ["Problem", "Workers", "one_thread"]
 
@@ -82,6 +83,8 @@ class Workers:
     ------
     ValueError, TypeError
         If `number` is no whole number of 1 or more.
+    RuntimeError
+        If a script calls it without that guard.
 
     Notes
     -----
@@ -94,6 +97,7 @@ class Workers:
         self._pool: ProcessPoolExecutor | None = None
         self._target: Any = None
         if number > 1:
+            refuse_unguarded_script(f"workers = {number}")
             self._pool = ProcessPoolExecutor(
                 number,
                 mp_context=multiprocessing.get_context("spawn"),

@@ -287,7 +287,8 @@ class BoxCorrelations:
     rr : ndarray
         What `weight` would be on average of unclustered objects.
     xi, omega, eta : ndarray
-        NaN in bins without pairs, and without the axes that they need.
+        In bins without pairs xi is -1, and omega and eta have no value: NaN, as without the axes
+        that they need.
     npairs_1h, npairs_2h, xi_1h, xi_2h, omega_1h, omega_2h, eta_1h, eta_2h : ndarray or None
         Pairs of the same and of different hosts: xi = xi_1h + xi_2h, with xi_1h = DD_1h/RR; omega
         and eta are each the mean over the pairs of that kind. None without hosts.
@@ -302,6 +303,8 @@ class BoxCorrelations:
     ...     bins=[0.5, 2, 4])
     >>> result.npairs.tolist(), result.r.tolist()
     ([1, 0], [1.0, nan])
+    >>> float(result.xi[1])
+    -1.0
     >>> result.omega.round(6).tolist(), result.eta.round(6).tolist()
     ([0.416667, nan], [0.166667, nan])
     """
@@ -412,6 +415,7 @@ def box_correlations(
     """xi, omega and eta of galaxies in a box, of one set or of two.
 
     - xi = DD/RR - 1, RR analytic: (sum of w)^2 V_shell/V, of two sets the product of their sums;
+      -1 where there are no pairs;
     - omega = mean of (e_i . r_ij)^2/r_ij^2 - 1/3 over ordered pairs: how axes point at positions.
       With two sets, axes are those of the first and positions those of the second;
     - eta = mean of (e_i . e_j)^2 - 1/3: how axes point alike.
@@ -517,7 +521,7 @@ def _correlations(
         empty = np.full(len(pairs), np.nan)
         return {
             "npairs": np.rint(s[:, COUNT]).astype(np.int64),
-            "xi": np.where(s[:, COUNT] > 0, order * pairs / rr, np.nan),
+            "xi": ratio(order * pairs, rr),
             "omega": ratio(omega, pairs) if sets[0].has_axes else empty,
             "eta": ratio(s[:, ETA], pairs) if all(x.has_axes for x in sets) else empty,
         }
@@ -527,8 +531,7 @@ def _correlations(
     result["xi"] = result["xi"] - 1
     if split:
         two, one = statistics(sums[0]), statistics(sums[1])
-        # Where there are no pairs of a kind its part of xi is known: 0 or -1.
-        one["xi"], two["xi"] = np.nan_to_num(one["xi"]), np.nan_to_num(two["xi"]) - 1
+        two["xi"] = two["xi"] - 1
     parts: dict[str, Any] = {}
     for name in result:
         parts[f"{name}_1h"] = one[name] if split else None

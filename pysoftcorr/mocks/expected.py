@@ -199,12 +199,11 @@ def _evaluate(
         return ratio(values.sum(axis=0), weight.sum(axis=0))
 
     two, one = weight / sums.rr
-    xi = np.where(sums.count.sum(axis=0) > 0, one + two - 1, np.nan)
     return ExpectedCorrelations(
         edges=sums.edges,
         r=ratio(sums.separation.sum(axis=0), sums.weight.sum(axis=0)),
         npairs=np.rint(sums.count.sum(axis=0)).astype(np.int64),
-        xi=xi,
+        xi=one + two - 1,
         omega=mean(omega),
         eta=mean(eta),
         domega_dmu_cen=mean(omega_c),

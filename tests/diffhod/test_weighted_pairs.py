@@ -83,13 +83,18 @@ def test_derivatives_by_weights_and_axes() -> None:
     assert torch.autograd.gradcheck(lambda x: pairs.correlations(x).xi, (weight,))
 
 
-def test_a_bin_without_weight_is_nan_and_harms_no_gradient() -> None:
+def test_a_bin_without_weight_harms_no_gradient() -> None:
     pairs = WeightedPairs([[1.0, 1, 1], [1, 1, 2], [1, 1, 5]], boxsize=20.0, bins=[0.5, 2, 3.5, 5])
     w = torch.tensor([1.0, 1.0, 0.0], dtype=F64, requires_grad=True)
     found = pairs.correlations(w, np.eye(3))
     assert torch.isnan(found.eta).tolist() == [False, True, True]
-    gradient = torch.autograd.grad(found.eta[0] + found.xi[0], w)[0]
+    assert found.xi.tolist()[1:] == [-1, -1]
+    gradient = torch.autograd.grad(found.eta[0] + found.xi.sum(), w, retain_graph=True)[0]
     assert torch.isfinite(gradient).all()
+    # A weight that comes back from 0 brings pairs into the empty bins.
+    slope = torch.autograd.grad(found.xi[2], w)[0]
+    total, shell = 2.0, 4 / 3 * np.pi * (5**3 - 3.5**3) / 20.0**3
+    assert slope.tolist() == pytest.approx([0, 0, 2 / (total**2 * shell)])
 
 
 def test_orientation_tensors() -> None:

@@ -278,6 +278,16 @@ def test_data_from_files(tmp_path):
     with pytest.raises(ValueError, match=r"n.ecsv: the data hold nan: omega in bins \[1\]"):
         Observation.read(tmp_path / "n.ecsv")
     assert Observation.read(tmp_path / "n.ecsv", on_bad="drop").rows.tolist() == [0, 2]
+    table = Table({"r_lo": edges[:-1], "r_hi": edges[1:], "xi": [-1.0, 2.0, -1.0],
+                   "npairs": [0, 9, 3]})  # fmt: skip
+    table.write(tmp_path / "e.ecsv")  # xi is -1 by chance, and for want of pairs
+    with pytest.raises(ValueError, match=r"xi in bins \[0\]: no value, or no pairs. on_bad='drop'"):
+        Observation.read(tmp_path / "e.ecsv")
+    assert Observation.read(tmp_path / "e.ecsv", on_bad="drop").vector.tolist() == [2.0, -1.0]
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        for name, values in (("edges", edges), ("xi", table["xi"]), ("npairs", table["npairs"])):
+            file[name] = values
+    assert Observation.read(tmp_path / "e.h5", on_bad="drop").rows.tolist() == [1, 2]
     with h5py.File(tmp_path / "foreign.h5", "w") as file:
         file["mass"] = [1.0]
     (tmp_path / "broken.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(20))

@@ -78,7 +78,7 @@ def test_auto_against_the_twin(n: int, L: float, periodic: bool, clump: float) -
         close(getattr(result, f"eta_{suffix}"), part["eta"])
     some = result.npairs > 0
     close(result.xi[some], (result.xi_1h + result.xi_2h)[some])
-    assert np.isnan(result.xi[~some]).all()
+    np.testing.assert_array_equal(result.xi[~some], -1)
     if periodic:
         shell = np.diff(4 / 3 * np.pi * EDGES**3)
         close(result.rr, w.sum() ** 2 * shell / L**3)
@@ -158,10 +158,16 @@ def test_clumps_across_a_face_counted_by_hand(axis: int) -> None:
     assert result.omega[2] == pytest.approx(2 / 3, abs=1e-3)
     np.testing.assert_allclose(result.eta[[0, 2]], 2 / 3, atol=1e-14)
     assert np.isnan(result.omega[[1, 3]]).all()
+    assert result.xi[[1, 3]].tolist() == [-1, -1]
     open_box = box_correlations(p, along, boxsize=L, bins=[*edges[:-1], 29.9], periodic=False)
     assert open_box.npairs.tolist() == [40 * 39 // 2 + 30 * 29 // 2, 0, 0, 40 * 30]
     cross = box_correlations(first, boxsize=L, bins=edges, second=second)
     assert cross.npairs.tolist() == [0, 0, 1200, 0]
+    assert cross.xi[[0, 1, 3]].tolist() == [-1, -1, -1]
+    weights = np.concatenate([np.ones(40), np.zeros(30)])  # pairs of weight 0 are none
+    weighted = box_correlations(p, along, boxsize=L, bins=edges, weights=weights)
+    assert weighted.xi[1:].tolist() == [-1, -1, -1]
+    assert np.isnan(weighted.omega[1:]).all()
 
 
 def test_a_clump_on_the_corner() -> None:

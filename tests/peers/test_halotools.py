@@ -48,6 +48,14 @@ def test_correlations_of_two_samples() -> None:
     close(ours.eta, ee_3d(p, e, q, f, EDGES, period=BOX))
 
 
+def test_a_bin_without_pairs() -> None:
+    place = np.array([[1.0, 1, 1], [1, 1, 2], [1, 1, 59]])
+    edges = np.array([0.5, 1.5, 1.9, 2.5, 8.0])
+    ours = box_correlations(place, np.eye(3), boxsize=BOX, bins=edges)
+    assert ours.npairs.tolist() == [1, 0, 1, 1]
+    close(ours.xi, tpcf(place, edges, period=BOX, estimator="Natural"))
+
+
 def test_weighted_alignments() -> None:
     p, e = clumps(9)
     w = np.random.default_rng(9).uniform(0.2, 2, len(p))

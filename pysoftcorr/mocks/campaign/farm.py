@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import multiprocessing
 import queue
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy.typing as npt
@@ -20,11 +24,14 @@ from pysoftcorr.mocks.halos import HaloCatalog
 __all__ = ["connected", "finished_rows"]
 
 _CONNECT_SECONDS = 10.0
+_START_SECONDS = 300.0
 _POLL_SECONDS = 0.25
 _COUNT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
-#: Halos are sent again where the workers that had them are gone, this many times.
-_SENT = 5
+#: A finished row takes this long to come from its worker, at most.
+_RESULT_SECONDS = 60.0
+#: Losses of halos or rows with their workers that end a campaign, no row finished in between.
+_LOSSES = 10
 
 Tick = Callable[[str], None]
 
@@ -44,20 +51,29 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
     Raises
     ------
     ConnectionError
-        If there is no scheduler at the address.
+        If there is no scheduler at the address, or workers of this machine do not start.
     """
     from distributed import Client, LocalCluster
 
+    class Closed(Client):
+        """A client that is closed below, and not again by what collects it."""
+
+        def __del__(self) -> None:
+            pass
+
     with ExitStack() as stack:
         stack.enter_context(_quiet())
+        if scheduler is not None:
+            _refuse_unless_answered(scheduler)
         address: Any = scheduler
         if scheduler is None:
             cores = usable_cores()
             number = workers or cores
             address = LocalCluster(
-                n_workers=number,
+                n_workers=0,  # they come below, where Ctrl-C finds a cluster to close
                 threads_per_worker=1,
                 processes=True,
+                loop=_deaf_loop(),
                 dashboard_address=None,
                 # Its status page is not asked for, and takes whatever port is free.
                 scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
@@ -67,16 +83,65 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
                 preload=[__name__],  # for dask_setup
                 env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
             )
+            stack.callback(_kill_others, set(multiprocessing.active_children()))
             stack.callback(_close, address)
+            address.scale(number)
         try:
-            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+            client = Closed(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
-            raise ConnectionError(
-                f"no dask scheduler answers at {scheduler}: is it running, and is the address "
-                f"right? ({str(error).splitlines()[0]})"
-            ) from None
+            raise _no_answer(scheduler, error) from None
         stack.callback(_close, client)
+        if scheduler is None:
+            try:
+                client.wait_for_workers(1, timeout=_START_SECONDS)
+            except (OSError, TimeoutError, asyncio.TimeoutError):
+                raise ConnectionError(
+                    f"no process of dask started on this machine within {_START_SECONDS:.0f} s"
+                ) from None
         yield client
+
+
+def _deaf_loop() -> Any:
+    """An event loop in a thread of its own, where Ctrl-C is held back.
+
+    So it is in processes that are started from there, while they do not yet ignore it.
+    """
+    from distributed.utils import LoopRunner
+
+    resource_tracker.ensure_running()  # where it starts later, it lets Ctrl-C in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        runner = LoopRunner()
+        runner.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return runner.loop
+
+
+def _refuse_unless_answered(scheduler: str) -> None:
+    """ConnectionError where nothing answers: a client that fails itself is slow to give up."""
+    from distributed import Security
+    from distributed.comm import connect
+
+    async def ask() -> None:
+        options = Security().get_connection_args("client")
+        comm = await connect(scheduler, timeout=_CONNECT_SECONDS, **options)
+        comm.abort()
+
+    try:
+        with ThreadPoolExecutor(1) as aside:  # in a notebook, a loop runs in this thread
+            aside.submit(asyncio.run, ask()).result()
+    except (OSError, asyncio.TimeoutError, ValueError, TypeError, NotImplementedError) as error:
+        raise _no_answer(scheduler, error) from None
+
+
+def _no_answer(scheduler: str | None, error: Exception) -> ConnectionError:
+    where = f"at {scheduler}" if scheduler else "at the empty address" if scheduler == "" else ""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return ConnectionError(
+        f"no dask scheduler answers {where}".rstrip()
+        + f": is it running, and is the address right, as tcp://host:8786? ({reason})"
+    )
 
 
 def finished_rows(
@@ -100,6 +165,8 @@ def finished_rows(
     RuntimeError
         If a row fails for a reason of ours.
     """
+    from distributed import CancelledError
+
     farm = _Farm(client, halos, plan, design)
     waiting = list(reversed(rows))
     lost: list[int] = []
@@ -108,22 +175,22 @@ def finished_rows(
         future = farm.next(tick)
         if future is None:
             continue
-        row = farm.running.pop(future.key)
-        status = future.status
-        if status == "finished":
-            try:
-                record = future.result()
-            except OSError:  # fetching it: the scheduler is gone, or the worker that holds it
-                farm.refuse_if_gone(wait=_CLOSE_SECONDS)
-                waiting.append(row)
-                continue
+        row, sent = farm.running.pop(future.key)
+        record = error = None
+        if future.status == "finished":
+            # A worker that dies now takes the row with it, and maybe the halos that it was made of.
+            with suppress(OSError, TimeoutError, asyncio.TimeoutError, CancelledError):
+                record, error = farm.fetched(future)
+        elif future.status == "error":
+            with suppress(CancelledError):
+                error = future.exception()
+        if record is not None:
             yield record
-        elif status == "error":
-            _raise_unless_killed(row, future.exception())
+        elif error is not None:
+            _raise_unless_killed(row, error)
             lost.append(row)
         else:
-            farm.refuse_if_gone()
-            farm.send_again()
+            farm.lost(sent)
             waiting.append(row)
     if lost:
         shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
@@ -140,11 +207,12 @@ class _Farm:
         self, client: Any, halos: HaloCatalog, plan: Plan, design: npt.NDArray[Any]
     ) -> None:
         self.client, self.halos, self.plan, self.design = client, halos, plan, design
-        self.running: dict[str, int] = {}
+        #: Row of each future, and how often the halos had been sent when it was submitted.
+        self.running: dict[str, tuple[int, int]] = {}
         self._futures: dict[str, Any] = {}
         self._done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._shared: Any = None
-        self._sent = 0
+        self._sent = self._submitted = self._losses = 0
         self._counted = -_COUNT_SECONDS
         self._threads = 0
 
@@ -159,13 +227,42 @@ class _Farm:
                 "again to resume"
             )
 
-    def send_again(self) -> None:
-        """Send the halos again before the next row: the workers that had them are gone."""
+    def fetched(self, future: Any) -> tuple[bytes | None, BaseException | None]:
+        """The record of a finished row, or the error of one that was made again and failed.
+
+        Raises
+        ------
+        CancelledError, OSError, TimeoutError
+            If the row is gone with its worker, or takes too long.
+        """
+        from distributed import CancelledError
+
+        try:
+            record: bytes = future.result(timeout=_RESULT_SECONDS)
+        except (OSError, TimeoutError, asyncio.TimeoutError, CancelledError):
+            raise
+        except Exception as error:
+            return None, error
+        self._losses = 0
+        return record, None
+
+    def lost(self, sent: int) -> None:
+        """Count a row that went with its worker, and send halos of that time again.
+
+        Raises
+        ------
+        ConnectionError
+            If the scheduler is gone, or workers go away without an end.
+        """
+        self.refuse_if_gone(wait=_CLOSE_SECONDS)
+        if sent != self._sent or self._shared is None:
+            return  # these halos are known to be gone
         self._shared = None
-        if self._sent >= _SENT:
+        self._losses += 1
+        if self._losses >= _LOSSES:
             raise ConnectionError(
-                f"dask's workers went away {self._sent} times; finished rows are kept: give the "
-                "same command again to resume"
+                f"dask's workers went away {self._losses} times and no row was finished; those "
+                "finished before are kept: give the same command again to resume"
             )
 
     def fill(self, waiting: list[int], tick: Tick) -> None:
@@ -176,6 +273,8 @@ class _Farm:
             return
         if self._shared is None and waiting:
             self._ask(self._scatter)
+            if self._shared is None:
+                return
             self._sent += 1
         while waiting and len(self.running) < 2 * self._threads + 2:
             row = waiting.pop()
@@ -185,10 +284,11 @@ class _Farm:
                 self.plan,
                 row,
                 self.design[row],
-                key=f"softcorr-campaign-{id(self)}-{self._sent}-{row}",
+                key=f"softcorr-campaign-{id(self)}-{self._submitted}-{row}",
                 pure=False,
             )
-            self.running[future.key] = row
+            self._submitted += 1
+            self.running[future.key] = row, self._sent
             self._futures[future.key] = future
             future.add_done_callback(self._done.put)
 
@@ -236,6 +336,13 @@ def _raise_unless_killed(row: int, error: BaseException) -> None:
     raise RuntimeError(
         f"row {row} failed: {type(error).__name__}: {error}; finished rows are kept"
     ) from error
+
+
+def _kill_others(before: set[Any]) -> None:
+    """End processes that were still starting, before what they are started with is gone."""
+    for process in set(multiprocessing.active_children()) - before:
+        process.kill()
+        process.join(_CLOSE_SECONDS)
 
 
 def _close(cluster: Any) -> None:

@@ -51,7 +51,8 @@ class Campaign:
     edges : ndarray, shape (nbins + 1,)
         Mpc/h.
     xi, omega, eta : ndarray, shape (n, R, nbins)
-        Measured with the drawn axes; NaN in bins without pairs.
+        Measured with the drawn axes. In bins without pairs xi is -1, and omega and eta are NaN;
+        a row with such a bin is not kept, since there is no log xi to train with.
     response : ndarray, shape (n, R, 5, nbins)
         Coefficients A, B, C, D, E of the mean over all draws of the axes at the same positions:
         omega = a_cen A + a_sat B and eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, with the

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, check_output
 from pysoftcorr.core.options import at_least_one, flag, integer
+from pysoftcorr.core.processes import refuse_unguarded_script
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.box import radial_edges
@@ -117,6 +118,8 @@ def run_campaign(
         If nothing can be written, or the disk is full; finished rows are kept.
     MemoryError
         If workers died of some rows; the others are kept.
+    RuntimeError
+        If a script calls it without a guard, or a row fails for a reason of ours.
     KeyboardInterrupt
         If the call is interrupted; finished rows are kept.
 
@@ -159,6 +162,8 @@ def run_campaign(
         if read_settings(unfinished) == settings:
             unfinished.unlink()
         return Campaign.read(target)
+    if scheduler is None:
+        refuse_unguarded_script("run_campaign")
     if overwrite:
         _discard_other(unfinished, settings)
     dtype = record_dtype(plan.realizations, len(plan.edges) - 1)
