@@ -155,10 +155,10 @@ def boxcorr(
 
     edges = radial_edges(settings["bins"])
     found = GalaxyCatalog.read(galaxies)
-    if not edges[-1] < found.boxsize / 3:
+    if not edges[-1] <= found.boxsize / 2:
         raise ValueError(
-            f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be below a third of "
-            f"the box, {found.boxsize / 3:g} Mpc/h; lower the last edge"
+            f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be at most half of "
+            f"the box, {found.boxsize / 2:g} Mpc/h; lower the last edge"
         )
     expected = None
     if settings["expected"]:

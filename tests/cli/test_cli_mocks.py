@@ -238,7 +238,7 @@ def test_output_is_checked_before_the_work(fails, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--bins", "log:0.1:30:5"], "r_max = 30 Mpc/h must be below a third of the box, 20"),
+        (["--bins", "log:0.1:31:5"], "r_max = 31 Mpc/h must be at most half of the box, 30"),
         (["--bins", "log:0:10:5"], "lo"),
         (["--bins", "edges:3,2"], "increas"),
         (["--out", "t.csv"], "unknown suffix; use .ecsv"),
