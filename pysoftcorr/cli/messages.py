@@ -74,6 +74,8 @@ def _as_columns(found: re.Match[str]) -> str:
     for part in re.split(r",\s*(?=['\"])", found[1]):
         keys, _, value = part.partition(":")
         column = value.strip().strip("'\"") or "..."
+        if column.startswith("("):  # three columns
+            column = re.sub(r"[\s'\"()]", "", column)
         pairs = [f"{key}={column}" for key in re.findall(r"['\"]?(\w+)['\"]?", keys) if key != "or"]
         pairs = [pair if "..." in pair else shlex.quote(pair) for pair in pairs]
         if pairs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import log10
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,18 @@ READING = derive(
     redshift={"help": "Redshift, where the file does not say."},
     wrap={"help": "Move positions outside the box by whole boxes."},
     cosmology={"help": "Name of the cosmology, as colossus has it."},
+    key={"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
+    hdu={"kind": list, "metavar": "HDU,...", "help": "FITS extensions by number or name, or all."},
+)  # fmt: skip
+#: The same for galaxies of other programs.
+_GALAXIES = derive(
+    "pysoftcorr.mocks.galaxy_tables:from_table",
+    boxsize={"help": "Side of the box in Mpc/h, where the file does not say."},
+    columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
+             "axis=A,B,C); may be given several times."},
+    select={"metavar": "EXPRESSION", "help": "Condition that rows must meet."},
+    on_bad={"help": "Rows with NaN, infinity or no axis: refuse, or drop and count."},
+    wrap={"help": "Move positions outside the box by whole boxes."},
     key={"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
     hdu={"kind": list, "metavar": "HDU,...", "help": "FITS extensions by number or name, or all."},
 )  # fmt: skip
@@ -147,18 +159,18 @@ def mock(
 def boxcorr(
     galaxies: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
-    """xi, omega and eta of mock galaxies, of one halo and of two."""
+    """xi, omega and eta of mock galaxies, of one halo and of two, or of any table."""
     output.use_threads(settings["threads"])
     output.check_out(settings, suffixes=(".ecsv",))
-    from pysoftcorr.mocks import GalaxyCatalog, box_correlations, expected_correlations
+    from pysoftcorr.mocks import box_correlations, expected_correlations
     from pysoftcorr.mocks.box import radial_edges
 
     edges = radial_edges(settings["bins"])
-    found = GalaxyCatalog.read(galaxies)
-    if not edges[-1] < found.boxsize / 3:
+    found = read_galaxies(galaxies, settings, explicit)
+    if not edges[-1] <= found.boxsize / 2:
         raise ValueError(
-            f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be below a third of "
-            f"the box, {found.boxsize / 3:g} Mpc/h; lower the last edge"
+            f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be at most half of "
+            f"the box, {found.boxsize / 2:g} Mpc/h; lower the last edge"
         )
     expected = None
     if settings["expected"]:
@@ -215,7 +227,30 @@ def read_halos(
     """The halo catalog of a file, with those options of `READING` that were given."""
     from pysoftcorr.mocks import HaloCatalog
 
-    options = {o.name: settings[o.name] for o in READING if o.name in explicit}
+    options = _given(READING, settings, explicit)
+    if options.get("axes"):
+        options["seed"] = settings["seed"]
+    return HaloCatalog.read(path, **options)
+
+
+def read_galaxies(path: str, settings: Mapping[str, Any], explicit: set[str]) -> GalaxyCatalog:
+    """The galaxies of `mock`, or of any table."""
+    from pysoftcorr.mocks import GalaxyCatalog
+
+    options = _given(_GALAXIES, settings, explicit)
+    if GalaxyCatalog.is_own(path):
+        if options:
+            name = next(iter(options)).replace("_", "-")
+            raise ValueError(f"--{name}: {path} was written by softcorr and is read as it is")
+        return GalaxyCatalog.read(path)
+    return GalaxyCatalog.from_table(path, **options)
+
+
+def _given(
+    among: Iterable[Option], settings: Mapping[str, Any], explicit: set[str]
+) -> dict[str, Any]:
+    """Options of reading that were given, as the function behind them takes them."""
+    options = {o.name: settings[o.name] for o in among if o.name in explicit}
     if "hdu" in options:
         options["hdu"] = [int(t) if t.lstrip("-").isdecimal() else t for t in options["hdu"]]
     for name in ("hdu", "key"):
@@ -227,9 +262,7 @@ def read_halos(
             field: tuple(text.split(",")) if field in ("position", "axis") and "," in text else text
             for field, text in options["columns"].items()
         }
-    if options.get("axes"):
-        options["seed"] = settings["seed"]
-    return HaloCatalog.read(path, **options)
+    return options
 
 
 def _model(settings: Mapping[str, Any], explicit: set[str]) -> HODModel:
@@ -388,8 +421,9 @@ COMMANDS: dict[str, Any] = {
     ),
     "boxcorr": Command(
         boxcorr,
-        (Argument("galaxies", "Galaxies, as mock writes them."),),
+        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes."),),
         (
+            *_GALAXIES,
             *derive("pysoftcorr.mocks.box:box_correlations", only=("bins",), bins=BINS_MPC),
             Option("expected", bool, False, "Also the mean of omega and eta over all draws of the "
                    "axes, at the strengths of the catalog."),

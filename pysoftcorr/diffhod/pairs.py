@@ -126,7 +126,7 @@ class WeightedPairs:
     Raises
     ------
     ValueError
-        If positions lie outside the box or hold NaN, or the bins reach to a third of the box.
+        If positions lie outside the box or hold NaN, or the bins reach beyond half the box.
     TypeError
         If an argument is of the wrong kind.
 

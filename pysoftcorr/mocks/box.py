@@ -151,8 +151,8 @@ def radial_edges(
     boxsize : float, optional
         Side of the box in Mpc/h that the bins must fit.
     periodic : bool
-        Whether separations are taken to the nearest image: bins must then end below a third of
-        the box, otherwise below its side.
+        Whether separations are taken to the nearest image: bins must then end at half the box
+        or below, up to where a pair has one nearest image; otherwise below its side.
 
     Returns
     -------
@@ -202,10 +202,10 @@ def radial_edges(
     if boxsize is None:
         return array
     rmax = float(array[-1])
-    if periodic and not rmax < boxsize / 3:
+    if periodic and not rmax <= boxsize / 2:
         raise ValueError(
-            f"bins reach to r_max = {rmax:g} Mpc/h, which must be below a third of the periodic "
-            f"box, {boxsize / 3:g} Mpc/h: lower the last edge, or pass bins= of your own"
+            f"bins reach to r_max = {rmax:g} Mpc/h, which must be at most half of the periodic "
+            f"box, {boxsize / 2:g} Mpc/h: lower the last edge, or pass bins= of your own"
         )
     if not periodic and not rmax < boxsize:
         raise ValueError(
@@ -228,6 +228,9 @@ def pair_sums(
     Without `second` each unordered pair of the first set counts once.
     """
     out = np.zeros((2, len(edges) - 1, 8))
+    if periodic and edges[-1] == boxsize / 2:
+        # At exactly half the box a pair has two images, of which neither is the nearest.
+        edges = np.append(edges[:-1], np.nextafter(edges[-1], 0.0))
     other = first if second is None else second
     drawn = first.drawn is not None and other.drawn is not None
 
@@ -453,7 +456,7 @@ def box_correlations(
     ------
     ValueError
         If arrays differ in length, hold NaN, positions lie outside the box, an axis has length
-        0, weights are negative or all 0, or r_max is not below a third of a periodic box.
+        0, weights are negative or all 0, or r_max is above half of a periodic box.
     TypeError
         If an argument is of the wrong kind.
     KeyboardInterrupt
@@ -462,7 +465,9 @@ def box_correlations(
     Notes
     -----
     Definitions as in Pandya et al. 2025, eq. 1 to 3, and as halotools' ``tpcf`` (Natural),
-    ``ed_3d`` and ``ee_3d``. The bits of a result do not depend on the number of threads.
+    ``ed_3d`` and ``ee_3d``, which end at a third of the box. A pair at exactly half the side has
+    two nearest images and is not counted. The bits of a result do not depend on the number of
+    threads.
 
     Examples
     --------

@@ -18,6 +18,7 @@ from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, who
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
+from pysoftcorr.mocks.galaxy_tables import from_table as _from_table
 
 __all__ = ["GalaxyCatalog"]
 
@@ -257,6 +258,26 @@ class GalaxyCatalog:
                         fits.BinTableHDU.from_columns([text], name="RECORD"),
                     ]
                 ).writeto(temporary)
+
+    from_table = classmethod(_from_table)
+
+    @staticmethod
+    def is_own(path: str | PathLike[str]) -> bool:
+        """Whether a file is one of this program, and so for `read`, not for `from_table`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there.
+        """
+        source = FORMAT.existing(path)
+        if h5py.is_hdf5(source):
+            with FORMAT.damage(source), h5py.File(source, "r") as file:
+                return "format" in file.attrs
+        if source.name.lower().endswith((".fits", ".fits.gz")):
+            with FORMAT.damage(source), fits.open(source) as hdus:
+                return "RECORD" in hdus
+        return False
 
     def _record(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RECORD}

@@ -141,7 +141,7 @@ def from_table(
     with open_halos(source, key, hdu, suits) as opened:
         table, header = opened.table, opened.header
         scheme, chosen, given = choose(table, columns, mdef)
-        side = _side(boxsize, header.boxsize, table.label)
+        side = side_of_box(boxsize, header.boxsize, table.label)
         z = _redshift(redshift, header.redshift, table.label)
         if axes == "random":
             chosen.pop("axis", None)
@@ -476,7 +476,8 @@ def random_axes(number: int, rng: np.random.Generator) -> FloatArray:
 
 
 # ---------------------------------------------------------------------- the box
-def _side(given: float | None, stored: Any, label: str) -> float:
+def side_of_box(given: float | None, stored: Any, label: str) -> float:
+    """The side that is given or that the file says; ValueError where they differ."""
     if given is None and stored is None:
         raise ValueError(
             f"boxsize must be given: {label} does not say the side of its periodic box (Mpc/h)"

@@ -74,7 +74,9 @@ def plot_halo_statistics(halos: HaloCatalog) -> Figure:
         far = np.abs(table.density / table.theory - 1.0)[well].max(initial=0.1)
         lower.set_ylim(1.0 - 1.4 * far, 1.0 + 1.4 * far)
     else:
-        lower.text(0.5, 0.5, "cosmology not known", transform=lower.transAxes,
+        known = halos.cosmology is not None
+        why = "no published mass function" if known else "cosmology not known"
+        lower.text(0.5, 0.5, why, transform=lower.transAxes,
                    ha="center", va="center", color=NAIVE)  # fmt: skip
     upper.set_xscale("log")
     upper.set_yscale("log")

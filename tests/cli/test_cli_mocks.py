@@ -238,7 +238,7 @@ def test_output_is_checked_before_the_work(fails, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--bins", "log:0.1:30:5"], "r_max = 30 Mpc/h must be below a third of the box, 20"),
+        (["--bins", "log:0.1:31:5"], "r_max = 31 Mpc/h must be at most half of the box, 30"),
         (["--bins", "log:0:10:5"], "lo"),
         (["--bins", "edges:3,2"], "increas"),
         (["--out", "t.csv"], "unknown suffix; use .ecsv"),
@@ -339,3 +339,51 @@ def test_scale_radius_in_the_words_of_the_shell(fails, tmp_path):
     options = ["--boxsize", 30, "--columns", "radius=rvir/1000"]
     line = fails("halos", "info", path, *options)
     assert "Pass --columns scale_radius=rs/1000 too, or --columns scale_radius=rs if" in line
+
+
+@pytest.mark.parametrize("kind", ["fits", "csv", "hdf5"])
+def test_boxcorr_of_any_table(run, fails, tmp_path, kind):
+    rng = np.random.default_rng(8)
+    position, axis = rng.uniform(0, 40, (900, 3)), rng.normal(size=(900, 3))
+    columns = {c: position[:, i] for i, c in enumerate("xyz")}
+    columns |= {f"galaxy_axisA_{c}": axis[:, i] for i, c in enumerate("xyz")}
+    columns["mstar"] = rng.uniform(9, 11, 900)
+    path = tmp_path / f"galaxies.{kind}"
+    Table(columns).write(path, **({"path": "galaxies"} if kind == "hdf5" else {}))
+    code, out, err = run("boxcorr", path, *BINS, "--boxsize", 40, "--select", "mstar > 10",
+                         "--json")  # fmt: skip
+    assert code == 0, err
+    keep = columns["mstar"] > 10
+    expected = box_correlations(position[keep], axis[keep], boxsize=40, bins="log:0.2:12:8")
+    made = json.loads(out)
+    assert made["npairs"] == expected.npairs.tolist()
+    for name in ("omega", "eta"):
+        found = np.array(made[name], dtype=float)
+        np.testing.assert_allclose(found, getattr(expected, name), rtol=1e-9, atol=1e-12)
+    renamed = {f"c{k}": values for k, values in enumerate(columns.values())}
+    Table(renamed).write(path, overwrite=True, **({"path": "g"} if kind == "hdf5" else {}))
+    line = fails("boxcorr", path, *BINS, "--boxsize", 40)
+    assert "which columns are the position? Pass --columns position=" in line
+    options = ["--columns", "position=c0,c1,c2", "--columns", "axis=c3,c4,c5"]
+    again = run("boxcorr", path, *BINS, "--boxsize", 40, *options, "--select", "c6 > 10", "--json")
+    assert json.loads(again[1])["npairs"] == made["npairs"]
+    assert "boxsize must be given" in fails("boxcorr", path, *BINS, *options)
+    line = fails("boxcorr", path, *BINS, "--boxsize", 38, *options)
+    assert "outside [0, 38)" in line
+    assert "pass --wrap" in line
+
+
+def test_boxcorr_leaves_rows_out_only_when_asked(run, fails, tmp_path, galaxies):
+    rng = np.random.default_rng(8)
+    table = Table({c: rng.uniform(0, 40, 300) for c in "xyz"})
+    table["axis"] = rng.normal(size=(300, 3))
+    table["axis"][7] = 0.0
+    table["x"][9] = np.nan
+    path = tmp_path / "galaxies.fits"
+    table.write(path)
+    assert "row 9 (nan)" in fails("boxcorr", path, *BINS, "--boxsize", 40)
+    code, out, err = run("boxcorr", path, *BINS, "--boxsize", 40, "--on-bad", "drop", "--json")
+    assert code == 0, err
+    assert json.loads(out)["galaxies"]["galaxies"] == 298
+    assert "left out 2 of 300 galaxies" in err
+    assert "read as it is" in fails("boxcorr", galaxies, *BINS, "--boxsize", 60)

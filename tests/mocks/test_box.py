@@ -61,7 +61,9 @@ def unit(axis):
 
 @pytest.mark.parametrize("clump", [0.0, 0.5])
 @pytest.mark.parametrize("periodic", [True, False])
-@pytest.mark.parametrize(("n", "L"), [(700, 50.0), (400, 49.0), (300, 300.0)])
+@pytest.mark.parametrize(
+    ("n", "L"), [(700, 50.0), (400, 49.0), (300, 300.0), (500, 32.0), (300, 33.0), (60, 40.0)]
+)
 def test_auto_against_the_twin(n: int, L: float, periodic: bool, clump: float) -> None:
     p, e, w, host = drawn(n, L, n, clump=clump)
     result = box_correlations(p, e, boxsize=L, bins=EDGES, weights=w, host=host, periodic=periodic)
@@ -85,9 +87,9 @@ def test_auto_against_the_twin(n: int, L: float, periodic: bool, clump: float) -
         close(result.xi[some], (expected["weight"] / result.rr - 1)[some])
 
 
+@pytest.mark.parametrize("L", [60.0, 32.0, 37.0])
 @pytest.mark.parametrize("periodic", [True, False])
-def test_cross_against_the_twin(periodic: bool) -> None:
-    L = 60.0
+def test_cross_against_the_twin(periodic: bool, L: float) -> None:
     p1, e1, w1, h1 = drawn(500, L, 1, clump=1.0)
     p2, e2, w2, h2 = drawn(300, L, 2, clump=1.0)
     result = box_correlations(
@@ -131,6 +133,31 @@ def test_edges_belong_to_the_bin_below() -> None:
     assert result.npairs.tolist() == [1, 1, 1]  # 2, 4 and sqrt(20)
     result = box_correlations(p, boxsize=30, bins=[2, 4, 5])
     assert result.npairs.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("L", [12.0, 17.0, 31.0])
+@pytest.mark.parametrize("few", [40, 3000])
+def test_bins_to_half_the_box(few: int, L: float) -> None:
+    """Every pair has one nearest image there, whatever the columns of the search."""
+    p, e, w, _ = drawn(few, L, 9)
+    edges = np.linspace(0, L / 2, 6)
+    result = box_correlations(p, e, boxsize=L, bins=edges, weights=w)
+    expected = twin(p, unit(e), w, p, unit(e), w, edges, L, auto=True)
+    np.testing.assert_array_equal(result.npairs, expected["npairs"])
+    np.testing.assert_array_equal(result.edges, edges)
+    for name in ("weight", "r", "omega", "eta"):
+        close(getattr(result, name), expected[name])
+    # Of 3000 points xi scatters by 1/sqrt(pairs).
+    assert (np.abs(result.xi) < 5 * (w**2).mean() / w.mean() ** 2 / np.sqrt(result.npairs)).all()
+    with pytest.raises(ValueError, match=r"at most half of the periodic box"):
+        box_correlations(p, e, boxsize=L, bins=[0.0, 1.0, L / 2 * 1.001])
+
+
+def test_pairs_at_exactly_half_the_box_have_no_nearest_image() -> None:
+    p = np.array([[1.0, 2.0, 3.0], [6.0, 2.0, 3.0]])
+    assert box_correlations(p, boxsize=10.0, bins=[1.0, 5.0]).npairs.tolist() == [0]
+    p[1, 0] = np.nextafter(6.0, 0)
+    assert box_correlations(p, boxsize=10.0, bins=[1.0, 5.0]).npairs.tolist() == [1]
 
 
 def test_objects_at_one_place_are_in_no_bin() -> None:
@@ -293,7 +320,7 @@ GOOD = {
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        ({"boxsize": 48.0}, ValueError, r"r_max = 16 .* below a third of the periodic box, 16 "),
+        ({"boxsize": 31.0}, ValueError, r"r_max = 16 .* at most half of the periodic box, 15.5 "),
         ({"boxsize": 10.0, "periodic": False}, ValueError, "below boxsize = 10"),
         ({"boxsize": None}, ValueError, "boxsize must be given"),
         ({"axis": [[1, 0, 0], [0, 0, 0], [0, 0, 1]]}, ValueError, r"axis has no dir.* row 1 "),

@@ -386,7 +386,7 @@ def test_a_finished_campaign_is_there_at_once(halos: HaloCatalog, finished: Camp
         ({"workers": 0, "scheduler": None}, ValueError, "workers = 0"),
         ({"workers": 2}, ValueError, "workers and scheduler are both given"),
         ({"bins": [0.0, 1.0]}, ValueError, "begin above 0"),
-        ({"bins": [1.0, 20.0]}, ValueError, "below a third"),
+        ({"bins": [1.0, 21.0]}, ValueError, "at most half"),
         ({"out": "a.fits"}, ValueError, "use .h5 or .hdf5"),
         ({"out": "missing/a.h5"}, FileNotFoundError, "no folder"),
         ({}, ConnectionError, "no dask scheduler answers at tcp://127.0.0.1:9"),

@@ -157,5 +157,5 @@ def test_bad_input_is_named(galaxies) -> None:
         expected_correlations([[1, 2, 3]], 0.5, 0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="gamma = nan"):
         expected_correlations(galaxies, 0.5, 0.5, gamma=np.nan, bins=EDGES)
-    with pytest.raises(ValueError, match="below a third of the periodic box"):
-        expected_correlations(galaxies, 0.5, 0.5)
+    with pytest.raises(ValueError, match="at most half of the periodic box"):
+        expected_correlations(galaxies, 0.5, 0.5, bins=[1.0, 21.0])

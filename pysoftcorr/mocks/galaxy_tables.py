@@ -1,0 +1,161 @@
+"""Galaxies of any table with positions and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.expressions import nearest
+from pysoftcorr.core.options import choice, flag
+from pysoftcorr.core.tables import TableSource
+from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.halo_files import open_halos
+from pysoftcorr.mocks.halo_tables import column_of, side_of_box
+from pysoftcorr.sky.reading import kept_rows
+
+if TYPE_CHECKING:
+    from pysoftcorr.mocks.galaxies import GalaxyCatalog
+
+_FIELDS = ("position", "axis")
+#: Names that tables give the columns, in small letters; the first that are there are taken.
+_KNOWN: dict[str, tuple[tuple[str, ...], ...]] = {
+    "position": (("x", "y", "z"), ("position",), ("pos",)),
+    "axis": (
+        ("galaxy_axisa_x", "galaxy_axisa_y", "galaxy_axisa_z"),
+        ("axis_x", "axis_y", "axis_z"),
+        ("a[x]", "a[y]", "a[z]"),
+        ("axis",),
+    ),
+}
+
+
+def from_table(
+    cls: type[GalaxyCatalog],
+    source: Any,
+    *,
+    columns: Mapping[str, Any] | None = None,
+    boxsize: float | None = None,
+    select: str | None = None,
+    on_bad: str = "error",
+    wrap: bool = False,
+    key: Any = None,
+    hdu: Any = None,
+) -> GalaxyCatalog:
+    """Galaxies of a table with positions and axes, such as of halotools or of a simulation.
+
+    Each is a central galaxy of its own: the table does not say which halo it is in.
+
+    Parameters
+    ----------
+    source : path, pattern, list of these, or a table in memory
+        As of `HaloCatalog.from_table`, units and header included.
+    columns : mapping, optional
+        Columns or expressions of ``position`` (three, or one of shape (N, 3)) or ``x``, ``y``,
+        ``z``, and of ``axis``; by default those named x, y, z and galaxy_axisA_x, axis_x or
+        axis, and so on.
+    boxsize : float, optional
+        Side in Mpc/h; needed where the file does not say.
+    select : str, optional
+        Condition on columns of the table that rows must meet.
+    on_bad : {"error", "drop"}
+        Whether rows with NaN, infinite or masked values, or an axis of length 0, are refused
+        or left out, with a warning that counts them.
+    wrap : bool
+        Move positions outside the box by whole boxes instead of refusing them.
+    key, hdu
+        HDF5 table and FITS extension, where a file has several; a list of these, or "all".
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file is not there.
+    ValueError
+        If a column is missing or has a bad value, or positions are outside the box.
+    TypeError
+        If an argument or a column is of the wrong kind.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks import GalaxyCatalog
+    >>> table = {"x": [1.0, 4.0], "y": [2.0, 5.0], "z": [3.0, 6.0], "axis": [[0, 0, 1], [1, 0, 0]]}
+    >>> len(GalaxyCatalog.from_table(table, boxsize=10.0))
+    2
+    """
+    choice("on_bad", on_bad, ("error", "drop"))
+    flag("wrap", wrap)
+
+    def suits(table: TableSource) -> None:
+        table.require(*(text for texts in _choose(table, columns).values() for text in texts))
+
+    with open_halos(source, key, hdu, suits) as opened:
+        table, chosen = opened.table, _choose(opened.table, columns)
+        side = side_of_box(boxsize, opened.header.boxsize, table.label)
+        asked = [text for texts in chosen.values() for text in texts]
+        opened.prefetch([*asked, *([] if select is None else [select])])
+        n = table.rows(chosen["position"][0])
+        if n == 0:
+            raise ValueError(f"the galaxy catalog is empty: {table.label} has no rows")
+        labels = {name: ", ".join(texts) for name, texts in chosen.items()}
+        if len(chosen["position"]) == 3:
+            labels |= dict(zip("xyz", chosen["position"], strict=True))
+        origin = table.origin(labels)
+        keep, _ = kept_rows(table, n, select, None)
+        found = {
+            name: column_of(table, name, texts, n, origin)[keep] for name, texts in chosen.items()
+        }
+        origin = origin.keep(keep)
+    if on_bad == "drop":
+        good = np.isfinite(np.concatenate(list(found.values()), axis=1)).all(axis=1)
+        while good.any():
+            fault = checks.axis_fault(found["axis"][good], origin)
+            if fault is None:
+                break
+            good[np.flatnonzero(good)[fault.rows]] = False
+        if not good.any():
+            raise ValueError("the galaxy catalog is empty: no row has finite values and an axis")
+        if not good.all():
+            caution(
+                f"left out {np.count_nonzero(~good)} of {good.size} galaxies with NaN, infinite "
+                "or masked values, or without an axis"
+            )
+            found = {name: values[good] for name, values in found.items()}
+            origin = origin.keep(good)
+    checks.finite(found, origin)
+    position = checks.boxed(found["position"], side, origin, wrap=wrap)
+    axis = checks.unit_axes(found["axis"], origin)
+    return cls(position, axis, boxsize=side)
+
+
+def _choose(table: TableSource, columns: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
+    """Column texts of positions and axes."""
+    lower: dict[str, str] = {}
+    for name in table.names:
+        lower.setdefault(name.lower(), name)
+    given = dict(columns or {})
+    for name in given:
+        if name not in (*_FIELDS, "x", "y", "z"):
+            raise ValueError(f"columns: no field {name!r}{nearest(str(name), (*_FIELDS, *'xyz'))}")
+    if any(c in given for c in "xyz"):
+        given["position"] = tuple(given.pop(c, lower.get(c, c)) for c in "xyz")
+    chosen: dict[str, tuple[str, ...]] = {}
+    for name in _FIELDS:
+        value = given.get(name)
+        if value is None:
+            parts = next((p for p in _KNOWN[name] if all(c in lower for c in p)), None)
+            if parts is None:
+                raise ValueError(
+                    f"{table.label}: which columns are the {name}? Pass columns={{'{name}': (A, B, "
+                    f"C)}} with three columns, or one of shape (N, 3){nearest('', table.names)}"
+                    f"{table.elsewhere()}"
+                )
+            chosen[name] = tuple(lower[c] for c in parts)
+        elif isinstance(value, str):
+            chosen[name] = (value,)
+        elif len(tuple(value)) == 3:
+            chosen[name] = tuple(str(v) for v in value)
+        else:
+            raise ValueError(f"columns[{name!r}] = {value!r}: must be three or one columns")
+    return chosen
