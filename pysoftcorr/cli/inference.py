@@ -30,15 +30,19 @@ _PROBLEM = derive(
 _COMMON = (
     Option("hod", str, None, "Fix the HOD to that of galaxies above a stellar mass.",
            choices=mocks.PRESETS),
-    Option("data", str, None, "Correlations (.ecsv of boxcorr, or a table or HDF5 file with a "
-           "covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is observed.",
-           metavar="FILE"),
+    Option("data", str, None, "Correlations (.ecsv of boxcorr, or a table, .ecsv or .csv, or HDF5 "
+           "file with a covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is "
+           "observed.", metavar="FILE"),
     Option("emulator", str, None, "A trained emulator; by default that which is shipped.",
            metavar="FILE"),
     Option("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
            "or all of the data.", metavar="NAMES"),
     *derive("pysoftcorr.inference.observation:Observation", only=("on_bad",),
             on_bad={"choices": ("error", "drop"), "help": "Bins with NaN: refuse, or drop."}),
+    *derive("pysoftcorr.inference.observation:Observation.cut",
+            r_min={"help": "Leave out bins that begin below, Mpc/h."},
+            r_max={"help": "Leave out bins that end above, Mpc/h."},
+            bins={"help": "Bins to use in Mpc/h, neighbors among those of the emulator."}),
     *_PROBLEM,
 )  # fmt: skip
 _SAMPLER = derive(
@@ -152,8 +156,12 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
             settings["data"],
             statistics=settings["statistics"],
             bins=emulator.edges,
-            on_bad=settings["on_bad"],
+            on_bad="drop",  # bins that are cut need no value
         )
+    cuts = {name: settings[name] for name in ("r_min", "r_max", "bins")}
+    seen = seen.on(emulator.edges).cut(**cuts)
+    if settings["on_bad"] == "error" and settings["data"] is not None:
+        seen.refuse_gaps()
     free = [name.strip() for name in settings["free"].split(",")]
     fixed = _numbers("fixed", settings["fixed"])
     if settings["hod"] is not None:

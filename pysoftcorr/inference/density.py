@@ -153,23 +153,6 @@ def priors_of(
     return out
 
 
-def same_edges(own: FloatArray, data: FloatArray) -> None:
-    """ValueError where the data have other bins than the emulator."""
-    if own.shape == data.shape and np.allclose(own, data, rtol=1e-6, atol=0):
-        return
-    raise ValueError(
-        f"the data have {data.size - 1} bins from {data[0]:g} to {data[-1]:g} Mpc/h, the emulator "
-        f"{own.size - 1} from {own[0]:g} to {own[-1]:g} Mpc/h: the bins must be equal; correlate "
-        "the data in those of the emulator (its edges)"
-        + (
-            f"; edge {int(np.argmax(~np.isclose(own, data, rtol=1e-6, atol=0)))} is the first "
-            "that differs"
-            if own.shape == data.shape
-            else ""
-        )
-    )
-
-
 def noise_kind(noise: str, observation: Observation) -> str:
     """Noise that the likelihood has: of the data, the emulator or both."""
     choice("noise", noise, ("auto", "data", "emulator", "both"))
@@ -302,7 +285,7 @@ class LogPosterior:
         self.names = free_names(free, self.parameters)
         self.fixed = fixed_values(fixed, self.names, self.parameters)
         self.priors = Priors(priors_of(priors, self.names, emulator.bounds))
-        same_edges(np.asarray(emulator.edges), observation.edges)
+        observation = self.observation = observation.on(np.asarray(emulator.edges))
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
         self.noise = noise_kind(noise, observation)
         self.jitter = number("jitter", jitter, least=0)

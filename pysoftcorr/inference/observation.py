@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import choice
+from pysoftcorr.core.options import choice, number
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.sky.binning import Bins
 
@@ -27,6 +28,8 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 
 STATISTICS = ("xi", "omega", "eta")
+#: Edges agree where they round to the same five digits.
+_EDGES_AGREE = 6e-5
 
 
 def check_statistics(statistics: str | Sequence[str]) -> tuple[str, ...]:
@@ -196,17 +199,17 @@ class Observation:
         choice("on_bad", on_bad, ("error", "drop"))
         self.edges: FloatArray = radial_edges(bins)
         given = {"xi": xi, "omega": omega, "eta": eta}
-        number = self.edges.size - 1
+        nbins = self.edges.size - 1
         self.values: dict[str, FloatArray] = {
             name: _numbers(name, value) for name, value in given.items() if value is not None
         }
         if not self.values:
             raise ValueError("none of xi, omega and eta is given")
         for name, value in self.values.items():
-            if value.shape != (number,):
+            if value.shape != (nbins,):
                 raise ValueError(
-                    f"{name} has shape {value.shape}; there are {number} bins, so that "
-                    f"({number},) is needed"
+                    f"{name} has shape {value.shape}; there are {nbins} bins, so that "
+                    f"({nbins},) is needed"
                 )
         self.statistics: tuple[str, ...] = tuple(self.values)
         self.source = source
@@ -216,13 +219,14 @@ class Observation:
             raise ValueError(self._bad(flat, good))
         if not good.any():
             raise ValueError("no bin holds a finite value")
+        self._used = np.ones(nbins, dtype=bool)
         self.rows = np.flatnonzero(good)
         self.vector: FloatArray = flat[self.rows]
         self.covariance: FloatArray | None = None
         if errors is not None:
             if covariance is not None:
                 raise ValueError("give covariance or errors, not both")
-            covariance = np.diag(self._variances(errors, number))
+            covariance = np.diag(self._variances(errors, nbins))
         if covariance is not None:
             full = np.asarray(covariance, dtype=np.float64)
             if full.shape == (flat.size, flat.size):
@@ -296,15 +300,145 @@ class Observation:
         bins = self.edges.size - 1
         wanted = [self.statistics.index(name) for name in chosen]
         keep = np.flatnonzero(np.isin(self.rows // bins, wanted))
-        out = Observation(
-            self.edges,
-            **_by_name({name: self.values[name] for name in chosen}),
-            on_bad="drop",
-            source=self.source,
-        )
+        if not keep.size:
+            raise ValueError(f"statistics: no bin of {', '.join(chosen)} holds a finite value")
+        out = self._with(keep)
+        out.statistics = chosen
+        out.values = {name: self.values[name] for name in chosen}
+        out.rows = np.searchsorted(wanted, out.rows // bins) * bins + out.rows % bins
+        return out
+
+    def _with(self, keep: npt.NDArray[np.intp]) -> Observation:
+        """These data with some of the values that are used."""
+        out = copy.copy(self)
+        out.rows, out.vector = self.rows[keep], self.vector[keep]
         if self.covariance is not None:
             out.covariance = self.covariance[np.ix_(keep, keep)]
         return out
+
+    def refuse_gaps(self) -> None:
+        """ValueError where a bin holds no value, but for those that `cut` left out."""
+        used = np.tile(self._used, len(self.statistics))
+        good = np.isin(np.arange(used.size), self.rows) | ~used
+        if not good.all():
+            flat = np.concatenate(list(self.values.values()))
+            where = f"{self.source}: " if self.source else ""
+            raise ValueError(where + self._bad(flat, good))
+
+    def cut(
+        self,
+        *,
+        r_min: float | None = None,
+        r_max: float | None = None,
+        bins: Bins | None = None,
+    ) -> Observation:
+        """These data without the bins that reach beyond some scales.
+
+        Parameters
+        ----------
+        r_min, r_max : float, optional
+            Mpc/h; bins that begin below r_min or end above r_max are left out, whole.
+        bins : Binning, str or array_like, optional
+            Bins in Mpc/h that are kept: neighbors among those of the data, to five digits.
+
+        Returns
+        -------
+        Observation
+            With the edges and values of this one; `rows`, `vector` and `covariance` are fewer.
+
+        Raises
+        ------
+        ValueError
+            If r_min is not below r_max, `bins` are not among those of the data, or nothing is left.
+
+        Examples
+        --------
+        >>> from pysoftcorr.inference import Observation
+        >>> seen = Observation([0.1, 1, 10, 30], omega=[0.2, 0.1, 0.05])
+        >>> seen.cut(r_min=1).vector.tolist(), seen.cut(r_max=20).vector.tolist()
+        ([0.1, 0.05], [0.2, 0.1])
+        """
+        least = 0.0 if r_min is None else number("r_min", r_min, least=0)
+        most = np.inf if r_max is None else number("r_max", r_max, least=0)
+        if not least < most:
+            raise ValueError(f"r_min = {least:g}: must be below r_max, {most:g} Mpc/h")
+        low, high = self.edges[:-1], self.edges[1:]
+        inside = low >= least * (1 - _EDGES_AGREE)
+        inside &= high <= most * (1 + _EDGES_AGREE)
+        if bins is not None:
+            chosen = radial_edges(bins)
+            start = place_of(chosen, self.edges)
+            if start is None:
+                raise ValueError(
+                    f"bins: {chosen.size - 1} bins from {chosen[0]:g} to {chosen[-1]:g} Mpc/h are "
+                    f"not among the bins of the data, of edges {_shown(self.edges)} Mpc/h"
+                )
+            places = np.arange(self.edges.size - 1)
+            inside &= (places >= start) & (places < start + chosen.size - 1)
+        keep = np.flatnonzero(inside[self.rows % (self.edges.size - 1)])
+        if not keep.size:
+            raise ValueError(
+                f"r_min, r_max and bins leave none of the bins of the data, of edges "
+                f"{_shown(self.edges)} Mpc/h"
+            )
+        out = self._with(keep)
+        out._used = self._used & inside
+        return out
+
+    def on(self, bins: Bins) -> Observation:
+        """These data among the bins of a model, of which theirs are neighbors, to five digits.
+
+        Parameters
+        ----------
+        bins : Binning, str or array_like
+            Bins of the model in Mpc/h.
+
+        Returns
+        -------
+        Observation
+            With these bins as its own, and NaN in those that the data do not have.
+
+        Raises
+        ------
+        ValueError
+            If the bins of the data are not among them.
+
+        Examples
+        --------
+        >>> from pysoftcorr.inference import Observation
+        >>> seen = Observation([1.0, 3.1623, 10], omega=[0.2, 0.1]).on("log:0.1:10:4")
+        >>> seen.rows.tolist(), seen.values["omega"].tolist()
+        ([2, 3], [nan, nan, 0.2, 0.1])
+        """
+        edges = radial_edges(bins)
+        start = place_of(self.edges, edges)
+        if start is None:
+            raise ValueError(self._elsewhere(edges))
+        here, there = self.edges.size - 1, edges.size - 1
+        out = copy.copy(self)
+        out.edges = edges
+        out.values = {}
+        for name, value in self.values.items():
+            out.values[name] = np.full(there, np.nan)
+            out.values[name][start : start + here] = value
+        out._used = np.zeros(there, dtype=bool)
+        out._used[start : start + here] = self._used
+        out.rows = self.rows // here * there + start + self.rows % here
+        return out
+
+    def _elsewhere(self, edges: FloatArray) -> str:
+        """Message about data whose bins are not among those of a model."""
+        data = self.edges
+        text = (
+            f"the data have {data.size - 1} bins from {data[0]:g} to {data[-1]:g} Mpc/h, the "
+            f"emulator {edges.size - 1} from {edges[0]:g} to {edges[-1]:g} Mpc/h: the bins of the "
+            "data must be equal to those of the emulator, or to neighbors among them, to five "
+            "digits; correlate the data in those of the emulator (its edges)"
+        )
+        if data.shape == edges.shape:
+            differ = np.argmax(~np.isclose(edges, data, rtol=_EDGES_AGREE, atol=0))
+            text += f"; edge {int(differ)} is the first that differs"
+        return text
 
     # ------------------------------------------------------------------ makers
     @classmethod
@@ -413,9 +547,9 @@ class Observation:
         Parameters
         ----------
         path : path
-            - ``.ecsv`` of `BoxCorrelations.write`, or any ECSV table with columns ``r_lo``,
-              ``r_hi``, those of ``xi``, ``omega``, ``eta`` that there are, and either columns
-              such as ``omega_err`` or ``covariance`` in its meta data (a list of lists);
+            - ``.ecsv`` of `BoxCorrelations.write`, or any ECSV or CSV table with columns
+              ``r_lo``, ``r_hi``, those of ``xi``, ``omega``, ``eta`` that there are, and columns
+              such as ``omega_err`` or, of ECSV, ``covariance`` in its meta data (a list of lists);
             - ``.h5`` or ``.fits`` of `GalaxyCatalog.write`: the galaxies are correlated;
             - any HDF5 file with datasets ``edges``, those of ``xi``, ``omega``, ``eta`` that
               there are, and ``covariance`` or such as ``omega_err``.
@@ -450,6 +584,19 @@ def _with_pairs(values: Any, npairs: Any) -> FloatArray:
     return array if npairs is None else np.where(np.asarray(npairs) == 0, np.nan, array)
 
 
+def place_of(part: FloatArray, edges: FloatArray) -> int | None:
+    """Number of the bin of `edges` where the bins of `part` begin, equal to five digits."""
+    for start in range(edges.size - part.size + 1):
+        if np.allclose(edges[start : start + part.size], part, rtol=_EDGES_AGREE, atol=0):
+            return start
+    return None
+
+
+def _shown(edges: FloatArray) -> str:
+    texts = [f"{edge:.5g}" for edge in edges.tolist()]
+    return ", ".join(texts if len(texts) <= 6 else [*texts[:3], "...", *texts[-2:]])
+
+
 def _mask_empty(found: dict[str, Any], npairs: Any) -> None:
     for name in set(STATISTICS) & set(found):
         found[name] = _with_pairs(found[name], npairs)
@@ -476,14 +623,14 @@ def read_observation(
     name = source.name.lower()
     if name.endswith((".fits", ".fits.gz")):
         return _galaxies(source, statistics, bins, on_bad)
-    if name.endswith(".ecsv"):
-        found = _ecsv(source)
+    if name.endswith((".ecsv", ".csv")):
+        found = _table(source)
     elif name.endswith((".h5", ".hdf5")):
         found = _hdf5(source)
         if not found:
             return _galaxies(source, statistics, bins, on_bad)
     else:
-        raise ValueError(f"{source}: unknown suffix; data are in .ecsv, .h5, .hdf5 or .fits")
+        raise ValueError(f"{source}: unknown suffix; data are in .ecsv, .csv, .h5, .hdf5 or .fits")
     there = [s for s in STATISTICS if s in found and np.isfinite(found[s]).any()]
     if not there or "edges" not in found:
         raise ValueError(
@@ -502,10 +649,10 @@ def read_observation(
         errors = {s: found[f"{s}_err"] for s in chosen if f"{s}_err" in found}
         covariance = found.get("covariance")
         held = [s for s in STATISTICS if s in found]
-        bins = len(found["edges"]) - 1
+        nbins = len(found["edges"]) - 1
         for names in (held, there):
-            if covariance is not None and covariance.shape == (len(names) * bins,) * 2:
-                covariance = _block(covariance, names, chosen, bins)
+            if covariance is not None and covariance.shape == (len(names) * nbins,) * 2:
+                covariance = _block(covariance, names, chosen, nbins)
                 break
         values: dict[str, Any] = {s: found[s] for s in chosen}
         return Observation(
@@ -531,23 +678,27 @@ def _galaxies(source: Path, statistics: Any, bins: Any, on_bad: str) -> Observat
         raise ValueError(f"{source}: {error}") from None
 
 
-def _ecsv(source: Path) -> dict[str, Any]:
+def _table(source: Path) -> dict[str, Any]:
     from astropy.table import Table
 
+    kind = source.suffix[1:].lower()
     try:
-        table = Table.read(source, format="ascii.ecsv")
+        table = Table.read(source, format=f"ascii.{kind}")
     except Exception as error:  # astropy's readers raise of every kind, for one reason
-        raise ValueError(f"{source} is no ECSV table: {error}") from None
-    found: dict[str, Any] = {
-        name: np.ma.filled(np.ma.asarray(table[name]).astype(np.float64), np.nan)
-        for name in table.colnames
-        if name in _COLUMNS
-    }
-    if "npairs" in table.colnames:
-        _mask_empty(found, table["npairs"])
-    if "r_lo" in table.colnames and "r_hi" in table.colnames and len(table):
-        low, high = (np.asarray(table[name], dtype=np.float64) for name in ("r_lo", "r_hi"))
-        if not np.allclose(low[1:], high[:-1], rtol=1e-12, atol=0):
+        raise ValueError(f"{source} is no {kind.upper()} table: {error}") from None
+    found: dict[str, Any] = {}
+    for name in table.colnames:
+        if name not in {*_COLUMNS, "r_lo", "r_hi", "npairs"}:
+            continue
+        try:
+            found[name] = np.ma.filled(np.ma.asarray(table[name]).astype(np.float64), np.nan)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{source}: column {name} must be numbers: {error}") from None
+    if "npairs" in found:
+        _mask_empty(found, found.pop("npairs"))
+    low, high = found.pop("r_lo", None), found.pop("r_hi", None)
+    if low is not None and high is not None and len(table):
+        if not np.allclose(low[1:], high[:-1], rtol=_EDGES_AGREE, atol=0):
             raise ValueError(f"{source}: the bins of r_lo and r_hi do not join")
         found["edges"] = np.append(low, high[-1])
     if "covariance" in table.meta:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -198,6 +199,32 @@ def test_minimize_by_command(run, model, tmp_path):
     assert document["loss"] < 1e-4  # omega = 0 without alignments
     assert len(Minimization.read(out).loss) == document["steps"] + 1
     assert (tmp_path / "minimization.png").exists()
+
+
+@pytest.mark.slow
+def test_scale_cuts_by_command(run, model, tmp_path):
+    path = tmp_path / "data.csv"
+    rows = ["r_lo,r_hi,omega,omega_err"]
+    for k, (low, high) in enumerate(pairwise(EDGES)):
+        value = "" if k == 0 else 0.05 if k < 3 else 0.0  # no value in the first bin
+        rows.append(f"{low:.5g},{high:.5g},{value},0.01")
+    path.write_text("\n".join(rows))
+    line = ["minimize", "--data", path, "--hod", "mstar10.0", "--emulator", model, "--max-iter", 3,
+            "--method", "lbfgs", "--json"]  # fmt: skip
+    bins = "edges:" + ",".join(f"{x:.6g}" for x in EDGES[3:])
+    cuts = (["--r-min", f"{EDGES[3]:.5g}"], ["--bins", bins])
+    losses = []
+    for cut in cuts:
+        code, said, err = run(*line, *cut)
+        assert code == 0, err
+        losses.append(json.loads(said)["loss"])
+    assert losses[0] == losses[1] < 1e-4  # omega = 0 is all that is left
+    code, said, err = run(*line)
+    assert code == 2
+    assert "omega in bins [0]: no value, or no pairs. --on-bad drop leaves these bins out" in err
+    code, said, err = run(*line, "--r-min", 500)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "leave none of the bins" in err
 
 
 def test_what_is_refused(fails, model, tmp_path):
