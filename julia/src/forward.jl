@@ -98,7 +98,7 @@ end
 
 "Whether numbers of type `T` carry derivatives, in one layer or more."
 carries(::Type{T}) where {T} = isconcretetype(T) && is_dual(T)
-carries(x::Number) = carries(typeof(x))
+@generated carries(x::Number) = carries(x)
 carries(x) = carries(eltype(x)) || (!isconcretetype(eltype(x)) && any(carries, x))
 
 "Whether a number and all that it carries are 0; `iszero` of numbers with derivatives sees the value."
