@@ -29,7 +29,7 @@ _POLL_SECONDS = 0.25
 _COUNT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 #: A finished row takes this long to come from its worker, at most.
-_RESULT_SECONDS = 60.0
+_RESULT_SECONDS = 15.0
 #: Losses of halos or rows with their workers that end a campaign, no row finished in between.
 _LOSSES = 10
 
