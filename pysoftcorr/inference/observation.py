@@ -8,39 +8,28 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.options import choice, number
+from pysoftcorr.inference.data import (
+    EDGES_AGREE,
+    STATISTICS,
+    block_of,
+    check_statistics,
+    read_data,
+    with_pairs,
+)
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.sky.binning import Bins
 
 __all__ = [
-    "STATISTICS",
     "Observation",
     "check_covariance",
-    "check_statistics",
-    "read_observation",
     "whitening",
 ]
 
 FloatArray = npt.NDArray[np.float64]
-
-STATISTICS = ("xi", "omega", "eta")
-#: Edges agree where they round to the same five digits.
-_EDGES_AGREE = 6e-5
-
-
-def check_statistics(statistics: str | Sequence[str]) -> tuple[str, ...]:
-    """Names of statistics in the order xi, omega, eta; ValueError for one there is not."""
-    chosen = statistics.split(",") if isinstance(statistics, str) else list(statistics)
-    for name in chosen:
-        if name not in STATISTICS:
-            raise ValueError(f"statistics: {name!r} is none of {', '.join(STATISTICS)}")
-    if not chosen:
-        raise ValueError(f"statistics: none is given; choose of {', '.join(STATISTICS)}")
-    return tuple(name for name in STATISTICS if name in chosen)
 
 
 def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covariance") -> FloatArray:
@@ -122,19 +111,6 @@ def whitening(covariance: FloatArray) -> tuple[FloatArray, float]:
     error = np.sqrt(variance)
     lower = np.linalg.cholesky(covariance / error[:, None] / error)
     return np.linalg.inv(lower) / error, 2 * float(np.log(np.diag(lower) * error).sum())
-
-
-def _block(
-    covariance: Any, held: Sequence[str], chosen: Sequence[str], bins: int
-) -> npt.ArrayLike | None:
-    """The part of a covariance of all that a file holds which is that of chosen statistics."""
-    if covariance is None:
-        return None
-    full = np.asarray(covariance, dtype=np.float64)
-    if full.shape != (len(held) * bins,) * 2:
-        return full
-    rows = np.concatenate([np.arange(bins) + held.index(name) * bins for name in chosen])
-    return full[np.ix_(rows, rows)]
 
 
 class Observation:
@@ -363,8 +339,8 @@ class Observation:
         if not least < most:
             raise ValueError(f"r_min = {least:g}: must be below r_max, {most:g} Mpc/h")
         low, high = self.edges[:-1], self.edges[1:]
-        inside = low >= least * (1 - _EDGES_AGREE)
-        inside &= high <= most * (1 + _EDGES_AGREE)
+        inside = low >= least * (1 - EDGES_AGREE)
+        inside &= high <= most * (1 + EDGES_AGREE)
         if bins is not None:
             chosen = radial_edges(bins)
             start = place_of(chosen, self.edges)
@@ -436,7 +412,7 @@ class Observation:
             "digits; correlate the data in those of the emulator (its edges)"
         )
         if data.shape == edges.shape:
-            differ = np.argmax(~np.isclose(edges, data, rtol=_EDGES_AGREE, atol=0))
+            differ = np.argmax(~np.isclose(edges, data, rtol=EDGES_AGREE, atol=0))
             text += f"; edge {int(differ)} is the first that differs"
         return text
 
@@ -517,12 +493,12 @@ class Observation:
         chosen = there if statistics is None else check_statistics(statistics)
         if set(chosen) < set(there):
             bins = len(correlations.edges) - 1
-            covariance = _block(covariance, there, chosen, bins)
+            covariance = block_of(covariance, there, chosen, bins)
         return cls(
             correlations.edges,
             **_by_name(
                 {
-                    name: _with_pairs(
+                    name: with_pairs(
                         getattr(correlations, name), getattr(correlations, "npairs", None)
                     )
                     for name in chosen
@@ -567,8 +543,14 @@ class Observation:
         ValueError
             If it holds none of these, or as `Observation`.
         """
-
-        return read_observation(path, statistics=statistics, bins=bins, on_bad=on_bad)
+        found = read_data(path, statistics=statistics, bins=bins)
+        source = str(Path(path).expanduser())
+        try:
+            if isinstance(found, dict):
+                return cls(**found, on_bad=on_bad, source=source)
+            return cls.of(found, statistics=statistics, on_bad=on_bad, source=source)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from None
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
@@ -578,16 +560,10 @@ def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
         raise TypeError(f"{name} must be numbers") from None
 
 
-def _with_pairs(values: Any, npairs: Any) -> FloatArray:
-    """Values with NaN where there are no pairs; npairs may be None."""
-    array = np.asarray(values, dtype=np.float64)
-    return array if npairs is None else np.where(np.asarray(npairs) == 0, np.nan, array)
-
-
 def place_of(part: FloatArray, edges: FloatArray) -> int | None:
     """Number of the bin of `edges` where the bins of `part` begin, equal to five digits."""
     for start in range(edges.size - part.size + 1):
-        if np.allclose(edges[start : start + part.size], part, rtol=_EDGES_AGREE, atol=0):
+        if np.allclose(edges[start : start + part.size], part, rtol=EDGES_AGREE, atol=0):
             return start
     return None
 
@@ -597,127 +573,6 @@ def _shown(edges: FloatArray) -> str:
     return ", ".join(texts if len(texts) <= 6 else [*texts[:3], "...", *texts[-2:]])
 
 
-def _mask_empty(found: dict[str, Any], npairs: Any) -> None:
-    for name in set(STATISTICS) & set(found):
-        found[name] = _with_pairs(found[name], npairs)
-
-
 def _by_name(values: dict[str, Any]) -> dict[str, Any]:
     """Values as keyword arguments, whose types a checker cannot tell apart."""
     return values
-
-
-def read_observation(
-    path: str | PathLike[str],
-    *,
-    statistics: str | Sequence[str] | None,
-    bins: Bins | None,
-    on_bad: str,
-) -> Observation:
-    """Data from a file, as `Observation.read`."""
-    source = Path(path).expanduser()
-    if not source.exists():
-        raise FileNotFoundError(f"no such file: {source}")
-    if source.is_dir():
-        raise ValueError(f"{source} is a folder; data are one file")
-    name = source.name.lower()
-    if name.endswith((".fits", ".fits.gz")):
-        return _galaxies(source, statistics, bins, on_bad)
-    if name.endswith((".ecsv", ".csv")):
-        found = _table(source)
-    elif name.endswith((".h5", ".hdf5")):
-        found = _hdf5(source)
-        if not found:
-            return _galaxies(source, statistics, bins, on_bad)
-    else:
-        raise ValueError(f"{source}: unknown suffix; data are in .ecsv, .csv, .h5, .hdf5 or .fits")
-    there = [s for s in STATISTICS if s in found and np.isfinite(found[s]).any()]
-    if not there or "edges" not in found:
-        raise ValueError(
-            f"{source} holds no data for a posterior: edges (r_lo and r_hi of a table) and at "
-            f"least one of {', '.join(STATISTICS)} are needed; it holds "
-            f"{', '.join(sorted(found)) or 'none of them'}"
-        )
-    try:
-        # What was not asked for may hold anything.
-        chosen = tuple(there) if statistics is None else check_statistics(statistics)
-        lacking = [s for s in chosen if s not in there]
-        if lacking:
-            raise ValueError(
-                f"statistics: the data hold {', '.join(there)}, not {', '.join(lacking)}"
-            )
-        errors = {s: found[f"{s}_err"] for s in chosen if f"{s}_err" in found}
-        covariance = found.get("covariance")
-        held = [s for s in STATISTICS if s in found]
-        nbins = len(found["edges"]) - 1
-        for names in (held, there):
-            if covariance is not None and covariance.shape == (len(names) * nbins,) * 2:
-                covariance = _block(covariance, names, chosen, nbins)
-                break
-        values: dict[str, Any] = {s: found[s] for s in chosen}
-        return Observation(
-            found["edges"],
-            **values,
-            covariance=covariance,
-            errors=errors if errors and covariance is None else None,
-            on_bad=on_bad,
-            source=str(source),
-        )
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from None
-
-
-def _galaxies(source: Path, statistics: Any, bins: Any, on_bad: str) -> Observation:
-    from pysoftcorr.mocks import GalaxyCatalog, box_correlations
-
-    galaxies = GalaxyCatalog.read(source)
-    result = box_correlations(galaxies, bins=bins)
-    try:
-        return Observation.of(result, statistics=statistics, on_bad=on_bad, source=str(source))
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from None
-
-
-def _table(source: Path) -> dict[str, Any]:
-    from astropy.table import Table
-
-    kind = source.suffix[1:].lower()
-    try:
-        table = Table.read(source, format=f"ascii.{kind}")
-    except Exception as error:  # astropy's readers raise of every kind, for one reason
-        raise ValueError(f"{source} is no {kind.upper()} table: {error}") from None
-    found: dict[str, Any] = {}
-    for name in table.colnames:
-        if name not in {*_COLUMNS, "r_lo", "r_hi", "npairs"}:
-            continue
-        try:
-            found[name] = np.ma.filled(np.ma.asarray(table[name]).astype(np.float64), np.nan)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{source}: column {name} must be numbers: {error}") from None
-    if "npairs" in found:
-        _mask_empty(found, found.pop("npairs"))
-    low, high = found.pop("r_lo", None), found.pop("r_hi", None)
-    if low is not None and high is not None and len(table):
-        if not np.allclose(low[1:], high[:-1], rtol=_EDGES_AGREE, atol=0):
-            raise ValueError(f"{source}: the bins of r_lo and r_hi do not join")
-        found["edges"] = np.append(low, high[-1])
-    if "covariance" in table.meta:
-        found["covariance"] = np.asarray(table.meta["covariance"], dtype=np.float64)
-    return found
-
-
-_COLUMNS = {*STATISTICS, *(f"{name}_err" for name in STATISTICS)}
-
-
-def _hdf5(source: Path) -> dict[str, Any]:
-    try:
-        with h5py.File(source, "r") as file:
-            if "format" in file.attrs:  # one of ours: galaxies, or nothing that serves here
-                return {}
-            wanted = {*_COLUMNS, "edges", "covariance"}
-            found = {name: file[name][...] for name in file if name in wanted}
-            if "npairs" in file:
-                _mask_empty(found, file["npairs"][...])
-            return found or {"": None}
-    except OSError as error:
-        raise ValueError(f"{source} is no HDF5 file: {error}") from None

@@ -18,7 +18,8 @@ from pysoftcorr.core.files import FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
-from pysoftcorr.inference.observation import STATISTICS, Observation
+from pysoftcorr.inference.data import STATISTICS
+from pysoftcorr.inference.observation import Observation
 
 __all__ = ["Posterior", "check_posterior_path", "warn_of_problems"]
 

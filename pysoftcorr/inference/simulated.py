@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.inference.observation import STATISTICS
+from pysoftcorr.inference.data import STATISTICS
 from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.sky.binning import Bins
 

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from pysoftcorr.sky.catalog import Catalog, ra_range
+from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.description import ra_range
 from pysoftcorr.sky.geometry import FLAT, PIXEL, unit_between
 
 FloatArray = npt.NDArray[np.float64]

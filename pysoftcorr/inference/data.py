@@ -1,0 +1,163 @@
+"""Data that posteriors are conditioned on: names of statistics, their parts, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.mocks.box import box_correlations
+from pysoftcorr.mocks.galaxies import GalaxyCatalog
+from pysoftcorr.sky.binning import Bins
+
+if TYPE_CHECKING:
+    from pysoftcorr.mocks.box import BoxCorrelations
+
+__all__ = ["EDGES_AGREE", "STATISTICS", "block_of", "check_statistics", "read_data", "with_pairs"]
+
+FloatArray = npt.NDArray[np.float64]
+
+STATISTICS = ("xi", "omega", "eta")
+#: Edges agree where they round to the same five digits.
+EDGES_AGREE = 6e-5
+_COLUMNS = {*STATISTICS, *(f"{name}_err" for name in STATISTICS)}
+
+
+def check_statistics(statistics: str | Sequence[str]) -> tuple[str, ...]:
+    """Names of statistics in the order xi, omega, eta; ValueError for one there is not."""
+    chosen = statistics.split(",") if isinstance(statistics, str) else list(statistics)
+    for name in chosen:
+        if name not in STATISTICS:
+            raise ValueError(f"statistics: {name!r} is none of {', '.join(STATISTICS)}")
+    if not chosen:
+        raise ValueError(f"statistics: none is given; choose of {', '.join(STATISTICS)}")
+    return tuple(name for name in STATISTICS if name in chosen)
+
+
+def block_of(
+    covariance: Any, held: Sequence[str], chosen: Sequence[str], bins: int
+) -> npt.ArrayLike | None:
+    """The part of a covariance of all that a file holds which is that of chosen statistics."""
+    if covariance is None:
+        return None
+    full = np.asarray(covariance, dtype=np.float64)
+    if full.shape != (len(held) * bins,) * 2:
+        return full
+    rows = np.concatenate([np.arange(bins) + held.index(name) * bins for name in chosen])
+    return full[np.ix_(rows, rows)]
+
+
+def with_pairs(values: Any, npairs: Any) -> FloatArray:
+    """Values with NaN where there are no pairs; npairs may be None."""
+    array = np.asarray(values, dtype=np.float64)
+    return array if npairs is None else np.where(np.asarray(npairs) == 0, np.nan, array)
+
+
+def read_data(
+    path: str | PathLike[str], *, statistics: str | Sequence[str] | None, bins: Bins | None
+) -> dict[str, Any] | BoxCorrelations:
+    """Edges, values and errors of the statistics asked for, or correlations of galaxies.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError
+        If it holds none of these, or not those asked for.
+    """
+    source = Path(path).expanduser()
+    if not source.exists():
+        raise FileNotFoundError(f"no such file: {source}")
+    if source.is_dir():
+        raise ValueError(f"{source} is a folder; data are one file")
+    name = source.name.lower()
+    if name.endswith((".fits", ".fits.gz")):
+        return box_correlations(GalaxyCatalog.read(source), bins=bins)
+    if name.endswith((".ecsv", ".csv")):
+        found = _table(source)
+    elif name.endswith((".h5", ".hdf5")):
+        found = _hdf5(source)
+        if not found:
+            return box_correlations(GalaxyCatalog.read(source), bins=bins)
+    else:
+        raise ValueError(f"{source}: unknown suffix; data are in .ecsv, .csv, .h5, .hdf5 or .fits")
+    there = [s for s in STATISTICS if s in found and np.isfinite(found[s]).any()]
+    if not there or "edges" not in found:
+        raise ValueError(
+            f"{source} holds no data for a posterior: edges (r_lo and r_hi of a table) and at "
+            f"least one of {', '.join(STATISTICS)} are needed; it holds "
+            f"{', '.join(sorted(found)) or 'none of them'}"
+        )
+    # What was not asked for may hold anything.
+    chosen = tuple(there) if statistics is None else check_statistics(statistics)
+    lacking = [s for s in chosen if s not in there]
+    if lacking:
+        raise ValueError(
+            f"{source}: statistics: the data hold {', '.join(there)}, not {', '.join(lacking)}"
+        )
+    errors = {s: found[f"{s}_err"] for s in chosen if f"{s}_err" in found}
+    covariance = found.get("covariance")
+    held = [s for s in STATISTICS if s in found]
+    nbins = len(found["edges"]) - 1
+    for names in (held, there):
+        if covariance is not None and covariance.shape == (len(names) * nbins,) * 2:
+            covariance = block_of(covariance, names, chosen, nbins)
+            break
+    return {
+        "bins": found["edges"],
+        **{s: found[s] for s in chosen},
+        "covariance": covariance,
+        "errors": errors if errors and covariance is None else None,
+    }
+
+
+def _table(source: Path) -> dict[str, Any]:
+    from astropy.table import Table
+
+    kind = source.suffix[1:].lower()
+    try:
+        table = Table.read(source, format=f"ascii.{kind}")
+    except Exception as error:  # astropy's readers raise of every kind, for one reason
+        raise ValueError(f"{source} is no {kind.upper()} table: {error}") from None
+    found: dict[str, Any] = {}
+    for name in table.colnames:
+        if name not in {*_COLUMNS, "r_lo", "r_hi", "npairs"}:
+            continue
+        try:
+            found[name] = np.ma.filled(np.ma.asarray(table[name]).astype(np.float64), np.nan)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{source}: column {name} must be numbers: {error}") from None
+    if "npairs" in found:
+        _mask_empty(found, found.pop("npairs"))
+    low, high = found.pop("r_lo", None), found.pop("r_hi", None)
+    if low is not None and high is not None and len(table):
+        if not np.allclose(low[1:], high[:-1], rtol=EDGES_AGREE, atol=0):
+            raise ValueError(f"{source}: the bins of r_lo and r_hi do not join")
+        found["edges"] = np.append(low, high[-1])
+    if "covariance" in table.meta:
+        found["covariance"] = np.asarray(table.meta["covariance"], dtype=np.float64)
+    return found
+
+
+def _hdf5(source: Path) -> dict[str, Any]:
+    try:
+        with h5py.File(source, "r") as file:
+            if "format" in file.attrs:  # one of ours: galaxies, or nothing that serves here
+                return {}
+            wanted = {*_COLUMNS, "edges", "covariance"}
+            found = {name: file[name][...] for name in file if name in wanted}
+            if "npairs" in file:
+                _mask_empty(found, file["npairs"][...])
+            return found or {"": None}
+    except OSError as error:
+        raise ValueError(f"{source} is no HDF5 file: {error}") from None
+
+
+def _mask_empty(found: dict[str, Any], npairs: Any) -> None:
+    for name in set(STATISTICS) & set(found):
+        found[name] = with_pairs(found[name], npairs)
