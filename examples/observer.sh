@@ -20,7 +20,7 @@ $softcorr rho "$stars" --clusters 0 --resampling jackknife:30 --log "$out/log.tx
 $softcorr rho "$stars" --quiet --json >"$out/rho.json"
 
 # Galaxies with a known part of the PSF in their shapes; in real life, your shape catalog.
-$python "$here/psf_leakage.py" "$stars" "$out/galaxies.fits" >/dev/null 2>&1
+$python "$here/psf_leakage.py" "$stars" "$out/galaxies.fits" >"$out/mock.txt"
 $softcorr tau "$out/galaxies.fits" "$stars" --bins log:4:40:5 --terms beta --overwrite \
     --resampling jackknife:30 --plot "$out/tau" --out "$out/tau.sacc" --leakage "$out/leakage.h5"
 
