@@ -588,14 +588,14 @@ pairs.
 
 # Arguments
 - `position`, `axis`: positions and unit axes (3, N); the sign of an axis has no meaning.
-- `edges`: of the bins (lo, hi] of separation, in the unit of the positions; the last one below a
-  third of the box.
+- `edges`: of the bins (lo, hi] of separation, in the unit of the positions; the last one at most
+  half the box.
 - `boxsize`: side of the box.
 - `weights`: (N).
 
 Returns `(npairs, r, xi, omega, eta)`, each of one number a bin: pairs, mean separations, and with e
 the axes and d the unit separation, averages over pairs, xi = DD/RR - 1,
-omega = <(e_i . d)^2> - 1/3 and eta = <(e_i . e_j)^2> - 1/3. Bins without pairs hold NaN.
+omega = <(e_i . d)^2> - 1/3 and eta = <(e_i . e_j)^2> - 1/3. In a bin without pairs xi is -1, and the averages are NaN.
 
 Axes and weights may carry derivatives; every pair is then visited, N^2/2 of them. Positions, edges
 and `boxsize` may not, since pairs fall into hard bins.
@@ -618,9 +618,9 @@ function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges,
            "derivatives; " * VALUES_ONLY
     place, limits, L = (fixed("box_correlations", name, q, jump) for (name, q) in
                         (("position", position), ("edges", edges), ("boxsize", boxsize)))
-    length(limits) >= 2 && all(diff(limits) .> 0) && limits[1] >= 0 && 3 * limits[end] < L ||
-        throw(ArgumentError("box_correlations: edges must increase from 0 or more to less than " *
-                            "boxsize/3; they are $limits"))
+    length(limits) >= 2 && all(diff(limits) .> 0) && limits[1] >= 0 && 2 * limits[end] <= L ||
+        throw(ArgumentError("box_correlations: edges must increase from 0 or more to at " *
+                            "most boxsize/2; they are $limits"))
     all(p -> 0 <= p <= L, place) || throw(ArgumentError(
         "box_correlations: position must lie in the box, from 0 to $L"))
     e, w = collect(axis), collect(weights)
@@ -628,18 +628,17 @@ function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges,
     long = findfirst(i -> !(abs(sum(k -> primal(e[k, i])^2, 1:3) - 1) < 2 * UNIT_AXIS), axes(e, 2))
     long === nothing || throw(ArgumentError(
         "box_correlations: axis must hold unit vectors; number $long is $(map(primal, e[:, long]))"))
-    if carries(e) || carries(w)
-        s = box_sums_carried(place, e, w, limits, L)
+    s = if carries(e) || carries(w)
+        box_sums_carried(place, e, w, limits, L)
     else
         n = length(w)
         set = BoxObjects(place, convert(Matrix{Float64}, e), convert(Vector{Float64}, w), ones(n),
                          zeros(Int64, n))
-        s = box_sums(set, set, limits, L; auto = true, periodic = true, split = false)[:, :, 1]
+        box_sums(set, set, limits, L; auto = true, periodic = true, split = false)[:, :, 1]
     end
     mean(k) = s[k, :] ./ s[2, :]
     RR = sum(w)^2 .* diff(4pi / 3 .* (limits ./ L) .^ 3)
-    nothing_there = zero(eltype(s)) / zero(eltype(s))
     return (npairs = [round(Int, primal(n)) for n in s[1, :]], r = mean(3),
-            xi = [s[1, b] > 0 ? 2 * s[2, b] / RR[b] - 1 : nothing_there for b in eachindex(RR)],
+            xi = 2 .* s[2, :] ./ RR .- 1,
             omega = (mean(4) .+ mean(5)) ./ 2, eta = mean(6))
 end

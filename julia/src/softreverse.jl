@@ -53,7 +53,8 @@ function touching!(v_, d, r, e, best, x, i, v, ::Val{2})
         iszero(d2) && return d
         total += e[k] / d2
     end
-    h = ntuple(q -> 2 * total * (v[best, q] - x[q, i]), 3)
+    scale = 2 * total
+    h = ntuple(q -> scale * (v[best, q] - x[q, i]), 3)
     for q in 1:3
         v_[best, q, r] += h[q]
     end

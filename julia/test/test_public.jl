@@ -141,9 +141,11 @@ end
     @test box.omega ≈ (s[4, :, 1] + s[5, :, 1]) ./ (2 .* s[2, :, 1]) rtol = 1e-9
     @test box.eta ≈ s[6, :, 1] ./ s[2, :, 1] rtol = 1e-9
     @test abs(box.xi[3]) < 0.1                  # not clustered
+    lone = SoftCorr.box_correlations(position[:, 1:2] ./ 30, axis[:, 1:2], [5.0, 15.0], 30)
+    @test lone.xi == [-1] && isnan(lone.omega[1])
     @test occursin("in the box", message(() -> SoftCorr.box_correlations(2 .* position, axis, edges, 30)))
     @test occursin("unit vectors; number 1", message(() -> SoftCorr.box_correlations(position, 2 .* axis, edges, 30)))
-    @test occursin("boxsize/3", message(() -> SoftCorr.box_correlations(position, axis, [1, 10], 30)))
+    @test occursin("boxsize/2", message(() -> SoftCorr.box_correlations(position, axis, [1, 15.1], 30)))
 end
 
 end
