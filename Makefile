@@ -8,18 +8,22 @@ BENCH_INSTALLED = $(VENV)/.installed-bench
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo test test-quick test-peers peers bench lint setup julia image clean
+.PHONY: demo test test-julia test-python test-quick test-peers peers bench lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
 	$(BIN)/softcorr demo --out demo-output
 
-test: julia
-	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
-	$(BIN)/python -m pytest
+test: test-julia test-python
 	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
 	else echo "note: without halotools nothing was compared with it"; \
 		test "$(PYSOFTCORR_PEERS)" != require; fi
+
+test-julia: julia
+	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
+
+test-python: julia
+	$(BIN)/python -m pytest
 
 test-quick: julia
 	$(BIN)/python -m pytest -m "not slow" tests
