@@ -389,7 +389,7 @@ PYTHON = re.compile(
 PYTHON_ALONE = re.compile(
     r"must be (a|an) \w+(Catalog|Binning)|takes only name\[k\]|seed = |must be True or False|"
     r"straight_through|rule='|derivative=True|tangents\[|start out|must be a dict|"
-    r"geometry='sphere'|"
+    r"geometry='sphere'|create_graph|torch\.func|"
     r"ellipticities must be|n=x but|data_columns=|pass x=|dtype = |\bw=\.\.\.|replace\("
 )
 
