@@ -309,7 +309,7 @@ def test_messages(halos: HaloCatalog) -> None:
         ("makes no galaxies", lambda: model.power([19, 0.1, 19, 19, 1])),
         ("must not be above upper", lambda: model.prepare(np.add(FIVE, 0.1), FIVE)),
         ("r_max = 16", lambda: DiffHOD(
-            HaloCatalog([[1, 1, 1]], [1e14], [0.9], [5], [[0, 0, 1]], boxsize=40)
+            HaloCatalog([[1, 1, 1]], [1e14], [0.9], [5], [[0, 0, 1]], boxsize=31)
         ).correlations(SEVEN)),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):

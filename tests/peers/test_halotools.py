@@ -91,11 +91,12 @@ def test_halo_file_that_it_wrote(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(halo_table_cache, "halotools_cache_dirname", str(tmp_path))
     rng = np.random.default_rng(3)
     n = 50
+    mass = 10 ** rng.uniform(11, 14, n)
     columns = {
         "halo_id": np.arange(n),
         **{f"halo_{c}": rng.uniform(0, BOX, n) for c in "xyz"},
-        "halo_mvir": 10 ** rng.uniform(11, 14, n),
-        "halo_rvir": rng.uniform(0.2, 1, n),
+        "halo_mvir": mass,
+        "halo_rvir": 0.1 * (mass / 1e11) ** (1 / 3) * rng.uniform(0.9, 1.1, n),
         "halo_nfw_conc": rng.uniform(4, 12, n),
         **{f"halo_axisA_{c}": rng.normal(size=n) for c in "xyz"},
         "halo_upid": np.where(np.arange(n) % 5 == 0, 7, -1),
