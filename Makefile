@@ -4,17 +4,19 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BENCH_INSTALLED = $(VENV)/.installed-bench
+# One half of the tests, and the examples in docstrings; `make -j2 test` takes both at once.
+SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md
 # halotools and the NumPy that it builds on
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo test test-julia test-python test-quick test-peers peers bench lint setup julia image clean
+.PHONY: demo test test-julia test-sky test-rest test-quick test-peers peers bench lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
 	$(BIN)/softcorr demo --out demo-output
 
-test: test-julia test-python
+test: test-julia test-sky test-rest
 	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
 	else echo "note: without halotools nothing was compared with it"; \
 		test "$(PYSOFTCORR_PEERS)" != require; fi
@@ -22,8 +24,11 @@ test: test-julia test-python
 test-julia: julia
 	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
 
-test-python: julia
-	$(BIN)/python -m pytest
+test-sky: julia
+	$(BIN)/python -m pytest $(SKY)
+
+test-rest: julia
+	$(BIN)/python -m pytest tests $(SKY:%=--ignore=%)
 
 test-quick: julia
 	$(BIN)/python -m pytest -m "not slow" tests
