@@ -48,7 +48,7 @@ def _kill(client: Any, number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [(1,), (1, 2), (2, 5, 6)])
+@pytest.mark.parametrize("at", [(1,), (3,), (2, 9)])
 def test_a_row_that_dies_with_its_worker_is_made_again(
     halos: HaloCatalog,
     whole: list[bytes],
@@ -71,6 +71,17 @@ def test_a_row_that_dies_with_its_worker_is_made_again(
     found = list(farm.finished_rows(cluster, halos, PLAN, design, ROWS, lambda text: None))
     assert collected > len(ROWS) - 1
     assert sorted(found) == sorted(whole)  # each row once, the same bits
+
+
+def test_workers_of_this_machine_that_stay_away_end_the_campaign(
+    halos: HaloCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub: Any = _Stub(_cancelled)
+    stub.cluster, stub.nthreads = object(), dict  # a cluster of ours, without workers
+    monkeypatch.setattr(farm, "_RESTART_SECONDS", 0.5)
+    rows = farm.finished_rows(stub, halos, PLAN, np.zeros((1, 7)), [0], lambda text: None)
+    with pytest.raises(ConnectionError, match="none started again within"):
+        list(rows)
 
 
 class _Stub:
@@ -181,8 +192,10 @@ def test_ctrl_c_while_workers_start_is_one_line(
             os.killpg(campaign.pid, signal.SIGKILL)
             campaign.wait()
     assert campaign.returncode == 130, errors
-    assert errors.startswith("interrupted: ")
-    assert len(errors.splitlines()) == 1, errors
+    # Some points reach below the lightest halo, which is said before.
+    lines = [line for line in errors.splitlines() if "lightest of the catalog" not in line]
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("interrupted: ")
 
 
 # ---------------------------------------------------------------------- addresses

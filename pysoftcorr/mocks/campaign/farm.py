@@ -30,6 +30,8 @@ _COUNT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 #: A finished row takes this long to come from its worker, at most.
 _RESULT_SECONDS = 15.0
+#: Workers of this machine that die are started again; none for so long means that none will be.
+_RESTART_SECONDS = 60.0
 #: Losses of halos or rows with their workers that end a campaign, no row finished in between.
 _LOSSES = 10
 
@@ -215,6 +217,7 @@ class _Farm:
         self._sent = self._submitted = self._losses = 0
         self._counted = -_COUNT_SECONDS
         self._threads = 0
+        self._seen = time.monotonic()
 
     def refuse_if_gone(self, *, wait: float = 0.0) -> None:
         """ConnectionError where the scheduler is gone, or turns out to be within `wait` seconds."""
@@ -270,7 +273,9 @@ class _Farm:
         self._count()
         if not self._threads:
             tick("waiting for a worker")
+            self._refuse_if_none_is_left()
             return
+        self._seen = time.monotonic()
         if self._shared is None and waiting:
             self._ask(self._scatter)
             if self._shared is None:
@@ -302,6 +307,15 @@ class _Farm:
             return None
         self._futures.pop(future.key, None)
         return future
+
+    def _refuse_if_none_is_left(self) -> None:
+        """ConnectionError where workers of this machine stay away; others may be on the way."""
+        here = getattr(self.client, "cluster", None) is not None
+        if here and time.monotonic() - self._seen > _RESTART_SECONDS:
+            raise ConnectionError(
+                f"dask's workers died, and none started again within {_RESTART_SECONDS:.0f} s; "
+                "finished rows are kept: give the same command again to resume"
+            )
 
     def _scatter(self) -> None:
         self._shared = self.client.scatter(self.halos, broadcast=True, hash=False)
