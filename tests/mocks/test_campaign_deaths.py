@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,10 @@ def test_workers_of_this_machine_that_stay_away_end_the_campaign(
     halos: HaloCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub: Any = _Stub(_cancelled)
-    stub.cluster, stub.nthreads = object(), dict  # a cluster of ours, without workers
+    stub.cluster, stub.nthreads = (
+        SimpleNamespace(worker_spec={}, scale=print),
+        dict,
+    )  # a cluster of ours, without workers
     monkeypatch.setattr(farm, "_RESTART_SECONDS", 0.5)
     rows = farm.finished_rows(stub, halos, PLAN, np.zeros((1, 7)), [0], lambda text: None)
     with pytest.raises(ConnectionError, match="none started again within"):

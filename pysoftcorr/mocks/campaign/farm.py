@@ -31,7 +31,7 @@ _CLOSE_SECONDS = 2.0
 #: A finished row takes this long to come from its worker, at most.
 _RESULT_SECONDS = 15.0
 #: Workers of this machine that die are started again; none for so long means that none will be.
-_RESTART_SECONDS = 60.0
+_RESTART_SECONDS = 120.0
 #: Losses of halos or rows with their workers that end a campaign, no row finished in between.
 _LOSSES = 10
 
@@ -217,7 +217,7 @@ class _Farm:
         self._sent = self._submitted = self._losses = 0
         self._counted = -_COUNT_SECONDS
         self._threads = 0
-        self._seen = time.monotonic()
+        self._seen = self._restarted = time.monotonic()
 
     def refuse_if_gone(self, *, wait: float = 0.0) -> None:
         """ConnectionError where the scheduler is gone, or turns out to be within `wait` seconds."""
@@ -310,8 +310,15 @@ class _Farm:
 
     def _refuse_if_none_is_left(self) -> None:
         """ConnectionError where workers of this machine stay away; others may be on the way."""
-        here = getattr(self.client, "cluster", None) is not None
-        if here and time.monotonic() - self._seen > _RESTART_SECONDS:
+        cluster = getattr(self.client, "cluster", None)
+        if cluster is None:
+            return
+        now = time.monotonic()
+        if now - max(self._seen, self._restarted) > _COUNT_SECONDS:
+            # dask starts a dead worker again, but not one that died while it started.
+            self._restarted = now
+            cluster.scale(len(cluster.worker_spec))
+        if now - self._seen > _RESTART_SECONDS:
             raise ConnectionError(
                 f"dask's workers died, and none started again within {_RESTART_SECONDS:.0f} s; "
                 "finished rows are kept: give the same command again to resume"
