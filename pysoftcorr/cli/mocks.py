@@ -29,12 +29,22 @@ HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 
 
+#: Options of every table of a box.
+_BOX_TABLE: dict[str, dict[str, Any]] = {
+    "boxsize": {"help": "Side of the box in Mpc/h, where the file does not say."},
+    "wrap": {"help": "Move positions outside the box by whole boxes."},
+    "key": {"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
+    "hdu": {
+        "kind": list,
+        "metavar": "HDU,...",
+        "help": "FITS extensions by number or name, or all.",
+    },
+}
 #: Options for a catalog that this program did not write; given to `HaloCatalog.read` as they are.
 READING = derive(
     "pysoftcorr.mocks.halo_tables:from_table",
     only=("boxsize", "columns", "select", "on_bad", "hosts", "axes", "wrap", "mdef", "redshift",
           "cosmology", "key", "hdu"),
-    boxsize={"help": "Side of the box in Mpc/h, where the file does not say."},
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, mass, radius, "
              "concentration, axis=A,B,C, ...); may be given several times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet, as 'Mvir > 1e12'."},
@@ -43,22 +53,17 @@ READING = derive(
     axes={"help": "Draw the major axes at random."},
     mdef={"help": "Mass definition, of columns and of what is filled in: vir, 200m, 200c, ..."},
     redshift={"help": "Redshift, where the file does not say."},
-    wrap={"help": "Move positions outside the box by whole boxes."},
     cosmology={"help": "Name of the cosmology, as colossus has it."},
-    key={"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
-    hdu={"kind": list, "metavar": "HDU,...", "help": "FITS extensions by number or name, or all."},
+    **_BOX_TABLE,
 )  # fmt: skip
 #: The same for galaxies of other programs.
 _GALAXIES = derive(
     "pysoftcorr.mocks.galaxy_tables:from_table",
-    boxsize={"help": "Side of the box in Mpc/h, where the file does not say."},
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
              "axis=A,B,C); may be given several times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet."},
     on_bad={"help": "Rows with NaN, infinity or no axis: refuse, or drop and count."},
-    wrap={"help": "Move positions outside the box by whole boxes."},
-    key={"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
-    hdu={"kind": list, "metavar": "HDU,...", "help": "FITS extensions by number or name, or all."},
+    **_BOX_TABLE,
 )  # fmt: skip
 _SIMULATION = derive(
     "pysoftcorr.mocks.simulate:simulate",

@@ -138,14 +138,14 @@ def _rows(bad: BoolArray, data: np.ndarray) -> str:
 
 # ---------------------------------------------------------------------- kinds
 def real(value: Values) -> Values:
-    """As float64; TypeError for what is no number."""
+    """Values in float64; TypeError for what is no number."""
     if value.data.dtype.kind not in "biuf":
         raise TypeError(f"does arithmetic on {kind_of(value.data)}")
     return Values(value.data.astype(np.float64), value.unknown)
 
 
 def whole(value: Values) -> Values:
-    """As truth values or 64-bit integers; decimal numbers that are whole ones too, NaN unknown."""
+    """Truth values or 64-bit integers, of decimal numbers that are whole too; NaN is unknown."""
     data, unknown = value.data, value.unknown
     if data.dtype.kind == "b":
         return value
@@ -173,7 +173,7 @@ def whole(value: Values) -> Values:
 
 
 def truth(value: Values) -> Values:
-    """As truth values; whole numbers are true where they are not 0."""
+    """Truth values; whole numbers are true where they are not 0."""
     value = whole(value)
     return Values(value.data != 0, value.unknown)
 
@@ -368,7 +368,7 @@ _EXACT = 2**53
 
 
 def arithmetic(function: Callable[..., Any], *values: Values) -> Values:
-    """As `apply`; whole numbers that float64 would round stay whole, where 64 bits hold them."""
+    """Result of `apply`, whole numbers that float64 would round kept where 64 bits hold them."""
     if function is not np.divide and all(v.data.dtype.kind in "biu" for v in values):
         rough = apply(function, *values)
         sizes = [*(v.data for v in values), rough.data]

@@ -103,7 +103,7 @@ def plot_membership_histograms(fit: Clustering) -> Figure:
     Figure
         With two panels; the medians are marked, and the entropy of equal memberships.
     """
-    figure, (left, right) = subplots(1, 2, figsize=(9.0, 3.6), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(9.0, 3.6))
     c = fit.memberships.shape[1]
     limit = np.log(c) if c > 1 else 1.0
     for ax, values, top, color, text in (

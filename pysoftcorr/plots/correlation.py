@@ -186,7 +186,6 @@ def plot_correlation_set(
         columns,
         figsize=(4.1 * columns, 3.3 * rows + (0.5 if rows * columns == n else 0.0)),
         squeeze=False,
-        layout="constrained",
     )
     panels = list(grid.flat)
     for ax, (name, item) in zip(panels, correlations.items(), strict=False):

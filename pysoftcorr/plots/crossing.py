@@ -115,9 +115,7 @@ def plot_pair_crossing(
     pair = crossing_pair(catalog, fit, bins) if pair is None else pair
     both = catalog[list(pair)]
     theta = float(_separations(both.xyz[:1], both.xyz[1:], bins, both.geometry)[0, 0])
-    figure, (left, right) = subplots(
-        1, 2, figsize=(10.5, 4.4), layout="constrained", width_ratios=(1.0, 1.1)
-    )
+    figure, (left, right) = subplots(1, 2, figsize=(10.5, 4.4), width_ratios=(1.0, 1.1))
 
     u = fit.memberships[list(pair)]
     shown = (u > FAINT).any(axis=0)

@@ -97,8 +97,8 @@ def plot_occupation(
     model = HODModel(**dict(zip(HOD_PARAMETERS, values.tolist(), strict=True)))
     exact = model.mean_ncen(mass), model.mean_nsat(mass)
     figure, axes = subplots(
-        2, 2, figsize=(9.6, 5.6), sharex=True, layout="constrained",
-        gridspec_kw={"height_ratios": (3, 2)},
+        2, 2, figsize=(9.6, 5.6), sharex=True,
+        height_ratios=(3, 2),
     )  # fmt: skip
     for tau, color in zip(temperatures, COLORS, strict=False):
         bare = _occupations(grid, values, tau, calibrate=False)
@@ -190,7 +190,7 @@ def plot_occupation_derivatives(
             total += by_p[:, None] * slope
         found[:, i] = total
     mean, error = found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(draws)
-    figure, axes = subplots(1, 5, figsize=(15.0, 3.2), layout="constrained", sharex=True)
+    figure, axes = subplots(1, 5, figsize=(15.0, 3.2), sharex=True)
     for k, (name, ax) in enumerate(zip(HOD_PARAMETERS, axes, strict=True)):
         ax.plot(fine, curves[:, k], color=NAIVE, lw=1.4, label="analytic")
         ax.errorbar(
@@ -239,8 +239,8 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     """
     k, number = comparison.k, len(comparison.exact)
     figure, (upper, lower) = subplots(
-        2, 1, figsize=(5.6, 5.4), sharex=True, layout="constrained",
-        gridspec_kw={"height_ratios": (3, 2)},
+        2, 1, figsize=(5.6, 5.4), sharex=True,
+        height_ratios=(3, 2),
     )  # fmt: skip
     upper.fill_between(
         k, *np.percentile(comparison.exact, [16, 84], axis=0), color="0.85", lw=0,
@@ -292,8 +292,8 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
         raise ValueError("comparison holds no derivatives: make it with derivatives=True")
     k, number = comparison.k, len(comparison.exact)
     figure, axes = subplots(
-        2, 5, figsize=(15.0, 5.0), sharex=True, layout="constrained",
-        gridspec_kw={"height_ratios": (3, 2)},
+        2, 5, figsize=(15.0, 5.0), sharex=True,
+        height_ratios=(3, 2),
     )  # fmt: skip
     kinds = (
         (comparison.difference, "s", EPISTEMIC, "exact HOD, finite differences"),

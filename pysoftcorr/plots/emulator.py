@@ -66,7 +66,7 @@ def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None 
         and np.allclose(measured.edges, prediction.edges, rtol=1e-9)
     ):
         raise ValueError("measured has other bins than the prediction")
-    figure, axes = subplots(1, 3, figsize=(14.4, 4.4), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(14.4, 4.4))
     said = prediction.to_dict()
     for ax, name in zip(axes, SYMBOLS, strict=True):
         values = {kind: np.array(v) for kind, v in said[name].items()}
@@ -137,7 +137,7 @@ def plot_jacobians(
             raise ValueError(f"jacobian of {name}: shape {values.shape}, must be {shape}")
     slopes["xi"] = slopes["xi"] / np.asarray(mean_xi, dtype=np.float64)[:, None]
     r = bin_centers(edges)
-    figure, axes = subplots(1, 3, figsize=(14.4, 4.6), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(14.4, 4.6))
     for ax, (name, symbol) in zip(axes, SYMBOLS.items(), strict=True):
         for j, parameter in enumerate(names):
             color, line = _STYLES[j % len(_STYLES)]

@@ -38,7 +38,7 @@ def plot_accuracy(evaluation: Evaluation) -> Figure:
         0.01 of 0 (there, noise decides). Below, the fractional error by bin over the rows that
         count: mean, median and 16 to 84 %. After figure 3 of Pandya et al. (2025).
     """
-    figure, axes = subplots(2, 3, figsize=(13.8, 8.0), layout="constrained",
+    figure, axes = subplots(2, 3, figsize=(13.8, 8.0),
                                 height_ratios=(1.3, 1))  # fmt: skip
     for (name, one), upper, lower in zip(evaluation.statistics.items(), *axes, strict=True):
         symbol = _SYMBOLS[name]
@@ -78,7 +78,7 @@ def plot_calibration(evaluation: Evaluation) -> Figure:
         the part of the realizations within 1 and 2 sigma, beside 68.3 and 95.4 %. After figure 4
         of Pandya et al. (2025).
     """
-    figure, axes = subplots(2, 3, figsize=(13.8, 8.0), layout="constrained",
+    figure, axes = subplots(2, 3, figsize=(13.8, 8.0),
                                 height_ratios=(1.3, 1))  # fmt: skip
     for (name, one), upper, lower in zip(evaluation.statistics.items(), *axes, strict=True):
         symbol = rf"\log\xi" if name == "xi" else _SYMBOLS[name]  # noqa: F541
@@ -114,7 +114,7 @@ def plot_uncertainties(evaluation: Evaluation) -> Figure:
         The dots are the scatter of realizations, median over the rows. After figure 5 of Pandya
         et al. (2025).
     """
-    figure, axes = subplots(1, 3, figsize=(13.8, 4.4), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(13.8, 4.4))
     for (name, one), ax in zip(evaluation.statistics.items(), axes, strict=True):
         r = evaluation.r
         for label, values, color in (
@@ -150,7 +150,7 @@ def plot_learning_curves(training: Mapping[str, Any]) -> Figure:
     curves = training.get("curves")
     if not curves:
         raise ValueError("training holds no learning curves")
-    figure, axes = subplots(1, 3, figsize=(13.8, 4.0), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(13.8, 4.0))
     colors = (ALEATORIC, EPISTEMIC, NAIVE)
     for ax, names, label in (
         (axes[0], ("loss", "score"), "loss"),

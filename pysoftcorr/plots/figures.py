@@ -8,6 +8,7 @@ make such figures. Functions that return the axes of a new figure leave it to py
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,28 +19,54 @@ from matplotlib.figure import Figure
 LABEL = "paper"
 
 
-def new_figure(**options: Any) -> Figure:
-    """An empty figure to be returned; options of `matplotlib.figure.Figure`.
+def new_figure(figsize: tuple[float, float] | None = None, *, layout: Any = None) -> Figure:
+    """An empty figure to be returned.
 
     pyplot forgets it, save where it stands in a window, which ``plt.show()`` opens.
+
+    Parameters
+    ----------
+    figsize : (float, float), optional
+        Inches.
+    layout : optional
+        Layout engine or its name, as of `matplotlib.figure.Figure`.
     """
     # Made by pyplot all the same: that loads the backend, which tells a notebook how to show it.
-    figure = plt.figure(**options)
+    figure = plt.figure(figsize=figsize, layout=layout)
     if type(figure.canvas.manager) is FigureManagerBase:
         plt.close(figure)
     return figure
 
 
-def subplots(rows: int = 1, columns: int = 1, *, figsize: Any = None, **options: Any) -> Any:
-    """A figure to be returned, and its panels; as `matplotlib.pyplot.subplots`.
+def subplots(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    figsize: tuple[float, float] | None = None,
+    sharex: bool | str = False,
+    sharey: bool | str = False,
+    squeeze: bool = True,
+    width_ratios: Sequence[float] | None = None,
+    height_ratios: Sequence[float] | None = None,
+) -> Any:
+    """A figure to be returned, its layout constrained, and its panels.
 
     Parameters
     ----------
     rows, columns : int
-    figsize : (float, float)
+    figsize : (float, float), optional
         Inches.
-    **options
-        Options of `matplotlib.figure.Figure.subplots`, and ``layout``, "constrained" by default.
+    sharex, sharey, squeeze, width_ratios, height_ratios
+        As of `matplotlib.figure.Figure.subplots`.
     """
-    figure = new_figure(figsize=figsize, layout=options.pop("layout", "constrained"))
-    return figure, figure.subplots(rows, columns, **options)
+    figure = new_figure(figsize, layout="constrained")
+    panels = figure.subplots(
+        rows,
+        columns,
+        sharex=sharex,  # type: ignore[arg-type]
+        sharey=sharey,  # type: ignore[arg-type]
+        squeeze=squeeze,
+        width_ratios=width_ratios,
+        height_ratios=height_ratios,
+    )
+    return figure, panels

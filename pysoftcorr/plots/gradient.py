@@ -57,7 +57,7 @@ def plot_bin_weights(
     margin = 0.25 * float(np.mean(np.diff(edges)))
     theta = np.linspace(max(edges[0] - margin, 0.0), edges[-1] + margin, points)
     figure, axes = subplots(
-        2, len(multiples), figsize=(3.7 * len(multiples), 5.4), layout="constrained",
+        2, len(multiples), figsize=(3.7 * len(multiples), 5.4),
         sharex=True, sharey="row", squeeze=False,
     )  # fmt: skip
     for row, (weighting, power) in zip(axes, (("sigmoid", 1), ("gaussian", 2)), strict=True):
@@ -133,7 +133,7 @@ def plot_xi_of_G(
                          f"{dxi.shape}")  # fmt: skip
     shown = _shown(bins)
     figure, axes = subplots(
-        len(runs), len(shown), figsize=(3.6 * len(shown), 2.9 * len(runs)), layout="constrained",
+        len(runs), len(shown), figsize=(3.6 * len(shown), 2.9 * len(runs)),
         squeeze=False,
     )  # fmt: skip
     for k, (row, (title, of_G, of_xi)) in enumerate(zip(axes, runs, strict=True)):
@@ -222,7 +222,7 @@ def plot_gradient_arrows(
     top = max(longest) or 1.0
     norm = LogNorm(top / 1000.0, top)
     figure, axes = subplots(
-        1, len(shown), figsize=(4.6 * len(shown) + 0.8, 4.8), layout="constrained",
+        1, len(shown), figsize=(4.6 * len(shown) + 0.8, 4.8),
         sharex=True, sharey=True, squeeze=False,
     )  # fmt: skip
     frame = frame_of(catalog)

@@ -227,7 +227,7 @@ def plot_box_correlations(
     """
     if expected is not None and not np.array_equal(expected.edges, result.edges):
         raise ValueError("expected has other bins than the correlations")
-    figure, axes = subplots(1, 3, figsize=(14.4, 4.4), layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(14.4, 4.4))
     symbols = {"xi": r"$\xi$", "omega": r"$\omega$", "eta": r"$\eta$"}
     for ax, (name, text) in zip(axes, symbols.items(), strict=True):
         drawn = _curves(ax, result, name)

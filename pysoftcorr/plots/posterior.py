@@ -152,9 +152,7 @@ def plot_posterior_correlations(
     lacking = [name for name in chosen if name not in there]
     if lacking:
         raise ValueError(f"statistics: {', '.join(lacking)} not among {', '.join(there)}")
-    figure, axes = subplots(
-        1, len(chosen), figsize=(4.8 * len(chosen), 4.2), squeeze=False, layout="constrained"
-    )
+    figure, axes = subplots(1, len(chosen), figsize=(4.8 * len(chosen), 4.2), squeeze=False)
     for ax, name in zip(axes[0], chosen, strict=True):
         mean, std = posterior.curves[name], posterior.curves[f"{name}_std"]
         q = np.quantile(mean, [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
@@ -197,7 +195,7 @@ def plot_trace(posterior: Posterior) -> Figure:
     """
     chains, draws, size = posterior.draws.shape
     figure, axes = subplots(
-        size, 2, figsize=(11.0, 2.1 * size + 0.5), squeeze=False, layout="constrained",
+        size, 2, figsize=(11.0, 2.1 * size + 0.5), squeeze=False,
         width_ratios=(2.4, 1),
     )  # fmt: skip
     diverging = posterior.stats.get("diverging", np.zeros((chains, draws), dtype=bool))
@@ -231,7 +229,7 @@ def plot_minimization(found: Minimization) -> Figure:
     -------
     Figure
     """
-    figure, axes = subplots(1, 2, figsize=(9.6, 3.8), layout="constrained")
+    figure, axes = subplots(1, 2, figsize=(9.6, 3.8))
     steps = np.arange(len(found.loss))
     axes[0].plot(steps, found.loss, color=ALEATORIC, lw=1.3)
     if (found.loss > 0).all() and found.loss.max() > 100 * found.loss.min():
@@ -278,7 +276,7 @@ def plot_strengths(experiment: StrengthExperiment) -> Figure:
         Contours at 68 and 95 %.
     """
     corner = need("corner", "a corner plot")
-    figure, (left, right) = subplots(1, 2, figsize=(11.0, 4.8), layout="constrained")
+    figure, (left, right) = subplots(1, 2, figsize=(11.0, 4.8))
     names = ("mu_cen", "mu_sat")
     every, levels = experiment.posteriors, (0.68, 0.95)
     truth = [getattr(experiment.settings, name) for name in names]

@@ -94,7 +94,7 @@ def plot_star_shapes(stars: StarCatalog) -> Figure:
     Figure
         With three panels, the first and the last on the same scale.
     """
-    figure, axes = subplots(1, 3, figsize=(15.0, 5.4), layout="constrained", sharey=True)
+    figure, axes = subplots(1, 3, figsize=(15.0, 5.4), sharey=True)
     common = rounded(float(np.percentile(np.abs(np.r_[stars.e, stars.de]), 90)))
     plot_shapes(stars, ax=axes[0], scale=common, title="stars")
     plot_shapes(stars, e=stars.e_model, ax=axes[1], title="PSF model")

@@ -119,7 +119,7 @@ def _corner(posterior: Posterior, truth: Mapping[str, float] | None) -> Figure:
 
 @dataclass(frozen=True)
 class _Draws:
-    """As much of a posterior as `plot_corner` looks at."""
+    """Draws of the leakage, with what `plot_corner` looks at of a posterior."""
 
     names: tuple[str, ...]
     flat: FloatArray

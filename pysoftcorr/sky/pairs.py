@@ -248,7 +248,7 @@ class Pairs:
     every: PairSums
 
     def chosen(self, coincident: str) -> PairSums:
-        """Those of the option ``coincident="keep"`` or ``"drop"``."""
+        """Sums that the option ``coincident="keep"`` or ``"drop"`` asks for."""
         return self.every if coincident == "keep" else self.apart
 
 

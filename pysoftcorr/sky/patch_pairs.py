@@ -85,7 +85,7 @@ class PairWeights:
         return cls(labels, times, times, times if way == "simple" else np.sqrt(times), product=True)
 
     def with_whole(self) -> PairWeights:
-        """The same resamples behind one in which every pair counts once."""
+        """Weights of these resamples behind those of one in which every pair counts once."""
         first = np.ones((1, self.n_patches))
         return replace(
             self,

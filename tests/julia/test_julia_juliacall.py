@@ -143,7 +143,7 @@ def test_julia_module_in_a_thread_of_its_own_is_refused_before_julia_1_9(stand_i
 
 
 def test_exit_hooks_run_in_the_thread_that_owns_julia(stand_in) -> None:
-    """Those of the user too, and juliacall's own does not run in the main thread any more."""
+    """Hooks of the user run there too; juliacall's own leaves the main thread."""
     hook = 'atexit(() -> println(\\"bye from Julia\\"))'
     code = f"""
         import juliacall_first
