@@ -184,8 +184,10 @@ def _dress(ax: Axes, items: Sequence[Correlation], low: float, high: float) -> N
     ax.set_yscale("log", nonpositive="clip")
     theta = np.concatenate([abscissa(item) for item in items])
     start = bins.edges[0] if bins.edges[0] > 0 else 0.6 * theta[theta > 0].min()
-    ax.set_xlim(start, bins.edges[-1])
-    log_axis(ax.xaxis, start, bins.edges[-1])
+    # Markers beside one another need room at the last bin too, which may be a narrow one.
+    end = max(bins.edges[-1], 1.15 * theta[theta > 0].max())
+    ax.set_xlim(start, end)
+    log_axis(ax.xaxis, start, end)
     # Room above for the legend.
     decades = np.log10(high / low) + 0.3
     ax.set_ylim(low / 1.6, high * 10 ** (0.1 + 0.28 * decades))
