@@ -240,6 +240,23 @@ def axis_fault(
     return None
 
 
+def axis_ratios(b_to_a: FloatArray, c_to_a: FloatArray, origin: Origin) -> None:
+    """ValueError where ratios of axes are not those of an ellipsoid, a >= b >= c > 0."""
+    for name, values in (("b_to_a", b_to_a), ("c_to_a", c_to_a)):
+        bad = np.flatnonzero(~((values > 0) & (values <= 1)))
+        if bad.size:
+            raise ValueError(
+                f"{origin.column(name)} must be in (0, 1]; it is not in "
+                f"{origin.show(bad, values)}: {correct_rows(origin)}"
+            )
+    bad = np.flatnonzero(c_to_a > b_to_a)
+    if bad.size:
+        raise ValueError(
+            f"{origin.column('c_to_a')} must not be above {origin.column('b_to_a')}; it is in "
+            f"{origin.show(bad, c_to_a)}: {correct_rows(origin)}"
+        )
+
+
 def correct_rows(origin: Origin) -> str:
     """The way to mend single rows: by an option where they come from a table."""
     if origin.source:

@@ -19,6 +19,7 @@ from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.halo_tables import from_table as _from_table
 from pysoftcorr.mocks.simulate import simulate as _simulate
+from pysoftcorr.mocks.subhalos import Subhalos
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,6 +31,11 @@ _UNITS = {
     "concentration": "",
     "axis": "",
 }
+#: Columns that a catalog may lack.
+_OPTIONAL = {"minor_axis": "", "b_to_a": "", "c_to_a": "", "velocity": "km/s"}
+_OF_SUBHALOS = {"position": "Mpc/h", "mass": "Msun/h", "host": "", "velocity": "km/s"}
+#: Cosine of the angle of two axes of a halo that are printed with a few digits.
+_RIGHT_ANGLE = 2e-3
 
 
 class HaloCatalog:
@@ -47,6 +53,15 @@ class HaloCatalog:
         Concentration of the NFW profile within `radius`.
     axis : array_like, shape (N, 3)
         Major axes, of any length but 0; they are normalized, and have no head.
+    minor_axis : array_like, shape (N, 3), optional
+        Minor axes, at right angles to the major ones.
+    b_to_a, c_to_a : array_like, shape (N,), optional
+        Ratios of the intermediate and of the minor to the major axis, in (0, 1], with
+        c_to_a <= b_to_a; both or none.
+    velocity : array_like, shape (N, 3), optional
+        Peculiar velocities, km/s.
+    subhalos : Subhalos, optional
+        Subhalos, whose `host` are rows of this catalog.
     boxsize : float
         Side of the box in Mpc/h.
     cosmology : mapping or str, optional
@@ -60,6 +75,9 @@ class HaloCatalog:
     ----------
     position, mass, radius, concentration, axis : ndarray of float64
         As above, C-contiguous.
+    minor_axis, b_to_a, c_to_a, velocity : ndarray of float64, or None
+        As above.
+    subhalos : Subhalos or None
     boxsize : float
     cosmology : dict, str or None
     meta : dict
@@ -94,6 +112,11 @@ class HaloCatalog:
         axis: Any,
         *,
         boxsize: float,
+        minor_axis: Any = None,
+        b_to_a: Any = None,
+        c_to_a: Any = None,
+        velocity: Any = None,
+        subhalos: Subhalos | None = None,
         cosmology: Mapping[str, Any] | str | None = None,
         meta: Mapping[str, Any] | None = None,
         wrap: bool = False,
@@ -111,6 +134,14 @@ class HaloCatalog:
                 ("concentration", concentration),
             )
         }
+        for name, given in (("minor_axis", minor_axis), ("velocity", velocity)):
+            if given is not None:
+                vectors[name] = checks.vectors(name, given)
+        if (b_to_a is None) != (c_to_a is None):
+            raise ValueError("b_to_a and c_to_a belong together: give both, or none")
+        for name, given in (("b_to_a", b_to_a), ("c_to_a", c_to_a)):
+            if given is not None:
+                columns[name] = as_float(name, given, origin)[0]
         every = {**vectors, **columns}
         lengths = {name: len(values) for name, values in every.items()}
         if len(set(lengths.values())) > 1:
@@ -125,6 +156,16 @@ class HaloCatalog:
         checks.concentrations(columns["concentration"], origin, source=source)
         self.position = checks.boxed(vectors["position"], self.boxsize, origin, wrap=wrap)
         self.axis = checks.unit_axes(vectors["axis"], origin)
+        self.minor_axis: FloatArray | None = None
+        if "minor_axis" in vectors:
+            minor = checks.unit_axes(vectors["minor_axis"], origin, "minor_axis")
+            self.minor_axis = _at_right_angles(minor, self.axis, origin)
+        self.velocity: FloatArray | None = vectors.get("velocity")
+        self.b_to_a: FloatArray | None = columns.get("b_to_a")
+        self.c_to_a: FloatArray | None = columns.get("c_to_a")
+        if self.b_to_a is not None and self.c_to_a is not None:
+            checks.axis_ratios(self.b_to_a, self.c_to_a, origin)
+        self.subhalos = _of_hosts(subhalos, len(columns["mass"]), self.boxsize)
         self.mass: FloatArray = columns["mass"]
         self.radius: FloatArray = columns["radius"]
         self.concentration: FloatArray = columns["concentration"]
@@ -145,6 +186,11 @@ class HaloCatalog:
         if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
             rows = [rows]
         index = np.arange(len(self))[rows]
+        chosen: dict[str, Any] = {
+            name: getattr(self, name)[index]
+            for name in _OPTIONAL
+            if getattr(self, name) is not None
+        }
         return HaloCatalog(
             self.position[index],
             self.mass[index],
@@ -152,6 +198,10 @@ class HaloCatalog:
             self.concentration[index],
             self.axis[index],
             boxsize=self.boxsize,
+            **{
+                name: None if (v := getattr(self, name)) is None else v[index] for name in _OPTIONAL
+            },
+            subhalos=None if self.subhalos is None else self.subhalos.of_rows(index),
             cosmology=self.cosmology,
             meta=self.meta,
         )
@@ -160,12 +210,12 @@ class HaloCatalog:
         """Whether every number and the record are the same."""
         if not isinstance(other, HaloCatalog):
             return NotImplemented
-        names = ("position", "mass", "radius", "concentration", "axis")
         return (
             self.boxsize == other.boxsize
             and self.cosmology == other.cosmology
             and self.meta == other.meta
-            and all(np.array_equal(getattr(self, n), getattr(other, n)) for n in names)
+            and self.subhalos == other.subhalos
+            and all(_same(getattr(self, n), getattr(other, n)) for n in (*_UNITS, *_OPTIONAL))
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -192,9 +242,14 @@ class HaloCatalog:
     @property
     def fingerprint(self) -> str:
         """Hash of the halo catalog: every number that galaxies are drawn from."""
+        more = [getattr(self, name) for name in _OPTIONAL]
+        sub = self.subhalos
+        if sub is not None:
+            more += [sub.position, sub.mass, sub.host, sub.velocity]
         return fingerprint(
-            self.position, self.mass, self.radius, self.concentration, self.axis, [self.boxsize]
-        )
+            self.position, self.mass, self.radius, self.concentration, self.axis, [self.boxsize],
+            *(values for values in more if values is not None),
+        )  # fmt: skip
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the catalog to HDF5, whole or not at all; `read` gives an equal one.
@@ -214,9 +269,16 @@ class HaloCatalog:
             file.attrs["boxsize"] = self.boxsize
             file.attrs["cosmology"] = json.dumps(self.cosmology)
             file.attrs["meta"] = json.dumps(self.meta)
-            for name, unit in _UNITS.items():
-                data = file.create_dataset(name, data=getattr(self, name))
-                data.attrs["unit"] = unit
+            for name, unit in {**_UNITS, **_OPTIONAL}.items():
+                if getattr(self, name) is not None:
+                    data = file.create_dataset(name, data=getattr(self, name))
+                    data.attrs["unit"] = unit
+            if self.subhalos is not None:
+                group = file.create_group("subhalos")
+                for name, unit in _OF_SUBHALOS.items():
+                    if getattr(self.subhalos, name) is not None:
+                        data = group.create_dataset(name, data=getattr(self.subhalos, name))
+                        data.attrs["unit"] = unit
 
     @classmethod
     def read(
@@ -286,12 +348,61 @@ def _plain_json(name: str, value: Any) -> Any:
         raise TypeError(f"{name} must be of text, numbers, lists and dicts") from None
 
 
+def _same(one: FloatArray | None, other: FloatArray | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
+
+
+def _at_right_angles(minor: FloatArray, axis: FloatArray, origin: Origin) -> FloatArray:
+    """Minor axes at exactly right angles to the major ones; ValueError where they are far off."""
+    cosine = np.einsum("ij,ij->i", minor, axis)
+    bad = np.flatnonzero(np.abs(cosine) > _RIGHT_ANGLE)
+    if bad.size:
+        raise ValueError(
+            f"{origin.column('minor_axis')} is not at right angles to {origin.column('axis')} in "
+            f"{origin.show(bad, cosine)} (the cosine of the angle); {checks.correct_rows(origin)}"
+        )
+    # What is at right angles already stays bit for bit as it is.
+    off = np.abs(cosine) > 1e-14
+    straight = minor[off] - cosine[off, None] * axis[off]
+    minor[off] = straight / np.linalg.norm(straight, axis=1)[:, None]
+    return minor
+
+
+def _of_hosts(subhalos: Subhalos | None, number: int, boxsize: float) -> Subhalos | None:
+    if subhalos is None:
+        return None
+    if not isinstance(subhalos, Subhalos):
+        raise TypeError(f"subhalos must be Subhalos, not {type(subhalos).__name__}")
+    if len(subhalos) and subhalos.host[-1] >= number:
+        raise ValueError(
+            f"subhalos: host = {subhalos.host[-1]} is no row of a catalog of {number} halos"
+        )
+    if len(subhalos):
+        inside = checks.wrapped(subhalos.position, boxsize)
+        if not np.array_equal(inside, subhalos.position):
+            subhalos = Subhalos(inside, subhalos.mass, subhalos.host, velocity=subhalos.velocity)
+    return subhalos
+
+
 def _read_own(path: str | PathLike[str]) -> HaloCatalog:
     """Read a file of `write`; ValueError where it is damaged or of a newer format."""
     with FORMAT.reading(path) as file:
+        more: dict[str, Any] = {n: np.asarray(file[n]) for n in _OPTIONAL if n in file}
         return HaloCatalog(
             *(np.asarray(file[name]) for name in _UNITS),
+            **more,
+            subhalos=_read_subhalos(file),
             boxsize=float(file.attrs["boxsize"]),
             cosmology=json.loads(file.attrs["cosmology"]),
             meta=json.loads(file.attrs["meta"]),
         )
+
+
+def _read_subhalos(file: h5py.File) -> Subhalos | None:
+    if "subhalos" not in file:
+        return None
+    found = {name: np.asarray(file["subhalos"][name]) for name in file["subhalos"]}
+    velocity = found.pop("velocity", None)
+    return Subhalos(found["position"], found["mass"], found["host"], velocity=velocity)
