@@ -198,9 +198,7 @@ class HaloCatalog:
             self.concentration[index],
             self.axis[index],
             boxsize=self.boxsize,
-            **{
-                name: None if (v := getattr(self, name)) is None else v[index] for name in _OPTIONAL
-            },
+            **chosen,
             subhalos=None if self.subhalos is None else self.subhalos.of_rows(index),
             cosmology=self.cosmology,
             meta=self.meta,
