@@ -414,3 +414,9 @@ def test_real_image_gives_the_same_numbers(fresh, cache: Path, real: found.Found
     slow = fresh(job, PYSOFTCORR_IMAGE="0", **env).stdout.rsplit(maxsplit=1)
     assert [fast[1].strip(), slow[1].strip()] == [str(path), "None"]
     assert fast[0] == slow[0]
+
+
+def test_the_kernels_of_the_self_test_are_called_as_they_are(fresh) -> None:
+    """An image that fails it is thrown away; a wrong shape there may damage memory."""
+    code = "from pysoftcorr._julia import selftest; selftest.check_kernel(); print('fine')"
+    assert fresh(code).stdout == "fine\n"
