@@ -132,6 +132,15 @@ push!(STEPS, function ()
     end
 end)
 
+# ---- tables of halo pairs ------------------------------------------------------------------------
+
+push!(STEPS, function ()
+    n, nodes, edges = 400, 5, Float64[0, 0.1, 0.5, 1, 2, 3]
+    call("hat_pair_sums", 3 .* directions(n) .+ 4, directions(n), [mod(i, nodes - 1) + 1 for i in 1:n],
+         collect(uniform(n)), n, 10.0, edges, length(edges) - 1, nodes,
+         zeros(SoftCorr.HAT_MOMENTS, length(edges) - 1, nodes, nodes))
+end)
+
 # ---- softcorr: every approach, through every treatment of the centers ----------------------------
 
 push!(STEPS, function ()
