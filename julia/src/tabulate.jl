@@ -61,8 +61,9 @@ hat_length(nodes, steps) = hat_offset(nodes + 1, steps)
 @inline hat_place(row, column, step, steps) =
     hat_offset(row, steps) + HAT_NUMBERS * ((row + 1) * (step - 1) + column - 1) + 1
 
-"Chunks that the sums are apart for: as many as memory allows; the number of threads plays no role."
-hat_chunks(nodes, steps) = clamp(div(HAT_BYTES, 8 * hat_length(nodes, steps)), 1, 64)
+"Chunks that the sums are apart for, as many as memory allows; the number of threads plays no role."
+hat_chunks(n, nodes, steps) =
+    clamp(min(div(HAT_BYTES, 8 * hat_length(nodes, steps)), cld(n, 4000)), 1, 64)
 
 "a > b ? x : y."
 @inline vifgreater(a::Vec, b::Vec, x::Vec, y::Vec) = Base.llvmcall("""
@@ -164,7 +165,7 @@ function hat_sums(objects::HatObjects{Float64}, nodes, edges, boxsize)
         side, width, reach, origin = layout(set, set, edges[end], boxsize, true)
         a = Columns(set, side, width, origin)
         table, image = BinTable(edges), splat8(Float64(boxsize))
-        chunks = min(side^2, hat_chunks(nodes, steps))
+        chunks = min(side^2, hat_chunks(n, nodes, steps))
         benches = [HatBench(nodes, steps) for _ in 1:chunks]
         done = Threads.Atomic{Int}(0)
         chunked(side^2, chunks) do chunk, range

@@ -39,12 +39,13 @@ end
 end
 
 @testset "the same bits for any number of tasks" begin
-    objects = hat_objects(MersenneTwister(2), 2000, 60.0, 8; clump = 1.0)
+    objects = hat_objects(MersenneTwister(2), 9000, 90.0, 8; clump = 1.0)
+    @test SoftCorr.hat_chunks(length(objects), 8, 200) == 3
     edges = [0; exp.(range(log(0.1), log(20), length = 200))]
-    once = SoftCorr.hat_sums(objects, 8, edges, 60.0)
+    once = SoftCorr.hat_sums(objects, 8, edges, 90.0)
     for workers in (1, 3)
         SoftCorr.WORKERS[] = workers
-        @test SoftCorr.hat_sums(objects, 8, edges, 60.0) == once
+        @test SoftCorr.hat_sums(objects, 8, edges, 90.0) == once
     end
     SoftCorr.WORKERS[] = 0
 end
@@ -52,7 +53,7 @@ end
 @testset "memory" begin
     for nodes in (2, 60, 300), steps in (1, 600)
         bytes = 8 * SoftCorr.hat_length(nodes, steps)
-        @test SoftCorr.hat_chunks(nodes, steps) * bytes <= max(SoftCorr.HAT_BYTES, bytes)
+        @test SoftCorr.hat_chunks(10^7, nodes, steps) * bytes <= max(SoftCorr.HAT_BYTES, bytes)
     end
 end
 

@@ -15,7 +15,7 @@ from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.data import STATISTICS, bin_centers
-from pysoftcorr.emulator.domain import Bounds, check_values, table_of
+from pysoftcorr.emulator.domain import Bounds
 from pysoftcorr.emulator.model_file import ModelFile, read_model, shipped_model, write_model
 from pysoftcorr.emulator.network import network_config, network_of, new_network
 from pysoftcorr.emulator.network import passes as _passes
@@ -24,6 +24,7 @@ from pysoftcorr.emulator.network.scaling import likely_scaling
 from pysoftcorr.emulator.prediction import Predicted, Prediction
 from pysoftcorr.mocks.box import DEFAULT_BINS, radial_edges
 from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.points import check_values, table_of
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["Emulator"]

@@ -211,7 +211,7 @@ class AlignmentResponse:
         """Mean of a statistic at parameters (..., n), shape (..., nbins)."""
         if name == "xi":
             return self.xi.expand(*params.shape[:-1], -1)
-        from pysoftcorr.emulator.network.response import order_parameter
+        from pysoftcorr.mocks.strengths import order_parameter
 
         torch = need("torch", "a posterior")
         order = order_parameter(params[..., self.columns])
