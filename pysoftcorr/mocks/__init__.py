@@ -13,6 +13,7 @@ _PUBLIC = {
     "GalaxyCatalog": "galaxies",
     "HODModel": "hod",
     "HaloCatalog": "halos",
+    "HaloTables": "tabulated.tables",
     "Subhalos": "subhalos",
     "alignment_sums": "expected",
     "box_correlations": "box",

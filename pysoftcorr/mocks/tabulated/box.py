@@ -1,0 +1,128 @@
+"""Tables of one box: sums over its halos and pairs of halos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr._julia import call
+from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
+from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
+
+__all__ = ["BoxTables", "Grid"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Most GB that the moments of halo pairs may take, of nodes x nodes x steps.
+_LARGEST = 8.0
+#: Of the lesser of the first edge and the smallest radius: shells of satellites begin here.
+_CENTER = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class BoxTables:
+    """Sums over the halos of one box.
+
+    Attributes
+    ----------
+    count, logm : ndarray, shape (cells,)
+        Halos in each cell of mass, and their mean log10 mass (Msun/h).
+    one_halo : ndarray, shape (4, cells, b)
+        As `pysoftcorr.mocks.tabulated.nfw.OneHalo`.
+    forms : ndarray, shape (10, K, K, b)
+        As `pysoftcorr.mocks.tabulated.nfw.TERMS`.
+    boxsize : float
+        Mpc/h.
+    fingerprint : str
+        Hash of the halos.
+    """
+
+    count: FloatArray
+    logm: FloatArray
+    one_halo: FloatArray
+    forms: FloatArray
+    boxsize: float
+    fingerprint: str
+
+    @property
+    def halos(self) -> int:
+        """Number of halos."""
+        return int(round(float(self.count.sum())))
+
+    @property
+    def volume(self) -> float:
+        """(Mpc/h)^3."""
+        return self.boxsize**3
+
+
+class Grid:
+    """What the tables of several boxes share: nodes, bins, and steps of separation.
+
+    Parameters
+    ----------
+    nodes : MassNodes
+    edges : ndarray, shape (b + 1,)
+        Mpc/h.
+    least, most : float
+        Radii of the smallest and of the largest halo, Mpc/h.
+    """
+
+    def __init__(self, nodes: MassNodes, edges: FloatArray, least: float, most: float) -> None:
+        self.nodes, self.edges = nodes, edges
+        self.reach = 2 * most * (1 + 1e-6)
+        self.steps = separation_steps(edges, self.reach)
+        first = float(edges[edges > 0][0])
+        center = _CENTER * min(first, least)
+        self.kernels = HaloPairKernels.of(edges, self.steps, center, self.reach)
+
+    @property
+    def gigabytes(self) -> float:
+        """Memory that the moments of pairs take, in GB: twice the table, and the chunks of a pass."""
+        return 2 * 24e-9 * len(self.nodes) ** 2 * self.steps.size + 0.6
+
+    def tabulate(self, halos: Any, progress: str | None) -> BoxTables:
+        """Tables of one box.
+
+        Raises
+        ------
+        ValueError
+            If the box is too small for its halos and bins, or memory for the nodes.
+        """
+        needed = float(self.edges[-1] + self.reach)
+        if needed > halos.boxsize / 2:
+            raise ValueError(
+                f"bins: pairs of halos are needed to {needed:.4g} Mpc/h, the last edge and twice the "
+                f"largest halo radius, which must be at most half of the box, "
+                f"{halos.boxsize / 2:g} Mpc/h; lower the last edge, or take a larger box"
+            )
+        if self.gigabytes > _LARGEST:
+            raise ValueError(
+                f"nodes: {len(self.nodes)} nodes and {self.steps.size} steps of separation take "
+                f"{self.gigabytes:.3g} GB, more than {_LARGEST:g}; take fewer"
+            )
+        logm = np.log10(halos.mass)
+        cells = self.nodes.cell(logm)
+        one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        moments = self._moments(halos, logm, progress)
+        return BoxTables(
+            cells.count, cells.logm, np.stack(one),
+            two_halo(halos, self.nodes, moments, self.edges, self.steps, self.kernels),
+            float(halos.boxsize), halos.fingerprint,
+        )  # fmt: skip
+
+    def _moments(self, halos: Any, logm: FloatArray, progress: str | None) -> FloatArray:
+        """Moments of pairs of halos, shape (K, K, steps, 3)."""
+        below, part = self.nodes.place(logm)
+        number = len(self.nodes)
+        out = np.zeros((number, number, self.steps.size - 1, 3))
+        call(
+            "hat_pair_sums", np.ascontiguousarray(halos.position),
+            np.ascontiguousarray(halos.axis), below + 1, np.ascontiguousarray(part), len(logm),
+            float(halos.boxsize), self.steps, self.steps.size - 1, number, out,
+            progress=progress,
+        )  # fmt: skip
+        return out

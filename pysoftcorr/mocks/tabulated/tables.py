@@ -1,0 +1,552 @@
+"""Tables of halos: xi, omega and eta of any HOD with alignments, in expectation, in milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.options import choice, flag
+from pysoftcorr.core.version import __version__
+from pysoftcorr.mocks.box import radial_edges, shell_fraction
+from pysoftcorr.mocks.design import parameter_bounds
+from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
+from pysoftcorr.mocks.points import check_values, in_rows, table_of
+from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
+from pysoftcorr.mocks.tabulated.means import Means, MeanTables
+from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
+from pysoftcorr.mocks.tabulated.prediction import STATISTICS, Mean, TabulatedPrediction
+from pysoftcorr.sky.binning import Bins
+
+__all__ = ["FORMAT", "HaloTables"]
+
+FloatArray = npt.NDArray[np.float64]
+
+FORMAT = FileFormat("pysoftcorr halo tables", "tables of halos")
+#: What galaxies below the lightest halo may add up to, as in `HODModel.populate`.
+_UNRESOLVED = 0.01
+#: Halos above it that log Mmin has at least, in `HaloTables.bounds`.
+_FEW_HALOS = 20
+#: Points at once, outside of torch.
+_ROWS = 128
+_ARRAYS = ("count", "logm", "one_halo", "forms")
+
+
+class HaloTables:
+    """Correlations of the galaxies of a halo catalog in expectation, at any parameters.
+
+    `tabulate` and `read` make it. The expectation is over galaxies, their places and orientations;
+    the halos are those tabulated. The means are exact but for the interpolation in mass between
+    `nodes`: no training, and no error of an emulator.
+
+    Parameters
+    ----------
+    nodes : array_like, shape (K,)
+        log10 masses (Msun/h) of the nodes.
+    edges : array_like, shape (b + 1,)
+        Edges of the bins, Mpc/h.
+    boxes : sequence of BoxTables
+    satellites : str
+        Where satellites live.
+    record : dict, optional
+        Cosmology and the record of the halos, as JSON can hold it.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The parameters, in their order.
+    edges : ndarray, shape (b + 1,)
+        Edges of the bins, Mpc/h.
+    r : ndarray, shape (b,)
+        Geometric centers of the bins, Mpc/h.
+    nodes : ndarray, shape (K,)
+    boxes : tuple of BoxTables
+    satellites : str
+    record : dict
+    bounds : dict
+        Lowest and highest values of each parameter for which the halos are enough.
+
+    Notes
+    -----
+    After Zheng & Guo (2016, MNRAS 458, 4015) and Lange et al. (2019, TabCorr), with orientations, and
+    with satellites by convolution instead of by draws.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pysoftcorr.mocks import HaloCatalog, HaloTables
+    >>> rng = np.random.default_rng(1)
+    >>> mass = 10 ** rng.uniform(12, 14, 300)
+    >>> halos = HaloCatalog(
+    ...     rng.uniform(0, 40, (300, 3)), mass, 0.97 * (mass / 1e14) ** (1 / 3), np.full(300, 6.0),
+    ...     rng.normal(size=(300, 3)), boxsize=40.0)
+    >>> tables = HaloTables.tabulate(halos, bins="log:0.1:10:8", nodes=10, progress=False)
+    >>> point = dict(mu_cen=0.7, mu_sat=0.2, logMmin=12.5, sigma_logM=0.3, logM0=12.5, logM1=13.5,
+    ...              alpha=1.0)
+    >>> tables.predict(point).omega.mean.shape, tables.jacobian(point)["omega"].shape
+    ((8,), (8, 7))
+    """
+
+    names: tuple[str, ...] = PARAMETERS
+    #: Whether `mean_and_std` knows the scatter of one box.
+    has_noise = False
+
+    def __init__(
+        self,
+        nodes: npt.ArrayLike,
+        edges: npt.ArrayLike,
+        boxes: Sequence[BoxTables],
+        *,
+        satellites: str = "nfw",
+        record: dict[str, Any] | None = None,
+    ) -> None:
+        self._nodes = MassNodes(nodes)
+        self.nodes = self._nodes.logm
+        self.edges = radial_edges(np.asarray(edges))
+        self.boxes = tuple(boxes)
+        self.satellites = choice("satellites", satellites, ("nfw",))
+        self.record = dict(record or {})
+        shape = (self._nodes.cells,)
+        size = (len(self.nodes), len(self.nodes), len(self.edges) - 1)
+        for box in self.boxes:
+            if box.count.shape != shape or box.forms.shape[1:] != size:
+                raise ValueError(
+                    f"boxes: sums of shapes {box.count.shape} and {box.forms.shape[1:]} do not "
+                    f"belong to these nodes and edges, {shape} and {size}"
+                )
+        if not self.boxes:
+            raise ValueError("boxes: at least one is needed")
+
+    # ------------------------------------------------------------------ made, read, written
+    @classmethod
+    def tabulate(
+        cls,
+        halos: Any,
+        *,
+        bins: Bins | None = None,
+        satellites: str = "nfw",
+        nodes: int | npt.ArrayLike = 40,
+        progress: bool = True,
+    ) -> HaloTables:
+        """Tabulate halos: one pass over their pairs.
+
+        Parameters
+        ----------
+        halos : HaloCatalog, or sequence of HaloCatalog
+            Several boxes of one universe are added up; each is kept.
+        bins : Binning, str or array_like, optional
+            Mpc/h; by default 20 bins from 0.1 to 16.
+        satellites : {"nfw"}
+            Where satellites live: "nfw" is an isotropic NFW profile.
+        nodes : int or array_like
+            Number of nodes, even in log mass, besides the 22 heaviest halos; or all of them as
+            log10 of Msun/h.
+        progress : bool
+            Show a progress bar, with the memory needed, where standard error is a terminal.
+
+        Returns
+        -------
+        HaloTables
+
+        Raises
+        ------
+        ValueError
+            If the box is too small: halo pairs are needed out to the last edge and twice the
+            largest radius, within half of the box; if boxes differ in cosmology; or a column of
+            the halos has NaN or values that its unit does not allow.
+        TypeError
+            If `halos` are none.
+        """
+        choice("satellites", satellites, ("nfw",))
+        flag("progress", progress)
+        catalogs = [halos] if hasattr(halos, "position") else _listed(halos)
+        for one in catalogs:
+            check_halos(one)
+        if len({json.dumps(_cosmology(one), sort_keys=True) for one in catalogs}) > 1:
+            raise ValueError("halos: boxes of different cosmologies; tabulate each by itself")
+        edges = radial_edges(bins)
+        chosen = choose_nodes(np.concatenate([np.log10(one.mass) for one in catalogs]), nodes)
+        radii = [float(f(one.radius)) for one in catalogs for f in (np.min, np.max)]
+        grid = Grid(chosen, edges, min(radii), max(radii))
+        title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
+        boxes = [grid.tabulate(one, title) for one in catalogs]
+        record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
+        return cls(chosen.logm, edges, boxes, satellites=satellites, record=record)
+
+    @classmethod
+    def merge(cls, tables: Iterable[HaloTables]) -> HaloTables:
+        """Tables of several boxes of one universe as one.
+
+        Parameters
+        ----------
+        tables : iterable of HaloTables
+            With the same nodes, bins and satellites: tabulate the second with
+            ``nodes=first.nodes, bins=first.edges``.
+
+        Raises
+        ------
+        ValueError
+            If they differ in these or in cosmology, or have a box in common.
+        """
+        parts = list(tables)
+        if not parts or not all(isinstance(one, HaloTables) for one in parts):
+            raise TypeError("tables: must be HaloTables, in a list")
+        first = parts[0]
+        for one in parts[1:]:
+            for name in ("nodes", "edges"):
+                if not np.array_equal(getattr(one, name), getattr(first, name)):
+                    raise ValueError(
+                        f"tables differ in {name}: tabulate with {'bins' if name == 'edges' else name}"
+                        f"=first.{name}, or all boxes in one call"
+                    )
+            if one.satellites != first.satellites:
+                raise ValueError(f"satellites = {one.satellites!r}: the first has "
+                                 f"{first.satellites!r}")  # fmt: skip
+            if one.record.get("cosmology") != first.record.get("cosmology"):
+                raise ValueError("tables are of different cosmologies")
+        boxes = [box for one in parts for box in one.boxes]
+        if len({box.fingerprint for box in boxes}) < len(boxes):
+            raise ValueError("tables have a box in common, which would count twice")
+        return cls(first.nodes, first.edges, boxes, satellites=first.satellites,
+                   record=first.record)  # fmt: skip
+
+    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the tables to HDF5, whole or not at all; `read` gives equal ones.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is neither .h5 nor .hdf5.
+        FileExistsError
+            If the file is there and `overwrite` is not set.
+        OSError
+            If nothing can be written there.
+        """
+        target = check_output(path, suffixes=HDF5, overwrite=overwrite)
+        with whole_file(target, overwrite=overwrite) as made, h5py.File(made, "w") as file:
+            FORMAT.stamp(file)
+            file.attrs["version"] = __version__
+            file.attrs["parameters"] = json.dumps(list(PARAMETERS))
+            file.attrs["satellites"] = self.satellites
+            file.attrs["boxes"] = len(self.boxes)
+            file.create_dataset("record", data=json.dumps(self.record), dtype=h5py.string_dtype())
+            file["nodes"], file["edges"] = self.nodes, self.edges
+            file["nodes"].attrs["unit"], file["edges"].attrs["unit"] = "log10 Msun/h", "Mpc/h"
+            for k, box in enumerate(self.boxes):
+                group = file.create_group(f"box{k}")
+                group.attrs["boxsize"], group.attrs["fingerprint"] = box.boxsize, box.fingerprint
+                for name in _ARRAYS:
+                    group.create_dataset(name, data=getattr(box, name), fletcher32=True)
+        return target
+
+    @classmethod
+    def read(cls, path: str | PathLike[str]) -> HaloTables:
+        """Read a file of `write`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is not there.
+        ValueError
+            If it holds no tables, is damaged, or of a newer format.
+        """
+        with FORMAT.reading(path) as file:
+            names = json.loads(file.attrs["parameters"])
+            if tuple(names) != PARAMETERS:
+                raise ValueError(f"its parameters are {', '.join(map(str, names))}")
+            boxes = []
+            for k in range(int(file.attrs["boxes"])):
+                group = file[f"box{k}"]
+                arrays = {name: np.asarray(group[name], dtype=np.float64) for name in _ARRAYS}
+                if not all(np.isfinite(values).all() for values in arrays.values()):
+                    raise ValueError(f"numbers of box{k} are not finite")
+                boxes.append(
+                    BoxTables(
+                        **arrays,
+                        boxsize=float(group.attrs["boxsize"]),
+                        fingerprint=str(group.attrs["fingerprint"]),
+                    )
+                )
+            return cls(
+                np.asarray(file["nodes"]),
+                np.asarray(file["edges"]),
+                boxes,
+                satellites=str(file.attrs["satellites"]),
+                record=json.loads(file["record"].asstr()[()]),
+            )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every number and the record are the same."""
+        if not isinstance(other, HaloTables):
+            return NotImplemented
+        return (
+            np.array_equal(self.nodes, other.nodes)
+            and np.array_equal(self.edges, other.edges)
+            and self.satellites == other.satellites
+            and self.record == other.record
+            and len(self.boxes) == len(other.boxes)
+            and all(
+                (a.boxsize, a.fingerprint) == (b.boxsize, b.fingerprint)
+                and all(np.array_equal(getattr(a, n), getattr(b, n)) for n in _ARRAYS)
+                for a, b in zip(self.boxes, other.boxes, strict=True)
+            )
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        sizes = " and ".join(sorted({f"{box.boxsize:g}" for box in self.boxes}))
+        number = sum(box.halos for box in self.boxes)
+        boxes = "a box" if len(self.boxes) == 1 else f"{len(self.boxes)} boxes"
+        return (
+            f"<HaloTables {self.satellites}: {number} halos of 10**{self.nodes[0]:.4g} to "
+            f"10**{self.nodes[-1]:.4g} Msun/h in {boxes} of {sizes} Mpc/h, {len(self.nodes)} nodes, "
+            f"{len(self.edges) - 1} bins of {self.edges[0]:g} to {self.edges[-1]:g} Mpc/h>"
+        )
+
+    # ------------------------------------------------------------------ what it is
+    @property
+    def kind(self) -> str:
+        """ "tables"."""
+        return "tables"
+
+    @property
+    def r(self) -> FloatArray:
+        """Geometric centers of the bins, Mpc/h; an edge at 0 counts as a quarter of the next."""
+        low = np.where(self.edges[:-1] > 0, self.edges[:-1], self.edges[1:] / 4)
+        return np.asarray(np.sqrt(low * self.edges[1:]))
+
+    @property
+    def volume(self) -> float:
+        """Volume of all boxes together, (Mpc/h)^3."""
+        return float(sum(box.volume for box in self.boxes))
+
+    @cached_property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        """Lowest and highest values of each parameter for which the halos are enough.
+
+        log Mmin goes from the lightest halo to where 20 are above it; the other four as far as those
+        of `training_design` at such log Mmin. An HOD within may still need lighter halos than there
+        are: `predict` warns of that.
+        """
+        count, logm = self._cells
+        above = np.cumsum(count[::-1])[::-1]
+        high = logm[np.flatnonzero(above >= min(_FEW_HALOS, above[0]))[-1]]
+        low = float(logm[0])
+        high = max(float(high), low + 1e-6)
+        found = {"mu_cen": (-1.0, 1.0), "mu_sat": (-1.0, 1.0), "logMmin": (low, high)}
+        for name, (least, most) in parameter_bounds(np.linspace(low, high, 65)).items():
+            found[name] = (float(least.min()), float(most.max()))
+        return found
+
+    def double(self) -> HaloTables:
+        """Itself: it computes in float64."""
+        return self
+
+    # ------------------------------------------------------------------ what it says
+    def predict(self, params: Any, *, on_outside: str = "warn") -> TabulatedPrediction:
+        """xi, omega and eta in expectation, and mean numbers of galaxies.
+
+        Parameters
+        ----------
+        params : array_like or Tensor, shape (7,) or (n, 7); or mapping
+            In the order of `names`; a mapping has them by name.
+        on_outside : {"warn", "error", "ignore"}
+            What to do about HODs of which halos lighter than the lightest one would hold more than
+            1 % of the galaxies.
+
+        Returns
+        -------
+        TabulatedPrediction
+            Made of tensors, differentiable in `params`, where a tensor was given; of float64
+            arrays otherwise.
+
+        Raises
+        ------
+        ValueError
+            If shape or order are wrong, a value is NaN or has no meaning, or an HOD makes no
+            galaxies; or outside, if asked.
+        TypeError
+            If they are no numbers.
+
+        Warns
+        -----
+        UserWarning
+            With the row.
+        """
+        table, single, is_tensor = table_of(params)
+        values = self._checked(table, on_outside)
+        with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
+            x = _double(table)
+            size = len(x) if is_tensor else _ROWS
+            means = [torch.cat(parts) for parts in zip(*map(self._means, x.split(size)), strict=True)]
+            centrals, satellites = self._means.numbers(x)
+            number = centrals + satellites
+            boxes = len(self.boxes)
+            made = [*means, number / self.volume, satellites / number, centrals / boxes,
+                    satellites / boxes]  # fmt: skip
+            out = [_like(part[0] if single else part, table) for part in made]
+        kept = table if is_tensor else values
+        return TabulatedPrediction(
+            *map(Mean, out[:3]), *out[3:], r=self.r, edges=self.edges.copy(),
+            parameters=kept[0] if single else kept, names=self.names,
+        )  # fmt: skip
+
+    def mean_and_std(self, params: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Means for use within torch; the scatter of one box is not known, and NaN.
+
+        Parameters
+        ----------
+        params : Tensor, shape (..., 7)
+
+        Returns
+        -------
+        dict of (Tensor, Tensor)
+            Each of shape (..., b), by statistic; differentiable, of the dtype of `params`. Values
+            are not checked.
+        """
+        means = self._means(params.double())
+        return {
+            name: (mean.to(params.dtype), torch.full_like(mean, torch.nan).to(params.dtype))
+            for name, mean in zip(STATISTICS, means, strict=True)
+        }
+
+    def jacobian(self, params: Any, *, on_outside: str = "warn") -> dict[str, Any]:
+        """Exact derivatives of the means with respect to the parameters.
+
+        Parameters
+        ----------
+        params : array_like or Tensor, shape (7,) or (n, 7); or mapping
+        on_outside : {"warn", "error", "ignore"}
+
+        Returns
+        -------
+        dict of ndarray or Tensor
+            "xi", "omega", "eta", each of shape (b, 7) or (n, b, 7).
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `predict`.
+        """
+        table, single, is_tensor = table_of(params)
+        self._checked(table, on_outside)
+        with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
+            parts = [self._slopes(x) for x in _double(table).split(_ROWS // 8)]
+            made = [torch.cat(each) for each in zip(*parts, strict=True)]
+            out = [_like(part[0] if single else part, table) for part in made]
+        return dict(zip(STATISTICS, out, strict=True))
+
+    # ------------------------------------------------------------------ parts
+    @cached_property
+    def _cells(self) -> tuple[FloatArray, FloatArray]:
+        """Number of halos and mean log mass of the cells that have any, over all boxes."""
+        count = np.sum([box.count for box in self.boxes], axis=0)
+        logm = np.sum([box.count * box.logm for box in self.boxes], axis=0)
+        some = count > 0
+        return count[some], np.clip(logm[some] / count[some], self.nodes[0], self.nodes[-1])
+
+    @cached_property
+    def _means(self) -> MeanTables:
+        count, logm = self._cells
+        some = np.sum([box.count for box in self.boxes], axis=0) > 0
+        one = np.sum([box.one_halo for box in self.boxes], axis=0)[:, some]
+        forms = np.sum([box.forms for box in self.boxes], axis=0)
+        # A shell is the same in every box: of all of them, its part of the whole volume.
+        size = float(np.cbrt(self.volume))
+        rr = shell_fraction(self.edges, size, periodic=True)
+        projection = self._nodes.projection(count, logm)
+        return MeanTables(logm, count, projection, forms, one, rr, len(self.boxes))
+
+    def _slopes(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Derivatives (n, b, 7), in forward mode: rows do not touch each other."""
+
+        def along(direction: torch.Tensor) -> Means:
+            found: Means = torch.func.jvp(self._means, (x,), (direction.expand_as(x),))[1]
+            return found
+
+        unit = torch.eye(len(PARAMETERS), dtype=x.dtype)
+        return tuple(torch.func.vmap(along, out_dims=-1)(unit))
+
+    def _checked(self, table: Any, on_outside: str) -> FloatArray:
+        """Parameters as an array; complains as `predict` says."""
+        choice("on_outside", on_outside, ("warn", "error", "ignore"))
+        values = table
+        if isinstance(table, torch.Tensor):
+            values = table.detach().to("cpu", torch.float64).numpy()
+        values = np.array(values)
+        check_values(values)
+        with torch.no_grad():
+            numbers = self._means.numbers(torch.as_tensor(values))
+        none = np.flatnonzero(np.asarray(sum(numbers)) <= 1e-6)
+        if none.size:
+            raise ValueError(
+                f"params: this HOD makes no galaxies in these halos{in_rows(none, len(values))}; "
+                "lower logMmin or logM1"
+            )
+        if on_outside != "ignore":
+            self._say_unresolved(values, on_outside)
+        return values
+
+    def _say_unresolved(self, values: FloatArray, on_outside: str) -> None:
+        """Complain of HODs that need lighter halos."""
+        count, logm = self._cells
+        below = np.array([_unresolved(row, count, logm) for row in values])
+        rows = np.flatnonzero(below > _UNRESOLVED)
+        if not rows.size:
+            return
+        text = (
+            f"logMmin = {values[rows[0], 2]:g}: halos below 10**{self.nodes[0]:.4g} Msun/h, the "
+            f"lightest that were tabulated, would hold about {100 * below[rows[0]]:.2g} % of the "
+            f"galaxies of this HOD{in_rows(rows, len(values))}; tabulate lighter halos, or raise "
+            "logMmin"
+        )
+        if on_outside == "error":
+            raise ValueError(text)
+        caution(text)
+
+
+def _unresolved(row: FloatArray, count: FloatArray, logm: FloatArray) -> float:
+    """Part of the galaxies that lighter halos would hold, as `HODModel.unresolved`."""
+    # One halo for each of a cell, as far as the estimate looks, and the rest by their number.
+    model = HODModel(**dict(zip(PARAMETERS, map(float, row), strict=True)))
+    repeated = np.repeat(10.0**logm, count.astype(np.int64))
+    return model.unresolved(repeated)
+
+
+def _listed(halos: Any) -> list[Any]:
+    try:
+        found = list(halos)
+    except TypeError:
+        found = []
+    if not found:
+        raise TypeError(
+            f"halos must be a HaloCatalog or a list of them, not {type(halos).__name__}"
+        )
+    return found
+
+
+def _cosmology(halos: Any) -> Any:
+    return getattr(halos, "cosmology", None)
+
+
+def _double(table: Any) -> torch.Tensor:
+    if isinstance(table, torch.Tensor):
+        return table.to("cpu", torch.float64)
+    return torch.as_tensor(table, dtype=torch.float64)
+
+
+def _like(made: torch.Tensor, table: Any) -> Any:
+    if isinstance(table, torch.Tensor):
+        return made.to(table.device, table.dtype)
+    return made.numpy()
