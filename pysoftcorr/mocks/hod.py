@@ -269,7 +269,22 @@ class HODModel:
         """`unresolved`, and the least mass (Msun/h) that would bring it to 1 %."""
         least = float(mass.min())
         near = int(np.count_nonzero(mass < 2 * least))
-        if near < _FEW_HALOS or near == mass.size:
+        there = float(np.sum(self.mean_ncen(mass) + self.mean_nsat(mass)))
+        return self.lighter(least, near, mass.size, there)
+
+    def lighter(self, least: float, near: int, number: int, galaxies: float) -> tuple[float, float]:
+        """`unresolved` of counts alone, and the least mass (Msun/h) that would bring it to 1 %.
+
+        Parameters
+        ----------
+        least : float
+            Mass of the lightest halo, Msun/h.
+        near, number : int
+            Halos up to twice that mass, and all.
+        galaxies : float
+            Mean number of galaxies in all.
+        """
+        if near < _FEW_HALOS or near == number:
             return 0.0, least
         x = np.linspace(0.0, 6.0, 1201)  # dex below the lightest halo
         first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
@@ -278,8 +293,7 @@ class HODModel:
         step = x[1] - x[0]
         # Beyond each x, by the trapezoidal rule.
         beyond = np.append(np.cumsum(((held[1:] + held[:-1]) / 2 * step)[::-1])[::-1], 0.0)
-        there = float(np.sum(self.mean_ncen(mass) + self.mean_nsat(mass)))
-        every = there + beyond[0]
+        every = galaxies + beyond[0]
         if every <= 0:
             return 0.0, least
         enough = int(np.argmax(beyond <= _UNRESOLVED * every))

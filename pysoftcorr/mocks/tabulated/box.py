@@ -51,7 +51,7 @@ class BoxTables:
     @property
     def halos(self) -> int:
         """Number of halos."""
-        return int(round(float(self.count.sum())))
+        return round(float(self.count.sum()))
 
     @property
     def volume(self) -> float:
@@ -81,7 +81,7 @@ class Grid:
 
     @property
     def gigabytes(self) -> float:
-        """Memory that the moments of pairs take, in GB: twice the table, and the chunks of a pass."""
+        """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
         return 2 * 24e-9 * len(self.nodes) ** 2 * self.steps.size + 0.6
 
     def tabulate(self, halos: Any, progress: str | None) -> BoxTables:
@@ -95,8 +95,8 @@ class Grid:
         needed = float(self.edges[-1] + self.reach)
         if needed > halos.boxsize / 2:
             raise ValueError(
-                f"bins: pairs of halos are needed to {needed:.4g} Mpc/h, the last edge and twice the "
-                f"largest halo radius, which must be at most half of the box, "
+                f"bins: pairs of halos are needed to {needed:.4g} Mpc/h, the last edge and twice "
+                f"the largest halo radius, which must be at most half of the box, "
                 f"{halos.boxsize / 2:g} Mpc/h; lower the last edge, or take a larger box"
             )
         if self.gigabytes > _LARGEST:
@@ -109,7 +109,7 @@ class Grid:
         one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
         moments = self._moments(halos, logm, progress)
         return BoxTables(
-            cells.count, cells.logm, np.stack(one),
+            cells.number, cells.logm, np.stack(one),
             two_halo(halos, self.nodes, moments, self.edges, self.steps, self.kernels),
             float(halos.boxsize), halos.fingerprint,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,26 +13,28 @@ import torch
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
 
-__all__ = ["Means", "MeanNumbers", "MeanTables"]
+__all__ = ["MeanTables", "Means"]
 
 FloatArray = npt.NDArray[np.float64]
 
 _LN10 = math.log(10.0)
 
 
-class MeanNumbers(NamedTuple):
-    """Mean numbers of centrals and satellites in all boxes together, of shape (...)."""
-
-    centrals: torch.Tensor
-    satellites: torch.Tensor
-
-
 class Means(NamedTuple):
-    """xi, omega and eta in expectation, of shape (..., b)."""
+    """What is expected at points (...).
+
+    Attributes
+    ----------
+    xi, omega, eta : Tensor, shape (..., b)
+    centrals, satellites : Tensor, shape (...)
+        Mean numbers in all boxes together.
+    """
 
     xi: torch.Tensor
     omega: torch.Tensor
     eta: torch.Tensor
+    centrals: torch.Tensor
+    satellites: torch.Tensor
 
 
 class MeanTables:
@@ -57,8 +60,8 @@ class MeanTables:
     After Zheng & Guo (2016) and Lange et al. (2019), with orientations. Centrals are Bernoulli with
     mean p, satellites Poisson with mean l and independent of them, so that <Ncen Nsat> = p l and
     <Nsat (Nsat - 1)> = l^2; axes of strength mu have <e e^T> - 1/3 = S (n n^T - 1/3) about their
-    reference n, S the order parameter. Of isotropic satellites the axis of a central towards its own
-    ones, and their mutual axes, average to exactly 0.
+    reference n, S the order parameter. Of isotropic satellites the axis of a central towards its
+    own ones, and its axis with theirs, average to exactly 0.
     """
 
     def __init__(
@@ -72,8 +75,7 @@ class MeanTables:
         self.boxes = boxes
         self.projection = tensor(projection.T)
         term = dict(zip(TERMS, forms, strict=True))
-        # From the coefficients of the second of a pair to rows of terms and bins, one of each node of
-        # the first.
+        # From the coefficients of the second of a pair to terms and bins, by node of the first.
         self.of_centrals = self._matrix(term, ("n_cc", "a_cc", "h_cc"), tensor)
         self.mixed = self._matrix(term, ("n_cs", "ac_cs", "as_cs", "h_cs"), tensor)
         self.of_satellites = self._matrix(term, ("n_ss", "a_ss", "h_ss"), tensor)
@@ -82,11 +84,15 @@ class MeanTables:
         self.bins, self.nodes = rr.size, projection.shape[0]
 
     @staticmethod
-    def _matrix(term: dict[str, FloatArray], names: tuple[str, ...], tensor: object) -> torch.Tensor:
+    def _matrix(
+        term: dict[str, FloatArray],
+        names: tuple[str, ...],
+        tensor: Callable[[FloatArray], torch.Tensor],
+    ) -> torch.Tensor:
         """(K of the second, terms x b x K of the first)."""
         stacked = np.stack([term[name] for name in names])  # terms, first, second, b
         moved = stacked.transpose(2, 0, 3, 1)
-        return tensor(moved.reshape(moved.shape[0], -1))  # type: ignore[operator, no-any-return]
+        return tensor(moved.reshape(moved.shape[0], -1))
 
     def _applied(self, matrix: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """(..., terms, b, K of the first)."""
@@ -106,16 +112,12 @@ class MeanTables:
         satellite = torch.where(above, torch.exp(power), torch.zeros_like(power))
         return central, satellite
 
-    def numbers(self, params: torch.Tensor) -> MeanNumbers:
-        """Mean numbers at parameters (..., 7)."""
-        return MeanNumbers(*(part @ self.count for part in self.occupation(params)))
-
     # ------------------------------------------------------------------ correlations
     def __call__(self, params: torch.Tensor) -> Means:
         """Means at parameters (..., 7) in float64."""
-        p, l = self.occupation(params)
+        p, lam = self.occupation(params)
         variance = p * (1 - p)
-        cen, sat, spread = (part @ self.projection for part in (p, l, variance))
+        cen, sat, spread = (part @ self.projection for part in (p, lam, variance))
         cc = self._applied(self.of_centrals, cen)
         cs = self._applied(self.mixed, sat)
         ss = self._applied(self.of_satellites, sat)
@@ -123,17 +125,17 @@ class MeanTables:
         n_cc, a_cc, h_cc = (cc @ cen)[..., 0].unbind(-2)
         n_cs, ac_cs, as_cs, h_cs = (cs @ cen)[..., 0].unbind(-2)
         n_ss, a_ss, h_ss = (ss @ sat)[..., 0].unbind(-2)
-        own = (p * l) @ self.central_one
-        pairs, along, axes = ((l * l) @ self.satellite_one).split(self.bins, dim=-1)
+        own = (p * lam) @ self.central_one
+        pairs, along, axes = ((lam * lam) @ self.satellite_one).split(self.bins, dim=-1)
 
-        number = (p + l) @ self.count
+        centrals, satellites = p @ self.count, lam @ self.count
         dd = n_cc + 2 * n_cs + n_ss + 2 * own + pairs
         # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
-        n = number[..., None]
-        scatter = ((variance + l) @ self.count)[..., None]
+        n = (centrals + satellites)[..., None]
+        scatter = ((variance + lam) @ self.count)[..., None]
         shared = (cc[..., 0, :, :] @ spread[..., 0, :, :])[..., 0] + n_cs + n_ss
         shared = shared + (cs[..., 0, :, :] @ spread[..., 0, :, :])[..., 0]
-        shared = 2 * shared + 2 * ((variance * l + l * p) @ self.central_one) + 2 * pairs
+        shared = 2 * shared + 2 * ((variance * lam + lam * p) @ self.central_one) + 2 * pairs
         bias = 1 + self.boxes * (3 * scatter / n**2 - 2 * shared / (n * dd))
         xi = dd / (n * n * self.rr) * bias - 1
 
@@ -144,4 +146,4 @@ class MeanTables:
         omega = (of_cen * by_cen + of_sat * by_sat) / dd
         eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * h_cs
         eta = (eta + of_sat * of_sat * (h_ss + axes)) / dd
-        return Means(xi, omega, eta)
+        return Means(xi, omega, eta, centrals, satellites)

@@ -16,9 +16,9 @@ __all__ = ["TERMS", "OneHalo", "one_halo", "two_halo"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Quadratic forms of two-halo pairs in the mean numbers at the nodes: of pairs (n), of the axis of the
-#: first with the separation (a, of a satellite as_), and of both axes (h), for two centrals (cc), a
-#: central and a satellite (cs), and two satellites (ss).
+#: Quadratic forms of two-halo pairs in the mean numbers at the nodes: of pairs (n), of the axis of
+#: the first with the separation (a; ac of the central, as of the satellite), and of both axes (h),
+#: for two centrals (cc), a central and a satellite (cs), and two satellites (ss).
 TERMS = ("n_cc", "n_cs", "n_ss", "a_cc", "ac_cs", "as_cs", "a_ss", "h_cc", "h_cs", "h_ss")
 
 #: Grids of concentration and of ln Rvir, and shells of the profile.
@@ -96,7 +96,8 @@ def _satellite_pairs(c: FloatArray, radius: FloatArray, edges: FloatArray) -> Fl
     value = within(np.log(np.clip(scaled, x[0], 2.0)))  # concentrations, 3, radii, edges
     # Below the first point the number goes with the volume.
     value *= np.minimum(scaled / x[0], 1.0) ** 3
-    return np.moveaxis(np.diff(value, axis=3), 1, 2)
+    out: FloatArray = np.moveaxis(np.diff(value, axis=3), 1, 2)
+    return out
 
 
 def _grid(values: FloatArray, *, number: int = 0, step: float = 0.0) -> FloatArray:
@@ -124,7 +125,11 @@ def _cubic(values: FloatArray, grid: FloatArray) -> tuple[IntArray, list[FloatAr
 
 
 def two_halo(
-    halos: Any, nodes: MassNodes, moments: FloatArray, edges: FloatArray, steps: FloatArray,
+    halos: Any,
+    nodes: MassNodes,
+    moments: FloatArray,
+    edges: FloatArray,
+    steps: FloatArray,
     kernels: HaloPairKernels,
 ) -> FloatArray:
     """Forms `TERMS` of pairs of galaxies of different halos, shape (10, K, K, b).

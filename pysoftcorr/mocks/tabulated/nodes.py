@@ -26,7 +26,7 @@ class Cells(NamedTuple):
     """Halos by cells of mass: the cell of each halo, and number and mean log mass of each cell."""
 
     of_halo: IntArray
-    count: FloatArray
+    number: FloatArray
     logm: FloatArray
 
 

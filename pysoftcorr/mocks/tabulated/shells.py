@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,7 @@ def separation_steps(edges: FloatArray, reach: float) -> FloatArray:
     low = min(_CLOSE, float(positive[0]))
     marks = np.unique(np.concatenate([[low], positive, [edges[-1] + reach]]))
     parts = [np.linspace(0, low, _CLOSE_STEPS + 1)[:-1]]
-    for a, b in zip(marks[:-1], marks[1:], strict=True):
+    for a, b in pairwise(marks.tolist()):
         number = int(np.ceil(np.log(b / a) / _STEP))
         part = np.geomspace(a, b, number + 1)[:-1]
         part[0] = a
@@ -126,9 +127,7 @@ class HaloPairKernels(NamedTuple):
     two_axes: FloatArray
 
     @classmethod
-    def of(
-        cls, edges: FloatArray, steps: FloatArray, least: float, most: float
-    ) -> HaloPairKernels:
+    def of(cls, edges: FloatArray, steps: FloatArray, least: float, most: float) -> HaloPairKernels:
         """Kernels for bins, fine steps, and satellites between two distances."""
         shells = radial_grid(least, most)
         q = np.concatenate([[shells[1] / 2], np.sqrt(shells[1:-1] * shells[2:])])
@@ -136,14 +135,12 @@ class HaloPairKernels(NamedTuple):
         number, along_d, along_z, d_z = (np.zeros(size) for _ in range(4))
         # Three points of Gauss in each step, weighted by volume.
         places = np.array([-np.sqrt(0.6), 0, np.sqrt(0.6)])
-        for i, (low, high) in enumerate(zip(steps[:-1], steps[1:], strict=True)):
+        for i, (low, high) in enumerate(pairwise(steps.tolist())):
             s = (low + high) / 2 + places * (high - low) / 2
             weight = np.array([5, 8, 5]) * s**2
             n, dD, zD, dz = (
                 np.tensordot(weight / weight.sum(), part, (0, 0))
-                for part in shell_moments(
-                    q[None, :, None], s[:, None, None], edges[:-1], edges[1:]
-                )
+                for part in shell_moments(q[None, :, None], s[:, None, None], edges[:-1], edges[1:])
             )
             number[i], along_d[i] = n, dD - n / 3
             along_z[i], d_z[i] = 1.5 * zD - 0.5 * n, 1.5 * dz - 0.5 * n

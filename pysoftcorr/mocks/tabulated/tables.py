@@ -1,4 +1,4 @@
-"""Tables of halos: xi, omega and eta of any HOD with alignments, in expectation, in milliseconds."""
+"""Tables of halos: xi, omega and eta of any HOD in expectation, in milliseconds."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ FloatArray = npt.NDArray[np.float64]
 FORMAT = FileFormat("pysoftcorr halo tables", "tables of halos")
 #: What galaxies below the lightest halo may add up to, as in `HODModel.populate`.
 _UNRESOLVED = 0.01
+#: Fewer galaxies than these in all boxes are none.
+_NONE = 1e-6
 #: Halos above it that log Mmin has at least, in `HaloTables.bounds`.
 _FEW_HALOS = 20
 #: Points at once, outside of torch.
@@ -78,8 +80,8 @@ class HaloTables:
 
     Notes
     -----
-    After Zheng & Guo (2016, MNRAS 458, 4015) and Lange et al. (2019, TabCorr), with orientations, and
-    with satellites by convolution instead of by draws.
+    After Zheng & Guo (2016, MNRAS 458, 4015) and Lange et al. (2019, TabCorr), with orientations,
+    and with satellites by convolution instead of by draws.
 
     Examples
     --------
@@ -203,11 +205,11 @@ class HaloTables:
             raise TypeError("tables: must be HaloTables, in a list")
         first = parts[0]
         for one in parts[1:]:
-            for name in ("nodes", "edges"):
+            for name, option in (("nodes", "nodes"), ("edges", "bins")):
                 if not np.array_equal(getattr(one, name), getattr(first, name)):
                     raise ValueError(
-                        f"tables differ in {name}: tabulate with {'bins' if name == 'edges' else name}"
-                        f"=first.{name}, or all boxes in one call"
+                        f"tables differ in {name}: tabulate with {option}=first.{name}, or all "
+                        "boxes in one call"
                     )
             if one.satellites != first.satellites:
                 raise ValueError(f"satellites = {one.satellites!r}: the first has "
@@ -310,8 +312,8 @@ class HaloTables:
         boxes = "a box" if len(self.boxes) == 1 else f"{len(self.boxes)} boxes"
         return (
             f"<HaloTables {self.satellites}: {number} halos of 10**{self.nodes[0]:.4g} to "
-            f"10**{self.nodes[-1]:.4g} Msun/h in {boxes} of {sizes} Mpc/h, {len(self.nodes)} nodes, "
-            f"{len(self.edges) - 1} bins of {self.edges[0]:g} to {self.edges[-1]:g} Mpc/h>"
+            f"10**{self.nodes[-1]:.4g} Msun/h in {boxes} of {sizes} Mpc/h, {len(self.nodes)} "
+            f"nodes, {len(self.edges) - 1} bins of {self.edges[0]:g} to {self.edges[-1]:g} Mpc/h>"
         )
 
     # ------------------------------------------------------------------ what it is
@@ -335,9 +337,9 @@ class HaloTables:
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest values of each parameter for which the halos are enough.
 
-        log Mmin goes from the lightest halo to where 20 are above it; the other four as far as those
-        of `training_design` at such log Mmin. An HOD within may still need lighter halos than there
-        are: `predict` warns of that.
+        log Mmin goes from the lightest halo to where 20 are above it; the other four as far as
+        those of `training_design` at such log Mmin. An HOD within may still need lighter halos
+        than there are: `predict` warns of that.
         """
         count, logm = self._cells
         above = np.cumsum(count[::-1])[::-1]
@@ -388,18 +390,17 @@ class HaloTables:
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
             x = _double(table)
-            size = len(x) if is_tensor else _ROWS
-            means = [torch.cat(parts) for parts in zip(*map(self._means, x.split(size)), strict=True)]
-            centrals, satellites = self._means.numbers(x)
-            number = centrals + satellites
-            boxes = len(self.boxes)
-            made = [*means, number / self.volume, satellites / number, centrals / boxes,
-                    satellites / boxes]  # fmt: skip
+            parts = map(self._means, x.split(len(x) if is_tensor else _ROWS))
+            found = Means(*map(torch.cat, zip(*parts, strict=True)))
+            boxes, number = len(self.boxes), found.centrals + found.satellites
+            self._say_unresolved(values, number.detach().numpy(), on_outside)
+            made = [*found[:3], number / self.volume, found.satellites / number,
+                    found.centrals / boxes, found.satellites / boxes]  # fmt: skip
             out = [_like(part[0] if single else part, table) for part in made]
         kept = table if is_tensor else values
         return TabulatedPrediction(
-            *map(Mean, out[:3]), *out[3:], r=self.r, edges=self.edges.copy(),
-            parameters=kept[0] if single else kept, names=self.names,
+            Mean(out[0]), Mean(out[1]), Mean(out[2]), out[3], out[4], out[5], out[6],
+            self.r, self.edges.copy(), kept[0] if single else kept, self.names,
         )  # fmt: skip
 
     def mean_and_std(self, params: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -415,7 +416,7 @@ class HaloTables:
             Each of shape (..., b), by statistic; differentiable, of the dtype of `params`. Values
             are not checked.
         """
-        means = self._means(params.double())
+        means = self._means(params.double())[:3]
         return {
             name: (mean.to(params.dtype), torch.full_like(mean, torch.nan).to(params.dtype))
             for name, mean in zip(STATISTICS, means, strict=True)
@@ -440,10 +441,14 @@ class HaloTables:
             As `predict`.
         """
         table, single, is_tensor = table_of(params)
-        self._checked(table, on_outside)
+        values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            parts = [self._slopes(x) for x in _double(table).split(_ROWS // 8)]
-            made = [torch.cat(each) for each in zip(*parts, strict=True)]
+            x = _double(table)
+            central, satellite = self._means.occupation(x.detach())
+            number = (central + satellite) @ self._means.count
+            self._say_unresolved(values, number.numpy(), on_outside)
+            parts = map(self._slopes, x.split(_ROWS // 8))
+            made = list(map(torch.cat, zip(*parts, strict=True)))
             out = [_like(part[0] if single else part, table) for part in made]
         return dict(zip(STATISTICS, out, strict=True))
 
@@ -471,9 +476,9 @@ class HaloTables:
     def _slopes(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Derivatives (n, b, 7), in forward mode: rows do not touch each other."""
 
-        def along(direction: torch.Tensor) -> Means:
-            found: Means = torch.func.jvp(self._means, (x,), (direction.expand_as(x),))[1]
-            return found
+        def along(direction: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            slopes = torch.func.jvp(self._means, (x,), (direction.expand_as(x),))[1]
+            return tuple(slopes[:3])
 
         unit = torch.eye(len(PARAMETERS), dtype=x.dtype)
         return tuple(torch.func.vmap(along, out_dims=-1)(unit))
@@ -484,24 +489,25 @@ class HaloTables:
         values = table
         if isinstance(table, torch.Tensor):
             values = table.detach().to("cpu", torch.float64).numpy()
-        values = np.array(values)
         check_values(values)
-        with torch.no_grad():
-            numbers = self._means.numbers(torch.as_tensor(values))
-        none = np.flatnonzero(np.asarray(sum(numbers)) <= 1e-6)
+        return np.array(values)
+
+    def _say_unresolved(self, values: FloatArray, number: FloatArray, on_outside: str) -> None:
+        """Complain of HODs without galaxies, and of those that need lighter halos."""
+        none = np.flatnonzero(~(number > _NONE))
         if none.size:
             raise ValueError(
                 f"params: this HOD makes no galaxies in these halos{in_rows(none, len(values))}; "
                 "lower logMmin or logM1"
             )
-        if on_outside != "ignore":
-            self._say_unresolved(values, on_outside)
-        return values
-
-    def _say_unresolved(self, values: FloatArray, on_outside: str) -> None:
-        """Complain of HODs that need lighter halos."""
+        if on_outside == "ignore":
+            return
         count, logm = self._cells
-        below = np.array([_unresolved(row, count, logm) for row in values])
+        least, near = 10.0 ** self.nodes[0], int(count[logm < self.nodes[0] + np.log10(2)].sum())
+        below = np.zeros(len(values))
+        for i, row in enumerate(values):
+            model = HODModel(**dict(zip(PARAMETERS, row.tolist(), strict=True)))
+            below[i], _ = model.lighter(least, near, int(count.sum()), float(number[i]))
         rows = np.flatnonzero(below > _UNRESOLVED)
         if not rows.size:
             return
@@ -514,14 +520,6 @@ class HaloTables:
         if on_outside == "error":
             raise ValueError(text)
         caution(text)
-
-
-def _unresolved(row: FloatArray, count: FloatArray, logm: FloatArray) -> float:
-    """Part of the galaxies that lighter halos would hold, as `HODModel.unresolved`."""
-    # One halo for each of a cell, as far as the estimate looks, and the rest by their number.
-    model = HODModel(**dict(zip(PARAMETERS, map(float, row), strict=True)))
-    repeated = np.repeat(10.0**logm, count.astype(np.int64))
-    return model.unresolved(repeated)
 
 
 def _listed(halos: Any) -> list[Any]:
