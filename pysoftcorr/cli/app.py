@@ -31,6 +31,7 @@ _WHERE = {
     "rho": "sky", "xi": "sky", "wtheta": "sky", "gammat": "sky", "tau": "tau",
     "cluster": "cluster",
     "gradient": "gradient",
+    "tabulate": "tabulate",
     "halos": "mocks", "mock": "mocks", "boxcorr": "mocks", "campaign": "mocks",
     "predict": "emulator", "train": "emulator", "evaluate": "emulator",
     "posterior": "inference", "minimize": "inference", "diffhod": "diffhod",

@@ -8,6 +8,7 @@ from typing import Any
 
 from pysoftcorr.cli import mocks, output
 from pysoftcorr.cli.common import OVERWRITE, PLOT, out
+from pysoftcorr.cli.emulator import load
 from pysoftcorr.cli.options import Command, Option, derive
 
 _PROBLEM = derive(
@@ -33,8 +34,8 @@ _COMMON = (
     Option("data", str, None, "Correlations (.ecsv of boxcorr, or a table, .ecsv or .csv, or HDF5 "
            "file with a covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is "
            "observed.", metavar="FILE"),
-    Option("emulator", str, None, "A trained emulator; by default that which is shipped.",
-           metavar="FILE"),
+    Option("model", str, None, "A trained emulator, or tables of halos (tabulate); by default the "
+           "emulator that is shipped.", metavar="FILE"),
     Option("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
            "or all of the data.", metavar="NAMES"),
     *derive("pysoftcorr.inference.observation:Observation", only=("on_bad",),
@@ -141,12 +142,11 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     from pysoftcorr.core.extras import need
 
     need("pyro.infer", "a posterior")
-    from pysoftcorr.emulator import Emulator
     from pysoftcorr.inference import Observation
     from pysoftcorr.inference.priors import parse_prior
     from pysoftcorr.mocks import HODModel
 
-    emulator = Emulator.read(settings["emulator"])
+    emulator = load(settings["model"])
     if settings["data"] is None:
         seen = Observation.unaligned(
             emulator.edges, statistics=settings["statistics"] or ("omega",)

@@ -173,6 +173,15 @@ def in_double(emulator: Any) -> Any:
     return twin.double() or twin
 
 
+def refuse_no_noise(model: Any, noise: str) -> None:
+    """ValueError where the noise shall be that of a model that knows none."""
+    if noise != "data" and not getattr(model, "has_noise", True):
+        raise ValueError(
+            f"noise = {noise!r}: tables of halos know the means, not the scatter of one box; give "
+            "data with a covariance, and noise = 'data'"
+        )
+
+
 def _near(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     return (f"; did you mean {close[0]}?" if close else "") + f" (of {', '.join(names)})"
@@ -288,6 +297,7 @@ class LogPosterior:
         observation = self.observation = observation.on(np.asarray(emulator.edges))
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
         self.noise = noise_kind(noise, observation)
+        refuse_no_noise(emulator, self.noise)
         self.jitter = number("jitter", jitter, least=0)
         self.epistemic = flag("epistemic", epistemic)
         self._model = in_double(emulator)

@@ -29,6 +29,7 @@ from pysoftcorr.plots.posterior import (
     plot_trace,
 )
 from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
+from pysoftcorr.plots.tabulated import plot_tabulated_prediction
 from pysoftcorr.plots.tau import plot_contamination, plot_leakage, plot_tau
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "plot_shapes",
     "plot_star_shapes",
     "plot_strengths",
+    "plot_tabulated_prediction",
     "plot_tau",
     "plot_trace",
     "plot_uncertainties",

@@ -135,7 +135,7 @@ SHORT = ["--chains", 2, "--warmup", 30, "--draws", 20]
 @pytest.mark.slow
 def test_posterior_is_that_of_the_api(run, model, tmp_path):
     out, figures = tmp_path / "p.nc", tmp_path / "figures"
-    code, said, err = run("posterior", "--hod", "mstar9.5", "--emulator", model, *SHORT, "--seed",
+    code, said, err = run("posterior", "--hod", "mstar9.5", "--model", model, *SHORT, "--seed",
                           5, "--out", out, "--plot", figures, "--json")  # fmt: skip
     assert code == 0, err
     document = json.loads(said)
@@ -156,7 +156,7 @@ def test_posterior_is_that_of_the_api(run, model, tmp_path):
 def test_posterior_with_its_check(run, model, tmp_path):
     halos = tmp_path / "halos.h5"
     HaloCatalog.simulate(50.0, 32, mmin=5e11, seed=3).write(halos)
-    code, said, err = run("posterior", "--hod", "mstar10.0", "--emulator", model, *SHORT,
+    code, said, err = run("posterior", "--hod", "mstar10.0", "--model", model, *SHORT,
                           "--check", halos, "--realizations", 2)  # fmt: skip
     assert code == 0, err
     assert said.startswith("emulator:\n")
@@ -176,7 +176,7 @@ def test_data_fixed_values_and_priors(run, model, tmp_path):
     fixed = {name: float(np.mean(emulator.bounds[name])) for name in emulator.names[3:]}
     options = [t for name, value in fixed.items() for t in ("--fixed", f"{name}={value}")]
     code, said, err = run(
-        "posterior", "--data", path, "--emulator", model, *options, *SHORT, "--json",
+        "posterior", "--data", path, "--model", model, *options, *SHORT, "--json",
         "--free", "mu_cen,mu_sat,logMmin", "--prior", "logMmin=truncated:12:0.2:11.5:12.5",
     )  # fmt: skip
     assert code == 0, err
@@ -190,7 +190,7 @@ def test_data_fixed_values_and_priors(run, model, tmp_path):
 @pytest.mark.slow
 def test_minimize_by_command(run, model, tmp_path):
     out = tmp_path / "t.ecsv"
-    code, said, err = run("minimize", "--hod", "mstar10.0", "--emulator", model, "--start",
+    code, said, err = run("minimize", "--hod", "mstar10.0", "--model", model, "--start",
                           "mu_cen=0.5", "--method", "lbfgs", "--out", out, "--plot", tmp_path,
                           "--json")  # fmt: skip
     assert code == 0, err
@@ -209,7 +209,7 @@ def test_scale_cuts_by_command(run, model, tmp_path):
         value = "" if k == 0 else 0.05 if k < 3 else 0.0  # no value in the first bin
         rows.append(f"{low:.5g},{high:.5g},{value},0.01")
     path.write_text("\n".join(rows))
-    line = ["minimize", "--data", path, "--hod", "mstar10.0", "--emulator", model, "--max-iter", 3,
+    line = ["minimize", "--data", path, "--hod", "mstar10.0", "--model", model, "--max-iter", 3,
             "--method", "lbfgs", "--json"]  # fmt: skip
     bins = "edges:" + ",".join(f"{x:.6g}" for x in EDGES[3:])
     cuts = (["--r-min", f"{EDGES[3]:.5g}"], ["--bins", bins])
@@ -228,7 +228,7 @@ def test_scale_cuts_by_command(run, model, tmp_path):
 
 
 def test_what_is_refused(fails, model, tmp_path):
-    where = ["--emulator", model]
+    where = ["--model", model]
     assert "--hod" in fails("posterior", *where)
     assert "no such file" in fails("posterior", "--data", tmp_path / "none.ecsv", *where)
     assert "mu_sat = nan: must be finite" in fails(

@@ -329,6 +329,20 @@ class HaloTables:
         return np.asarray(np.sqrt(low * self.edges[1:]))
 
     @property
+    def box(self) -> dict[str, Any]:
+        """What is known of the boxes: boxsize, redshift, cosmology, mdef and satellites."""
+        meta = self.record.get("meta", {})
+        sizes = {one.boxsize for one in self.boxes}
+        known = {
+            "boxsize": sizes.pop() if len(sizes) == 1 else None,
+            "redshift": meta.get("redshift"),
+            "cosmology": self.record.get("cosmology"),
+            "mdef": meta.get("mdef"),
+            "satellites": self.satellites,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    @property
     def volume(self) -> float:
         """Volume of all boxes together, (Mpc/h)^3."""
         return float(sum(box.volume for box in self.boxes))
