@@ -20,7 +20,8 @@ _HOD = Option("hod", str, None, "A fixed HOD, by the least stellar mass, with th
               "fitted to it; options change it.", choices=mocks.PRESETS)  # fmt: skip
 _POINT = tuple(o for o in mocks.OCCUPATION if o.name not in ("gamma", "modulate"))
 _MODEL = Option("model", str, None, "An emulator, as train writes it, or tables of halos, as "
-                "tabulate does; the emulator of the package by default.", metavar="FILE")  # fmt: skip
+                "tabulate does; by default the emulator of the package.",
+                metavar="FILE")  # fmt: skip
 _DROPOUT = derive(
     "pysoftcorr.emulator.emulator:Emulator.predict",
     only=("passes", "seed"),

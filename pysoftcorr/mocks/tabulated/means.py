@@ -136,14 +136,21 @@ class MeanTables:
         shared = (cc[..., 0, :, :] @ spread[..., 0, :, :])[..., 0] + n_cs + n_ss
         shared = shared + (cs[..., 0, :, :] @ spread[..., 0, :, :])[..., 0]
         shared = 2 * shared + 2 * ((variance * lam + lam * p) @ self.central_one) + 2 * pairs
-        bias = 1 + self.boxes * (3 * scatter / n**2 - 2 * shared / (n * dd))
-        xi = dd / (n * n * self.rr) * bias - 1
+        unbiased = dd * (1 + 3 * self.boxes * scatter / n**2) - 2 * self.boxes * shared / n
+        xi = unbiased / (n * n * self.rr) - 1
 
         order = order_parameter(params[..., :2])
         of_cen, of_sat = order[..., :1], order[..., 1:]
         by_cen = a_cc + ac_cs
         by_sat = as_cs + a_ss + 2 / 3 * own + along
-        omega = (of_cen * by_cen + of_sat * by_sat) / dd
+        omega = _mean(of_cen * by_cen + of_sat * by_sat, dd)
         eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * h_cs
-        eta = (eta + of_sat * of_sat * (h_ss + axes)) / dd
+        eta = _mean(eta + of_sat * of_sat * (h_ss + axes), dd)
         return Means(xi, omega, eta, centrals, satellites)
+
+
+def _mean(total: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """The ratio; NaN, with derivatives of 0, where there are no pairs."""
+    some = pairs > 0
+    ratio = total / torch.where(some, pairs, torch.ones_like(pairs))
+    return torch.where(some, ratio, torch.full_like(ratio, math.nan))

@@ -95,7 +95,7 @@ def _satellite_pairs(c: FloatArray, radius: FloatArray, edges: FloatArray) -> Fl
     scaled = edges / radius[:, None]
     value = within(np.log(np.clip(scaled, x[0], 2.0)))  # concentrations, 3, radii, edges
     # Below the first point the number goes with the volume.
-    value *= np.minimum(scaled / x[0], 1.0) ** 3
+    value = value * np.minimum(scaled / x[0], 1.0) ** 3
     return np.ascontiguousarray(np.moveaxis(np.diff(value, axis=3), 1, 2), dtype=np.float64)
 
 
@@ -105,8 +105,7 @@ def _grid(values: FloatArray, *, number: int = 0, step: float = 0.0) -> FloatArr
     if step:
         number = int(np.ceil((high - low) / step)) + 2
     step = max((high - low) / (number - 1), 1e-3)
-    grid: FloatArray = low - step + step * np.arange(number + 2)
-    return grid
+    return low - step + step * np.arange(number + 2, dtype=np.float64)
 
 
 def _cubic(values: FloatArray, grid: FloatArray) -> tuple[IntArray, list[FloatArray]]:

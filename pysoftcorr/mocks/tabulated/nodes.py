@@ -19,7 +19,7 @@ _HEAVIEST = 22
 #: Widest cell, in dex: occupations are taken at its mean log mass.
 _CELL = 0.01
 #: Added to the normal equations, for nodes that no halo is near of.
-_RIDGE = 1e-9
+_RIDGE = 1e-12
 
 
 class Cells(NamedTuple):
