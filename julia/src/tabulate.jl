@@ -150,6 +150,16 @@ HatBench(nodes, steps) = HatBench(zeros(hat_length(nodes, steps)), zeros(512), z
     return nothing
 end
 
+"A table of bins for steps of a percent: with more leading bits few entries hold an edge."
+function fine_table(edges; bits = 9)
+    edges2, shift = edges .^ 2, 52 - bits
+    base = leading(edges2[2], shift) - 1
+    start = map(base:leading(edges2[end], shift)) do key
+        clamp(searchsortedfirst(edges2, reinterpret(Float64, key << shift)) - 1, 1, length(edges) - 1)
+    end
+    return BinTable(edges2, shift, base, start)
+end
+
 """
     hat_sums(objects, nodes, edges, boxsize)
 
@@ -164,7 +174,7 @@ function hat_sums(objects::HatObjects{Float64}, nodes, edges, boxsize)
                          convert(Vector{Float64}, objects.node), zeros(Int64, n))
         side, width, reach, origin = layout(set, set, edges[end], boxsize, true)
         a = Columns(set, side, width, origin)
-        table, image = BinTable(edges), splat8(Float64(boxsize))
+        table, image = fine_table(edges), splat8(Float64(boxsize))
         chunks = min(side^2, hat_chunks(n, nodes, steps))
         benches = [HatBench(nodes, steps) for _ in 1:chunks]
         done = Threads.Atomic{Int}(0)
