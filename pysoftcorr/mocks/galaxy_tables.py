@@ -12,6 +12,7 @@ from pysoftcorr.core.expressions import nearest
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_tables import column_of, side_of_box
 from pysoftcorr.sky.reading import kept_rows
@@ -37,7 +38,7 @@ def from_table(
     source: Any,
     *,
     columns: Mapping[str, Any] | None = None,
-    boxsize: float | None = None,
+    boxsize: BoxSize | None = None,
     select: str | None = None,
     on_bad: str = "error",
     wrap: bool = False,
@@ -56,8 +57,9 @@ def from_table(
         Columns or expressions of ``position`` (three, or one of shape (N, 3)) or ``x``, ``y``,
         ``z``, and of ``axis``; by default those named x, y, z and galaxy_axisA_x, axis_x or
         axis, and so on.
-    boxsize : float, optional
-        Side in Mpc/h; needed where the file does not say.
+    boxsize : float, or three of these, optional
+        Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
+        say.
     select : str, optional
         Condition on columns of the table that rows must meet.
     on_bad : {"error", "drop"}

@@ -16,6 +16,7 @@ from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks as halo_checks
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import Filler, check_definition, world_of
@@ -34,7 +35,7 @@ def from_table(
     source: Any,
     *,
     columns: Mapping[str, Any] | None = None,
-    boxsize: float | None = None,
+    boxsize: BoxSize | None = None,
     select: str | None = None,
     on_bad: str = "error",
     hosts: bool = True,
@@ -64,9 +65,10 @@ def from_table(
         ``scale_radius``, ``concentration``, ``axis``, ``parent`` and ``id``. Each is a column or an
         expression of columns, such as ``"1e10 * m"``; ``position`` and ``axis`` are three
         of these, or one column of shape (N, 3). None for a name leaves that column out.
-    boxsize : float, optional
-        Side in Mpc/h; needed where the file does not say (halotools' ``Lbox``, the headers
-        of Rockstar and TNG).
+    boxsize : float, or three of these, optional
+        Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
+        say (halotools' ``Lbox``, the headers of Rockstar and TNG, cards of FITS such as
+        ``BOXSIZE``, meta data of ECSV, HDF5 and Parquet).
     select : str, optional
         Condition on columns of the table that rows must meet, such as ``"Mvir > 1e12"``.
     on_bad : {"error", "drop"}
@@ -504,17 +506,18 @@ def _redshift(given: float | None, stored: float | None, label: str) -> float | 
 _MANY = 100
 
 
-def _warn_of_an_empty_box(position: FloatArray, boxsize: float, origin: Origin) -> None:
+def _warn_of_an_empty_box(position: FloatArray, boxsize: BoxSize, origin: Origin) -> None:
     """A warning where halos are all within a small part of the box."""
     if len(position) < _MANY:
         return
     width = np.ptp(position, axis=0)
-    if (width < 0.5 * boxsize).all():
-        guess = float(width.max() / boxsize)
+    part = width / halo_checks.box_sides(boxsize)
+    if (part < 0.5).all():
+        guess = float(part.max())
         hint = "is boxsize right?"
         if 5e-4 < guess < 1.1e-3:
             hint = "are positions in Gpc/h, or boxsize in kpc/h?"
         caution(
             f"{origin.column('position')}: {len(position)} halos lie within "
-            f"{width.max():.4g} Mpc/h of a box of {boxsize:g} Mpc/h; {hint}"
+            f"{width.max():.4g} Mpc/h of a box of {halo_checks.box_text(boxsize)} Mpc/h; {hint}"
         )
