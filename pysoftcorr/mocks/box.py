@@ -134,8 +134,8 @@ def _boxed(name: str, place: FloatArray, boxsize: BoxSize, wrap: bool) -> FloatA
     column = int(np.flatnonzero(outside[rows[0]])[0])
     values = place[:, column].copy()
     raise ValueError(
-        f"{name} is outside the box, [0, {sides[column]:g}] Mpc/h, in {rows.size} of {len(place)} rows, "
-        f"as {'xyz'[column]} of {Origin().show(rows[:1], values)}: is boxsize right, in the unit "
+        f"{name} is outside the box, [0, {sides[column]:g}] Mpc/h, in {rows.size} of "
+        f"{len(place)} rows, as {'xyz'[column]} of {Origin().show(rows[:1], values)}: is boxsize right, in the unit "
         "of the positions? Pass wrap=True to move positions by whole boxes"
     )
 
@@ -512,7 +512,11 @@ def box_correlations(
     cross = sets[1] if second is not None else None
     sums = pair_sums(sets[0], cross, edges, boxsize=side, periodic=periodic, split=split)
     settings: dict[str, Any] = {"boxsize": checks.box_record(side), "periodic": bool(periodic)}
-    settings |= {"auto": second is None, "n": len(sets[0]), "weighted": weights is not None or second_weights is not None}
+    settings |= {
+        "auto": second is None,
+        "n": len(sets[0]),
+        "weighted": weights is not None or second_weights is not None,
+    }
     if second is not None:
         settings["n_second"] = len(sets[1])
     return _correlations(sums, sets, edges, side, periodic=periodic, split=split, settings=settings)

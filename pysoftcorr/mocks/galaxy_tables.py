@@ -14,6 +14,7 @@ from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.halo_files import open_halos
+from pysoftcorr.mocks.halo_fill import world_of
 from pysoftcorr.mocks.halo_tables import column_of, side_of_box
 from pysoftcorr.sky.reading import kept_rows
 
@@ -47,7 +48,8 @@ def from_table(
 ) -> GalaxyCatalog:
     """Galaxies of a table with positions and axes, such as of halotools or of a simulation.
 
-    Each is a central galaxy of its own: the table does not say which halo it is in.
+    Each is a central galaxy of its own: the table does not say which halo it is in. The
+    cosmology is the one that the file states, if any.
 
     Parameters
     ----------
@@ -93,8 +95,8 @@ def from_table(
         table.require(*(text for texts in _choose(table, columns).values() for text in texts))
 
     with open_halos(source, key, hdu, suits) as opened:
-        table, chosen = opened.table, _choose(opened.table, columns)
-        side = side_of_box(boxsize, opened.header.boxsize, table.label)
+        table, chosen, header = opened.table, _choose(opened.table, columns), opened.header
+        side = side_of_box(boxsize, header, table.label)
         asked = [text for texts in chosen.values() for text in texts]
         opened.prefetch([*asked, *([] if select is None else [select])])
         n = table.rows(chosen["position"][0])
@@ -128,7 +130,9 @@ def from_table(
     checks.finite(found, origin)
     position = checks.boxed(found["position"], side, origin, wrap=wrap)
     axis = checks.unit_axes(found["axis"], origin)
-    return cls(position, axis, boxsize=side)
+    world = world_of(header.omega_m, header.h, header.cosmology)
+    record = None if world is None else world.to_dict()
+    return cls(position, axis, boxsize=side, cosmology=record)
 
 
 def _choose(table: TableSource, columns: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:

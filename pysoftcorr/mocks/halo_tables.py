@@ -20,6 +20,7 @@ from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import Filler, check_definition, world_of
+from pysoftcorr.mocks.halo_headers import Header
 from pysoftcorr.mocks.halo_schemes import SCHEMES, choose
 from pysoftcorr.mocks.halo_units import factor
 from pysoftcorr.sky.reading import full, kept_rows
@@ -143,7 +144,7 @@ def from_table(
     with open_halos(source, key, hdu, suits) as opened:
         table, header = opened.table, opened.header
         scheme, chosen, given = choose(table, columns, mdef)
-        side = side_of_box(boxsize, header.boxsize, table.label)
+        side = side_of_box(boxsize, header, table.label)
         z = _redshift(redshift, header.redshift, table.label)
         if axes == "random":
             chosen.pop("axis", None)
@@ -478,18 +479,37 @@ def random_axes(number: int, rng: np.random.Generator) -> FloatArray:
 
 
 # ---------------------------------------------------------------------- the box
-def side_of_box(given: float | None, stored: Any, label: str) -> float:
-    """The side that is given or that the file says; ValueError where they differ."""
-    if given is None and stored is None:
-        raise ValueError(
-            f"boxsize must be given: {label} does not say the side of its periodic box (Mpc/h)"
-        )
-    side = halo_checks.box_side(stored if given is None else given)
-    if stored is not None:
-        own = halo_checks.box_side(stored)
-        if abs(side - own) > 1e-3 * own:
-            raise ValueError(f"boxsize = {side:g}: {label} says {own:g} Mpc/h; leave boxsize out")
-    return side
+def side_of_box(given: BoxSize | None, header: Header, label: str) -> BoxSize:
+    """The box that is given or that the file says; ValueError where they differ.
+
+    Of a file that says no unit, the one that is given may be the same in Mpc/h.
+    """
+    if header.boxsize is None:
+        if given is None:
+            raise ValueError(
+                f"boxsize must be given: {label} does not say the side of its periodic box (Mpc/h)"
+            )
+        return halo_checks.box_size(given)
+    said = np.asarray(header.boxsize, dtype=np.float64)
+    text = halo_checks.box_text(said)
+    if given is None:
+        if said.max() > halo_checks.LARGEST_BOX:
+            advice = halo_checks.box_text(said / 1000)
+            raise ValueError(
+                f"boxsize: {label} says {text}, in Mpc/h larger than any simulation; pass "
+                f"boxsize={advice} if that is in kpc/h"
+            )
+        return halo_checks.box_size(said)
+    side = halo_checks.box_size(given)
+    factors = [1.0]
+    if not header.box_unit:
+        factors += [f * h for f in (1.0, 1e-3) for h in (1.0, header.h or 1.0)]
+    for times in factors:
+        if np.allclose(np.broadcast_to(side, 3), said * times, rtol=1e-3, atol=0.0):
+            return side
+    raise ValueError(
+        f"boxsize = {halo_checks.box_text(side)}: {label} says {text} Mpc/h; leave boxsize out"
+    )
 
 
 def _redshift(given: float | None, stored: float | None, label: str) -> float | None:
