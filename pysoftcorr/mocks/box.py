@@ -135,8 +135,8 @@ def _boxed(name: str, place: FloatArray, boxsize: BoxSize, wrap: bool) -> FloatA
     values = place[:, column].copy()
     raise ValueError(
         f"{name} is outside the box, [0, {sides[column]:g}] Mpc/h, in {rows.size} of "
-        f"{len(place)} rows, as {'xyz'[column]} of {Origin().show(rows[:1], values)}: is boxsize right, in the unit "
-        "of the positions? Pass wrap=True to move positions by whole boxes"
+        f"{len(place)} rows, as {'xyz'[column]} of {Origin().show(rows[:1], values)}: is boxsize "
+        "right, in the unit of the positions? Pass wrap=True to move positions by whole boxes"
     )
 
 
