@@ -129,7 +129,8 @@ def of_mapping(
         else:
             header.boxsize = sides * _in_mpc_h(name, sides, unit, h, label)
             header.box_unit = unit
-        header.boxsize = np.squeeze(header.boxsize)
+        if (header.boxsize == header.boxsize[0]).all():
+            header.boxsize = header.boxsize[0]
         break
     for name in ("simname", "halo_finder", "version_name"):
         value = stated.get(_plain(name))
