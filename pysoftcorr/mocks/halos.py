@@ -328,7 +328,7 @@ class HaloCatalog:
         if several or not FORMAT.is_own(path):
             return cls.from_table(path, **options)
         defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
-        given = [name for name, value in options.items() if value != defaults[name]]
+        given = [name for name, value in options.items() if np.any(value != defaults[name])]
         if given:
             raise ValueError(
                 f"{path} was written by HaloCatalog.write and is read as it is, without "
