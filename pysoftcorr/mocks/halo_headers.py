@@ -32,8 +32,8 @@ _REDSHIFT = ("redshift", "redshft", "zsnap", "snapz", "zred", "z")
 _SCALE = ("scalefactor", "expansionfactor", "aexp", "aexpn", "ascale", "expansion", "a")
 _OMEGA = ("omega0", "omegam", "om0", "omegamatter", "omegam0", "omega0m", "omegamatter0",
           "om")  # fmt: skip
-_H = ("hubbleparam", "hubbleparameter", "hubblepa", "h0", "h", "hubble", "hubble0", "hubbleconstant",
-      "hubbleconst", "littleh", "h100")  # fmt: skip
+_H = ("hubbleparam", "hubbleparameter", "hubblepa", "h0", "h", "hubble", "hubble0",
+      "hubbleconstant", "hubbleconst", "littleh", "h100")  # fmt: skip
 _COSMOLOGY = ("cosmology", "cosmo", "cosmologyname")
 #: Groups of meta data that are looked through too.
 _GROUPS = ("header", "cosmology", "parameters", "params", "simulation", "sim", "meta", "attrs")
