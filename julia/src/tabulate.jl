@@ -28,13 +28,14 @@ Base.length(objects::HatObjects) = length(objects.node)
     hat_sums_brute(objects, nodes, edges, boxsize)
 
 Sums (3, steps, nodes of the second, nodes of the first) over all ordered pairs of different objects.
+`boxsize` is the side of a cube, or three sides.
 """
 function hat_sums_brute(objects::HatObjects{T}, nodes, edges, boxsize) where {T}
     sums = zeros(T, HAT_MOMENTS, length(edges) - 1, nodes, nodes)
-    third = one(T) / 3
+    third, sides = one(T) / 3, collect(box_sides(boxsize))
     for i in 1:length(objects), j in 1:length(objects)
         i == j && continue
-        d = nearest_image.(objects.position[:, j] - objects.position[:, i], boxsize)
+        d = nearest_image.(objects.position[:, j] - objects.position[:, i], sides)
         dd = sum(abs2, d)
         step = searchsortedfirst(edges .^ 2, dd) - 1
         (1 <= step < length(edges)) || continue
@@ -96,7 +97,7 @@ HatBench(nodes, steps) = HatBench(zeros(hat_length(nodes, steps)), zeros(512), z
 # Called by `box_column!`. The records have the part in the place of the weight, and the node in that
 # of the strength.
 @noinline function sum_found!(bench::HatBench, table::BinTable, split, drawn, a::Columns, b::Columns,
-                              i::Int, n::Int, boxsize)
+                              i::Int, n::Int, sides::Sides)
     sums, lanes, squares, found = bench.sums, bench.lanes, bench.squares, bench.found
     steps = length(table.edges2) - 1
     at = 8i - 7
@@ -106,16 +107,16 @@ HatBench(nodes, steps) = HatBench(zeros(hat_length(nodes, steps)), zeros(512), z
         part1, node1 = splat8(a.records[at + 6]), splat8(a.records[at + 7])
         one8, third = splat8(1.0), splat8(1 / 3)
         high = splat8(table.edges2[end])
-        inverse_size = vdiv(one8, boxsize)
+        inverse_sides = inverses(sides)
         for k in (n + 1):(n + 8)
             found[k] = found[1]         # fills the last block; not added
         end
         first = 1
         while first <= n
             jx, jy, jz, fx, fy, fz, part2, node2 = gather8(b.records, found, first)
-            dx = nearest_image8(vsub(jx, x), boxsize, inverse_size)
-            dy = nearest_image8(vsub(jy, y), boxsize, inverse_size)
-            dz = nearest_image8(vsub(jz, z), boxsize, inverse_size)
+            dx = nearest_image8(vsub(jx, x), along_axis(sides, 1), along_axis(inverse_sides, 1))
+            dy = nearest_image8(vsub(jy, y), along_axis(sides, 2), along_axis(inverse_sides, 2))
+            dz = nearest_image8(vsub(jz, z), along_axis(sides, 3), along_axis(inverse_sides, 3))
             t = vleast(dot8(dx, dy, dz, dx, dy, dz), high)
             inverse = rsqrt8(t)
             p = vmul(dot8(ex, ey, ez, dx, dy, dz), inverse)
@@ -172,21 +173,23 @@ function hat_sums(objects::HatObjects{Float64}, nodes, edges, boxsize)
     if n > 1
         set = BoxObjects(objects.position, objects.axis, objects.part,
                          convert(Vector{Float64}, objects.node), zeros(Int64, n))
-        side, width, reach, origin = layout(set, set, edges[end], boxsize, true)
-        a = Columns(set, side, width, origin)
-        table, image = fine_table(edges), splat8(Float64(boxsize))
-        chunks = min(side^2, hat_chunks(n, nodes, steps))
+        sides = map(Float64, box_sides(boxsize))
+        number, width, reach, origin = layout(set, set, edges[end], sides, true)
+        a, columns = Columns(set, number, width, origin), prod(number)
+        table = fine_table(edges)
+        image = is_cube(sides) ? splat8(sides[1]) : map(splat8, sides)
+        chunks = min(columns, hat_chunks(n, nodes, steps))
         benches = [HatBench(nodes, steps) for _ in 1:chunks]
         done = Threads.Atomic{Int}(0)
-        chunked(side^2, chunks) do chunk, range
+        chunked(columns, chunks) do chunk, range
             bench, list = benches[chunk], Neighbor[]
             for ca in range
                 cancelled() && break
                 if a.first[ca] < a.first[ca + 1]
-                    neighbors!(list, a, a, ca, reach, edges[end], boxsize, true, true)
+                    neighbors!(list, a, a, ca, reach, edges[end], sides, true, true)
                     box_column!(bench, list, table, Val(false), Val(false), a, a, ca, image)
                 end
-                progress(Threads.atomic_add!(done, 1) + 1, side^2)
+                progress(Threads.atomic_add!(done, 1) + 1, columns)
             end
         end
         for bench in benches

@@ -5,10 +5,11 @@ using Test
 import SoftCorr
 
 function hat_objects(rng, n, L, nodes; clump = 0.0)
-    centers = L * rand(rng, 3, max(1, n ÷ 5))
+    L = collect(SoftCorr.box_sides(L))
+    centers = L .* rand(rng, 3, max(1, n ÷ 5))
     position = clump > 0 ?
         mod.(centers[:, rand(rng, axes(centers, 2), n)] .+ clump * randn(rng, 3, n), L) :
-        L * rand(rng, 3, n)
+        L .* rand(rng, 3, n)
     axis = randn(rng, 3, n)
     axis ./= sqrt.(sum(abs2, axis, dims = 1))
     node = rand(rng, 1:(nodes - 1), n)
@@ -21,7 +22,7 @@ end
 @testset "tables of halo pairs" begin
 
 @testset "$n objects, $nodes nodes, L = $L, clumps of $clump" for
-        (n, nodes, L, rmax) in ((400, 6, 50.0, 20.0), (300, 2, 12.0, 5.9), (3, 4, 10.0, 4.0),
+        (n, nodes, L, rmax) in ((400, 6, 50.0, 20.0), (300, 2, 12.0, 5.9), (400, 5, (30.0, 50.0, 41.0), 14.0), (3, 4, 10.0, 4.0),
                                 (1, 3, 10.0, 4.0), (500, 9, 200.0, 30.0)),
         clump in (0.0, 0.7)
     objects = hat_objects(MersenneTwister(n), n, L, nodes; clump = clump)

@@ -55,9 +55,11 @@ def tabulate(
 
 
 def _record(tables: HaloTables, path: str) -> dict[str, Any]:
+    from pysoftcorr.mocks import checks
+
     return {
         "halos": sum(box.halos for box in tables.boxes),
-        "boxes": [box.boxsize for box in tables.boxes],
+        "boxes": [checks.box_record(box.boxsize) for box in tables.boxes],
         "nodes": len(tables.nodes),
         "edges": tables.edges.tolist(),
         "satellites": tables.satellites,
@@ -67,9 +69,11 @@ def _record(tables: HaloTables, path: str) -> dict[str, Any]:
 
 
 def _text(document: Mapping[str, Any]) -> str:
+    from pysoftcorr.mocks import checks
+
     low, high = document["bounds"]["logMmin"]
     edges = document["edges"]
-    sizes = ", ".join(f"{size:g}" for size in document["boxes"])
+    sizes = ", ".join(checks.box_text(size) for size in document["boxes"])
     return (
         f"{document['halos']} halos in {len(document['boxes'])} box"
         f"{'es' if len(document['boxes']) > 1 else ''} of {sizes} Mpc/h\n"

@@ -342,6 +342,33 @@ def test_place_and_direction_of_the_axes_play_no_role(halos, tables):
         np.testing.assert_array_equal(a.count, b.count)
 
 
+def tiled(halos: HaloCatalog, times: tuple[int, int, int]) -> HaloCatalog:
+    """The same universe, repeated along each axis."""
+    shifts = np.stack(np.meshgrid(*map(np.arange, times), indexing="ij"), axis=-1).reshape(-1, 3)
+    place = halos.position + halos.boxsize * shifts[:, None]
+    n = len(shifts)
+    columns = (np.tile(x, n) for x in (halos.mass, halos.radius, halos.concentration))
+    return HaloCatalog(
+        place.reshape(-1, 3), *columns, np.tile(halos.axis, (n, 1)),
+        boxsize=tuple(halos.boxsize * np.array(times)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("times", [(1, 1, 2), (3, 1, 1), (1, 2, 2)])
+def test_boxes_of_three_sides(halos, tables, times, tmp_path):
+    made = HaloTables.tabulate(tiled(halos, times), bins=BINS, nodes=tables.nodes, progress=False)
+    n = int(np.prod(times))
+    one, whole = tables.boxes[0], made.boxes[0]
+    np.testing.assert_allclose(whole.forms, n * one.forms, atol=1e-9 * np.abs(one.forms).max())
+    np.testing.assert_allclose(whole.one_halo, n * one.one_halo, rtol=1e-9, atol=1e-9)
+    assert made.volume == n * tables.volume
+    a, b = (t.predict(POINTS[0], on_outside="ignore") for t in (tables, made))
+    np.testing.assert_allclose(a.omega.mean, b.omega.mean, atol=1e-9)
+    assert b.number_density == pytest.approx(a.number_density, rel=1e-9)
+    made.write(tmp_path / "tables.h5")
+    assert HaloTables.read(tmp_path / "tables.h5") == made
+
+
 def test_several_boxes(halos, tables):
     both = [halos, shuffled(halos)]
     joint = HaloTables.tabulate(both, bins=BINS, nodes=20, progress=False)

@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.files import fingerprint
+from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
@@ -35,8 +38,8 @@ class BoxTables:
         As `pysoftcorr.mocks.tabulated.nfw.OneHalo`.
     forms : ndarray, shape (10, K, K, b)
         As `pysoftcorr.mocks.tabulated.nfw.TERMS`.
-    boxsize : float
-        Mpc/h.
+    boxsize : float or tuple of three
+        Side of a cube, or three sides, Mpc/h.
     fingerprint : str
         Hash of the halos.
     """
@@ -45,7 +48,7 @@ class BoxTables:
     logm: FloatArray
     one_halo: FloatArray
     forms: FloatArray
-    boxsize: float
+    boxsize: BoxSize
     fingerprint: str
 
     @property
@@ -56,7 +59,7 @@ class BoxTables:
     @property
     def volume(self) -> float:
         """(Mpc/h)^3."""
-        return self.boxsize**3
+        return checks.volume(self.boxsize)
 
 
 class Grid:
@@ -93,11 +96,12 @@ class Grid:
             If the box is too small for its halos and bins, or memory for the nodes.
         """
         needed = float(self.edges[-1] + self.reach)
-        if needed > halos.boxsize / 2:
+        shortest = float(checks.box_sides(halos.boxsize).min())
+        if needed > shortest / 2:
             raise ValueError(
                 f"bins: pairs of halos are needed to {needed:.4g} Mpc/h, the last edge and twice "
-                f"the largest halo radius, which must be at most half of the box, "
-                f"{halos.boxsize / 2:g} Mpc/h; lower the last edge, or take a larger box"
+                f"the largest halo radius, which must be at most half of the shortest side of the "
+                f"box, {shortest / 2:g} Mpc/h; lower the last edge, or take a larger box"
             )
         if self.gigabytes > _LARGEST:
             raise ValueError(
@@ -111,7 +115,7 @@ class Grid:
         return BoxTables(
             cells.number, cells.logm, np.stack(one),
             two_halo(halos, self.nodes, moments, self.edges, self.steps, self.kernels),
-            float(halos.boxsize), halos.fingerprint,
+            checks.box_size(halos.boxsize), _fingerprint(halos),
         )  # fmt: skip
 
     def _moments(self, halos: Any, logm: FloatArray, progress: str | None) -> FloatArray:
@@ -122,7 +126,15 @@ class Grid:
         call(
             "hat_pair_sums", np.ascontiguousarray(halos.position),
             np.ascontiguousarray(halos.axis), below + 1, np.ascontiguousarray(part), len(logm),
-            float(halos.boxsize), self.steps, self.steps.size - 1, number, out,
+            checks.box_sides(halos.boxsize), self.steps, self.steps.size - 1, number, out,
             progress=progress,
         )  # fmt: skip
         return out
+
+
+def _fingerprint(halos: Any) -> str:
+    """Hash of the numbers that tables are made of."""
+    return fingerprint(
+        halos.position, halos.mass, halos.radius, halos.concentration, halos.axis,
+        checks.box_sides(halos.boxsize),
+    )  # fmt: skip

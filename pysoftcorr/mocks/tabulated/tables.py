@@ -18,6 +18,7 @@ from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.version import __version__
+from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges, shell_fraction
 from pysoftcorr.mocks.design import parameter_bounds
 from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
@@ -275,7 +276,7 @@ class HaloTables:
                 boxes.append(
                     BoxTables(
                         **arrays,
-                        boxsize=float(group.attrs["boxsize"]),
+                        boxsize=checks.box_size(group.attrs["boxsize"]),
                         fingerprint=str(group.attrs["fingerprint"]),
                     )
                 )
@@ -307,7 +308,7 @@ class HaloTables:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        sizes = " and ".join(sorted({f"{box.boxsize:g}" for box in self.boxes}))
+        sizes = " and ".join(sorted({checks.box_text(box.boxsize) for box in self.boxes}))
         number = sum(box.halos for box in self.boxes)
         boxes = "a box" if len(self.boxes) == 1 else f"{len(self.boxes)} boxes"
         return (
