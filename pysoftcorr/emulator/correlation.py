@@ -89,13 +89,15 @@ class BinCorrelation:
         """
         if name not in self.matrices:
             return None
-        like = {"dtype": params.dtype, "device": params.device}
-        matrices = torch.as_tensor(self.matrices[name], **like)
+
+        def like(values: FloatArray) -> Tensor:
+            return torch.as_tensor(values, dtype=params.dtype, device=params.device)
+
+        matrices = like(self.matrices[name])
         if len(matrices) == 1:
             return matrices[0].expand(*params.shape[:-1], *matrices.shape[1:])
-        gate = torch.as_tensor(self.gates[name], **like)
-        hod = params[..., _HOD] - torch.as_tensor(self.mean, **like)
-        standard = hod @ torch.as_tensor(self.whiten, **like).T
+        gate = like(self.gates[name])
+        standard = (params[..., _HOD] - like(self.mean)) @ like(self.whiten).T
         weight = torch.softmax(standard @ gate[:, :-1].T + gate[:, -1], dim=-1)
         return torch.einsum("...k,kij->...ij", weight, matrices)
 
@@ -219,10 +221,10 @@ def _log_density(matrices: Tensor, gates: Tensor, points: Tensor, moments: Tenso
 def _mixture(moments: Tensor, points: Tensor, pooled: Tensor, seed: int) -> Mixture:
     """Matrices and gates of highest likelihood, by Adam from near the pooled matrix."""
     generator = torch.Generator().manual_seed(seed)
-    b, double = len(pooled), {"dtype": torch.float64}
+    b = len(pooled)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, **double)
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     gates = (0.3 * normal(_COMPONENTS, points.shape[1])).requires_grad_()
     start = torch.linalg.cholesky(pooled) + 0.1 * normal(_COMPONENTS, b, b).tril(-1)
@@ -239,7 +241,7 @@ def _mixture(moments: Tensor, points: Tensor, pooled: Tensor, seed: int) -> Mixt
         chosen = torch.randperm(len(points), generator=generator)[:_POINTS]
         optimizer.zero_grad()
         loss = -_log_density(matrices(), gates, points[chosen], moments[chosen]).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():

@@ -269,7 +269,7 @@ def _h5(source: Path) -> tuple[Any, Any]:
         matrices = [name for name, item in file.items() if getattr(item, "ndim", 0) == 2]
         name = next((name for name in COVARIANCE if name in file), None)
         if name is None and len(matrices) != 1:
-            raise ValueError(f"it must have a dataset covariance; it has {', '.join(file) or 'none'}")
+            raise ValueError(f"no dataset covariance among {', '.join(file) or 'none'}")
         return file[name or matrices[0]][...], count_of(file)
 
 

@@ -199,6 +199,26 @@ class Observation:
         noise = "no covariance" if self.covariance is None else "a covariance"
         return f"<Observation: {', '.join(self.statistics)} in {self.vector.size} bins, {noise}>"
 
+    def describe(self) -> dict[str, Any]:
+        """What is compared with a model, as JSON can hold it.
+
+        ``source``, ``statistics``, ``values``, how many there are, ``edges`` (Mpc/h) of the bins
+        that are used in any statistic, the ``cuts``, the ``box``, and ``covariance_from``.
+        """
+        bins = self.edges.size - 1
+        used = np.flatnonzero(np.isin(np.arange(bins), self.rows % bins))
+        box = {k: list(v) if isinstance(v, tuple) else v for k, v in self.box.items()}
+        return {
+            "source": self.source,
+            "statistics": list(self.statistics),
+            "values": int(self.rows.size),
+            "edges": [[float(self.edges[b]), float(self.edges[b + 1])] for b in used],
+            "cuts": dict(self.cuts),
+            "box": box,
+            "supposed": self.supposed,
+            "covariance_from": self.covariance_from,
+        }
+
     def select(self, statistics: str | Sequence[str]) -> Observation:
         """Some of the statistics, with their part of the covariance.
 
@@ -236,6 +256,19 @@ class Observation:
         out.rows, out.vector = self.rows[keep], self.vector[keep]
         if self.covariance is not None:
             out.covariance = self.covariance[np.ix_(keep, keep)]
+        return out
+
+    def restored(
+        self, rows: npt.ArrayLike, covariance: FloatArray | None, said: Mapping[str, Any]
+    ) -> Observation:
+        """These data with rows, covariance and the `describe` of others: what a file keeps."""
+        out = copy.copy(self)
+        out.rows = np.asarray(rows, dtype=np.intp)
+        out.vector = np.concatenate(list(self.values.values()))[out.rows]
+        out.covariance = covariance
+        out.covariance_from = said["covariance_from"]
+        out.box, out.cuts, out.supposed = _box(said["box"], None), said["cuts"], said["supposed"]
+        out._used = np.isin(np.arange(self.edges.size - 1), out.rows % (self.edges.size - 1))
         return out
 
     def refuse_gaps(self) -> None:
