@@ -142,9 +142,7 @@ def fit_correlation(
         their, _ = _moments(there[:, :, k])
         scale = moments.mean(dim=0).diagonal().sqrt()
         moments, their = (m / scale / scale[:, None] for m in (moments, their))
-        found, record[name] = _choose(
-            moments, points, their, others, degrees, (root + k) % 2**63
-        )
+        found, record[name] = _choose(moments, points, their, others, degrees, (root + k) % 2**63)
         if found is not None:
             matrices[name], gates[name] = (t.numpy() for t in found)
     said = {"points": len(data), "realizations": data.realizations, "seed": root}

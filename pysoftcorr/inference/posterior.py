@@ -412,8 +412,7 @@ def _observed_groups(
     bins = seen.edges.size - 1
     used = np.isin(np.arange(len(seen.statistics) * bins), seen.rows).reshape(-1, bins)
     shown = {
-        name: np.where(used[k], seen.values[name], np.nan)
-        for k, name in enumerate(seen.statistics)
+        name: np.where(used[k], seen.values[name], np.nan) for k, name in enumerate(seen.statistics)
     }
     constant: dict[str, Any] = {"edges": seen.edges, "rows": seen.rows}
     constant |= {f"{name}_all": value for name, value in seen.values.items()}
