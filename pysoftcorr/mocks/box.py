@@ -502,6 +502,8 @@ def box_correlations(
     settings |= {"n": len(sets[0]), "weighted": weights is not None or second_weights is not None}
     if second is not None:
         settings["n_second"] = len(sets[1])
+    if isinstance(galaxies, GalaxyCatalog):
+        settings |= galaxies.known()
     return _correlations(sums, sets, edges, side, periodic=periodic, split=split, settings=settings)
 
 
