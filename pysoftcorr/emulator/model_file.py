@@ -166,6 +166,10 @@ def _read(file: h5py.File) -> ModelFile:
     edges = np.asarray(file["edges"][...], dtype=np.float64)
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or edges[0] < 0:
         raise ValueError("edges of bins that do not rise")
+    correlation = _read_correlation(file)
+    for name, matrices in ({} if correlation is None else correlation.matrices).items():
+        if matrices.shape[-1] != len(edges) - 1:
+            raise ValueError(f"correlation of {matrices.shape[-1]} bins of {name}")
     return ModelFile(
         kind=str(file.attrs["kind"]),
         config=dict(json.loads(file.attrs["config"])),
@@ -173,7 +177,7 @@ def _read(file: h5py.File) -> ModelFile:
         edges=edges,
         bounds=Bounds.from_arrays({name: item[...] for name, item in file["bounds"].items()}),
         description=dict(json.loads(file["description"].asstr()[()])),
-        correlation=_read_correlation(file),
+        correlation=correlation,
         version=str(file.attrs["version"]),
     )
 
