@@ -120,7 +120,7 @@ def test_loo_prefers_the_model_that_made_the_data() -> None:
     )  # fmt: skip
     table = az.compare({"right": right.to_inference_data(), "wrong": wrong.to_inference_data()})
     assert table.index[0] == "right"
-    assert table.loc["wrong", "elpd_diff"] > 4 * table.loc["wrong", "dse"]
+    assert table.loc["wrong", "elpd_diff"] > 10
 
 
 def test_the_summary_says_what_was_compared() -> None:
