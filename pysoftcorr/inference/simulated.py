@@ -106,6 +106,9 @@ class SimulatedModel:
             (0, 1),
         )
         self.noise = noise
+        if hasattr(noise, "correlation"):
+            #: Correlation between the bins of the noise; numbers have none.
+            self.correlation = noise.correlation
         self._std: dict[str, Any] = {}
         if isinstance(noise, Mapping):
             bins = self.edges.size - 1
@@ -159,6 +162,11 @@ class SimulatedModel:
         seeds = np.random.SeedSequence(root).generate_state(realizations, np.uint32).tolist()
         sums = [alignment_sums(hod.populate(halos, seed=s), bins=bins) for s in seeds]
         return cls(sums, hod, noise=noise)
+
+    @property
+    def box(self) -> dict[str, Any]:
+        """What is known of the box that the noise is of."""
+        return dict(getattr(self.noise, "box", {}))
 
     def double(self) -> SimulatedModel:
         """Itself, with the noise in float64."""

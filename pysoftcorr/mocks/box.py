@@ -519,6 +519,8 @@ def box_correlations(
     }
     if second is not None:
         settings["n_second"] = len(sets[1])
+    if isinstance(galaxies, GalaxyCatalog):
+        settings |= galaxies.known()
     return _correlations(sums, sets, edges, side, periodic=periodic, split=split, settings=settings)
 
 
