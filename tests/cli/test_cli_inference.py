@@ -260,7 +260,7 @@ def _table(path, *, errors=False, meta=None):
 @pytest.mark.slow
 def test_boxes_by_command(run, boxed, tmp_path):
     csv = _table(tmp_path / "data.csv")
-    line = ["minimize", "--hod", "mstar10.0", "--emulator", boxed, "--max-iter", 2, "--method",
+    line = ["minimize", "--hod", "mstar10.0", "--model", boxed, "--max-iter", 2, "--method",
             "lbfgs", "--objective", "likelihood", "--statistics", "omega", "--json"]  # fmt: skip
     losses = {}
     for name, more, text in (
@@ -302,7 +302,7 @@ def test_covariances_by_command(run, boxed, tmp_path):
     covariance = 1e-4 * (root @ root.T / 12 + np.eye(12))
     np.savetxt(tmp_path / "c.txt", covariance, header="covariance_from = 40")
     np.save(tmp_path / "c.npy", covariance)
-    line = ["minimize", "--data", csv, "--hod", "mstar10.0", "--emulator", boxed, "--max-iter", 2,
+    line = ["minimize", "--data", csv, "--hod", "mstar10.0", "--model", boxed, "--max-iter", 2,
             "--method", "lbfgs", "--objective", "likelihood", "--json"]  # fmt: skip
 
     def first(*more):
@@ -339,7 +339,7 @@ def test_covariances_by_command(run, boxed, tmp_path):
     code, _, err = run(*line, "--covariance", tmp_path / "none.npy")
     assert (code, len(err.splitlines())) == (2, 1)
     assert "no such covariance" in err
-    code, _, err = run("minimize", "--hod", "mstar10.0", "--emulator", boxed, "--covariance", text)
+    code, _, err = run("minimize", "--hod", "mstar10.0", "--model", boxed, "--covariance", text)
     assert (code, len(err.splitlines())) == (2, 1)
     assert "goes with --data" in err
 

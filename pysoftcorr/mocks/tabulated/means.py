@@ -13,7 +13,7 @@ import torch
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
 
-__all__ = ["MeanTables", "Means"]
+__all__ = ["MeanTables", "Means", "mean_numbers"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -101,16 +101,7 @@ class MeanTables:
     # ------------------------------------------------------------------ occupation
     def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean centrals and satellites of the cells at parameters (..., 7), each (..., F)."""
-        log_min, sigma, log_0, log_1, alpha = (params[..., k : k + 1] for k in range(2, 7))
-        x = self.logm
-        central = 0.5 * torch.erfc((log_min - x) / sigma)
-        depth = _LN10 * (log_0 - x)
-        above = depth < 0
-        # ln(1 - M0/M), with a slope of 0 below M0 instead of none.
-        left = torch.log(-torch.expm1(torch.where(above, depth, -torch.ones_like(depth))))
-        power = alpha * (_LN10 * (x - log_1) + left)
-        satellite = torch.where(above, torch.exp(power), torch.zeros_like(power))
-        return central, satellite
+        return mean_numbers(params, self.logm)
 
     # ------------------------------------------------------------------ correlations
     def __call__(self, params: torch.Tensor) -> Means:
@@ -147,6 +138,18 @@ class MeanTables:
         eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * h_cs
         eta = _mean(eta + of_sat * of_sat * (h_ss + axes), dd)
         return Means(xi, omega, eta, centrals, satellites)
+
+
+def mean_numbers(params: torch.Tensor, logm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean centrals and satellites of halos of log10 masses (F,), each of shape (..., F)."""
+    log_min, sigma, log_0, log_1, alpha = (params[..., k : k + 1] for k in range(2, 7))
+    central = 0.5 * torch.erfc((log_min - logm) / sigma)
+    depth = _LN10 * (log_0 - logm)
+    above = depth < 0
+    # ln(1 - M0/M), with a slope of 0 below M0 instead of none.
+    left = torch.log(-torch.expm1(torch.where(above, depth, -torch.ones_like(depth))))
+    power = alpha * (_LN10 * (logm - log_1) + left)
+    return central, torch.where(above, torch.exp(power), torch.zeros_like(power))
 
 
 def _mean(total: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
