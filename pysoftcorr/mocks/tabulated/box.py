@@ -15,8 +15,9 @@ from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
+from pysoftcorr.mocks.tabulated.sites import Sites
 
-__all__ = ["BoxTables", "Grid"]
+__all__ = ["BoxTables", "Grid", "Subvolumes"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -42,6 +43,10 @@ class BoxTables:
         Side of a cube, or three sides, Mpc/h.
     fingerprint : str
         Hash of the halos.
+    sites : Sites, optional
+        What the covariance of galaxies given the halos needs.
+    subvolumes : Subvolumes, optional
+        What the cosmic covariance of one box needs.
     """
 
     count: FloatArray
@@ -50,6 +55,8 @@ class BoxTables:
     forms: FloatArray
     boxsize: BoxSize
     fingerprint: str
+    sites: Sites | None = None
+    subvolumes: Subvolumes | None = None
 
     @property
     def halos(self) -> int:
@@ -60,6 +67,25 @@ class BoxTables:
     def volume(self) -> float:
         """(Mpc/h)^3."""
         return checks.volume(self.boxsize)
+
+
+@dataclass(frozen=True, eq=False)
+class Subvolumes:
+    """Tables of a box without each of its sub-volumes.
+
+    Attributes
+    ----------
+    number : int
+        Along a side.
+    nodes : ndarray, shape (K,)
+        log10 masses of their nodes.
+    left : tuple of BoxTables
+        What is left without each of them.
+    """
+
+    number: int
+    nodes: FloatArray
+    left: tuple[BoxTables, ...]
 
 
 class Grid:
