@@ -21,9 +21,9 @@ _PROBLEM = derive(
     priors={"name": "prior", "default": {}, "metavar": "NAME=PRIOR", "help": "Prior of a "
             "parameter: uniform:LO:HI, normal:MEAN:SD or truncated:MEAN:SD:LO:HI; by default "
             "uniform within the bounds of the emulator."},
-    noise={"choices": ("auto", "data", "emulator", "both"), "help": "Covariance: of the data, of "
-           "one simulated box as the emulator has it, or the sum of both; auto: of the data where "
-           "they bring one."},
+    noise={"choices": ("auto", "data", "emulator", "model", "both"), "help": "Covariance: of the "
+           "data, of one simulated box as the emulator has it, of tables of halos, or of the data "
+           "and the other; auto: of the data where they bring one."},
     likelihood={"choices": ("auto", "gaussian", "hartlap", "sellentin-heavens"), "help": "What is "
                 "made of a covariance from few realizations: a t distribution "
                 "(sellentin-heavens), the Hartlap factor, or nothing; auto: the first where their "

@@ -188,6 +188,29 @@ def check_boxes(data: Mapping[str, Any], model: Mapping[str, Any], *, supposed: 
     return factor
 
 
+def data_volume(
+    data: Mapping[str, Any], model: Mapping[str, Any], *, supposed: bool
+) -> float | None:
+    """Volume of the data, (Mpc/h)^3; None, that of a box of the model, if they do not say.
+
+    Warns
+    -----
+    UserWarning
+        Where they do not, and something was measured.
+    """
+    if "boxsize" in data:
+        return float(data.get("boxes", 1) * volume(data["boxsize"]))
+    if not supposed:
+        size = f", {_said(model['boxsize'])}" if "boxsize" in model else ""
+        warnings.warn(
+            "the data do not say their box: their noise is taken as that of one box of the "
+            f"tables{size}; to give it, pass boxsize=SIDE",
+            UserWarning,
+            stacklevel=4,
+        )
+    return None
+
+
 def _said(boxsize: Any) -> str:
     sides = np.atleast_1d(np.asarray(boxsize, dtype=np.float64))
     return " x ".join(f"{side:g}" for side in sides) + " Mpc/h"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import choice, flag, number
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.inference.boxes import box_record, check_boxes, same_box
+from pysoftcorr.inference.boxes import box_record, check_boxes, data_volume, same_box
 from pysoftcorr.inference.noise import Noise, likelihood_kind, noise_kind
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
@@ -28,6 +28,11 @@ FloatArray = npt.NDArray[np.float64]
 ALIGNMENT = PARAMETERS[:2]
 #: A prior may reach beyond the bounds of the emulator by this part of its mass.
 _OUTSIDE = 1e-3
+#: Order in which a model's covariance has them.
+_STATISTICS = ("xi", "omega", "eta")
+#: Draws of the prior to start from where a covariance is sought that fits its own posterior; most
+#: rounds; and by how much of ln its variances change in the last one.
+_STARTS, _ROUNDS, _SETTLED = 256, 5, 0.02
 
 
 def bounds(
@@ -165,15 +170,6 @@ def in_double(emulator: Any) -> Any:
     return twin.double() or twin
 
 
-def refuse_no_noise(model: Any, noise: str) -> None:
-    """ValueError where the noise shall be that of a model that knows none."""
-    if noise != "data" and not getattr(model, "has_noise", True):
-        raise ValueError(
-            f"noise = {noise!r}: tables of halos know the means, not the scatter of one box; give "
-            "data with a covariance, and noise = 'data'"
-        )
-
-
 def _near(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     return (f"; did you mean {close[0]}?" if close else "") + f" (of {', '.join(names)})"
@@ -221,7 +217,8 @@ class LogPosterior:
     ----------
     emulator : Emulator
         Or anything with its ``names``, ``edges``, ``bounds`` and ``mean_and_std``, and, if it has
-        them, ``correlation`` (`BinCorrelation`) and ``box``.
+        them, ``correlation`` (`BinCorrelation`) and ``box``; or with ``means`` and ``covariance``,
+        as `HaloTables`.
     observation : Observation
         In the bins of the emulator.
     free : sequence of str
@@ -232,8 +229,10 @@ class LogPosterior:
         By default uniform within the bounds of the emulator.
     noise : str
         "data": the covariance of the observation; "emulator": the scatter of one simulated box,
-        times the ratio of its volume to that of the data's;
-        "both": their sum; "auto": "data" where there is a covariance, else "emulator".
+        times the ratio of its volume to that of the data's; "model": the covariance of tables of
+        halos for the volume of the data, at the highest posterior density that it leads to itself;
+        "both": that of the data and of the emulator or model; "auto": "data" where there is a
+        covariance, else "emulator" or "model", whichever it is.
     likelihood : str
         What is made of a covariance from `Observation.covariance_from` realizations, which has
         noise of its own: "sellentin-heavens", a multivariate t, marginal over the true covariance;
@@ -257,7 +256,9 @@ class LogPosterior:
     fixed : dict of str to float
     observation : Observation
     noise : str
-        "data", "emulator" or "both".
+        "data", "emulator", "model" or "both".
+    reference : dict of str to float, or None
+        All parameters at which the covariance is a model's.
     likelihood : str
         "gaussian", "hartlap" or "sellentin-heavens".
     noise_scale : float
@@ -311,8 +312,7 @@ class LogPosterior:
         self.priors = Priors(priors_of(priors, self.names, emulator.bounds))
         observation = self.observation = observation.on(np.asarray(emulator.edges))
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
-        self.noise = noise_kind(noise, observation)
-        refuse_no_noise(emulator, self.noise)
+        self.noise = noise_kind(noise, observation, emulator)
         self.jitter = number("jitter", jitter, least=0)
         self.epistemic = flag("epistemic", epistemic)
         self.likelihood = likelihood_kind(
@@ -344,13 +344,11 @@ class LogPosterior:
             self._closed = alignment_response(
                 self._model, self.parameters, self._base, observation.statistics
             )
-        correlation = getattr(emulator, "correlation", None)
-        hod_free = any(name not in ALIGNMENT for name in self.names)
-        self._noise = Noise(
-            observation, self.noise, likelihood=self.likelihood, jitter=self.jitter,
-            scale=self.noise_scale, correlation=None if correlation is None else correlation.at,
-            at=None if hod_free else self._base,
-        )  # fmt: skip
+        self.reference: dict[str, float] | None = None
+        if self.noise != "data" and hasattr(emulator, "covariance"):
+            self._settle()
+        else:
+            self._noise = self._made_noise()
         if self.epistemic:
             self._noise.add(self._epistemic_covariance())
 
@@ -365,13 +363,79 @@ class LogPosterior:
         return self._closed is not None
 
     # ------------------------------------------------------------------ set up
+    def _made_noise(self, of_model: FloatArray | None = None) -> Noise:
+        correlation = getattr(self.emulator, "correlation", None)
+        hod_free = any(name not in ALIGNMENT for name in self.names)
+        return Noise(
+            self.observation, self.noise, likelihood=self.likelihood, jitter=self.jitter,
+            scale=self.noise_scale, correlation=None if correlation is None else correlation.at,
+            at=None if hod_free else self._base, of_model=of_model,
+        )  # fmt: skip
+
+    def _settle(self) -> None:
+        """Covariance of the model at the highest posterior density, which depends on it in turn."""
+        torch = need("torch", "a posterior")
+        point = np.array([m.quantile(0.5) for m in self.priors.members])
+        known = self._model_covariance(point)
+        self._noise = self._made_noise(known)
+        drawn = self.priors.draw(_STARTS, stream(0, "start of the covariance"))
+        point = drawn[int(np.nanargmax(self.log_likelihood(drawn)))]
+        for _ in range(_ROUNDS):
+            known = self._model_covariance(point)
+            self._noise = self._made_noise(known)
+            u = torch.tensor(self.priors.unbounded(point), requires_grad=True)
+            descent = torch.optim.LBFGS([u], max_iter=60, line_search_fn="strong_wolfe")
+
+            def loss(u: Any = u, descent: Any = descent) -> Any:
+                descent.zero_grad()
+                value = self.potential(u)
+                value.backward()
+                return value
+
+            descent.step(loss)
+            found = self.priors.physical(u.detach().numpy())
+            if not np.isfinite(found).all():
+                break
+            point = found
+            new = self._model_covariance(point)
+            change = np.abs(np.log(np.diag(new) / np.diag(known))).max()
+            known = new
+            self._noise = self._made_noise(known)
+            if change < _SETTLED:
+                break
+        full = self._full(point)
+        self.reference = dict(zip(self.parameters, full.tolist(), strict=True))
+
+    def _model_covariance(self, point: FloatArray) -> FloatArray:
+        """Covariance of the values that are used, by the model at free parameters (p,)."""
+        every = np.asarray(
+            self.emulator.covariance(self._full(point), volume=self._volume)  # type: ignore[attr-defined]
+        )
+        bins = self.observation.edges.size - 1
+        places = [_STATISTICS.index(name) * bins for name in self.observation.statistics]
+        rows = np.concatenate([first + np.arange(bins) for first in places])
+        rows = rows[self.observation.rows]
+        made = every[np.ix_(rows, rows)]
+        bad = np.flatnonzero(~np.isfinite(np.diag(made)))
+        if bad.size:
+            raise ValueError(
+                f"noise = 'model': the halos of the tables make no pairs in bin {rows[bad[0]] % bins}"
+                f", {self.observation.edges[rows[bad[0]] % bins]:.4g} Mpc/h and more; leave it out: "
+                "r_min or r_max"
+            )
+        return made
+
     def _compared(self, on_outside: str) -> float:
         """Compare the box of the data with the emulator's; factor of the emulator's noise."""
         there = getattr(self.emulator, "box", None) or {}
         model = box_record({name: there.get(name) for name in there}, name="emulator.box")
         data = self.observation.box
         same_box(data, model, on_outside=on_outside)
+        self._volume: float | None = None
         if self.noise == "data":
+            return 1.0
+        if hasattr(self.emulator, "covariance"):
+            self._volume = data_volume(data, model, supposed=self.observation.supposed)
             return 1.0
         if getattr(self.emulator, "correlation", ()) is None:
             warnings.warn(
@@ -412,12 +476,12 @@ class LogPosterior:
         """Evaluate the model once, so that what is amiss is said before the work."""
         middle = np.array([m.quantile(0.5) for m in self.priors.members])
         with torch.no_grad():
-            found = self._model.mean_and_std(torch.tensor(self._full(middle)))
+            found = self._found(torch.tensor(self._full(middle)))
         bins = self.observation.edges.size - 1
         for name in self.observation.statistics:
             if name not in found:
                 raise ValueError(f"statistics: the emulator does not model {name}")
-            for kind, values in zip(("mean", "std"), found[name], strict=True):
+            for kind, values in zip(("mean", "std"), found[name], strict=False):
                 if tuple(values.shape) != (bins,):
                     raise ValueError(
                         f"the emulator's {kind} of {name} has shape {tuple(values.shape)}, "
@@ -486,13 +550,20 @@ class LogPosterior:
         mean, std = self._mean_and_std(full)
         return self._noise.chi2_and_log_det(self._data - mean, std, full)
 
+    def _found(self, full: Any) -> Mapping[str, tuple[Any, ...]]:
+        """Means and standard deviations of the model; of one with its own covariance, means."""
+        if hasattr(self._model, "covariance"):
+            return {name: (mean,) for name, mean in self._model.means(full).items()}
+        return self._model.mean_and_std(full)
+
     def _mean_and_std(self, full: Any) -> tuple[Any, Any]:
-        """Mean and standard deviation of the values that are used; None of the data's own noise."""
+        """Mean and standard deviation of the values that are used; None of a constant covariance."""
         torch = need("torch", "a posterior")
         closed = self._closed
         found: Any = None
-        if closed is None or (self.noise != "data" and closed.std is None):
-            found = self._model.mean_and_std(full)
+        constant = self._noise.is_constant
+        if closed is None or (not constant and closed.std is None):
+            found = self._found(full)
 
         def part(name: str, k: int) -> Any:
             if closed is not None and k == 0:
@@ -508,7 +579,7 @@ class LogPosterior:
             values = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
             return values if self._rows is None else values[..., self._rows]
 
-        return column(0), None if self.noise == "data" else column(1)
+        return column(0), None if constant else column(1)
 
     def potential(self, u: Any) -> Any:
         """-ln posterior density in the unbounded variables u (..., p), a float64 tensor."""

@@ -24,13 +24,27 @@ FloatArray = npt.NDArray[np.float64]
 LIKELIHOODS = ("auto", "gaussian", "hartlap", "sellentin-heavens")
 
 
-def noise_kind(noise: str, observation: Observation) -> str:
-    """Noise that the likelihood has: of the data, the emulator or both."""
-    choice("noise", noise, ("auto", "data", "emulator", "both"))
+def noise_kind(noise: str, observation: Observation, model: Any) -> str:
+    """Noise that the likelihood has: of the data, the emulator or model, or both.
+
+    Raises
+    ------
+    ValueError
+        If the data, or the model, have none of the kind.
+    """
+    choice("noise", noise, ("auto", "data", "emulator", "model", "both"))
+    of_model = "model" if hasattr(model, "covariance") else "emulator"
     if noise == "auto":
-        return "emulator" if observation.covariance is None else "data"
-    if noise != "emulator" and observation.covariance is None:
-        raise ValueError(f"noise = {noise!r}: the data bring no covariance; take 'emulator'")
+        return of_model if observation.covariance is None else "data"
+    if noise in ("emulator", "model") and noise != of_model:
+        raise ValueError(
+            f"noise = {noise!r}: {type(model).__name__} "
+            + ("has the covariance of its means" if of_model == "model" else
+               "has standard deviations and correlations of an emulator")
+            + f"; take {of_model!r}"
+        )  # fmt: skip
+    if noise in ("data", "both") and observation.covariance is None:
+        raise ValueError(f"noise = {noise!r}: the data bring no covariance; take {of_model!r}")
     return noise
 
 
@@ -47,12 +61,12 @@ def likelihood_kind(
     """
     choice("likelihood", likelihood, LIKELIHOODS)
     count = observation.covariance_from
-    if noise == "emulator":
+    if noise in ("emulator", "model"):
         if likelihood in ("auto", "gaussian"):
             return "gaussian"
         raise ValueError(
-            f"likelihood = {likelihood!r}: the covariance is the emulator's (noise = 'emulator'), "
-            "which is from no realizations; take 'gaussian'"
+            f"likelihood = {likelihood!r}: the covariance is that of the {noise} (noise = "
+            f"{noise!r}), which is from no realizations; take 'gaussian'"
         )
     alone = noise == "data" and not epistemic
     if likelihood == "auto":
@@ -84,7 +98,7 @@ class Noise:
     ----------
     observation : Observation
     kind : str
-        "data", "emulator" or "both".
+        "data", "emulator", "model" or "both".
     likelihood : str
         "gaussian"; "hartlap", whose constant covariance is divided by the factor; or
         "sellentin-heavens".
@@ -97,6 +111,8 @@ class Noise:
         None of a statistic whose bins are uncorrelated.
     at : Tensor, optional
         All parameters where the correlation is the same for all that are free.
+    of_model : ndarray, shape (n, n), optional
+        Covariance of a model, of the values that are used, in place of an emulator's.
     """
 
     def __init__(
@@ -109,7 +125,10 @@ class Noise:
         scale: float,
         correlation: Callable[[str, Any], Any] | None = None,
         at: Any = None,
+        of_model: FloatArray | None = None,
     ) -> None:
+        #: Whether no part of the covariance depends on the parameters.
+        self.is_constant = kind == "data" or of_model is not None
         self.kind, self.likelihood = kind, likelihood
         self.jitter, self.scale = jitter, scale
         self.values = observation.rows.size
@@ -126,10 +145,12 @@ class Noise:
         if likelihood == "hartlap":
             assert self._count is not None
             data = data / hartlap_factor(self._count, self.values)
+        if of_model is not None:
+            data = data + of_model
         if likelihood == "sellentin-heavens":
             assert self._count is not None
             self._constant_of_density = sellentin_heavens_constant(self._count, self.values)
-        self._correlation = correlation if kind != "data" else None
+        self._correlation = None if self.is_constant else correlation
         self._fixed: Any = None
         if self._correlation is not None and at is not None:
             self._fixed = self._correlations(at)
@@ -145,7 +166,7 @@ class Noise:
         self.constant: FloatArray = known + covariance
         self._constant = torch.tensor(self.constant)
         self._has_constant = bool(self.constant.any())
-        if self.kind == "data":
+        if self.is_constant:
             white, self._log_det = whitening(self.constant)
             self._whiten = torch.tensor(white.T.copy())
 
@@ -156,11 +177,11 @@ class Noise:
         Parameters
         ----------
         residual, std : Tensor, shape (..., n)
-            `std` is not looked at where the noise is of the data.
+            `std` is not looked at where the covariance is constant.
         full : Tensor, shape (..., m)
             All parameters.
         """
-        if self.kind == "data":
+        if self.is_constant:
             return (residual @ self._whiten).square().sum(-1), self._log_det
         torch = self._torch
         variance = self._variance(std)
@@ -185,7 +206,7 @@ class Noise:
     # ------------------------------------------------------------------ parts of the data
     def covariance(self, std: Any, full: Any) -> Any:
         """C, shape (..., n, n); of "sellentin-heavens" the scale matrix of the multivariate t."""
-        if self.kind != "data":
+        if not self.is_constant:
             return self._covariance(self._variance(std), full)
         made = self._constant.expand(*full.shape[:-1], -1, -1)
         if self._degrees is None:

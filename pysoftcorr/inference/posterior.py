@@ -453,6 +453,9 @@ def _about_data(settings: Mapping[str, Any]) -> str:
         f"{edges[-1][1]:g} Mpc/h{f' ({cuts})' if cuts else ''}, {data['values']} values; noise: "
         f"{settings['noise']}"
     )
+    if settings.get("covariance_at"):
+        at = ", ".join(f"{name} {value:.3g}" for name, value in settings["covariance_at"].items())
+        text += f" at {at}"
     if settings.get("noise_scale", 1.0) != 1:
         text += f", times {settings['noise_scale']:.4g} for the volume"
     if data["covariance_from"] is not None and settings["noise"] != "emulator":

@@ -224,6 +224,7 @@ def _run(
         "seed": root,
         "noise": density.noise,
         "noise_scale": density.noise_scale,
+        "covariance_at": density.reference,
         "likelihood": density.likelihood,
         "epistemic": density.epistemic,
         "jitter": density.jitter,
