@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 _TABLES = derive(
     "pysoftcorr.mocks.tabulated.tables:HaloTables.tabulate",
-    only=("bins", "satellites", "nodes"),
+    only=("bins", "satellites", "nodes", "concentration_groups"),
     bins=mocks.BINS_MPC,
     satellites={"choices": ("nfw",), "help": "Where satellites live."},
     nodes={"kind": int, "default": 40, "least": 2, "help": "Nodes, even in log mass, besides the "
            "heaviest halos."},
+    concentration_groups={"least": 1, "help": "Groups of concentration at each mass, where "
+                          "clustering depends on it."},
 )  # fmt: skip
 
 
@@ -42,7 +44,7 @@ def tabulate(
             if name in explicit:
                 raise ValueError(f"--{name}: with --merge it is that of {settings['merge']}")
         first = HaloTables.read(settings["merge"])
-        options = {"bins": first.edges, "satellites": first.satellites, "nodes": first.nodes}
+        options |= {"bins": first.edges, "satellites": first.satellites, "nodes": first.nodes}
     made = HaloTables.tabulate(mocks.read_halos(halos, settings, explicit), **options)
     if first is not None:
         made = HaloTables.merge([first, made])

@@ -16,7 +16,7 @@ import torch
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
-from pysoftcorr.core.options import choice, flag
+from pysoftcorr.core.options import choice, flag, integer
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges, shell_fraction
@@ -139,6 +139,7 @@ class HaloTables:
         bins: Bins | None = None,
         satellites: str = "nfw",
         nodes: int | npt.ArrayLike = 40,
+        concentration_groups: int = 1,
         progress: bool = True,
     ) -> HaloTables:
         """Tabulate halos: one pass over their pairs.
@@ -154,6 +155,10 @@ class HaloTables:
         nodes : int or array_like
             Number of nodes, even in log mass, besides the 22 heaviest halos; or all of them as
             log10 of Msun/h.
+        concentration_groups : int
+            Groups of concentration that halos of like mass are parted into: more than one where
+            concentrated halos cluster otherwise than others, as in N-body simulations, since the
+            profile is a mean over halos. The pass takes the square of it in memory and time.
         progress : bool
             Show a progress bar, with the memory needed, where standard error is a terminal.
 
@@ -180,7 +185,8 @@ class HaloTables:
         edges = radial_edges(bins)
         chosen = choose_nodes(np.concatenate([np.log10(one.mass) for one in catalogs]), nodes)
         radii = [float(f(one.radius)) for one in catalogs for f in (np.min, np.max)]
-        grid = Grid(chosen, edges, min(radii), max(radii))
+        groups = integer("concentration_groups", concentration_groups, least=1, most=20)
+        grid = Grid(chosen, edges, min(radii), max(radii), groups)
         title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
         boxes = [grid.tabulate(one, title) for one in catalogs]
         record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
@@ -467,6 +473,48 @@ class HaloTables:
             out = [_like(part[0] if single else part, table) for part in made]
         return dict(zip(STATISTICS, out, strict=True))
 
+    def cosmic_covariance(self, params: Any, *, boxsize: Any = None) -> FloatArray:
+        """Covariance of the means among universes, from the boxes that were tabulated.
+
+        What the halos of a box scatter by, without the noise of the galaxies in them.
+
+        Parameters
+        ----------
+        params : array_like, shape (7,); or mapping
+        boxsize : float or three floats, optional
+            Box of the data, Mpc/h, by default like those tabulated: a covariance goes with the
+            inverse of the volume.
+
+        Returns
+        -------
+        ndarray, shape (3 b, 3 b)
+            Of xi, omega and eta one after the other, of data in such a box about the mean of these
+            tables: C (V / V_data + 1 / N), with C the covariance of N boxes of volume V. Of rank
+            N - 1.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two boxes, or their volumes differ; or as `predict`.
+        """
+        table, single, _ = table_of(params)
+        if not single:
+            raise ValueError("params: a covariance is that of one point, shape (7,)")
+        volumes = np.array([box.volume for box in self.boxes])
+        number = len(volumes)
+        if number < 2 or np.ptp(volumes) > 1e-9 * volumes[0]:
+            listed = ", ".join(checks.box_text(box.boxsize) for box in self.boxes)
+            raise ValueError(
+                f"boxes: there are {number}, of {listed} Mpc/h; a cosmic covariance needs two at "
+                "least, of the same volume: tabulate several boxes of one universe"
+            )
+        size = volumes[0] if boxsize is None else checks.volume(boxsize)
+        self._checked(table, "ignore")
+        with torch.no_grad():
+            means = [torch.cat(each(_double(table))[:3], dim=1)[0].numpy() for each in self._apart]
+        covariance = np.cov(np.array(means), rowvar=False, ddof=1)
+        return np.asarray(covariance * (volumes[0] / size + 1 / number))
+
     # ------------------------------------------------------------------ parts
     @cached_property
     def _cells(self) -> tuple[FloatArray, FloatArray]:
@@ -478,6 +526,7 @@ class HaloTables:
 
     @cached_property
     def _means(self) -> MeanTables:
+        """Means of all boxes together."""
         count, logm = self._cells
         some = np.sum([box.count for box in self.boxes], axis=0) > 0
         one = np.sum([box.one_halo for box in self.boxes], axis=0)[:, some]
@@ -487,6 +536,14 @@ class HaloTables:
         rr = shell_fraction(self.edges, size, periodic=True)
         projection = self._nodes.projection(count, logm)
         return MeanTables(logm, count, projection, forms, one, rr, len(self.boxes))
+
+    @cached_property
+    def _apart(self) -> list[MeanTables]:
+        """Means of each box."""
+        return [
+            HaloTables(self.nodes, self.edges, [box], satellites=self.satellites)._means
+            for box in self.boxes
+        ]
 
     def _slopes(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Derivatives (n, b, 7), in forward mode: rows do not touch each other."""
