@@ -15,11 +15,17 @@ if TYPE_CHECKING:
 
 _TABLES = derive(
     "pysoftcorr.mocks.tabulated.tables:HaloTables.tabulate",
-    only=("bins", "satellites", "nodes"),
+    only=("bins", "satellites", "nodes", "concentration_groups", "sites", "subvolumes"),
     bins=mocks.BINS_MPC,
     satellites={"choices": ("nfw",), "help": "Where satellites live."},
     nodes={"kind": int, "default": 40, "least": 2, "help": "Nodes, even in log mass, besides the "
            "heaviest halos."},
+    concentration_groups={"least": 1, "help": "Groups of concentration at each mass, where "
+                          "clustering depends on it."},
+    sites={"least": 0, "help": "Halos that stand for the others in the covariance of galaxies; 0: "
+           "no covariance."},
+    subvolumes={"least": 0, "help": "Parts along a side of each box that are left out in turn, for "
+                "the cosmic covariance of one box; 3 will do, 0: none."},
 )  # fmt: skip
 
 
@@ -42,7 +48,7 @@ def tabulate(
             if name in explicit:
                 raise ValueError(f"--{name}: with --merge it is that of {settings['merge']}")
         first = HaloTables.read(settings["merge"])
-        options = {"bins": first.edges, "satellites": first.satellites, "nodes": first.nodes}
+        options |= {"bins": first.edges, "satellites": first.satellites, "nodes": first.nodes}
     made = HaloTables.tabulate(mocks.read_halos(halos, settings, explicit), **options)
     if first is not None:
         made = HaloTables.merge([first, made])
@@ -63,6 +69,7 @@ def _record(tables: HaloTables, path: str) -> dict[str, Any]:
         "nodes": len(tables.nodes),
         "edges": tables.edges.tolist(),
         "satellites": tables.satellites,
+        "covariance": " and ".join(kind for kind in ("hod", "cosmic") if tables.knows(kind)),
         "bounds": {name: list(ends) for name, ends in tables.bounds.items()},
         "megabytes": Path(path).expanduser().stat().st_size / 1e6,
     }
@@ -81,6 +88,7 @@ def _text(document: Mapping[str, Any]) -> str:
         f"  bins        {len(edges) - 1}, {edges[0]:g} to {edges[-1]:g} Mpc/h\n"
         f"  nodes       {document['nodes']}\n"
         f"  logMmin     {low:.4g} to {high:.4g}\n"
+        f"  covariance  {document['covariance'] or 'none'}\n"
         f"  size        {document['megabytes']:.1f} MB"
     )
 

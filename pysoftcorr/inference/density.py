@@ -170,6 +170,16 @@ def in_double(emulator: Any) -> Any:
     return twin.double() or twin
 
 
+def refuse_no_noise(model: Any, noise: str) -> None:
+    """ValueError where the noise shall be that of tables that do not know it."""
+    if noise in ("model", "both") and not getattr(model, "has_noise", True):
+        raise ValueError(
+            f"noise = {noise!r}: these tables of halos do not tell how universes differ; tabulate "
+            "several boxes, or one with subvolumes = 3; or give data with a covariance, and noise = "
+            "'data'"
+        )
+
+
 def _near(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1)
     return (f"; did you mean {close[0]}?" if close else "") + f" (of {', '.join(names)})"
@@ -313,6 +323,7 @@ class LogPosterior:
         observation = self.observation = observation.on(np.asarray(emulator.edges))
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
         self.noise = noise_kind(noise, observation, emulator)
+        refuse_no_noise(emulator, self.noise)
         self.jitter = number("jitter", jitter, least=0)
         self.epistemic = flag("epistemic", epistemic)
         self.likelihood = likelihood_kind(

@@ -35,9 +35,9 @@ class SimulatedModel:
         Realizations of one HOD, in the same bins: ``alignment_sums(galaxies, bins=bins)``.
     hod : HODModel or mapping of str to float
         HOD that they were populated by.
-    noise : Emulator or mapping of str to array_like, shape (nbins,)
+    noise : Emulator, HaloTables or mapping of str to array_like, shape (nbins,)
         Standard deviations: an emulator's aleatoric ones, so that two
-        posteriors differ by their means alone; or numbers.
+        posteriors differ by their means alone; or numbers. Of tables of halos, their covariance.
 
     Attributes
     ----------
@@ -106,6 +106,9 @@ class SimulatedModel:
             (0, 1),
         )
         self.noise = noise
+        if hasattr(noise, "covariance"):
+            #: Covariance of tables of halos.
+            self.covariance = noise.covariance
         if hasattr(noise, "correlation"):
             #: Correlation between the bins of the noise; numbers have none.
             self.correlation = noise.correlation
@@ -173,6 +176,15 @@ class SimulatedModel:
         if hasattr(self.noise, "double"):
             self.noise = self.noise.double() or self.noise
         return self
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the noise is known."""
+        return bool(getattr(self.noise, "has_noise", True))
+
+    def means(self, params: Any) -> dict[str, Any]:
+        """Mean of each statistic, torch, at parameters (..., 7)."""
+        return {name: self._closed.mean(name, params) for name in STATISTICS}
 
     def mean_and_std(self, params: Any) -> dict[str, tuple[Any, Any]]:
         """Mean and standard deviation of each statistic, torch, at parameters (..., 7).
@@ -259,7 +271,7 @@ def alignment_response(
     params = base.repeat(len(strengths), 1)
     params[:, list(columns)] = strengths
     with torch.no_grad():
-        if hasattr(model, "means"):  # without errors, which may take long
+        if hasattr(model, "covariance"):  # without errors, which may take long
             found = {name: (mean,) for name, mean in model.means(params).items()}
         else:
             found = model.mean_and_std(params)

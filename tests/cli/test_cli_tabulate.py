@@ -119,7 +119,8 @@ def test_what_is_refused(fails, halos, tables, tmp_path):
     )
     assert "which nothing was trained for" in fails("evaluate", tables)
     said = fails("posterior", "--model", tables, "--hod", "mstar10.5")
-    assert "tables of halos know the means, not the scatter of one box" in said
+    assert "these tables of halos do not tell how universes differ" in said
+    assert "--subvolumes 3" in said
     tabulate = ["tabulate", halos, "--out", tmp_path / "out.h5"]
     assert "--out" in fails("tabulate", halos)
     assert "unknown suffix" in fails("tabulate", halos, "--out", "tables.fits")

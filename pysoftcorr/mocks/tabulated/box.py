@@ -20,6 +20,7 @@ from pysoftcorr.mocks.tabulated.sites import Sites
 __all__ = ["BoxTables", "Grid", "Subvolumes"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 
 #: Most GB that the moments of halo pairs may take, of nodes x nodes x steps.
 _LARGEST = 8.0
@@ -98,10 +99,14 @@ class Grid:
         Mpc/h.
     least, most : float
         Radii of the smallest and of the largest halo, Mpc/h.
+    groups : int
+        Groups of concentration.
     """
 
-    def __init__(self, nodes: MassNodes, edges: FloatArray, least: float, most: float) -> None:
-        self.nodes, self.edges = nodes, edges
+    def __init__(
+        self, nodes: MassNodes, edges: FloatArray, least: float, most: float, groups: int = 1
+    ) -> None:
+        self.nodes, self.edges, self.groups = nodes, edges, groups
         self.reach = 2 * most * (1 + 1e-6)
         self.steps = separation_steps(edges, self.reach)
         first = float(edges[edges > 0][0])
@@ -111,7 +116,7 @@ class Grid:
     @property
     def gigabytes(self) -> float:
         """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
-        return 2 * 24e-9 * len(self.nodes) ** 2 * self.steps.size + 0.6
+        return 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
 
     def tabulate(self, halos: Any, progress: str | None) -> BoxTables:
         """Tables of one box.
@@ -131,31 +136,49 @@ class Grid:
             )
         if self.gigabytes > _LARGEST:
             raise ValueError(
-                f"nodes: {len(self.nodes)} nodes and {self.steps.size} steps of separation take "
-                f"{self.gigabytes:.3g} GB, more than {_LARGEST:g}; take fewer"
+                f"nodes: {len(self.nodes)} nodes, {self.groups} concentration_groups and "
+                f"{self.steps.size} steps of separation take {self.gigabytes:.3g} GB, more than "
+                f"{_LARGEST:g}; take fewer"
             )
         logm = np.log10(halos.mass)
         cells = self.nodes.cell(logm)
+        below, part = self.nodes.place(logm)
+        # Each group has nodes of its own in the pass, and is added up after the convolution.
+        kind = below + len(self.nodes) * concentration_rank(below, halos, self.groups)
+        moments = self._moments(halos, kind, part, progress)
+        forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
+        shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
         one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
-        moments = self._moments(halos, logm, progress)
         return BoxTables(
-            cells.number, cells.logm, np.stack(one),
-            two_halo(halos, self.nodes, moments, self.edges, self.steps, self.kernels),
+            cells.number, cells.logm, np.stack(one), forms.reshape(shape).sum(axis=(1, 3)),
             checks.box_size(halos.boxsize), _fingerprint(halos),
         )  # fmt: skip
 
-    def _moments(self, halos: Any, logm: FloatArray, progress: str | None) -> FloatArray:
+    def _moments(
+        self, halos: Any, kind: IntArray, part: FloatArray, progress: str | None
+    ) -> FloatArray:
         """Moments of pairs of halos, shape (K, K, steps, 3)."""
-        below, part = self.nodes.place(logm)
-        number = len(self.nodes)
+        number = self.groups * len(self.nodes)
         out = np.zeros((number, number, self.steps.size - 1, 3))
         call(
             "hat_pair_sums", np.ascontiguousarray(halos.position),
-            np.ascontiguousarray(halos.axis), below + 1, np.ascontiguousarray(part), len(logm),
+            np.ascontiguousarray(halos.axis), kind + 1, np.ascontiguousarray(part), len(kind),
             checks.box_sides(halos.boxsize), self.steps, self.steps.size - 1, number, out,
             progress=progress,
         )  # fmt: skip
         return out
+
+
+def concentration_rank(below: IntArray, halos: Any, groups: int) -> IntArray:
+    """Group of each halo, from 0: by concentration, of equal numbers between two nodes."""
+    order = np.lexsort((halos.concentration, below))
+    number = np.bincount(below)
+    first = np.cumsum(number) - number
+    sorted_below = below[order]
+    place = np.arange(order.size) - first[sorted_below]
+    rank = np.empty(order.size, dtype=np.int64)
+    rank[order] = place * groups // number[sorted_below]
+    return rank
 
 
 def _fingerprint(halos: Any) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import CubicSpline
 
-from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, enclosed, shell_moments
 
 __all__ = ["TERMS", "OneHalo", "one_halo", "two_halo"]
@@ -125,7 +124,8 @@ def _cubic(values: FloatArray, grid: FloatArray) -> tuple[IntArray, list[FloatAr
 
 def two_halo(
     halos: Any,
-    nodes: MassNodes,
+    below: IntArray,
+    part: FloatArray,
     moments: FloatArray,
     edges: FloatArray,
     steps: FloatArray,
@@ -135,12 +135,15 @@ def two_halo(
 
     Parameters
     ----------
+    below, part : ndarray, shape (N,)
+        Node below each halo, and the part of the node above.
     moments : ndarray, shape (K, K, steps, 3)
         Of pairs of halos: number, and of the axis of the first (the first index) and of both.
-    """  # fmt: skip
+    """
     count, axis, both = (np.ascontiguousarray(moments[..., k]) for k in range(3))
-    profile = _profiles(halos, nodes, kernels.shells)
-    out = np.empty((len(TERMS), len(nodes), len(nodes), edges.size - 1))
+    nodes = len(moments)
+    profile = _profiles(halos, below, part, nodes, kernels.shells)
+    out = np.empty((len(TERMS), nodes, nodes, edges.size - 1))
     term = dict(zip(TERMS, out, strict=True))
     first = np.searchsorted(steps, edges)
     for name, sums in (("n_cc", count), ("a_cc", axis), ("h_cc", both)):
@@ -155,26 +158,27 @@ def two_halo(
     ):
         smooth = np.tensordot(profile, kernel, (1, 1))  # K, steps, b
         term[name][:] = np.matmul(sums.transpose(1, 0, 2), smooth).transpose(1, 0, 2)
-    flat = count.reshape(len(nodes) ** 2, -1)
+    flat = count.reshape(nodes**2, -1)
     for name, kernel, two in (
         ("n_ss", kernels.number, kernels.two_number),
         ("a_ss", kernels.along_d, kernels.two_along),
         ("h_ss", kernels.number, kernels.two_axes),
     ):
         between = np.matmul(profile, np.tensordot(profile, two, (1, 0)))  # K, K, Q
-        between = between.reshape(len(nodes) ** 2, -1)
+        between = between.reshape(nodes**2, -1)
         for b in range(edges.size - 1):
             some = kernel[:, :, b]
             used = np.flatnonzero(np.abs(some).max(axis=1) > 0)
             values = flat[:, used] @ some[used]
-            term[name][..., b] = np.einsum("mq,mq->m", values, between).reshape(len(nodes), -1)
+            term[name][..., b] = np.einsum("mq,mq->m", values, between).reshape(nodes, -1)
     return out
 
 
-def _profiles(halos: Any, nodes: MassNodes, shells: FloatArray) -> FloatArray:
+def _profiles(
+    halos: Any, below: IntArray, part: FloatArray, nodes: int, shells: FloatArray
+) -> FloatArray:
     """Mean profile at each node: part of the satellites in each shell, shape (K, Q)."""
-    below, part = nodes.place(np.log10(halos.mass))
-    sums, total = np.zeros((len(nodes), shells.size - 1)), np.zeros(len(nodes))
+    sums, total = np.zeros((nodes, shells.size - 1)), np.zeros(nodes)
     order = np.argsort(below, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(below[order])) + 1):
         k = below[rows[0]]

@@ -20,7 +20,7 @@ from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
 from pysoftcorr.core.options import choice, flag, integer, positive
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
-from pysoftcorr.mocks.box import radial_edges, shell_fraction
+from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.design import parameter_bounds
 from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
 from pysoftcorr.mocks.points import check_values, in_rows, table_of
@@ -140,6 +140,7 @@ class HaloTables:
         bins: Bins | None = None,
         satellites: str = "nfw",
         nodes: int | npt.ArrayLike = 40,
+        concentration_groups: int = 1,
         sites: int = 800,
         subvolumes: int = 0,
         progress: bool = True,
@@ -157,6 +158,10 @@ class HaloTables:
         nodes : int or array_like
             Number of nodes, even in log mass, besides the 22 heaviest halos; or all of them as
             log10 of Msun/h.
+        concentration_groups : int
+            Groups of concentration that halos of like mass are parted into: more than one where
+            concentrated halos cluster otherwise than others, as in N-body simulations, since the
+            profile is a mean over halos. The pass takes the square of it in memory and time.
         sites : int
             Halos in all that stand for the others in the covariance of galaxies given the halos;
             0 for none, and no covariance. They make it right to about 3 % of an error.
@@ -183,7 +188,7 @@ class HaloTables:
         choice("satellites", satellites, ("nfw",))
         flag("progress", progress)
         integer("sites", sites, least=0)
-        if integer("subvolumes", subvolumes, least=0) == 1:
+        if integer("subvolumes", subvolumes, least=0, most=10) == 1:
             raise ValueError("subvolumes = 1: must be 0, or 2 and more along a side")
         catalogs = [halos] if hasattr(halos, "position") else _listed(halos)
         for one in catalogs:
@@ -193,7 +198,8 @@ class HaloTables:
         edges = radial_edges(bins)
         chosen = choose_nodes(np.concatenate([np.log10(one.mass) for one in catalogs]), nodes)
         radii = [float(f(one.radius)) for one in catalogs for f in (np.min, np.max)]
-        grid = Grid(chosen, edges, min(radii), max(radii))
+        groups = integer("concentration_groups", concentration_groups, least=1, most=20)
+        grid = Grid(chosen, edges, min(radii), max(radii), groups)
         title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
         boxes = [grid.tabulate(one, title) for one in catalogs]
         span = (float(chosen.logm[0]), float(chosen.logm[-1]))
@@ -333,6 +339,15 @@ class HaloTables:
         """Geometric centers of the bins, Mpc/h; an edge at 0 counts as a quarter of the next."""
         low = np.where(self.edges[:-1] > 0, self.edges[:-1], self.edges[1:] / 4)
         return np.asarray(np.sqrt(low * self.edges[1:]))
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether `covariance` knows all that a measurement scatters by."""
+        return self.knows("total")
+
+    def knows(self, kind: str) -> bool:
+        """Whether `covariance` can give this kind."""
+        return self._errors.lacks(choice("kind", kind, KINDS)) is None
 
     @property
     def box(self) -> dict[str, Any]:
@@ -546,6 +561,7 @@ class HaloTables:
 
     @cached_property
     def _means(self) -> MeanTables:
+        """Means of all boxes together."""
         return mean_tables(self.boxes, self._nodes, self.edges)
 
     @cached_property
