@@ -98,9 +98,7 @@ def mean_tables(
         # A shell is the same in every box: of all of them, its part of the whole volume.
         size = float(np.cbrt(sum(box.volume for box in boxes)))
         rr = shell_fraction(edges, size, periodic=True)
-    return MeanTables(
-        place, number, nodes.projection(number, place), forms, one, rr, len(boxes)
-    )
+    return MeanTables(place, number, nodes.projection(number, place), forms, one, rr, len(boxes))
 
 
 def cut_box(

@@ -230,9 +230,7 @@ class _Pairs:
     def eta_variance(self, kinds: tuple[_Orientation, _Orientation]) -> torch.Tensor:
         """Variance of the numerator of eta that single galaxies do not make."""
         square = [kind.order**2 for kind in kinds]
-        z = [
-            (1 - s) * n + s * v for s, n, v in zip(square, self.mean, self.variance, strict=True)
-        ]
+        z = [(1 - s) * n + s * v for s, n, v in zip(square, self.mean, self.variance, strict=True)]
         certain = tuple(s * v for s, v in zip(square, self.variance, strict=True))
         x, y = (z[0], z[1]), (certain[0], certain[1])
         return 2 * (_SQUARE * self.number(x, x) + _SLOPE * self.axes(y, y))

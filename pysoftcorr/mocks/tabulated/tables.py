@@ -105,6 +105,7 @@ class HaloTables:
     """
 
     names: tuple[str, ...] = PARAMETERS
+
     def __init__(
         self,
         nodes: npt.ArrayLike,
@@ -469,9 +470,7 @@ class HaloTables:
         parts = std.split(self._means.bins, dim=-1)
         return {name: (means[name], part) for name, part in zip(STATISTICS, parts, strict=True)}
 
-    def covariance(
-        self, params: Any, kind: str = "total", *, volume: float | None = None
-    ) -> Any:
+    def covariance(self, params: Any, kind: str = "total", *, volume: float | None = None) -> Any:
         """Covariance of a measured xi, omega and eta about the means of `predict`.
 
         Parameters
