@@ -175,8 +175,8 @@ def refuse_no_noise(model: Any, noise: str) -> None:
     if noise in ("model", "both") and not getattr(model, "has_noise", True):
         raise ValueError(
             f"noise = {noise!r}: these tables of halos do not tell how universes differ; tabulate "
-            "several boxes, or one with subvolumes = 3; or give data with a covariance, and noise = "
-            "'data'"
+            "several boxes, or one with subvolumes = 3; or give data with a covariance, and "
+            "noise = 'data'"
         )
 
 
@@ -429,10 +429,11 @@ class LogPosterior:
         made = every[np.ix_(rows, rows)]
         bad = np.flatnonzero(~np.isfinite(np.diag(made)))
         if bad.size:
+            b = int(rows[bad[0]] % bins)
+            low, high = self.observation.edges[b : b + 2]
             raise ValueError(
-                f"noise = 'model': the halos of the tables make no pairs in bin {rows[bad[0]] % bins}"
-                f", {self.observation.edges[rows[bad[0]] % bins]:.4g} Mpc/h and more; leave it out: "
-                "r_min or r_max"
+                f"noise = 'model': the halos of the tables make no pairs of {low:.4g} to {high:.4g} "
+                "Mpc/h; leave such bins out with r_min or r_max"
             )
         return made
 
@@ -568,7 +569,7 @@ class LogPosterior:
         return self._model.mean_and_std(full)
 
     def _mean_and_std(self, full: Any) -> tuple[Any, Any]:
-        """Mean and standard deviation of the values that are used; None of a constant covariance."""
+        """Mean and standard deviation of the values used; None of a constant covariance."""
         torch = need("torch", "a posterior")
         closed = self._closed
         found: Any = None

@@ -1,4 +1,4 @@
-"""Covariance of xi, omega and eta by chance alone: which galaxies halos hold, where, and how turned.
+"""Covariance of xi, omega and eta given the halos: which galaxies these hold, where, how turned.
 
 In torch, as a function of all seven parameters.
 """

@@ -180,9 +180,10 @@ class HaloTables:
         Raises
         ------
         ValueError
-            If the box is too small for its `subvolumes`, or itself: halo pairs are needed out to the last edge and twice the
-            largest radius, within half of the box; if boxes differ in cosmology; or a column of
-            the halos has NaN or values that its unit does not allow.
+            If the box is too small: halo pairs are needed out to the last edge and twice the
+            largest radius, within half of the box, and sub-volumes as large as the last edge; if
+            boxes differ in cosmology; or a column of the halos has NaN or values that its unit
+            does not allow.
         TypeError
             If `halos` are none.
         """
