@@ -43,13 +43,15 @@ _BOX_TABLE: dict[str, dict[str, Any]] = {
 #: Options for a catalog that this program did not write; given to `HaloCatalog.read` as they are.
 READING = derive(
     "pysoftcorr.mocks.halo_tables:from_table",
-    only=("boxsize", "columns", "select", "on_bad", "hosts", "axes", "wrap", "mdef", "redshift",
-          "cosmology", "key", "hdu"),
+    only=("boxsize", "columns", "select", "on_bad", "hosts", "subhalos", "axes", "wrap", "mdef",
+          "redshift", "cosmology", "key", "hdu"),
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, mass, radius, "
-             "concentration, axis=A,B,C, ...); may be given several times."},
+             "concentration, axis=A,B,C, ...), or none to leave it out; may be given several "
+             "times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet, as 'Mvir > 1e12'."},
     on_bad={"help": "Rows with values that no halo has: refuse, or drop and count."},
     hosts={"help": "Keep host halos alone, by the column of their parents."},
+    subhalos={"help": "Keep subhalos, with the host halo of each."},
     axes={"help": "Draw the major axes at random."},
     mdef={"help": "Mass definition, of columns and of what is filled in: vir, 200m, 200c, ..."},
     redshift={"help": "Redshift, where the file does not say."},
@@ -262,12 +264,17 @@ def _given(
         if len(options.get(name, ())) == 1:
             options[name] = options[name][0]
     if "columns" in options:
-        # Vectors are three columns, or one of shape (N, 3).
-        options["columns"] = {
-            field: tuple(text.split(",")) if field in ("position", "axis") and "," in text else text
-            for field, text in options["columns"].items()
-        }
+        options["columns"] = {k: _texts(k, text) for k, text in options["columns"].items()}
     return options
+
+
+def _texts(field: str, text: str | None) -> str | tuple[str, ...] | None:
+    """The columns of a field: of a vector three, or one of shape (N, 3)."""
+    from pysoftcorr.mocks.halo_schemes import VECTORS
+
+    if text is None or text.lower() == "none":
+        return None
+    return tuple(text.split(",")) if field in VECTORS and "," in text else text
 
 
 def _model(settings: Mapping[str, Any], explicit: set[str]) -> HODModel:
@@ -321,6 +328,7 @@ def _halos(
     output.wrote(files)
     return {
         "halos": len(halos),
+        "subhalos": None if halos.subhalos is None else len(halos.subhalos),
         "boxsize": halos.boxsize,
         "mass": [float(halos.mass.min()), float(halos.mass.max())],
         "number_density": len(halos) / halos.boxsize**3,

@@ -12,8 +12,9 @@ from pysoftcorr.core.expressions import nearest
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.halo_columns import column_of
 from pysoftcorr.mocks.halo_files import open_halos
-from pysoftcorr.mocks.halo_tables import column_of, side_of_box
+from pysoftcorr.mocks.halo_tables import side_of_box
 from pysoftcorr.sky.reading import kept_rows
 
 if TYPE_CHECKING:
