@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -411,7 +411,9 @@ def _common(headers: Mapping[str, Header]) -> Header:
                     f"{path} is of {shown} = {b:g}, {first_path} of {shown} = {a:g}: they are not "
                     "parts of one catalog; read them one by one"
                 )
-    return first
+    # A chunk may lack columns that others have.
+    units = {name: unit for other in headers.values() for name, unit in other.units.items()}
+    return replace(first, units=units)
 
 
 def _check_chunks(counted: Sequence[tuple[Path, Mapping[str, int]]]) -> None:

@@ -67,13 +67,15 @@ def host_rows(
             raise ValueError(
                 f"{origin.column('parent')} is 0 in {np.count_nonzero(zero)} rows, and 0 is "
                 "also the id of a halo: say which rows are hosts, as "
-                "columns={'parent': 'where(level == 0, -1, 1)'}, or by select="
+                f"columns={{'parent': 'where(level == 0, -1, {origin.term('parent')})'}}, or by "
+                "select="
             )
         keep = zero
     if not (keep & selected).any():
+        known = "" if own is not None else "name the identifiers, columns={'id': ...}, or "
         raise ValueError(
             f"the halo catalog is empty: no row has {origin.column('parent')} = -1, 0 or its own "
-            "id (a host halo); pass hosts=False to keep all"
+            f"id (a host halo); {known}pass hosts=False to keep all"
         )
     return np.asarray(keep & ~unknown)
 
@@ -106,14 +108,9 @@ def top_hosts(
     Raises
     ------
     ValueError
-        If there is no column of identifiers, or they do not tell halos apart.
+        If identifiers do not tell halos apart.
     """
     n = len(host)
-    if "id" not in chosen:
-        raise ValueError(
-            f"subhalos=True needs the identifiers of halos, by which {chosen['parent'][0]!r} names "
-            f"hosts: {table.label} has none that is known; pass columns={{'id': ...}}"
-        )
     own = whole_numbers(table, "id", chosen["id"][0], n)
     parent = whole_numbers(table, "parent", chosen["parent"][0], n)
     known = ~np.asarray(own.mask)

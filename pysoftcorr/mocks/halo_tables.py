@@ -161,13 +161,12 @@ def from_table(
         own_mass = _of_another_table(chosen)
         if subhalos:
             subhalo_tables.check_asked(table, chosen, hosts)
+        elif "subhalo_mass" in given:
+            raise ValueError(
+                "columns['subhalo_mass'] ranks subhalos: pass subhalos=True to keep them"
+            )
         else:
             chosen.pop("subhalo_mass", None)
-            if (columns or {}).get("subhalo_mass") is not None:
-                raise ValueError(
-                    "columns['subhalo_mass'] ranks subhalos, which subhalos=True keeps: pass that "
-                    "too"
-                )
         if axes == "random":
             chosen.pop("axis", None)
             chosen.pop("minor_axis", None)
@@ -189,30 +188,19 @@ def from_table(
         if len(chosen["position"]) == 3:
             labels |= dict(zip("xyz", chosen["position"], strict=True))
         origin = table.origin(labels)
-        keep, (unselected, _) = kept_rows(table, n, select, None)
-        selected = keep
-        host = host_rows(table, chosen, keep, hosts, on_bad, origin)
+        selected, (unselected, _) = kept_rows(table, n, select, None)
+        host = host_rows(table, chosen, selected, hosts, on_bad, origin)
         keep = selected & host
-        units = SCHEMES[scheme].units if scheme is not None else {}
-        whole = {}
-        for name, texts in chosen.items():
-            if name in ("parent", "id", "subhalo_mass"):
-                continue
-            unit = None if name in given else units.get(name)
-            whole[name] = column_of(table, name, texts, n, origin.keep(keep), unit)
-            if name == "velocity" and any(by_scale(table, text, unit) for text in texts):
-                if z is None:
-                    caution(
-                        f"velocity: {texts[0]!r} of {table.label} is in km/s/a, and the redshift "
-                        "is not known: read without velocities; pass redshift=..."
-                    )
-                    del whole[name]
-                else:
-                    whole[name] *= 1.0 + z
+        units = {} if scheme is None else dict(SCHEMES[scheme].units)
+        if "subhalo_mass" not in given and "mass" in units:
+            units["subhalo_mass"] = units["mass"]
+        units = {name: unit for name, unit in units.items() if name not in given}
+        whole = _columns(table, chosen, units, n, origin.keep(keep), z)
         members = None
         if subhalos and "parent" in chosen:
-            unit = None if "subhalo_mass" in given else units.get("mass")
-            members = subhalo_tables.of_table(table, chosen, whole, unit, host, selected, origin)
+            members = subhalo_tables.of_table(
+                table, chosen, whole, units.get("subhalo_mass"), host, selected, origin
+            )
         elif subhalos:
             first, number = (_optional(table, c, n) for c in ("GroupFirstSub", "GroupNsubs"))
             members = subhalo_tables.of_subfind(
@@ -285,6 +273,33 @@ def from_table(
 
 
 _OPTIONAL = ("minor_axis", "b_to_a", "c_to_a", "velocity")
+
+
+def _columns(
+    table: TableSource,
+    chosen: Mapping[str, tuple[str, ...]],
+    units: Mapping[str, str],
+    n: int,
+    origin: Origin,
+    redshift: float | None,
+) -> dict[str, FloatArray]:
+    """The columns of halos, all rows of them."""
+    found = {}
+    for name, texts in chosen.items():
+        if name in ("parent", "id", "subhalo_mass"):
+            continue
+        unit = units.get(name)
+        found[name] = column_of(table, name, texts, n, origin, unit)
+        if name == "velocity" and any(by_scale(table, text, unit) for text in texts):
+            if redshift is None:
+                caution(
+                    f"velocity: {texts[0]!r} of {table.label} is in km/s/a, and the redshift is "
+                    "not known: read without velocities; pass redshift=... for them"
+                )
+                del found[name]
+            else:
+                found[name] *= 1.0 + redshift
+    return found
 
 
 def _of_another_table(chosen: dict[str, tuple[str, ...]]) -> str | None:

@@ -250,7 +250,9 @@ class HaloCatalog:
             lines.append(f"  velocities     {speed:.4g} km/s along an axis (rms)")
         if self.subhalos is not None:
             found = self.subhalos
-            masses = f", {found.mass.min():.3g} to {found.mass.max():.3g} Msun/h" * bool(len(found))
+            masses = ""
+            if len(found):
+                masses = f", {found.mass.min():.3g} to {found.mass.max():.3g} Msun/h"
             lines.append(
                 f"  subhalos       {len(found)} in {len(np.unique(found.host))} halos{masses}"
             )

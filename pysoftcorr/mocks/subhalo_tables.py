@@ -60,6 +60,11 @@ def check_asked(table: TableSource, chosen: Mapping[str, tuple[str, ...]], hosts
             "subhalos=True keeps subhalos with their hosts, and hosts=False takes them for halos; "
             "leave one of them out"
         )
+    if "parent" in chosen and "id" not in chosen:
+        raise ValueError(
+            f"subhalos=True needs the identifiers of halos, by which {chosen['parent'][0]!r} names "
+            f"hosts: {table.label} has none that is known; pass columns={{'id': ...}}"
+        )
     if "parent" in chosen or chosen["position"][0].lower() == "grouppos":
         return
     if only_hosts(chosen):
@@ -301,7 +306,7 @@ def _good(columns: Mapping[str, FloatArray], origin: Origin, on_bad: str) -> Boo
                       _fast(columns, origin)):  # fmt: skip
             if fault:
                 raise ValueError(fault.text)
-    finite = [np.isfinite(v).reshape(len(v), -1).all(axis=1) for v in columns.values()]
+    finite = [np.isfinite(v if v.ndim == 1 else v.sum(axis=1)) for v in columns.values()]
     good: BoolArray = np.logical_and.reduce(finite)
     for find in (lambda c, o: halo_checks.mass_fault(c["subhalo_mass"], o, "subhalo_mass"), _fast):
         at = np.flatnonzero(good)
