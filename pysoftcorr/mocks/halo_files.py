@@ -167,15 +167,30 @@ class Rows:
         if name not in self._read:
             names = list(dict.fromkeys([name, *self._wanted]))
             columns = [self._names.index(n) for n in names]
+            kinds = [(n, "S21" if n.lower().endswith("id") else "f8") for n in names]
             try:
                 with _opened(self._path) as stream, warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # no rows: told by the caller
-                    values = np.loadtxt(stream, comments="#", usecols=columns, ndmin=2)
+                    values = np.loadtxt(
+                        stream, comments="#", usecols=columns, ndmin=1, dtype=np.dtype(kinds)
+                    )
+                self._read = {n: _identifiers(values[n]) for n in names}
             except (ValueError, IndexError, OSError, EOFError, lzma.LZMAError) as error:
                 raise Unreadable(f"{self._path}: the file is damaged ({error})") from None
-            values = values.reshape(-1, len(names))
-            self._read = {n: values[:, i].copy() for i, n in enumerate(names)}
         return self._read[name]
+
+
+def _identifiers(values: np.ndarray) -> np.ndarray:
+    """Text as whole numbers of 64 bits, exact, or as decimal ones; numbers as they are."""
+    if values.dtype.kind != "S":
+        return values.copy()
+    for kind in (np.int64, np.uint64):
+        try:
+            # -1 without a sign is -1.
+            return values.astype("U21").astype(kind).view(np.int64)
+        except (ValueError, OverflowError):
+            continue
+    return values.astype(np.float64)
 
 
 def _opened(path: Path) -> io.TextIOBase:

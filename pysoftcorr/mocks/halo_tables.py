@@ -245,6 +245,8 @@ def from_table(
         used = root_seed(seed)
         found["axis"] = random_axes(len(found["mass"]), stream(used, "halo axes"))
         filler.filled["axis"] = f"random, seed {used}"
+    if "velocity" in found and scheme == "subfind" and "velocity" not in given:
+        meta["velocity_from"] = f"{chosen['velocity'][0]} * (1 + z)"
     meta["filled"] = filler.filled
     filler.warn(table.label)
     _warn_of_an_empty_box(found["position"], side, origin)

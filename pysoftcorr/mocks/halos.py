@@ -232,7 +232,11 @@ class HaloCatalog:
         if self.cosmology is not None:
             name = self.cosmology if isinstance(self.cosmology, str) else self.cosmology["name"]
             lines.append(f"  cosmology      {name}")
-        lines += [f"  {key:<14} {value}" for key, value in self.meta.items() if value is not None]
+        lines += [
+            f"  {key:<14} {value}"
+            for key, value in self.meta.items()
+            if value is not None and key != "subhalos"
+        ]
         return "\n".join(lines)
 
     def _optional_lines(self) -> list[str]:
@@ -253,6 +257,11 @@ class HaloCatalog:
             masses = ""
             if len(found):
                 masses = f", {found.mass.min():.3g} to {found.mass.max():.3g} Msun/h"
+            read = self.meta.get("subhalos")
+            if isinstance(read, dict) and "columns" in read:
+                masses += f" by {read['columns']['subhalo_mass'][0]}"
+                left = sum(read["left_out"].values())
+                masses += f"; {left} left out on reading" if left else ""
             lines.append(
                 f"  subhalos       {len(found)} in {len(np.unique(found.host))} halos{masses}"
             )

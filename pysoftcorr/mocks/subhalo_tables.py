@@ -39,8 +39,8 @@ class Members:
         Where the columns came from.
     label : str
         What messages call the table.
-    ranked_by : str
-        Column or expression of the mass.
+    texts : dict of str to list of str
+        Columns or expressions that they were read from.
     left_out : dict of str to int
         Numbers of subhalos that are no such, by the reason.
     """
@@ -49,7 +49,7 @@ class Members:
     host: IntArray
     origin: Origin
     label: str
-    ranked_by: str
+    texts: dict[str, list[str]]
     left_out: dict[str, int] = field(default_factory=dict)
 
 
@@ -110,9 +110,11 @@ def of_table(
     columns = {"position": whole["position"][rows], "subhalo_mass": mass[rows]}
     if "velocity" in whole:
         columns["velocity"] = whole["velocity"][rows]
-    text = chosen[name][0]
-    labels = {**origin.labels, "subhalo_mass": text}
-    return Members(columns, top[rows], replace(origin, labels=labels).keep(rows), table.label, text)
+    labels = {**origin.labels, "subhalo_mass": chosen[name][0]}
+    texts = {k: list(chosen["mass" if k not in chosen else k]) for k in columns}
+    return Members(
+        columns, top[rows], replace(origin, labels=labels).keep(rows), table.label, texts
+    )
 
 
 def of_subfind(
@@ -204,7 +206,7 @@ def of_subfind(
             host[keep],
             origin.keep(keep),
             table.label,
-            ranked_by,
+            {name: [text] for name, text in texts.items()},
             left_out,
         )
 
@@ -294,7 +296,7 @@ def attach(
         inside = halo_checks.boxed(inside, boxsize, origin, wrap=wrap)
         _warn_of_far_ones(inside, position[host], radius[host], boxsize, origin)
     made = Subhalos(inside, columns["subhalo_mass"], host, velocity=columns.get("velocity"))
-    record = {"number": len(made), "ranked_by": members.ranked_by, "left_out": left_out}
+    record = {"number": len(made), "columns": members.texts, "left_out": left_out}
     return made, record
 
 

@@ -129,8 +129,9 @@ def test_halotools(tmp_path, parent, none):
     halos = HaloCatalog.read(path, subhalos=True)
     check_subhalos(halos, t, "peak")
     check_shapes(halos, t, minor=False)
-    assert halos.meta["subhalos"] == {"number": int(t["sub"].sum()), "ranked_by": "halo_mpeak",
-                                      "left_out": {}}  # fmt: skip
+    record = halos.meta["subhalos"]
+    assert (record["number"], record["left_out"]) == (t["sub"].sum(), {})
+    assert record["columns"]["subhalo_mass"] == ["halo_mpeak"]
     halos.write(tmp_path / "own.h5")
     assert HaloCatalog.read(tmp_path / "own.h5") == halos
     plain = HaloCatalog.read(path)
@@ -148,7 +149,7 @@ def test_catalogs_of_halotools_in_memory():
     halos = HaloCatalog.from_table(Cached(), subhalos=True)
     check_subhalos(halos, t)
     assert (halos.boxsize, halos.meta["redshift"]) == (BOX, REDSHIFT)
-    assert halos.meta["subhalos"]["ranked_by"] == "halo_mvir"
+    assert halos.meta["subhalos"]["columns"]["subhalo_mass"] == ["halo_mvir"]
     options = {"boxsize": BOX, "redshift": REDSHIFT, "cosmology": "planck15", "subhalos": True}
     check_subhalos(HaloCatalog.from_table(halotools(t), **options), t)
     ranked = HaloCatalog.from_table(
@@ -159,8 +160,8 @@ def test_catalogs_of_halotools_in_memory():
 
 
 # ---------------------------------------------------------------------- Rockstar, consistent-trees
-def rockstar(path, t, parents=("pid", "upid"), masses=(), none=-1, ratios=True):
-    ids, _ = marked(t)
+def rockstar(path, t, parents=("pid", "upid"), masses=(), none=-1, ratios=True, offset=100):
+    ids, _ = marked(t, offset=offset)
     columns = {
         "scale": np.full(len(ids), 1 / (1 + REDSHIFT)),
         "id": ids,
@@ -175,13 +176,14 @@ def rockstar(path, t, parents=("pid", "upid"), masses=(), none=-1, ratios=True):
         columns |= {"b_to_a(500c)": 0.5 * t["b"], "c_to_a(500c)": 0.5 * t["c"]}
         columns |= {"b_to_a": t["b"], "c_to_a": t["c"]}
     for name in parents:
-        columns[name] = marked(t, "host" if name == "upid" else "parent", none)[1]
+        columns[name] = marked(t, "host" if name == "upid" else "parent", -1, offset)[1]
+        columns[name] = [none if v == -1 else int(v) for v in columns[name]]
     columns |= {name: t[what] for name, what in masses}
     head = "#" + " ".join(f"{n}({k})" for k, n in enumerate(columns))
     head += f"\n#Omega_M = 0.3089; Omega_L = 0.6911; h0 = 0.6774\n#Full box size = {BOX} Mpc/h\n"
     head += "#Units: Radii in kpc/h (comoving)\n"
-    rows = np.array(list(columns.values()), dtype=float).T
-    text = head + "\n".join(" ".join(repr(float(v)) for v in row) for row in rows) + "\n"
+    rows = zip(*(list(v) for v in columns.values()), strict=True)
+    text = head + "\n".join(" ".join(str(v) for v in row) for row in rows) + "\n"
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return path
 
@@ -196,6 +198,19 @@ def test_rockstar(tmp_path, parents, masses):
     check_subhalos(halos, t, masses[0][1] if masses else "mass")
     check_shapes(halos, t, minor=False)
     assert halos.meta["columns"]["b_to_a"] == ["b_to_a"]
+
+
+@pytest.mark.parametrize("offset", [2**60, 0, 100])
+@pytest.mark.parametrize("none", [-1, 2**64 - 1, -1.0])
+def test_identifiers_of_rockstar(tmp_path, offset, none):
+    # Neighbors of 64 bits stay apart; where -1 is written as -1.0, all are decimal numbers.
+    t = universe()
+    path = rockstar(tmp_path / "hlist_0.66667.list", t, none=none, offset=offset)
+    if isinstance(none, float) and offset > 2**53:
+        with pytest.raises(ValueError, match=r"parent .*decimal numbers, which do not tell"):
+            HaloCatalog.read(path, subhalos=True)
+    else:
+        check_subhalos(HaloCatalog.read(path, subhalos=True), t)
 
 
 def test_rockstar_in_several_files(tmp_path):
@@ -410,6 +425,8 @@ def test_tng_in_one_file(tmp_path):
     halos = read_tng(path)
     check_subhalos(halos, t)
     np.testing.assert_allclose(halos.velocity, t["velocity"][~t["sub"]], rtol=1e-6)
+    assert halos.meta["velocity_from"] == "GroupVel * (1 + z)"
+    assert halos.meta["subhalos"]["columns"]["position"] == ["SubhaloPos"]
     check_subhalos(read_tng(path, columns={"subhalo_mass": "1e10 * SubhaloMassType[1]"}), t, "peak")
     with pytest.raises(ValueError, match=r"subhalo_mass .*units of 1e10 Msun/h"):
         read_tng(path, columns={"subhalo_mass": "SubhaloMassType[1]"})
