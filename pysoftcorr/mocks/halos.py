@@ -358,13 +358,20 @@ class HaloCatalog:
         if several or not FORMAT.is_own(path):
             return cls.from_table(path, **options)
         defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
+        del options["subhalos"]  # they are there, or are not
         given = [name for name, value in options.items() if value != defaults[name]]
         if given:
             raise ValueError(
                 f"{path} was written by HaloCatalog.write and is read as it is, without "
                 f"{', '.join(given)}"
             )
-        return _read_own(path)
+        found = _read_own(path)
+        if subhalos and found.subhalos is None:
+            raise ValueError(
+                f"subhalos=True: {path} was written without subhalos; read the table that it came "
+                "from with subhalos=True, and write that"
+            )
+        return found
 
     from_table = classmethod(_from_table)
     simulate = classmethod(_simulate)

@@ -134,7 +134,11 @@ def test_halotools(tmp_path, parent, none):
     assert record["columns"]["subhalo_mass"] == ["halo_mpeak"]
     halos.write(tmp_path / "own.h5")
     assert HaloCatalog.read(tmp_path / "own.h5") == halos
+    assert HaloCatalog.read(tmp_path / "own.h5", subhalos=True) == halos
     plain = HaloCatalog.read(path)
+    plain.write(tmp_path / "plain.h5")
+    with pytest.raises(ValueError, match=r"subhalos=True: .*plain.h5 was written without"):
+        HaloCatalog.read(tmp_path / "plain.h5", subhalos=True)
     assert (plain.subhalos, "subhalos" in plain.meta) == (None, False)
 
 
