@@ -109,6 +109,8 @@ def top_hosts(
     ------
     ValueError
         If identifiers do not tell halos apart.
+    TypeError
+        If they are truth values.
     """
     n = len(host)
     own = whole_numbers(table, "id", chosen["id"][0], n)
@@ -149,15 +151,21 @@ def _bits(
 ) -> npt.NDArray[np.int64]:
     """Identifiers as 64 bits, so that those with and without a sign compare."""
     data = values.data
+    if data.dtype.kind == "b":
+        raise TypeError(
+            f"{origin.column(name)} must be identifiers of halos, so that subhalos find their "
+            "host; it holds True and False"
+        )
     if data.dtype.kind != "f":
         return data.astype(np.uint64).view(np.int64)
-    bad = np.flatnonzero(used & ~np.asarray(values.mask) & (np.abs(data) >= 2**53))
+    exactly = 2.0 ** (np.finfo(data.dtype).nmant + 1)
+    bad = np.flatnonzero(used & ~np.asarray(values.mask) & (np.abs(data) >= exactly))
     if bad.size:
         raise ValueError(
             f"{origin.column(name)} is of decimal numbers, which do not tell such large "
             f"identifiers apart, in {origin.show(bad, data)}; store them as whole numbers"
         )
-    exact = np.where(np.isfinite(data) & (np.abs(data) < 2**53), data, -2.0)
+    exact = np.where(np.isfinite(data) & (np.abs(data) < exactly), data, -2.0)
     return np.where(exact == np.floor(exact), exact, -2.0).astype(np.int64)
 
 

@@ -172,14 +172,14 @@ SCHEMES: dict[str, Scheme] = {
         shapes=(_compaso("sigmar"), _compaso("sigman")),
     ),
 }
-#: The table of subhalos of SUBFIND, in small letters; a group is named by its row in all files.
+#: The table of subhalos of SUBFIND; a group is named by its row in all files.
 SUBFIND_SUBHALOS: dict[str, tuple[str, ...]] = {
-    "position": ("subhalopos",),
-    "subhalo_mass": ("subhalomass",),
-    "velocity": ("subhalovel",),
-    "group": ("subhalogrnr", "subhalogroupnr"),
-    "rank": ("subhalorankingr",),
-    "flag": ("subhaloflag",),
+    "position": ("SubhaloPos",),
+    "subhalo_mass": ("SubhaloMass",),
+    "velocity": ("SubhaloVel",),
+    "group": ("SubhaloGrNr", "SubhaloGroupNr"),
+    "rank": ("SubhaloRankInGr",),
+    "flag": ("SubhaloFlag",),
 }
 
 

@@ -164,7 +164,7 @@ def of_subfind(
                 part.units.setdefault(name, units[name])
         lower = {name.lower(): name for name in reversed(table.names)}
         found = {
-            name: next((lower[c] for c in candidates if c in lower), None)
+            name: next((lower[c.lower()] for c in candidates if c.lower() in lower), None)
             for name, candidates in SUBFIND_SUBHALOS.items()
         }
         ranked_by = mass or found["subhalo_mass"]
@@ -172,8 +172,8 @@ def of_subfind(
                            ("subhalo_mass", ranked_by)):  # fmt: skip
             if text is None:
                 raise ValueError(
-                    f"subhalos=True: {table.label} has no column {SUBFIND_SUBHALOS[name][0]!r} "
-                    "(in any case of letters)"
+                    f"subhalos=True: {table.label} has no column "
+                    f"{' or '.join(SUBFIND_SUBHALOS[name])}"
                 )
         assert found["group"] is not None
         assert found["position"] is not None
@@ -224,8 +224,7 @@ def _centrals(
         central[np.unique(host, return_index=True)[1]] = True
         return central
     there = (first >= 0) & (first < len(host))
-    if number is not None:
-        there &= number > 0
+    there &= np.isin(np.arange(count), host) if number is None else number > 0
     group = np.flatnonzero(there)
     wrong = np.count_nonzero(host[first[there]] != group)
     if wrong:
@@ -265,8 +264,14 @@ def attach(
     Raises
     ------
     ValueError
-        If a subhalo has a bad value, unless these are to be dropped, or is outside the box.
+        If a subhalo has a bad value, unless these are to be dropped, or is outside the box, or
+        none has its host in the table.
     """
+    if len(members.host) and (members.host < 0).all():
+        raise ValueError(
+            f"subhalos=True: none of the {len(members.host)} subhalos of {members.label} names a "
+            "host that is in the table: does the column of parents hold identifiers of hosts?"
+        )
     place = np.full(len(selected) + 1, -1)  # the last is that of -1
     place[rows] = np.arange(len(rows))
     host = place[members.host]

@@ -478,6 +478,32 @@ def test_other_versions_of_subfind(tmp_path, layout):
     check_subhalos(read_tng(path), t)
 
 
+@pytest.mark.parametrize("none", [-1, 2**32 - 1, "next"])
+@pytest.mark.parametrize("counted", [True, False])
+def test_groups_without_subhalos(tmp_path, none, counted):
+    t = universe()
+    (path,) = tng(tmp_path, t, [0, HOSTS], [0, None])
+    with h5py.File(path, "r+") as file:
+        first, number = file["Group/GroupFirstSub"][...], file["Group/GroupNsubs"][...]
+        gone = first[3]  # a group with a central subhalo alone
+        for name, values in list(file["Subhalo"].items()):
+            rest = np.delete(values[...], gone, axis=0)
+            del file["Subhalo"][name]
+            file["Subhalo"][name] = rest
+        first[4:] -= 1
+        first, number[3] = first.astype(np.uint32 if none == 2**32 - 1 else np.int32), 0
+        first[3] = first[4] if none == "next" else none
+        del file["Group/GroupFirstSub"], file["Group/GroupNsubs"]
+        file["Group/GroupFirstSub"] = first
+        if counted:
+            file["Group/GroupNsubs"] = number
+    check_subhalos(read_tng(path), t)
+    with h5py.File(path, "r+") as file:
+        del file["Subhalo/SubhaloPos"]
+    with pytest.raises(ValueError, match="subhalos=True: .*has no column SubhaloPos"):
+        HaloCatalog.read(path, axes="random", seed=1, subhalos=True)
+
+
 def test_subhalos_of_tng_that_are_left_out(tmp_path):
     t = universe()
     flag = np.ones(len(t["mass"]), dtype=bool)
@@ -634,6 +660,33 @@ def test_hosts_that_are_not_in_the_table_and_rings():
     with pytest.warns(UserWarning, match=r"left out 3 of \d+ subhalos: 3 whose host is not in the"):
         halos = HaloCatalog.from_table(table, **OPTIONS)
     check_subhalos(halos, t, keep=~np.isin(np.arange(len(table)), last))
+
+
+def test_parents_that_name_no_hosts():
+    t = universe()
+    table = halotools(t)
+    table["halo_upid"] = t["sub"]
+    with pytest.raises(TypeError, match=r"parent .*must be identifiers .*True and False"):
+        HaloCatalog.from_table(table, **OPTIONS)
+    table["halo_upid"] = t["sub"].astype(int)
+    with pytest.raises(ValueError, match=rf"none of the {t['sub'].sum()} subhalos .*names a host"):
+        HaloCatalog.from_table(table, **OPTIONS)
+    ids, up = marked(t, offset=2**24)  # neighbors that 32 bits do not tell apart
+    table["halo_id"], table["halo_upid"] = ids.astype(np.float32), up.astype(np.float32)
+    with pytest.raises(ValueError, match=r"id .*decimal numbers, which do not tell"):
+        HaloCatalog.from_table(table, **OPTIONS)
+
+
+def test_missing_parents():
+    t = universe()
+    table = Table(halotools(t), masked=True)
+    row = np.flatnonzero(t["sub"])[4]
+    table["halo_upid"].mask[row] = True
+    with pytest.raises(ValueError, match=rf"parent .*row {row} \(nan\)"):
+        HaloCatalog.from_table(table, **OPTIONS)
+    with pytest.warns(UserWarning, match=r"left out 1 of \d+ rows whose parent .*is missing"):
+        halos = HaloCatalog.from_table(table, on_bad="drop", **OPTIONS)
+    check_subhalos(halos, t, keep=np.arange(len(table)) != row)
 
 
 def test_bad_values_of_subhalos():
