@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.checks import FloatArray, IntArray, Origin
+from pysoftcorr.core.checks import FloatArray, Origin
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks as halo_checks
 from pysoftcorr.mocks import subhalo_tables
 from pysoftcorr.mocks.cosmology import Cosmology
-from pysoftcorr.mocks.halo_columns import check_scale, column_of, whole_numbers
+from pysoftcorr.mocks.halo_columns import check_scale, column_of
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import Filler, check_definition, world_of
 from pysoftcorr.mocks.halo_parents import host_rows
 from pysoftcorr.mocks.halo_rows import sound
 from pysoftcorr.mocks.halo_schemes import SCHEMES, choose
 from pysoftcorr.mocks.halo_units import by_scale
+from pysoftcorr.mocks.subfind_subhalos import of_subfind
 from pysoftcorr.sky.reading import kept_rows
 
 if TYPE_CHECKING:
@@ -202,10 +203,7 @@ def from_table(
                 table, chosen, whole, units.get("subhalo_mass"), host, selected, origin
             )
         elif subhalos:
-            first, number = (_optional(table, c, n) for c in ("GroupFirstSub", "GroupNsubs"))
-            members = subhalo_tables.of_subfind(
-                opened.groups, header.units, first, number, own_mass, n, table.label
-            )
+            members = of_subfind(opened.groups, header.units, table, own_mass, n)
         found = {name: values[keep] for name, values in whole.items()}
         origin = origin.keep(keep)
     meta: dict[str, Any] = {
@@ -309,16 +307,6 @@ def _of_another_table(chosen: dict[str, tuple[str, ...]]) -> str | None:
     if chosen["position"][0].lower() != "grouppos":
         return None
     return chosen.pop("subhalo_mass", (None,))[0]
-
-
-def _optional(table: TableSource, name: str, n: int) -> IntArray | None:
-    """Whole numbers of a column, if the table has it."""
-    if name not in table.names:
-        return None
-    found = whole_numbers(table, name, name, n).data
-    # Without a sign, -1 is the largest number, and no row.
-    top = np.iinfo(found.dtype).max if found.dtype.kind == "u" else None
-    return np.where(found == top, -1, found.astype(np.int64)) if top else found.astype(np.int64)
 
 
 def random_axes(number: int, rng: np.random.Generator) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Subhalos out of halo tables: rows that are no hosts, or the table of subhalos of SUBFIND."""
+"""Subhalos out of halo tables: rows that are no hosts, and their places in the catalog."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, IntArray, Origin
-from pysoftcorr.core.tables import TableSource, open_table
+from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks as halo_checks
 from pysoftcorr.mocks.halo_columns import column_of, whole_numbers
-from pysoftcorr.mocks.halo_files import Groups
 from pysoftcorr.mocks.halo_parents import only_hosts, top_hosts
-from pysoftcorr.mocks.halo_schemes import SUBFIND_SUBHALOS
 from pysoftcorr.mocks.subhalos import Subhalos
 
 BoolArray = npt.NDArray[np.bool_]
@@ -115,125 +113,6 @@ def of_table(
     return Members(
         columns, top[rows], replace(origin, labels=labels).keep(rows), table.label, texts
     )
-
-
-def of_subfind(
-    groups: Groups | None,
-    units: Mapping[str, str],
-    first: IntArray | None,
-    number: IntArray | None,
-    mass: str | None,
-    count: int,
-    label: str,
-) -> Members:
-    """The subhalos of SUBFIND, all but the first of each group, which is its central galaxy's.
-
-    Parameters
-    ----------
-    groups : Groups or None
-        The files that hold them.
-    units : mapping
-        Units of columns by the header.
-    first, number : ndarray of int, shape (count,), or None
-        ``GroupFirstSub`` and ``GroupNsubs``, where the table of groups has them.
-    mass : str or None
-        Column or expression for the ranking; by default ``SubhaloMass``.
-    count : int
-        Number of groups.
-    label : str
-        What messages call the table of groups.
-
-    Raises
-    ------
-    ValueError
-        If there is no table of subhalos, or it does not belong to the groups.
-    """
-    if groups is None:
-        raise ValueError(
-            f"subhalos=True: {label} has groups without a table of subhalos; give the HDF5 files "
-            "that hold both, Group and Subhalo"
-        )
-    if groups.lacking:
-        raise ValueError(
-            f"subhalos=True: {label} is a part of a snapshot, and subhalos name their groups by "
-            "the row in all files; give all its files, as by a pattern with * for their number"
-        )
-    with open_table([str(path) for path in groups.files], key="Subhalo") as table:
-        for part in (table, *getattr(table, "parts", ())):
-            for name in set(units) & set(part.names):
-                part.units.setdefault(name, units[name])
-        lower = {name.lower(): name for name in reversed(table.names)}
-        found = {
-            name: next((lower[c.lower()] for c in candidates if c.lower() in lower), None)
-            for name, candidates in SUBFIND_SUBHALOS.items()
-        }
-        ranked_by = mass or found["subhalo_mass"]
-        for name, text in (("group", found["group"]), ("position", found["position"]),
-                           ("subhalo_mass", ranked_by)):  # fmt: skip
-            if text is None:
-                raise ValueError(
-                    f"subhalos=True: {table.label} has no column "
-                    f"{' or '.join(SUBFIND_SUBHALOS[name])}"
-                )
-        assert found["group"] is not None
-        assert found["position"] is not None
-        assert ranked_by is not None
-        n = table.rows(found["group"])
-        host = whole_numbers(table, "group", found["group"], n).data.astype(np.int64)
-        texts = {"position": found["position"], "subhalo_mass": ranked_by}
-        if found["velocity"] is not None:
-            texts["velocity"] = found["velocity"]
-        origin = table.origin(texts)
-        columns = {
-            name: column_of(table, name, (text,), n, origin, _OWN_UNITS.get(name))
-            for name, text in texts.items()
-        }
-        central = _centrals(host, first, number, count, label)
-        if first is None and found["rank"] is not None:
-            central = whole_numbers(table, "rank", found["rank"], n).data == 0
-        left_out = {}
-        keep = ~central
-        if found["flag"] is not None:
-            strange = keep & (whole_numbers(table, "flag", found["flag"], n).data == 0)
-            if strange.any():
-                left_out[f"of {found['flag']} = 0 (not of cosmological origin)"] = int(
-                    np.count_nonzero(strange)
-                )
-            keep &= ~strange
-        host = np.where((host >= 0) & (host < count), host, -1)
-        return Members(
-            {name: values[keep] for name, values in columns.items()},
-            host[keep],
-            origin.keep(keep),
-            table.label,
-            {name: [text] for name, text in texts.items()},
-            left_out,
-        )
-
-
-_OWN_UNITS = {"subhalo_mass": "1e10 Msun/h", "velocity": "km/s"}
-
-
-def _centrals(
-    host: IntArray, first: IntArray | None, number: IntArray | None, count: int, label: str
-) -> BoolArray:
-    """Which subhalos are the first of their group; ValueError where tables do not fit together."""
-    central = np.zeros(len(host), dtype=bool)
-    if first is None:
-        # In a group they stand together, the central one first.
-        central[np.unique(host, return_index=True)[1]] = True
-        return central
-    there = (first >= 0) & (first < len(host))
-    there &= np.isin(np.arange(count), host) if number is None else number > 0
-    group = np.flatnonzero(there)
-    wrong = np.count_nonzero(host[first[there]] != group)
-    if wrong:
-        raise ValueError(
-            f"subhalos=True: GroupFirstSub and SubhaloGrNr contradict each other in {wrong} of "
-            f"{count} groups of {label}: are these all files of one snapshot, in their order?"
-        )
-    central[first[there]] = True
-    return central
 
 
 def attach(

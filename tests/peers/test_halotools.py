@@ -115,3 +115,10 @@ def test_halo_file_that_it_wrote(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(ours.concentration, columns["halo_nfw_conc"][host])
     place = np.stack([columns[f"halo_{c}"][host] for c in "xyz"], axis=1)
     np.testing.assert_array_equal(ours.position, place)
+    # The catalog itself, in memory; subhalos are anywhere in the box here.
+    with pytest.warns(UserWarning, match="lie outside 2 radii of their host"):
+        again = HaloCatalog.from_table(theirs, subhalos=True)
+    np.testing.assert_array_equal(again.mass, ours.mass)
+    assert (again.boxsize, again.meta["redshift"]) == (BOX, 0.5)
+    assert np.unique(again.mass[again.subhalos.host]) == mass[7]
+    np.testing.assert_array_equal(again.subhalos.mass, np.sort(mass[~host])[::-1])
