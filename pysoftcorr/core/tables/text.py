@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 import warnings
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?|[-+]?inf(inity)?"
 _LIKE_NUMBER = re.compile(r"[-+]?\d+([:hd°]\s*\d|,\d)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _SEXTRACTOR = re.compile(r"#\s*1\s+[A-Za-z]\w*")
+_STATED = re.compile(r"([A-Za-z_][\w .-]*?)\s*[=:]\s*(\S.*)")
 _CDS = "byte-by-byte description of file"
 _IPAC_TYPE = re.compile(r"(i|int|l|long|d|double|f|float|r|real|c|char|date)$", re.IGNORECASE)
 _RULE = re.compile(r"[|+]?[-+=|: ]*---[-+=|: ]*")
@@ -59,6 +61,24 @@ def table(path: str, content: bytes, kind: str) -> TableSource:
     start = next((line.strip() for line in lines if line.strip()), "")
     if start.startswith("# %ECSV") or kind == "ecsv":
         return _astropy(path, lines, "ecsv", "ECSV")
+    found = _of_lines(path, lines, start)
+    found.meta = {**_stated(lines), **found.meta}
+    return found
+
+
+def _stated(lines: Sequence[str]) -> dict[str, str]:
+    """``name = value`` and ``name: value`` of the comment lines before the data."""
+    found = {}
+    for line in itertools.takewhile(lambda line: not line.strip() or _is_comment(line), lines):
+        for part in re.split(r";|,(?=\s*\w[\w ]*[=:])", line.strip().lstrip("#")):
+            parts = _STATED.fullmatch(part.strip())
+            if parts:
+                found[parts[1]] = parts[2]
+    return found
+
+
+def _of_lines(path: str, lines: list[str], start: str) -> TableSource:
+    """A table of text other than ECSV, whose first line with text is `start`."""
     if start.startswith(("\\", "|")) and any(line.startswith("|") for line in lines):
         return _astropy(path, lines, "ipac", "an IPAC table")
     head = [line.lower() for line in lines[:_SAMPLE]]
