@@ -760,3 +760,15 @@ def test_summary_says_what_is_there():
     ):
         assert said in text
     assert "host halos" in text
+
+
+def test_boxes_of_three_sides():
+    t = universe()
+    # The same universe in a box that is longer along y: subhalos on both sides of x and z stay.
+    sides = (BOX, 1.5 * BOX, BOX)
+    t["position"][:, 1] += 0.4 * BOX
+    halos = HaloCatalog.from_table(halotools(t), **{**OPTIONS, "boxsize": sides})
+    assert halos.boxsize == sides
+    check_subhalos(halos, t)
+    with pytest.raises(ValueError, match=r"y .*outside \[0, 60\)"):
+        HaloCatalog.from_table(halotools(t), **{**OPTIONS, "boxsize": (BOX, BOX, 90.0)})
