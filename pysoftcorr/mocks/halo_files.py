@@ -298,7 +298,7 @@ def open_halos(
 
 #: Attributes of a catalog of halotools that say what a file's header does.
 _OF_HALOTOOLS = ("Lbox", "redshift", "simname", "halo_finder", "version_name")
-_NUMBERED = re.compile(r"(.*\.)(\d+)(\.(?:hdf5|h5))")
+_NUMBERED = re.compile(r"(|.*\D)(\d+)(\.(?:hdf5|h5))")
 
 
 def _chunk(part: Any) -> tuple[str, int] | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin
@@ -30,6 +31,8 @@ from pysoftcorr.sky.reading import kept_rows
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.halos import HaloCatalog
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 def from_table(
@@ -199,7 +202,7 @@ def from_table(
         if "subhalo_mass" not in given and "mass" in units:
             units["subhalo_mass"] = units["mass"]
         units = {name: unit for name, unit in units.items() if name not in given}
-        whole = _columns(table, chosen, units, n, origin.keep(keep), z)
+        found, whole = _columns(table, chosen, units, keep, origin, z)
         members = None
         if subhalos and "parent" in chosen:
             members = subhalo_tables.of_table(
@@ -207,7 +210,6 @@ def from_table(
             )
         elif subhalos:
             members = of_subfind(opened.groups, header.units, table, own_mass, n)
-        found = {name: values[keep] for name, values in whole.items()}
         origin = origin.keep(keep)
     meta: dict[str, Any] = {
         "source": str(source) if isinstance(source, (str, os.PathLike)) else table.label,
@@ -282,27 +284,29 @@ def _columns(
     table: TableSource,
     chosen: Mapping[str, tuple[str, ...]],
     units: Mapping[str, str],
-    n: int,
+    keep: BoolArray,
     origin: Origin,
     redshift: float | None,
-) -> dict[str, FloatArray]:
-    """The columns of halos, all rows of them."""
-    found = {}
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """The columns of halos, the kept rows of each, and of what subhalos have all rows."""
+    found, whole = {}, {}
     for name, texts in chosen.items():
         if name in ("parent", "id", "subhalo_mass"):
             continue
         unit = units.get(name)
-        found[name] = column_of(table, name, texts, n, origin, unit)
+        values = column_of(table, name, texts, len(keep), origin, unit)
         if name == "velocity" and any(by_scale(table, text, unit) for text in texts):
             if redshift is None:
                 caution(
                     f"velocity: {texts[0]!r} of {table.label} is in km/s/a, and the redshift is "
                     "not known: read without velocities; pass redshift=... for them"
                 )
-                del found[name]
-            else:
-                found[name] *= 1.0 + redshift
-    return found
+                continue
+            values *= 1.0 + redshift
+        found[name] = values[keep]
+        if name in ("position", "mass", "velocity"):
+            whole[name] = values
+    return found, whole
 
 
 def _of_another_table(chosen: dict[str, tuple[str, ...]]) -> str | None:

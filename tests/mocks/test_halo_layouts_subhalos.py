@@ -442,8 +442,8 @@ def test_tng_in_one_file(tmp_path):
     )
 
 
-@pytest.mark.parametrize("seed", [5, 6])
-def test_chunks_of_tng_by_number(tmp_path, seed):
+@pytest.mark.parametrize(("seed", "name"), [(5, "fof_subhalo_tab_050."), (6, "tab_"), (7, "")])
+def test_chunks_of_tng_by_number(tmp_path, seed, name):
     t = universe(seed)
     rng = np.random.default_rng(seed)
     total = len(t["mass"])
@@ -451,8 +451,8 @@ def test_chunks_of_tng_by_number(tmp_path, seed):
     # subhalos stand in different ones.
     cuts = np.sort([0, 0, HOSTS, HOSTS, *rng.integers(0, HOSTS, 9)])
     subs = np.sort([0, total, total, *rng.integers(0, total, 10)])
-    paths = tng(tmp_path, t, cuts, subs)
-    check_subhalos(read_tng(str(tmp_path / "fof_subhalo_tab_050.*.hdf5")), t)
+    paths = tng(tmp_path, t, cuts, subs, names=[f"{name}{k}.hdf5" for k in range(12)])
+    check_subhalos(read_tng(str(tmp_path / f"{name}*.hdf5")), t)
     check_subhalos(read_tng(paths[::-1]), t)
     with (
         pytest.raises(ValueError, match=r"part of a snapshot, .* give all its files"),
