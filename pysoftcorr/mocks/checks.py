@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import SHOWN, FloatArray, IntArray, Origin
 
 #: A periodic box in Mpc/h: the side of a cube, or its sides along x, y and z.
@@ -25,6 +26,8 @@ _FASTEST = 2e4
 #: Cosine of the angle of two axes of a halo that are printed with a few digits.
 _RIGHT_ANGLE = 2e-3
 LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
+#: So many objects leave no half of the box empty by chance.
+_MANY = 100
 #: Comoving mean matter density (Msun/h per (Mpc/h)^3) for Om = 0.3, for orders of magnitude.
 _DENSITY = 0.3 * 2.775e11
 
@@ -143,6 +146,29 @@ def _position_hint(
     if low >= 0 and 1.2 < top <= 2.0:
         return "are positions in Mpc, not Mpc/h, or boxsize wrong?"
     return f"is boxsize right? If they may be moved by whole boxes, {move}"
+
+
+def warn_of_an_empty_box(
+    position: FloatArray, boxsize: BoxSize, origin: Origin, objects: str
+) -> None:
+    """A warning where `objects` leave more than half of the box empty along an axis."""
+    if len(position) < _MANY:
+        return
+    width = np.ptp(position, axis=0)
+    part = width / box_sides(boxsize)
+    if not (part < 0.5).any():
+        return
+    spanned = f"{width.max():.4g} Mpc/h"
+    hint = "is boxsize right?"
+    if 5e-4 < part.max() < 1.1e-3:
+        hint = "are positions in Gpc/h, or boxsize in kpc/h?"
+    elif not (part < 0.5).all():
+        spanned = " x ".join(f"{w:.4g}" for w in width) + " Mpc/h"
+        hint = "is boxsize right? A box that is no cube is boxsize=(Lx, Ly, Lz)"
+    caution(
+        f"{origin.column('position')}: {len(position)} {objects} lie within {spanned} of a box of "
+        f"{box_text(boxsize)} Mpc/h; {hint}"
+    )
 
 
 def _other_order(position: FloatArray, boxsize: tuple[float, float, float]) -> bool:

@@ -129,6 +129,7 @@ def from_table(
             found = {name: values[good] for name, values in found.items()}
             origin = origin.keep(good)
     checks.finite(found, origin)
+    checks.warn_of_an_empty_box(found["position"], side, origin, "galaxies")
     position = checks.boxed(found["position"], side, origin, wrap=wrap)
     axis = checks.unit_axes(found["axis"], origin)
     world = world_of(header.omega_m, header.h, header.cosmology)

@@ -19,7 +19,8 @@ _MPC_IN_CM = 3.0856775814913673e24
 SIMULATIONS = {"bolshoi": "bolshoi", "bolplanck": "multidark-planck", "multidark": "bolshoi"}
 
 # Names are compared in small letters, without underscores, hyphens and spaces.
-_BOX = ("lbox", "boxsize", "boxlength", "boxlen", "boxside", "boxwidth", "simbox", "box")
+_BOX = ("lbox", "boxsize", "boxlength", "boxlen", "boxside", "boxwidth", "boxsidelength", "period",
+        "box")  # fmt: skip
 #: What may follow the name of the box, and the unit that it states.
 _BOX_UNITS = {"": "", "mpch": "Mpc/h", "hmpc": "Mpc/h", "kpch": "kpc/h", "mpc": "Mpc", "kpc": "kpc"}
 _SIDES = (
@@ -27,11 +28,12 @@ _SIDES = (
     *(tuple(f"{name}{end}" for end in ends) for name in _BOX for ends in ("xyz", "123", "012")),
     *(tuple(f"{letter}{name}" for letter in "xyz") for name in ("boxsize", "lbox", "box")),
 )
-_REDSHIFT = ("redshift", "zsnap", "snapz", "snapredshift", "zred", "z")
+_REDSHIFT = ("redshift", "redshft", "zsnap", "snapz", "zred", "z")
 _SCALE = ("scalefactor", "expansionfactor", "aexp", "aexpn", "ascale", "expansion", "a")
-_OMEGA = ("omega0", "omegam", "om0", "omegamatter", "omegam0", "om")
-_H = ("hubbleparam", "hubbleparameter", "h0", "h", "hubble", "hubble0", "hubbleconstant",
-      "hubbleconst", "littleh", "h100")  # fmt: skip
+_OMEGA = ("omega0", "omegam", "om0", "omegamatter", "omegam0", "omega0m", "omegamatter0",
+          "om")  # fmt: skip
+_H = ("hubbleparam", "hubbleparameter", "hubblepa", "h0", "h", "hubble", "hubble0",
+      "hubbleconstant", "hubbleconst", "littleh", "h100")  # fmt: skip
 _COSMOLOGY = ("cosmology", "cosmo", "cosmologyname")
 #: Groups of meta data that are looked through too.
 _GROUPS = ("header", "cosmology", "parameters", "params", "simulation", "sim", "meta", "attrs")
@@ -40,7 +42,12 @@ _LENGTH = re.compile(
     r"(h\^?\{?-1\}?[\s*.]*)?(?<![a-z])c?[kMG]pc\b(\s*/\s*(h|littleh)\b|[\s*.]*h\^?\{?-1\}?|/h)?",
     re.I,
 )
-_FIRST_NUMBERS = re.compile(r"[\s\[(]*([-+0-9.eE]+(?:[\s,;x]+[-+0-9.eE]+)*)[\])]*\s*(.*)")
+#: Numbers that a text begins with, and not the 3 of "3rd".
+_FIRST_NUMBERS = re.compile(
+    r"[\s\[(]*([-+0-9.eE]+(?:[\s,;x]+[-+0-9.eE]+)*)(?=[\s\])]|$|c?[kMG]pc)[\])]*\s*(.*)", re.I
+)
+#: What may stand before a name.
+_PREFIX = re.compile(r"^(simulation|sim|snapshot|snap)")
 
 
 @dataclass
@@ -129,7 +136,8 @@ def of_mapping(
         else:
             header.boxsize = sides * _in_mpc_h(name, sides, unit, h, label)
             header.box_unit = unit
-        header.boxsize = np.squeeze(header.boxsize)
+        if (header.boxsize == header.boxsize[0]).all():
+            header.boxsize = header.boxsize[0]
         break
     for name in ("simname", "halo_finder", "version_name"):
         value = stated.get(_plain(name))
@@ -183,7 +191,10 @@ def _plain(name: str) -> str:
 
 
 def _flat(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Attributes by their plain names, those of groups among them where none is outside."""
+    """Attributes by their plain names, those of groups among them where none is outside.
+
+    Also by their names without a prefix such as ``simulation_``.
+    """
     found: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for key, value in attributes.items():
@@ -193,7 +204,8 @@ def _flat(attributes: Mapping[Any, Any]) -> dict[str, Any]:
                 inner |= _flat(value)
         else:
             found[name] = value
-    return {**inner, **found}
+    found = {**inner, **found}
+    return {_PREFIX.sub("", name): value for name, value in found.items()} | found
 
 
 def _text(value: Any) -> str:

@@ -252,7 +252,7 @@ def from_table(
         meta["velocity_from"] = f"{chosen['velocity'][0]} * (1 + z)"
     meta["filled"] = filler.filled
     filler.warn(table.label)
-    _warn_of_an_empty_box(found["position"], side, origin)
+    halo_checks.warn_of_an_empty_box(found["position"], side, origin, "halos")
     record = filler.world
     kept = None
     if members is not None:
@@ -364,24 +364,3 @@ def _redshift(given: float | None, stored: float | None, label: str) -> float | 
             f"redshift = {given:g}: {label} says {stored:.4g}; leave redshift out to take that"
         )
     return float(given)
-
-
-#: So many halos leave no half of the box empty by chance.
-_MANY = 100
-
-
-def _warn_of_an_empty_box(position: FloatArray, boxsize: BoxSize, origin: Origin) -> None:
-    """A warning where halos are all within a small part of the box."""
-    if len(position) < _MANY:
-        return
-    width = np.ptp(position, axis=0)
-    part = width / halo_checks.box_sides(boxsize)
-    if (part < 0.5).all():
-        guess = float(part.max())
-        hint = "is boxsize right?"
-        if 5e-4 < guess < 1.1e-3:
-            hint = "are positions in Gpc/h, or boxsize in kpc/h?"
-        caution(
-            f"{origin.column('position')}: {len(position)} halos lie within "
-            f"{width.max():.4g} Mpc/h of a box of {halo_checks.box_text(boxsize)} Mpc/h; {hint}"
-        )

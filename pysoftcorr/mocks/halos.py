@@ -361,7 +361,7 @@ class HaloCatalog:
             return cls.from_table(path, **options)
         defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
         del options["subhalos"]  # they are there, or are not
-        given = [name for name, value in options.items() if value != defaults[name]]
+        given = [name for name, value in options.items() if np.any(value != defaults[name])]
         if given:
             raise ValueError(
                 f"{path} was written by HaloCatalog.write and is read as it is, without "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from pysoftcorr.mocks import (
 from pysoftcorr.mocks.box import radial_edges, shell_fraction
 from pysoftcorr.mocks.campaign.run import _plan
 from pysoftcorr.mocks.halo_statistics import mass_function
+from pysoftcorr.mocks.subhalos import Subhalos
 
 NAMES = ("weight", "r", "omega", "eta")
 SIDES = [
@@ -267,6 +269,29 @@ def test_files_and_records(tmp_path: Path) -> None:
     # What a campaign keeps is the same once it is read again, or it could not be resumed.
     settings = _plan(halos, 1, 1, [1, 4, 16], None, False, {})[1]
     assert json.loads(json.dumps(settings)) == settings
+
+
+def test_subhalos_are_wrapped_along_each_axis() -> None:
+    base = halos_in((33.0, 50.0, 75.0), 3)
+    sub = Subhalos([[34.0, 51, 76], [-1, 49, 74], [1, 2, 3]], [1e11] * 3, [0, 1, 2])
+    halos = HaloCatalog(
+        base.position, base.mass, base.radius, base.concentration, base.axis,
+        boxsize=base.boxsize, subhalos=sub,
+    )  # fmt: skip
+    assert halos.subhalos.position.tolist() == [[1, 1, 1], [32, 49, 74], [1, 2, 3]]
+
+
+def test_a_cube_where_a_box_is_none_is_warned_of() -> None:
+    rng = np.random.default_rng(1)
+    position = rng.uniform(0, 1, (400, 3)) * (50, 50, 110)
+    table = {"position": position, "axis": rng.normal(size=(400, 3))}
+    with pytest.warns(UserWarning, match=r"400 galaxies lie within .* x .* x .* boxsize=\(Lx, Ly"):
+        GalaxyCatalog.from_table(table, boxsize=110)
+    with pytest.warns(UserWarning, match="400 galaxies lie within .* of 250 Mpc/h; is boxs"):
+        GalaxyCatalog.from_table(table, boxsize=250)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert GalaxyCatalog.from_table(table, boxsize=(50, 50, 110)).boxsize == (50, 50, 110)
 
 
 # ---------------------------------------------------------------------- what is no box

@@ -219,6 +219,9 @@ def test_headers_are_used(tmp_path, write, name, stated) -> None:
         ({"xbox": 60, "ybox": 80, "zbox": 100}, SIDES),
         ({"BOX_0": "60", "BOX_1": "80", "BOX_2": "100"}, SIDES),
         ({"Header": {"BoxSize": 100.0}}, 100.0),
+        ({"Simulation box size": "100Mpc/h"}, 100.0),
+        ({"sim_boxsize_x": 60, "sim_boxsize_y": 80, "sim_boxsize_z": 100}, SIDES),
+        ({"boxsize": "3rd of 5"}, None),
         ({"BoxSize": 100.0, "UnitLength_in_cm": 3.0856775814913673e24}, 100.0),
         ({"BoxSize": 1e5, "UnitLength_in_cm": 3.0856775814913673e21}, 100.0),
         ({"BoxSize": 0.0}, None),
@@ -323,6 +326,26 @@ def test_the_table_is_heard_before_its_file_and_parts_must_agree(tmp_path) -> No
     fits_file(tmp_path / "b.fits", {})
     both = HaloCatalog.read(str(tmp_path / "[ab].fits"), **options)
     assert (len(both), both.boxsize) == (2 * N, SIDES)
+
+
+def test_comments_that_number_the_columns_state_nothing(tmp_path) -> None:
+    path = tmp_path / "h.csv"
+    lines = "# columns: x = 1, y = 2, z = 3\n# Box size: 100 Mpc/h; redshift = 0.5\n"
+    path.write_text(lines + frame({}).to_csv(index=False))
+    columns = {**COLUMNS, "radius": "Rvir", "axis": ("A[x]", "A[y]", "A[z]")}
+    halos = HaloCatalog.read(path, columns=columns)
+    assert (halos.boxsize, halos.meta["redshift"]) == (100.0, Z)
+    t = table()
+    t.meta["comments"] = ["z = 3", "boxsize = 100 Mpc/h", "z_snap = 0.5"]
+    halos = HaloCatalog.from_table(t, columns={**columns, "axis": "axis"})
+    assert (halos.boxsize, halos.meta["redshift"]) == (100.0, Z)
+    path = tmp_path / "h.fits"
+    fits_file(path, {})
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header["COMMENT"] = "boxsize = 60 80 100 Mpc/h, redshift = 0.5"
+        hdus[1].header["COMMENT"] = "x: 1, y: 2, z: 3"
+    halos = HaloCatalog.read(path, columns={**columns, "axis": "axis"})
+    assert (halos.boxsize, halos.meta["redshift"]) == (SIDES, Z)
 
 
 def test_tables_in_memory_state_it_too() -> None:

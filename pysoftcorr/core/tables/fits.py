@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from pysoftcorr.core.tables.container import Container
+from pysoftcorr.core.tables.memory import stated_in_lines
 from pysoftcorr.core.tables.source import TableSource, Unreadable
 from pysoftcorr.core.tables.values import masked
 
@@ -57,6 +58,9 @@ def _table(path: str, number: int, hdu: Any, first: fits.Header) -> TableSource:
     units = {c.name: c.unit.strip() for c in hdu.columns if c.unit and c.unit.strip()}
     # Cards of the table itself before those of the file.
     cards = {c.keyword: c for header in (first, hdu.header) for c in header.cards if _says(c)}
+    remarks = [str(line) for h in (first, hdu.header) for line in h.get("COMMENT", ())]
+    columns = {str(name).lower() for name in hdu.columns.names}
+    said = {k: v for k, v in stated_in_lines(remarks).items() if k.lower() not in columns}
     return TableSource(
         label,
         list(hdu.columns.names),
@@ -66,7 +70,7 @@ def _table(path: str, number: int, hdu: Any, first: fits.Header) -> TableSource:
         number,
         hdu.name,
         int(hdu.header.get("NAXIS2", 0)),
-        meta={name: card.value for name, card in cards.items()},
+        meta={**said, **{name: card.value for name, card in cards.items()}},
         notes={name: card.comment for name, card in cards.items() if card.comment},
     )
 

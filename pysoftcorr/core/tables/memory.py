@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from astropy.table import Table
 from pysoftcorr.core.tables.arrow import of_arrow
 from pysoftcorr.core.tables.source import TableSource
 from pysoftcorr.core.tables.values import masked, stored
+
+_STATED = re.compile(r"([A-Za-z_][\w .-]*?)\s*[=:]\s*(\S.*)")
 
 
 def in_memory(source: Any, label: str | None = None) -> TableSource:
@@ -83,7 +86,27 @@ def of_astropy(table: Table, label: str) -> TableSource:
             }
     units = {n: str(c.unit) for n, c in columns.items() if _has_unit(c)}
     return TableSource(label, list(columns), columns.__getitem__, units, length=len(table),
-                       meta=dict(table.meta))  # fmt: skip
+                       meta=_stated(table))  # fmt: skip
+
+
+def _stated(table: Table) -> dict[str, Any]:
+    """Meta data of a table, and what its comments state."""
+    comments = table.meta.get("comments")
+    lines = [line for line in comments if isinstance(line, str)] if comments else []
+    columns = {name.lower() for name in table.colnames}
+    stated = {k: v for k, v in stated_in_lines(lines).items() if k.lower() not in columns}
+    return stated | dict(table.meta)
+
+
+def stated_in_lines(lines: Iterable[str]) -> dict[str, str]:
+    """``name = value`` and ``name: value`` of the lines of a comment, ``;`` or ``,`` between."""
+    found = {}
+    for line in lines:
+        for part in re.split(r";|,(?=\s*[A-Za-z_][\w .-]*[=:])", line.strip().lstrip("#")):
+            parts = _STATED.fullmatch(part.strip())
+            if parts:
+                found[parts[1]] = parts[2]
+    return found
 
 
 def of_series(series: Any) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from astropy.io import ascii as astropys
 
 from pysoftcorr.core.checks import angle_unit
-from pysoftcorr.core.tables.memory import of_astropy
+from pysoftcorr.core.tables.memory import of_astropy, stated_in_lines
 from pysoftcorr.core.tables.source import TableSource, Unreadable
 from pysoftcorr.core.tables.values import integers
 
@@ -31,7 +31,6 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?|[-+]?inf(inity)?"
 _LIKE_NUMBER = re.compile(r"[-+]?\d+([:hd°]\s*\d|,\d)", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+")
 _SEXTRACTOR = re.compile(r"#\s*1\s+[A-Za-z]\w*")
-_STATED = re.compile(r"([A-Za-z_][\w .-]*?)\s*[=:]\s*(\S.*)")
 _CDS = "byte-by-byte description of file"
 _IPAC_TYPE = re.compile(r"(i|int|l|long|d|double|f|float|r|real|c|char|date)$", re.IGNORECASE)
 _RULE = re.compile(r"[|+]?[-+=|: ]*---[-+=|: ]*")
@@ -62,18 +61,11 @@ def table(path: str, content: bytes, kind: str) -> TableSource:
     if start.startswith("# %ECSV") or kind == "ecsv":
         return _astropy(path, lines, "ecsv", "ECSV")
     found = _of_lines(path, lines, start)
-    found.meta = {**_stated(lines), **found.meta}
-    return found
-
-
-def _stated(lines: Sequence[str]) -> dict[str, str]:
-    """``name = value`` and ``name: value`` of the comment lines before the data."""
-    found = {}
-    for line in itertools.takewhile(lambda line: not line.strip() or _is_comment(line), lines):
-        for part in re.split(r";|,(?=\s*\w[\w ]*[=:])", line.strip().lstrip("#")):
-            parts = _STATED.fullmatch(part.strip())
-            if parts:
-                found[parts[1]] = parts[2]
+    comments = itertools.takewhile(lambda line: not line.strip() or _is_comment(line), lines)
+    columns = {name.lower() for name in found.names}
+    # A comment may as well number the columns: "x = 1, y = 2".
+    stated = {k: v for k, v in stated_in_lines(comments).items() if k.lower() not in columns}
+    found.meta = stated | found.meta
     return found
 
 
