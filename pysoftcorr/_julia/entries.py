@@ -42,7 +42,7 @@ ENTRIES = {
         "i64,f64*,f64*,f64,f64,f64,f64,f64,i64,f64*,i64,f64*,f64*,f64*,f64*,f64*,f64*,i64*,i64*"
     ),
     # box.jl
-    "box_pair_sums": f"{_BOX_SET},{_BOX_SET},i64,i64,i64,i64,f64,f64*,i64,f64*",
+    "box_pair_sums": f"{_BOX_SET},{_BOX_SET},i64,i64,i64,i64,f64*,f64*,i64,f64*",
     # softcorr.jl
     "softcorr_centers": "i64,i64,f64*,i64,f64,i64,i64,i64,f64*,i64*,f64*",
     "softcorr_value": f"{_ESTIMATOR},f64*,f64*",

@@ -31,7 +31,10 @@ BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 
 #: Options of every table of a box.
 _BOX_TABLE: dict[str, dict[str, Any]] = {
-    "boxsize": {"help": "Side of the box in Mpc/h, where the file does not say."},
+    "boxsize": {
+        "help": "Side of the box in Mpc/h, or its sides along x, y and z, where the file "
+        "does not say."
+    },
     "wrap": {"help": "Move positions outside the box by whole boxes."},
     "key": {"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
     "hdu": {
@@ -43,13 +46,15 @@ _BOX_TABLE: dict[str, dict[str, Any]] = {
 #: Options for a catalog that this program did not write; given to `HaloCatalog.read` as they are.
 READING = derive(
     "pysoftcorr.mocks.halo_tables:from_table",
-    only=("boxsize", "columns", "select", "on_bad", "hosts", "axes", "wrap", "mdef", "redshift",
-          "cosmology", "key", "hdu"),
+    only=("boxsize", "columns", "select", "on_bad", "hosts", "subhalos", "axes", "wrap", "mdef",
+          "redshift", "cosmology", "key", "hdu"),
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, mass, radius, "
-             "concentration, axis=A,B,C, ...); may be given several times."},
+             "concentration, axis=A,B,C, ...), or none to leave it out; may be given several "
+             "times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet, as 'Mvir > 1e12'."},
     on_bad={"help": "Rows with values that no halo has: refuse, or drop and count."},
     hosts={"help": "Keep host halos alone, by the column of their parents."},
+    subhalos={"help": "Keep subhalos, with the host halo of each."},
     axes={"help": "Draw the major axes at random."},
     mdef={"help": "Mass definition, of columns and of what is filled in: vir, 200m, 200c, ..."},
     redshift={"help": "Redshift, where the file does not say."},
@@ -167,15 +172,17 @@ def boxcorr(
     """xi, omega and eta of mock galaxies, of one halo and of two, or of any table."""
     output.use_threads(settings["threads"])
     output.check_out(settings, suffixes=(".ecsv",))
-    from pysoftcorr.mocks import box_correlations, expected_correlations
+    from pysoftcorr.mocks import box_correlations, checks, expected_correlations
     from pysoftcorr.mocks.box import radial_edges
 
     edges = radial_edges(settings["bins"])
     found = read_galaxies(galaxies, settings, explicit)
-    if not edges[-1] <= found.boxsize / 2:
+    half = min(checks.box_sides(found.boxsize)) / 2
+    if not edges[-1] <= half:
+        of = "the shortest side of the box" if isinstance(found.boxsize, tuple) else "the box"
         raise ValueError(
             f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be at most half of "
-            f"the box, {found.boxsize / 2:g} Mpc/h; lower the last edge"
+            f"{of}, {half:g} Mpc/h; lower the last edge"
         )
     expected = None
     if settings["expected"]:
@@ -262,12 +269,17 @@ def _given(
         if len(options.get(name, ())) == 1:
             options[name] = options[name][0]
     if "columns" in options:
-        # Vectors are three columns, or one of shape (N, 3).
-        options["columns"] = {
-            field: tuple(text.split(",")) if field in ("position", "axis") and "," in text else text
-            for field, text in options["columns"].items()
-        }
+        options["columns"] = {k: _texts(k, text) for k, text in options["columns"].items()}
     return options
+
+
+def _texts(field: str, text: str | None) -> str | tuple[str, ...] | None:
+    """The columns of a field: of a vector three, or one of shape (N, 3)."""
+    from pysoftcorr.mocks.halo_schemes import VECTORS
+
+    if text is None or text.lower() == "none":
+        return None
+    return tuple(text.split(",")) if field in VECTORS and "," in text else text
 
 
 def _model(settings: Mapping[str, Any], explicit: set[str]) -> HODModel:
@@ -306,6 +318,7 @@ def _halos(
     halos: HaloCatalog, settings: Mapping[str, Any], as_json: bool, *, files: list[Any]
 ) -> dict[str, Any]:
     """Print the catalog and its mass function, draw them if asked; the JSON document."""
+    from pysoftcorr.mocks.checks import volume
     from pysoftcorr.mocks.halo_statistics import mass_function
 
     table = mass_function(halos)
@@ -321,9 +334,10 @@ def _halos(
     output.wrote(files)
     return {
         "halos": len(halos),
+        "subhalos": None if halos.subhalos is None else len(halos.subhalos),
         "boxsize": halos.boxsize,
         "mass": [float(halos.mass.min()), float(halos.mass.max())],
-        "number_density": len(halos) / halos.boxsize**3,
+        "number_density": len(halos) / volume(halos.boxsize),
         "cosmology": halos.cosmology,
         "meta": halos.meta,
         "mass_function": table.to_dict(),
@@ -344,13 +358,15 @@ def _mass_table(table: MassFunction) -> str:
 
 
 def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
+    from pysoftcorr.mocks.checks import volume
+
     central = int(galaxies.central.sum())
     return {
         "galaxies": len(galaxies),
         "centrals": central,
         "satellites": len(galaxies) - central,
         "satellite_fraction": 1.0 - central / len(galaxies),
-        "number_density": len(galaxies) / galaxies.boxsize**3,
+        "number_density": len(galaxies) / volume(galaxies.boxsize),
         "boxsize": galaxies.boxsize,
         "params": galaxies.params,
         "seed": galaxies.seed,
@@ -359,10 +375,12 @@ def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
 
 
 def _galaxies_text(galaxies: GalaxyCatalog) -> str:
+    from pysoftcorr.mocks.checks import box_text
+
     says = _galaxies(galaxies)
     params = ", ".join(f"{name} = {value}" for name, value in galaxies.params.items())
     return (
-        f"{says['galaxies']} galaxies in a box of {galaxies.boxsize:g} Mpc/h "
+        f"{says['galaxies']} galaxies in a box of {box_text(galaxies.boxsize)} Mpc/h "
         f"({says['number_density']:.3g} per (Mpc/h)^3)\n"
         f"  centrals    {says['centrals']}\n"
         f"  satellites  {says['satellites']} ({100 * says['satellite_fraction']:.1f} %)\n"

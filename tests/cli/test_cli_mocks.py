@@ -373,6 +373,45 @@ def test_boxcorr_of_any_table(run, fails, tmp_path, kind):
     assert "pass --wrap" in line
 
 
+def test_boxes_of_three_sides(run, fails, tmp_path):
+    rng = np.random.default_rng(8)
+    sides = (30.0, 40.0, 90.0)
+    table = Table({"position": rng.uniform(0, 1, (900, 3)) * sides})
+    table["axis"] = rng.normal(size=(900, 3))
+    path, bare = tmp_path / "stated.ecsv", tmp_path / "bare.fits"
+    table.write(bare)
+    table.meta["BoxSize"] = list(sides)
+    table.write(path)
+    expected = box_correlations(
+        table["position"], table["axis"], boxsize=sides, bins="log:0.2:12:8"
+    )
+    yaml = tmp_path / "settings.yml"
+    yaml.write_text("boxsize: [30, 40, 90.0]\n")
+    for options in ((path,), (bare, "--boxsize", "30,40,90"), (bare, "--config", yaml)):
+        code, out, err = run("boxcorr", *options, *BINS, "--json")
+        assert code == 0, err
+        made = json.loads(out)
+        assert made["npairs"] == expected.npairs.tolist()
+        assert made["rr"] == expected.rr.tolist()
+        assert made["galaxies"]["boxsize"] == list(sides)
+        assert made["galaxies"]["number_density"] == 900 / np.prod(sides)
+    assert "galaxies in a box of (30, 40, 90) Mpc/h (0.00833 per" in run("boxcorr", path, *BINS)[1]
+    for given, said in (
+        ("30,40", "--boxsize: 30,40 must be a number or three, not 2"),
+        ("30,40,tall", "--boxsize '30,40,tall': must be a number or three"),
+        ("30,40,-90", "--boxsize 30,40,-90: must be finite and above 0"),
+        ("30,90,40", "z is outside [0, 40) Mpc/h"),
+        ("40", "z is outside [0, 40) Mpc/h"),
+    ):
+        assert said in fails("boxcorr", bare, *BINS, "--boxsize", given)
+    assert "in the order x, y, z?" in fails("boxcorr", bare, *BINS, "--boxsize", "30,90,40")
+    line = fails("boxcorr", path, *BINS, "--boxsize", "30,40,95")
+    assert "--boxsize 30,40,95:" in line
+    assert "says (30, 40, 90) Mpc/h; leave boxsize out" in line
+    line = fails("boxcorr", path, "--bins", "log:1:16:3")
+    assert "at most half of the shortest side of the box, 15 Mpc/h" in line
+
+
 def test_boxcorr_leaves_rows_out_only_when_asked(run, fails, tmp_path, galaxies):
     rng = np.random.default_rng(8)
     table = Table({c: rng.uniform(0, 40, 300) for c in "xyz"})
@@ -387,3 +426,50 @@ def test_boxcorr_leaves_rows_out_only_when_asked(run, fails, tmp_path, galaxies)
     assert json.loads(out)["galaxies"]["galaxies"] == 298
     assert "left out 2 of 300 galaxies" in err
     assert "read as it is" in fails("boxcorr", galaxies, *BINS, "--boxsize", 60)
+
+
+def with_subhalos(path, **changed):
+    """A list whose fifth rows lie within the halo before them, with axis ratios and velocities."""
+    columns = halo_table(path)
+    n, sub = 60, np.arange(60) % 5 == 4
+    host = np.arange(n) - sub
+    inside = np.random.default_rng(4).uniform(-0.1, 0.1, (n, 3)) * sub[:, None]
+    moved = {c: np.mod(columns[c][host] + inside[:, i], 30) for i, c in enumerate("xyz")}
+    moved |= {"upid": np.where(sub, host + 1, -1), "Mpeak": 2 * columns["mvir"],
+              "b_to_a": np.full(n, 0.8), "c_to_a": np.full(n, 0.6),
+              **{f"v{c}": np.full(n, 200.0) for c in "xyz"}}  # fmt: skip
+    return halo_table(path, **{**moved, **changed})
+
+
+def test_subhalos_on_the_command_line(run, fails, tmp_path):
+    path = tmp_path / "hlist_0.50000.list"
+    columns = with_subhalos(path)
+    code, out, err = run("halos", "info", path, "--subhalos")
+    assert (code, err) == (0, "")
+    for said in ("subhalos       12 in 12 halos", "by Mpeak", "b/a 0.8, c/a 0.6", "200 km/s"):
+        assert said in out
+    assert "left out" not in out
+    found = json.loads(run("halos", "info", path, "--subhalos", "--json")[1])
+    assert (found["halos"], found["subhalos"]) == (48, 12)
+    assert found["meta"]["subhalos"]["columns"]["subhalo_mass"] == ["Mpeak"]
+    assert json.loads(run("halos", "info", path, "--json")[1])["subhalos"] is None
+    options = ["--subhalos", "--columns", "subhalo_mass=mvir", "--columns", "velocity=vx,vy,vz"]
+    found = json.loads(run("halos", "info", path, *options, "--json")[1])
+    assert found["meta"]["columns"]["velocity"] == ["vx", "vy", "vz"]
+    line = fails("halos", "info", path, "--subhalos", "--no-hosts")
+    assert line.startswith("error: --subhalos keeps subhalos with their hosts, and --no-hosts")
+    assert "pass --subhalos" in fails("halos", "info", path, "--columns", "subhalo_mass=mvir")
+    code, out, err = run("halos", "info", path, "--subhalos", "--select", "id > 4", "--json")
+    assert "left out 1 of 12 subhalos: 1 whose host is not selected" in err
+    columns["b_to_a"][7] = 0.0
+    with_subhalos(path, b_to_a=columns["b_to_a"])
+    line = fails("halos", "info", path)
+    assert "row 7 (0)" in line
+    assert "pass --on-bad drop" in line
+    advice = line.split("or pass ")[-1].split(" to read without them")[0]
+    assert advice == "--columns b_to_a=None --columns c_to_a=None"
+    code, out, err = run("halos", "info", path, *advice.split(), "--json")
+    assert (code, json.loads(out)["halos"]) == (0, 48)
+    code, out, err = run("halos", "info", path, "--on-bad", "drop", "--json")
+    assert json.loads(out)["halos"] == 47
+    assert "left out 1 of 48 halos" in err

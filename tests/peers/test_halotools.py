@@ -48,6 +48,22 @@ def test_correlations_of_two_samples() -> None:
     close(ours.eta, ee_3d(p, e, q, f, EDGES, period=BOX))
 
 
+@pytest.mark.parametrize("sides", [(60.0, 75.0, 110.0), (200.0, 49.0, 52.0)])
+def test_boxes_of_three_sides(sides) -> None:
+    scale = np.array(sides) / BOX
+    (p, e), (q, f) = clumps(7), clumps(8, 1500)
+    p, q = np.mod(p * scale, sides), np.mod(q * scale, sides)
+    edges = EDGES[5:]  # stretched clumps have few pairs below
+    ours = box_correlations(p, e, boxsize=sides, bins=edges)
+    assert ours.npairs.min() > 0
+    close(ours.xi, tpcf(p, edges, period=sides, estimator="Natural"))
+    close(ours.omega, ed_3d(p, e, p, edges, period=sides))
+    close(ours.eta, ee_3d(p, e, p, e, edges, period=sides))
+    cross = box_correlations(p, e, boxsize=sides, bins=edges, second=q, second_axis=f)
+    close(cross.xi, tpcf(p, edges, sample2=q, period=sides, estimator="Natural", do_auto=False))
+    close(cross.omega, ed_3d(p, e, q, edges, period=sides))
+
+
 def test_a_bin_without_pairs() -> None:
     place = np.array([[1.0, 1, 1], [1, 1, 2], [1, 1, 59]])
     edges = np.array([0.5, 1.5, 1.9, 2.5, 8.0])
@@ -115,3 +131,10 @@ def test_halo_file_that_it_wrote(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(ours.concentration, columns["halo_nfw_conc"][host])
     place = np.stack([columns[f"halo_{c}"][host] for c in "xyz"], axis=1)
     np.testing.assert_array_equal(ours.position, place)
+    # The catalog itself, in memory; subhalos are anywhere in the box here.
+    with pytest.warns(UserWarning, match="lie outside 2 radii of their host"):
+        again = HaloCatalog.from_table(theirs, subhalos=True)
+    np.testing.assert_array_equal(again.mass, ours.mass)
+    assert (again.boxsize, again.meta["redshift"]) == (BOX, 0.5)
+    assert np.unique(again.mass[again.subhalos.host]) == mass[7]
+    np.testing.assert_array_equal(again.subhalos.mass, np.sort(mass[~host])[::-1])
