@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from pysoftcorr.plots.corner import LABELS, LEVELS, plot_corner
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.posterior import LABELS, LEVELS, plot_corner
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.plots.statistics import SYMBOLS, symbol
 from pysoftcorr.sky.binning import Binning
@@ -109,7 +109,7 @@ def plot_leakage(leakage: Leakage, *, truth: Mapping[str, float] | None = None) 
     # Where rho is noisy, single draws run away, and all others would be a dot.
     low, middle, high = np.quantile(draws, [0.16, 0.5, 0.84], axis=0)
     near = (np.abs(draws - middle) < 2.5 * (high - low)).all(axis=1)
-    posterior: Any = _Draws(leakage.terms, draws[near])
+    posterior: Any = _Draws(leakage.terms, draws[near], dict.fromkeys(TERM_COLORS, 0.0))
     return _corner(posterior, truth)
 
 
@@ -123,6 +123,7 @@ class _Draws:
 
     names: tuple[str, ...]
     flat: FloatArray
+    fixed: dict[str, float] = field(default_factory=dict)
     priors: dict[str, Any] = field(default_factory=dict)
 
 
