@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -140,3 +141,39 @@ def entries(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
             found.setdefault(label, handle)
     pairs = sorted(found.items(), key=lambda pair: not isinstance(pair[1], ErrorbarContainer))
     return [handle for _, handle in pairs], [label for label, _ in pairs]
+
+
+def held(ax: Axes) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Limits of axes that show something already, for `widen`; None of empty ones."""
+    return (ax.get_xlim(), ax.get_ylim()) if ax.has_data() else None
+
+
+def widen(ax: Axes, before: tuple[tuple[float, float], tuple[float, float]] | None) -> None:
+    """Let limits that were set hold what the axes showed before too."""
+    if before is None:
+        return
+    for axis, old in zip((ax.xaxis, ax.yaxis), before, strict=True):
+        now = axis.get_view_interval()
+        which = "x" if axis is ax.xaxis else "y"
+        if ax.get_autoscalex_on() if which == "x" else ax.get_autoscaley_on():
+            continue
+        log = axis.get_scale() == "log"
+        ends = [v for v in (*old, *now) if v > 0 or not log]
+        low, high = (min(ends), max(ends)) if now[0] <= now[1] else (max(ends), min(ends))
+        (ax.set_xlim if which == "x" else ax.set_ylim)(low, high)
+
+
+def same_unit(ax: Axes, unit: str) -> None:
+    """Refuse axes whose abscissa has another unit, as its label says.
+
+    Raises
+    ------
+    ValueError
+        If it has.
+    """
+    found = re.search(r"\[([^\]]*)\]\s*$", ax.get_xlabel())
+    if ax.has_data() and found is not None and found[1] != unit:
+        raise ValueError(
+            f"ax: its abscissa is in {found[1]}, this is in {unit}: must be one unit; draw on "
+            "other axes, or convert it first"
+        )
