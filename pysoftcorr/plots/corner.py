@@ -39,6 +39,9 @@ LABELS = {
 }
 _COLORS = (ALEATORIC, EPISTEMIC, "#4b7f52", "#7a5195", "#E69F00", "#000000")
 _CELLS = 60
+#: Where parameters end whatever the prior.
+_BOUNDS = {"mu_cen": (-1.0, 1.0), "mu_sat": (-1.0, 1.0)}
+_NONE = (-np.inf, np.inf)
 #: Draws beyond this part of them at either end may lie outside a panel, if they are far away.
 _TAIL = 1e-3
 _QUANTILES = (0.16, 0.5, 0.84)
@@ -199,11 +202,14 @@ def span(name: str, draws: FloatArray, posterior: Any) -> Range:
     # Room for what is smoothed over the ends, else it would pile up there.
     margin = 2.5 * smoothing(draws.size) / _CELLS * (end - start) or max(abs(start), 1.0) * 1e-3
     record = posterior.priors.get(name, {})
-    lowest, highest = record.get("low"), record.get("high")
-    return (
-        max(start - margin, -np.inf if lowest is None else lowest),
-        min(end + margin, np.inf if highest is None else highest),
+    lowest, highest = (
+        bound if record.get(side) is None else float(record[side])
+        for side, bound in zip(("low", "high"), _BOUNDS.get(name, _NONE), strict=True)
     )
+    # Draws beyond a bound are drawn all the same.
+    lowest = lowest if start >= lowest else -np.inf
+    highest = highest if end <= highest else np.inf
+    return max(start - margin, lowest), min(end + margin, highest)
 
 
 def _limits(ranges: Sequence[Range], mark: float | None) -> Range:
@@ -217,7 +223,7 @@ def _limits(ranges: Sequence[Range], mark: float | None) -> Range:
 
 def smoothing(n: int) -> float:
     """Cells that a density is smoothed over: fewer draws want more."""
-    return float(np.clip(2.2 * (4000 / max(n, 1)) ** (1 / 6), 1.5, 5.0))
+    return float(np.clip(1.6 * (4000 / max(n, 1)) ** (1 / 6), 1.2, 4.0))
 
 
 def fills(color: str, number: int) -> list[tuple[float, float, float, float]]:
@@ -271,7 +277,7 @@ def interval(draws: FloatArray) -> str:
     if 0 < size < 1e-3 or smaller > 1e4:
         power = int(np.floor(np.log10(size)))
     scaled = [float(value) / 10.0**power for value in (middle, *errors)]
-    smallest = min((e for e in scaled[1:] if e > 0), default=0.1)
+    smallest = float(f"{min((e for e in scaled[1:] if e > 0), default=0.1):.1e}")
     digits = int(np.clip(1 - np.floor(np.log10(smallest)), 0, 8))
     scaled[0] = round(scaled[0], digits) + 0.0  # never -0
     text = rf"{scaled[0]:.{digits}f}_{{-{scaled[1]:.{digits}f}}}^{{+{scaled[2]:.{digits}f}}}"
