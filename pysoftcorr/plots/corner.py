@@ -131,6 +131,8 @@ def plot_corner(
                 ax.axvline(along, **_TRUTH)
             if j < i and up is not None:
                 ax.axhline(up, **_TRUTH)
+    if size == 1:
+        figure.axes[0].set_ylabel("density")
     for k, ax in enumerate(_diagonal(figure, size)):
         _titles(ax, LABELS.get(chosen[k], chosen[k]), [rows[:, k] for rows in draws], colors)
     _arrange(figure, size, several)

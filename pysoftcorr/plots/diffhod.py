@@ -210,6 +210,7 @@ def plot_occupation_derivatives(
         ax.set_title(rf"d$\langle N\rangle$/d{SYMBOLS[name]}", fontsize=10)
         ax.set_xlabel(_MASS)
         ax.axhline(0.0, color="0.8", lw=0.8, zorder=0)
+    axes[0].set_ylabel("derivative of the mean number")
     axes[0].legend(frameon=False, fontsize="small")
     return figure
 

@@ -204,7 +204,9 @@ def _dress(ax: Axes, items: Sequence[Correlation], low: float, high: float) -> N
     ax.set_xscale("log")
     ax.set_yscale("log", nonpositive="clip")
     theta = np.concatenate([abscissa(item) for item in items])
-    start = edges.min() if edges.min() > 0 else 0.6 * theta[theta > 0].min()
+    start = float(edges[edges > 0].min())
+    if edges.min() <= 0:  # bins from 0 on
+        start = min(start, 0.6 * float(theta[theta > 0].min()))
     # Markers beside one another need room at the last bin too, which may be a narrow one.
     end = max(edges.max(), 1.15 * theta[theta > 0].max())
     ax.set_xlim(start, end)
