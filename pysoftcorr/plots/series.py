@@ -35,7 +35,7 @@ def band(
     alone = good & ~np.r_[False, good[:-1]] & ~np.r_[good[1:], False]
     at, below, above = [], [], []
     for k in range(len(x)):
-        places = (max(edges[k], 0.5 * x[k]), edges[k + 1]) if alone[k] else (x[k],)
+        places = (edges[k] or 0.5 * x[k], edges[k + 1]) if alone[k] else (x[k],)
         for place in places:
             at.append(place)
             below.append(low[k] if good[k] else np.nan)

@@ -12,10 +12,17 @@ from matplotlib.figure import Figure
 
 def outside(ax: Axes) -> list[str]:
     """Points of the panel that lie beyond its limits, by label: of lines, of errors, scattered."""
-    held = {id(c.lines[0]) for c in ax.containers if isinstance(c, ErrorbarContainer)}
-    series = [(str(line.get_label()), line.get_xydata()) for line in ax.lines
-              if line.get_transform() == ax.transData and (line.get_marker() != "None"
-              or id(line) in held)]  # fmt: skip
+    bars = [c for c in ax.containers if isinstance(c, ErrorbarContainer)]
+    held = {id(c.lines[0]) for c in bars}
+    # An error may reach out of a logarithmic panel, its point may not.
+    caps = {id(cap) for c in bars for cap in c.lines[1]}
+    series = [
+        (str(line.get_label()), line.get_xydata())
+        for line in ax.lines
+        if line.get_transform() == ax.transData
+        and id(line) not in caps
+        and (line.get_marker() != "None" or id(line) in held)
+    ]
     series += [(str(c.get_label()), np.asarray(c.get_offsets())) for c in ax.collections
                if isinstance(c, PathCollection)]  # fmt: skip
     found = []
