@@ -39,6 +39,8 @@ LABELS = {
 }
 _COLORS = (ALEATORIC, EPISTEMIC, "#4b7f52", "#7a5195", "#E69F00", "#000000")
 _CELLS = 60
+#: Mark of contours that are cut.
+_CUT = "cut"
 #: Where parameters end whatever the prior.
 _BOUNDS = {"mu_cen": (-1.0, 1.0), "mu_sat": (-1.0, 1.0)}
 _NONE = (-np.inf, np.inf)
@@ -256,8 +258,10 @@ def draw_contours(
 def within(ax: Axes, x: Range, y: Range) -> None:
     """Cut the contours drawn last where their cells end: corner draws them one cell further."""
     cut = Rectangle((x[0], y[0]), x[1] - x[0], y[1] - y[0], transform=ax.transData)
-    for drawn in ax.collections[-2:]:  # fillings and lines
-        drawn.set_clip_path(cut)
+    for drawn in ax.collections:
+        if drawn.get_gid() != _CUT:
+            drawn.set_clip_path(cut)
+            drawn.set_gid(_CUT)
 
 
 def _diagonal(figure: Figure, size: int) -> list[Axes]:
@@ -364,6 +368,13 @@ def _legend(
         handles.append(Line2D([], [], label="truth", **_TRUTH))
     if outside:
         handles.append(Line2D([], [], ls="", label=f"{outside} draws lie outside"))
-    place = {"loc": "upper right", "bbox_to_anchor": (0.99, 0.99)} if several else {
-        "loc": "center right"}  # fmt: skip
-    figure.legend(handles=handles, frameon=False, fontsize="small", **place)
+    # To the right of the first panel: long labels lie on no other.
+    right = figure.axes[0].get_position().x1 + 0.02
+    where: Any
+    where, height = ("upper left", 0.99) if several else ("center left", 0.5)
+    if len(figure.axes) > 4:
+        where, right = "upper right", 0.99
+    figure.legend(
+        handles=handles, frameon=False, fontsize=9 + 0.8 * len(figure.axes) ** 0.5,
+        loc=where, bbox_to_anchor=(right, height),
+    )  # fmt: skip

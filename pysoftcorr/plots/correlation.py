@@ -243,7 +243,7 @@ def _entries(ax: Axes) -> tuple[list[Any], list[str]]:
 def _line(ax: Axes, naive: Correlation, label: str) -> None:
     theta = abscissa(naive)
     good = np.isfinite(naive.value)
-    ax.plot(theta[good], naive.value[good], color=NAIVE, lw=1.3, label=label, zorder=2)
+    ax.plot(theta[good], naive.value[good], color=NAIVE, lw=1.3, marker=".", label=label, zorder=2)
     if np.isfinite(naive.varshot[good]).all() and (naive.varshot[good] > 0).any():
         low, high = naive.value - naive.sigma_shot, naive.value + naive.sigma_shot
         ax.fill_between(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.series import scale_values
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
@@ -262,7 +263,8 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
         label=rf"relaxed, $\tau$ = {comparison.tau:g}",
     )  # fmt: skip
     upper.set_xscale("log")
-    upper.set_yscale("log")
+    # Of few galaxies, less the shot noise, it may be below 0.
+    scale_values(upper, [comparison.exact.mean(axis=0), comparison.relaxed.mean(axis=0)])
     upper.set_ylabel(r"$P(k)$ [$(h^{-1}\,$Mpc$)^3$]")
     upper.legend(frameon=False, fontsize="small")
     ratio, error = comparison.ratio()

@@ -141,11 +141,13 @@ def plot_xi_of_G(
         if curves.shape != (G.size, bins.nbins):
             raise ValueError(f"xi of {title!r} has shape {curves.shape}, must be "
                              f"({G.size}, {bins.nbins})")  # fmt: skip
+        order = np.argsort(G, kind="stable")
+        G, curves = G[order], curves[order]
         x = (G / at - 1.0) * 100.0
         for b, ax in zip(shown, row, strict=True):
             color = BINS[b % len(BINS)]
             if naive is not None and k == 0:
-                other = np.asarray(naive, dtype=float)[:, b]
+                other = np.asarray(naive, dtype=float)[order, b]
                 other = other - np.interp(at, G, other) + xi[b]
                 ax.plot(x, other, color=NAIVE, lw=1.0, label="all pairs, shifted")
             ax.plot(x, curves[:, b], color=color, lw=1.2, marker=".", ms=4, label=symbol(statistic))

@@ -59,7 +59,7 @@ def plot_shapes(
     before, frame = held(ax), frame_of(catalog, ax=ax)
     size, angle = np.abs(values), 0.5 * np.angle(values)
     if scale is None:
-        scale = rounded(float(np.percentile(size, 95)))
+        scale = rounded(float(np.nanpercentile(size, 95)))
     whiskers = ax.quiver(
         *frame.points(catalog),
         size * np.cos(angle),
@@ -107,7 +107,7 @@ def plot_star_shapes(stars: StarCatalog) -> Figure:
         With three panels, the first and the last on the same scale.
     """
     figure, axes = subplots(1, 3, figsize=(15.0, 5.4), sharey=True)
-    common = rounded(float(np.percentile(np.abs(np.r_[stars.e, stars.de]), 90)))
+    common = rounded(float(np.nanpercentile(np.abs(np.r_[stars.e, stars.de]), 90)))
     plot_shapes(stars, ax=axes[0], scale=common, title="stars")
     plot_shapes(stars, e=stars.e_model, ax=axes[1], title="PSF model")
     plot_shapes(stars, e=stars.de, ax=axes[2], scale=common, color=EPISTEMIC, title="star - model")

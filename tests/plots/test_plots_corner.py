@@ -241,3 +241,28 @@ def test_ranges_stop_at_bounds_only_if_the_draws_do():
     low, high = span("mu_cen", 2 * inside, posterior(np.zeros((1, 3, 2))))
     assert low < -1.98
     assert high > 1.98
+
+
+@pytest.mark.parametrize(("parameters", "posteriors"), [(1, 2), (2, 1), (2, 4), (5, 3)])
+def test_the_legend_and_the_titles_lie_on_no_panel(parameters, posteriors):
+    names = tuple(f"p{k}" for k in range(parameters))
+    every = {
+        f"posterior number {k}, with a long name": normal(
+            [0.1 * k] * parameters, [0.1] * parameters, seed=k, n=400, names=names, priors={}
+        )
+        for k in range(posteriors)
+    }
+    figure = plots.plot_corner(every, truth=dict.fromkeys(names, 0.0))
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    said = [legend.get_window_extent()]
+    panels = []
+    for k, ax in enumerate(figure.axes):
+        row, column = divmod(k, parameters)
+        if column <= row:
+            panels.append(ax.get_window_extent())
+        if column == row:
+            said += [ax.title.get_window_extent(), *(t.get_window_extent() for t in ax.texts)]
+    for i, text in enumerate(said):
+        assert not any(text.overlaps(panel) for panel in panels)
+        assert not any(text.overlaps(other) for other in said[:i])
