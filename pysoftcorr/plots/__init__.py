@@ -1,6 +1,7 @@
 """Figures: correlations with both errors, clusterings, shapes on the sky (matplotlib)."""
 
 from pysoftcorr.plots.clusters import plot_centers, plot_membership_histograms, plot_memberships
+from pysoftcorr.plots.corner import plot_corner
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
 from pysoftcorr.plots.covariance import plot_covariance
 from pysoftcorr.plots.crossing import plot_pair_crossing
@@ -21,7 +22,6 @@ from pysoftcorr.plots.files import save_figure
 from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, plot_xi_of_G
 from pysoftcorr.plots.mocks import plot_box_correlations, plot_box_slice, plot_halo_statistics
 from pysoftcorr.plots.posterior import (
-    plot_corner,
     plot_diffhod_posteriors,
     plot_minimization,
     plot_posterior_correlations,
