@@ -22,7 +22,7 @@ from pysoftcorr.mocks.satellites import (
     check_places,
     draw_galaxies,
 )
-from pysoftcorr.mocks.subhalo_places import caution_of_borrowed
+from pysoftcorr.mocks.subhalo_places import caution_of_borrowed, part_without_subhalos
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
@@ -208,7 +208,7 @@ class HODModel:
         UserWarning
             If halos below the lightest one would hold more than 1 % of the galaxies (see
             `unresolved`); if ratios of axes are drawn for a cosmology or redshift that is not
-            known; if more than 10 % of the satellites find no subhalo of their halo.
+            known; if for more than 10 % of the satellites halos have no subhalo left.
 
         Raises
         ------
@@ -236,8 +236,7 @@ class HODModel:
         galaxies = self._populate(halos, root_seed(seed))
         self._warn_of_light_halos(halos.mass)
         if self.satellites == "subhalos":
-            sat = ~galaxies.central
-            caution_of_borrowed(halos.subhalos, galaxies.host[sat], galaxies.rank[sat])
+            caution_of_borrowed(part_without_subhalos(halos, self.mean_nsat(halos.mass)))
         return galaxies
 
     def _populate(self, halos: Any, root: int) -> GalaxyCatalog:

@@ -110,8 +110,8 @@ def across(axis: FloatArray, u: FloatArray) -> FloatArray:
 
 def draw_shapes(
     mass: FloatArray, axis: FloatArray, seed: int, world: Cosmology, redshift: float
-) -> dict[str, FloatArray]:
-    """`b_to_a`, `c_to_a` and `minor_axis` of the halos of a catalog, drawn by their rows.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """b/a, c/a and minor axes of the halos of a catalog, drawn by their rows.
 
     Raises
     ------
@@ -119,8 +119,7 @@ def draw_shapes(
         If the cosmology gives no M* at this redshift.
     """
     row = np.arange(len(mass))
-    b_to_a, c_to_a = _ratios(mass, row, seed, world, redshift)
-    return {"b_to_a": b_to_a, "c_to_a": c_to_a, "minor_axis": _minor(axis, row, seed)}
+    return *_ratios(mass, row, seed, world, redshift), _minor(axis, row, seed)
 
 
 def _ratios(

@@ -553,6 +553,7 @@ def simulate(
                 stacklevel=2,
             )
     axis = draw_watson(slowest_collapse(tides), axis_alignment, stream(used, "halo axes"))
+    b_to_a, c_to_a, minor_axis = draw_shapes(mass, axis, used, world, redshift)
     least = float(mmin if subhalo_mmin is None else subhalo_mmin)
     halos = cls(
         position,
@@ -560,7 +561,9 @@ def simulate(
         radius,
         conc,
         axis,
-        **draw_shapes(mass, axis, used, world, redshift),
+        minor_axis=minor_axis,
+        b_to_a=b_to_a,
+        c_to_a=c_to_a,
         boxsize=float(boxsize),
         cosmology=world.to_dict(),
         meta={

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import Origin
@@ -14,7 +15,9 @@ from pysoftcorr.mocks.checks import wrapped
 from pysoftcorr.mocks.shapes import across
 from pysoftcorr.mocks.subhalos import Subhalos
 
-__all__ = ["caution_of_borrowed", "check_subhalos", "offsets", "subhalo_places"]
+__all__ = [
+    "caution_of_borrowed", "check_subhalos", "offsets", "part_without_subhalos", "subhalo_places",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -105,8 +108,8 @@ def check_subhalos(halos: Any) -> None:
     if sub is None or not len(sub):
         none = "has no subhalos" if sub is None else "holds not one subhalo"
         raise ValueError(
-            f"satellites = 'subhalos': the halo catalog {none}: read it with subhalos=True, "
-            "simulate it with subhalos=True, or choose 'triaxial' or 'nfw'"
+            f"satellites = 'subhalos': the halo catalog {none}: read it with subhalos=True where "
+            "the file has them, simulate one with subhalos=True, or choose 'triaxial' or 'nfw'"
         )
     distance = np.linalg.norm(offsets(halos), axis=1)
     bad = np.flatnonzero(distance <= _NO_DISTANCE * halos.radius[sub.host])
@@ -118,13 +121,29 @@ def check_subhalos(halos: Any) -> None:
         )
 
 
-def caution_of_borrowed(sub: Subhalos, host: IntArray, rank: IntArray) -> None:
+def part_without_subhalos(halos: Any, mean_nsat: FloatArray) -> float:
+    """Expected part of the satellites for which their halos have no subhalo left.
+
+    Parameters
+    ----------
+    halos : HaloCatalog
+        N halos with subhalos.
+    mean_nsat : ndarray, shape (N,)
+        Means of their Poisson numbers of satellites.
+    """
+    number = np.bincount(halos.subhalos.host, minlength=len(mean_nsat))
+    total = float(mean_nsat.sum())
+    # E[max(N - k, 0)] = m P(N >= k) - k P(N > k) of a Poisson number N with mean m
+    reach = np.where(number > 0, special.pdtrc(np.maximum(number - 1, 0), mean_nsat), 1.0)
+    beyond = mean_nsat * reach - number * special.pdtrc(number, mean_nsat)
+    return float(beyond.sum()) / total if total > 0 else 0.0
+
+
+def caution_of_borrowed(part: float, where: str = "") -> None:
     """A warning where many satellites have no subhalo of their own halo."""
-    number = np.searchsorted(sub.host, host, side="right") - np.searchsorted(sub.host, host)
-    part = float(np.mean(rank > number)) if host.size else 0.0
     if part > _MANY_BORROWED:
         caution(
-            f"satellites = 'subhalos': for {100 * part:.2g} % of the satellites their halos have "
-            "no subhalo left, and they are put where subhalos of halos of like mass are; take "
+            f"satellites = 'subhalos': {where}for {100 * part:.2g} % of the satellites their halos "
+            "have no subhalo left, and they are put where subhalos of halos of like mass are; take "
             "subhalos down to a lower mass, or raise logM1"
         )
