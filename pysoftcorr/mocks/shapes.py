@@ -155,14 +155,21 @@ def shapes_of(halos: Any, row: IntArray, seed: int) -> Shapes:
     b_to_a, c_to_a = (getattr(halos, name, None) for name in ("b_to_a", "c_to_a"))
     if b_to_a is not None and c_to_a is not None:
         return Shapes(frame, b_to_a[row], c_to_a[row])
-    world = Cosmology(getattr(halos, "cosmology", None) or "planck18")
-    return Shapes(frame, *_ratios(halos.mass[row], row, seed, world, _redshift(halos) or 0.0))
+    ratios = _ratios(halos.mass[row], row, seed, _world(halos), _redshift(halos) or 0.0)
+    return Shapes(frame, *ratios)
 
 
 def caution_of_assumptions(halos: Any) -> None:
-    """A warning where ratios must be drawn, and the halos do not say of which universe."""
+    """A warning where ratios must be drawn, and the halos do not say of which universe.
+
+    Raises
+    ------
+    ValueError
+        If they state a cosmology that is none.
+    """
     if getattr(halos, "b_to_a", None) is not None:
         return
+    _world(halos)
     assumed = {}
     if getattr(halos, "cosmology", None) is None:
         assumed["cosmology"] = "planck18"
@@ -175,6 +182,17 @@ def caution_of_assumptions(halos: Any) -> None:
             f"2006) for {listed}, which it does not say: give HaloCatalog.read the columns, or "
             + " and ".join(f"{name}=" for name in assumed)
         )
+
+
+def _world(halos: Any) -> Cosmology:
+    stated = getattr(halos, "cosmology", None)
+    try:
+        return Cosmology("planck18" if stated is None else stated)
+    except ValueError as error:
+        raise ValueError(
+            "halos: the catalog has no b_to_a and c_to_a, and for drawing them by mass its "
+            f"cosmology does not do ({error}); give it the columns, or a known cosmology"
+        ) from None
 
 
 def _redshift(halos: Any) -> float | None:

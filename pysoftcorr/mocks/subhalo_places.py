@@ -22,7 +22,8 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: Hosts of like mass differ by no more (dex), unless they have fewer subhalos than so many.
+#: Hosts of like mass differ by no more (dex); where they have fewer subhalos than so many, those
+#: of the next ones are taken as well.
 _LIKE_MASS, _FEWEST = 0.1, 50
 #: Part of the satellites for which there are no subhalos of their own, above which it is said.
 _MANY_BORROWED = 0.1
@@ -86,12 +87,10 @@ def _borrowed(
     donor = halos.subhalos.host
     order = np.argsort(halos.mass[donor], kind="stable")
     there, wanted = np.log10(halos.mass[donor[order]]), np.log10(halos.mass[host])
-    middle = np.searchsorted(there, wanted)
-    low = np.minimum(np.searchsorted(there, wanted - _LIKE_MASS), middle - _FEWEST // 2)
-    high = np.maximum(
-        np.searchsorted(there, wanted + _LIKE_MASS, side="right"), middle + _FEWEST // 2
-    )
-    low, high = np.maximum(low, 0), np.minimum(high, order.size)
+    low = np.searchsorted(there, wanted - _LIKE_MASS)
+    high = np.searchsorted(there, wanted + _LIKE_MASS, side="right")
+    wider = np.maximum(_FEWEST - (high - low), 0)
+    low, high = np.maximum(low - wider, 0), np.minimum(high + wider, order.size)
     u = uniforms(seed, "satellite donor", host, rank)
     chosen = order[low + (u * (high - low)).astype(np.int64)]
     away = every[chosen] / halos.radius[donor[chosen], None]
