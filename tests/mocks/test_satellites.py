@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from pysoftcorr.mocks import GalaxyCatalog, HaloCatalog, HODModel, Subhalos
+from pysoftcorr.mocks import GalaxyCatalog, HaloCatalog, HODModel, Subhalos, alignment_sums
 from pysoftcorr.mocks.satellites import SATELLITES
 from pysoftcorr.mocks.subhalo_places import offsets, part_without_subhalos
 
@@ -84,6 +84,22 @@ def test_axes_towards_satellites_of_an_ellipsoid(b: float, c: float, stated: flo
     values = cos2(satellites_of(halos, "triaxial", logM1=11.2), halos)
     assert values.size > 50_000
     assert abs(values.mean() - exact) < 4 * values.std() / np.sqrt(values.size)
+
+
+@pytest.mark.parametrize(("b", "c"), [(1.0, 1.0), (0.9, 0.8), (0.7, 0.5)])
+@pytest.mark.parametrize("where", ["nfw", "triaxial"])
+def test_centrals_know_of_their_own_satellites(where: str, b: float, c: float) -> None:
+    halos = make_halos(300, mass=3e13, b_to_a=np.full(300, b), c_to_a=np.full(300, c))
+    model = MODEL.with_parameters(satellites=where, logM1=12.0)
+    galaxies = model.populate(halos, seed=2)
+    sums = alignment_sums(galaxies, bins=[1e-6, 3.0])
+    has = np.isin(galaxies.host, galaxies.host[galaxies.central]) & ~galaxies.central
+    # Of both orders of a pair, one has the axis of the central.
+    found = sums.omega_cen[1, 0] / has.sum()
+    exact = special.elliprd(b**-2, c**-2, 1.0) / (3 * b * c) - 1 / 3 if where == "triaxial" else 0
+    value = cos2(galaxies[has], halos)
+    assert found == pytest.approx(value.mean() - 1 / 3, abs=1e-9)
+    assert abs(found - exact) < 4 * value.std() / np.sqrt(value.size)
 
 
 def test_ellipsoids_keep_the_volume_and_the_profile() -> None:
@@ -258,6 +274,13 @@ def test_enough_subhalos_are_no_reason_to_warn(recwarn) -> None:
     halos = with_subhalos(make_halos(100), np.full(100, 100))
     satellites_of(halos, "subhalos")
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("where", SATELLITES)
+def test_a_model_may_have_no_satellites(where: str) -> None:
+    halos = with_subhalos(make_halos(100), np.full(100, 2))
+    galaxies = MODEL.with_parameters(satellites=where, logM0=16.0).populate(halos, seed=1)
+    assert galaxies.central.all()
 
 
 @pytest.mark.parametrize("none", [None, Subhalos(np.empty((0, 3)), [], np.empty(0, dtype=int))])
