@@ -15,7 +15,7 @@ from scipy import special
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.random import uniforms
 from pysoftcorr.mocks import checks
-from pysoftcorr.mocks.shapes import caution_of_assumptions, shapes_of
+from pysoftcorr.mocks.shapes import Shapes, caution_of_assumptions, shapes_of
 from pysoftcorr.mocks.subhalo_places import check_subhalos, subhalo_places
 
 __all__ = [
@@ -139,7 +139,7 @@ def ellipsoid_places(
     sphere, m = _in_sphere(halos, host, rank, seed, kind)
     rows, which = np.unique(host, return_inverse=True)
     shapes = shapes_of(halos, rows, seed)
-    vector = type(shapes)(*(values[which] for values in shapes)).stretched(sphere)
+    vector = Shapes(*(values[which] for values in shapes)).stretched(sphere)
     length = np.linalg.norm(vector, axis=1)
     direction, scaled = vector / length[:, None], m * length
     return direction, scaled, _placed(halos, host, direction, scaled)
