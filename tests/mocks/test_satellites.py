@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
 from pysoftcorr.mocks import GalaxyCatalog, HaloCatalog, HODModel, Subhalos, alignment_sums
-from pysoftcorr.mocks.satellites import SATELLITES
+from pysoftcorr.mocks.satellites import SATELLITES, place_galaxies
 from pysoftcorr.mocks.subhalo_places import offsets, part_without_subhalos
 
 BOX = 80.0
@@ -233,6 +234,28 @@ def test_satellites_sit_on_subhalos_by_rank_across_the_faces_of_the_box() -> Non
         np.linalg.norm(d, axis=1), sat.scaled_radius * halos.radius[sat.host]
     )
     np.testing.assert_allclose(sat.reference * np.linalg.norm(d, axis=1)[:, None], d, atol=1e-9)
+
+
+@pytest.mark.parametrize("where", SATELLITES)
+def test_boxes_of_three_sides(where: str) -> None:
+    sides = np.array([20.0, 35.0, 80.0])
+    full = make_halos(300, mass=3e14, b_to_a=np.full(300, 0.8), c_to_a=np.full(300, 0.6))
+    full.position = np.mod(full.position, sides)
+    rng = np.random.default_rng(3)
+    host = np.repeat(np.arange(300), 8)
+    away = rng.normal(size=(host.size, 3)) * 0.5 * full.radius[host, None]
+    sub = Subhalos(np.mod(full.position[host] + away, sides), np.full(host.size, 1e11), host)
+    halos = SimpleNamespace(**{**vars(full), "boxsize": tuple(sides.tolist()), "subhalos": sub})
+    number = np.full(300, 10)
+    row = np.arange(300)
+    drawn = place_galaxies(halos, row[:0], row, number, 1, satellites=where)
+    assert (drawn.position >= 0).all()
+    assert (drawn.position < sides).all()
+    d = drawn.position - full.position[drawn.host]
+    assert ((np.abs(d) > sides / 2).sum(axis=0) > 10).all()
+    d -= sides * np.round(d / sides)
+    away = drawn.direction * (drawn.scaled_radius * full.radius[drawn.host])[:, None]
+    np.testing.assert_allclose(d, away, atol=1e-9)
 
 
 @pytest.mark.filterwarnings("ignore:logMmin")
