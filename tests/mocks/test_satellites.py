@@ -299,6 +299,7 @@ def test_enough_subhalos_are_no_reason_to_warn(recwarn) -> None:
     assert not recwarn.list
 
 
+@pytest.mark.filterwarnings("ignore:logMmin")
 @pytest.mark.parametrize("where", SATELLITES)
 def test_a_model_may_have_no_satellites(where: str) -> None:
     halos = with_subhalos(make_halos(100), np.full(100, 2))
