@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HALOS = Argument("halos", "Halos: of simulate, halotools, Rockstar, TNG, AHF, or a table; "
                  "several files, or a pattern in quotes, are one catalog.", many=True)  # fmt: skip
 PRESETS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
+PLACES = ("nfw", "triaxial", "subhalos")
 HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 
@@ -85,12 +86,14 @@ _SIMULATION = derive(
     concentration_scatter={"help": "Scatter of the concentration in dex."},
     axis_alignment={"help": "Strength, -1 to 1, of major axes about the tidal direction."},
     exclusion={"help": "Keep halos out of heavier ones."},
+    subhalos={"help": "Draw subhalos as well, for satellites on them."},
+    subhalo_mmin={"help": "Lowest mass of a subhalo in Msun/h; that of halos by default."},
     seed={"default": 1, "least": 0, "help": "Seed of everything random."},
 )
 #: Parameters of an HOD and its alignments; none has a default here, a preset may give it.
 OCCUPATION = derive(
     "pysoftcorr.mocks.hod:HODModel",
-    only=(*HOD, "mu_cen", "mu_sat", "gamma", "modulate"),
+    only=(*HOD, "mu_cen", "mu_sat", "gamma", "modulate", "satellites"),
     logMmin={"help": "log10 of the mass (Msun/h) where half of the halos have a central galaxy."},
     sigma_logM={"help": "Width of that step."},
     logM0={"help": "log10 of the satellites' cut-off."},
@@ -102,13 +105,15 @@ OCCUPATION = derive(
     gamma={"default": None, "help": "Strength of satellites by radius, mu_sat (r/Rvir)^gamma."},
     modulate={"default": None, "help": "Multiply the mean number of satellites by that of central "
               "galaxies."},
+    satellites={"default": None, "choices": PLACES, "help": "Where satellites live: in a sphere "
+                "(nfw; the default), in the halo's ellipsoid, or on its subhalos."},
 )  # fmt: skip
 _PRESET = Option("preset", str, None, "A fixed HOD, by the least stellar mass; options change it.",
                  choices=PRESETS)  # fmt: skip
 _DESIGN = derive(
     "pysoftcorr.mocks.campaign.run:run_campaign",
-    only=("points", "realizations", "seed", "sampling", "logMmin", "bins", "modulate", "workers",
-          "scheduler"),
+    only=("points", "realizations", "seed", "sampling", "logMmin", "bins", "modulate",
+          "satellites", "workers", "scheduler"),
     points={"kind": int, "least": 1, "help": "Points of the design; needed."},
     realizations={"least": 1, "help": "Catalogs for each point; needed."},
     seed={"least": 0, "help": "Seed of everything random; by default a new one, or that of the "
@@ -118,6 +123,8 @@ _DESIGN = derive(
              "help": "Range of log Mmin in the design."},
     bins=BINS_MPC,
     modulate={"help": "Multiply the mean number of satellites by that of central galaxies."},
+    satellites={"choices": PLACES, "help": "Where satellites live: in a sphere, in the halo's "
+                "ellipsoid, or on its subhalos."},
     workers={"least": 1, "help": "Processes on this machine; one a core by default."},
     scheduler={"metavar": "ADDRESS", "help": "A running dask scheduler instead, as "
                "tcp://host:8786."},

@@ -20,6 +20,7 @@ from colossus.halo import concentration as _concentration
 from colossus.halo import mass_so as _mass_so
 from colossus.lss import bias as _bias
 from colossus.lss import mass_function as _mass_function
+from colossus.lss import peaks as _peaks
 from colossus.utils import storage as _storage
 
 from pysoftcorr.core.expressions import nearest
@@ -112,6 +113,16 @@ class Cosmology:
     def lagrangian_radius(self, mass: Any) -> FloatArray:
         """Comoving radius (Mpc/h) of the sphere of mean density that holds `mass` (Msun/h)."""
         return np.cbrt(3.0 * np.atleast_1d(mass).astype(float) / (4 * np.pi * self.mean_density))
+
+    def nonlinear_mass(self, redshift: float = 0.0) -> float:
+        """The mass M* (Msun/h) whose sphere has sigma(M*, z) = 1.686.
+
+        Raises
+        ------
+        ValueError
+            If no sphere down to the smallest known scales has.
+        """
+        return float(self._ask(f"M* at redshift {redshift:g}", _peaks.nonLinearMass, redshift))
 
     def radius(self, mass: Any, *, redshift: float = 0.0, mdef: str = "vir") -> FloatArray:
         """Comoving halo radius in Mpc/h for masses in Msun/h of the definition `mdef`."""

@@ -19,6 +19,8 @@ from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.alignment import draw_watson
 from pysoftcorr.mocks.checks import cube_side, wrapped
 from pysoftcorr.mocks.cosmology import Abundance, Cosmology
+from pysoftcorr.mocks.shapes import draw_shapes
+from pysoftcorr.mocks.unevolved import draw_subhalos
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.halos import HaloCatalog
@@ -420,6 +422,8 @@ def simulate(
     concentration_scatter: float = 0.16,
     axis_alignment: float = 0.5,
     exclusion: bool = True,
+    subhalos: bool = False,
+    subhalo_mmin: float | None = None,
     seed: Seed = None,
 ) -> HaloCatalog:
     """Halos of a simulated universe, without an N-body run.
@@ -462,8 +466,15 @@ def simulate(
         Draw another place for a halo whose center lies within the radius of a heavier one
         (it would be no host halo), default True. This moves about one halo in a hundred and
         lowers the bias by about 1 %.
+    subhalos : bool
+        Draw subhalos as well: Poisson numbers of the unevolved mass function of Jiang & van
+        den Bosch (2014), with masses at infall, in the ellipsoid of their halo (see
+        `pysoftcorr.mocks.unevolved`). Default False.
+    subhalo_mmin : float
+        Lowest mass of a subhalo in Msun/h; `mmin` by default.
     seed : int or numpy.random.Generator, optional
-        Each step (field, masses, places, axes, concentrations) has a stream of its own.
+        Each step (field, masses, places, axes, concentrations, shapes, subhalos) has a
+        stream of its own.
 
     Returns
     -------
@@ -481,7 +492,9 @@ def simulate(
     Notes
     -----
     Limits. Nothing is known of a halo's interior or surroundings below the mesh: halos are
-    spread evenly within a cell, and there are no subhalos. At fixed mass, places depend on
+    spread evenly within a cell. Ratios of axes know the mass alone, minor axes nothing of the
+    tides, and subhalos only their host: they have no subhalos and no velocities, and were
+    neither stripped nor lost. At fixed mass, places depend on
     the density in one sphere alone: no assembly bias, no relation between concentration or
     axis and clustering other than by the tides. Halos are placed independently of each
     other but for `exclusion`. 2LPT smears structure below a few Mpc/h at low redshift, so
@@ -503,6 +516,11 @@ def simulate(
     options.number("concentration_scatter", concentration_scatter, least=0, most=1)
     options.number("axis_alignment", axis_alignment, least=-1, most=1)
     options.flag("exclusion", exclusion)
+    options.flag("subhalos", subhalos)
+    if subhalo_mmin is not None:
+        options.number("subhalo_mmin", subhalo_mmin, least=1e6, most=1e16)
+        if not subhalos:
+            raise ValueError(f"subhalo_mmin = {subhalo_mmin:g}: pass subhalos=True as well")
     used = root_seed(seed)
     world = Cosmology(cosmology)
     abundance = Abundance(
@@ -537,12 +555,17 @@ def simulate(
                 stacklevel=2,
             )
     axis = draw_watson(slowest_collapse(tides), axis_alignment, stream(used, "halo axes"))
-    return cls(
+    b_to_a, c_to_a, minor_axis = draw_shapes(mass, axis, used, world, redshift)
+    least = float(mmin if subhalo_mmin is None else subhalo_mmin)
+    halos = cls(
         position,
         mass,
         radius,
         conc,
         axis,
+        minor_axis=minor_axis,
+        b_to_a=b_to_a,
+        c_to_a=c_to_a,
         boxsize=boxsize,
         cosmology=world.to_dict(),
         meta={
@@ -561,8 +584,13 @@ def simulate(
             "axis_alignment": float(axis_alignment),
             "exclusion": bool(exclusion),
             "overlapping": overlapping,
+            "axis_ratios": "allgood06",
+            "subhalo_mmin": least if subhalos else None,
         },
     )
+    if subhalos:
+        halos.subhalos = draw_subhalos(halos, used, least)
+    return halos
 
 
 def place(

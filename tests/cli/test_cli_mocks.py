@@ -117,6 +117,22 @@ def test_mock_is_the_model_populated(run, halos, tmp_path):
     assert "mu_cen = -0.4" in said
 
 
+@pytest.mark.parametrize("satellites", ["nfw", "triaxial", "subhalos"])
+def test_where_satellites_live(run, tmp_path, satellites):
+    made, out = tmp_path / "h.h5", tmp_path / "g.h5"
+    code, said, err = run("halos", "simulate", "--boxsize", 40, "--mesh", 16, "--mmin", "1e12",
+                          "--subhalos", "--subhalo-mmin", "1e11", "--out", made)  # fmt: skip
+    assert code == 0, err
+    halos = HaloCatalog.simulate(40.0, 16, mmin=1e12, subhalos=True, subhalo_mmin=1e11, seed=1)
+    assert HaloCatalog.read(made) == halos
+    code, said, err = run("mock", made, "--preset", "mstar10.5", "--satellites", satellites,
+                          "--out", out)  # fmt: skip
+    assert code == 0, err
+    model = HODModel.preset("mstar10.5").with_parameters(satellites=satellites)
+    assert GalaxyCatalog.read(out) == model.populate(halos, seed=1)
+    assert f"satellites = {satellites}" in said
+
+
 def test_preset_and_its_changes(run, halos, tmp_path):
     out = tmp_path / "g.h5"
     code, said, err = run("mock", halos, "--preset", "mstar10.5", "--mu-cen", 0, "--out", out,
@@ -194,6 +210,11 @@ FULL = ["--sigma-logM", "0.3", "--logM0", "12", "--logM1", "13", "--alpha", "1"]
         (["--boxsize", "50", "--cosmology", "plank18", "--out", "@"], "planck18"),
         (["--boxsize", "50", "--bias", "tinker11", "--out", "@"], "tinker10"),
         (["--boxsize", "3", "--mmin", "1e15", "--out", "@"], "no halo above --mmin"),
+        (["--boxsize", "50", "--subhalo-mmin", "1e11", "--out", "@"], "pass --subhalos as well"),
+        (
+            ["--boxsize", "50", "--subhalos", "--subhalo-mmin", "11", "--out", "@"],
+            "--subhalo-mmin 11.0: must be",
+        ),
     ],
 )
 def test_simulate_refuses(fails, tmp_path, arguments, says):
@@ -212,6 +233,10 @@ def test_simulate_refuses(fails, tmp_path, arguments, says):
         (["--logMmin", "1e12", *FULL, "--out", "@"], "the log10 of a mass is meant, 12"),
         (["--logMmin", "19", *FULL[:4], "--logM1", "19", "--alpha", "1", "--out", "@"],
          "makes no galaxies"),
+        (["--preset", "mstar10.5", "--satellites", "subhalos", "--out", "@"],
+         "--satellites 'subhalos': the halo catalog has no subhalos: read it with "),
+        (["--preset", "mstar10.5", "--satellites", "cube", "--out", "@"],
+         "must be one of nfw, triaxial, subhalos"),
         (["--preset", "mstar10.5", "--out", "g.txt"], "unknown suffix"),
         (["--preset", "mstar10.5", "--boxsize", "60", "--out", "@"], "is read as it is"),
         (["--preset", "mstar10.5", "--out", "@", "--plot", "/dev/null/f"], "is not a folder"),
