@@ -375,9 +375,9 @@ def box_correlations(
     resampling : Jackknife, Bootstrap or str, optional
         Sub-volumes of the box that are resampled for the covariance of xi, omega and eta, equal
         cells: ``Jackknife(27)`` or "jackknife:27" leaves out one of 3 x 3 x 3 at a time,
-        ``Bootstrap(100)`` or "bootstrap:100" draws 27 with replacement 100 times, "bootstrap:100:64"
-        draws 64, and "jackknife:3x3x6" gives a shape. Pairs of two sub-volumes count by their
-        ``cross_patch_weight``, behind it in text ("jackknife:27:match").
+        ``Bootstrap(100)`` or "bootstrap:100" draws 27 with replacement 100 times,
+        "bootstrap:100:64" draws 64, and "jackknife:3x3x6" gives a shape. Pairs of two sub-volumes
+        count by their ``cross_patch_weight``, behind it in text ("jackknife:27:match").
     seed : int, numpy.random.Generator or None
         Of a bootstrap; by default another one each time.
 
@@ -403,13 +403,16 @@ def box_correlations(
     two nearest images and is not counted. The bits of a result do not depend on the number of
     threads.
 
-    A resample has a mean density of its own: RR of a jackknife's is (W V/(V - v))^2 V_shell/V times
-    the part of uniform pairs that lie outside the sub-volume v left out, W being the weight of
-    what is left; that part is known, since the overlap of a cell with itself moved by r is. xi,
-    omega and eta are calculated from the sums of each resample. The jackknife's variance of noise
-    alone is twofold with pairs of two sub-volumes left out ("simple"), and right with "match"
-    (Mohammad & Percival 2022, arXiv:2109.07071); modes larger than the box are in neither, nor
-    in an error of sub-volumes smaller than r, which is warned of.
+    A resample has a mean density of its own: with W the weight of what a jackknife leaves of the
+    volume V without v, RR is (W V/(V - v))^2 V_shell/V times the part of uniform pairs outside v,
+    which the overlap of a cell with itself, moved by r, gives. DD/RR - 1 of a cut box scatters at
+    first order in the density beside the cut, tenfold the error at large r, where the whole box
+    has none; so that DR is taken off, (DD - 2 DR + RR)/RR (Landy & Szalay 1993), known without
+    random points from the parts of shells that lie in each cell, and from the angles of omega
+    what cut shells add. omega and eta are ratios of the sums of each resample. The jackknife's
+    variance of noise alone is up to twofold with pairs of two sub-volumes left out ("simple"),
+    and right with "match" (Mohammad & Percival 2022, arXiv:2109.07071). Modes larger than the box
+    are in neither.
 
     Examples
     --------
@@ -518,7 +521,8 @@ def _plan(resampling: Any, boxsize: float, edges: FloatArray, periodic: bool) ->
         caution(
             f"resampling = '{plan}': sub-volumes of {smallest:.4g} Mpc/h are smaller than r_max = "
             f"{edges[-1]:.4g} Mpc/h, and their pairs beyond that belong to several: errors there "
-            f"are not to be trusted. Lower the last edge, or take at most {fewer} sub-volumes a side"
+            f"are not to be trusted. Lower the last edge, or take at most {fewer} sub-volumes along "
+            "a side"
         )
     return plan
 
@@ -550,6 +554,9 @@ def _with_covariance(
         ],
     )
     known = {name: np.isfinite(getattr(result, name)) & (result.npairs > 0) for name in resamples}
+    # Pairs of one place are all there or not at all: their means do not scatter.
+    several = (pairs[:, :, COUNT] > 0).sum(axis=0) > 1
+    known |= {name: known[name] & several for name in ("omega", "eta")}
     covariance = box_errors.joint_covariance(resamples, known, scale)
     samples = min(weights.n, plan.cells.n)
     box_errors.warn_of_rank(covariance, samples, "sub-volumes")

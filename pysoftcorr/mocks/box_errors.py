@@ -55,7 +55,8 @@ def resampled_sums(weights: PairWeights, pairs: FloatArray) -> FloatArray:
     q, p = np.tril_indices(weights.n_patches)
     some = np.flatnonzero(pairs[:, :, 0].any(axis=1))
     p, q = p[some], q[some]
-    each = np.where(p == q, weights.own[:, p], weights.between(p, q))
+    one, two = weights.part[:, p], weights.part[:, q]
+    each = np.where(p == q, weights.own[:, p], one * two if weights.product else one + two)
     # einsum and not BLAS, whose bits depend on the number of threads.
     return np.asarray(np.einsum("rp,pbs->rbs", each, pairs[some]))
 
@@ -121,8 +122,8 @@ def resampled_statistics(
     order, and exceed the error at large r tenfold. The box is whole: its own first order, which is
     0 but for a box that is not periodic, where its faces cut shells, is added back.
     """
-    fractions, _ = cells.pair_fractions(edges)
-    rr = uniform_pairs(weights, fractions)
+    uniform = cells.pair_fractions(edges)
+    rr = uniform_pairs(weights, uniform[0])
     drawn = weights.times / weights.times.mean(axis=1, keepdims=True)
     density, first = [], []
     order = np.zeros(rr.shape)
@@ -130,7 +131,7 @@ def resampled_statistics(
         held = np.bincount(s.label, weights=s.weight, minlength=cells.n)
         a = (drawn * held).sum(axis=1, keepdims=True) / s.weight.sum()
         pairs, aligned = covered_pairs(
-            cells, edges, s.position, s.weight, s.axis if s is sets[0] else None
+            cells, edges, uniform, s.position, s.weight, s.axis if s is sets[0] else None
         )
         density.append(a)
         first.append(ratio(uniform_pairs(weights, pairs), a * rr))
@@ -140,9 +141,7 @@ def resampled_statistics(
             tilt += ratio(np.einsum("rp,bpq->rb", drawn, aligned), a)
     if len(sets) == 1:
         density, first, order = density * 2, first * 2, order * 2
-    natural, omega, eta = np.moveaxis(
-        ratio(sums, (density[0] * density[1] * rr)[:, :, None]), 2, 0
-    )
+    natural, omega, eta = np.moveaxis(ratio(sums, (density[0] * density[1] * rr)[:, :, None]), 2, 0)
     xi = natural - first[0] - first[1] + 1 + order
     some = count > 0
     # A mean over few pairs is one of these: the correction is of their number, not of what is.
@@ -199,6 +198,6 @@ def warn_of_rank(matrix: FloatArray | None, samples: int, what: str) -> None:
     caution(
         f"the covariance of {values} values rests on {samples} {what}: errors of single values are "
         f"good, its inverse is not. A fit needs more than {values + 2} of them (the factor of "
-        "Hartlap et al. 2007 that unbiases an inverse is (n - p - 2)/(n - 1)): take fewer bins, a "
-        "part of the statistics, or more of them"
+        "Hartlap et al. 2007 that unbiases an inverse is (n - p - 2)/(n - 1)): take more, or fit "
+        "fewer bins or statistics"
     )

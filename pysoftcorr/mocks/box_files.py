@@ -74,7 +74,9 @@ def write(result: BoxCorrelations, path: str | PathLike[str], *, overwrite: bool
     table.meta.clear()
     made = [target]
     with ExitStack() as stack:
-        if result.covariance is not None:
+        if result.covariance is None:
+            check_beside(target, overwrite=False)
+        else:
             beside = check_output(covariance_beside(target), overwrite=overwrite)
             temporary = stack.enter_context(whole_file(beside, overwrite=overwrite))
             rows = [",".join(map(repr, row)) for row in result.covariance.tolist()]
@@ -83,6 +85,20 @@ def write(result: BoxCorrelations, path: str | PathLike[str], *, overwrite: bool
         temporary = stack.enter_context(whole_file(target, overwrite=overwrite))
         table.write(temporary, format="ascii.csv")
     return made
+
+
+def check_beside(path: str | PathLike[str], *, overwrite: bool) -> None:
+    """Find out whether the covariance of a CSV could be written beside it, before the work.
+
+    Raises
+    ------
+    FileExistsError
+        If such a file is there and `overwrite` is not set: it would be taken for the covariance
+        of the new table.
+    """
+    target = Path(path).expanduser()
+    if target.suffix.lower() == ".csv":
+        check_output(covariance_beside(target), overwrite=overwrite)
 
 
 def _write_hdf5(result: BoxCorrelations, path: Path) -> None:
@@ -147,5 +163,7 @@ def _from_table(table: Table) -> dict[str, Any]:
 def _parts(found: dict[str, Any]) -> dict[str, Any]:
     """Arrays of the values, None for parts that there are none of."""
     names = ("npairs", *STATISTICS)
-    split = {f"{name}_{part}": found.get(f"{name}_{part}") for name in names for part in ("1h", "2h")}
+    split = {
+        f"{name}_{part}": found.get(f"{name}_{part}") for name in names for part in ("1h", "2h")
+    }
     return {name: found[name] for name in ("edges", "r", "weight", "rr", *names)} | split

@@ -27,6 +27,7 @@ _ENTRIES = ((0, 0, 1.0), (1, 1, 1.0), (2, 2, 1.0), (0, 1, 2.0), (0, 2, 2.0), (1,
 def covered_pairs(
     cells: SubVolumes,
     edges: FloatArray,
+    uniform: tuple[FloatArray, FloatArray],
     position: FloatArray,
     weight: FloatArray,
     axis: FloatArray | None,
@@ -38,6 +39,8 @@ def covered_pairs(
     cells : SubVolumes
     edges : ndarray, shape (nbins + 1,)
         Mpc/h.
+    uniform : tuple of ndarray
+        Of `SubVolumes.pair_fractions` for these edges.
     position : ndarray, shape (N, 3)
         In the box, Mpc/h.
     weight : ndarray, shape (N,)
@@ -55,7 +58,7 @@ def covered_pairs(
     n = cells.n
     steps = _steps(cells)
     held = _deposited(cells, steps, position, weight, axis)
-    fractions, retained = cells.pair_fractions(edges)
+    fractions, retained = uniform
     turns = np.array(cells.shape) * (1 if cells.periodic else 2)
     windows = _Windows(cells, steps, turns)
     ids = np.indices(cells.shape).reshape(3, -1)

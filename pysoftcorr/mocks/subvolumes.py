@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -86,17 +87,16 @@ class SubVolumes:
         ring = np.sqrt(1 - mu**2)
         # Signs of each component are averaged in `_overlap`: an octant is enough.
         direction = np.stack([
-            np.outer(ring, np.cos(phi)), np.outer(ring, np.sin(phi)), np.outer(mu, np.ones(len(phi)))
+            np.outer(ring, np.cos(phi)), np.outer(ring, np.sin(phi)), np.outer(mu, phi**0)
         ]).reshape(3, -1)  # fmt: skip
         solid = np.outer(weights, weights).ravel()
         inner, part = np.polynomial.legendre.leggauss(_RADII)
         offsets = [
-            np.abs(np.subtract.outer(ids, ids))
-            for ids in np.indices(self.shape).reshape(3, -1)
+            np.abs(np.subtract.outer(ids, ids)) for ids in np.indices(self.shape).reshape(3, -1)
         ]
         out = np.empty((len(edges) - 1, self.n, self.n))
         retained = np.empty(len(edges) - 1)
-        for b, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for b, (low, high) in enumerate(pairwise(edges)):
             r = (low + high) / 2 + (high - low) / 2 * inner
             d = (direction[:, None] * r[:, None]).reshape(3, -1)
             w = np.outer(part * r**2, solid).ravel()
@@ -162,8 +162,8 @@ def as_plan(resampling: Any, sides: FloatArray, *, periodic: bool) -> Plan:
         way = as_resampling(given)
     except ValueError:
         raise ValueError(
-            f"resampling = {resampling!r}: must be 'jackknife:N' with N sub-volumes of the box or a "
-            "shape such as 'jackknife:3x3x3' (behind it ':match' or ':mean'), or 'bootstrap:R' or "
+            f"resampling = {resampling!r}: must be 'jackknife:N' with N sub-volumes of the box or "
+            "a shape such as 'jackknife:3x3x3' (behind it ':match' or ':mean'), or 'bootstrap:R' or "
             "'bootstrap:R:N' with R draws of them (behind it ':mean' or ':geom')"
         ) from None
     if way is None or isinstance(way, LeaveOut):
@@ -227,7 +227,8 @@ def _shape(n: int, sides: FloatArray) -> tuple[int, int, int] | None:
             if (n // k) % m:
                 continue
             shape = (k, m, n // (k * m))
-            if any(sides[a] == sides[b] and shape[a] != shape[b] for a, b in ((0, 1), (1, 2), (0, 2))):
+            alike = ((0, 1), (1, 2), (0, 2))
+            if any(sides[a] == sides[b] and shape[a] != shape[b] for a, b in alike):
                 continue
             cell = sides / shape
             ratio = float(cell.max() / cell.min())
