@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import log10
 from typing import TYPE_CHECKING, Any
@@ -197,7 +198,11 @@ def boxcorr(
     result = results[0]
     if len(results) > 1:
         errors = "scatter" if resampling is None else "resampling"
-        result = BoxCorrelations.combine(results, errors=errors)
+        try:
+            result = BoxCorrelations.combine(results, errors=errors)
+        except ValueError as error:
+            said = re.sub(r"results\[(\d+)\]", lambda found: paths[int(found[1])], str(error))
+            raise ValueError(said) from None
     files: list[Any] = []
     if settings["out"] is not None:
         files += box_files.write(result, settings["out"], overwrite=settings["overwrite"])

@@ -521,8 +521,8 @@ def _plan(resampling: Any, boxsize: float, edges: FloatArray, periodic: bool) ->
         caution(
             f"resampling = '{plan}': sub-volumes of {smallest:.4g} Mpc/h are smaller than r_max = "
             f"{edges[-1]:.4g} Mpc/h, and their pairs beyond that belong to several: errors there "
-            f"are not to be trusted. Lower the last edge, or take at most {fewer} sub-volumes along "
-            "a side"
+            f"are not to be trusted. Lower the last edge, or take at most {fewer} sub-volumes "
+            "along a side"
         )
     return plan
 

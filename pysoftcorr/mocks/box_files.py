@@ -79,7 +79,8 @@ def write(result: BoxCorrelations, path: str | PathLike[str], *, overwrite: bool
         else:
             beside = check_output(covariance_beside(target), overwrite=overwrite)
             temporary = stack.enter_context(whole_file(beside, overwrite=overwrite))
-            rows = [",".join(map(repr, row)) for row in result.covariance.tolist()]
+            rows = [f"# {name} = {getattr(result, name)}" for name in _NOTES]
+            rows += [",".join(map(repr, row)) for row in result.covariance.tolist()]
             temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
             made.append(beside)
         temporary = stack.enter_context(whole_file(target, overwrite=overwrite))

@@ -27,6 +27,12 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
+#: Settings in which realizations agree, as far as they are known.
+_OF_A_KIND = (
+    "boxsize", "periodic", "auto", "weighted", "redshift", "cosmology", "mdef", "satellites",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class BoxCorrelations:
     """xi, omega and eta in a box; every array has shape (nbins,) unless said otherwise.
@@ -298,12 +304,12 @@ def _check_alike(boxes: list[BoxCorrelations]) -> None:
             raise ValueError(f"results[{k}] is a mean of several boxes itself; combine all at once")
         if not np.array_equal(box.edges, first.edges):
             raise ValueError(f"results[{k}] has other bins than results[0]")
-        for name in ("boxsize", "periodic", "auto"):
+        for name in _OF_A_KIND:
             one, other = first.settings.get(name), box.settings.get(name)
             if one != other:
                 raise ValueError(
-                    f"results[{k}] has {name} = {other!r}, results[0] {one!r}: realizations are "
-                    "boxes of one kind"
+                    f"results[{k}] is of another {name} ({other!r}) than results[0] ({one!r}): "
+                    "realizations are boxes of one kind"
                 )
         if (box.npairs_1h is None) != (first.npairs_1h is None):
             raise ValueError(f"results[{k}] and results[0] differ in whether hosts are known")

@@ -152,19 +152,21 @@ def as_plan(resampling: Any, sides: FloatArray, *, periodic: bool) -> Plan:
         If it is none of these, or the box has no such sub-volumes.
     """
     shape: tuple[int, ...] | None = None
-    given = resampling
+    given, default = resampling, _nearest(sides, _BOOTSTRAPPED)[-1]
     if isinstance(given, str):
-        found = re.search(r"(?<![\w.])\d+(x\d+)+(?![\w.])", given.lower())
+        given = given.strip().lower()
+        found = re.search(r"(?<![\w.])\d+(x\d+)+(?![\w.])", given)
         if found:
             shape = tuple(int(k) for k in found[0].split("x"))
-            given = given.lower().replace(found[0], str(int(np.prod(shape))))
+            given = given.replace(found[0], str(int(np.prod(shape))))
+        given = re.sub(r"^(bootstrap:\d+):(?=[a-z])", rf"\1:{default}:", given)
     try:
         way = as_resampling(given)
     except ValueError:
         raise ValueError(
             f"resampling = {resampling!r}: must be 'jackknife:N' with N sub-volumes of the box or "
-            "a shape such as 'jackknife:3x3x3' (behind it ':match' or ':mean'), or 'bootstrap:R' or "
-            "'bootstrap:R:N' with R draws of them (behind it ':mean' or ':geom')"
+            "a shape such as 'jackknife:3x3x3' (behind it ':match' or ':mean'), or 'bootstrap:R' "
+            "or 'bootstrap:R:N' with R draws of them (behind it ':mean' or ':geom')"
         ) from None
     if way is None or isinstance(way, LeaveOut):
         raise ValueError(
@@ -173,7 +175,7 @@ def as_plan(resampling: Any, sides: FloatArray, *, periodic: bool) -> Plan:
         )
     number = way.n if isinstance(way, Jackknife) else way.patches
     if isinstance(way, Bootstrap) and number is None:
-        shape = shape_of(_nearest(sides, _BOOTSTRAPPED)[-1], sides)
+        shape = shape_of(default, sides)
     elif not isinstance(number, int):
         raise ValueError(
             f"resampling = {str(way)!r}: sub-volumes of a box are cells of one size, which no "
