@@ -218,7 +218,7 @@ def test_jackknife_is_that_of_subvolumes_left_out_one_by_one(shape, cross, perio
     )  # fmt: skip
     expected = one_by_one((p, e, w), second, edges, L, shape, periodic=periodic)
     # The mesh on which coverage is interpolated, and rays in the twin.
-    agree(found.covariance, expected, 0.02)
+    agree(found.covariance, expected, 0.04)
 
 
 def test_small_separations_need_no_coverage():
