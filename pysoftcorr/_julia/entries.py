@@ -43,8 +43,8 @@ ENTRIES = {
         "i64,f64*,f64*,f64,f64,f64,f64,f64,i64,f64*,i64,f64*,f64*,f64*,f64*,f64*,f64*,i64*,i64*"
     ),
     # box.jl
-    "box_pair_sums": f"{_BOX_SET},{_BOX_SET},i64,i64,i64,i64,f64,f64*,i64,f64*",
-    "box_region_sums": (f"{_BOX_REGIONS},{_BOX_REGIONS},i64,i64,i64,i64,f64,f64*,i64,f64*,f64*"),
+    "box_pair_sums": f"{_BOX_SET},{_BOX_SET},i64,i64,i64,i64,f64*,f64*,i64,f64*",
+    "box_region_sums": (f"{_BOX_REGIONS},{_BOX_REGIONS},i64,i64,i64,i64,f64*,f64*,i64,f64*,f64*"),
     # softcorr.jl
     "softcorr_centers": "i64,i64,f64*,i64,f64,i64,i64,i64,f64*,i64*,f64*",
     "softcorr_value": f"{_ESTIMATOR},f64*,f64*",

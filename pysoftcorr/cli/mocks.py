@@ -32,7 +32,10 @@ BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 
 #: Options of every table of a box.
 _BOX_TABLE: dict[str, dict[str, Any]] = {
-    "boxsize": {"help": "Side of the box in Mpc/h, where the file does not say."},
+    "boxsize": {
+        "help": "Side of the box in Mpc/h, or its sides along x, y and z, where the file "
+        "does not say."
+    },
     "wrap": {"help": "Move positions outside the box by whole boxes."},
     "key": {"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
     "hdu": {
@@ -228,12 +231,14 @@ def boxcorr(
 def _correlated(
     galaxies: GalaxyCatalog, edges: Any, settings: Mapping[str, Any], resampling: str | None
 ) -> BoxCorrelations:
-    from pysoftcorr.mocks import box_correlations
+    from pysoftcorr.mocks import box_correlations, checks
 
-    if not edges[-1] <= galaxies.boxsize / 2:
+    half = min(checks.box_sides(galaxies.boxsize)) / 2
+    if not edges[-1] <= half:
+        of = "the shortest side of the box" if isinstance(galaxies.boxsize, tuple) else "the box"
         raise ValueError(
             f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be at most half of "
-            f"the box, {galaxies.boxsize / 2:g} Mpc/h; lower the last edge"
+            f"{of}, {half:g} Mpc/h; lower the last edge"
         )
     return box_correlations(galaxies, bins=edges, resampling=resampling, seed=settings["seed"])
 
@@ -355,6 +360,7 @@ def _halos(
     halos: HaloCatalog, settings: Mapping[str, Any], as_json: bool, *, files: list[Any]
 ) -> dict[str, Any]:
     """Print the catalog and its mass function, draw them if asked; the JSON document."""
+    from pysoftcorr.mocks.checks import volume
     from pysoftcorr.mocks.halo_statistics import mass_function
 
     table = mass_function(halos)
@@ -372,7 +378,7 @@ def _halos(
         "halos": len(halos),
         "boxsize": halos.boxsize,
         "mass": [float(halos.mass.min()), float(halos.mass.max())],
-        "number_density": len(halos) / halos.boxsize**3,
+        "number_density": len(halos) / volume(halos.boxsize),
         "cosmology": halos.cosmology,
         "meta": halos.meta,
         "mass_function": table.to_dict(),
@@ -393,13 +399,15 @@ def _mass_table(table: MassFunction) -> str:
 
 
 def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
+    from pysoftcorr.mocks.checks import volume
+
     central = int(galaxies.central.sum())
     return {
         "galaxies": len(galaxies),
         "centrals": central,
         "satellites": len(galaxies) - central,
         "satellite_fraction": 1.0 - central / len(galaxies),
-        "number_density": len(galaxies) / galaxies.boxsize**3,
+        "number_density": len(galaxies) / volume(galaxies.boxsize),
         "boxsize": galaxies.boxsize,
         "params": galaxies.params,
         "seed": galaxies.seed,
@@ -408,10 +416,12 @@ def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
 
 
 def _galaxies_text(galaxies: GalaxyCatalog) -> str:
+    from pysoftcorr.mocks.checks import box_text
+
     says = _galaxies(galaxies)
     params = ", ".join(f"{name} = {value}" for name, value in galaxies.params.items())
     return (
-        f"{says['galaxies']} galaxies in a box of {galaxies.boxsize:g} Mpc/h "
+        f"{says['galaxies']} galaxies in a box of {box_text(galaxies.boxsize)} Mpc/h "
         f"({says['number_density']:.3g} per (Mpc/h)^3)\n"
         f"  centrals    {says['centrals']}\n"
         f"  satellites  {says['satellites']} ({100 * says['satellite_fraction']:.1f} %)\n"
@@ -422,9 +432,11 @@ def _galaxies_text(galaxies: GalaxyCatalog) -> str:
 
 def _boxes_text(paths: list[str], catalogs: list[dict[str, Any]]) -> str:
     """A line for each of several boxes."""
-    rows = [("box", "galaxies", "side [Mpc/h]")]
+    from pysoftcorr.mocks.checks import box_text
+
+    rows = [("box", "galaxies", "size [Mpc/h]")]
     rows += [
-        (path, str(says["galaxies"]), f"{says['boxsize']:g}")
+        (path, str(says["galaxies"]), box_text(says["boxsize"]))
         for path, says in zip(paths, catalogs, strict=True)
     ]
     return aligned_rows(rows)

@@ -16,6 +16,7 @@ from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import box_errors, checks
 from pysoftcorr.mocks.box_errors import ratio
 from pysoftcorr.mocks.box_result import BoxCorrelations
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.mocks.subvolumes import Plan, as_plan
 from pysoftcorr.sky.binning import BOX_UNIT, Binning, Bins
@@ -72,7 +73,7 @@ def box_set(
     weights: Any,
     host: Any,
     *,
-    boxsize: float,
+    boxsize: BoxSize,
     wrap: bool,
     prefix: str = "",
 ) -> BoxSet:
@@ -122,8 +123,9 @@ def box_set(
     )
 
 
-def _boxed(name: str, place: FloatArray, boxsize: float, wrap: bool) -> FloatArray:
-    outside = (place < 0) | (place > boxsize)
+def _boxed(name: str, place: FloatArray, boxsize: BoxSize, wrap: bool) -> FloatArray:
+    sides = checks.box_sides(boxsize)
+    outside = (place < 0) | (place > sides)
     if not outside.any():
         return place
     if wrap:
@@ -132,14 +134,14 @@ def _boxed(name: str, place: FloatArray, boxsize: float, wrap: bool) -> FloatArr
     column = int(np.flatnonzero(outside[rows[0]])[0])
     values = place[:, column].copy()
     raise ValueError(
-        f"{name} is outside the box, [0, {boxsize:g}] Mpc/h, in {rows.size} of {len(place)} rows, "
-        f"as {'xyz'[column]} of {Origin().show(rows[:1], values)}: is boxsize right, in the unit "
-        "of the positions? Pass wrap=True to move positions by whole boxes"
+        f"{name} is outside the box, [0, {sides[column]:g}] Mpc/h, in {rows.size} of "
+        f"{len(place)} rows, as {'xyz'[column]} of {Origin().show(rows[:1], values)}: is boxsize "
+        "right, in the unit of the positions? Pass wrap=True to move positions by whole boxes"
     )
 
 
 def radial_edges(
-    bins: Bins | None = None, boxsize: float | None = None, *, periodic: bool = True
+    bins: Bins | None = None, boxsize: BoxSize | None = None, *, periodic: bool = True
 ) -> FloatArray:
     """Edges of bins of separation in a box, (lo, hi] each.
 
@@ -148,11 +150,11 @@ def radial_edges(
     bins : Binning, str or array_like, shape (nbins + 1,), optional
         Bins with the unit Mpc/h, text such as "log:0.1:16:20", or edges in Mpc/h; by default
         `DEFAULT_BINS`, 20 bins even in the logarithm from 0.1 to 16.
-    boxsize : float, optional
-        Side of the box in Mpc/h that the bins must fit.
+    boxsize : float, or three of these, optional
+        Side of the box in Mpc/h that the bins must fit, or its three sides.
     periodic : bool
-        Whether separations are taken to the nearest image: bins must then end at half the box
-        or below, up to where a pair has one nearest image; otherwise below its side.
+        Whether separations are taken to the nearest image: bins must then end at half the
+        shortest side or below, up to where a pair has one nearest image; otherwise below it.
 
     Returns
     -------
@@ -201,15 +203,19 @@ def radial_edges(
         )
     if boxsize is None:
         return array
-    rmax = float(array[-1])
-    if periodic and not rmax <= boxsize / 2:
+    rmax, size = float(array[-1]), checks.box_size(boxsize)
+    shortest = float(np.min(size))
+    of = "the shortest side of the periodic" if isinstance(size, tuple) else "the periodic"
+    if periodic and not rmax <= shortest / 2:
         raise ValueError(
-            f"bins reach to r_max = {rmax:g} Mpc/h, which must be at most half of the periodic "
-            f"box, {boxsize / 2:g} Mpc/h: lower the last edge, or pass bins= of your own"
+            f"bins reach to r_max = {rmax:g} Mpc/h, which must be at most half of {of} "
+            f"box, {shortest / 2:g} Mpc/h: lower the last edge, or pass bins= of your own"
         )
-    if not periodic and not rmax < boxsize:
+    if not periodic and not rmax < shortest:
+        what = "the shortest side of " if isinstance(size, tuple) else ""
         raise ValueError(
-            f"bins reach to r_max = {rmax:g} Mpc/h, which must be below boxsize = {boxsize:g}"
+            f"bins reach to r_max = {rmax:g} Mpc/h, which must be below {what}boxsize = "
+            f"{checks.box_text(size)}"
         )
     return array
 
@@ -219,7 +225,7 @@ def pair_sums(
     second: BoxSet | None,
     edges: FloatArray,
     *,
-    boxsize: float,
+    boxsize: BoxSize,
     periodic: bool,
     split: bool,
 ) -> FloatArray:
@@ -228,7 +234,7 @@ def pair_sums(
     Without `second` each unordered pair of the first set counts once.
     """
     out = np.zeros((2, len(edges) - 1, 8))
-    edges = _counted(edges, boxsize, periodic)
+    edges, sides = _counted(edges, boxsize, periodic), checks.box_sides(boxsize)
     other = first if second is None else second
     drawn = first.drawn is not None and other.drawn is not None
 
@@ -244,7 +250,7 @@ def pair_sums(
         int(second is None),
         int(periodic),
         int(split),
-        float(boxsize),
+        sides,
         edges,
         len(edges) - 1,
         out,
@@ -259,7 +265,7 @@ def region_sums(
     labels: tuple[IntArray, ...],
     n: int,
     *,
-    boxsize: float,
+    boxsize: BoxSize,
     periodic: bool,
     split: bool,
 ) -> tuple[FloatArray, FloatArray]:
@@ -291,7 +297,7 @@ def region_sums(
         int(second is None),
         int(periodic),
         int(split),
-        float(boxsize),
+        checks.box_sides(boxsize),
         _counted(edges, boxsize, periodic),
         len(edges) - 1,
         out,
@@ -300,26 +306,31 @@ def region_sums(
     return out, pairs
 
 
-def _counted(edges: FloatArray, boxsize: float, periodic: bool) -> FloatArray:
+def _counted(edges: FloatArray, boxsize: BoxSize, periodic: bool) -> FloatArray:
     """Edges of the pairs that are counted.
 
-    At exactly half the box a pair has two images, of which neither is the nearest.
+    At exactly half a side a pair has two images, of which neither is the nearest.
     """
-    if periodic and edges[-1] == boxsize / 2:
+    if periodic and edges[-1] == checks.box_sides(boxsize).min() / 2:
         return np.append(edges[:-1], np.nextafter(edges[-1], 0.0))
     return edges
 
 
-def shell_fraction(edges: FloatArray, boxsize: float, *, periodic: bool) -> FloatArray:
+def shell_fraction(edges: FloatArray, boxsize: BoxSize, *, periodic: bool) -> FloatArray:
     """Probability that two points uniform in the box are a distance in each bin apart.
 
-    In a box that is not periodic, a separation of length r fits in a part
-    1 - 3r/2L + 2r^2/(pi L^2) - r^3/(4 pi L^3) of it, on average over directions, for r < L.
+    In a box of sides a, b, c that is not periodic, a separation of length r fits in a part
+    1 - r/2 (1/a + 1/b + 1/c) + 2r^2/(3 pi) (1/ab + 1/bc + 1/ca) - r^3/(4 pi abc) of it, on average
+    over directions, for r below the shortest side.
     """
-    x = edges / boxsize
+    sides = checks.box_sides(boxsize)
+    length = sides[0] if (sides == sides[0]).all() else np.cbrt(checks.volume(boxsize))
+    x = edges / length
     volume = 4 * np.pi / 3 * x**3
     if not periodic:
-        volume = volume - 1.5 * np.pi * x**4 + 1.6 * x**5 - x**6 / 6
+        a, b, c = length / sides  # 1, 1, 1 for a cube
+        one, two = (a + b + c) / 3, (a * b + b * c + c * a) / 3
+        volume = volume - 1.5 * np.pi * one * x**4 + 1.6 * two * x**5 - x**6 / 6
     return np.diff(volume)
 
 
@@ -327,7 +338,7 @@ def box_correlations(
     galaxies: GalaxyCatalog | npt.ArrayLike,
     axis: npt.ArrayLike | None = None,
     *,
-    boxsize: float | None = None,
+    boxsize: BoxSize | None = None,
     bins: Bins | None = None,
     weights: npt.ArrayLike | None = None,
     host: npt.ArrayLike | None = None,
@@ -356,8 +367,8 @@ def box_correlations(
         Galaxies, or positions in comoving Mpc/h; a catalog brings axes, hosts and box.
     axis : array_like, shape (N, 3), optional
         Axes of any length but 0, without head. Without them omega and eta are NaN.
-    boxsize : float
-        Side of the cube in Mpc/h.
+    boxsize : float, or three of these
+        Side of the cube in Mpc/h, or the sides of the box along x, y and z.
     bins : Binning, str or array_like, optional
         Bins (lo, hi] in Mpc/h, as `radial_edges` takes them; by default "log:0.1:16:20".
     weights : array_like, shape (N,), optional
@@ -368,7 +379,7 @@ def box_correlations(
         The second set; its hosts are numbered as those of the first. Pairs at distance 0, such
         as an object that is in both sets, count only where an edge is below 0: never.
     periodic : bool
-        Whether separations are taken to the nearest image. If not, RR is that of a cube without
+        Whether separations are taken to the nearest image. If not, RR is that of a box without
         images, exactly.
     wrap : bool
         Move positions outside the box by whole boxes instead of refusing them.
@@ -389,8 +400,8 @@ def box_correlations(
     ------
     ValueError
         If arrays differ in length, hold NaN, positions lie outside the box, an axis has length
-        0, weights are negative or all 0, r_max is above half of a periodic box, or the box has
-        no such sub-volumes.
+        0, weights are negative or all 0, r_max is above half of the shortest side of a periodic
+        box, or the box has no such sub-volumes.
     TypeError
         If an argument is of the wrong kind.
     KeyboardInterrupt
@@ -399,7 +410,7 @@ def box_correlations(
     Notes
     -----
     Definitions as in Pandya et al. 2025, eq. 1 to 3, and as halotools' ``tpcf`` (Natural),
-    ``ed_3d`` and ``ee_3d``, which end at a third of the box. A pair at exactly half the side has
+    ``ed_3d`` and ``ee_3d``, which end at a third of the box. A pair at exactly half a side has
     two nearest images and is not counted. The bits of a result do not depend on the number of
     threads.
 
@@ -429,7 +440,7 @@ def box_correlations(
     sets = []
     if isinstance(galaxies, GalaxyCatalog):
         boxsize = _same_box(boxsize, galaxies)
-    side = checks.box_side(boxsize)
+    side = checks.box_size(boxsize)
     edges = radial_edges(bins, side, periodic=periodic)
     sets.append(_as_set("", galaxies, axis, weights, host, side, wrap))
     if second is not None:
@@ -443,8 +454,12 @@ def box_correlations(
     plan = None if resampling is None else _plan(resampling, side, edges, periodic)
     split = all(s.has_host for s in sets)
     cross = sets[1] if second is not None else None
-    settings = {"boxsize": side, "periodic": bool(periodic), "auto": second is None}
-    settings |= {"n": len(sets[0]), "weighted": weights is not None or second_weights is not None}
+    settings: dict[str, Any] = {"boxsize": checks.box_record(side), "periodic": bool(periodic)}
+    settings |= {
+        "auto": second is None,
+        "n": len(sets[0]),
+        "weighted": weights is not None or second_weights is not None,
+    }
     if second is not None:
         settings["n_second"] = len(sets[1])
     if plan is None:
@@ -469,7 +484,7 @@ def _correlations(
     sums: FloatArray,
     sets: list[BoxSet],
     edges: FloatArray,
-    boxsize: float,
+    boxsize: BoxSize,
     *,
     periodic: bool,
     split: bool,
@@ -512,8 +527,8 @@ def _correlations(
     )
 
 
-def _plan(resampling: Any, boxsize: float, edges: FloatArray, periodic: bool) -> Plan:
-    sides = np.broadcast_to(np.asarray(boxsize, dtype=np.float64), (3,))
+def _plan(resampling: Any, boxsize: BoxSize, edges: FloatArray, periodic: bool) -> Plan:
+    sides = checks.box_sides(boxsize)
     plan = as_plan(resampling, sides, periodic=periodic)
     smallest = float(plan.cells.cell.min())
     if smallest < edges[-1]:
@@ -563,16 +578,17 @@ def _with_covariance(
     return replace(result, covariance=covariance, resampling=str(plan), realizations=samples)
 
 
-def _same_box(boxsize: Any, galaxies: GalaxyCatalog) -> float:
-    if boxsize is not None and checks.box_side(boxsize) != galaxies.boxsize:
+def _same_box(boxsize: Any, galaxies: GalaxyCatalog) -> BoxSize:
+    if boxsize is not None and checks.box_size(boxsize) != galaxies.boxsize:
         raise ValueError(
-            f"boxsize = {boxsize!r} differs from that of the galaxies, {galaxies.boxsize:g} Mpc/h"
+            f"boxsize = {checks.box_text(boxsize)} differs from that of the galaxies, "
+            f"{checks.box_text(galaxies.boxsize)} Mpc/h"
         )
     return galaxies.boxsize
 
 
 def _as_set(
-    prefix: str, objects: Any, axis: Any, weights: Any, host: Any, boxsize: float, wrap: bool
+    prefix: str, objects: Any, axis: Any, weights: Any, host: Any, boxsize: BoxSize, wrap: bool
 ) -> BoxSet:
     if isinstance(objects, GalaxyCatalog):
         axis = objects.axis if axis is None else axis

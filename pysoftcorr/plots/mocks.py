@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
 from pysoftcorr.core.options import integer
+from pysoftcorr.mocks.checks import box_sides
 from pysoftcorr.plots.figures import new_figure, subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.plots.statistics import symbol
@@ -128,8 +129,8 @@ def plot_box_slice(
     start, depth : float, optional
         Where the slice begins and how thick it is, Mpc/h; by default a tenth of the box from 0.
     length : float, optional
-        Length of the whisker of an axis that lies in the plane, Mpc/h; 1/60 of the box by
-        default, less where it is crowded. Others are foreshortened.
+        Length of the whisker of an axis that lies in the plane, Mpc/h; 1/60 of the box (of its
+        shorter side) by default, less where it is crowded. Others are foreshortened.
     ax : Axes, optional
         Axes to draw on; a new figure by default.
 
@@ -142,15 +143,17 @@ def plot_box_slice(
     ValueError
         If the direction is none, or the slice does not lie in the box.
     """
-    side = objects.boxsize
-    thick = side / 10 if depth is None else float(depth)
+    sides = box_sides(objects.boxsize)
     integer("axis", axis, least=0, most=2)
-    if not (thick > 0 and start >= 0 and start + thick <= side):
+    thick = sides[axis] / 10 if depth is None else float(depth)
+    if not (thick > 0 and start >= 0 and start + thick <= sides[axis]):
         raise ValueError(
-            f"start = {start:g} and depth = {thick:g}: must lie in the box of {side:g} Mpc/h"
+            f"start = {start:g} and depth = {thick:g}: must lie in the box of {sides[axis]:g} Mpc/h"
         )
-    ax = axes_of(ax, figsize=(7.2, 7.0))
     across = [k for k in range(3) if k != axis]
+    wide, high = sides[across]
+    shape = min(1.0, wide / high), min(1.0, high / wide)
+    ax = axes_of(ax, figsize=(max(4.8, 7.2 * shape[0]), max(2.4, 7.0 * shape[1])))
 
     def within(position: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         return (position[:, axis] >= start) & (position[:, axis] < start + thick)
@@ -181,7 +184,7 @@ def plot_box_slice(
             ("central galaxies", here & central, ALEATORIC),
         ]
     crowd = max(1.0, np.count_nonzero(here) / CROWDED)
-    reach = side / 60 / crowd**0.25 if length is None else float(length)
+    reach = min(wide, high) / 60 / crowd**0.25 if length is None else float(length)
     for name, chosen, color in kinds:
         middle = objects.position[chosen][:, across]
         half = 0.5 * reach * objects.axis[chosen][:, across]
@@ -191,8 +194,8 @@ def plot_box_slice(
                 lw=0.9 / crowd**0.25, label=f"{int(chosen.sum())} {name}", zorder=2,
             )
         )  # fmt: skip
-    ax.set_xlim(0, side)
-    ax.set_ylim(0, side)
+    ax.set_xlim(0, wide)
+    ax.set_ylim(0, high)
     ax.set_aspect("equal")
     names = "xyz"
     ax.set_xlabel(rf"{names[across[0]]} [$h^{{-1}}\,$Mpc]")
@@ -201,9 +204,11 @@ def plot_box_slice(
         rf"{start:g} $\leq$ {names[axis]} < {start + thick:g} $h^{{-1}}\,$Mpc",
         loc="left", fontsize=10,
     )  # fmt: skip
+    # Above a slice that is narrow the title alone has room.
+    narrow = wide < 0.8 * high
     ax.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False, fontsize="small",
-        borderaxespad=0.1,
+        loc="upper left" if narrow else "lower right", bbox_to_anchor=(1.0, 1.0),
+        ncols=1 if narrow else 2, frameon=False, fontsize="small", borderaxespad=0.1,
     )  # fmt: skip
     return ax
 

@@ -496,6 +496,45 @@ def test_boxcorr_of_any_table(run, fails, tmp_path, kind):
     assert "pass --wrap" in line
 
 
+def test_boxes_of_three_sides(run, fails, tmp_path):
+    rng = np.random.default_rng(8)
+    sides = (30.0, 40.0, 90.0)
+    table = Table({"position": rng.uniform(0, 1, (900, 3)) * sides})
+    table["axis"] = rng.normal(size=(900, 3))
+    path, bare = tmp_path / "stated.ecsv", tmp_path / "bare.fits"
+    table.write(bare)
+    table.meta["BoxSize"] = list(sides)
+    table.write(path)
+    expected = box_correlations(
+        table["position"], table["axis"], boxsize=sides, bins="log:0.2:12:8"
+    )
+    yaml = tmp_path / "settings.yml"
+    yaml.write_text("boxsize: [30, 40, 90.0]\n")
+    for options in ((path,), (bare, "--boxsize", "30,40,90"), (bare, "--config", yaml)):
+        code, out, err = run("boxcorr", *options, *BINS, "--json")
+        assert code == 0, err
+        made = json.loads(out)
+        assert made["npairs"] == expected.npairs.tolist()
+        assert made["rr"] == expected.rr.tolist()
+        assert made["galaxies"]["boxsize"] == list(sides)
+        assert made["galaxies"]["number_density"] == 900 / np.prod(sides)
+    assert "galaxies in a box of (30, 40, 90) Mpc/h (0.00833 per" in run("boxcorr", path, *BINS)[1]
+    for given, said in (
+        ("30,40", "--boxsize: 30,40 must be a number or three, not 2"),
+        ("30,40,tall", "--boxsize '30,40,tall': must be a number or three"),
+        ("30,40,-90", "--boxsize 30,40,-90: must be finite and above 0"),
+        ("30,90,40", "z is outside [0, 40) Mpc/h"),
+        ("40", "z is outside [0, 40) Mpc/h"),
+    ):
+        assert said in fails("boxcorr", bare, *BINS, "--boxsize", given)
+    assert "in the order x, y, z?" in fails("boxcorr", bare, *BINS, "--boxsize", "30,90,40")
+    line = fails("boxcorr", path, *BINS, "--boxsize", "30,40,95")
+    assert "--boxsize 30,40,95:" in line
+    assert "says (30, 40, 90) Mpc/h; leave boxsize out" in line
+    line = fails("boxcorr", path, "--bins", "log:1:16:3")
+    assert "at most half of the shortest side of the box, 15 Mpc/h" in line
+
+
 def test_boxcorr_leaves_rows_out_only_when_asked(run, fails, tmp_path, galaxies):
     rng = np.random.default_rng(8)
     table = Table({c: rng.uniform(0, 40, 300) for c in "xyz"})

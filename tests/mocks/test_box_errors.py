@@ -43,7 +43,7 @@ def unit(axis):
     return axis / np.linalg.norm(axis, axis=1)[:, None]
 
 
-def clustered(n: int, L: float, seed: int):
+def clustered(n: int, L, seed: int):
     rng = np.random.default_rng(seed)
     middle = rng.uniform(0, L, (n // 8, 3))
     position = np.mod(middle[rng.integers(n // 8, size=n)] + rng.normal(size=(n, 3)), L)
@@ -157,7 +157,7 @@ def one_by_one(first, second, edges, L, shape, *, periodic=True):
 
     Sets are (position, axis, weight); one alone where `second` is None.
     """
-    cells = SubVolumes(shape, np.full(3, L), periodic)
+    cells = SubVolumes(shape, np.broadcast_to(L, 3).astype(float), periodic)
     n = cells.n
     fractions, retained = cells.pair_fractions(edges)
     sets = [(p, e / np.linalg.norm(e, axis=1)[:, None], w, cells.labels(p))
@@ -201,12 +201,13 @@ def agree(found, expected, part):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("shape", "cross", "periodic"),
-    [((2, 2, 2), False, True), ((3, 2, 1), False, False), ((2, 2, 1), True, True),
-     ((1, 2, 2), True, False)],
+    ("shape", "cross", "periodic", "L"),
+    [((2, 2, 2), False, True, 40.0), ((3, 2, 1), False, False, 40.0), ((2, 2, 1), True, True, 40.0),
+     ((1, 2, 2), True, False, 40.0), ((1, 2, 3), False, True, (30.0, 40.0, 50.0)),
+     ((2, 2, 2), False, False, (50.0, 30.0, 40.0))],
 )  # fmt: skip
-def test_jackknife_is_that_of_subvolumes_left_out_one_by_one(shape, cross, periodic):
-    L, edges = 40.0, np.array([0.5, 3, 8, 13])
+def test_jackknife_is_that_of_subvolumes_left_out_one_by_one(shape, cross, periodic, L):
+    edges = np.array([0.5, 3, 8, 13])
     p, e, w = clustered(120, L, 3)
     second = clustered(80, L, 4) if cross else None
     more = {}

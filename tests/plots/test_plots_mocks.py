@@ -164,6 +164,25 @@ def test_slice_of_halos_draws_the_heaviest_and_circles(halos, galaxies):
     assert circles.get_widths()[0] == pytest.approx(2 * halos.radius[first])
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_slice_of_a_box_of_three_sides(axis):
+    sides = np.array([60.0, 90.0, 240.0])
+    place = np.random.default_rng(1).uniform(0, 1, (500, 3)) * sides
+    made = GalaxyCatalog(place, np.ones((500, 3)), boxsize=sides)
+    ax = plots.plot_box_slice(made, axis=axis)
+    wide, high = np.delete(sides, axis)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, wide), (0, high))
+    (drawn,) = [c for c in ax.collections if len(c.get_segments())]
+    within = place[:, axis] < sides[axis] / 10
+    assert len(drawn.get_segments()) == within.sum()
+    ax.figure.canvas.draw()
+    # Title and legend side by side.
+    title = ax._left_title.get_window_extent()
+    assert not title.overlaps(ax.get_legend().get_window_extent())
+    with pytest.raises(ValueError, match=rf"in the box of {sides[axis]:g} Mpc/h"):
+        plots.plot_box_slice(made, axis=axis, start=sides[axis], depth=1)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [({"axis": 3}, "axis = 3"), ({"start": 95, "depth": 10}, "box of 100"), ({"depth": 0}, "box")],
