@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from glob import glob, has_magic
 from math import log10
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
@@ -174,7 +176,7 @@ def boxcorr(
     Several files are realizations: their mean, with the covariance of their scatter. With a
     resampling the covariance is that of sub-volumes, of several files its mean.
     """
-    paths = [galaxies] if isinstance(galaxies, str) else galaxies
+    paths = _realizations([galaxies] if isinstance(galaxies, str) else galaxies)
     resampling = _resampling(settings)
     output.use_threads(settings["threads"])
     from pysoftcorr.mocks import BoxCorrelations, box_files, expected_correlations
@@ -230,6 +232,25 @@ def boxcorr(
         "galaxies": catalogs[0] if len(catalogs) == 1 else catalogs,
         "expected": None if expected is None else _plain(expected),
     }
+
+
+def _realizations(paths: list[str]) -> list[str]:
+    """Files of catalogs; of those that `mock` wrote a pattern is of realizations."""
+    from pysoftcorr.mocks import GalaxyCatalog
+
+    found = []
+    for path in paths:
+        files = _matches(path)
+        own = files and all(GalaxyCatalog.is_own(file) for file in files)
+        found += files if own else [path]
+    return found
+
+
+def _matches(path: str) -> list[str]:
+    """Files that a pattern stands for; none where it is no pattern."""
+    if Path(path).expanduser().exists():
+        return []
+    return sorted(glob(str(Path(path).expanduser()))) if has_magic(path) else []
 
 
 def _correlated(
@@ -301,7 +322,7 @@ def read_galaxies(path: str, settings: Mapping[str, Any], explicit: set[str]) ->
     from pysoftcorr.mocks import GalaxyCatalog
 
     options = _given(_GALAXIES, settings, explicit)
-    if GalaxyCatalog.is_own(path):
+    if not _matches(path) and GalaxyCatalog.is_own(path):
         if options:
             name = next(iter(options)).replace("_", "-")
             raise ValueError(f"--{name}: {path} was written by softcorr and is read as it is")
@@ -518,7 +539,8 @@ COMMANDS: dict[str, Any] = {
     "boxcorr": Command(
         boxcorr,
         (Argument("galaxies", "Galaxies of mock, or any table of positions and axes. Several are "
-                  "realizations; the files of one catalog are a pattern in quotes.", many=True),),
+                  "realizations; a pattern in quotes stands for several of mock, or for the tables of "
+                  "one catalog.", many=True),),
         (
             *_GALAXIES,
             *derive(

@@ -288,6 +288,23 @@ def test_boxcorr_refuses_other_resamplings(fails, realizations, options, says):
     assert says in fails("boxcorr", realizations[0], *FEW_BINS, *options)
 
 
+def test_boxcorr_of_a_pattern(run, realizations, tmp_path):
+    """Of own files it is of realizations, of tables of the parts of one catalog."""
+    pattern = realizations[0].parent / "g[0-2].h5"
+    code, said, err = run("boxcorr", pattern, *FEW_BINS, "--json")
+    assert code == 0, err
+    assert [box["galaxies"] for box in json.loads(said)["galaxies"]] == [400] * 3
+    rng = np.random.default_rng(1)
+    for k in range(2):
+        columns = {name: rng.uniform(0, 40, 150) for name in "xyz"}
+        columns |= {f"axis_{name}": rng.normal(size=150) for name in "xyz"}
+        Table(columns).write(tmp_path / f"part{k}.csv")
+    code, said, err = run("boxcorr", tmp_path / "part*.csv", *FEW_BINS, "--boxsize", 40, "--json",
+                          "--jackknife", 27)  # fmt: skip
+    assert code == 0, err
+    assert json.loads(said)["galaxies"]["galaxies"] == 300
+
+
 def test_boxcorr_refuses_what_are_no_realizations(fails, realizations, galaxies, tmp_path):
     first, second, *_ = realizations
     assert "g0.h5 is given twice" in fails("boxcorr", first, second, first, *FEW_BINS)
