@@ -189,7 +189,7 @@ def from_table(
         **header.meta,
     }
     found, origin, meta["dropped"] = _sound(found, origin, on_bad)
-    stated = world_of(header.omega_m, header.h, header.cosmology)
+    stated = None if world is not None else world_of(header.omega_m, header.h, header.cosmology)
     if world is not None and header.omega_m is not None:
         om = float(world.to_dict()["Om0"])
         if abs(om - header.omega_m) > 0.005:

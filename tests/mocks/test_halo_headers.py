@@ -287,6 +287,14 @@ def test_cosmologies_by_name(stated, name) -> None:
     assert (inner.omega_m, inner.h) == (0.3, 0.7)
 
 
+def test_a_cosmology_that_contradicts_its_numbers(tmp_path) -> None:
+    ecsv(tmp_path / "h.ecsv", {**CUBE, "cosmology": "Planck15", "OMEGA_M": 0.25})
+    options = {"columns": {**COLUMNS, "radius": "Rvir", "axis": "axis"}}
+    with pytest.warns(UserWarning, match=r"names the cosmology planck15.* says Om0 = 0\.25"):
+        halos = HaloCatalog.read(tmp_path / "h.ecsv", **options)
+    assert halos.cosmology["name"] == "planck15"
+
+
 def test_units_that_do_not_say_enough() -> None:
     with pytest.raises(ValueError, match=r"boxsize of a file is 125 Mpc, and no Hubble constant"):
         of_mapping({"BOXSIZE": 125 * u.Mpc}, label="a file")
