@@ -539,8 +539,8 @@ COMMANDS: dict[str, Any] = {
     "boxcorr": Command(
         boxcorr,
         (Argument("galaxies", "Galaxies of mock, or any table of positions and axes. Several are "
-                  "realizations; a pattern in quotes stands for several of mock, or for the tables of "
-                  "one catalog.", many=True),),
+                  "realizations; a pattern in quotes stands for several of mock, or for tables "
+                  "that are one catalog.", many=True),),
         (
             *_GALAXIES,
             *derive(
