@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.mocks.box import box_correlations
+from pysoftcorr.mocks.box_files import FORMAT
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.sky.binning import Bins
 
 if TYPE_CHECKING:
-    from pysoftcorr.mocks.box import BoxCorrelations
+    from pysoftcorr.mocks.box_result import BoxCorrelations
 
 __all__ = ["EDGES_AGREE", "STATISTICS", "block_of", "check_statistics", "read_data", "with_pairs"]
 
@@ -147,7 +148,8 @@ def _table(source: Path) -> dict[str, Any]:
 def _hdf5(source: Path) -> dict[str, Any]:
     try:
         with h5py.File(source, "r") as file:
-            if "format" in file.attrs:  # one of ours: galaxies, or nothing that serves here
+            # Another one of ours: galaxies, or nothing that serves here.
+            if file.attrs.get("format", FORMAT.name) != FORMAT.name:
                 return {}
             wanted = {*_COLUMNS, "edges", "covariance"}
             found = {name: file[name][...] for name in file if name in wanted}

@@ -469,7 +469,8 @@ class Observation:
         statistics : str or sequence of str, optional
             By default those that are not NaN throughout.
         covariance : array_like, optional
-            Of the statistics asked for, or of all that are not NaN throughout.
+            Of the statistics asked for, or of all that are not NaN throughout; by default that of
+            the correlations, if they have one.
         on_bad, source
             As of `Observation`.
 
@@ -491,6 +492,8 @@ class Observation:
             and np.isfinite(getattr(correlations, name)).any()
         )
         chosen = there if statistics is None else check_statistics(statistics)
+        if covariance is None:
+            covariance = getattr(correlations, "covariance", None)
         if set(chosen) < set(there):
             bins = len(correlations.edges) - 1
             covariance = block_of(covariance, there, chosen, bins)

@@ -133,6 +133,12 @@ push!(STEPS, function ()
         call("box_pair_sums", set..., set..., drawn, auto, periodic, split, [10.0, 10.0, height],
              edges, length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2))
     end
+    within = (set[1:5]..., [1 + i % 2 for i in 1:n], n)
+    for auto in (1, 0), split in (1, 0), (periodic, height) in ((1, 10.0), (0, 10.0), (1, 12.0))
+        call("box_region_sums", within..., within..., 2, auto, periodic, split, [10.0, 10.0, height], edges,
+             length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2),
+             zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 3))
+    end
 end)
 
 # ---- softcorr: every approach, through every treatment of the centers ----------------------------
