@@ -572,6 +572,32 @@ class Observation:
             raise ValueError(f"{source}: {error}") from None
 
 
+def said_of(settings: Mapping[str, Any]) -> str:
+    """A line on what was compared with a model: statistics, bins, cuts and noise.
+
+    Parameters
+    ----------
+    settings : mapping
+        With ``data`` (`Observation.describe`), ``noise``, ``noise_scale`` and ``likelihood``.
+    """
+    data = settings["data"]
+    edges = data["edges"]
+    cuts = ", ".join(
+        f"{name} = {f'{len(cut) - 1} bins' if name == 'bins' else f'{cut:g}'}"
+        for name, cut in data["cuts"].items()
+    )
+    text = (
+        f"data: {', '.join(data['statistics'])} in {len(edges)} bins from {edges[0][0]:g} to "
+        f"{edges[-1][1]:g} Mpc/h{f' ({cuts})' if cuts else ''}, {data['values']} values; noise: "
+        f"{settings['noise']}"
+    )
+    if settings.get("noise_scale", 1.0) != 1:
+        text += f", times {settings['noise_scale']:.4g} for the volume"
+    if data["covariance_from"] is not None and settings["noise"] != "emulator":
+        text += f", covariance from {data['covariance_from']}: {settings['likelihood']}"
+    return text
+
+
 def _box(box: Mapping[str, Any] | None, boxsize: Any) -> dict[str, Any]:
     """What is known of a box; its size as given, if it is."""
     given = dict(box or {})

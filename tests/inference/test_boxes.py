@@ -98,7 +98,9 @@ def test_correlations_follow_the_hod() -> None:
     emulator = Known()
     data = seen(emulator)
     hod = {k: v for k, v in HOD.items() if k not in ("logM1", "logMmin")}
-    density = LogPosterior(emulator, data, free="mu_sat,logMmin,logM1", fixed={"mu_cen": 0.3, **hod})
+    density = LogPosterior(
+        emulator, data, free="mu_sat,logMmin,logM1", fixed={"mu_cen": 0.3, **hod}
+    )
     points = np.array([[0.2, 11.5, 12.8], [-0.4, 12.6, 13.9]])
     found = density.log_likelihood(points)
     for (sat, low, one), value in zip(points, found, strict=True):
@@ -127,7 +129,9 @@ def test_each_value_by_the_others_and_draws_with_correlated_bins() -> None:
         values[i] = np.nan
         rest = Observation(emulator.edges, omega=values, boxsize=100, on_bad="drop")
         wanted = np.subtract(joint, scipy_density(emulator, rest, POINTS))
-        np.testing.assert_allclose(density.log_likelihood_pointwise(POINTS)[:, i], wanted, rtol=1e-8)
+        np.testing.assert_allclose(
+            density.log_likelihood_pointwise(POINTS)[:, i], wanted, rtol=1e-8
+        )
     drawn = density.draw_data(np.repeat(POINTS[:1], 20_000, axis=0), seed=2)["omega"]
     params = torch.tensor([*POINTS[0], *HOD.values()])
     wanted = CORRELATION.at("omega", params).numpy()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
@@ -156,6 +158,8 @@ def test_minimize_follows_the_likelihood_of_the_posterior() -> None:
     emulator = AnalyticEmulator()
     density = LogPosterior(emulator, measured(emulator, ("omega",), 12), fixed=HOD)
     found = minimize(density, method="lbfgs", objective="likelihood", max_iter=40)
+    assert found.summary().endswith("6 values; noise: data, covariance from 12: sellentin-heavens")
+    assert found.to_dict()["settings"]["data"]["statistics"] == ["omega"]
     best = density.log_likelihood([list(found.best.values())])[0]
     assert -found.loss.min() == pytest.approx(best, rel=1e-9)
     axis = np.linspace(-0.99, 0.99, 67)
@@ -329,21 +333,20 @@ def test_files_say_how_many_realizations_and_which_box(tmp_path, kind) -> None:
 
 
 def test_correlations_bring_their_covariance() -> None:
-    class Result:
-        edges, npairs = EDGES, np.array([3, 0, 5])
-        xi, omega, eta = np.array([1.0, -1, 2]), np.array([1.0, np.nan, 3]), np.full(3, np.nan)
-        covariance = np.where(np.isin(np.arange(6) % 3, [0, 2]), MATRIX, np.nan)
-        realizations = 27
-        settings = {"boxsize": (30.0, 30.0, 60.0), "periodic": True, "boxes": 4}
-
-    Result.covariance = np.where(np.isnan(Result.covariance.T), np.nan, Result.covariance)
-    seen = Observation.of(Result(), on_bad="drop")
+    empty = np.arange(6) % 3 == 1
+    result = SimpleNamespace(
+        edges=EDGES, npairs=np.array([3, 0, 5]), xi=np.array([1.0, -1, 2]),
+        omega=np.array([1.0, np.nan, 3]), eta=np.full(3, np.nan),
+        covariance=np.where(empty | empty[:, None], np.nan, MATRIX), realizations=27,
+        settings={"boxsize": (30.0, 30.0, 60.0), "periodic": True, "boxes": 4},
+    )  # fmt: skip
+    seen = Observation.of(result, on_bad="drop")
     rows = [0, 2, 3, 5]
     assert seen.rows.tolist() == rows
     np.testing.assert_allclose(seen.covariance, MATRIX[np.ix_(rows, rows)], rtol=1e-14)
     assert seen.covariance_from == 27
     assert seen.box == {"boxsize": (30.0, 30.0, 60.0), "boxes": 4}
-    some = Observation.of(Result(), statistics="omega", on_bad="drop")
+    some = Observation.of(result, statistics="omega", on_bad="drop")
     np.testing.assert_allclose(some.covariance, MATRIX[np.ix_([3, 5], [3, 5])], rtol=1e-14)
 
 
