@@ -9,12 +9,15 @@
 # to the bin (lo, hi] that d^2 falls in, apart for objects of different (1) and of the
 # same (2) host; where objects have second axes g, in the same pass also
 #   w ((g_i . d)^2/d^2 - 1/3) + w ((g_j . d)^2/d^2 - 1/3), w ((g_i . g_j)^2 - 1/3).
+#
+# Where objects lie in regions (sub-volumes of the box), the same pass also gives the sums over the pairs
+# of every two regions: `region_sums_brute` and `region_sums`.
 
 const BOX_SUMS = 8
 
 """
 One set of objects in the box: positions and unit axes (3, N), weights, strengths, hosts, and second
-axes (3, N), or (3, 0) where there are none.
+axes (3, N), or (3, 0) where there are none; and numbers of regions, from 1, none where there are none.
 """
 struct BoxObjects{T}
     position::Matrix{T}
@@ -23,30 +26,37 @@ struct BoxObjects{T}
     strength::Vector{T}
     host::Vector{Int64}
     drawn::Matrix{T}
+    region::Vector{Int64}
 end
 
-BoxObjects(position::Matrix{T}, axis, weight, strength, host) where {T} =
-    BoxObjects(position, axis, weight, strength, host, zeros(T, 3, 0))
+BoxObjects(position::Matrix{T}, axis, weight, strength, host, drawn = zeros(T, 3, 0)) where {T} =
+    BoxObjects(position, axis, weight, strength, host, drawn, Int64[])
 
 hasdrawn(objects::BoxObjects) = size(objects.drawn, 2) == length(objects) > 0
 
 Base.length(objects::BoxObjects) = length(objects.weight)
 
-nearest_image(d, boxsize) = d - boxsize * round(d / boxsize)
+nearest_image(d, side) = d - side * round(d / side)
+
+"The sides of a box along x, y and z: of one number those of a cube."
+box_sides(boxsize::Real) = (boxsize, boxsize, boxsize)
+box_sides(boxsize) = (boxsize[1], boxsize[2], boxsize[3])
+
+is_cube(sides) = sides[1] == sides[2] == sides[3]
 
 """
     box_sums_brute(first, second, edges, boxsize; auto, periodic)
 
 Sums (8, nbins, 2) over all pairs of the first with the second set, or over each unordered pair
-of one set (`auto`).
+of one set (`auto`). `boxsize` is the side of a cube, or three sides.
 """
 function box_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxsize;
                         auto::Bool, periodic::Bool) where {T}
     sums = zeros(T, BOX_SUMS, length(edges) - 1, 2)
-    third = one(T) / 3
+    third, sides = one(T) / 3, collect(box_sides(boxsize))
     for i in 1:length(first), j in (auto ? i + 1 : 1):length(second)
         d = second.position[:, j] - first.position[:, i]
-        periodic && (d = nearest_image.(d, boxsize))
+        periodic && (d = nearest_image.(d, sides))
         dd = sum(abs2, d)
         bin = searchsortedfirst(edges .^ 2, dd) - 1
         (1 <= bin < length(edges)) || continue
@@ -67,17 +77,41 @@ function box_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxs
     return sums
 end
 
+"Number of the pair of two regions, in either order."
+region_pair(p, q) = (max(p, q) * (max(p, q) - 1)) ÷ 2 + min(p, q)
+
+"""
+    region_sums_brute(first, second, edges, boxsize; auto, periodic, regions)
+
+Sums (8, nbins, regions (regions + 1) / 2) over the pairs of every two regions, of which the first set's
+object may lie in either.
+"""
+function region_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxsize;
+                           auto::Bool, periodic::Bool, regions::Int) where {T}
+    part(o, p) = (k = findall(==(p), o.region);
+                  BoxObjects(o.position[:, k], o.axis[:, k], o.weight[k], o.strength[k], o.host[k]))
+    sums = zeros(T, BOX_SUMS, length(edges) - 1, region_pair(regions, regions))
+    for p in 1:regions, q in 1:regions
+        auto && q < p && continue
+        within = auto && p == q
+        found = box_sums_brute(part(first, p), part(second, q), edges, boxsize; auto = within,
+                               periodic = periodic)
+        sums[:, :, region_pair(p, q)] .+= dropdims(sum(found, dims = 3), dims = 3)
+    end
+    return sums
+end
+
 # ---- columns -------------------------------------------------------------------------------------
 
 """
-Objects sorted by column, and by z within a column. Column (ix, iy), from 0, is number
-`ix * side + iy + 1`. Coordinates are there twice: apart, longer by eight so that a full block may
+Objects sorted by column, and by z within a column. Of the `number` of columns along x and y, of
+`width` along each, column (ix, iy), from 0, is number `ix * number[2] + iy + 1`. Coordinates are there twice: apart, longer by eight so that a full block may
 be read from any slot, and in records of eight numbers (position, axis, weight, strength). Second
 axes have records of their own, of which five numbers are idle; none where there are none.
 """
 struct Columns
-    side::Int
-    width::Float64
+    number::NTuple{2,Int}
+    width::NTuple{2,Float64}
     origin::NTuple{2,Float64}
     first::Vector{Int}
     x::Vector{Float64}
@@ -86,19 +120,20 @@ struct Columns
     records::Vector{Float64}
     drawn::Vector{Float64}
     host::Vector{Int64}
+    region::Vector{Int64}
 end
 
-column_of(c::Float64, origin, width, side) = clamp(floor(Int, (c - origin) / width), 0, side - 1)
+column_of(c::Float64, origin, width, number) = clamp(floor(Int, (c - origin) / width), 0, number - 1)
 
-function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin)
+function Columns(objects::BoxObjects{Float64}, number, width, origin)
     n = length(objects)
     position = objects.position
     column = Vector{Int}(undef, n)
-    first = zeros(Int, side^2 + 1)
+    first = zeros(Int, prod(number) + 1)
     for i in 1:n
-        ix = column_of(position[1, i], origin[1], width, side)
-        iy = column_of(position[2, i], origin[2], width, side)
-        column[i] = ix * side + iy + 1
+        ix = column_of(position[1, i], origin[1], width[1], number[1])
+        iy = column_of(position[2, i], origin[2], width[2], number[2])
+        column[i] = ix * number[2] + iy + 1
         first[column[i] + 1] += 1
     end
     first[1] = 1
@@ -111,7 +146,7 @@ function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin
     # At least a page: such arrays begin at a multiple of 64 bytes, and so does every record.
     records = zeros(8 * max(n, 64))
     drawn = zeros(hasdrawn(objects) ? 8 * max(n, 64) : 0)
-    chunked(side^2, 64) do _, range
+    chunked(prod(number), 64) do _, range
         for c in range
             slots = first[c]:(first[c + 1] - 1)
             sort!(view(order, slots), by = i -> (position[3, i], i))
@@ -128,8 +163,9 @@ function Columns(objects::BoxObjects{Float64}, side::Int, width::Float64, origin
         end
     end
     coordinate(k) = append!(position[k, order], zeros(8))
-    return Columns(side, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records,
-                   drawn, objects.host[order])
+    return Columns(number, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records,
+                   drawn, objects.host[order],
+                   isempty(objects.region) ? objects.region : objects.region[order])
 end
 
 # Columns in the reach of r_max: more of them fit the sphere better, and leave runs too short to
@@ -137,21 +173,23 @@ end
 const RUN = 64
 const MAX_REACH = 4
 
-"Number, width and reach (in columns) of the columns, and their origin."
-function layout(first, second, rmax, boxsize, periodic)
+"Number, width and reach (in columns) of the columns along x and y, and their origin."
+function layout(first, second, rmax, sides, periodic)
     if periodic
-        origin, span = (0.0, 0.0), boxsize
-        volume = boxsize^3
+        origin, span = (0.0, 0.0), (sides[1], sides[2])
+        volume = prod(sides)
     else
         low = min.(minimum(first.position, dims = 2), minimum(second.position, dims = 2))
         high = max.(maximum(first.position, dims = 2), maximum(second.position, dims = 2))
-        origin, span = (low[1], low[2]), max(high[1] - low[1], high[2] - low[2], rmax)
+        wide = max(high[1] - low[1], high[2] - low[2], rmax)
+        origin, span = (low[1], low[2]), (wide, wide)
         volume = prod(max.(high - low, rmax / 8))
     end
     density = max(length(first), length(second)) / volume
-    reach = clamp(round(Int, sqrt(density * rmax^3 / RUN)), 1, MAX_REACH)
-    side = max(1, floor(Int, min(reach * span / rmax, 1024.0)))
-    return side, span / side, min(reach, ceil(Int, rmax * side / span * (1 + 1e-12))), origin
+    most = clamp(round(Int, sqrt(density * rmax^3 / RUN)), 1, MAX_REACH)
+    number = map(s -> max(1, floor(Int, min(most * s / rmax, 1024.0))), span)
+    reach = map((n, s) -> min(most, ceil(Int, rmax * n / s * (1 + 1e-12))), number, span)
+    return number, span ./ number, reach, origin
 end
 
 # ---- bins ----------------------------------------------------------------------------------------
@@ -300,11 +338,20 @@ const RSQRT_SEED = 0x5fe6eb50c7b537a9
     return y
 end
 
-# d less the nearest whole number of boxes: adding and taking away ROUNDER leaves a whole number.
+# d less the nearest whole number of sides: adding and taking away ROUNDER leaves a whole number.
 const ROUNDER = 1.5 * 2.0^52
 @inline nearest_image8(d::Vec, ::Nothing, inverse) = d
-@inline nearest_image8(d::Vec, boxsize::Vec, inverse::Vec) =
-    vfnma(boxsize, vsub(vadd(vmul(d, inverse), splat8(ROUNDER)), splat8(ROUNDER)), d)
+@inline nearest_image8(d::Vec, side::Vec, inverse::Vec) =
+    vfnma(side, vsub(vadd(vmul(d, inverse), splat8(ROUNDER)), splat8(ROUNDER)), d)
+
+# The sides of a periodic box, eight times each. A cube has one vector for all axes, and so its
+# loop the registers that two more would take; without images there is none.
+const Sides = Union{Nothing,Vec,NTuple{3,Vec}}
+@inline along_axis(sides::Union{Nothing,Vec}, k) = sides
+@inline along_axis(sides::NTuple{3,Vec}, k) = sides[k]
+@inline inverses(::Nothing) = nothing
+@inline inverses(side::Vec) = vdiv(splat8(1.0), side)
+@inline inverses(sides::NTuple{3,Vec}) = map(inverses, sides)
 
 # Sums of a bin take eight numbers, so that a pair is added at once; neighboring lanes add to
 # different copies, so that one addition need not wait for the one before.
@@ -312,19 +359,21 @@ const COPIES = 4
 
 "The working memory of one chunk."
 struct BoxBench
-    rows::Vector{Float64}       # 8 x COPIES x nbins x 2
+    rows::Vector{Float64}       # 8 x COPIES x nbins x 2 x regions
     lanes::Vector{Float64}
     squares::Vector{Float64}
     found::Vector{Int64}
     lo::Vector{Int}
     hi::Vector{Int}
+    touched::Vector{Bool}       # regions in which partners were found
 end
 
 # Pairs of one object that are gathered before they are summed.
 const GATHERED = 1024
 
-BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros(512),
-                           zeros(Int64, GATHERED + 8), Int[], Int[])
+BoxBench(nbins, regions) =
+    BoxBench(zeros(8 * COPIES * max(2nbins * max(regions, 1), 8)), zeros(512), zeros(512),
+             zeros(Int64, GATHERED + 8), Int[], Int[], zeros(Bool, regions))
 
 @inline record8(records, slot::Int64) = vload(records, 8slot - 7)
 
@@ -337,8 +386,8 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
 
 "Add the pairs of slot `i` of the first set with the `n` slots found in the second."
 @noinline function sum_found!(bench::BoxBench, table::BinTable, ::Val{Split}, ::Val{Drawn},
-                              a::Columns, b::Columns, i::Int, n::Int,
-                              boxsize) where {Split,Drawn}
+                              ::Val{Regional}, a::Columns, b::Columns, i::Int, n::Int,
+                              sides::Sides) where {Split,Drawn,Regional}
     rows, lanes, squares, found = bench.rows, bench.lanes, bench.squares, bench.found
     nbins = length(table.edges2) - 1
     at = 8i - 7
@@ -352,16 +401,16 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
         gx, gy, gz = Drawn ? (splat8(a.drawn[at]), splat8(a.drawn[at + 1]),
                               splat8(a.drawn[at + 2])) : (zero8, zero8, zero8)
         high = splat8(table.edges2[end])
-        inverse_size = boxsize === nothing ? zero8 : vdiv(one8, boxsize)
+        inverse_sides = inverses(sides)
         for k in (n + 1):(n + 8)
             found[k] = found[1]         # fills the last block; not added
         end
         first = 1
         while first <= n
             jx, jy, jz, fx, fy, fz, w2, a2 = gather8(b.records, found, first)
-            dx = nearest_image8(vsub(jx, x), boxsize, inverse_size)
-            dy = nearest_image8(vsub(jy, y), boxsize, inverse_size)
-            dz = nearest_image8(vsub(jz, z), boxsize, inverse_size)
+            dx = nearest_image8(vsub(jx, x), along_axis(sides, 1), along_axis(inverse_sides, 1))
+            dy = nearest_image8(vsub(jy, y), along_axis(sides, 2), along_axis(inverse_sides, 2))
+            dz = nearest_image8(vsub(jz, z), along_axis(sides, 3), along_axis(inverse_sides, 3))
             # Rounded otherwise than when it was found, a pair at the outer edge stays inside.
             t = vleast(dot8(dx, dy, dz, dx, dy, dz), high)
             inverse = rsqrt8(t)
@@ -390,6 +439,11 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
             for lane in 0:min(7, n - first)
                 bin = find_bin(table, squares[lane + 1])
                 Split && b.host[found[first + lane]] == host && (bin += nbins)
+                if Regional
+                    region = b.region[found[first + lane]]
+                    bench.touched[region] = true
+                    bin += 2nbins * (region - 1)
+                end
                 add_at!(rows, 8 * (COPIES * (bin - 1) + (lane & (COPIES - 1))) + 1,
                         vload(lanes, 8lane + 1))
             end
@@ -413,24 +467,25 @@ struct Neighbor
 end
 
 "Neighbors of column `ca`; of one set (`auto`), half of them."
-function neighbors!(list, a, b, ca, reach, rmax, boxsize, auto, periodic)
+function neighbors!(list, a, b, ca, reach, rmax, sides, auto, periodic)
     empty!(list)
-    ix, iy = divrem(ca - 1, a.side)
-    for jx in (auto ? 0 : -reach):reach, jy in (auto && jx == 0 ? 0 : -reach):reach
-        gap = b.width * hypot(max(abs(jx) - 1, 0), max(abs(jy) - 1, 0))
+    nx, ny = b.number
+    ix, iy = divrem(ca - 1, ny)
+    for jx in (auto ? 0 : -reach[1]):reach[1], jy in (auto && jx == 0 ? 0 : -reach[2]):reach[2]
+        gap = hypot(b.width[1] * max(abs(jx) - 1, 0), b.width[2] * max(abs(jy) - 1, 0))
         gap < rmax || continue
         high = sqrt(rmax^2 - gap^2) * (1 + 1e-12)
         kx, ky = ix + jx, iy + jy
-        inside = 0 <= kx < b.side && 0 <= ky < b.side
+        inside = 0 <= kx < nx && 0 <= ky < ny
         inside || periodic || continue
-        wx, wy = fld(kx, b.side), fld(ky, b.side)
-        cb = (kx - wx * b.side) * b.side + (ky - wy * b.side) + 1
+        wx, wy = fld(kx, nx), fld(ky, ny)
+        cb = (kx - wx * nx) * ny + (ky - wy * ny) + 1
         b.first[cb] == b.first[cb + 1] && continue
         own = auto && jx == 0 && jy == 0
         for wz in (periodic ? (-1:1) : (0:0))
             own && wz == -1 && continue
-            push!(list, Neighbor(b.first[cb], b.first[cb + 1] - 1, b.origin[1] + b.width * kx,
-                                  b.origin[2] + b.width * ky, (wx, wy, wz) .* boxsize, high,
+            push!(list, Neighbor(b.first[cb], b.first[cb + 1] - 1, b.origin[1] + b.width[1] * kx,
+                                  b.origin[2] + b.width[2] * ky, (wx, wy, wz) .* sides, high,
                                   own && wz == 0))
         end
     end
@@ -441,9 +496,8 @@ end
 @inline outside(c, low, width) =
     ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
 
-"Every object of column `ca` with those of the neighbors."
-function box_column!(bench, list, table, split, drawn, a, b, ca, image)
-    slots = a.first[ca]:(a.first[ca + 1] - 1)
+"The objects `slots` of column `ca` with those of the neighbors."
+function box_column!(bench, list, table, split, drawn, regional, a, b, slots, image)
     rmax2 = table.edges2[end] * (1 + 1e-12)
     low, high = splat8(table.edges2[1]), splat8(table.edges2[end])
     found, lo, hi = bench.found, bench.lo, bench.hi
@@ -470,20 +524,21 @@ function box_column!(bench, list, table, split, drawn, a, b, ca, image)
             near.own && (start = i + 1)
             start < stop || continue
             # The nearest point of the column's square: often beyond reach.
-            gap2 = outside(a.x[i], near.west, b.width)^2 + outside(a.y[i], near.south, b.width)^2
+            gap2 = outside(a.x[i], near.west, b.width[1])^2 +
+                   outside(a.y[i], near.south, b.width[2])^2
             gap2 > rmax2 && continue
             ux, uy = a.x[i] - near.shift[1], a.y[i] - near.shift[2]
             while start < stop
                 part = min(stop - start, GATHERED >> 1)
                 if n + part > GATHERED
-                    sum_found!(bench, table, split, drawn, a, b, i, n, image)
+                    sum_found!(bench, table, split, drawn, regional, a, b, i, n, image)
                     n = 0
                 end
                 n = find_in_reach!(found, n, b, ux, uy, uz, start, start + part - 1, low, high)
                 start += part
             end
         end
-        n > 0 && sum_found!(bench, table, split, drawn, a, b, i, n, image)
+        n > 0 && sum_found!(bench, table, split, drawn, regional, a, b, i, n, image)
     end
 end
 
@@ -499,18 +554,60 @@ function collect_rows!(sums, bench)
     fill!(bench.rows, 0.0)
 end
 
+"""
+Add the sums of objects of region `p` to those of their chunk, and to those of the pairs of regions, of
+which only few have pairs.
+"""
+function collect_regions!(sums, pairs, bench, p)
+    nbins = size(sums, 2)
+    for q in eachindex(bench.touched)
+        bench.touched[q] || continue
+        into = get!(() -> zeros(BOX_SUMS, nbins), pairs, region_pair(p, q))
+        for part in 1:2, bin in 1:nbins, copy in 1:COPIES
+            row = COPIES * (nbins * (2 * (q - 1) + part - 1) + bin - 1) + copy
+            for k in 1:BOX_SUMS
+                found = bench.rows[8 * (row - 1) + k]
+                sums[k, bin, part] += found
+                into[k, bin] += found
+                bench.rows[8 * (row - 1) + k] = 0.0
+            end
+        end
+        bench.touched[q] = false
+    end
+end
+
+"The objects of column `ca`, those of one region after those of another."
+function region_column!(sums, pairs, bench, list, table, split, drawn, a, b, ca, image)
+    slots = collect(a.first[ca]:(a.first[ca + 1] - 1))
+    sort!(slots, by = s -> (a.region[s], s))
+    from = 1
+    while from <= length(slots)
+        p = a.region[slots[from]]
+        to = searchsortedlast(view(a.region, slots), p)
+        box_column!(bench, list, table, split, drawn, Val(true), a, b, view(slots, from:to), image)
+        collect_regions!(sums, pairs, bench, p)
+        from = to + 1
+    end
+end
+
 "Sums of the columns `range` of the first set."
-function column_sums(table, split, drawn, a, b, range, reach, rmax, boxsize, image, auto, done)
-    bench, list = BoxBench(length(table.edges2) - 1), Neighbor[]
+function column_sums(table, split, drawn, a, b, range, reach, rmax, sides, image, auto, done,
+                     pairs, regions)
+    bench, list = BoxBench(length(table.edges2) - 1, regions), Neighbor[]
     sums = zeros(BOX_SUMS, length(table.edges2) - 1, 2)
     for ca in range
         cancelled() && break
         if a.first[ca] < a.first[ca + 1]
-            neighbors!(list, a, b, ca, reach, rmax, boxsize, auto, image !== nothing)
-            box_column!(bench, list, table, split, drawn, a, b, ca, image)
-            collect_rows!(sums, bench)
+            neighbors!(list, a, b, ca, reach, rmax, sides, auto, image !== nothing)
+            if regions == 0
+                slots = a.first[ca]:(a.first[ca + 1] - 1)
+                box_column!(bench, list, table, split, drawn, Val(false), a, b, slots, image)
+                collect_rows!(sums, bench)
+            else
+                region_column!(sums, pairs, bench, list, table, split, drawn, a, b, ca, image)
+            end
         end
-        progress(Threads.atomic_add!(done, 1) + 1, a.side^2)
+        progress(Threads.atomic_add!(done, 1) + 1, prod(a.number))
     end
     return sums
 end
@@ -519,27 +616,50 @@ end
 The sums of `box_sums_brute`, through columns; without `split` pairs of one host are not told
 apart from others.
 """
-function box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges, boxsize;
-                  auto::Bool, periodic::Bool, split::Bool)
+box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges, boxsize;
+         auto::Bool, periodic::Bool, split::Bool) =
+    columns_summed(first, second, edges, boxsize; auto = auto, periodic = periodic,
+                   split = split, regions = 0)[1]
+
+"""
+The sums of `box_sums`, and those of `region_sums_brute`, from one pass.
+"""
+function region_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges, boxsize;
+                     auto::Bool, periodic::Bool, split::Bool, regions::Int)
+    total, partial = columns_summed(first, second, edges, boxsize; auto = auto,
+                                    periodic = periodic, split = split, regions = regions)
+    sums = zeros(BOX_SUMS, length(edges) - 1, region_pair(regions, regions))
+    for chunk in partial, (k, found) in chunk       # in the order of the chunks for every k
+        view(sums, :, :, k) .+= found
+    end
+    return total, sums
+end
+
+"Sums of all columns, and of each chunk of them those of the pairs of regions, by `region_pair`."
+function columns_summed(first, second, edges, boxsize; auto, periodic, split, regions)
     total = zeros(BOX_SUMS, length(edges) - 1, 2)
-    (length(first) == 0 || length(second) == 0) && return total
-    side, width, reach, origin = layout(first, second, edges[end], boxsize, periodic)
-    a = Columns(first, side, width, origin)
-    b = auto ? a : Columns(second, side, width, origin)
+    (length(first) == 0 || length(second) == 0) && return total, Dict{Int,Matrix{Float64}}[]
+    sides = map(Float64, box_sides(boxsize))
+    number, width, reach, origin = layout(first, second, edges[end], sides, periodic)
+    a = Columns(first, number, width, origin)
+    b = auto ? a : Columns(second, number, width, origin)
     drawn = hasdrawn(first) && hasdrawn(second)
     table = BinTable(edges)
-    image = periodic ? splat8(boxsize) : nothing
-    parts = min(side^2, 256)
+    image = !periodic ? nothing : is_cube(sides) ? splat8(sides[1]) : map(splat8, sides)
+    parts = min(prod(number), 256)
     partial = [zeros(0, 0, 0) for _ in 1:parts]
+    regional = [Dict{Int,Matrix{Float64}}() for _ in 1:(regions == 0 ? 0 : parts)]
+    none = Dict{Int,Matrix{Float64}}()
     done = Threads.Atomic{Int}(0)
-    chunked(side^2, parts) do part, range
+    chunked(prod(number), parts) do part, range
+        pairs = regions == 0 ? none : regional[part]
         partial[part] = column_sums(table, Val(split), Val(drawn), a, b, range, reach, edges[end],
-                                    boxsize, image, auto, done)
+                                    sides, image, auto, done, pairs, regions)
     end
     for p in partial
         total .+= p
     end
-    return total
+    return total, regional
 end
 
 """
@@ -549,7 +669,7 @@ The first six of the sums of `box_sums_brute`, (6, nbins), of one set in a perio
 axes and weights may carry derivatives.
 """
 function box_sums_carried(position, axis, weight, edges, boxsize)
-    n, squares = length(weight), edges .^ 2
+    n, squares, sides = length(weight), edges .^ 2, box_sides(boxsize)
     parts = clamp(n, 1, 128)
     T = promote_type(eltype(axis), eltype(weight))
     partial = [zeros(T, 6, length(edges) - 1) for _ in 1:parts]
@@ -559,7 +679,7 @@ function box_sums_carried(position, axis, weight, edges, boxsize)
             cancelled() && return nothing
             e = (axis[1, i], axis[2, i], axis[3, i])
             for j in (i + 1):n
-                d = ntuple(k -> nearest_image(position[k, j] - position[k, i], boxsize), Val(3))
+                d = ntuple(k -> nearest_image(position[k, j] - position[k, i], sides[k]), Val(3))
                 dd = sum(abs2, d)
                 squares[1] < dd <= squares[end] || continue
                 bin = searchsortedfirst(squares, dd) - 1
@@ -589,8 +709,8 @@ pairs.
 # Arguments
 - `position`, `axis`: positions and unit axes (3, N); the sign of an axis has no meaning.
 - `edges`: of the bins (lo, hi] of separation, in the unit of the positions; the last one at most
-  half the box.
-- `boxsize`: side of the box.
+  half the shortest side of the box.
+- `boxsize`: side of the box where it is a cube, or its three sides.
 - `weights`: (N).
 
 Returns `(npairs, r, xi, omega, eta)`, each of one number a bin: pairs, mean separations, and with e
@@ -609,7 +729,7 @@ slope = derivative(t -> box_correlations(position, turned(t), [0.5, 2], 30).omeg
 box.npairs == [1] && box.r ≈ [1] && box.omega ≈ [1 / 6] && box.eta ≈ [-1 / 3] && abs(slope) < 1e-12
 ```
 """
-function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges, boxsize::Real;
+function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges, boxsize;
                           weights = ones(size(position, 2)))
     size(position) == size(axis) == (3, length(weights)) || throw(DimensionMismatch(
         "box_correlations: position and axis must be (3, N) and weights (N); they are " *
@@ -618,10 +738,14 @@ function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges,
            "derivatives; " * VALUES_ONLY
     place, limits, L = (fixed("box_correlations", name, q, jump) for (name, q) in
                         (("position", position), ("edges", edges), ("boxsize", boxsize)))
-    length(limits) >= 2 && all(diff(limits) .> 0) && limits[1] >= 0 && 2 * limits[end] <= L ||
+    (L isa Number || length(L) == 3) && all(s -> isfinite(s) && s > 0, L) || throw(ArgumentError(
+        "box_correlations: boxsize must be the side of a cube, or three sides, above 0; it is $L"))
+    sides = box_sides(L)
+    length(limits) >= 2 && all(diff(limits) .> 0) && limits[1] >= 0 &&
+        2 * limits[end] <= minimum(sides) ||
         throw(ArgumentError("box_correlations: edges must increase from 0 or more to at " *
                             "most boxsize/2; they are $limits"))
-    all(p -> 0 <= p <= L, place) || throw(ArgumentError(
+    all(k -> all(p -> 0 <= p <= sides[k], view(place, k, :)), 1:3) || throw(ArgumentError(
         "box_correlations: position must lie in the box, from 0 to $L"))
     e, w = collect(axis), collect(weights)
     check_objects("box_correlations"; weights = w)
@@ -629,15 +753,15 @@ function box_correlations(position::AbstractMatrix, axis::AbstractMatrix, edges,
     long === nothing || throw(ArgumentError(
         "box_correlations: axis must hold unit vectors; number $long is $(map(primal, e[:, long]))"))
     s = if carries(e) || carries(w)
-        box_sums_carried(place, e, w, limits, L)
+        box_sums_carried(place, e, w, limits, sides)
     else
         n = length(w)
         set = BoxObjects(place, convert(Matrix{Float64}, e), convert(Vector{Float64}, w), ones(n),
                          zeros(Int64, n))
-        box_sums(set, set, limits, L; auto = true, periodic = true, split = false)[:, :, 1]
+        box_sums(set, set, limits, sides; auto = true, periodic = true, split = false)[:, :, 1]
     end
     mean(k) = s[k, :] ./ s[2, :]
-    RR = sum(w)^2 .* diff(4pi / 3 .* (limits ./ L) .^ 3)
+    RR = sum(w)^2 .* diff(4pi / 3 .* (limits ./ (is_cube(sides) ? sides[1] : cbrt(prod(sides)))) .^ 3)
     return (npairs = [round(Int, primal(n)) for n in s[1, :]], r = mean(3),
             xi = 2 .* s[2, :] ./ RR .- 1,
             omega = (mean(4) .+ mean(5)) ./ 2, eta = mean(6))

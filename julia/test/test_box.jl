@@ -7,8 +7,10 @@ import SoftCorr
 
 function box_objects(rng, n, L; clump = 0.0, hosts = max(1, n ÷ 5))
     host = rand(rng, 1:hosts, n)
-    position = clump > 0 ? mod.((L * rand(rng, 3, hosts))[:, host] .+ clump * randn(rng, 3, n), L) :
-        L * rand(rng, 3, n)
+    sides = collect(SoftCorr.box_sides(L))
+    position = clump > 0 ?
+        mod.((sides .* rand(rng, 3, hosts))[:, host] .+ clump * randn(rng, 3, n), sides) :
+        sides .* rand(rng, 3, n)
     axes() = (x = randn(rng, 3, n); x ./ sqrt.(sum(abs2, x, dims = 1)))
     return SoftCorr.BoxObjects(position, axes(), rand(rng, n), randn(rng, n), host, axes())
 end
@@ -27,7 +29,9 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
 
 @testset "sums of $n and $m, L = $L, periodic = $periodic, clumps of $clump" for
         (n, m, L, rmax) in ((500, 400, 50.0, 16.0), (300, 1, 30.0, 9.9), (2, 3, 10.0, 3.0),
-                            (60, 900, 200.0, 16.0), (900, 800, 12.0, 3.99)),
+                            (60, 900, 200.0, 16.0), (900, 800, 12.0, 3.99),
+                            (700, 600, (33.0, 50.0, 75.0), 16.4), (800, 700, (40.0, 9.0, 13.0), 4.4),
+                            (500, 900, [21.0, 120.0, 20.0], 9.99), (40, 30, (9.0, 9.0, 300.0), 4.0)),
         periodic in (true, false), clump in (0.0, 0.7)
     rng = MersenneTwister(n + m)
     a, b = box_objects(rng, n, L; clump = clump), box_objects(rng, m, L; clump = clump)
@@ -48,6 +52,34 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
                                 split = true)
         @test all(iszero, few[7:8, :, :])
         @test few[1:6, :, :] == SoftCorr.box_sums(a, second, edges, L; how..., split = true)[1:6, :, :]
+    end
+end
+
+@testset "sums by regions: $n and $m, L = $L, $regions regions, periodic = $periodic" for
+        (n, m, L, rmax, regions) in ((500, 400, 50.0, 16.0, 8), (300, 200, 30.0, 9.9, 27),
+                                     (60, 900, 200.0, 16.0, 5), (900, 800, 12.0, 3.99, 2),
+                                     (3, 2, 10.0, 3.0, 4), (400, 300, (30.0, 50.0, 40.0), 13.0, 9)),
+        periodic in (true, false)
+    rng = MersenneTwister(n + regions)
+    # Layers across z and numbers at random: objects of one column lie in many regions.
+    layers(o) = floor.(Int, regions / L[end] .* o.position[3, :]) .+ 1
+    a, b = box_objects(rng, n, L; clump = 0.7), box_objects(rng, m, L; clump = 0.7)
+    edges = log_edges(0.1, rmax, 12)
+    for number in (layers, o -> rand(rng, 1:regions, length(o))), (x, y, auto) in ((a, a, true), (a, b, false))
+        of(o) = SoftCorr.BoxObjects(o.position, o.axis, o.weight, o.strength, o.host, zeros(3, 0),
+                                    number(o))
+        first = of(x)
+        second = auto ? first : of(y)
+        how = (auto = auto, periodic = periodic)
+        brute = joined(SoftCorr.region_sums_brute(first, second, edges, L; how..., regions = regions), auto)
+        total, sums = SoftCorr.region_sums(first, second, edges, L; how..., split = true, regions = regions)
+        @test joined(sums, auto)[1, :, :] == brute[1, :, :]
+        @test joined(sums, auto) ≈ brute rtol = 1e-12
+        plain = SoftCorr.box_sums(without_drawn(x), without_drawn(y), edges, L; how..., split = true)
+        @test total[1, :, :] == plain[1, :, :]
+        @test total ≈ plain rtol = 1e-13
+        again = SoftCorr.region_sums(first, second, edges, L; how..., split = false, regions = regions)[2]
+        @test again ≈ sums rtol = 1e-13
     end
 end
 

@@ -143,6 +143,17 @@ end
     @test abs(box.xi[3]) < 0.1                  # not clustered
     lone = SoftCorr.box_correlations(position[:, 1:2] ./ 30, axis[:, 1:2], [5.0, 15.0], 30)
     @test lone.xi == [-1] && isnan(lone.omega[1])
+    # A cube stacked on itself has the correlations of the cube.
+    twice, kept = hcat(position, position .+ [0, 0, 30]), fill(0.5, 1000)
+    tall = SoftCorr.box_correlations(twice, hcat(axis, axis), edges, (30, 30, 60); weights = kept)
+    @test tall.npairs == 2 .* box.npairs
+    @test tall.xi ≈ box.xi && tall.omega ≈ box.omega && tall.eta ≈ box.eta
+    carried = SoftCorr.derivative(t -> SoftCorr.box_correlations(twice, hcat(axis, axis), edges, (30, 30, 60);
+                                                                 weights = t .* kept).omega[2], 1.0)
+    @test abs(carried) < 1e-12                  # of all weights alike, a mean does not change
+    @test occursin("at most boxsize/2", message(() -> SoftCorr.box_correlations(twice, hcat(axis, axis), [1, 15.1], (30, 30, 60))))
+    @test occursin("or three sides", message(() -> SoftCorr.box_correlations(position, axis, edges, (30, 30))))
+    @test occursin("from 0 to", message(() -> SoftCorr.box_correlations(twice, hcat(axis, axis), edges, (30, 60, 30))))
     @test occursin("in the box", message(() -> SoftCorr.box_correlations(2 .* position, axis, edges, 30)))
     @test occursin("unit vectors; number 1", message(() -> SoftCorr.box_correlations(position, 2 .* axis, edges, 30)))
     @test occursin("boxsize/2", message(() -> SoftCorr.box_correlations(position, axis, [1, 15.1], 30)))

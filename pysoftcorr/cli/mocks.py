@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import log10
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,10 @@ BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 
 #: Options of every table of a box.
 _BOX_TABLE: dict[str, dict[str, Any]] = {
-    "boxsize": {"help": "Side of the box in Mpc/h, where the file does not say."},
+    "boxsize": {
+        "help": "Side of the box in Mpc/h, or its sides along x, y and z, where the file "
+        "does not say."
+    },
     "wrap": {"help": "Move positions outside the box by whole boxes."},
     "key": {"kind": list, "metavar": "KEY,...", "help": "HDF5 groups or datasets, or all."},
     "hdu": {
@@ -162,44 +166,94 @@ def mock(
 
 
 def boxcorr(
-    galaxies: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    galaxies: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
-    """xi, omega and eta of mock galaxies, of one halo and of two, or of any table."""
+    """xi, omega and eta of mock galaxies, of one halo and of two, or of any table.
+
+    Several files are realizations: their mean, with the covariance of their scatter. With a
+    resampling the covariance is that of sub-volumes, of several files its mean.
+    """
+    paths = [galaxies] if isinstance(galaxies, str) else galaxies
+    resampling = _resampling(settings)
     output.use_threads(settings["threads"])
-    output.check_out(settings, suffixes=(".ecsv",))
-    from pysoftcorr.mocks import box_correlations, expected_correlations
+    from pysoftcorr.mocks import BoxCorrelations, box_files, expected_correlations
     from pysoftcorr.mocks.box import radial_edges
 
+    output.check_out(settings, suffixes=box_files.SUFFIXES)
+    if settings["out"] is not None and (resampling is not None or len(paths) > 1):
+        box_files.check_beside(settings["out"], overwrite=settings["overwrite"])
+    twice = {path for path in paths if paths.count(path) > 1}
+    if twice:
+        raise ValueError(f"GALAXIES: {min(twice)} is given twice; each file is a realization")
+    if settings["expected"] and len(paths) > 1:
+        raise ValueError("--expected: is of one catalog; give one file, or leave it out")
     edges = radial_edges(settings["bins"])
-    found = read_galaxies(galaxies, settings, explicit)
-    if not edges[-1] <= found.boxsize / 2:
-        raise ValueError(
-            f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be at most half of "
-            f"the box, {found.boxsize / 2:g} Mpc/h; lower the last edge"
-        )
+    # Of the others nothing is drawn.
+    first = read_galaxies(paths[0], settings, explicit)
+    results, catalogs = [_correlated(first, edges, settings, resampling)], [_galaxies(first)]
+    for path in paths[1:]:
+        found = read_galaxies(path, settings, explicit)
+        results.append(_correlated(found, edges, settings, resampling))
+        catalogs.append(_galaxies(found))
     expected = None
     if settings["expected"]:
-        expected = expected_correlations(found, **_strengths(found, galaxies), bins=edges)
-    result = box_correlations(found, bins=edges)
+        expected = expected_correlations(first, **_strengths(first, paths[0]), bins=edges)
+    result = results[0]
+    if len(results) > 1:
+        errors = "scatter" if resampling is None else "resampling"
+        try:
+            result = BoxCorrelations.combine(results, errors=errors)
+        except ValueError as error:
+            said = re.sub(r"results\[(\d+)\]", lambda found: paths[int(found[1])], str(error))
+            raise ValueError(said) from None
     files: list[Any] = []
     if settings["out"] is not None:
-        result.write(settings["out"], overwrite=settings["overwrite"])
-        files.append(settings["out"])
+        files += box_files.write(result, settings["out"], overwrite=settings["overwrite"])
     if not as_json:
-        print(_galaxies_text(found), _table(result, expected), sep="\n\n")
-    files += output.draw(
-        settings,
-        lambda plots: {
-            "correlations": lambda: plots.plot_box_correlations(result, expected=expected),
-            "slice": lambda: plots.plot_box_slice(found),
-        },
-    )
+        head = _galaxies_text(first) if len(paths) == 1 else _boxes_text(paths, catalogs)
+        print(head, _table(result, expected), sep="\n\n")
+
+    def figures(plots: Any) -> dict[str, Any]:
+        made = {"correlations": lambda: plots.plot_box_correlations(result, expected=expected)}
+        if result.covariance is not None:
+            made["covariance"] = lambda: plots.plot_covariance(result)
+        return {**made, "slice": lambda: plots.plot_box_slice(first)}
+
+    files += output.draw(settings, figures)
     output.wrote(files)
     return {
         **result.to_dict(),
-        "galaxies": _galaxies(found),
+        "galaxies": catalogs[0] if len(catalogs) == 1 else catalogs,
         "expected": None if expected is None else _plain(expected),
     }
+
+
+def _correlated(
+    galaxies: GalaxyCatalog, edges: Any, settings: Mapping[str, Any], resampling: str | None
+) -> BoxCorrelations:
+    from pysoftcorr.mocks import box_correlations, checks
+
+    half = min(checks.box_sides(galaxies.boxsize)) / 2
+    if not edges[-1] <= half:
+        of = "the shortest side of the box" if isinstance(galaxies.boxsize, tuple) else "the box"
+        raise ValueError(
+            f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be at most half of "
+            f"{of}, {half:g} Mpc/h; lower the last edge"
+        )
+    return box_correlations(galaxies, bins=edges, resampling=resampling, seed=settings["seed"])
+
+
+def _resampling(settings: Mapping[str, Any]) -> str | None:
+    """What is resampled, by that of three options which is given."""
+    ways = {
+        "resampling": settings["resampling"],
+        "jackknife": settings["jackknife"] and f"jackknife:{settings['jackknife']}",
+        "bootstrap": settings["bootstrap"] and f"bootstrap:{settings['bootstrap']}",
+    }
+    given = [name for name, text in ways.items() if text is not None]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]}: give one of them")
+    return ways[given[0]] if given else None
 
 
 def campaign(
@@ -306,6 +360,7 @@ def _halos(
     halos: HaloCatalog, settings: Mapping[str, Any], as_json: bool, *, files: list[Any]
 ) -> dict[str, Any]:
     """Print the catalog and its mass function, draw them if asked; the JSON document."""
+    from pysoftcorr.mocks.checks import volume
     from pysoftcorr.mocks.halo_statistics import mass_function
 
     table = mass_function(halos)
@@ -323,7 +378,7 @@ def _halos(
         "halos": len(halos),
         "boxsize": halos.boxsize,
         "mass": [float(halos.mass.min()), float(halos.mass.max())],
-        "number_density": len(halos) / halos.boxsize**3,
+        "number_density": len(halos) / volume(halos.boxsize),
         "cosmology": halos.cosmology,
         "meta": halos.meta,
         "mass_function": table.to_dict(),
@@ -344,13 +399,15 @@ def _mass_table(table: MassFunction) -> str:
 
 
 def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
+    from pysoftcorr.mocks.checks import volume
+
     central = int(galaxies.central.sum())
     return {
         "galaxies": len(galaxies),
         "centrals": central,
         "satellites": len(galaxies) - central,
         "satellite_fraction": 1.0 - central / len(galaxies),
-        "number_density": len(galaxies) / galaxies.boxsize**3,
+        "number_density": len(galaxies) / volume(galaxies.boxsize),
         "boxsize": galaxies.boxsize,
         "params": galaxies.params,
         "seed": galaxies.seed,
@@ -359,16 +416,41 @@ def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
 
 
 def _galaxies_text(galaxies: GalaxyCatalog) -> str:
+    from pysoftcorr.mocks.checks import box_text
+
     says = _galaxies(galaxies)
     params = ", ".join(f"{name} = {value}" for name, value in galaxies.params.items())
     return (
-        f"{says['galaxies']} galaxies in a box of {galaxies.boxsize:g} Mpc/h "
+        f"{says['galaxies']} galaxies in a box of {box_text(galaxies.boxsize)} Mpc/h "
         f"({says['number_density']:.3g} per (Mpc/h)^3)\n"
         f"  centrals    {says['centrals']}\n"
         f"  satellites  {says['satellites']} ({100 * says['satellite_fraction']:.1f} %)\n"
         f"  seed        {galaxies.seed}\n"
         f"  HOD         {params or 'not known'}"
     )
+
+
+def _boxes_text(paths: list[str], catalogs: list[dict[str, Any]]) -> str:
+    """A line for each of several boxes."""
+    from pysoftcorr.mocks.checks import box_text
+
+    rows = [("box", "galaxies", "size [Mpc/h]")]
+    rows += [
+        (path, str(says["galaxies"]), box_text(says["boxsize"]))
+        for path, says in zip(paths, catalogs, strict=True)
+    ]
+    return aligned_rows(rows)
+
+
+def _of_errors(result: BoxCorrelations) -> str:
+    """What the errors of a table are."""
+    boxes = result.settings.get("boxes", 1)
+    way = str(result.resampling)
+    if way.startswith("realizations"):
+        said = f"+- is the error of the mean of {boxes} boxes, by their scatter"
+        return f"{said}; that of one box is {boxes**0.5:.3g} times as large"
+    of = "" if boxes == 1 else f" of the mean of {boxes} boxes"
+    return f"+- is the error{of} by sub-volumes of the box, {way}"
 
 
 def _table(result: BoxCorrelations, expected: ExpectedCorrelations | None) -> str:
@@ -378,25 +460,30 @@ def _table(result: BoxCorrelations, expected: ExpectedCorrelations | None) -> st
         for low, high in zip(result.edges[:-1], result.edges[1:], strict=True)
     ]
     columns = [("bin [Mpc/h]", bins), ("r", _numbers(result.r)), _counts("pairs", result.npairs)]
-    columns += [(n, _numbers(getattr(result, n))) for n in ("xi", "omega", "eta")]
+    for n in ("xi", "omega", "eta"):
+        columns.append((n, _numbers(getattr(result, n))))
+        if n in result.errors:
+            columns.append(("+-", _numbers(result.errors[n], digits=2)))
     if expected is not None:
         columns += [(f"<{n}>", _numbers(getattr(expected, n))) for n in ("omega", "eta")]
     parts = [("r", _numbers(result.r))]
-    for part in ("1h", "2h"):
+    for part in ("1h", "2h") if result.npairs_1h is not None else ():
         parts.append(_counts(f"pairs {part}", getattr(result, f"npairs_{part}")))
         parts += [
             (f"{n} {part}", _numbers(getattr(result, f"{n}_{part}")))
             for n in ("xi", "omega", "eta")
         ]
     tables = []
-    for chosen in (columns, parts):
+    for chosen in (columns, parts) if result.npairs_1h is not None else (columns,):
         titles, values = zip(*chosen, strict=True)
         tables.append(aligned_rows([titles, *zip(*values, strict=True)]))
+    if result.covariance is not None:
+        tables[0] += "\n" + _of_errors(result)
     return "\n\n".join(tables)
 
 
-def _numbers(values: Any) -> list[str]:
-    return ["-" if v != v else f"{v:.4g}" for v in values.tolist()]
+def _numbers(values: Any, digits: int = 4) -> list[str]:
+    return ["-" if v != v else f"{v:.{digits}g}" for v in values.tolist()]
 
 
 def _counts(title: str, values: Any) -> tuple[str, list[str]]:
@@ -426,14 +513,25 @@ COMMANDS: dict[str, Any] = {
     ),
     "boxcorr": Command(
         boxcorr,
-        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes."),),
+        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes. Several are "
+                  "realizations; the files of one catalog are a pattern in quotes.", many=True),),
         (
             *_GALAXIES,
-            *derive("pysoftcorr.mocks.box:box_correlations", only=("bins",), bins=BINS_MPC),
+            *derive(
+                "pysoftcorr.mocks.box:box_correlations", only=("bins", "resampling"), bins=BINS_MPC,
+                resampling={"help": "Errors by sub-volumes of the box, as jackknife:27, "
+                            "jackknife:3x3x6, jackknife:27:match or bootstrap:100:64."},
+            ),
+            Option("jackknife", str, None, "Errors by as many sub-volumes, each left out once; 27 "
+                   "or a shape such as 3x3x3: short for --resampling jackknife:N.", metavar="N"),
+            Option("bootstrap", str, None, "Errors by as many draws of sub-volumes: short for "
+                   "--resampling bootstrap:N.", metavar="N"),
+            SEED,
             Option("expected", bool, False, "Also the mean of omega and eta over all draws of the "
                    "axes, at the strengths of the catalog."),
             THREADS,
-            out("Write the table: .ecsv."),
+            out("Write the table, errors and covariance: .ecsv, .h5, or .csv (covariance in "
+                "NAME_cov.csv)."),
             OVERWRITE,
             *PLOT,
         ),

@@ -25,9 +25,17 @@ _KINDS = {
     bool: "true or false",
     dict: "a mapping of fields to columns",
     list: "a text or a list of texts",
+    tuple: "a number or three",
 }
 #: What an argument is called in the help of its option.
-_METAVARS = {int: "N", float: "X", str: "TEXT", dict: "FIELD=COLUMN", list: "NAME,..."}
+_METAVARS = {
+    int: "N",
+    float: "X",
+    str: "TEXT",
+    dict: "FIELD=COLUMN",
+    list: "NAME,...",
+    tuple: "X or X,Y,Z",
+}
 
 #: The parameters in a numpydoc docstring; of a dataclass they may be its attributes.
 _SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{3,}|\Z)", re.DOTALL)
@@ -37,7 +45,8 @@ _SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{
 class Option:
     """One option: its name (in YAML; ``--with-hyphens`` on the command line), type and default.
 
-    Of kind list it takes several texts: parted by commas, or the option given several times.
+    Of kind list it takes several texts: parted by commas, or the option given several times. Of
+    kind tuple it takes a number, or three parted by commas (in YAML a list of them).
     """
 
     name: str
@@ -60,6 +69,8 @@ class Option:
 
     def parsed(self, text: Any) -> Any:
         """What was typed on the command line, as a number where a number is wanted."""
+        if self.kind is tuple and isinstance(text, str):
+            text = self._numbers(text)
         if self.kind in (int, float) and isinstance(text, str):
             try:
                 text = self.kind(text)
@@ -76,6 +87,8 @@ class Option:
             value = str(value)
         if self.kind is list:
             return self._texts(value, source)
+        if self.kind is tuple:
+            return self._sides(value, source)
         right = isinstance(value, self.kind) and (self.kind is not int or whole)
         if not right:
             raise TypeError(
@@ -96,6 +109,27 @@ class Option:
                         "name or an expression, both text"
                     )
         return value
+
+    def _numbers(self, text: str) -> Any:
+        """The numbers of a text with commas; one alone by itself."""
+        try:
+            numbers = [float(part) for part in text.split(",")]
+        except ValueError:
+            raise ValueError(f"{self.flag} {text!r}: must be {_KINDS[tuple]}") from None
+        return numbers[0] if len(numbers) == 1 else numbers
+
+    def _sides(self, value: Any, source: str) -> float | tuple[float, ...]:
+        """A number, or three of a list."""
+        parts = value if isinstance(value, (list, tuple)) else [value]
+        if not all(isinstance(p, (int, float)) and not isinstance(p, bool) for p in parts):
+            raise TypeError(f"{source}{self.name}: {value!r} must be {_KINDS[tuple]}")
+        if len(parts) not in (1, 3):
+            raise ValueError(
+                f"{source}{self.name}: {','.join(f'{p:g}' for p in parts)} must be "
+                f"{_KINDS[tuple]}, not {len(parts)}"
+            )
+        numbers = tuple(float(p) for p in parts)
+        return numbers[0] if len(numbers) == 1 else numbers
 
     def _texts(self, value: Any, source: str) -> list[str]:
         """Several texts, of one with commas or of a list; numbers of extensions as text."""
@@ -232,6 +266,8 @@ def _kind(annotation: str) -> tuple[type, str | None]:
         return str, "BINS"
     if "Resampling" in parts:
         return str, "METHOD:N"
+    if "BoxSize" in parts:
+        return tuple, "L or LX,LY,LZ"
     if annotation.startswith(("Mapping", "dict")):
         return dict, None
     for kind, names in ((bool, {"bool"}), (int, {"int", "Seed"}), (float, {"float"})):

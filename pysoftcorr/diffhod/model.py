@@ -30,7 +30,7 @@ from pysoftcorr.diffhod.points import (
     satellite_trials,
     weighted_galaxies,
 )
-from pysoftcorr.diffhod.power import CloudInCell, ModeBins, check_mesh, k_bin_edges
+from pysoftcorr.diffhod.power import CUBES, CloudInCell, ModeBins, check_mesh, k_bin_edges
 from pysoftcorr.diffhod.relaxed import (
     HIGHEST,
     PLAIN,
@@ -41,6 +41,7 @@ from pysoftcorr.diffhod.relaxed import (
     trial_weights,
 )
 from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.mocks.checks import cube_side
 from pysoftcorr.mocks.hod import check_halos
 from pysoftcorr.sky.binning import Bins
 
@@ -423,7 +424,7 @@ class DiffHOD:
     ) -> None:
         check_halos(halos)
         self.halos = halos
-        self.boxsize = float(halos.boxsize)
+        self.boxsize = cube_side(halos.boxsize, CUBES)
         self.tau, self.mesh = check_tau(tau), check_mesh(mesh)
         self.density = check_density(density)
         self.modulate = options.flag("modulate", modulate)

@@ -14,6 +14,7 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.torch import as_tensor, check_device, check_dtype
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges, shell_fraction
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["OrientationTensors", "WeightedCorrelations", "WeightedPairs"]
@@ -108,7 +109,8 @@ class WeightedPairs:
     ----------
     position : array_like, shape (P, 3)
         Mpc/h, in [0, boxsize).
-    boxsize : float
+    boxsize : float, or three of these
+        Side of the box in Mpc/h where it is a cube, or its sides along x, y and z.
     bins : Binning, str or array_like, optional
         Bins (lo, hi] in Mpc/h, as in `box_correlations`; by default "log:0.1:16:20".
     dtype : torch.dtype
@@ -148,14 +150,15 @@ class WeightedPairs:
         self,
         position: Any,
         *,
-        boxsize: float,
+        boxsize: BoxSize,
         bins: Bins | None = None,
         dtype: Any = torch.float64,
         device: Any = "cpu",
         stored: int = _STORED,
     ) -> None:
         self.dtype, self.device = check_dtype(dtype), check_device(device)
-        self.boxsize = checks.box_side(boxsize)
+        self.boxsize = checks.box_size(boxsize)
+        self._sides = checks.box_sides(boxsize)
         self.edges = radial_edges(bins, self.boxsize)
         if isinstance(position, torch.Tensor):
             position = position.detach().to("cpu", torch.float64).numpy()
@@ -188,7 +191,8 @@ class WeightedPairs:
 
     def __repr__(self) -> str:
         return (
-            f"<WeightedPairs: {self.npairs} pairs of {len(self)} points in {self.boxsize:g} Mpc/h>"
+            f"<WeightedPairs: {self.npairs} pairs of {len(self)} points in "
+            f"{checks.box_text(self.boxsize)} Mpc/h>"
         )
 
     def _search(self) -> Iterator[tuple[npt.NDArray[Any], ...]]:
@@ -204,7 +208,7 @@ class WeightedPairs:
             later = j > i
             i, j = i[later], j[later]
             apart = self.position[i] - self.position[j]
-            apart -= self.boxsize * np.round(apart / self.boxsize)
+            apart -= self._sides * np.round(apart / self._sides)
             bins = np.searchsorted(squared, (apart**2).sum(axis=1), side="left") - 1
             inside = np.flatnonzero((bins >= 0) & (bins < len(self.edges) - 1))
             order = inside[np.lexsort((j[inside], i[inside]))]
@@ -225,7 +229,8 @@ class WeightedPairs:
     def directions(self, i: torch.Tensor, j: torch.Tensor) -> list[torch.Tensor]:
         """Components of the unit vector from j to i, at the nearest image."""
         apart = [p.index_select(0, i) - p.index_select(0, j) for p in self._place]
-        apart = [d - self.boxsize * torch.round(d / self.boxsize) for d in apart]
+        sides = self._sides.tolist()
+        apart = [d - side * torch.round(d / side) for d, side in zip(apart, sides, strict=True)]
         length = torch.sqrt(apart[0] ** 2 + apart[1] ** 2 + apart[2] ** 2)
         # Points in one place are in no bin, unless it begins below 0: never.
         return [(d / length).to(self.dtype) for d in apart]

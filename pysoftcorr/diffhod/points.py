@@ -23,7 +23,7 @@ from pysoftcorr.core.torch import as_tensor
 from pysoftcorr.diffhod.alignment import watson_axes
 from pysoftcorr.diffhod.occupation import check_parameters
 from pysoftcorr.diffhod.relaxed import HIGHEST
-from pysoftcorr.mocks.checks import wrapped
+from pysoftcorr.mocks.checks import BoxSize, wrapped
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.mocks.satellites import LARGEST_NUMBER, directions, nfw_radius, poisson_quantile
 
@@ -73,7 +73,7 @@ class WeightedGalaxies:
         Uniform numbers of the axes: the angle to the reference, and about it.
     axis : Tensor, shape (P, 3) or None
         Unit axes; None where no alignment was given. Differentiable in mu_cen and mu_sat.
-    boxsize : float
+    boxsize : float, or tuple of three float where the box is no cube
     """
 
     position: torch.Tensor
@@ -86,7 +86,7 @@ class WeightedGalaxies:
     angle: torch.Tensor
     turn: torch.Tensor
     axis: torch.Tensor | None
-    boxsize: float
+    boxsize: BoxSize
 
     def __len__(self) -> int:
         return len(self.weight)
@@ -119,7 +119,7 @@ class WeightedGalaxies:
 
 
 def weighted_galaxies(
-    points: PointSet, rows: torch.Tensor, weight: torch.Tensor, seed: int, boxsize: float
+    points: PointSet, rows: torch.Tensor, weight: torch.Tensor, seed: int, boxsize: BoxSize
 ) -> WeightedGalaxies:
     """Some of the points, with their weights, as galaxies without axes."""
     kept = rows.cpu().numpy()

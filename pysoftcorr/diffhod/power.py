@@ -11,7 +11,7 @@ import torch
 
 from pysoftcorr.core.options import choice, integer
 from pysoftcorr.core.torch import as_tensor, differentiated
-from pysoftcorr.mocks.checks import box_side
+from pysoftcorr.mocks.checks import cube_side
 from pysoftcorr.sky.binning import BOX_UNIT, Binning
 
 __all__ = [
@@ -34,6 +34,10 @@ def check_mesh(mesh: Any) -> int:
     if cells % 2:
         raise ValueError(f"mesh = {mesh}: must be an even number of cells a side")
     return cells
+
+
+#: Why P(k) is of cubes alone.
+CUBES = "P(k) is of a cubic mesh"
 
 
 def _corners(
@@ -223,7 +227,7 @@ def paint_cic(position: Any, weight: Any = None, *, mesh: int, boxsize: float) -
     """
     tensors = [x for x in (position, weight) if isinstance(x, torch.Tensor)]
     place, w = check_points(position, weight)
-    cells, side = check_mesh(mesh), box_side(boxsize)
+    cells, side = check_mesh(mesh), cube_side(boxsize, CUBES)
     if place.ndim == 3:
         painted = [_Paint.apply(p, v, cells, side) for p, v in zip(place, w, strict=True)]
         out = torch.stack(painted)
@@ -307,7 +311,7 @@ def k_bin_edges(
     >>> k_bin_edges(100.0, 64, k_max=0.25).round(4).tolist()
     [0.0314, 0.0942, 0.1571, 0.2199]
     """
-    fundamental = 2 * math.pi / boxsize
+    fundamental = 2 * math.pi / cube_side(boxsize, CUBES)
     nyquist = fundamental * mesh / 2
     step = fundamental if width is None else float(width)
     top = nyquist if k_max is None else float(k_max)
@@ -356,6 +360,7 @@ class ModeBins:
         if window is not None and window != "cic":
             raise ValueError(f"window = {window!r}: must be 'cic' or None")
         choice("shot_noise", shot_noise, SHOT_NOISE)
+        boxsize = cube_side(boxsize, CUBES)
         self.edges = _k_edges(bins, boxsize, mesh)
         self.boxsize, self.mesh = boxsize, mesh
         self.window, self.shot_noise = window, shot_noise
@@ -522,7 +527,7 @@ def power_spectrum(
     """
     tensors = any(isinstance(x, torch.Tensor) for x in (position, weight))
     place, w = check_points(position, weight)
-    n, side = check_mesh(mesh), box_side(boxsize)
+    n, side = check_mesh(mesh), cube_side(boxsize, CUBES)
     if bins is not None and k_max is not None:
         raise ValueError("bins and k_max are both given; k_max is where the default bins end")
     if bins is None:

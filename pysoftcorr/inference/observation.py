@@ -23,6 +23,7 @@ from pysoftcorr.inference.data import (
     with_pairs,
 )
 from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["Observation"]
@@ -101,7 +102,7 @@ class Observation:
         covariance: npt.ArrayLike | None = None,
         errors: Mapping[str, npt.ArrayLike] | None = None,
         covariance_from: int | None = None,
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
         box: Mapping[str, Any] | None = None,
         on_bad: str = "error",
         source: str = "",
@@ -406,7 +407,7 @@ class Observation:
         bins: Bins,
         *,
         statistics: str | Sequence[str] = ("omega",),
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
     ) -> Observation:
         """Zero omega and eta in every bin: what galaxies without alignments show on average.
 
@@ -444,7 +445,7 @@ class Observation:
         statistics: str | Sequence[str] | None = None,
         covariance: npt.ArrayLike | None = None,
         covariance_from: int | None = None,
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
         on_bad: str = "error",
         source: str = "",
     ) -> Observation:
@@ -517,7 +518,7 @@ class Observation:
         bins: Bins | None = None,
         covariance: str | PathLike[str] | npt.ArrayLike | None = None,
         covariance_from: int | None = None,
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
         on_bad: str = "error",
     ) -> Observation:
         """Data from a file.

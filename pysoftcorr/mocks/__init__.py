@@ -7,7 +7,7 @@ from pysoftcorr.core.lazy import lazy
 # Public name -> module; loaded when first used, so that the import stays light.
 _PUBLIC = {
     "AlignmentSums": "expected",
-    "BoxCorrelations": "box",
+    "BoxCorrelations": "box_result",
     "Campaign": "campaign.file",
     "ExpectedCorrelations": "expected",
     "GalaxyCatalog": "galaxies",

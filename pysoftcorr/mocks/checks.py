@@ -2,84 +2,175 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import SHOWN, FloatArray, IntArray, Origin
+
+#: A periodic box in Mpc/h: the side of a cube, or its sides along x, y and z.
+BoxSize: TypeAlias = float | tuple[float, float, float]
 
 MASS_RANGE = 1e6, 1e17
 #: Concentrations of halos, fits to a few particles included; 7 in mixed units is .007 or 7000.
 CONCENTRATION_RANGE = 0.1, 300.0
 #: Radii beside those of 200 times the mean density: 2500c is at .28, and scale radii are lower.
 _RADIUS_RANGE = 0.15, 3.0
-_LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
+LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
+#: So many objects leave no half of the box empty by chance.
+_MANY = 100
 #: Comoving mean matter density (Msun/h per (Mpc/h)^3) for Om = 0.3, for orders of magnitude.
 _DENSITY = 0.3 * 2.775e11
 
 
-def box_side(boxsize: Any) -> float:
-    """The side of the box in Mpc/h, of one number or three equal ones."""
+def box_size(boxsize: Any) -> BoxSize:
+    """The box as catalogs keep it, Mpc/h: one side of a cube, or else three sides.
+
+    Raises
+    ------
+    ValueError
+        If there are neither one nor three sides, or one is not above 0 or larger than any
+        simulation.
+    TypeError
+        If it is no number.
+    """
     if boxsize is None:
-        raise ValueError("boxsize must be given: the side of the periodic box in Mpc/h")
+        raise ValueError("boxsize must be given: the side of the periodic box in Mpc/h, or three")
     try:
         sides = np.atleast_1d(np.asarray(boxsize, dtype=np.float64))
     except (TypeError, ValueError):
-        raise TypeError(f"boxsize = {boxsize!r}: must be a number in Mpc/h") from None
-    if sides.size not in (1, 3) or not (sides == sides.flat[0]).all():
-        raise ValueError(f"boxsize = {boxsize!r}: the box must be a cube, of one side in Mpc/h")
-    side = float(sides.flat[0])
-    if not np.isfinite(side) or side <= 0:
-        raise ValueError(f"boxsize = {side:g}: must be finite and above 0 (Mpc/h)")
-    if side > _LARGEST_BOX:
-        raise ValueError(f"boxsize = {side:g} Mpc/h is larger than any simulation; is it in kpc/h?")
-    return side
+        raise TypeError(
+            f"boxsize = {boxsize!r}: must be a number in Mpc/h, or three: (Lx, Ly, Lz)"
+        ) from None
+    if sides.shape not in ((1,), (3,)):
+        raise ValueError(
+            f"boxsize = {boxsize!r}: must be the side of a cube in Mpc/h, or three: (Lx, Ly, Lz)"
+        )
+    found: BoxSize = tuple(sides.tolist())
+    if (sides == sides[0]).all():
+        found = float(sides[0])
+    if not np.isfinite(sides).all() or (sides <= 0).any():
+        raise ValueError(f"boxsize = {box_text(found)}: must be finite and above 0 (Mpc/h)")
+    if sides.max() > LARGEST_BOX:
+        raise ValueError(
+            f"boxsize = {box_text(found)} Mpc/h is larger than any simulation; is it in kpc/h?"
+        )
+    return found
+
+
+def box_sides(boxsize: Any) -> FloatArray:
+    """The three sides of a box in Mpc/h, shape (3,); raises as `box_size`."""
+    return np.array(np.broadcast_to(np.asarray(box_size(boxsize), dtype=np.float64), 3))
+
+
+def volume(boxsize: Any) -> float:
+    """Volume of a box in (Mpc/h)^3; raises as `box_size`."""
+    size = box_size(boxsize)
+    return size[0] * size[1] * size[2] if isinstance(size, tuple) else size**3
+
+
+def cube_side(boxsize: Any, why: str) -> float:
+    """The side of a cube in Mpc/h; ValueError where the box is none, with the reason."""
+    size = box_size(boxsize)
+    if isinstance(size, tuple):
+        raise ValueError(f"boxsize = {box_text(size)}: must be the side of a cube: {why}")
+    return size
+
+
+def box_text(boxsize: Any) -> str:
+    """``100``, or ``(100, 100, 200)``."""
+    sides = np.atleast_1d(np.asarray(boxsize, dtype=np.float64))
+    texts = [f"{side:g}" for side in sides]
+    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+def box_record(boxsize: BoxSize) -> float | list[float]:
+    """The box as JSON gives it back."""
+    return list(boxsize) if isinstance(boxsize, tuple) else boxsize
 
 
 def boxed(
-    position: FloatArray, boxsize: float, origin: Origin, *, wrap: bool | None = None
+    position: FloatArray, boxsize: BoxSize, origin: Origin, *, wrap: bool | None = None
 ) -> FloatArray:
     """Positions (N, 3) within [0, boxsize), moved there only if `wrap`.
 
     None where the caller has no such option.
     """
-    outside = (position < 0) | (position >= boxsize)
+    sides = box_sides(boxsize)
+    outside = (position < 0) | (position >= sides)
     if not outside.any():
         return position
     if wrap:
         return wrapped(position, boxsize)
     axis = int(np.flatnonzero(outside.any(axis=0))[0])
-    name = "xyz"[axis]
     rows = np.flatnonzero(outside[:, axis])
     raise ValueError(
-        f"{origin.column(name)} is outside [0, {boxsize:g}) Mpc/h in "
+        f"{origin.column('xyz'[axis])} is outside [0, {sides[axis]:g}) Mpc/h in "
         f"{origin.show(rows, position[:, axis])}; {_position_hint(position, boxsize, origin, wrap)}"
     )
 
 
-def wrapped(position: FloatArray, boxsize: float) -> FloatArray:
-    """Positions moved by whole boxes into [0, boxsize)."""
-    inside = np.mod(position, boxsize)
-    inside[inside >= boxsize] = 0.0  # a small negative number plus boxsize may round to it
+def wrapped(position: FloatArray, boxsize: BoxSize) -> FloatArray:
+    """Positions (N, 3) moved by whole boxes into [0, boxsize)."""
+    inside: FloatArray = np.mod(position, boxsize)
+    # A small negative number plus the side may round to it.
+    inside[inside >= np.asarray(boxsize)] = 0.0
     return inside
 
 
-def _position_hint(position: FloatArray, boxsize: float, origin: Origin, wrap: bool | None) -> str:
-    top, low = float(position.max()), float(position.min())
+def _position_hint(
+    position: FloatArray, boxsize: BoxSize, origin: Origin, wrap: bool | None
+) -> str:
+    # In sides of the box, of whatever shape.
+    reach = position / box_sides(boxsize)
+    top, low = float(reach.max()), float(reach.min())
     move = "pass wrap=True to move positions by whole boxes"
     if wrap is None:
-        move = f"take them modulo {boxsize:g}"
-    if low < 0 and low >= -0.5 * boxsize * 1.0001 and top <= 0.5 * boxsize * 1.0001:
+        move = f"take them modulo {box_text(boxsize)}"
+    if low < 0 and low >= -0.5001 and top <= 0.5001:
         return f"centered on 0? {move[0].upper()}{move[1:]}"
-    if 300 < top / boxsize <= 1001:
+    if 300 < top <= 1001:
         how = ", as in columns={'x': 'x/1000', ...}" if origin.source else ""
         return f"are positions in kpc/h? Give them in Mpc/h{how}"
-    if low >= 0 and 1.2 < top / boxsize <= 2.0:
+    if isinstance(boxsize, tuple) and low >= 0 and _other_order(position, boxsize):
+        return "are the sides of boxsize in the order x, y, z?"
+    if low >= 0 and 1.2 < top <= 2.0:
         return "are positions in Mpc, not Mpc/h, or boxsize wrong?"
     return f"is boxsize right? If they may be moved by whole boxes, {move}"
+
+
+def warn_of_an_empty_box(
+    position: FloatArray, boxsize: BoxSize, origin: Origin, objects: str
+) -> None:
+    """A warning where `objects` leave more than half of the box empty along an axis."""
+    if len(position) < _MANY:
+        return
+    width = np.ptp(position, axis=0)
+    part = width / box_sides(boxsize)
+    if not (part < 0.5).any():
+        return
+    spanned = f"{width.max():.4g} Mpc/h"
+    hint = "is boxsize right?"
+    if 5e-4 < part.max() < 1.1e-3:
+        hint = "are positions in Gpc/h, or boxsize in kpc/h?"
+    elif not (part < 0.5).all():
+        spanned = " x ".join(f"{w:.4g}" for w in width) + " Mpc/h"
+        hint = "is boxsize right? A box that is no cube is boxsize=(Lx, Ly, Lz)"
+    caution(
+        f"{origin.column('position')}: {len(position)} {objects} lie within {spanned} of a box of "
+        f"{box_text(boxsize)} Mpc/h; {hint}"
+    )
+
+
+def _other_order(position: FloatArray, boxsize: tuple[float, float, float]) -> bool:
+    """Whether positions lie within a box of these sides in another order."""
+    top = position.max(axis=0)
+    return any(bool((top < np.array(sides)).all()) for sides in itertools.permutations(boxsize))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, who
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.galaxy_tables import from_table as _from_table
 
 __all__ = ["GalaxyCatalog"]
@@ -61,8 +62,8 @@ class GalaxyCatalog:
         0 for central galaxies; satellites of one halo count from 1.
     scaled_radius : array_like, shape (N,), optional
         r/Rvir from the center of the halo; 0 by default.
-    boxsize : float
-        Mpc/h.
+    boxsize : float, or three of these
+        Side of the box in Mpc/h where it is a cube, or its sides along x, y and z.
     params : mapping, optional
         Parameters of the HOD.
     seed : int, optional
@@ -99,7 +100,7 @@ class GalaxyCatalog:
         position: npt.ArrayLike,
         axis: npt.ArrayLike | None = None,
         *,
-        boxsize: float,
+        boxsize: BoxSize,
         reference: npt.ArrayLike | None = None,
         central: npt.ArrayLike | None = None,
         host: npt.ArrayLike | None = None,
@@ -112,7 +113,7 @@ class GalaxyCatalog:
         version: str = __version__,
     ) -> None:
         origin = Origin()
-        self.boxsize = checks.box_side(boxsize)
+        self.boxsize = checks.box_size(boxsize)
         place = checks.vectors("position", position)
         n = len(place)
         if n == 0:
@@ -145,7 +146,8 @@ class GalaxyCatalog:
     def __repr__(self) -> str:
         return (
             f"<GalaxyCatalog: {int(self.central.sum())} centrals and "
-            f"{int((~self.central).sum())} satellites in {self.boxsize:g} Mpc/h>"
+            f"{int((~self.central).sum())} satellites in "
+            f"{checks.box_text(self.boxsize)} Mpc/h>"
         )
 
     def __getitem__(self, rows: Any) -> GalaxyCatalog:

@@ -12,7 +12,9 @@ from pysoftcorr.core.expressions import nearest
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.halo_files import open_halos
+from pysoftcorr.mocks.halo_fill import world_of
 from pysoftcorr.mocks.halo_tables import column_of, side_of_box
 from pysoftcorr.sky.reading import kept_rows
 
@@ -37,7 +39,7 @@ def from_table(
     source: Any,
     *,
     columns: Mapping[str, Any] | None = None,
-    boxsize: float | None = None,
+    boxsize: BoxSize | None = None,
     select: str | None = None,
     on_bad: str = "error",
     wrap: bool = False,
@@ -46,7 +48,8 @@ def from_table(
 ) -> GalaxyCatalog:
     """Galaxies of a table with positions and axes, such as of halotools or of a simulation.
 
-    Each is a central galaxy of its own: the table does not say which halo it is in.
+    Each is a central galaxy of its own: the table does not say which halo it is in. The
+    cosmology is the one that the file states, if any.
 
     Parameters
     ----------
@@ -56,8 +59,9 @@ def from_table(
         Columns or expressions of ``position`` (three, or one of shape (N, 3)) or ``x``, ``y``,
         ``z``, and of ``axis``; by default those named x, y, z and galaxy_axisA_x, axis_x or
         axis, and so on.
-    boxsize : float, optional
-        Side in Mpc/h; needed where the file does not say.
+    boxsize : float, or three of these, optional
+        Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
+        say.
     select : str, optional
         Condition on columns of the table that rows must meet.
     on_bad : {"error", "drop"}
@@ -91,8 +95,8 @@ def from_table(
         table.require(*(text for texts in _choose(table, columns).values() for text in texts))
 
     with open_halos(source, key, hdu, suits) as opened:
-        table, chosen = opened.table, _choose(opened.table, columns)
-        side = side_of_box(boxsize, opened.header.boxsize, table.label)
+        table, chosen, header = opened.table, _choose(opened.table, columns), opened.header
+        side = side_of_box(boxsize, header, table.label)
         asked = [text for texts in chosen.values() for text in texts]
         opened.prefetch([*asked, *([] if select is None else [select])])
         n = table.rows(chosen["position"][0])
@@ -124,9 +128,12 @@ def from_table(
             found = {name: values[good] for name, values in found.items()}
             origin = origin.keep(good)
     checks.finite(found, origin)
+    checks.warn_of_an_empty_box(found["position"], side, origin, "galaxies")
     position = checks.boxed(found["position"], side, origin, wrap=wrap)
     axis = checks.unit_axes(found["axis"], origin)
-    return cls(position, axis, boxsize=side)
+    world = world_of(header.omega_m, header.h, header.cosmology)
+    record = None if world is None else world.to_dict()
+    return cls(position, axis, boxsize=side, cosmology=record)
 
 
 def _choose(table: TableSource, columns: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:

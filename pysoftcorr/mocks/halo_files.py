@@ -1,4 +1,4 @@
-"""Files of halos: what their headers say of box, redshift and cosmology, and their tables."""
+"""Files of halos: their headers and their tables."""
 
 from __future__ import annotations
 
@@ -22,43 +22,12 @@ from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.expressions import Expression
 from pysoftcorr.core.tables import TableSource, Unreadable, join, open_table, several
 from pysoftcorr.core.tables.source import first_line
+from pysoftcorr.mocks.halo_headers import Header, common, merged, of_mapping, of_table
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _NUMBER = r"([-+0-9.eE]+)"
-_MPC_IN_CM = 3.0856775814913673e24
 #: Boxes of SUBFIND above this are in kpc/h where the header does not say its unit.
 _LARGEST_IN_MPC = 3500.0
-#: Cosmologies of the simulations that halotools ships, by its names.
-SIMULATIONS = {"bolshoi": "bolshoi", "bolplanck": "multidark-planck", "multidark": "bolshoi"}
-
-
-@dataclass
-class Header:
-    """What a file says of its halos; None where it does not.
-
-    Attributes
-    ----------
-    boxsize : float or ndarray, shape (3,)
-        Mpc/h.
-    redshift, omega_m, h : float
-    cosmology : str
-        Name of the cosmology, where the file names a simulation.
-    units : dict of str to str
-        Units of columns, by column.
-    length : str
-        Unit of lengths, where one holds for all.
-    meta : dict
-        For the record.
-    """
-
-    boxsize: Any = None
-    redshift: float | None = None
-    omega_m: float | None = None
-    h: float | None = None
-    cosmology: str | None = None
-    units: dict[str, str] = field(default_factory=dict)
-    length: str | None = None
-    meta: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,6 +72,7 @@ def read_header(path: Path) -> RockstarHeader | None:
     text = "".join(comments)
     header = RockstarHeader(names=names)
     header.boxsize = _value(rf"[Bb]ox size\s*[:=]\s*{_NUMBER}", text)
+    header.box_unit = "Mpc/h"
     header.omega_m = _value(rf"(?:Om|Omega_M)\s*=\s*{_NUMBER}", text)
     header.h = _value(rf"\bh0?\s*=\s*{_NUMBER}", text)
     scale = _value(rf"(?m)^#\s*a\s*=\s*{_NUMBER}", text)
@@ -173,52 +143,7 @@ def _value(pattern: str, text: str) -> float | None:
         return None
 
 
-# ---------------------------------------------------------------------- headers of numbers
-_BOX = ("lbox", "boxsize", "box_size")
-_REDSHIFT = ("redshift",)
-_SCALE = ("scale_factor", "scalefactor", "expansion_factor")
-_OMEGA = ("omega0", "omega_m", "omegam", "om0", "omega_matter")
-_H = ("hubbleparam", "h0", "h", "hubble")
-
-
-def of_mapping(attributes: Mapping[str, Any]) -> Header:
-    """The header in attributes or meta data, by the names that simulations use.
-
-    Lengths are in Mpc/h, but where ``UnitLength_in_cm`` says otherwise.
-    """
-    lower = {str(k).lower(): v for k, v in attributes.items()}
-
-    def number(names: Sequence[str]) -> float | None:
-        for name in names:
-            try:
-                value = np.ravel(np.asarray(lower[name], dtype=np.float64))
-            except (KeyError, TypeError, ValueError):
-                continue
-            if value.size and np.isfinite(value).all():
-                return float(value[0])
-        return None
-
-    header = Header(redshift=number(_REDSHIFT), omega_m=number(_OMEGA), h=number(_H))
-    scale = number(_SCALE)
-    if header.redshift is None and scale:
-        header.redshift = max(1.0 / scale - 1.0, 0.0)
-    if header.h is not None and header.h > 2:
-        header.h /= 100.0  # H0 in km/s/Mpc
-    side = next((lower[name] for name in _BOX if name in lower), None)
-    if side is not None:
-        unit = number(("unitlength_in_cm",))
-        factor = 1.0 if not unit else unit / _MPC_IN_CM
-        if unit:
-            header.length = "kpc/h" if abs(factor / 1e-3 - 1) < 1e-2 else "Mpc/h"
-        header.boxsize = np.squeeze(np.asarray(side, dtype=np.float64)) * round(factor, 6)
-    for name in ("simname", "halo_finder", "version_name"):
-        value = lower.get(name)
-        if value is not None:
-            header.meta[name] = value.decode() if isinstance(value, bytes) else str(value)
-    header.cosmology = SIMULATIONS.get(str(header.meta.get("simname", "")).lower())
-    return header
-
-
+# ---------------------------------------------------------------------- HDF5
 def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
     """Attributes of an HDF5 file and of its group ``Header``, and the counts of its chunks."""
     with _damage(path), h5py.File(path, "r") as file:
@@ -242,6 +167,7 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
     if gadget:
         if header.length is None and header.boxsize is not None:
             header.length = "Mpc/h" if np.max(header.boxsize) < _LARGEST_IN_MPC else "kpc/h"
+            header.box_unit = header.length
             if header.length == "kpc/h":
                 header.boxsize = header.boxsize / 1000.0
         header.units = {
@@ -282,9 +208,7 @@ def open_halos(
     """
     if not isinstance(source, (str, os.PathLike, list, tuple, Iterator)):
         with open_table(source, key=key, hdu=hdu, suits=suits) as table:
-            meta = getattr(source, "meta", None) or getattr(source, "attrs", None) or {}
-            header = of_mapping(meta) if isinstance(meta, Mapping) else Header()
-            yield _with_units(table, header)
+            yield _with_units(table, of_table(table))
         return
     parts = several(source)
     headers: dict[str, Header] = {}
@@ -306,7 +230,7 @@ def open_halos(
             if counts.get("rows") == 0 and len(parts) > 1:
                 continue  # a chunk without groups has no columns
         kept.append(part)
-    header = _common(headers)
+    header = common(headers)
     if rows and len(rows) == len(parts):
         if hdu is not None or key is not None:
             name = "hdu" if hdu is not None else "key"
@@ -322,7 +246,7 @@ def open_halos(
     _check_chunks(counted)
     single = len(kept) == 1 and len(parts) == 1
     with open_table(kept[0] if single else kept, key=key, hdu=hdu, suits=suits) as table:
-        yield _with_units(table, header)
+        yield _with_units(table, merged(of_table(table), header))
 
 
 def _with_units(table: TableSource, header: Header) -> Opened:
@@ -331,25 +255,6 @@ def _with_units(table: TableSource, header: Header) -> Opened:
             if name in part.names:
                 part.units.setdefault(name, unit)
     return Opened(table, header)
-
-
-def _common(headers: Mapping[str, Header]) -> Header:
-    """The header of all files; ValueError where they are of different simulations or times."""
-    if not headers:
-        return Header()
-    first_path, first = next(iter(headers.items()))
-    for path, other in headers.items():
-        for name, shown in (("redshift", "z"), ("boxsize", "L"), ("omega_m", "Om")):
-            a, b = getattr(first, name), getattr(other, name)
-            if a is None or b is None:
-                continue
-            a, b = float(np.max(a)), float(np.max(b))
-            if abs(a - b) > 1e-3 * max(1.0, abs(a)):
-                raise ValueError(
-                    f"{path} is of {shown} = {b:g}, {first_path} of {shown} = {a:g}: they are not "
-                    "parts of one catalog; read them one by one"
-                )
-    return first
 
 
 def _check_chunks(counted: Sequence[tuple[Path, Mapping[str, int]]]) -> None:

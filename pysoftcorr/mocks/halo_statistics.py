@@ -13,6 +13,7 @@ from scipy.integrate import trapezoid
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import stream
+from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.simulate import LPTField, cloud_in_cell
 
@@ -119,7 +120,7 @@ def mass_function(halos: HaloCatalog, *, decade: int = 5) -> MassFunction:
     True
     """
     at_least_one("decade", decade)
-    meta, volume = halos.meta, halos.boxsize**3
+    meta, volume = halos.meta, checks.volume(halos.boxsize)
     low = np.log10(min(meta.get("mmin") or np.inf, float(halos.mass.min())))
     high = max(np.log10(float(halos.mass.max())), low + 1e-6)
     number = max(1, int(np.ceil((high - low) * decade)))
@@ -178,12 +179,13 @@ def halo_bias(halos: HaloCatalog, *, groups: int = 6) -> HaloBias | None:
     if meta.get("source") != "HaloCatalog.simulate" or halos.cosmology is None:
         return None
     world = Cosmology(halos.cosmology)
+    boxsize = checks.cube_side(halos.boxsize, "HaloCatalog.simulate makes no other")
     mesh = min(_MESH, int(meta["mesh"]))
     field = LPTField.draw(
-        halos.boxsize, mesh, world, meta["redshift"], stream(meta["seed"], "density field")
+        boxsize, mesh, world, meta["redshift"], stream(meta["seed"], "density field")
     )
     matter = fft.rfftn(field.density())
-    fundamental = 2 * np.pi / halos.boxsize
+    fundamental = 2 * np.pi / boxsize
     k_max = max(_K_MAX, _FUNDAMENTAL * fundamental)
     whole, half = fft.fftfreq(mesh) * mesh, np.arange(mesh // 2 + 1)
     k = fundamental * np.sqrt(whole[:, None, None] ** 2 + whole[None, :, None] ** 2 + half**2)
@@ -195,7 +197,7 @@ def halo_bias(halos: HaloCatalog, *, groups: int = 6) -> HaloBias | None:
     model = str(meta["bias"])
     rows = []
     for part in _groups(halos.mass, groups):
-        light = fft.rfftn(cloud_in_cell(halos.position[part], halos.boxsize, mesh))[used]
+        light = fft.rfftn(cloud_in_cell(halos.position[part], boxsize, mesh))[used]
         cross = (light * dark.conj()).real
         bias = np.sum(share * cross) / np.sum(share * auto)
         error = np.sqrt(np.sum(share * (cross - bias * auto) ** 2)) / np.sum(share * auto)

@@ -16,9 +16,11 @@ from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks as halo_checks
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import Filler, check_definition, world_of
+from pysoftcorr.mocks.halo_headers import Header
 from pysoftcorr.mocks.halo_schemes import SCHEMES, choose
 from pysoftcorr.mocks.halo_units import factor
 from pysoftcorr.sky.reading import full, kept_rows
@@ -34,7 +36,7 @@ def from_table(
     source: Any,
     *,
     columns: Mapping[str, Any] | None = None,
-    boxsize: float | None = None,
+    boxsize: BoxSize | None = None,
     select: str | None = None,
     on_bad: str = "error",
     hosts: bool = True,
@@ -64,9 +66,10 @@ def from_table(
         ``scale_radius``, ``concentration``, ``axis``, ``parent`` and ``id``. Each is a column or an
         expression of columns, such as ``"1e10 * m"``; ``position`` and ``axis`` are three
         of these, or one column of shape (N, 3). None for a name leaves that column out.
-    boxsize : float, optional
-        Side in Mpc/h; needed where the file does not say (halotools' ``Lbox``, the headers
-        of Rockstar and TNG).
+    boxsize : float, or three of these, optional
+        Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
+        say (halotools' ``Lbox``, the headers of Rockstar and TNG, cards of FITS such as
+        ``BOXSIZE``, meta data of ECSV, HDF5 and Parquet).
     select : str, optional
         Condition on columns of the table that rows must meet, such as ``"Mvir > 1e12"``.
     on_bad : {"error", "drop"}
@@ -141,7 +144,7 @@ def from_table(
     with open_halos(source, key, hdu, suits) as opened:
         table, header = opened.table, opened.header
         scheme, chosen, given = choose(table, columns, mdef)
-        side = side_of_box(boxsize, header.boxsize, table.label)
+        side = side_of_box(boxsize, header, table.label)
         z = _redshift(redshift, header.redshift, table.label)
         if axes == "random":
             chosen.pop("axis", None)
@@ -212,7 +215,7 @@ def from_table(
         filler.filled["axis"] = f"random, seed {used}"
     meta["filled"] = filler.filled
     filler.warn(table.label)
-    _warn_of_an_empty_box(found["position"], side, origin)
+    halo_checks.warn_of_an_empty_box(found["position"], side, origin, "halos")
     record = filler.world
     return cls(
         found["position"],
@@ -476,18 +479,37 @@ def random_axes(number: int, rng: np.random.Generator) -> FloatArray:
 
 
 # ---------------------------------------------------------------------- the box
-def side_of_box(given: float | None, stored: Any, label: str) -> float:
-    """The side that is given or that the file says; ValueError where they differ."""
-    if given is None and stored is None:
-        raise ValueError(
-            f"boxsize must be given: {label} does not say the side of its periodic box (Mpc/h)"
-        )
-    side = halo_checks.box_side(stored if given is None else given)
-    if stored is not None:
-        own = halo_checks.box_side(stored)
-        if abs(side - own) > 1e-3 * own:
-            raise ValueError(f"boxsize = {side:g}: {label} says {own:g} Mpc/h; leave boxsize out")
-    return side
+def side_of_box(given: BoxSize | None, header: Header, label: str) -> BoxSize:
+    """The box that is given or that the file says; ValueError where they differ.
+
+    Of a file that says no unit, the one that is given may be the same in Mpc/h.
+    """
+    if header.boxsize is None:
+        if given is None:
+            raise ValueError(
+                f"boxsize must be given: {label} does not say the side of its periodic box (Mpc/h)"
+            )
+        return halo_checks.box_size(given)
+    said = np.asarray(header.boxsize, dtype=np.float64)
+    text = halo_checks.box_text(said)
+    if given is None:
+        if said.max() > halo_checks.LARGEST_BOX:
+            advice = halo_checks.box_text(said / 1000)
+            raise ValueError(
+                f"boxsize: {label} says {text}, in Mpc/h larger than any simulation; pass "
+                f"boxsize={advice} if that is in kpc/h"
+            )
+        return halo_checks.box_size(said)
+    side = halo_checks.box_size(given)
+    factors = [1.0]
+    if not header.box_unit:
+        factors += [f * h for f in (1.0, 1e-3) for h in (1.0, header.h or 1.0)]
+    for times in factors:
+        if np.allclose(np.broadcast_to(side, 3), said * times, rtol=1e-3, atol=0.0):
+            return side
+    raise ValueError(
+        f"boxsize = {halo_checks.box_text(side)}: {label} says {text} Mpc/h; leave boxsize out"
+    )
 
 
 def _redshift(given: float | None, stored: float | None, label: str) -> float | None:
@@ -498,23 +520,3 @@ def _redshift(given: float | None, stored: float | None, label: str) -> float | 
             f"redshift = {given:g}: {label} says {stored:.4g}; leave redshift out to take that"
         )
     return float(given)
-
-
-#: So many halos leave no half of the box empty by chance.
-_MANY = 100
-
-
-def _warn_of_an_empty_box(position: FloatArray, boxsize: float, origin: Origin) -> None:
-    """A warning where halos are all within a small part of the box."""
-    if len(position) < _MANY:
-        return
-    width = np.ptp(position, axis=0)
-    if (width < 0.5 * boxsize).all():
-        guess = float(width.max() / boxsize)
-        hint = "is boxsize right?"
-        if 5e-4 < guess < 1.1e-3:
-            hint = "are positions in Gpc/h, or boxsize in kpc/h?"
-        caution(
-            f"{origin.column('position')}: {len(position)} halos lie within "
-            f"{width.max():.4g} Mpc/h of a box of {boxsize:g} Mpc/h; {hint}"
-        )

@@ -35,7 +35,7 @@ def factor(table: TableSource, name: str, text: str, otherwise: str | None = Non
     unit = table.units.get(text, otherwise)
     if unit is None or unit.strip() in ("", "1", "dimensionless"):
         return 1.0
-    found = _parsed(unit, mass)
+    found = _mass_unit(unit) if mass else length_unit(unit)
     wanted = "Msun/h" if mass else "Mpc/h"
     if found is None:
         raise ValueError(
@@ -54,20 +54,28 @@ def factor(table: TableSource, name: str, text: str, otherwise: str | None = Non
     return times
 
 
-def _parsed(unit: str, mass: bool) -> tuple[float, bool] | None:
-    """The factor of a unit, and whether it has the h; None for another kind of unit."""
+def length_unit(unit: str) -> tuple[float, bool] | None:
+    """What a length is multiplied by to be in Mpc/h, or in Mpc, and whether the unit has the h.
+
+    None for another kind of unit.
+    """
+    text, times, with_h = _parts(unit)
+    found = re.search(r"([kmg])pc", text, re.IGNORECASE)
+    return (times * _PREFIX[found[1].lower()], with_h) if found else None
+
+
+def _mass_unit(unit: str) -> tuple[float, bool] | None:
+    text, times, with_h = _parts(unit)
+    solar = re.search(r"M_?(sun|solar|odot|\u2299)|solMass", text, re.I)
+    return (times, with_h) if solar else None
+
+
+def _parts(unit: str) -> tuple[str, float, bool]:
+    """A unit without blanks, the number that it begins with, and whether it has the h."""
     text = re.sub(r"[\s\[\]]|comoving", "", unit)
-    with_h = bool(_WITH_H.search(text))
     number = re.match(r"(10\^|10\*\*)?([0-9.]+(?:[eE][+-]?[0-9]+)?)\*?", text)
     times = 1.0
     if number:
         times = float(number[2])
         times = 10.0**times if number[1] else times
-    if mass:
-        return (
-            (times, with_h)
-            if re.search(r"M_?(sun|solar|odot|\u2299)|solMass", text, re.I)
-            else None
-        )
-    found = re.search(r"([kmg])pc", text, re.IGNORECASE)
-    return (times * _PREFIX[found[1].lower()], with_h) if found else None
+    return text, times, bool(_WITH_H.search(text))

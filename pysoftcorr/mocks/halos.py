@@ -17,6 +17,7 @@ from pysoftcorr.core.checks import Origin, as_float
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint, whole_file
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.halo_tables import from_table as _from_table
 from pysoftcorr.mocks.simulate import simulate as _simulate
 from pysoftcorr.mocks.subhalos import Subhalos
@@ -39,7 +40,7 @@ _RIGHT_ANGLE = 2e-3
 
 
 class HaloCatalog:
-    """Host halos in a periodic cubic box, with what an HOD with alignments asks of them.
+    """Host halos in a periodic box, with what an HOD with alignments asks of them.
 
     Parameters
     ----------
@@ -62,8 +63,8 @@ class HaloCatalog:
         Peculiar velocities, km/s.
     subhalos : Subhalos, optional
         Subhalos, whose `host` are rows of this catalog.
-    boxsize : float
-        Side of the box in Mpc/h.
+    boxsize : float, or three of these
+        Side of the box in Mpc/h where it is a cube, or its sides along x, y and z.
     cosmology : mapping or str, optional
         Name or parameters of the cosmology, kept for the record.
     meta : mapping, optional
@@ -78,7 +79,7 @@ class HaloCatalog:
     minor_axis, b_to_a, c_to_a, velocity : ndarray of float64, or None
         As above.
     subhalos : Subhalos or None
-    boxsize : float
+    boxsize : float, or tuple of three float where the box is no cube
     cosmology : dict, str or None
     meta : dict
 
@@ -111,7 +112,7 @@ class HaloCatalog:
         concentration: Any,
         axis: Any,
         *,
-        boxsize: float,
+        boxsize: BoxSize,
         minor_axis: Any = None,
         b_to_a: Any = None,
         c_to_a: Any = None,
@@ -123,7 +124,7 @@ class HaloCatalog:
         _origin: Origin | None = None,
     ) -> None:
         origin = _origin or Origin()
-        self.boxsize = checks.box_side(boxsize)
+        self.boxsize = checks.box_size(boxsize)
         vectors = {"position": checks.vectors("position", position)}
         vectors["axis"] = checks.vectors("axis", axis)
         columns = {
@@ -178,7 +179,7 @@ class HaloCatalog:
     def __repr__(self) -> str:
         return (
             f"<HaloCatalog: {len(self)} halos of {self.mass.min():.3g} to "
-            f"{self.mass.max():.3g} Msun/h in {self.boxsize:g} Mpc/h>"
+            f"{self.mass.max():.3g} Msun/h in {checks.box_text(self.boxsize)} Mpc/h>"
         )
 
     def __getitem__(self, rows: Any) -> HaloCatalog:
@@ -220,9 +221,9 @@ class HaloCatalog:
 
     def summary(self) -> str:
         """A few lines on the halos: number, masses, box, how they were made."""
-        volume = self.boxsize**3
+        volume = checks.volume(self.boxsize)
         lines = [
-            f"{len(self)} host halos in a box of {self.boxsize:g} Mpc/h "
+            f"{len(self)} host halos in a box of {checks.box_text(self.boxsize)} Mpc/h "
             f"({len(self) / volume:.3g} per (Mpc/h)^3)",
             f"  mass           {self.mass.min():.3g} to {self.mass.max():.3g} Msun/h "
             f"(median {np.median(self.mass):.3g})",
@@ -245,7 +246,8 @@ class HaloCatalog:
         if sub is not None:
             more += [sub.position, sub.mass, sub.host, sub.velocity]
         return fingerprint(
-            self.position, self.mass, self.radius, self.concentration, self.axis, [self.boxsize],
+            self.position, self.mass, self.radius, self.concentration, self.axis,
+            np.atleast_1d(self.boxsize),
             *(values for values in more if values is not None),
         )  # fmt: skip
 
@@ -284,7 +286,7 @@ class HaloCatalog:
         path: Any,
         *,
         columns: Mapping[str, Any] | None = None,
-        boxsize: float | None = None,
+        boxsize: BoxSize | None = None,
         select: str | None = None,
         on_bad: str = "error",
         hosts: bool = True,
@@ -326,7 +328,7 @@ class HaloCatalog:
         if several or not FORMAT.is_own(path):
             return cls.from_table(path, **options)
         defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
-        given = [name for name, value in options.items() if value != defaults[name]]
+        given = [name for name, value in options.items() if np.any(value != defaults[name])]
         if given:
             raise ValueError(
                 f"{path} was written by HaloCatalog.write and is read as it is, without "
@@ -368,7 +370,7 @@ def _at_right_angles(minor: FloatArray, axis: FloatArray, origin: Origin) -> Flo
     return minor
 
 
-def _of_hosts(subhalos: Subhalos | None, number: int, boxsize: float) -> Subhalos | None:
+def _of_hosts(subhalos: Subhalos | None, number: int, boxsize: BoxSize) -> Subhalos | None:
     if subhalos is None:
         return None
     if not isinstance(subhalos, Subhalos):
@@ -392,7 +394,7 @@ def _read_own(path: str | PathLike[str]) -> HaloCatalog:
             *(np.asarray(file[name]) for name in _UNITS),
             **more,
             subhalos=_read_subhalos(file),
-            boxsize=float(file.attrs["boxsize"]),
+            boxsize=file.attrs["boxsize"],
             cosmology=json.loads(file.attrs["cosmology"]),
             meta=json.loads(file.attrs["meta"]),
         )

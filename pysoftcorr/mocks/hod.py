@@ -219,7 +219,6 @@ class HODModel:
         drawn = draw_galaxies(halos, self.mean_ncen(mass), self.mean_nsat(mass), root)
         self._refuse_none(drawn, mass)
         centrals, host = drawn.centrals, drawn.host
-        boxsize = float(halos.boxsize)
 
         galaxies = GalaxyCatalog(
             position=drawn.position,
@@ -229,7 +228,7 @@ class HODModel:
             host=np.concatenate([centrals, host]),
             rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), drawn.rank]),
             scaled_radius=np.concatenate([np.zeros(centrals.size), drawn.scaled_radius]),
-            boxsize=boxsize,
+            boxsize=halos.boxsize,
             params=self.to_dict(),
             seed=root,
             cosmology=getattr(halos, "cosmology", None),

@@ -91,7 +91,7 @@ def place_galaxies(
     scaled = nfw_radius(u["radius"], halos.concentration[host])
     direction = directions(u["height"], u["azimuth"])
     place = halos.position[host] + direction * (scaled * halos.radius[host])[:, None]
-    place = checks.boxed(place, float(halos.boxsize), Origin(), wrap=True)
+    place = checks.boxed(place, checks.box_size(halos.boxsize), Origin(), wrap=True)
     position = np.concatenate([halos.position[centrals], place])
     return DrawnGalaxies(centrals, host, rank, direction, scaled, position)
 

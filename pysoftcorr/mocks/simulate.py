@@ -17,7 +17,7 @@ from pysoftcorr.core.cores import usable_cores
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.alignment import draw_watson
-from pysoftcorr.mocks.checks import box_side, wrapped
+from pysoftcorr.mocks.checks import cube_side, wrapped
 from pysoftcorr.mocks.cosmology import Abundance, Cosmology
 
 if TYPE_CHECKING:
@@ -495,7 +495,9 @@ def simulate(
     >>> halos.boxsize, bool(halos.mass.min() >= 1e12), halos.meta["mass_function"]
     (50.0, True, 'tinker08')
     """
-    box_side(options.number("boxsize", boxsize))
+    if np.ndim(boxsize) == 0:
+        options.number("boxsize", boxsize)
+    boxsize = cube_side(boxsize, "other boxes are not simulated")
     options.integer("mesh", mesh, least=MESH_MIN, most=MESH_MAX)
     options.number("redshift", redshift, least=0, most=20)
     options.number("concentration_scatter", concentration_scatter, least=0, most=1)
@@ -506,7 +508,7 @@ def simulate(
     abundance = Abundance(
         world, mmin=mmin, mmax=mmax, redshift=redshift, mdef=mdef, model=mass_function
     )
-    mass = abundance.draw(float(boxsize) ** 3, stream(used, "halo masses"))
+    mass = abundance.draw(boxsize**3, stream(used, "halo masses"))
     # Relations are asked before the field is made: what they refuse is refused at once.
     excess = world.bias(mass, redshift=redshift, mdef=mdef, model=bias) - 1.0
     scatter = concentration_scatter * stream(used, "concentrations").standard_normal(mass.size)
@@ -541,7 +543,7 @@ def simulate(
         radius,
         conc,
         axis,
-        boxsize=float(boxsize),
+        boxsize=boxsize,
         cosmology=world.to_dict(),
         meta={
             "source": "HaloCatalog.simulate",

@@ -176,6 +176,129 @@ def test_boxcorr_table_and_figures(run, galaxies, tmp_path):
     assert [line.split()[0] for line in err.splitlines()] == ["wrote"] * 2
 
 
+@pytest.fixture(scope="module")
+def realizations(tmp_path_factory):
+    """Files of galaxies in four boxes."""
+    place = tmp_path_factory.mktemp("boxes")
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        p = rng.uniform(0, 40, (400, 3))
+        GalaxyCatalog(p, rng.normal(size=p.shape), boxsize=40, host=np.arange(400) // 2,
+                      central=np.arange(400) % 2 == 0).write(place / f"g{seed}.h5")  # fmt: skip
+    return [place / f"g{seed}.h5" for seed in range(4)]
+
+
+def columns_of(out: str, first: str) -> dict[str, list[str]]:
+    """A printed table by the titles of its columns, those of errors by what they are beside."""
+    lines = out.splitlines()
+    head = next(k for k, line in enumerate(lines) if line.lstrip().startswith(first))
+    titles = lines[head].replace("bin [Mpc/h]", "low to high").split()
+    rows = [line.split() for line in lines[head + 1 :] if " to " in line]
+    names = [f"{titles[k - 1]}_err" if t == "+-" else t for k, t in enumerate(titles)]
+    return dict(zip(names, zip(*rows, strict=False), strict=False))
+
+
+FEW_BINS = ["--bins", "log:1:12:4"]
+
+
+@pytest.mark.parametrize(
+    ("options", "resampling"),
+    [
+        (["--jackknife", "27"], "jackknife:27"),
+        (["--jackknife", "2x2x2:match"], "jackknife:8:match"),
+        (["--bootstrap", "20"], "bootstrap:20"),
+        (["--bootstrap", "20:8:geom"], "bootstrap:20:8:geom"),
+        (["--resampling", "jackknife:3x2x2"], "jackknife:3x2x2"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the covariance of")
+def test_boxcorr_has_errors_by_subvolumes(run, realizations, tmp_path, options, resampling):
+    path = realizations[0]
+    expected = box_correlations(
+        GalaxyCatalog.read(path), bins="log:1:12:4", resampling=resampling, seed=1
+    )
+    out = tmp_path / "r.ecsv"
+    code, said, err = run("boxcorr", path, *FEW_BINS, *options, "--out", out)
+    assert code == 0, err
+    assert BoxCorrelations.read(out) == expected
+    columns = columns_of(said, "bin")
+    for name in ("xi", "omega", "eta"):
+        found = np.array(columns[f"{name}_err"], dtype=float)
+        np.testing.assert_allclose(found, expected.errors[name], rtol=0.06)
+    assert f"by sub-volumes of the box, {expected.resampling}" in said
+    document = json.loads(run("boxcorr", path, *FEW_BINS, *options, "--json")[1])
+    np.testing.assert_allclose(document["covariance"], expected.covariance, rtol=1e-9)
+    assert document["resampling"] == expected.resampling
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "h5", "csv"])
+def test_boxcorr_of_several_files_is_their_mean(run, realizations, tmp_path, suffix):
+    single = [box_correlations(GalaxyCatalog.read(p), bins="log:1:12:4") for p in realizations]
+    with pytest.warns(UserWarning, match="rests on 4 boxes"):
+        expected = BoxCorrelations.combine(single)
+    out = tmp_path / f"r.{suffix}"
+    code, said, err = run(
+        "boxcorr", *realizations, *FEW_BINS, "--out", out, "--plot", tmp_path / "f"
+    )
+    assert code == 0, err
+    assert "rests on 4 boxes" in err
+    assert "mean of 4 boxes, by their scatter; that of one box is 2 times as large" in said
+    for path in realizations:
+        assert str(path) in said
+    if suffix == "csv":
+        found = np.loadtxt(tmp_path / "r_cov.csv", delimiter=",")
+        np.testing.assert_array_equal(found, expected.covariance)
+        assert f"wrote {tmp_path / 'r_cov.csv'}" in err
+    else:
+        assert BoxCorrelations.read(out) == expected
+    assert {p.name for p in (tmp_path / "f").iterdir()} == {
+        "correlations.png", "covariance.png", "slice.png"}  # fmt: skip
+
+
+def test_boxcorr_of_few_files_with_sub_volumes(run, realizations):
+    code, said, err = run("boxcorr", *realizations[:2], *FEW_BINS, "--jackknife", 27, "--json")
+    assert code == 0, err
+    document = json.loads(said)
+    single = [
+        box_correlations(GalaxyCatalog.read(p), bins="log:1:12:4", resampling="jackknife:27")
+        for p in realizations[:2]
+    ]
+    mean = (single[0].covariance + single[1].covariance) / 4
+    np.testing.assert_allclose(document["covariance"], mean, rtol=1e-9)
+    assert [says["galaxies"] for says in document["galaxies"]] == [400, 400]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--jackknife", "20"], "take 8 (2x2x2) or 27 (3x3x3)"),
+        (["--jackknife", "many"], "must be 'jackknife:N'"),
+        (
+            ["--jackknife", "27", "--bootstrap", "9"],
+            "--jackknife and --bootstrap: give one of them",
+        ),
+        (["--jackknife", "27", "--resampling", "none"], "--resampling and --jackknife: give one"),
+        (["--resampling", "leave-out:0.3"], "take --resampling jackknife:27 or"),
+        (["--out", "r.txt"], "use .ecsv, .h5, .hdf5 or .csv"),
+    ],
+)
+def test_boxcorr_refuses_other_resamplings(fails, realizations, options, says):
+    assert says in fails("boxcorr", realizations[0], *FEW_BINS, *options)
+
+
+def test_boxcorr_refuses_what_are_no_realizations(fails, realizations, galaxies, tmp_path):
+    first, second, *_ = realizations
+    assert "g0.h5 is given twice" in fails("boxcorr", first, second, first, *FEW_BINS)
+    assert "--expected: is of one catalog" in fails(
+        "boxcorr", first, second, *FEW_BINS, "--expected"
+    )
+    line = fails("boxcorr", first, galaxies, *FEW_BINS)
+    assert f"{galaxies} is of another boxsize (60.0) than {first} (40.0)" in line
+    (tmp_path / "r_cov.csv").write_text("1")
+    line = fails("boxcorr", first, *FEW_BINS, "--jackknife", 8, "--out", tmp_path / "r.csv")
+    assert "r_cov.csv is there already; pass --overwrite" in line
+
+
 # ---------------------------------------------------------------------- errors
 FULL = ["--sigma-logM", "0.3", "--logM0", "12", "--logM1", "13", "--alpha", "1"]
 
@@ -241,7 +364,7 @@ def test_output_is_checked_before_the_work(fails, tmp_path):
         (["--bins", "log:0.1:31:5"], "r_max = 31 Mpc/h must be at most half of the box, 30"),
         (["--bins", "log:0:10:5"], "lo"),
         (["--bins", "edges:3,2"], "increas"),
-        (["--out", "t.csv"], "unknown suffix; use .ecsv"),
+        (["--out", "t.fits"], "unknown suffix; use .ecsv"),
         (["--threads", "0"], "threads"),
     ],
 )
@@ -371,6 +494,45 @@ def test_boxcorr_of_any_table(run, fails, tmp_path, kind):
     line = fails("boxcorr", path, *BINS, "--boxsize", 38, *options)
     assert "outside [0, 38)" in line
     assert "pass --wrap" in line
+
+
+def test_boxes_of_three_sides(run, fails, tmp_path):
+    rng = np.random.default_rng(8)
+    sides = (30.0, 40.0, 90.0)
+    table = Table({"position": rng.uniform(0, 1, (900, 3)) * sides})
+    table["axis"] = rng.normal(size=(900, 3))
+    path, bare = tmp_path / "stated.ecsv", tmp_path / "bare.fits"
+    table.write(bare)
+    table.meta["BoxSize"] = list(sides)
+    table.write(path)
+    expected = box_correlations(
+        table["position"], table["axis"], boxsize=sides, bins="log:0.2:12:8"
+    )
+    yaml = tmp_path / "settings.yml"
+    yaml.write_text("boxsize: [30, 40, 90.0]\n")
+    for options in ((path,), (bare, "--boxsize", "30,40,90"), (bare, "--config", yaml)):
+        code, out, err = run("boxcorr", *options, *BINS, "--json")
+        assert code == 0, err
+        made = json.loads(out)
+        assert made["npairs"] == expected.npairs.tolist()
+        assert made["rr"] == expected.rr.tolist()
+        assert made["galaxies"]["boxsize"] == list(sides)
+        assert made["galaxies"]["number_density"] == 900 / np.prod(sides)
+    assert "galaxies in a box of (30, 40, 90) Mpc/h (0.00833 per" in run("boxcorr", path, *BINS)[1]
+    for given, said in (
+        ("30,40", "--boxsize: 30,40 must be a number or three, not 2"),
+        ("30,40,tall", "--boxsize '30,40,tall': must be a number or three"),
+        ("30,40,-90", "--boxsize 30,40,-90: must be finite and above 0"),
+        ("30,90,40", "z is outside [0, 40) Mpc/h"),
+        ("40", "z is outside [0, 40) Mpc/h"),
+    ):
+        assert said in fails("boxcorr", bare, *BINS, "--boxsize", given)
+    assert "in the order x, y, z?" in fails("boxcorr", bare, *BINS, "--boxsize", "30,90,40")
+    line = fails("boxcorr", path, *BINS, "--boxsize", "30,40,95")
+    assert "--boxsize 30,40,95:" in line
+    assert "says (30, 40, 90) Mpc/h; leave boxsize out" in line
+    line = fails("boxcorr", path, "--bins", "log:1:16:3")
+    assert "at most half of the shortest side of the box, 15 Mpc/h" in line
 
 
 def test_boxcorr_leaves_rows_out_only_when_asked(run, fails, tmp_path, galaxies):

@@ -7,8 +7,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pysoftcorr.diffhod import WeightedPairs  # noqa: E402
-from pysoftcorr.mocks import box_correlations  # noqa: E402
+from pysoftcorr.diffhod import DiffHOD, WeightedPairs  # noqa: E402
+from pysoftcorr.diffhod.power import k_bin_edges, paint_cic, power_spectrum  # noqa: E402
+from pysoftcorr.mocks import HaloCatalog, box_correlations  # noqa: E402
 
 F64 = torch.float64
 EDGES = [0.5, 1.5, 3.0, 6.0]
@@ -95,6 +96,38 @@ def test_a_bin_without_weight_harms_no_gradient() -> None:
     slope = torch.autograd.grad(found.xi[2], w)[0]
     total, shell = 2.0, 4 / 3 * np.pi * (5**3 - 3.5**3) / 20.0**3
     assert slope.tolist() == pytest.approx([0, 0, 2 / (total**2 * shell)])
+
+
+@pytest.mark.parametrize("sides", [(20.0, 31.0, 55.0), (64.0, 13.0, 17.0)])
+def test_boxes_of_three_sides(sides) -> None:
+    place, w, axis = sample(300, np.array(sides))
+    pairs = WeightedPairs(place, boxsize=sides, bins=EDGES)
+    found = pairs.correlations(w, axis)
+    box = box_correlations(place, axis, boxsize=sides, weights=w, bins=EDGES)
+    assert pairs.npairs == box.npairs.sum()
+    for name in ("xi", "omega", "eta"):
+        np.testing.assert_allclose(getattr(found, name), getattr(box, name), rtol=0, atol=1e-11)
+    assert f"300 points in ({sides[0]:g}, {sides[1]:g}, {sides[2]:g}) Mpc/h" in repr(pairs)
+    with pytest.raises(ValueError, match="half of the shortest side"):
+        WeightedPairs(place, boxsize=sides, bins=[1, min(sides) / 2 + 1])
+
+
+def test_power_is_of_cubes() -> None:
+    rng = np.random.default_rng(1)
+    mass = np.full(50, 1e13)
+    halos = HaloCatalog(
+        rng.uniform(0, 30, (50, 3)), mass, np.full(50, 0.5), np.full(50, 6.0),
+        rng.normal(size=(50, 3)), boxsize=(30, 30, 60),
+    )  # fmt: skip
+    said = r"boxsize = \(30, 30, 60\): must be the side of a cube: P\(k\) is of a cubic mesh"
+    for call in (
+        lambda: DiffHOD(halos, mesh=16),
+        lambda: power_spectrum(halos.position, boxsize=halos.boxsize, mesh=16),
+        lambda: paint_cic(halos.position, boxsize=halos.boxsize, mesh=16),
+        lambda: k_bin_edges(halos.boxsize, 16),
+    ):
+        with pytest.raises(ValueError, match=said):
+            call()
 
 
 def test_orientation_tensors() -> None:

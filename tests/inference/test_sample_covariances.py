@@ -19,6 +19,7 @@ from pysoftcorr.inference.covariance import (  # noqa: E402
     read_covariance,
     sellentin_heavens_constant,
 )
+from pysoftcorr.mocks import BoxCorrelations, box_correlations  # noqa: E402
 
 RNG = np.random.default_rng
 POINTS = np.array([[0.5, -0.2], [-0.7, 0.3], [0.0, 0.0]])
@@ -348,6 +349,37 @@ def test_correlations_bring_their_covariance() -> None:
     assert seen.box == {"boxsize": (30.0, 30.0, 60.0), "boxes": 4}
     some = Observation.of(result, statistics="omega", on_bad="drop")
     np.testing.assert_allclose(some.covariance, MATRIX[np.ix_([3, 5], [3, 5])], rtol=1e-14)
+
+
+def test_correlations_with_errors_go_into_a_posterior(tmp_path) -> None:
+    """In every form they come: the result, its files, means of boxes."""
+    rng = RNG(1)
+
+    def correlated(**options):
+        n, boxsize = 4000, (60.0, 60.0, 90.0)
+        return box_correlations(
+            rng.uniform(0, 1, (n, 3)) * boxsize, rng.normal(size=(n, 3)), boxsize=boxsize,
+            bins=[2, 4, 8, 16], **options,
+        )  # fmt: skip
+
+    single = correlated(resampling="jackknife:3x3x3")
+    mean = BoxCorrelations.combine([correlated() for _ in range(15)])
+    for result, count in ((single, 27), (mean, 15)):
+        assert result.realizations == count
+        for suffix in ("ecsv", "h5", "csv"):
+            result.write(tmp_path / f"r.{suffix}", overwrite=True)
+        for name, data in {
+            "of": Observation.of(result),
+            **{s: Observation.read(tmp_path / f"r.{s}") for s in ("ecsv", "h5", "csv")},
+        }.items():
+            np.testing.assert_array_equal(data.rows, np.arange(9))
+            np.testing.assert_allclose(data.covariance, result.covariance, rtol=1e-12)
+            if name != "csv":  # which has no place for it
+                assert data.covariance_from == count
+                assert data.box["boxsize"] == (60.0, 60.0, 90.0)
+                assert data.box.get("boxes", 1) == (15 if count == 15 else 1)
+        some = Observation.read(tmp_path / "r.h5", statistics="omega,eta")
+        np.testing.assert_allclose(some.covariance, result.covariance[3:, 3:], rtol=1e-12)
 
 
 @pytest.mark.parametrize(

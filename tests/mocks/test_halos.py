@@ -97,7 +97,7 @@ def bad_row(name, row, value):
         ({name: columns()[name][:0] for name in columns()}, r"empty"),
         ({"boxsize": None}, r"boxsize must be given"),
         ({"boxsize": -5.0}, r"boxsize = -5"),
-        ({"boxsize": (50.0, 50.0, 60.0)}, r"must be a cube"),
+        ({"boxsize": (50.0, 60.0)}, r"must be the side of a cube in Mpc/h, or three"),
         ({"boxsize": 50_000.0}, r"kpc/h\?"),
     ],
 )

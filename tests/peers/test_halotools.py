@@ -48,6 +48,22 @@ def test_correlations_of_two_samples() -> None:
     close(ours.eta, ee_3d(p, e, q, f, EDGES, period=BOX))
 
 
+@pytest.mark.parametrize("sides", [(60.0, 75.0, 110.0), (200.0, 49.0, 52.0)])
+def test_boxes_of_three_sides(sides) -> None:
+    scale = np.array(sides) / BOX
+    (p, e), (q, f) = clumps(7), clumps(8, 1500)
+    p, q = np.mod(p * scale, sides), np.mod(q * scale, sides)
+    edges = EDGES[5:]  # stretched clumps have few pairs below
+    ours = box_correlations(p, e, boxsize=sides, bins=edges)
+    assert ours.npairs.min() > 0
+    close(ours.xi, tpcf(p, edges, period=sides, estimator="Natural"))
+    close(ours.omega, ed_3d(p, e, p, edges, period=sides))
+    close(ours.eta, ee_3d(p, e, p, e, edges, period=sides))
+    cross = box_correlations(p, e, boxsize=sides, bins=edges, second=q, second_axis=f)
+    close(cross.xi, tpcf(p, edges, sample2=q, period=sides, estimator="Natural", do_auto=False))
+    close(cross.omega, ed_3d(p, e, q, edges, period=sides))
+
+
 def test_a_bin_without_pairs() -> None:
     place = np.array([[1.0, 1, 1], [1, 1, 2], [1, 1, 59]])
     edges = np.array([0.5, 1.5, 1.9, 2.5, 8.0])

@@ -120,15 +120,24 @@ push!(STEPS, function ()
     end
 end)
 
-# ---- box: one set and two, with and without the periodic edge, the split and second axes ---------
+# ---- box: one set and two, with and without the periodic edge, the split and second axes, in a
+# ---- cube and in another box ----------------------------------------------------------------------
 
 push!(STEPS, function ()
     n, edges = 400, Float64[0.1, 0.5, 1, 2, 3]
     set = (3 .* directions(n) .+ 4, directions(n), ones(n), fill(0.5, n), [div(i, 2) for i in 1:n],
            directions(n), n)
-    for auto in (1, 0), periodic in (1, 0), split in (1, 0), drawn in (1, 0)
-        call("box_pair_sums", set..., set..., drawn, auto, periodic, split, 10.0, edges,
-             length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2))
+    for auto in (1, 0), split in (1, 0), drawn in (1, 0),
+        (periodic, height) in ((1, 10.0), (0, 10.0), (1, 12.0))
+
+        call("box_pair_sums", set..., set..., drawn, auto, periodic, split, [10.0, 10.0, height],
+             edges, length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2))
+    end
+    within = (set[1:5]..., [1 + i % 2 for i in 1:n], n)
+    for auto in (1, 0), split in (1, 0), (periodic, height) in ((1, 10.0), (0, 10.0), (1, 12.0))
+        call("box_region_sums", within..., within..., 2, auto, periodic, split, [10.0, 10.0, height], edges,
+             length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2),
+             zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 3))
     end
 end)
 

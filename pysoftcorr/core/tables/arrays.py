@@ -26,8 +26,13 @@ def container(path: str, content: Any, stack: ExitStack) -> Container:
         return Container(path, "", [table])
     archive = stack.enter_context(data)
     headers = _headers(archive)
+    stated = {
+        name: archive[name]
+        for name, (shape, dtype) in headers.items()
+        if dtype.names is None and shape in ((), (3,))
+    }
     tables = [
-        _structured(path, name, archive, shape)
+        _structured(path, name, archive, shape, stated)
         for name, (shape, dtype) in headers.items()
         if dtype.names is not None
     ]
@@ -43,6 +48,7 @@ def container(path: str, content: Any, stack: ExitStack) -> Container:
                 place="key '/' (the plain arrays)",
                 name="/",
                 length=lengths.pop() if len(lengths) == 1 else None,
+                meta=stated,
             ),
         )
 
@@ -53,7 +59,9 @@ def container(path: str, content: Any, stack: ExitStack) -> Container:
     return Container(path, "key", tables, none=f"{path} holds no table: no array", absent=absent)
 
 
-def _structured(path: str, name: str, archive: Any, shape: tuple[int, ...]) -> TableSource:
+def _structured(
+    path: str, name: str, archive: Any, shape: tuple[int, ...], stated: dict[str, Any]
+) -> TableSource:
     whole: dict[str, np.ndarray] = {}
 
     def load(column: str) -> np.ndarray:
@@ -64,7 +72,7 @@ def _structured(path: str, name: str, archive: Any, shape: tuple[int, ...]) -> T
     names = list(_headers(archive)[name][1].names or ())
     return TableSource(
         f"{path} [{name}]", names, load, place=f"key {name!r}", name=name,
-        length=shape[0] if shape else 1,
+        length=shape[0] if shape else 1, meta=stated,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,7 @@ def of_arrow(source: Any, label: str) -> TableSource:
         lambda name: values(table.column(name), name),
         units_of(table.schema),
         length=table.num_rows,
+        meta=stated_in(table.schema),
     )
 
 
@@ -41,6 +43,30 @@ def units_of(schema: Any) -> dict[str, str]:
         if unit:
             units[column.name] = unit.decode()
     return units
+
+
+def stated_in(schema: Any) -> dict[str, Any]:
+    """What the metadata of a schema state: astropy's, pandas' ``attrs``, and plain text."""
+    found: dict[str, Any] = {}
+    for key, value in (schema.metadata or {}).items():
+        name, text = key.decode("utf-8", "replace"), value.decode("utf-8", "replace")
+        if key == ASTROPY:
+            found |= meta.get_header_from_yaml(text.split("\n")).get("meta", {})
+        elif name in ("pandas", "PANDAS_ATTRS"):
+            found |= _attrs_of_pandas(text)
+        elif not name.startswith("ARROW:"):
+            found[name] = text
+    return found
+
+
+def _attrs_of_pandas(text: str) -> dict[str, Any]:
+    try:
+        stated = json.loads(text)
+    except ValueError:
+        return {}
+    # Of the description of a frame the attributes alone.
+    stated = stated.get("attributes", {}) if "columns" in stated else stated
+    return stated if isinstance(stated, dict) else {}
 
 
 def values(column: Any, name: str) -> np.ndarray:

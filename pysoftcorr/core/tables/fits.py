@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from pysoftcorr.core.tables.container import Container
+from pysoftcorr.core.tables.memory import stated_in_lines
 from pysoftcorr.core.tables.source import TableSource, Unreadable
 from pysoftcorr.core.tables.values import masked
 
@@ -22,8 +23,9 @@ def container(path: str, content: Any, stack: ExitStack) -> Container:
     """The table HDUs of an open or named FITS file."""
     hdus = stack.enter_context(_open(content))
     everything = ", ".join(f"{i} {h.name or type(h).__name__}" for i, h in enumerate(hdus))
+    first = hdus[0].header if len(hdus) else fits.Header()
     tables = [
-        _table(path, i, hdu)
+        _table(path, i, hdu, first)
         for i, hdu in enumerate(hdus)
         if isinstance(hdu, _TABLES) and not isinstance(hdu, fits.CompImageHDU)
     ]
@@ -50,10 +52,15 @@ def _open(content: str | IO[bytes]) -> fits.HDUList:
     return fits.open(content, memmap=isinstance(content, str), lazy_load_hdus=False)
 
 
-def _table(path: str, number: int, hdu: Any) -> TableSource:
+def _table(path: str, number: int, hdu: Any, first: fits.Header) -> TableSource:
     place = f"HDU {number} {hdu.name}".rstrip()
     label = f"{path} [{place}]"
     units = {c.name: c.unit.strip() for c in hdu.columns if c.unit and c.unit.strip()}
+    # Cards of the table itself before those of the file.
+    cards = {c.keyword: c for header in (first, hdu.header) for c in header.cards if _says(c)}
+    remarks = [str(line) for h in (first, hdu.header) for line in h.get("COMMENT", ())]
+    columns = {str(name).lower() for name in hdu.columns.names}
+    said = {k: v for k, v in stated_in_lines(remarks).items() if k.lower() not in columns}
     return TableSource(
         label,
         list(hdu.columns.names),
@@ -63,6 +70,15 @@ def _table(path: str, number: int, hdu: Any) -> TableSource:
         number,
         hdu.name,
         int(hdu.header.get("NAXIS2", 0)),
+        meta={**said, **{name: card.value for name, card in cards.items()}},
+        notes={name: card.comment for name, card in cards.items() if card.comment},
+    )
+
+
+def _says(card: fits.Card) -> bool:
+    """Whether a card has a value of its own, other than those of the format."""
+    return card.keyword not in ("", "COMMENT", "HISTORY") and isinstance(
+        card.value, (int, float, str)
     )
 
 

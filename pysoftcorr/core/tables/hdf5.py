@@ -72,10 +72,11 @@ def _compound(path: str, name: str, item: Any, root: Any) -> TableSource:
         # astropy's own: units, masks and the like stand in a dataset of their own.
         table = of_astropy(Table.read(root, path=name, format="hdf5"), "")
         return _source(path, name, names=table.names, load=table.load, units=table.units,
-                       length=len(item))  # fmt: skip
+                       length=len(item), meta=_attributes(item) | table.meta)  # fmt: skip
     return _source(
         path,
         name,
+        meta=_attributes(item),
         names=list(item.dtype.names),
         load=lambda column: item[column],
         length=item.shape[0] if item.ndim else 1,
@@ -97,14 +98,29 @@ def _group(path: str, name: str, group: Any) -> TableSource:
         if unit is not None and str(unit) not in ("", "b''"):
             units[column] = unit.decode() if isinstance(unit, bytes) else str(unit)
     lengths = {len(d) for n, d in columns.items() if _is_column(n, d)}
+    stated = {
+        n: d[()]
+        for n, d in group.items()
+        if isinstance(d, h5py.Dataset) and d.shape in ((), (3,)) and d.dtype.names is None
+    }
     return _source(
         path,
         name,
+        meta=stated | _attributes(group),
         names=list(columns),
         load=lambda column: _values(columns[column]),
         units=units,
         length=lengths.pop() if len(lengths) == 1 else None,
     )
+
+
+def _attributes(item: Any) -> dict[str, Any]:
+    """Attributes of a table and of the groups that it is in, but those of the whole file."""
+    found: dict[str, Any] = {}
+    while item.name not in ("/", None):
+        found = {**item.attrs, **found}
+        item = item.parent
+    return found
 
 
 def _values(dataset: Any) -> np.ndarray:

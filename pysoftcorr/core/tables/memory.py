@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from astropy.table import Table
 from pysoftcorr.core.tables.arrow import of_arrow
 from pysoftcorr.core.tables.source import TableSource
 from pysoftcorr.core.tables.values import masked, stored
+
+_STATED = re.compile(r"([A-Za-z_][\w .-]*?)\s*[=:]\s*(\S.*)")
 
 
 def in_memory(source: Any, label: str | None = None) -> TableSource:
@@ -29,7 +32,9 @@ def in_memory(source: Any, label: str | None = None) -> TableSource:
             raise ValueError("the mapping has two columns of one name")
         original = dict(zip(names, source, strict=True))
         units = {n: str(source[k].unit) for n, k in original.items() if _has_unit(source[k])}
-        return TableSource(label or "the mapping", names, lambda n: source[original[n]], units)
+        stated = {n: source[k] for n, k in original.items() if _is_single(source[k])}
+        return TableSource(label or "the mapping", names, lambda n: source[original[n]], units,
+                           meta=stated)  # fmt: skip
     if hasattr(source, "__arrow_c_stream__"):
         return of_arrow(source, label or "the Arrow table")
     kind = type(source).__name__
@@ -61,7 +66,8 @@ def _of_frame(frame: Any, label: str) -> TableSource:
             return of_series(frame.iloc[:, place[name]])
         return of_series(frame.index.get_level_values(levels[name]).to_series())
 
-    return TableSource(label, [*names, *levels], load, length=len(frame))
+    stated = dict(getattr(frame, "attrs", None) or {})
+    return TableSource(label, [*names, *levels], load, length=len(frame), meta=stated)
 
 
 def of_astropy(table: Table, label: str) -> TableSource:
@@ -79,7 +85,28 @@ def of_astropy(table: Table, label: str) -> TableSource:
                 if component in column.data.components
             }
     units = {n: str(c.unit) for n, c in columns.items() if _has_unit(c)}
-    return TableSource(label, list(columns), columns.__getitem__, units, length=len(table))
+    return TableSource(label, list(columns), columns.__getitem__, units, length=len(table),
+                       meta=_stated(table))  # fmt: skip
+
+
+def _stated(table: Table) -> dict[str, Any]:
+    """Meta data of a table, and what its comments state."""
+    comments = table.meta.get("comments")
+    lines = [line for line in comments if isinstance(line, str)] if comments else []
+    columns = {name.lower() for name in table.colnames}
+    stated = {k: v for k, v in stated_in_lines(lines).items() if k.lower() not in columns}
+    return stated | dict(table.meta)
+
+
+def stated_in_lines(lines: Iterable[str]) -> dict[str, str]:
+    """``name = value`` and ``name: value`` of the lines of a comment, ``;`` or ``,`` between."""
+    found = {}
+    for line in lines:
+        for part in re.split(r";|,(?=\s*[A-Za-z_][\w .-]*[=:])", line.strip().lstrip("#")):
+            parts = _STATED.fullmatch(part.strip())
+            if parts:
+                found[parts[1]] = parts[2]
+    return found
 
 
 def of_series(series: Any) -> np.ndarray:
@@ -105,6 +132,14 @@ def of_series(series: Any) -> np.ndarray:
     if values.dtype.kind == "f":
         return values  # NaN is what NumPy's own floats have in place of a missing value
     return masked(np.ma.getdata(values), missing | np.ma.getmaskarray(values))
+
+
+def _is_single(values: Any) -> bool:
+    """Whether this is one value, or the three of a vector, rather than a column."""
+    try:
+        return np.shape(values) in ((), (3,))
+    except ValueError:  # lists of lists, of different lengths
+        return False
 
 
 def _has_unit(values: Any) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from astropy.table import Table, meta
 
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.tables.arrow import ASTROPY, of_arrow, units_of, values
+from pysoftcorr.core.tables.arrow import ASTROPY, of_arrow, stated_in, units_of, values
 from pysoftcorr.core.tables.memory import of_astropy
 from pysoftcorr.core.tables.source import TableSource
 
@@ -35,6 +35,7 @@ def parquet(path: str, content: Any) -> TableSource:
         lambda name: values(file.read(columns=[name], use_pandas_metadata=False).column(0), name),
         units_of(file.schema_arrow),
         length=file.metadata.num_rows,
+        meta=stated_in(file.schema_arrow),
     )
 
 

@@ -48,6 +48,10 @@ class TableSource:
         Number of rows, where that is known without reading a column.
     siblings : list of TableSource
         The other tables of its file.
+    meta : dict
+        What is stated beside the columns, by name: cards, attributes, comments of text.
+    notes : dict of str to str
+        Unit or comment beside some of these, by the same names.
     """
 
     label: str
@@ -59,6 +63,8 @@ class TableSource:
     name: str = ""
     length: int | None = None
     siblings: list[TableSource] = field(default_factory=list, repr=False)
+    meta: dict[str, Any] = field(default_factory=dict, repr=False)
+    notes: dict[str, str] = field(default_factory=dict, repr=False)
     _cache: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def column(self, name: str) -> np.ndarray:

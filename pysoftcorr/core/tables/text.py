@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import re
 import warnings
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from astropy.io import ascii as astropys
 
 from pysoftcorr.core.checks import angle_unit
-from pysoftcorr.core.tables.memory import of_astropy
+from pysoftcorr.core.tables.memory import of_astropy, stated_in_lines
 from pysoftcorr.core.tables.source import TableSource, Unreadable
 from pysoftcorr.core.tables.values import integers
 
@@ -59,6 +60,17 @@ def table(path: str, content: bytes, kind: str) -> TableSource:
     start = next((line.strip() for line in lines if line.strip()), "")
     if start.startswith("# %ECSV") or kind == "ecsv":
         return _astropy(path, lines, "ecsv", "ECSV")
+    found = _of_lines(path, lines, start)
+    comments = itertools.takewhile(lambda line: not line.strip() or _is_comment(line), lines)
+    columns = {name.lower() for name in found.names}
+    # A comment may as well number the columns: "x = 1, y = 2".
+    stated = {k: v for k, v in stated_in_lines(comments).items() if k.lower() not in columns}
+    found.meta = stated | found.meta
+    return found
+
+
+def _of_lines(path: str, lines: list[str], start: str) -> TableSource:
+    """A table of text other than ECSV, whose first line with text is `start`."""
     if start.startswith(("\\", "|")) and any(line.startswith("|") for line in lines):
         return _astropy(path, lines, "ipac", "an IPAC table")
     head = [line.lower() for line in lines[:_SAMPLE]]

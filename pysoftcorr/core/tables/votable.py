@@ -20,7 +20,12 @@ def container(path: str, content: Any) -> Container:
         warnings.simplefilter("ignore")
         document = votable.parse(content, verify="ignore")
     parts = list(document.iter_tables())
+    params = list(document.iter_fields_and_params())
     tables = [_table(path, k, part, len(parts)) for k, part in enumerate(parts)]
+    for table in tables:
+        stated = {p.name: p for p in params if hasattr(p, "value")}
+        table.meta |= {name: p.value for name, p in stated.items()}
+        table.notes |= {name: str(p.unit) for name, p in stated.items() if p.unit}
 
     def absent(choice: int | str) -> Unreadable:
         names = [t.name or str(t.number) for t in tables]

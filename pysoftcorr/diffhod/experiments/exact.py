@@ -10,7 +10,8 @@ import torch
 
 from pysoftcorr.core.options import at_least_one
 from pysoftcorr.core.random import Seed, root_seed, stream, uniforms
-from pysoftcorr.diffhod.power import ModeBins, k_bin_edges, paint_cic
+from pysoftcorr.diffhod.power import CUBES, ModeBins, k_bin_edges, paint_cic
+from pysoftcorr.mocks.checks import cube_side
 from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.hod import HODModel, check_halos
@@ -140,8 +141,8 @@ class ExactPower:
         check_halos(halos)
         self.halos, self.mesh, self.modulate = halos, mesh, modulate
         self.realizations = at_least_one("realizations", realizations)
-        boxsize = float(halos.boxsize)
-        self.bins = ModeBins(k_bin_edges(boxsize, mesh, k_max=k_max), boxsize=boxsize, mesh=mesh)
+        side = cube_side(halos.boxsize, CUBES)
+        self.bins = ModeBins(k_bin_edges(side, mesh, k_max=k_max), boxsize=side, mesh=mesh)
         self.k: FloatArray = self.bins.k.numpy()
         seeds = stream(root_seed(seed), "exact realisations").integers(2**62, size=1 + spare)
         self._groups = [StratifiedDraws(halos, self.realizations, int(s)) for s in seeds]
@@ -160,7 +161,7 @@ class ExactPower:
     def _power(self, model: HODModel, drawn: DrawnGalaxies) -> FloatArray:
         model._refuse_none(drawn, self.halos.mass)
         place = torch.from_numpy(drawn.position)
-        painted = paint_cic(place, boxsize=self.halos.boxsize, mesh=self.mesh)
+        painted = paint_cic(place, boxsize=self.bins.boxsize, mesh=self.mesh)
         weight2 = torch.tensor([float(len(place))], dtype=torch.float64)
         found: FloatArray = self.bins.power(painted[None], weight2)[0][0].numpy()
         return found

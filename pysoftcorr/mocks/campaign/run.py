@@ -24,6 +24,7 @@ from pysoftcorr.mocks.campaign.farm import connected, finished_rows
 from pysoftcorr.mocks.campaign.file import Campaign, read_campaign_settings, write_campaign
 from pysoftcorr.mocks.campaign.journal import Journal, difference, journal_path, read_settings
 from pysoftcorr.mocks.campaign.rows import Plan, record_dtype
+from pysoftcorr.mocks.checks import box_record
 from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation
 from pysoftcorr.mocks.design import LOG_MMIN_RANGE, log_mmin_range, training_design
 from pysoftcorr.mocks.halos import HaloCatalog
@@ -276,7 +277,7 @@ def _plan(
     settings = {
         "halos": {
             "number": len(halos),
-            "boxsize": halos.boxsize,
+            "boxsize": box_record(halos.boxsize),
             "meta": halos.meta,
             "sha256": _hash(*columns),
         },
