@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from math import log10
 from typing import TYPE_CHECKING, Any
@@ -190,11 +191,14 @@ def boxcorr(
     edges = radial_edges(settings["bins"])
     # Of the others nothing is drawn.
     first = read_galaxies(paths[0], settings, explicit)
-    results, catalogs = [_correlated(first, edges, settings, resampling)], [_galaxies(first)]
-    for path in paths[1:]:
-        found = read_galaxies(path, settings, explicit)
-        results.append(_correlated(found, edges, settings, resampling))
-        catalogs.append(_galaxies(found))
+    with warnings.catch_warnings():
+        if len(paths) > 1:  # that of all boxes together is what counts
+            warnings.filterwarnings("ignore", message="the covariance of")
+        results, catalogs = [_correlated(first, edges, settings, resampling)], [_galaxies(first)]
+        for path in paths[1:]:
+            found = read_galaxies(path, settings, explicit)
+            results.append(_correlated(found, edges, settings, resampling))
+            catalogs.append(_galaxies(found))
     expected = None
     if settings["expected"]:
         expected = expected_correlations(first, **_strengths(first, paths[0]), bins=edges)

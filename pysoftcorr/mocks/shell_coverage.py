@@ -75,8 +75,7 @@ def covered_pairs(
         for k, of in enumerate(windows.of_bin(edges[b], edges[b + 1], len(held) > 1)):
             around = _around(of, turns, steps)[some]
             if k == 0:
-                found = (around * _trapezoid(steps)).sum(axis=1)
-                around = around * (known[some] / found)[:, None]
+                around = _scaled(around, known[some], _trapezoid(steps))
             # einsum and not BLAS, whose bits depend on the number of threads.
             sums = np.einsum("pu,ou->po", held[k], around)
             sums = np.take_along_axis(sums, place[offset], axis=1)
@@ -174,6 +173,17 @@ def _around(
         taken = moved[..., np.mod(first, moved.shape[-1])]
         field = np.moveaxis(taken, (-2, -1), (2 * axis, 2 * axis + 1))
     return field.transpose(0, 2, 4, 1, 3, 5).reshape(int(turns.prod()), -1)
+
+
+def _scaled(around: FloatArray, known: FloatArray, mean: FloatArray) -> FloatArray:
+    """Coverage with the mean over a cell that it is known to have.
+
+    The mesh blurs it; where it sees next to nothing, what there is has no place.
+    """
+    found = (around * mean).sum(axis=1)
+    seen = found > known / 3
+    ratio = np.divide(known, found, out=np.zeros_like(known), where=seen)
+    return np.where(seen[:, None], around * ratio[:, None], known[:, None])
 
 
 def _trapezoid(steps: npt.NDArray[np.int64]) -> FloatArray:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from pysoftcorr.core.options import choice
 from pysoftcorr.mocks.box_result import BoxCorrelations
@@ -88,10 +89,11 @@ def plot_covariance(
         image, ax=ax, label="correlation coefficient" if correlation else "covariance"
     )
     if isinstance(norm, SymLogNorm):
-        low, high = np.ceil(np.log10(norm.linthresh)), np.floor(np.log10(norm.vmax or 1.0))
-        powers = 10.0 ** np.arange(high, low, -max(1.0, np.ceil((high - low) / 4)))
-        bar.set_ticks([*-powers, 0.0, *powers[::-1]])
+        bar.set_ticks(_powers(norm))
         bar.minorticks_off()
+    elif not correlation:
+        bar.formatter = FuncFormatter(lambda value, _: f"{value:.3g}")
+        bar.update_ticks()
     n = bins.nbins
     for edge in np.arange(1, blocks) * n - 0.5:
         ax.axhline(edge, color="black", lw=0.7)
@@ -144,6 +146,15 @@ def _norm(covariance: FloatArray) -> Normalize:
     if top / good.min() > _WIDE:
         return SymLogNorm(linthresh=float(0.1 * good.min()), vmin=-top, vmax=top)
     return Normalize(-top, top)
+
+
+def _powers(norm: SymLogNorm) -> FloatArray:
+    """Ticks at 0 and at a few powers of ten on either side, which do not overlap."""
+    first = np.ceil(np.log10(norm.linthresh)) + 1
+    last = np.floor(np.log10(float(norm.vmax or 1.0)))
+    step = max(1.0, np.ceil((last - first) / 3))
+    up = 10.0 ** np.arange(last, first - 1, -step)[::-1]
+    return np.r_[-up[::-1], 0.0, up]
 
 
 def _title(items: list[Correlation], which: str) -> str:
