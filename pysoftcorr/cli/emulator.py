@@ -214,6 +214,10 @@ def _trained(emulator: Emulator, record: Mapping[str, Any]) -> str:
         "  validation: "
         + ", ".join(f"{n} {'-' if v is None else f'{v:.2%}'}" for n, v in errors.items())
     )
+    if emulator.correlation is not None:
+        number = {n: len(emulator.correlation.matrices.get(n, ())) for n in errors}
+        said = ", ".join(f"{n} {k or 'none'}" for n, k in number.items())
+        lines.append(f"  matrices of the correlation between bins: {said}")
     return "\n".join(lines)
 
 

@@ -462,6 +462,8 @@ def box_correlations(
     }
     if second is not None:
         settings["n_second"] = len(sets[1])
+    if isinstance(galaxies, GalaxyCatalog):
+        settings |= galaxies.known()
     if plan is None:
         sums = pair_sums(sets[0], cross, edges, boxsize=side, periodic=periodic, split=split)
         return _correlations(

@@ -37,7 +37,7 @@ _COLUMNS = {
     "rank": ("", np.int64, 1),
     "scaled_radius": ("", np.float64, 1),
 }
-_RECORD = ("boxsize", "params", "seed", "cosmology", "version")
+_RECORD = ("boxsize", "params", "seed", "cosmology", "halos", "version")
 
 
 class GalaxyCatalog:
@@ -69,12 +69,14 @@ class GalaxyCatalog:
     seed : int, optional
     cosmology : optional
         Cosmology of the halos.
+    halos : mapping, optional
+        What else is known of them: ``redshift``, ``mdef``.
 
     Attributes
     ----------
     position, axis, reference, central, host, rank, scaled_radius : ndarray
         As above; axes of length 1.
-    boxsize, params, seed, cosmology
+    boxsize, params, seed, cosmology, halos
     version : str
 
     Raises
@@ -107,6 +109,7 @@ class GalaxyCatalog:
         params: Mapping[str, Any] | None = None,
         seed: int | None = None,
         cosmology: Any = None,
+        halos: Mapping[str, Any] | None = None,
         version: str = __version__,
     ) -> None:
         origin = Origin()
@@ -134,6 +137,7 @@ class GalaxyCatalog:
         self.params: dict[str, Any] = dict(params or {})
         self.seed = seed
         self.cosmology = cosmology
+        self.halos: dict[str, Any] = dict(halos or {})
         self.version = version
 
     def __len__(self) -> int:
@@ -166,6 +170,15 @@ class GalaxyCatalog:
     def _with(self, columns: dict[str, Any], **record: Any) -> GalaxyCatalog:
         old = {name: getattr(self, name) for name in (*_COLUMNS, *_RECORD)}
         return GalaxyCatalog(**{**old, **columns, **record})
+
+    def known(self) -> dict[str, Any]:
+        """What is known of the halos: ``cosmology``, ``redshift``, ``mdef``, ``satellites``."""
+        found = {
+            "cosmology": self.cosmology if isinstance(self.cosmology, (str, Mapping)) else None,
+            **{name: self.halos.get(name) for name in ("redshift", "mdef")},
+            "satellites": self.params.get("satellites"),
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     def realign(
         self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0, seed: Seed = None

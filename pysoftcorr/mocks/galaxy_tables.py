@@ -49,8 +49,8 @@ def from_table(
 ) -> GalaxyCatalog:
     """Galaxies of a table with positions and axes, such as of halotools or of a simulation.
 
-    Each is a central galaxy of its own: the table does not say which halo it is in. The
-    cosmology is the one that the file states, if any.
+    Each is a central galaxy of its own: the table does not say which halo it is in. Cosmology and
+    redshift are those that the file states, if any.
 
     Parameters
     ----------
@@ -134,7 +134,8 @@ def from_table(
     axis = checks.unit_axes(found["axis"], origin)
     world = world_of(header.omega_m, header.h, header.cosmology)
     record = None if world is None else world.to_dict()
-    return cls(position, axis, boxsize=side, cosmology=record)
+    halos = {} if header.redshift is None else {"redshift": header.redshift}
+    return cls(position, axis, boxsize=side, cosmology=record, halos=halos)
 
 
 def _choose(table: TableSource, columns: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:

@@ -262,6 +262,11 @@ class HODModel:
             params=self.to_dict(),
             seed=root,
             cosmology=getattr(halos, "cosmology", None),
+            halos={
+                name: halos.meta[name]
+                for name in ("redshift", "mdef")
+                if name in getattr(halos, "meta", {})
+            },
         )
         return galaxies.realign(mu_cen=self.mu_cen, mu_sat=self.mu_sat, gamma=self.gamma, seed=root)
 

@@ -194,6 +194,7 @@ def test_headers_are_used(tmp_path, write, name, stated) -> None:
     galaxies = GalaxyCatalog.from_table(path, columns=place)
     assert galaxies.boxsize == halos.boxsize
     assert galaxies.cosmology["name"] == "planck15"
+    assert galaxies.known()["redshift"] == halos.meta["redshift"] == 0.5
     with pytest.raises(ValueError, match=r"boxsize = 120: .* says .*leave boxsize out"):
         HaloCatalog.read(path, columns=columns, boxsize=120)
     with pytest.raises(ValueError, match=r"redshift = 1: .* says 0\.5"):
