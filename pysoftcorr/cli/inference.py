@@ -229,7 +229,10 @@ def _check(
     from pysoftcorr.mocks import HaloCatalog, HODModel
 
     hod_names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-    hod = HODModel(**{name: options["fixed"][name] for name in hod_names})
+    hod = HODModel(
+        **{name: options["fixed"][name] for name in hod_names},
+        satellites=getattr(emulator, "box", {}).get("satellites", "nfw"),
+    )
     model = SimulatedModel.simulate(
         HaloCatalog.read(settings["check"]), hod, noise=emulator,
         realizations=settings["realizations"], seed=settings["seed"],

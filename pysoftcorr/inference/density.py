@@ -130,6 +130,17 @@ def fixed_values(
     return {name: float(values[name]) for name in parameters if name in values}
 
 
+def _same_satellites(fixed: Any, box: Mapping[str, Any]) -> None:
+    """ValueError where an HODModel has satellites elsewhere than the emulator's galaxies."""
+    there = box.get("satellites")
+    if there is not None and getattr(fixed, "satellites", there) != there:
+        raise ValueError(
+            f"fixed: satellites = {fixed.satellites!r}: the emulator's galaxies have "
+            f"satellites={there!r}; pass fixed=model.with_parameters(satellites={there!r}), or "
+            "on_outside='warn'"
+        )
+
+
 def priors_of(
     priors: Mapping[str, Prior | str] | None,
     free: tuple[str, ...],
@@ -298,6 +309,8 @@ class LogPosterior:
         self.observation = observation
         self.parameters = tuple(emulator.names)
         self.names = free_names(free, self.parameters)
+        if on_outside == "error":
+            _same_satellites(fixed, getattr(emulator, "box", {}))
         self.fixed = fixed_values(fixed, self.names, self.parameters)
         self.priors = Priors(priors_of(priors, self.names, emulator.bounds))
         observation = self.observation = observation.on(np.asarray(emulator.edges))

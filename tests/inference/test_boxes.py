@@ -252,6 +252,17 @@ def test_data_of_other_halos_are_refused(box, text, own) -> None:
         LogPosterior(emulator, data, fixed=HOD, on_outside="ignore")
 
 
+def test_a_fixed_model_of_other_satellites_is_refused() -> None:
+    emulator = Known()
+    data = seen(emulator, box={}, covariance=1e-3 * np.eye(6))
+    model = HODModel(**HOD, satellites="triaxial")
+    with pytest.raises(ValueError, match="fixed: satellites = 'triaxial': .*satellites='nfw'"):
+        LogPosterior(emulator, data, fixed=model)
+    for other in (model.with_parameters(satellites="nfw"), HOD):
+        LogPosterior(emulator, data, fixed=other)
+    LogPosterior(Known(box={}), data, fixed=model)
+
+
 @pytest.mark.parametrize(
     "box",
     [{"redshift": 0.004}, {"cosmology": "planck18"}, {"cosmology": {"Om0": 0.3111, "w0": -1}},
