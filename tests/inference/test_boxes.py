@@ -256,7 +256,7 @@ def test_a_fixed_model_of_other_satellites_is_refused() -> None:
     emulator = Known()
     data = seen(emulator, box={}, covariance=1e-3 * np.eye(6))
     model = HODModel(**HOD, satellites="triaxial")
-    with pytest.raises(ValueError, match="fixed: satellites = 'triaxial': .*satellites='nfw'"):
+    with pytest.raises(ValueError, match=r"fixed: satellites = 'triaxial': .*satellites='nfw'"):
         LogPosterior(emulator, data, fixed=model)
     for other in (model.with_parameters(satellites="nfw"), HOD):
         LogPosterior(emulator, data, fixed=other)
