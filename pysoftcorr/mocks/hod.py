@@ -16,6 +16,7 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.satellites import DrawnGalaxies, NoGalaxies, draw_galaxies
+from pysoftcorr.mocks.velocities import galaxy_velocities, redshift_of
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
@@ -162,7 +163,8 @@ class HODModel:
 
         A central galaxy lies at the center of its halo, or there is none (Bernoulli); the number
         of satellites is Poisson and independent of it. Satellites follow an NFW profile of the
-        halo's concentration out to its radius.
+        halo's concentration out to its radius. Where the halos have velocities, so have the
+        galaxies (`pysoftcorr.mocks.velocities`).
 
         Parameters
         ----------
@@ -207,12 +209,15 @@ class HODModel:
         (78, 20)
         """
         check_halos(halos)
-        galaxies = self._populate(halos, root_seed(seed))
+        galaxies = self._populate(halos, root_seed(seed), moving=True)
         self._warn_of_light_halos(halos.mass)
         return galaxies
 
-    def _populate(self, halos: Any, root: int) -> GalaxyCatalog:
-        """What `populate` gives, of halos that are in order and without a word."""
+    def _populate(self, halos: Any, root: int, *, moving: bool = False) -> GalaxyCatalog:
+        """What `populate` gives, of halos that are in order and without a word.
+
+        Velocities, which most correlations do without, only if `moving`.
+        """
         from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
         mass = halos.mass
@@ -229,10 +234,12 @@ class HODModel:
             host=np.concatenate([centrals, host]),
             rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), drawn.rank]),
             scaled_radius=np.concatenate([np.zeros(centrals.size), drawn.scaled_radius]),
+            velocity=galaxy_velocities(halos, drawn, root) if moving else None,
             boxsize=boxsize,
             params=self.to_dict(),
             seed=root,
             cosmology=getattr(halos, "cosmology", None),
+            redshift=redshift_of(halos),
         )
         return galaxies.realign(mu_cen=self.mu_cen, mu_sat=self.mu_sat, gamma=self.gamma, seed=root)
 
