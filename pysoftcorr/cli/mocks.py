@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------- options
 HALOS = Argument("halos", "Halos: of simulate, halotools, Rockstar, TNG, AHF, or a table; "
                  "several files, or a pattern in quotes, are one catalog.", many=True)  # fmt: skip
+GALAXIES = Argument("galaxies", "Galaxies of mock, or any table of positions and axes.")
 PRESETS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
 HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
@@ -57,7 +58,7 @@ READING = derive(
     **_BOX_TABLE,
 )  # fmt: skip
 #: The same for galaxies of other programs.
-_GALAXIES = derive(
+READING_GALAXIES = derive(
     "pysoftcorr.mocks.galaxy_tables:from_table",
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
              "axis=A,B,C); may be given several times."},
@@ -153,7 +154,7 @@ def mock(
     galaxies.write(settings["out"], overwrite=settings["overwrite"])
     files: list[Any] = [settings["out"]]
     if not as_json:
-        print(_galaxies_text(galaxies))
+        print(galaxies_text(galaxies))
     files += output.draw(
         settings, lambda plots: {"slice": lambda: plots.plot_box_slice(galaxies, halos=found)}
     )
@@ -186,7 +187,7 @@ def boxcorr(
         result.write(settings["out"], overwrite=settings["overwrite"])
         files.append(settings["out"])
     if not as_json:
-        print(_galaxies_text(found), _table(result, expected), sep="\n\n")
+        print(galaxies_text(found), _table(result, expected), sep="\n\n")
     files += output.draw(
         settings,
         lambda plots: {
@@ -242,7 +243,7 @@ def read_galaxies(path: str, settings: Mapping[str, Any], explicit: set[str]) ->
     """The galaxies of `mock`, or of any table."""
     from pysoftcorr.mocks import GalaxyCatalog
 
-    options = _given(_GALAXIES, settings, explicit)
+    options = _given(READING_GALAXIES, settings, explicit)
     if GalaxyCatalog.is_own(path):
         if options:
             name = next(iter(options)).replace("_", "-")
@@ -358,7 +359,7 @@ def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
     }
 
 
-def _galaxies_text(galaxies: GalaxyCatalog) -> str:
+def galaxies_text(galaxies: GalaxyCatalog) -> str:
     says = _galaxies(galaxies)
     params = ", ".join(f"{name} = {value}" for name, value in galaxies.params.items())
     return (
@@ -426,9 +427,9 @@ COMMANDS: dict[str, Any] = {
     ),
     "boxcorr": Command(
         boxcorr,
-        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes."),),
+        (GALAXIES,),
         (
-            *_GALAXIES,
+            *READING_GALAXIES,
             *derive("pysoftcorr.mocks.box:box_correlations", only=("bins",), bins=BINS_MPC),
             Option("expected", bool, False, "Also the mean of omega and eta over all draws of the "
                    "axes, at the strengths of the catalog."),

@@ -43,7 +43,9 @@ class _Sample:
     has_shapes: bool
 
 
-def projected_shapes(axis: npt.ArrayLike, *, line_of_sight: str = "z") -> npt.NDArray[np.complex128]:
+def projected_shapes(
+    axis: npt.ArrayLike, *, line_of_sight: str = "z"
+) -> npt.NDArray[np.complex128]:
     """Ellipticities on the plane of the sky of axes in three dimensions.
 
     With n the unit axis and n1, n2 its components on the sky, e = (n1 + i n2)^2: of modulus
@@ -243,9 +245,9 @@ def multipoles(
 
     Notes
     -----
-    Estimators as of `projected_correlations`. A pair along the line of sight has no direction on the
-    sky, and adds nothing to the alignments. halotools' ``s_mu_tpcf`` and ``tpcf_multipole`` take the
-    Legendre polynomial at the middle of each bin of mu, where it is integrated here.
+    Estimators as of `projected_correlations`. A pair along the line of sight has no direction on
+    the sky, and adds nothing to the alignments. halotools' ``s_mu_tpcf`` and ``tpcf_multipole``
+    take the Legendre polynomial at the middle of each bin of mu, where it is integrated here.
 
     Examples
     --------
@@ -475,9 +477,7 @@ def _sample(
     if isinstance(objects, GalaxyCatalog):
         axis = objects.axis if axis is None and ellipticity is None else axis
         objects = objects.position
-    found: BoxSet = box_set(
-        objects, axis, weights, None, boxsize=boxsize, wrap=wrap, prefix=prefix
-    )
+    found: BoxSet = box_set(objects, axis, weights, None, boxsize=boxsize, wrap=wrap, prefix=prefix)
     if ellipticity is not None:
         e = _ellipticities(f"{prefix}ellipticity", ellipticity, len(found))
     elif axis is not None:

@@ -46,7 +46,7 @@ class _BinnedInTwo:
 
     #: Names of the two coordinates in tables, and of what follows from the bins.
     _coordinates: ClassVar[tuple[str, str]]
-    _derived: ClassVar[tuple[str, ...]]
+    derived: ClassVar[tuple[str, ...]]
     _what: ClassVar[str]
 
     def __eq__(self, other: object) -> bool:
@@ -68,7 +68,7 @@ class _BinnedInTwo:
         out: dict[str, Any] = {f"{outer}_edges": _plain(self.edges)}
         out[f"{inner}_edges"] = _plain(self.inner_edges)
         out[outer] = _plain(self.separation)
-        out |= {name: _plain(getattr(self, name)) for name in self._derived}
+        out |= {name: _plain(getattr(self, name)) for name in self.derived}
         out |= {name: _plain(getattr(self, name)) for name in _SQUARE}
         return out | {"settings": self.settings, "version": self.version}
 
@@ -81,7 +81,7 @@ class _BinnedInTwo:
         table = Table()
         table[f"{outer}_lo"], table[f"{outer}_hi"] = self.edges[:-1], self.edges[1:]
         table[outer] = self.separation
-        for name in (*self._derived, *_SQUARE):
+        for name in (*self.derived, *_SQUARE):
             table[name] = getattr(self, name)
         record = {f"{inner}_edges": self.inner_edges.tolist()}
         record |= {"settings": self.settings, "version": self.version}
@@ -171,7 +171,7 @@ class ProjectedCorrelations(_BinnedInTwo):
     """
 
     _coordinates = ("rp", "pi")
-    _derived = ("wp", "w_gp", "w_gx", "w_pp", "w_xx", "w_px")
+    derived = ("wp", "w_gp", "w_gx", "w_pp", "w_xx", "w_px")
     _what = "projected correlations"
 
     @property
@@ -270,7 +270,7 @@ class Multipoles(_BinnedInTwo):
     """
 
     _coordinates = ("s", "mu")
-    _derived = ("xi0", "xi2", "xi4", "gp2", "gp4", "gx2", "ii0", "ii2", "ii4", "ii44")
+    derived = ("xi0", "xi2", "xi4", "gp2", "gp4", "gx2", "ii0", "ii2", "ii4", "ii44")
     _what = "multipoles"
 
     @property

@@ -540,9 +540,11 @@ def simulate(
     first = np.diff(rows, prepend=-1) > 0
     position, tides, drift = (values[first] for values in placed)
     spare = Spares(
-        *(values[~first] for values in placed),
-        group[rows[~first]],
-        np.searchsorted(group, group[rows[~first]], side="right") - 1,
+        position=placed[0][~first],
+        tides=placed[1][~first],
+        drift=placed[2][~first],
+        group=group[rows[~first]],
+        lightest=np.searchsorted(group, group[rows[~first]], side="right") - 1,
     )
     overlapping = None
     if exclusion:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,13 @@ from pysoftcorr.mocks.satellites import DrawnGalaxies
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
-__all__ = ["galaxy_velocities", "nfw_dispersion", "redshift_of", "redshift_space", "virial_velocity"]
+__all__ = [
+    "galaxy_velocities",
+    "nfw_dispersion",
+    "redshift_of",
+    "redshift_space",
+    "virial_velocity",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -66,8 +73,8 @@ def nfw_dispersion(scaled_radius: npt.ArrayLike, concentration: npt.ArrayLike) -
 
     Notes
     -----
-    Lokas & Mamon 2001, MNRAS 321, 155, eq. 14; More et al. 2009, MNRAS 392, 801, eq. 24; the same as
-    halotools' ``NFWPhaseSpace``.
+    Lokas & Mamon 2001, MNRAS 321, 155, eq. 14; More et al. 2009, MNRAS 392, 801, eq. 24; halotools'
+    ``NFWPhaseSpace`` has the same.
 
     Examples
     --------
@@ -94,10 +101,7 @@ def _jeans_table() -> interpolate.CubicSpline:
         m = y * y * (0.5 - y * (2 / 3 - 0.75 * y)) if y < 1e-4 else np.log1p(y) - y / (1 + y)
         return float(m / (y * (1 + y)) ** 2)
 
-    parts = [
-        integrate.quad(density, a, b, epsrel=1e-12, epsabs=0.0)[0]
-        for a, b in zip(nodes[:-1], nodes[1:], strict=True)
-    ]
+    parts = [integrate.quad(density, a, b, epsrel=1e-12, epsabs=0.0)[0] for a, b in pairwise(nodes)]
     beyond = integrate.quad(density, nodes[-1], nodes[-1] + 12.0, epsrel=1e-10, epsabs=0.0)[0]
     inside = np.append(np.cumsum(parts[::-1])[::-1], 0.0)
     return interpolate.CubicSpline(nodes, np.log(inside + beyond))
@@ -115,8 +119,8 @@ def galaxy_velocities(
     """Peculiar velocities of drawn galaxies, centrals first, in km/s.
 
     Centrals move with their halo. A satellite has a normal velocity in each direction about that
-    of its halo, of the dispersion `nfw_dispersion` at its radius; with `on_subhalos`, one that is on a
-    subhalo of its own halo moves with it.
+    of its halo, of the dispersion `nfw_dispersion` at its radius; with `on_subhalos`, one that is
+    on a subhalo of its own halo moves with it.
 
     Parameters
     ----------
@@ -232,7 +236,8 @@ def redshift_space(
         )
     if galaxies.redshift is not None and z != galaxies.redshift:
         raise ValueError(
-            f"redshift = {z:g}: differs from that of the galaxies, {galaxies.redshift:g}; leave it out"
+            f"redshift = {z:g}: differs from that of the galaxies, {galaxies.redshift:g}; leave it "
+            "out"
         )
     known = galaxies.cosmology if cosmology is None else cosmology
     if known is None:

@@ -1,4 +1,4 @@
-"""xi(rp, pi), wp, w_g+, w_++ and multipoles: against a plain twin, closed forms, symmetries, TreeCorr."""
+"""Correlations about a line of sight: against a plain twin, closed forms, symmetries, TreeCorr."""
 
 from __future__ import annotations
 
@@ -178,7 +178,8 @@ def test_lines_of_sight_are_permutations() -> None:
             other = function(p[:, turn], axis[:, turn], boxsize=turned, weights=w, **bins)
             np.testing.assert_array_equal(one.npairs, other.npairs)
             for name in SQUARE:
-                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+                a, b = getattr(one, name), getattr(other, name)
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
             assert one.settings["line_of_sight"] == sight
 
 
@@ -255,7 +256,7 @@ def test_axes_and_their_projection() -> None:
 
 
 def test_signs_by_hand() -> None:
-    """Two galaxies on the x axis: along it plus is positive, across it negative, at 45 degrees cross."""
+    """Shapes along the line between two galaxies, across it, and at 45 degrees."""
     p = [[5.0, 5, 5], [8.0, 5, 7]]
     for angle, plus, cross in ((0.0, 1, 0), (np.pi / 2, -1, 0), (np.pi / 4, 0, 1)):
         axis = np.tile([np.cos(angle), np.sin(angle), 0.0], (2, 1))
@@ -302,7 +303,7 @@ def test_a_plane_wave_along_the_line_of_sight() -> None:
         return amplitude * (2 * degree + 1) * (-1) ** (degree // 2) * mean
 
     for degree, values in ((0, result.xi0), (2, result.xi2), (4, result.xi4)):
-        # Of Poisson pairs xi_l scatters by sqrt((2l + 1)/pairs); large-scale power adds about as much.
+        # Poisson pairs scatter by sqrt((2l + 1)/pairs); large-scale power adds about as much.
         scatter = np.sqrt((2 * degree + 1) / result.npairs.sum(axis=1)) + 0.01
         assert (np.abs(values - expected(degree)) < 4 * scatter).all(), degree
     assert np.abs(expected(2)).max() > 0.5
@@ -310,17 +311,18 @@ def test_a_plane_wave_along_the_line_of_sight() -> None:
     # The wave is constant across the line of sight; bins of pi are means of the cosine.
     integral = amplitude * 2 * np.sin(k * 10) / k
     np.testing.assert_allclose(projected.wp, integral, atol=0.25)
-    assert abs(integral) > 6
+    assert abs(integral) > 3
 
 
 def test_shapes_on_a_plane_wave() -> None:
-    """Shapes a cos(k x) on a density 1 + A cos(k x): xi_g+ = -a A/2 J2(k rp) by the angle average."""
+    """Shapes a cos(kx) on a density 1 + A cos(kx): xi_g+ is -a A/2 J2(k rp), averaged by angle."""
     L, contrast, size = 60.0, 0.9, 0.4
     k = 2 * np.pi * 2 / L
     p = wave(80_000, L, k, contrast, 0, np.random.default_rng(2))
     e = size * np.cos(k * p[:, 0]).astype(complex)
     edges = np.linspace(2, 29, 10)
-    result = projected_correlations(p, boxsize=L, rp_bins=edges, pi_max=20, pi_bins=4, ellipticity=e)
+    options = {"boxsize": L, "rp_bins": edges, "pi_max": 20, "pi_bins": 4, "ellipticity": e}
+    result = projected_correlations(p, **options)
     fine = np.linspace(edges[:-1], edges[1:], 101)
     mean = (special.jv(2, k * fine) * fine).sum(axis=0) / fine.sum(axis=0)
     expected = -size * contrast / 2 * mean * 2 * 20
@@ -328,24 +330,22 @@ def test_shapes_on_a_plane_wave() -> None:
     np.testing.assert_allclose(result.w_gx, 0, atol=0.12)
     assert np.abs(expected).max() > 3
     # The same about x: the sky is then the plane (y, z), on which nothing points anywhere.
-    across = projected_correlations(
-        p, boxsize=L, rp_bins=edges, pi_max=20, pi_bins=4, ellipticity=e, line_of_sight="x"
-    )
+    across = projected_correlations(p, **options, line_of_sight="x")
     np.testing.assert_allclose(across.w_gp, 0, atol=0.12)
 
 
 def aligned(n: int, L: float, seed: int):
-    """Pairs of galaxies within a few Mpc/h that point at each other, isotropic in three dimensions."""
+    """Pairs of galaxies within a few Mpc/h that point at each other, in all directions alike."""
     rng = np.random.default_rng(seed)
     middle, direction = rng.uniform(0, L, (n, 3)), rng.normal(size=(n, 3))
     direction /= np.linalg.norm(direction, axis=1)[:, None]
-    half = rng.uniform(0.5, 4.5, n)[:, None] * direction
+    half = rng.uniform(0.5, 2.5, n)[:, None] * direction
     axis = direction + 0.35 * rng.normal(size=(n, 3))
     return np.mod(np.concatenate([middle - half, middle + half]), L), np.concatenate([axis, axis])
 
 
 def test_real_space_is_isotropic() -> None:
-    L = 100.0
+    L = 340.0
     p, axis = aligned(40_000, L, 3)
     edges = [1.0, 2.0, 4.0, 8.0]
     box = box_correlations(p, axis, boxsize=L, bins=edges)
@@ -410,11 +410,12 @@ def test_multipoles_of_known_functions() -> None:
         ("xi_gp", 4): (7.5 * (7 * mu**2 - 1) * (1 - mu**2), ("gp4", 1)),
         ("xi_pp", 4): (105 * (1 - mu**2) ** 2, ("ii44", 1)),
     }
-    names = Multipoles._derived
+    names = Multipoles.derived
     for (statistic, _), (values, (own, size)) in functions.items():
         zeros = {name: np.zeros_like(base.xi) for name in SQUARE}
         zeros[statistic] = np.broadcast_to(values, base.xi.shape)
         if own == "ii44":
+            zeros["xi_pp"] = zeros["xi_pp"] / 2
             zeros["xi_xx"] = -zeros["xi_pp"]
         fields = {name: getattr(base, name) for name in ("edges", "inner_edges", "separation",
                   "npairs", "weight", "rr")}  # fmt: skip
@@ -551,7 +552,9 @@ def test_objects_in_one_place_have_no_direction() -> None:
     assert found.npairs.sum() == 5
     for name in SQUARE:
         assert np.isfinite(getattr(found, name)).all()
-    assert found.xi_gp[1, 1] * found.rr[1, 1] == pytest.approx(2 * 0.1)  # (1, 0, 3): |E| is 1
+    # Along the line of sight nothing points anywhere; (1, 0, 3) has E = 1 of both.
+    assert found.npairs[1, 1] == 3
+    assert found.xi_gp[1, 1] * found.rr[1, 1] == pytest.approx(2)
 
 
 GOOD = {"boxsize": 60.0, "pi_max": 20.0}
@@ -597,7 +600,11 @@ def test_bad_input_is_named(change: dict, error: type, text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "text"),
     [
-        ({"boxsize": (60, 30, 60)}, ValueError, r"bins: reach to 16 .*shortest side of the box, 15 "),
+        (
+            {"boxsize": (60, 30, 60)},
+            ValueError,
+            r"bins: reach to 16 .*shortest side .*, 15 ",
+        ),
         ({"mu_bins": [0, 0.5]}, ValueError, "mu_bins from 0 to 0.5: multipoles need all"),
         ({"mu_bins": [0, 2]}, ValueError, "mu_bins from 0 to 2"),
         ({"mu_bins": 0}, ValueError, "mu_bins = 0: must be at least 1"),
