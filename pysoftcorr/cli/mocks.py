@@ -61,7 +61,7 @@ READING = derive(
 READING_GALAXIES = derive(
     "pysoftcorr.mocks.galaxy_tables:from_table",
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
-             "axis=A,B,C); may be given several times."},
+             "axis=A,B,C, velocity=A,B,C); may be given several times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet."},
     on_bad={"help": "Rows with NaN, infinity or no axis: refuse, or drop and count."},
     **_BOX_TABLE,
@@ -264,8 +264,9 @@ def _given(
             options[name] = options[name][0]
     if "columns" in options:
         # Vectors are three columns, or one of shape (N, 3).
+        vectors = ("position", "axis", "velocity")
         options["columns"] = {
-            field: tuple(text.split(",")) if field in ("position", "axis") and "," in text else text
+            field: tuple(text.split(",")) if field in vectors and "," in text else text
             for field, text in options["columns"].items()
         }
     return options

@@ -341,8 +341,9 @@ def _edges(name: str, bins: Bins) -> FloatArray:
         return radial_edges(bins)
     except (TypeError, ValueError) as error:
         text = str(error)
-        said = text.replace("bins", name, 1) if text.startswith("bins") else f"{name}: {text}"
-        raise type(error)(said) from None
+        if text.startswith("bins = "):
+            raise type(error)(text.replace("bins", name, 1)) from None
+        raise type(error)(f"{name}: {text.removeprefix('bins ')}") from None
 
 
 def _is_edges(pi_bins: Any) -> bool:
@@ -357,7 +358,7 @@ def _pi_edges(pi_bins: Any, pi_max: float) -> FloatArray:
     edges = _edges("pi_bins", pi_bins)
     if edges[0] != 0:
         raise ValueError(
-            f"pi_bins begin at {edges[0]:g} Mpc/h: they must begin at 0, since projections are "
+            f"pi_bins: begin at {edges[0]:g} Mpc/h; they must begin at 0, since projections are "
             "over every |pi| up to the last edge"
         )
     if pi_max not in (DEFAULT_PI_MAX, edges[-1]):
@@ -375,7 +376,7 @@ def _mu_edges(mu_bins: Any) -> FloatArray:
     edges = _edges("mu_bins", mu_bins)
     if edges[0] != 0 or edges[-1] != 1:
         raise ValueError(
-            f"mu_bins from {edges[0]:g} to {edges[-1]:g}: multipoles need all of |mu|, 0 to 1"
+            f"mu_bins: from {edges[0]:g} to {edges[-1]:g}; multipoles need all of |mu|, 0 to 1"
         )
     return edges
 

@@ -226,8 +226,8 @@ def redshift_space(
         )
     if galaxies.velocity is None:
         raise ValueError(
-            "redshift_space: these galaxies have no velocities; make them of halos with velocities "
-            "(simulated, or read with their velocity columns), or pass velocity= to GalaxyCatalog"
+            "redshift_space: these galaxies have no velocities; make them of halos with "
+            "velocities, simulated or read with the columns of their velocities"
         )
     z = galaxies.redshift if redshift is None else number("redshift", redshift, above=-1)
     if z is None:

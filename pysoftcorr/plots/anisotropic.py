@@ -9,8 +9,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from pysoftcorr.plots.figures import new_figure, subplots
+from pysoftcorr.plots.figures import new_figure
 from pysoftcorr.plots.mocks import FEWEST_COUNTED, FEWEST_PAIRS
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Contours of xi(rp, pi), and below what it is drawn on a linear scale.
-LEVELS, LINEAR = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), 0.03
+#: Contours of xi(rp, pi); below what it is drawn on a linear scale, and the end of the colors.
+LEVELS, LINEAR, HIGHEST = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), 0.05, 30.0
 
 
 def plot_projected(result: ProjectedCorrelations) -> Figure:
@@ -33,12 +34,12 @@ def plot_projected(result: ProjectedCorrelations) -> Figure:
     Returns
     -------
     Figure
-        The map, in all four quadrants as observers draw it, with contours; wp, open where it is
-        negative; with shapes w_g+ and w_gx, and w_++ and w_xx. Means over fewer than 100
-        pairs are left out, wp of fewer than 10.
+        The map, in all four quadrants as observers draw it, with contours through bins of 10 pairs
+        or more; wp, open where it is negative; with shapes w_g+ and w_gx, and w_++ and w_xx. Means
+        over fewer than 100 pairs are left out, wp of fewer than 10.
     """
     columns = 4 if result.has_shapes else 2
-    figure = new_figure(figsize=(4.6 * columns, 4.2), layout="constrained")
+    figure = new_figure(figsize=(4.6 * columns, 4.2), layout=ConstrainedLayoutEngine(w_pad=0.1))
     panels = figure.subplots(1, columns, squeeze=False)[0]
     _map(figure, panels[0], result)
     pairs = result.npairs.sum(axis=1)
@@ -90,7 +91,8 @@ def plot_multipoles(result: Multipoles) -> Figure:
                  [("ii0", r"$++$ and $\times\times$, $\ell = 0$"), ("ii2", r"$\ell = 2$"),
                   ("ii44", r"$++$ less $\times\times$, $\ell = 4$")])
             )  # fmt: skip
-    figure, axes = subplots(1, len(panels), figsize=(5.0 * len(panels), 4.2), squeeze=False)
+    figure = new_figure(figsize=(5.0 * len(panels), 4.2), layout=ConstrainedLayoutEngine(w_pad=0.1))
+    axes = figure.subplots(1, len(panels), squeeze=False)
     good = result.npairs.sum(axis=1) >= FEWEST_PAIRS
     for ax, (label, statistics) in zip(axes[0], panels, strict=True):
         curves = [
@@ -110,24 +112,25 @@ def _map(figure: Figure, ax: Axes, result: ProjectedCorrelations) -> None:
     rp = np.concatenate([-result.edges[::-1], result.edges])
     pi = np.concatenate([-result.pi_edges[:0:-1], result.pi_edges])
     half = np.concatenate([result.xi[:, ::-1], result.xi], axis=1)
+    top = min(max(float(result.xi.max()), 10 * LINEAR), HIGHEST)
+    norm = SymLogNorm(LINEAR, vmin=-top, vmax=top, base=10)
     hole = np.full((1, half.shape[1]), np.nan)
     whole = np.concatenate([half[::-1], hole, half])
-    top = max(float(np.nanmax(result.xi)), 10 * LINEAR)
-    norm = SymLogNorm(LINEAR, vmin=-top, vmax=top, base=10)
-    # Without a hole in the middle both edges there are the same.
-    if result.edges[0] == 0:
+    if result.edges[0] == 0:  # no hole in the middle
         rp, whole = np.delete(rp, len(result.edges)), np.delete(whole, len(half), axis=0)
     mesh = ax.pcolormesh(rp, pi, whole.T, cmap="RdBu_r", norm=norm, rasterized=True)
-    middle, along = (_middles(edges) for edges in (result.edges, result.pi_edges))
-    if min(result.xi.shape) > 1:
-        across = np.concatenate([-middle[::-1], middle])
-        smooth = np.concatenate([half[::-1], half])
+    counted = np.where(result.npairs >= FEWEST_COUNTED, result.xi, np.nan)
+    levels = [level for level in LEVELS if level < np.nanmax(counted, initial=0.0)]
+    if min(counted.shape) > 1 and levels:
+        middle, along = _middles(result.edges), _middles(result.pi_edges)
         both = np.concatenate([-along[::-1], along])
-        levels = [level for level in LEVELS if level < float(np.nanmax(result.xi))]
-        if levels:
-            ax.contour(across, both, smooth.T, levels=levels, colors="black", linewidths=0.8)
-    bar = figure.colorbar(mesh, ax=ax, label=r"$\xi(r_p, \pi)$")
-    bar.ax.minorticks_off()
+        mirrored = np.ma.masked_invalid(np.concatenate([counted[:, ::-1], counted], axis=1))
+        for side in (-1, 1):
+            ax.contour(side * middle, both, mirrored.T, levels=levels, colors="black",
+                       linewidths=0.8)  # fmt: skip
+    powers = [10.0**k for k in range(-1, int(np.floor(np.log10(top))) + 1)]
+    figure.colorbar(mesh, ax=ax, label=r"$\xi(r_p, \pi)$", extend="both",
+                    ticks=[*(-x for x in reversed(powers)), 0.0, *powers])  # fmt: skip
     ax.set_xlabel(r"$r_p$ [$h^{-1}\,$Mpc]")
     ax.set_ylabel(r"$\pi$ [$h^{-1}\,$Mpc]")
 
@@ -137,9 +140,11 @@ def _middles(edges: FloatArray) -> FloatArray:
 
 
 def _abscissa(ax: Axes, edges: FloatArray) -> None:
-    ax.set_xscale("log")
-    log_axis(ax.xaxis, float(edges[0] or edges[1] / 10), float(edges[-1]))
-    ax.set_xlim(edges[0] or edges[1] / 10, edges[-1])
+    """A logarithmic axis, but for bins from 0."""
+    if edges[0] > 0:
+        ax.set_xscale("log")
+        log_axis(ax.xaxis, float(edges[0]), float(edges[-1]))
+    ax.set_xlim(edges[0], edges[-1])
 
 
 def _signed(ax: Axes, edges: FloatArray, r: FloatArray, values: FloatArray, good: Any) -> None:

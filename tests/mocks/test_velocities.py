@@ -244,7 +244,11 @@ def test_redshift_and_cosmology_may_be_given() -> None:
     ("galaxies", "options", "text"),
     [
         (moving(3, None), {}, "have no velocities; make them of halos with velocities"),
-        (moving(3, np.zeros((3, 3)), redshift=None), {}, "do not say their redshift; pass redshift="),
+        (
+            moving(3, np.zeros((3, 3)), redshift=None),
+            {},
+            "do not say their redshift; pass redshift=",
+        ),
         (moving(3, np.zeros((3, 3)), cosmology=None), {}, "their cosmology; pass cosmology="),
         (moving(3, np.zeros((3, 3))), {"redshift": 0.7}, r"redshift = 0.7: differs from .* 0.5"),
         (moving(3, np.zeros((3, 3))), {"line_of_sight": "r"}, "line_of_sight = 'r'"),
