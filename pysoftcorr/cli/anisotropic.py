@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
 from pysoftcorr.cli.common import BINS, OVERWRITE, PLOT, THREADS, out
-from pysoftcorr.cli.mocks import BINS_MPC, GALAXIES, READING_GALAXIES, galaxies_text, read_galaxies
-from pysoftcorr.cli.options import Command, Option, derive
+from pysoftcorr.cli.mocks import BINS_MPC, READING_GALAXIES, galaxies_text, read_galaxies
+from pysoftcorr.cli.options import Argument, Command, Option, derive
 from pysoftcorr.core.text import aligned_rows
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import GalaxyCatalog, Multipoles, ProjectedCorrelations
 
+GALAXIES = Argument(
+    "galaxies",
+    "Galaxies of mock, or any table of positions and axes. Several are realizations; the files of "
+    "one catalog are a pattern in quotes.",
+    many=True,
+)
 _PI_MAX = 40.0  # DEFAULT_PI_MAX, without its imports
 _SPACE = (
     Option("redshift_space", bool, False, "Move galaxies by their velocities along the line of "
@@ -28,48 +34,52 @@ _SIGHT = {"help": "Side of the box that is the line of sight."}
 
 
 def projected(
-    galaxies: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    galaxies: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
-    """xi(rp, pi), wp and the projected alignments w_g+, w_++ of mock galaxies, or of any table."""
+    """xi(rp, pi), wp and the projected alignments w_g+, w_++ of mock galaxies, or of any table.
+
+    Several files are realizations: their mean, with the covariance of their scatter.
+    """
     from pysoftcorr.mocks import projected_correlations
 
-    found = _galaxies(galaxies, settings, explicit)
     options = {"pi_max": settings["pi_max"]} if "pi_max" in explicit else {}
-    result = projected_correlations(
-        found,
-        rp_bins=settings["rp_bins"],
-        pi_bins=_count_or_bins(settings["pi_bins"]),
-        line_of_sight=settings["line_of_sight"],
-        **options,
-    )
-    return _done(found, result, settings, as_json, "projected")
+
+    def measured(found: GalaxyCatalog) -> ProjectedCorrelations:
+        return projected_correlations(
+            found,
+            rp_bins=settings["rp_bins"],
+            pi_bins=_count_or_bins(settings["pi_bins"]),
+            line_of_sight=settings["line_of_sight"],
+            **options,
+        )
+
+    return _run("projected", galaxies, measured, settings, explicit, as_json)
 
 
 def multipoles(
-    galaxies: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    galaxies: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
-    """Multipoles of xi and of the alignments of mock galaxies, or of any table."""
-    from pysoftcorr.mocks import multipoles as measured
+    """Multipoles of xi and of the alignments of mock galaxies, or of any table.
 
-    found = _galaxies(galaxies, settings, explicit)
-    result = measured(
-        found,
-        bins=settings["bins"],
-        mu_bins=settings["mu_bins"],
-        line_of_sight=settings["line_of_sight"],
-    )
-    return _done(found, result, settings, as_json, "multipoles")
+    Several files are realizations: their mean, with the covariance of their scatter.
+    """
+    from pysoftcorr.mocks import multipoles as of_galaxies
+
+    def measured(found: GalaxyCatalog) -> Multipoles:
+        return of_galaxies(
+            found,
+            bins=settings["bins"],
+            mu_bins=settings["mu_bins"],
+            line_of_sight=settings["line_of_sight"],
+        )
+
+    return _run("multipoles", galaxies, measured, settings, explicit, as_json)
 
 
 def _galaxies(path: str, settings: Mapping[str, Any], explicit: set[str]) -> GalaxyCatalog:
     """Galaxies of a file, in redshift space where that is asked for."""
-    output.use_threads(settings["threads"])
-    output.check_out(settings, suffixes=(".ecsv",))
     from pysoftcorr.mocks import redshift_space
 
-    given = {name for name in ("redshift", "cosmology") if name in explicit}
-    if given and not settings["redshift_space"]:
-        raise ValueError(f"--{min(given)}: has no meaning without --redshift-space")
     found = read_galaxies(path, settings, explicit)
     if not settings["redshift_space"]:
         return found
@@ -85,45 +95,70 @@ def _count_or_bins(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def _done(
-    galaxies: GalaxyCatalog,
-    result: ProjectedCorrelations | Multipoles,
-    settings: Mapping[str, Any],
-    as_json: bool,
+def _run(
     name: str,
+    galaxies: str | list[str],
+    measured: Callable[[GalaxyCatalog], Any],
+    settings: Mapping[str, Any],
+    explicit: set[str],
+    as_json: bool,
 ) -> dict[str, Any]:
+    """Measure every file, combine several, and give out what was found."""
+    output.use_threads(settings["threads"])
+    output.check_out(settings, suffixes=(".ecsv",))
+    given = {option for option in ("redshift", "cosmology") if option in explicit}
+    if given and not settings["redshift_space"]:
+        raise ValueError(f"--{min(given)}: has no meaning without --redshift-space")
+    paths = [galaxies] if isinstance(galaxies, str) else galaxies
+    twice = {path for path in paths if paths.count(path) > 1}
+    if twice:
+        raise ValueError(f"GALAXIES: {min(twice)} is given twice; each file is a realization")
+    first = _galaxies(paths[0], settings, explicit)
+    results = [measured(first)]
+    results += [measured(_galaxies(path, settings, explicit)) for path in paths[1:]]
+    result = results[0] if len(results) == 1 else type(results[0]).combine(results)
     files: list[Any] = []
     if settings["out"] is not None:
         result.write(settings["out"], overwrite=settings["overwrite"])
         files.append(settings["out"])
     if not as_json:
-        print(galaxies_text(galaxies), _table(result), sep="\n\n", flush=True)
+        head = galaxies_text(first) if len(paths) == 1 else f"mean of {len(paths)} boxes"
+        print(head, _table(result), sep="\n\n", flush=True)
     files += output.draw(
-        settings,
-        lambda plots: {
-            name: result.plot,
-            "slice": lambda: plots.plot_box_slice(galaxies),
-        },
+        settings, lambda plots: {name: result.plot, "slice": lambda: plots.plot_box_slice(first)}
     )
     output.wrote(files)
-    return result.to_dict()
+    return dict(result.to_dict())
 
 
 def _table(result: ProjectedCorrelations | Multipoles) -> str:
     """One line a bin of rp, or s: what follows from all bins of the other coordinate."""
-    shapes = ("g", "i") if result.has_shapes else ()
-    table = result.to_table()
+    table, errors = result.to_table(), result.errors
     coordinate = table.colnames[2]
-    names = [n for n in result.derived if n == "wp" or n.startswith(("xi", "w_", *shapes))]
-    if not shapes:
-        names = [n for n in names if not n.startswith("w_")]
-    rows = [["bin [Mpc/h]", coordinate, "pairs", *names]]
+    titles = ["bin [Mpc/h]", coordinate, "pairs"]
+    for name in result.statistics:
+        titles += [name, "+-"] if name in errors else [name]
+    rows = [titles]
     for k, pairs in enumerate(result.npairs.sum(axis=1).tolist()):
-        low, high = result.edges[k], result.edges[k + 1]
-        values = [float(table[n][k]) for n in (coordinate, *names)]
-        shown = ["-" if v != v else f"{v:.4g}" for v in values]
-        rows.append([f"{low:.4g} to {high:.4g}", shown[0], str(pairs), *shown[1:]])
-    return aligned_rows(rows)
+        row = [f"{result.edges[k]:.4g} to {result.edges[k + 1]:.4g}",
+               _number(result.separation[k]), str(pairs)]  # fmt: skip
+        for name in result.statistics:
+            row.append(_number(getattr(result, name)[k]))
+            if name in errors:
+                row.append(_number(errors[name][k], 2))
+        rows.append(row)
+    said = aligned_rows(rows)
+    if errors:
+        boxes = result.settings["boxes"]
+        said += (
+            f"\n+- is the error of the mean of {boxes} boxes, by their scatter; that of one box is "
+            f"{boxes**0.5:.3g} times as large"
+        )
+    return said
+
+
+def _number(value: float, digits: int = 4) -> str:
+    return "-" if value != value else f"{value:.{digits}g}"
 
 
 _SHARED = (

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 # ---------------------------------------------------------------------- options
 HALOS = Argument("halos", "Halos: of simulate, halotools, Rockstar, TNG, AHF, or a table; "
                  "several files, or a pattern in quotes, are one catalog.", many=True)  # fmt: skip
-GALAXIES = Argument("galaxies", "Galaxies of mock, or any table of positions and axes.")
 PRESETS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
 HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
@@ -428,7 +427,7 @@ COMMANDS: dict[str, Any] = {
     ),
     "boxcorr": Command(
         boxcorr,
-        (GALAXIES,),
+        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes."),),
         (
             *READING_GALAXIES,
             *derive("pysoftcorr.mocks.box:box_correlations", only=("bins",), bins=BINS_MPC),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from math import factorial
 from os import PathLike
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from astropy.table import Table
 from numpy.polynomial import Legendre, Polynomial
 
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import check_output, whole_file
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.version import __version__
@@ -43,6 +45,7 @@ class _BinnedInTwo:
     xi_px: FloatArray
     settings: dict[str, Any]
     version: str = __version__
+    covariance: FloatArray | None = None
 
     #: Names of the two coordinates in tables, and of what follows from the bins.
     _coordinates: ClassVar[tuple[str, str]]
@@ -62,6 +65,80 @@ class _BinnedInTwo:
         """Whether there are correlations of shapes with positions."""
         return bool(np.isfinite(self.xi_gp).any())
 
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """Names of what follows from the bins and has values, in the order of the covariance."""
+        return tuple(n for n in self.derived if np.isfinite(getattr(self, n)).any())
+
+    @property
+    def errors(self) -> dict[str, FloatArray]:
+        """Standard deviation of each statistic, shape (nouter,); empty without a covariance."""
+        if self.covariance is None:
+            return {}
+        sigma = np.sqrt(np.diag(self.covariance)).reshape(len(self.statistics), -1)
+        return dict(zip(self.statistics, sigma, strict=True))
+
+    @classmethod
+    def combine(cls: type[_Kind], results: Sequence[_Kind]) -> _Kind:
+        """Mean of several boxes, with the covariance of that mean by their scatter.
+
+        Parameters
+        ----------
+        results : sequence of results of this class
+            Two or more, of independent boxes in the same bins.
+
+        Returns
+        -------
+        result of this class
+            Correlations are means of those of the boxes; `npairs`, `weight` and `rr` are sums. Its
+            `covariance`, of shape (k nouter, k nouter), is that of its `statistics` in their order;
+            that of one box is ``settings["boxes"]`` times as large.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two, or they differ in bins, box, line of sight or space, or are
+            means themselves.
+        TypeError
+            If they are of another class.
+
+        Warns
+        -----
+        UserWarning
+            If there are no more boxes than values, so that the covariance has no inverse.
+        """
+        _check_alike(cls, results)
+        first, boxes = results[0], len(results)
+        names = first.statistics
+        values = np.array([np.concatenate([getattr(r, n) for n in names]) for r in results])
+        if boxes <= values.shape[1]:
+            caution(
+                f"results: the covariance of {values.shape[1]} values by {boxes} boxes has no "
+                "inverse; errors of single bins may be used, or take more boxes or fewer bins"
+            )
+        pairs = np.array([r.npairs for r in results])
+        weight = np.array([r.weight for r in results])
+        each = weight.sum(axis=2)
+        # A box without pairs in a bin has no mean separation there.
+        along = np.where(each > 0, each * np.array([r.separation for r in results]), 0.0)
+        total = each.sum(axis=0)
+        mean = {
+            n: np.mean([getattr(r, n) for r in results], axis=0)
+            for n in _SQUARE
+            if n.startswith("xi")
+        }
+        return replace(
+            first,
+            **mean,
+            separation=np.where(total > 0, along.sum(axis=0), np.nan)
+            / np.where(total > 0, total, 1),
+            npairs=pairs.sum(axis=0),
+            weight=weight.sum(axis=0),
+            rr=np.sum([r.rr for r in results], axis=0),
+            settings={**first.settings, "n": [r.settings["n"] for r in results], "boxes": boxes},
+            covariance=np.cov(values, rowvar=False) / boxes,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as lists, numbers and text, as JSON can hold them: NaN is None."""
         outer, inner = self._coordinates
@@ -69,21 +146,31 @@ class _BinnedInTwo:
         out[f"{inner}_edges"] = _plain(self.inner_edges)
         out[outer] = _plain(self.separation)
         out |= {name: _plain(getattr(self, name)) for name in self.derived}
+        out["errors"] = {name: _plain(values) for name, values in self.errors.items()}
+        if self.covariance is not None:
+            out["covariance"] = _plain(self.covariance)
         out |= {name: _plain(getattr(self, name)) for name in _SQUARE}
         return out | {"settings": self.settings, "version": self.version}
 
     def to_table(self) -> Table:
         """One row a bin of the first coordinate; columns of both are arrays.
 
-        Edges of the second coordinate, settings and version are JSON in ``meta["PYSOFTCORR"]``.
+        Edges of the second coordinate, covariance, settings and version are JSON in
+        ``meta["PYSOFTCORR"]``.
         """
         outer, inner = self._coordinates
         table = Table()
         table[f"{outer}_lo"], table[f"{outer}_hi"] = self.edges[:-1], self.edges[1:]
         table[outer] = self.separation
-        for name in (*self.derived, *_SQUARE):
+        for name in self.derived:
             table[name] = getattr(self, name)
-        record = {f"{inner}_edges": self.inner_edges.tolist()}
+            if name in self.errors:
+                table[f"{name}_err"] = self.errors[name]
+        for name in _SQUARE:
+            table[name] = getattr(self, name)
+        record: dict[str, Any] = {f"{inner}_edges": self.inner_edges.tolist()}
+        if self.covariance is not None:
+            record["covariance"] = self.covariance.tolist()
         record |= {"settings": self.settings, "version": self.version}
         table.meta["PYSOFTCORR"] = json.dumps(record)
         return table
@@ -122,6 +209,7 @@ class _BinnedInTwo:
                 **{name: columns[name] for name in _SQUARE},
                 settings=record["settings"],
                 version=record["version"],
+                covariance=np.array(record["covariance"]) if "covariance" in record else None,
             )
         except Exception as error:  # astropy's readers raise of every kind, for one reason
             raise ValueError(f"{source} holds no {cls._what}: {error}") from None
@@ -155,6 +243,9 @@ class ProjectedCorrelations(_BinnedInTwo):
         without shapes.
     wp, w_gp, w_gx, w_pp, w_xx, w_px : ndarray, shape (nrp,)
         Twice the sum over |pi| of each times the width of the bin, Mpc/h.
+    covariance : ndarray, or None
+        Of the `statistics` of a mean of several boxes, made by `combine`; ``errors`` has their
+        standard deviations by name.
     settings : dict
     version : str
 
@@ -245,6 +336,8 @@ class Multipoles(_BinnedInTwo):
         Multipoles of xi_pp + xi_xx.
     ii44 : ndarray, shape (ns,)
         Hexadecapole of xi_pp - xi_xx in the polynomial of order 4.
+    covariance : ndarray, or None
+        As of `ProjectedCorrelations`.
     settings : dict
     version : str
 
@@ -348,6 +441,30 @@ def _associated(degree: int, order: int) -> Polynomial:
     """Associated Legendre polynomial of even order, without the Condon-Shortley phase."""
     derivative = Legendre.basis(degree).deriv(order).convert(kind=Polynomial)
     return derivative * Polynomial([1.0, 0.0, -1.0]) ** (order // 2)
+
+
+def _check_alike(kind: type[_BinnedInTwo], results: Sequence[Any]) -> None:
+    """ValueError or TypeError where results are not those of several boxes alike."""
+    for result in results:
+        if type(result) is not kind:
+            raise TypeError(f"results must be {kind.__name__}, not {type(result).__name__}")
+    if len(results) < 2:
+        raise ValueError(f"results: {len(results)} given; a scatter needs two boxes or more")
+    for number, result in enumerate(results):
+        if result.covariance is not None:
+            raise ValueError(f"results: number {number} is a mean of boxes itself; give the boxes")
+        for name in ("edges", "inner_edges"):
+            if not np.array_equal(getattr(result, name), getattr(results[0], name)):
+                raise ValueError(f"results: number {number} has other bins than number 0")
+        for name in ("boxsize", "line_of_sight", "periodic", "auto", "redshift_space"):
+            one, other = (r.settings.get(name) for r in (results[0], result))
+            if one != other:
+                raise ValueError(
+                    f"results: number {number} has {name} = {other!r}, and number 0 {one!r}; a "
+                    "mean is of boxes alike"
+                )
+        if result.statistics != results[0].statistics:
+            raise ValueError(f"results: number {number} has other statistics than number 0")
 
 
 def _same(a: Any, b: Any) -> bool:

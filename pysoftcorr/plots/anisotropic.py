@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def plot_projected(result: ProjectedCorrelations) -> Figure:
     panels = figure.subplots(1, columns, squeeze=False)[0]
     _map(figure, panels[0], result)
     pairs = result.npairs.sum(axis=1)
-    _signed(panels[1], result.edges, result.rp, result.wp, pairs >= FEWEST_COUNTED)
+    _signed(panels[1], result, pairs >= FEWEST_COUNTED)
     panels[1].set_ylabel(r"$w_p$ [$h^{-1}\,$Mpc]")
     if result.has_shapes:
         kinds = (
@@ -51,13 +52,7 @@ def plot_projected(result: ProjectedCorrelations) -> Figure:
             (panels[3], (("w_pp", r"$w_{++}$"), ("w_xx", r"$w_{\times\times}$")), r"$r_p\,w_{++}$"),
         )
         for ax, statistics, label in kinds:
-            curves = [
-                (result.rp * getattr(result, name), text, color, marker)
-                for (name, text), color, marker in zip(
-                    statistics, (ALEATORIC, NAIVE), "os", strict=True
-                )
-            ]
-            _linear(ax, result.edges, result.rp, curves, pairs >= FEWEST_PAIRS)
+            _linear(ax, result, statistics, 1, pairs >= FEWEST_PAIRS)
             ax.set_ylabel(rf"{label} [$(h^{{-1}}\,$Mpc$)^2$]")
     for ax in panels[1:]:
         ax.set_xlabel(r"$r_p$ [$h^{-1}\,$Mpc]")
@@ -95,13 +90,7 @@ def plot_multipoles(result: Multipoles) -> Figure:
     axes = figure.subplots(1, len(panels), squeeze=False)
     good = result.npairs.sum(axis=1) >= FEWEST_PAIRS
     for ax, (label, statistics) in zip(axes[0], panels, strict=True):
-        curves = [
-            (result.s**2 * getattr(result, name), text, color, marker)
-            for (name, text), color, marker in zip(
-                statistics, (ALEATORIC, EPISTEMIC, NAIVE), "o^s", strict=True
-            )
-        ]
-        _linear(ax, result.edges, result.s, curves, good)
+        _linear(ax, result, statistics, 2, good)
         ax.set_xlabel(r"$s$ [$h^{-1}\,$Mpc]")
         ax.set_ylabel(rf"{label} [$(h^{{-1}}\,$Mpc$)^2$]")
     return figure
@@ -147,17 +136,21 @@ def _abscissa(ax: Axes, edges: FloatArray) -> None:
     ax.set_xlim(edges[0], edges[-1])
 
 
-def _signed(ax: Axes, edges: FloatArray, r: FloatArray, values: FloatArray, good: Any) -> None:
-    """Absolute values on a logarithmic axis, open where they are negative."""
-    _abscissa(ax, edges)
+def _signed(ax: Axes, result: ProjectedCorrelations, good: Any) -> None:
+    """wp: absolute values on a logarithmic axis, open where it is negative."""
+    _abscissa(ax, result.edges)
+    values, sigma = result.wp, result.errors.get("wp")
     if not (good & (values != 0)).any():
         _few(ax)
         return
     for sign, face in ((1, ALEATORIC), (-1, "white")):
         rows = good & (sign * values > 0)
         if rows.any():
-            ax.plot(r[rows], sign * values[rows], "o", ms=4.5, mfc=face, mec=ALEATORIC,
-                    label=None if sign > 0 else "negative")  # fmt: skip
+            ax.errorbar(
+                result.rp[rows], sign * values[rows], None if sigma is None else sigma[rows],
+                fmt="o", ms=4.5, lw=1.0, mfc=face, mec=ALEATORIC, color=ALEATORIC, capsize=2,
+                label=None if sign > 0 else "negative",
+            )  # fmt: skip
     ax.set_yscale("log")
     if (good & (values < 0)).any():
         ax.legend(frameon=False)
@@ -165,18 +158,28 @@ def _signed(ax: Axes, edges: FloatArray, r: FloatArray, values: FloatArray, good
 
 def _linear(
     ax: Axes,
-    edges: FloatArray,
-    r: FloatArray,
-    curves: list[tuple[FloatArray, str, str, str]],
+    result: ProjectedCorrelations | Multipoles,
+    statistics: Sequence[tuple[str, str]],
+    power: int,
     good: Any,
 ) -> None:
-    _abscissa(ax, edges)
+    """Statistics times a power of the separation, with their errors."""
+    _abscissa(ax, result.edges)
     ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
     if not good.any():
         _few(ax)
         return
-    for values, text, color, marker in curves:
-        ax.plot(r[good], values[good], marker=marker, ms=4, lw=1.0, color=color, label=text)
+    r = result.separation[good]
+    colors: tuple[tuple[str, str], ...] = ((ALEATORIC, "o"), (EPISTEMIC, "^"), (NAIVE, "s"))
+    if len(statistics) == 2:
+        colors = (colors[0], colors[2])
+    for (name, text), (color, marker) in zip(statistics, colors, strict=True):
+        sigma = result.errors.get(name)
+        ax.errorbar(
+            r, r**power * getattr(result, name)[good],
+            None if sigma is None else r**power * sigma[good],
+            marker=marker, ms=4, lw=1.0, color=color, capsize=2, label=text,
+        )  # fmt: skip
     ax.legend(frameon=False)
 
 

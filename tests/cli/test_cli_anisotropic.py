@@ -144,3 +144,28 @@ def test_of_any_table_with_velocities(run, fails, tmp_path, kind):
 def test_what_is_refused(fails, galaxies, command, arguments, says):
     line = fails(command, galaxies, *arguments)
     assert says.replace("-", "_") in line.replace("-", "_"), line
+
+
+def test_several_files_are_realizations(run, fails, tmp_path):
+    rng = np.random.default_rng(3)
+    paths, results = [], []
+    for k in range(4):
+        catalog = GalaxyCatalog(
+            rng.uniform(0, 40, (300, 3)), rng.normal(size=(300, 3)), boxsize=40.0
+        )
+        paths.append(tmp_path / f"g{k}.h5")
+        catalog.write(paths[-1])
+        results.append(multipoles(catalog, bins="linear:2:18:2", mu_bins=4))
+    out = tmp_path / "mean.ecsv"
+    words = ["--bins", "linear:2:18:2", "--mu-bins", 4]
+    code, said, err = run("multipoles", *paths, *words, "--out", out, "--plot", tmp_path / "f.png")
+    assert code == 0, err
+    with pytest.warns(UserWarning, match="no inverse"):
+        mean = Multipoles.combine(results)
+    assert Multipoles.read(out) == mean
+    assert "mean of 4 boxes" in said
+    assert "+- is the error of the mean of 4 boxes, by their scatter; that of one box is 2 " in said
+    rows = [line.split() for line in said.splitlines() if " to " in line]
+    np.testing.assert_allclose(float(rows[0][5]), mean.xi0[0], rtol=1e-3)
+    np.testing.assert_allclose(float(rows[0][6]), mean.errors["xi0"][0], rtol=1e-1)
+    assert "is given twice" in fails("multipoles", paths[0], paths[0], *words)

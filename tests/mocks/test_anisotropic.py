@@ -615,3 +615,65 @@ def test_bad_input_is_named(change: dict, error: type, text: str) -> None:
 def test_bad_input_of_multipoles_is_named(change: dict, error: type, text: str) -> None:
     with pytest.raises(error, match=text):
         multipoles(POINTS, **{"boxsize": 60.0, **change})
+
+
+# ---------------------------------------------------------------------- several boxes
+@pytest.mark.parametrize("kind", [ProjectedCorrelations, Multipoles])
+def test_mean_of_boxes_and_its_covariance(tmp_path: Path, kind) -> None:
+    rng = np.random.default_rng(1)
+
+    def box(n: int):
+        p, axis = rng.uniform(0, 40, (n, 3)), rng.normal(size=(n, 3))
+        if kind is Multipoles:
+            return multipoles(p, axis, boxsize=40.0, bins=[4, 8, 12], mu_bins=5)
+        return projected_correlations(
+            p, axis, boxsize=40.0, rp_bins=[4, 8, 12], pi_max=20, pi_bins=4
+        )
+
+    boxes = [box(600 + 5 * k) for k in range(60)]
+    found = kind.combine(boxes)
+    assert found.statistics == kind.derived
+    values = np.array([np.concatenate([getattr(b, n) for n in kind.derived]) for b in boxes])
+    np.testing.assert_allclose(
+        np.concatenate([getattr(found, n) for n in kind.derived]), values.mean(axis=0), atol=1e-12
+    )
+    np.testing.assert_allclose(found.covariance, np.cov(values.T) / 60, rtol=1e-12)
+    for k, name in enumerate(kind.derived):
+        expected = values.std(axis=0, ddof=1)[2 * k : 2 * k + 2] / np.sqrt(60)
+        np.testing.assert_allclose(found.errors[name], expected, rtol=1e-10)
+    # Unclustered points: Poisson pairs, of which xi_0 and wp (over 2 pi_max) are means.
+    pairs = np.mean([b.npairs.sum(axis=1) for b in boxes], axis=0)
+    poisson = 1 / np.sqrt(60 * pairs) * (2 * 20 if kind is ProjectedCorrelations else 1)
+    ratio = found.errors[kind.derived[0]] / poisson
+    assert (np.abs(ratio - 1) < 4 / np.sqrt(2 * 59)).all()
+    np.testing.assert_array_equal(found.npairs, np.sum([b.npairs for b in boxes], axis=0))
+    assert found.settings["boxes"] == 60
+    assert found.settings["n"] == [600 + 5 * k for k in range(60)]
+    found.write(tmp_path / "r.ecsv")
+    assert kind.read(tmp_path / "r.ecsv") == found
+    assert found.to_dict()["errors"][kind.derived[0]] == found.errors[kind.derived[0]].tolist()
+    with pytest.warns(UserWarning, match=r"covariance of \d+ values by 3 boxes has no inverse"):
+        few = kind.combine(boxes[:3])
+    assert few.errors[kind.derived[0]].shape == (2,)
+
+
+def test_boxes_that_differ_have_no_mean() -> None:
+    p, axis, _, _ = drawn(50, 40.0, 1)
+    options = {"boxsize": 40.0, "bins": [4, 8], "mu_bins": 4}
+    one = multipoles(p, axis, **options)
+    projected = projected_correlations(p, boxsize=40.0, rp_bins=[1, 2], pi_max=5)
+    with pytest.warns(UserWarning, match="no inverse"):
+        mean = Multipoles.combine([one, multipoles(p[:-1], axis[:-1], **options)])
+    for results, error, text in (
+        ([one], ValueError, "1 given; a scatter needs two boxes or more"),
+        ([one, projected], TypeError, "must be Multipoles, not ProjectedCorrelations"),
+        ([one, mean], ValueError, "number 1 is a mean of boxes itself"),
+        ([one, multipoles(p, axis, **{**options, "bins": [4, 9]})], ValueError, "other bins"),
+        ([one, multipoles(p, axis, **{**options, "mu_bins": 5})], ValueError, "other bins"),
+        ([one, multipoles(p, axis, **options, line_of_sight="x")], ValueError,
+         "number 1 has line_of_sight = 'x', and number 0 'z'"),
+        ([one, multipoles(p, axis, **{**options, "boxsize": 41.0})], ValueError, "boxsize = 41"),
+        ([one, multipoles(p, **options)], ValueError, "other statistics"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=text):
+            Multipoles.combine(results)

@@ -28,14 +28,6 @@ def clumps():
     return np.mod(position, L), rng.normal(size=(3000, 3))
 
 
-def drawn(ax, label=None):
-    """Data of the lines, or of those with a label."""
-    lines = [x for x in ax.lines if len(x.get_xdata()) and not x.get_label().startswith("_child0")]
-    if label is not None:
-        lines = [x for x in lines if x.get_label() == label]
-    return lines
-
-
 def test_map_and_projections(clumps) -> None:
     result = projected_correlations(
         *clumps, boxsize=L, rp_bins="log:0.3:16:8", pi_max=20, pi_bins=10
