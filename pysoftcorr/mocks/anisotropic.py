@@ -439,12 +439,13 @@ def _prepared(
     }
     if second is not None:
         settings["n_second"] = len(samples[1].weight)
-    if isinstance(galaxies, GalaxyCatalog) and galaxies.redshift_space is not None:
-        settings["redshift_space"] = galaxies.redshift_space
-        if galaxies.redshift_space != line_of_sight:
+    space = _same_space([x for x in (galaxies, second) if isinstance(x, GalaxyCatalog)])
+    if space is not None:
+        settings["redshift_space"] = space
+        if space != line_of_sight:
             raise ValueError(
                 f"line_of_sight = {line_of_sight!r}: these galaxies are in redshift space along "
-                f"{galaxies.redshift_space!r}; take that line of sight"
+                f"{space!r}; take that line of sight"
             )
     return sides[turn], samples, settings
 
@@ -461,6 +462,17 @@ def _same_box(sides: FloatArray, boxsize: Any) -> None:
             f"boxsize = {boxsize!r}: differs from that of the galaxies, "
             f"{', '.join(f'{side:g}' for side in np.unique(sides))} Mpc/h"
         )
+
+
+def _same_space(catalogs: list[GalaxyCatalog]) -> str | None:
+    """Line of sight of galaxies in redshift space, None of those that are not."""
+    spaces = {galaxies.redshift_space for galaxies in catalogs}
+    if len(spaces) > 1:
+        raise ValueError(
+            "second: one catalog is in redshift space and the other is not, or along another line "
+            "of sight; take both through redshift_space, or none"
+        )
+    return spaces.pop() if spaces else None
 
 
 def _sample(
