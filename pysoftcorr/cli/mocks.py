@@ -58,7 +58,7 @@ READING = derive(
 )  # fmt: skip
 #: The same for galaxies of other programs.
 READING_GALAXIES = derive(
-    "pysoftcorr.mocks.galaxy_tables:from_table",
+    "pysoftcorr.mocks.galaxy_tables:from_table", skip=("source",),
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
              "axis=A,B,C, velocity=A,B,C); may be given several times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet."},

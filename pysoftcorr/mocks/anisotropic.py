@@ -386,7 +386,7 @@ def _fits(name: str, reach: float, side: float, periodic: bool, what: str) -> No
     if periodic and not reach <= side / 2:
         raise ValueError(
             f"{name}: reach to {reach:g} Mpc/h, which must be at most half of the {what}, "
-            f"{side / 2:g} Mpc/h: lower the last edge"
+            f"{side / 2:g} Mpc/h: lower {'it' if name == 'pi_max' else 'the last edge'}"
         )
     if not periodic and not reach < side:
         raise ValueError(

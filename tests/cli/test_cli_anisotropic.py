@@ -169,3 +169,10 @@ def test_several_files_are_realizations(run, fails, tmp_path):
     np.testing.assert_allclose(float(rows[0][5]), mean.xi0[0], rtol=1e-3)
     np.testing.assert_allclose(float(rows[0][6]), mean.errors["xi0"][0], rtol=1e-1)
     assert "is given twice" in fails("multipoles", paths[0], paths[0], *words)
+
+
+def test_help_shows_no_argument_that_is_none(run):
+    for command in ("projected", "multipoles", "boxcorr"):
+        code, out, _ = run(command, "--help")
+        assert code == 0
+        assert "--source" not in out
