@@ -238,7 +238,8 @@ end
             # Rounded otherwise than when it was found, a pair at the outer edge stays inside.
             t = vleast(Cosine ? vadd(across, along) : across, high)
             length8 = rsqrt8(t)
-            second = Cosine ? vleast(vmul(along, vmul(length8, length8)), one8) : along
+            # Divided, not by the reciprocal root: cosines at an edge stay there.
+            second = Cosine ? vleast(vdiv(along, t), one8) : along
             plus, cross = Auto ? (vadd(p, u), vadd(q, v)) : (p, q)
             square = transpose8(one8, w, vmul(w, vmul(t, length8)), vmul(w, plus), vmul(w, cross),
                                 vmul(w, vmul(p, u)), vmul(w, vmul(q, v)),

@@ -56,6 +56,22 @@ end
     end
 end
 
+@testset "a lattice, whose pairs lie on the edges of bins" begin
+    sides = [6.0, 8.0, 10.0]
+    place = reduce(hcat, [[x, y, z] .- 1.0 for x in 1:6 for y in 1:8 for z in 1:10])
+    n = size(place, 2)
+    a = SoftCorr.SightObjects(place, [cos.(1:n) sin.(1:n)]'[:, :], ones(n))
+    for (edges, inner, cosine) in (([0.0, 1, 2, 2.5], [0.0, 1, 2, 4], false),
+                                   ([0.0, 1, sqrt(2), 2.9], [0.0, 0.5, sqrt(0.5), 1], true),
+                                   ([1.0, 2.9], [0.5, 1.0], true)), periodic in (true, false)
+        how = (cosine = cosine, auto = true, periodic = periodic)
+        brute = SoftCorr.sight_sums_brute(a, a, edges, inner, sides; how...)
+        fast = SoftCorr.sight_sums(a, a, edges, inner, sides; how...)
+        @test fast[1, :, :] == brute[1, :, :]
+        @test fast ≈ brute rtol = 1e-12
+    end
+end
+
 @testset "the same bits again" begin
     a = sight_objects(MersenneTwister(8), 5000, [60.0, 50, 70]; clump = 0.5)
     edges, inner = 10 .^ range(-1, 1.2, length = 21), collect(0:2.0:34)
