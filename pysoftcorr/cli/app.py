@@ -32,6 +32,7 @@ _WHERE = {
     "cluster": "cluster",
     "gradient": "gradient",
     "halos": "mocks", "mock": "mocks", "boxcorr": "mocks", "campaign": "mocks",
+    "projected": "anisotropic", "multipoles": "anisotropic",
     "predict": "emulator", "train": "emulator", "evaluate": "emulator",
     "posterior": "inference", "minimize": "inference", "diffhod": "diffhod",
     "demo": "sky", "julia": "julia",

@@ -67,10 +67,10 @@ READING = derive(
     **_BOX_TABLE,
 )  # fmt: skip
 #: The same for galaxies of other programs.
-_GALAXIES = derive(
-    "pysoftcorr.mocks.galaxy_tables:from_table",
+READING_GALAXIES = derive(
+    "pysoftcorr.mocks.galaxy_tables:from_table", skip=("source",),
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
-             "axis=A,B,C); may be given several times."},
+             "axis=A,B,C, velocity=A,B,C); may be given several times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet."},
     on_bad={"help": "Rows with NaN, infinity or no axis: refuse, or drop and count."},
     **_BOX_TABLE,
@@ -169,7 +169,7 @@ def mock(
     galaxies.write(settings["out"], overwrite=settings["overwrite"])
     files: list[Any] = [settings["out"]]
     if not as_json:
-        print(_galaxies_text(galaxies))
+        print(galaxies_text(galaxies))
     files += output.draw(
         settings, lambda plots: {"slice": lambda: plots.plot_box_slice(galaxies, halos=found)}
     )
@@ -225,7 +225,7 @@ def boxcorr(
     if settings["out"] is not None:
         files += box_files.write(result, settings["out"], overwrite=settings["overwrite"])
     if not as_json:
-        head = _galaxies_text(first) if len(paths) == 1 else _boxes_text(paths, catalogs)
+        head = galaxies_text(first) if len(paths) == 1 else _boxes_text(paths, catalogs)
         print(head, _table(result, expected), sep="\n\n")
 
     def figures(plots: Any) -> dict[str, Any]:
@@ -330,7 +330,7 @@ def read_galaxies(path: str, settings: Mapping[str, Any], explicit: set[str]) ->
     """The galaxies of `mock`, or of any table."""
     from pysoftcorr.mocks import GalaxyCatalog
 
-    options = _given(_GALAXIES, settings, explicit)
+    options = _given(READING_GALAXIES, settings, explicit)
     if not _matches(path) and GalaxyCatalog.is_own(path):
         if options:
             name = next(iter(options)).replace("_", "-")
@@ -455,7 +455,7 @@ def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
     }
 
 
-def _galaxies_text(galaxies: GalaxyCatalog) -> str:
+def galaxies_text(galaxies: GalaxyCatalog) -> str:
     from pysoftcorr.mocks.checks import box_text
 
     says = _galaxies(galaxies)
@@ -557,7 +557,7 @@ COMMANDS: dict[str, Any] = {
                   "realizations; a pattern in quotes stands for several of mock, or for tables "
                   "that are one catalog.", many=True),),
         (
-            *_GALAXIES,
+            *READING_GALAXIES,
             *derive(
                 "pysoftcorr.mocks.box:box_correlations", only=("bins", "resampling"), bins=BINS_MPC,
                 resampling={"help": "Errors by sub-volumes of the box, as jackknife:27, "

@@ -105,6 +105,22 @@ class Cosmology:
         """Linear growth factor, 1 today."""
         return float(self._colossus.growthFactor(redshift))
 
+    def growth_rates(self, redshift: float) -> tuple[float, float]:
+        """Logarithmic derivatives of the growth factors of first and second order by scale factor.
+
+        The second-order factor is taken as D^2 Om^(-1/143) (Bouchet et al. 1995, A&A 296, 575).
+        """
+        # ln a changes by this to both sides.
+        step = 0.01
+        low, high = (float((1.0 + redshift) * np.exp(s) - 1.0) for s in (step, -step))
+        first = float(np.log(self.growth(high) / self.growth(low)) / (2 * step))
+        ratio = self.matter_fraction(high) / self.matter_fraction(low)
+        return first, 2 * first - float(np.log(ratio) / (2 * step)) / 143.0
+
+    def hubble(self, redshift: float) -> float:
+        """Hubble rate in km/s per Mpc/h: 100 today."""
+        return 100.0 * float(self._colossus.Ez(redshift))
+
     def power(self, k: FloatArray, redshift: float = 0.0) -> FloatArray:
         """Linear matter power spectrum in (Mpc/h)^3 at `k` in h/Mpc, of the shape of `k`."""
         power = self._colossus.matterPowerSpectrum

@@ -23,6 +23,7 @@ from pysoftcorr.mocks.satellites import (
     draw_galaxies,
 )
 from pysoftcorr.mocks.subhalo_places import caution_of_borrowed, part_without_subhalos
+from pysoftcorr.mocks.velocities import galaxy_velocities, redshift_of
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
@@ -187,6 +188,8 @@ class HODModel:
           of subhalos are put where random subhalos of halos of like mass (0.1 dex) are, relative
           to the radius and the major axis of the halo.
 
+        Where the halos have velocities, so have the galaxies (`pysoftcorr.mocks.velocities`).
+
         Parameters
         ----------
         halos : HaloCatalog
@@ -233,14 +236,17 @@ class HODModel:
         """
         check_halos(halos)
         check_places(halos, self.satellites)
-        galaxies = self._populate(halos, root_seed(seed))
+        galaxies = self._populate(halos, root_seed(seed), moving=True)
         self._warn_of_light_halos(halos.mass)
         if self.satellites == "subhalos":
             caution_of_borrowed(part_without_subhalos(halos, self.mean_nsat(halos.mass)))
         return galaxies
 
-    def _populate(self, halos: Any, root: int) -> GalaxyCatalog:
-        """What `populate` gives, of halos that are in order and without a word."""
+    def _populate(self, halos: Any, root: int, *, moving: bool = False) -> GalaxyCatalog:
+        """What `populate` gives, of halos that are in order and without a word.
+
+        Velocities, which most correlations do without, only if `moving`.
+        """
         from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
         mass = halos.mass
@@ -258,15 +264,17 @@ class HODModel:
             host=np.concatenate([centrals, host]),
             rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), drawn.rank]),
             scaled_radius=np.concatenate([np.zeros(centrals.size), drawn.scaled_radius]),
+            velocity=(
+                galaxy_velocities(halos, drawn, root, on_subhalos=self.satellites == "subhalos")
+                if moving
+                else None
+            ),
             boxsize=halos.boxsize,
             params=self.to_dict(),
             seed=root,
             cosmology=getattr(halos, "cosmology", None),
-            halos={
-                name: halos.meta[name]
-                for name in ("redshift", "mdef")
-                if name in getattr(halos, "meta", {})
-            },
+            redshift=redshift_of(halos),
+            mdef=getattr(halos, "meta", {}).get("mdef"),
         )
         return galaxies.realign(mu_cen=self.mu_cen, mu_sat=self.mu_sat, gamma=self.gamma, seed=root)
 

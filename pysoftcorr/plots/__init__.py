@@ -1,5 +1,6 @@
 """Figures: correlations with both errors, clusterings, shapes on the sky (matplotlib)."""
 
+from pysoftcorr.plots.anisotropic import plot_multipoles, plot_projected
 from pysoftcorr.plots.clusters import plot_centers, plot_membership_histograms, plot_memberships
 from pysoftcorr.plots.corner import plot_corner
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
@@ -52,6 +53,7 @@ __all__ = [
     "plot_membership_histograms",
     "plot_memberships",
     "plot_minimization",
+    "plot_multipoles",
     "plot_occupation",
     "plot_occupation_derivatives",
     "plot_pair_crossing",
@@ -59,6 +61,7 @@ __all__ = [
     "plot_power_derivatives",
     "plot_power_ratio",
     "plot_prediction",
+    "plot_projected",
     "plot_shapes",
     "plot_star_shapes",
     "plot_strengths",

@@ -297,7 +297,7 @@ def test_galaxies_say_their_box_and_halos(tmp_path) -> None:
     galaxies = GalaxyCatalog(
         rng.uniform(0, 60, (3000, 3)), rng.normal(size=(3000, 3)), boxsize=60,
         params={"satellites": "triaxial"}, cosmology="planck18",
-        halos={"redshift": 0.3, "mdef": "200c"},
+        redshift=0.3, mdef="200c",
     )  # fmt: skip
     wanted = {"boxsize": 60, "redshift": 0.3, "mdef": "200c", "satellites": "triaxial"}
     result = box_correlations(galaxies, bins=[1, 4, 8, 16])
@@ -320,8 +320,8 @@ def test_populated_halos_hand_on_what_is_known() -> None:
 
     halos = HaloCatalog.simulate(30.0, 32, mmin=1e12, seed=1, redshift=0.5)
     galaxies = HODModel.preset("mstar10.0").with_parameters(logMmin=12.5).populate(halos, seed=1)
-    assert galaxies.halos == {"redshift": 0.5, "mdef": "vir"}
-    assert galaxies[:10].halos == galaxies.halos
+    assert (galaxies.redshift, galaxies.mdef) == (0.5, "vir")
+    assert (galaxies[:10].redshift, galaxies[:10].mdef) == (0.5, "vir")
 
 
 @pytest.mark.parametrize("kind", ["ecsv", "h5"])

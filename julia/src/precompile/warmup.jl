@@ -141,6 +141,18 @@ push!(STEPS, function ()
     end
 end)
 
+# ---- about a line of sight: one set and two, of both coordinates, with and without the edge ------
+
+push!(STEPS, function ()
+    n, edges, inner = 400, Float64[0.1, 0.5, 1, 2, 3], Float64[0, 0.5, 1]
+    set = (3 .* directions(n) .+ 4, directions(n)[1:2, :], ones(n), n)
+    for cosine in (0, 1), auto in (1, 0), periodic in (1, 0)
+        call("sight_pair_sums", set..., set..., cosine, auto, periodic, [10.0, 10.0, 10.0], edges,
+             length(edges) - 1, inner, length(inner) - 1,
+             zeros(SoftCorr.SIGHT_SUMS, length(edges) - 1, length(inner) - 1))
+    end
+end)
+
 # ---- softcorr: every approach, through every treatment of the centers ----------------------------
 
 push!(STEPS, function ()
