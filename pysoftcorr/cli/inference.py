@@ -13,7 +13,7 @@ from pysoftcorr.cli.options import Command, Option, derive
 
 _PROBLEM = derive(
     "pysoftcorr.inference.density:LogPosterior",
-    only=("free", "fixed", "priors", "noise", "epistemic", "jitter", "on_outside"),
+    only=("free", "fixed", "priors", "noise", "likelihood", "epistemic", "jitter", "on_outside"),
     free={"kind": str, "default": "mu_cen,mu_sat", "metavar": "NAMES",
           "help": "Parameters to infer."},
     fixed={"kind": dict, "default": {}, "metavar": "NAME=VALUE",
@@ -24,6 +24,10 @@ _PROBLEM = derive(
     noise={"choices": ("auto", "data", "emulator", "both"), "help": "Covariance: of the data, of "
            "one simulated box as the emulator has it, or the sum of both; auto: of the data where "
            "they bring one."},
+    likelihood={"choices": ("auto", "gaussian", "hartlap", "sellentin-heavens"), "help": "What is "
+                "made of a covariance from few realizations: a t distribution "
+                "(sellentin-heavens), the Hartlap factor, or nothing; auto: the first where their "
+                "number is known."},
     epistemic={"help": "Add the emulator's own uncertainty."},
     on_outside={"choices": ("error", "warn", "ignore"),
                 "help": "Priors or values outside the bounds of the emulator."},
@@ -38,6 +42,13 @@ _COMMON = (
            "emulator that is shipped.", metavar="FILE"),
     Option("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
            "or all of the data.", metavar="NAMES"),
+    Option("covariance", str, None, "Covariance of the data: .npy, .csv, .txt, .ecsv or .h5; by "
+           "default that of the file, or DATA_cov.csv beside DATA.csv.", metavar="FILE"),
+    *derive("pysoftcorr.inference.observation:Observation", only=("covariance_from", "boxsize"),
+            covariance_from={"least": 2, "help": "Realizations that the covariance is from, where "
+                             "no file says."},
+            boxsize={"help": "Side of the box of the data in Mpc/h, or three, where the file does "
+                     "not say: the emulator's noise is scaled to its volume."}),
     *derive("pysoftcorr.inference.observation:Observation", only=("on_bad",),
             on_bad={"choices": ("error", "drop"), "help": "Bins with NaN: refuse, or drop."}),
     *derive("pysoftcorr.inference.observation:Observation.cut",
@@ -147,15 +158,22 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     from pysoftcorr.mocks import HODModel
 
     emulator = load(settings["model"])
+    boxsize = settings["boxsize"]
     if settings["data"] is None:
+        for name in ("covariance", "covariance_from"):
+            if settings[name] is not None:
+                raise ValueError(f"{name} = {settings[name]}: goes with --data")
         seen = Observation.unaligned(
-            emulator.edges, statistics=settings["statistics"] or ("omega",)
+            emulator.edges, statistics=settings["statistics"] or ("omega",), boxsize=boxsize
         )
     else:
         seen = Observation.read(
             settings["data"],
             statistics=settings["statistics"],
             bins=emulator.edges,
+            covariance=settings["covariance"],
+            covariance_from=settings["covariance_from"],
+            boxsize=boxsize,
             on_bad="drop",  # bins that are cut need no value
         )
     cuts = {name: settings[name] for name in ("r_min", "r_max", "bins")}
@@ -211,7 +229,10 @@ def _check(
     from pysoftcorr.mocks import HaloCatalog, HODModel
 
     hod_names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-    hod = HODModel(**{name: options["fixed"][name] for name in hod_names})
+    hod = HODModel(
+        **{name: options["fixed"][name] for name in hod_names},
+        satellites=getattr(emulator, "box", {}).get("satellites", "nfw"),
+    )
     model = SimulatedModel.simulate(
         HaloCatalog.read(settings["check"]), hod, noise=emulator,
         realizations=settings["realizations"], seed=settings["seed"],

@@ -47,6 +47,8 @@ class SimulatedModel:
     bounds : dict of str to (float, float)
         [-1, 1] of the strengths; of the HOD its values.
     noise : Emulator or mapping
+    correlation : BinCorrelation or None
+        Between the bins of an emulator's noise.
     realizations : int
     responses : ndarray, shape (realizations, 5, nbins)
         A, B, C, D, E of omega = a_c A + a_s B and eta = a_c^2 C + a_c a_s D + a_s^2 E, where a is
@@ -106,6 +108,8 @@ class SimulatedModel:
             (0, 1),
         )
         self.noise = noise
+        if hasattr(noise, "correlation"):
+            self.correlation = noise.correlation
         self._std: dict[str, Any] = {}
         if isinstance(noise, Mapping):
             bins = self.edges.size - 1
@@ -159,6 +163,11 @@ class SimulatedModel:
         seeds = np.random.SeedSequence(root).generate_state(realizations, np.uint32).tolist()
         sums = [alignment_sums(hod.populate(halos, seed=s), bins=bins) for s in seeds]
         return cls(sums, hod, noise=noise)
+
+    @property
+    def box(self) -> dict[str, Any]:
+        """What is known of the box that the noise is of."""
+        return dict(getattr(self.noise, "box", {}))
 
     def double(self) -> SimulatedModel:
         """Itself, with the noise in float64."""
