@@ -96,8 +96,8 @@ HatBench(nodes, steps) = HatBench(zeros(hat_length(nodes, steps)), zeros(512), z
 
 # Called by `box_column!`. The records have the part in the place of the weight, and the node in that
 # of the strength.
-@noinline function sum_found!(bench::HatBench, table::BinTable, split, drawn, a::Columns, b::Columns,
-                              i::Int, n::Int, sides::Sides)
+@noinline function sum_found!(bench::HatBench, table::BinTable, split, drawn, regional, a::Columns,
+                              b::Columns, i::Int, n::Int, sides::Sides)
     sums, lanes, squares, found = bench.sums, bench.lanes, bench.squares, bench.found
     steps = length(table.edges2) - 1
     at = 8i - 7
@@ -185,9 +185,11 @@ function hat_sums(objects::HatObjects{Float64}, nodes, edges, boxsize)
             bench, list = benches[chunk], Neighbor[]
             for ca in range
                 cancelled() && break
-                if a.first[ca] < a.first[ca + 1]
+                slots = a.first[ca]:(a.first[ca + 1] - 1)
+                if !isempty(slots)
                     neighbors!(list, a, a, ca, reach, edges[end], sides, true, true)
-                    box_column!(bench, list, table, Val(false), Val(false), a, a, ca, image)
+                    box_column!(bench, list, table, Val(false), Val(false), Val(false), a, a, slots,
+                                image)
                 end
                 progress(Threads.atomic_add!(done, 1) + 1, columns)
             end

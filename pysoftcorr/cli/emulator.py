@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHIPPED = "shipped"
 _HOD = Option("hod", str, None, "A fixed HOD, by the least stellar mass, with the strengths "
               "fitted to it; options change it.", choices=mocks.PRESETS)  # fmt: skip
-_POINT = tuple(o for o in mocks.OCCUPATION if o.name not in ("gamma", "modulate"))
+_POINT = tuple(o for o in mocks.OCCUPATION if o.name not in ("gamma", "modulate", "satellites"))
 _MODEL = Option("model", str, None, "An emulator, as train writes it, or tables of halos, as "
                 "tabulate does; by default the emulator of the package.",
                 metavar="FILE")  # fmt: skip

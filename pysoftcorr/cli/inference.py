@@ -44,11 +44,11 @@ _COMMON = (
            "or all of the data.", metavar="NAMES"),
     Option("covariance", str, None, "Covariance of the data: .npy, .csv, .txt, .ecsv or .h5; by "
            "default that of the file, or DATA_cov.csv beside DATA.csv.", metavar="FILE"),
-    *derive("pysoftcorr.inference.observation:Observation", only=("covariance_from",),
+    *derive("pysoftcorr.inference.observation:Observation", only=("covariance_from", "boxsize"),
             covariance_from={"least": 2, "help": "Realizations that the covariance is from, where "
-                             "no file says."}),
-    Option("boxsize", str, None, "Side of the box of the data in Mpc/h, or three, where the file "
-           "does not say: the emulator's noise is scaled to its volume.", metavar="X"),
+                             "no file says."},
+            boxsize={"help": "Side of the box of the data in Mpc/h, or three, where the file does "
+                     "not say: the emulator's noise is scaled to its volume."}),
     *derive("pysoftcorr.inference.observation:Observation", only=("on_bad",),
             on_bad={"choices": ("error", "drop"), "help": "Bins with NaN: refuse, or drop."}),
     *derive("pysoftcorr.inference.observation:Observation.cut",
@@ -158,13 +158,13 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     from pysoftcorr.mocks import HODModel
 
     emulator = load(settings["model"])
-    sides = _sides(settings["boxsize"])
+    boxsize = settings["boxsize"]
     if settings["data"] is None:
         for name in ("covariance", "covariance_from"):
             if settings[name] is not None:
                 raise ValueError(f"{name} = {settings[name]}: goes with --data")
         seen = Observation.unaligned(
-            emulator.edges, statistics=settings["statistics"] or ("omega",), boxsize=sides
+            emulator.edges, statistics=settings["statistics"] or ("omega",), boxsize=boxsize
         )
     else:
         seen = Observation.read(
@@ -173,7 +173,7 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
             bins=emulator.edges,
             covariance=settings["covariance"],
             covariance_from=settings["covariance_from"],
-            boxsize=sides,
+            boxsize=boxsize,
             on_bad="drop",  # bins that are cut need no value
         )
     cuts = {name: settings[name] for name in ("r_min", "r_max", "bins")}
@@ -192,17 +192,6 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     }
     rest = [o.name for o in _PROBLEM if o.name not in ("free", "fixed", "prior")]
     return emulator, seen, {**options, **{name: settings[name] for name in rest}}
-
-
-def _sides(text: str | None) -> Any:
-    """A side, or three, of ``100`` or ``100,100,200``."""
-    if text is None:
-        return None
-    try:
-        sides = [float(side) for side in str(text).split(",")]
-    except ValueError:
-        raise ValueError(f"boxsize = {text}: must be a side in Mpc/h, or three") from None
-    return sides[0] if len(sides) == 1 else sides
 
 
 def _numbers(option: str, texts: Mapping[str, str]) -> dict[str, float]:
@@ -240,7 +229,10 @@ def _check(
     from pysoftcorr.mocks import HaloCatalog, HODModel
 
     hod_names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-    hod = HODModel(**{name: options["fixed"][name] for name in hod_names})
+    hod = HODModel(
+        **{name: options["fixed"][name] for name in hod_names},
+        satellites=getattr(emulator, "box", {}).get("satellites", "nfw"),
+    )
     model = SimulatedModel.simulate(
         HaloCatalog.read(settings["check"]), hod, noise=emulator,
         realizations=settings["realizations"], seed=settings["seed"],

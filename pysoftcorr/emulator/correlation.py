@@ -77,9 +77,9 @@ class BinCorrelation:
                 raise ValueError(f"matrices of {name}: must have shape (K, b, b)")
             if np.shape(self.gates[name]) != (k, 1 + self.mean.size):
                 raise ValueError(f"gates of {name}: must have shape ({k}, {1 + self.mean.size})")
-            away = np.abs(np.diagonal(matrices, axis1=1, axis2=2) - 1).max()
-            least = np.linalg.eigvalsh(matrices).min()
-            if not (away < 1e-6 and least > 0):
+            good = bool(np.isfinite(matrices).all())
+            good = good and np.abs(np.diagonal(matrices, axis1=1, axis2=2) - 1).max() < 1e-6
+            if not (good and np.linalg.eigvalsh(matrices).min() > 0):
                 raise ValueError(f"matrices of {name}: must be correlation matrices")
 
     def at(self, name: str, params: Tensor) -> Tensor | None:

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pysoftcorr.core.options import choice, number
+from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.cosmology import Cosmology
 
-__all__ = ["BOX", "box_record", "check_boxes", "same_box", "volume"]
+__all__ = ["BOX", "box_record", "check_boxes", "from_settings", "same_box"]
 
 #: What a box may be known by.
 BOX = ("boxsize", "redshift", "cosmology", "mdef", "satellites", "boxes")
@@ -53,7 +51,7 @@ def box_record(given: Mapping[str, Any], *, name: str = "box") -> dict[str, Any]
         if value is None:
             continue
         if key == "boxsize":
-            out[key] = _sides(value)
+            out[key] = checks.box_size(value)
         elif key == "redshift":
             out[key] = number("redshift", value, above=-1)
         elif key == "boxes":
@@ -81,16 +79,6 @@ def from_settings(settings: Any) -> dict[str, Any]:
     return found
 
 
-def _sides(value: Any) -> float | tuple[float, ...]:
-    try:
-        sides = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise TypeError(f"boxsize = {value!r}: must be a side in Mpc/h, or three") from None
-    if sides.shape not in ((1,), (3,)) or not (np.isfinite(sides).all() and (sides > 0).all()):
-        raise ValueError(f"boxsize = {value!r}: must be a side in Mpc/h above 0, or three")
-    return float(sides[0]) if np.ptp(sides) == 0 else tuple(sides.tolist())
-
-
 def _cosmology(value: Any) -> dict[str, Any]:
     """Parameters by name; of a mapping those that it has."""
     if isinstance(value, Mapping) and set(value) & set(_PARAMETERS):
@@ -98,12 +86,6 @@ def _cosmology(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping) and set(value) <= {"name"}:
         value = value.get("name")
     return Cosmology(value).to_dict()
-
-
-def volume(boxsize: float | npt.ArrayLike) -> float:
-    """Volume of a box, (Mpc/h)^3, from its side or its three sides."""
-    sides = np.broadcast_to(np.asarray(boxsize, dtype=np.float64), (3,))
-    return float(np.prod(sides))
 
 
 def same_box(data: Mapping[str, Any], model: Mapping[str, Any], *, on_outside: str) -> None:
@@ -164,7 +146,7 @@ def check_boxes(data: Mapping[str, Any], model: Mapping[str, Any], *, supposed: 
     """
     if "boxsize" not in model:
         return 1.0
-    size = _said(model["boxsize"])
+    size = f"{checks.box_text(model['boxsize'])} Mpc/h"
     if "boxsize" not in data:
         if not supposed:
             warnings.warn(
@@ -175,13 +157,14 @@ def check_boxes(data: Mapping[str, Any], model: Mapping[str, Any], *, supposed: 
             )
         return 1.0
     boxes = data.get("boxes", 1)
-    factor = volume(model["boxsize"]) / (boxes * volume(data["boxsize"]))
+    factor = checks.volume(model["boxsize"]) / (boxes * checks.volume(data["boxsize"]))
     if abs(factor - 1) <= _VOLUME_AGREES:
         return 1.0
     mean = f"{boxes} boxes" if boxes > 1 else "a box"
     warnings.warn(
-        f"the data are of {mean} of {_said(data['boxsize'])}, the emulator's noise is of one of "
-        f"{size}: its covariance is multiplied by {factor:.4g}, the ratio of the volumes",
+        f"the data are of {mean} of {checks.box_text(data['boxsize'])} Mpc/h, the emulator's noise "
+        f"is of one of {size}: its covariance is multiplied by {factor:.4g}, the ratio of the "
+        "volumes",
         UserWarning,
         stacklevel=4,
     )
@@ -199,9 +182,9 @@ def data_volume(
         Where they do not, and something was measured.
     """
     if "boxsize" in data:
-        return float(data.get("boxes", 1) * volume(data["boxsize"]))
+        return float(data.get("boxes", 1) * checks.volume(data["boxsize"]))
     if not supposed:
-        size = f", {_said(model['boxsize'])}" if "boxsize" in model else ""
+        size = f", {checks.box_text(model['boxsize'])} Mpc/h" if "boxsize" in model else ""
         warnings.warn(
             "the data do not say their box: their noise is taken as that of one box of the "
             f"tables{size}; to give it, pass boxsize=SIDE",
@@ -209,8 +192,3 @@ def data_volume(
             stacklevel=4,
         )
     return None
-
-
-def _said(boxsize: Any) -> str:
-    sides = np.atleast_1d(np.asarray(boxsize, dtype=np.float64))
-    return " x ".join(f"{side:g}" for side in sides) + " Mpc/h"

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from pysoftcorr.inference.boxes import from_settings
 from pysoftcorr.inference.covariance import COUNT, beside, count_of, first, read_covariance
 from pysoftcorr.mocks.box import box_correlations
+from pysoftcorr.mocks.box_files import FORMAT
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.sky.binning import Bins
 
 if TYPE_CHECKING:
-    from pysoftcorr.mocks.box import BoxCorrelations
+    from pysoftcorr.mocks.box_result import BoxCorrelations
 
 __all__ = ["EDGES_AGREE", "STATISTICS", "block_of", "check_statistics", "read_data", "with_pairs"]
 
@@ -28,8 +29,6 @@ FloatArray = npt.NDArray[np.float64]
 STATISTICS = ("xi", "omega", "eta")
 #: Edges agree where they round to the same five digits.
 EDGES_AGREE = 6e-5
-#: Format of the HDF5 files of `BoxCorrelations`.
-_CORRELATIONS = "pysoftcorr correlations in a box"
 _COLUMNS = {*STATISTICS, *(f"{name}_err" for name in STATISTICS)}
 
 
@@ -170,8 +169,8 @@ def _table(source: Path) -> dict[str, Any]:
 def _hdf5(source: Path) -> dict[str, Any]:
     try:
         with h5py.File(source, "r") as file:
-            own = file.attrs.get("format")
-            if own is not None and own != _CORRELATIONS:  # galaxies, or nothing that serves here
+            # Another one of ours: galaxies, or nothing that serves here.
+            if file.attrs.get("format", FORMAT.name) != FORMAT.name:
                 return {}
             wanted = {*_COLUMNS, "edges", "covariance"}
             found = {name: file[name][...] for name in file if name in wanted}

@@ -135,6 +135,17 @@ def fixed_values(
     return {name: float(values[name]) for name in parameters if name in values}
 
 
+def _same_satellites(fixed: Any, box: Mapping[str, Any]) -> None:
+    """ValueError where an HODModel has satellites elsewhere than the emulator's galaxies."""
+    there = box.get("satellites")
+    if there is not None and getattr(fixed, "satellites", there) != there:
+        raise ValueError(
+            f"fixed: satellites = {fixed.satellites!r}: the emulator's galaxies have "
+            f"satellites={there!r}; pass fixed=model.with_parameters(satellites={there!r}), or "
+            "on_outside='warn'"
+        )
+
+
 def priors_of(
     priors: Mapping[str, Prior | str] | None,
     free: tuple[str, ...],
@@ -318,6 +329,8 @@ class LogPosterior:
         self.observation = observation
         self.parameters = tuple(emulator.names)
         self.names = free_names(free, self.parameters)
+        if on_outside == "error":
+            _same_satellites(fixed, getattr(emulator, "box", {}))
         self.fixed = fixed_values(fixed, self.names, self.parameters)
         self.priors = Priors(priors_of(priors, self.names, emulator.bounds))
         observation = self.observation = observation.on(np.asarray(emulator.edges))
@@ -432,8 +445,8 @@ class LogPosterior:
             b = int(rows[bad[0]] % bins)
             low, high = self.observation.edges[b : b + 2]
             raise ValueError(
-                f"noise = 'model': the halos of the tables make no pairs of {low:.4g} to {high:.4g} "
-                "Mpc/h; leave such bins out with r_min or r_max"
+                f"noise = 'model': the halos of the tables make no pairs of {low:.4g} to "
+                f"{high:.4g} Mpc/h; leave such bins out with r_min or r_max"
             )
         return made
 

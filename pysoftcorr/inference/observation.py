@@ -23,6 +23,7 @@ from pysoftcorr.inference.data import (
     with_pairs,
 )
 from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["Observation"]
@@ -101,7 +102,7 @@ class Observation:
         covariance: npt.ArrayLike | None = None,
         errors: Mapping[str, npt.ArrayLike] | None = None,
         covariance_from: int | None = None,
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
         box: Mapping[str, Any] | None = None,
         on_bad: str = "error",
         source: str = "",
@@ -406,7 +407,7 @@ class Observation:
         bins: Bins,
         *,
         statistics: str | Sequence[str] = ("omega",),
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
     ) -> Observation:
         """Zero omega and eta in every bin: what galaxies without alignments show on average.
 
@@ -444,7 +445,7 @@ class Observation:
         statistics: str | Sequence[str] | None = None,
         covariance: npt.ArrayLike | None = None,
         covariance_from: int | None = None,
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
         on_bad: str = "error",
         source: str = "",
     ) -> Observation:
@@ -517,7 +518,7 @@ class Observation:
         bins: Bins | None = None,
         covariance: str | PathLike[str] | npt.ArrayLike | None = None,
         covariance_from: int | None = None,
-        boxsize: float | Sequence[float] | None = None,
+        boxsize: BoxSize | None = None,
         on_bad: str = "error",
     ) -> Observation:
         """Data from a file.
@@ -570,6 +571,35 @@ class Observation:
             )  # fmt: skip
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
+
+
+def said_of(settings: Mapping[str, Any]) -> str:
+    """A line on what was compared with a model: statistics, bins, cuts and noise.
+
+    Parameters
+    ----------
+    settings : mapping
+        With ``data`` (`Observation.describe`), ``noise``, ``noise_scale`` and ``likelihood``.
+    """
+    data = settings["data"]
+    edges = data["edges"]
+    cuts = ", ".join(
+        f"{name} = {f'{len(cut) - 1} bins' if name == 'bins' else f'{cut:g}'}"
+        for name, cut in data["cuts"].items()
+    )
+    text = (
+        f"data: {', '.join(data['statistics'])} in {len(edges)} bins from {edges[0][0]:g} to "
+        f"{edges[-1][1]:g} Mpc/h{f' ({cuts})' if cuts else ''}, {data['values']} values; noise: "
+        f"{settings['noise']}"
+    )
+    if settings.get("covariance_at"):
+        at = ", ".join(f"{name} {value:.3g}" for name, value in settings["covariance_at"].items())
+        text += f" at {at}"
+    if settings.get("noise_scale", 1.0) != 1:
+        text += f", times {settings['noise_scale']:.4g} for the volume"
+    if data["covariance_from"] is not None and settings["noise"] in ("data", "both"):
+        text += f", covariance from {data['covariance_from']}: {settings['likelihood']}"
+    return text
 
 
 def _box(box: Mapping[str, Any] | None, boxsize: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.data import STATISTICS
-from pysoftcorr.inference.observation import Observation
+from pysoftcorr.inference.observation import Observation, said_of
 
 __all__ = ["Posterior", "check_posterior_path", "warn_of_problems"]
 
@@ -240,7 +240,7 @@ class Posterior:
             )
         lines = [aligned_rows([titles, *rows]), "", said]
         if "data" in self.settings:
-            lines.append(_about_data(self.settings))
+            lines.append(said_of(self.settings))
         return "\n".join(lines)
 
     @property
@@ -438,29 +438,6 @@ def _observed_groups(
     if predictive:
         groups["posterior_predictive"] = dict(predictive)
     return groups
-
-
-def _about_data(settings: Mapping[str, Any]) -> str:
-    """A line on what was compared: statistics, bins, cuts, noise."""
-    data = settings["data"]
-    edges = data["edges"]
-    cuts = ", ".join(
-        f"{name} = {f'{len(cut) - 1} bins' if name == 'bins' else f'{cut:g}'}"
-        for name, cut in data["cuts"].items()
-    )
-    text = (
-        f"data: {', '.join(data['statistics'])} in {len(edges)} bins from {edges[0][0]:g} to "
-        f"{edges[-1][1]:g} Mpc/h{f' ({cuts})' if cuts else ''}, {data['values']} values; noise: "
-        f"{settings['noise']}"
-    )
-    if settings.get("covariance_at"):
-        at = ", ".join(f"{name} {value:.3g}" for name, value in settings["covariance_at"].items())
-        text += f" at {at}"
-    if settings.get("noise_scale", 1.0) != 1:
-        text += f", times {settings['noise_scale']:.4g} for the volume"
-    if data["covariance_from"] is not None and settings["noise"] != "emulator":
-        text += f", covariance from {data['covariance_from']}: {settings['likelihood']}"
-    return text
 
 
 def _early_record(data: Any) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class SimulatedModel:
     bounds : dict of str to (float, float)
         [-1, 1] of the strengths; of the HOD its values.
     noise : Emulator or mapping
+    correlation : BinCorrelation or None
+        Between the bins of an emulator's noise.
     realizations : int
     responses : ndarray, shape (realizations, 5, nbins)
         A, B, C, D, E of omega = a_c A + a_s B and eta = a_c^2 C + a_c a_s D + a_s^2 E, where a is
@@ -110,7 +112,6 @@ class SimulatedModel:
             #: Covariance of tables of halos.
             self.covariance = noise.covariance
         if hasattr(noise, "correlation"):
-            #: Correlation between the bins of the noise; numbers have none.
             self.correlation = noise.correlation
         self._std: dict[str, Any] = {}
         if isinstance(noise, Mapping):

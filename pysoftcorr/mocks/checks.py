@@ -21,6 +21,10 @@ MASS_RANGE = 1e6, 1e17
 CONCENTRATION_RANGE = 0.1, 300.0
 #: Radii beside those of 200 times the mean density: 2500c is at .28, and scale radii are lower.
 _RADIUS_RANGE = 0.15, 3.0
+#: Peculiar velocity in km/s; halos of simulations have up to 4000.
+_FASTEST = 2e4
+#: Cosine of the angle of two axes of a halo that are printed with a few digits.
+_RIGHT_ANGLE = 2e-3
 LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
 #: So many objects leave no half of the box empty by chance.
 _MANY = 100
@@ -211,7 +215,7 @@ def concentrations(conc: FloatArray, origin: Origin, *, source: str = "") -> Non
     _refuse(concentration_fault(conc, origin, source=source))
 
 
-def mass_fault(mass: FloatArray, origin: Origin) -> Fault | None:
+def mass_fault(mass: FloatArray, origin: Origin, name: str = "mass") -> Fault | None:
     """Rows in which masses cannot be in Msun/h."""
     bad = np.flatnonzero((mass < MASS_RANGE[0]) | (mass > MASS_RANGE[1]))
     if not bad.size:
@@ -226,9 +230,9 @@ def mass_fault(mass: FloatArray, origin: Origin) -> Fault | None:
     else:
         hint = correct_rows(origin)
     return Fault(
-        "mass",
+        name,
         bad,
-        f"{origin.column('mass')} must be {MASS_RANGE[0]:.0e} to {MASS_RANGE[1]:.0e} Msun/h; it is "
+        f"{origin.column(name)} must be {MASS_RANGE[0]:.0e} to {MASS_RANGE[1]:.0e} Msun/h; it is "
         f"not in {origin.show(bad, mass)}: {hint}",
     )
 
@@ -333,19 +337,58 @@ def axis_fault(
 
 def axis_ratios(b_to_a: FloatArray, c_to_a: FloatArray, origin: Origin) -> None:
     """ValueError where ratios of axes are not those of an ellipsoid, a >= b >= c > 0."""
+    _refuse(axis_ratio_fault(b_to_a, c_to_a, origin))
+
+
+def axis_ratio_fault(
+    b_to_a: FloatArray, c_to_a: FloatArray, origin: Origin, *, hint: str = ""
+) -> Fault | None:
+    """Rows in which ratios of axes are not those of an ellipsoid, a >= b >= c > 0."""
     for name, values in (("b_to_a", b_to_a), ("c_to_a", c_to_a)):
         bad = np.flatnonzero(~((values > 0) & (values <= 1)))
         if bad.size:
-            raise ValueError(
+            return Fault(
+                name,
+                bad,
                 f"{origin.column(name)} must be in (0, 1]; it is not in "
-                f"{origin.show(bad, values)}: {correct_rows(origin)}"
+                f"{origin.show(bad, values)}: {correct_rows(origin)}{hint}",
             )
     bad = np.flatnonzero(c_to_a > b_to_a)
-    if bad.size:
-        raise ValueError(
-            f"{origin.column('c_to_a')} must not be above {origin.column('b_to_a')}; it is in "
-            f"{origin.show(bad, c_to_a)}: {correct_rows(origin)}"
-        )
+    if not bad.size:
+        return None
+    return Fault(
+        "c_to_a",
+        bad,
+        f"{origin.column('c_to_a')} must not be above {origin.column('b_to_a')}; it is in "
+        f"{origin.show(bad, c_to_a)}: {correct_rows(origin)}{hint}",
+    )
+
+
+def right_angle_fault(cosine: FloatArray, origin: Origin, *, hint: str = "") -> Fault | None:
+    """Rows in which the minor axis is not at right angles to the major one."""
+    bad = np.flatnonzero(np.abs(cosine) > _RIGHT_ANGLE)
+    if not bad.size:
+        return None
+    return Fault(
+        "minor_axis",
+        bad,
+        f"{origin.column('minor_axis')} is not at right angles to {origin.column('axis')} in "
+        f"{origin.show(bad, cosine)} (the cosine of the angle); {correct_rows(origin)}{hint}",
+    )
+
+
+def velocity_fault(velocity: FloatArray, origin: Origin, *, hint: str = "") -> Fault | None:
+    """Rows in which velocities cannot be peculiar ones in km/s."""
+    speed = np.linalg.norm(velocity, axis=1)
+    bad = np.flatnonzero(speed > _FASTEST)
+    if not bad.size:
+        return None
+    return Fault(
+        "velocity",
+        bad,
+        f"{origin.column('velocity')} must be at most {_FASTEST:g} km/s; it is not in "
+        f"{origin.show(bad, speed)}: are they in km/s? If most are, {correct_rows(origin)}{hint}",
+    )
 
 
 def correct_rows(origin: Origin) -> str:
@@ -392,7 +435,9 @@ def column(name: str, values: Any, dtype: type[np.generic]) -> npt.NDArray[Any]:
     return np.array(array, dtype=dtype)
 
 
-def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArray[np.bool_]:
+def finite(
+    columns: Mapping[str, npt.NDArray[Any]], origin: Origin, *, hint: str = ""
+) -> npt.NDArray[np.bool_]:
     """Which rows are finite in every column; columns may be (N,) or (N, 3)."""
     good: npt.NDArray[np.bool_] | None = None
     said = []
@@ -408,7 +453,8 @@ def finite(columns: Mapping[str, npt.NDArray[Any]], origin: Origin) -> npt.NDArr
         good = rows_good if good is None else good & rows_good
     if said:
         raise ValueError(
-            f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}: {correct_rows(origin)}"
+            f"NaN, infinite or masked values in {'; '.join(said[:SHOWN])}: "
+            f"{correct_rows(origin)}{hint}"
         )
     assert good is not None
     return good

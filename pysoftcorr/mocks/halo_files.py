@@ -37,6 +37,23 @@ class Opened:
     table: TableSource
     header: Header
     prefetch: Callable[[Iterable[str]], None] = lambda texts: None
+    groups: Groups | None = None
+
+
+@dataclass
+class Groups:
+    """Files of SUBFIND, in which groups and subhalos are numbered through all files.
+
+    Attributes
+    ----------
+    files : list of Path
+        Those with subhalos, in their order.
+    lacking : bool
+        Whether files before the last one that is read are not among those.
+    """
+
+    files: list[Path]
+    lacking: bool = False
 
 
 # ---------------------------------------------------------------------- Rockstar lists
@@ -120,15 +137,30 @@ class Rows:
         if name not in self._read:
             names = list(dict.fromkeys([name, *self._wanted]))
             columns = [self._names.index(n) for n in names]
+            kinds = [(n, "S21" if n.lower().endswith("id") else "f8") for n in names]
             try:
                 with _opened(self._path) as stream, warnings.catch_warnings():
                     warnings.simplefilter("ignore", UserWarning)  # no rows: told by the caller
-                    values = np.loadtxt(stream, comments="#", usecols=columns, ndmin=2)
+                    values = np.loadtxt(
+                        stream, comments="#", usecols=columns, ndmin=1, dtype=np.dtype(kinds)
+                    )
+                self._read = {n: _identifiers(values[n]) for n in names}
             except (ValueError, IndexError, OSError, EOFError, lzma.LZMAError) as error:
                 raise Unreadable(f"{self._path}: the file is damaged ({error})") from None
-            values = values.reshape(-1, len(names))
-            self._read = {n: values[:, i].copy() for i, n in enumerate(names)}
         return self._read[name]
+
+
+def _identifiers(values: np.ndarray) -> np.ndarray:
+    """Text as whole numbers of 64 bits, exact, or as decimal ones; numbers as they are."""
+    if values.dtype.kind != "S":
+        return values.copy()
+    for kind in (np.int64, np.uint64):
+        try:
+            # -1 without a sign is -1.
+            return values.astype("U21").astype(kind).view(np.int64)
+        except (ValueError, OverflowError):
+            continue
+    return values.astype(np.float64)
 
 
 def _opened(path: Path) -> io.TextIOBase:
@@ -152,7 +184,13 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
         for name in ("Parameters", "Units", "Header"):
             if name in file and isinstance(file[name], h5py.Group):
                 attributes.update(file[name].attrs)
-        groups = list(file["Group"]) if "Group" in file else []
+        groups = [
+            name
+            for part in ("Group", "Subhalo")
+            if isinstance(file.get(part), h5py.Group)
+            for name in file[part]
+        ]
+        subhalos = len(file["Subhalo"]) if isinstance(file.get("Subhalo"), h5py.Group) else 0
     header = of_mapping(attributes)
     counts = {
         name: int(np.ravel(attributes[key])[0])
@@ -165,6 +203,7 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
         if key in attributes
     }
     if gadget:
+        counts["columns of subhalos"] = subhalos
         if header.length is None and header.boxsize is not None:
             header.length = "Mpc/h" if np.max(header.boxsize) < _LARGEST_IN_MPC else "kpc/h"
             header.box_unit = header.length
@@ -173,10 +212,10 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
         header.units = {
             name: header.length or "Mpc/h"
             for name in groups
-            if name in ("GroupPos", "GroupCM") or name.startswith("Group_R")
+            if name in ("GroupPos", "GroupCM", "SubhaloPos") or name.startswith("Group_R")
         }
         header.units |= {name: "1e10 Msun/h" for name in groups if name.startswith("Group_M")}
-        header.units |= dict.fromkeys(set(groups) & {"GroupMass"}, "1e10 Msun/h")
+        header.units |= dict.fromkeys(set(groups) & {"GroupMass", "SubhaloMass"}, "1e10 Msun/h")
     return header, counts
 
 
@@ -207,10 +246,16 @@ def open_halos(
         If files are of different boxes or redshifts, or as `open_table`.
     """
     if not isinstance(source, (str, os.PathLike, list, tuple, Iterator)):
+        if hasattr(source, "halo_table"):  # a catalog of halotools, with what it says of itself
+            stated = {name: getattr(source, name, None) for name in _OF_HALOTOOLS}
+            header = of_mapping({k: v for k, v in stated.items() if v is not None})
+            with open_table(source.halo_table, key=key, hdu=hdu, suits=suits) as table:
+                yield _with_units(table, header)
+            return
         with open_table(source, key=key, hdu=hdu, suits=suits) as table:
             yield _with_units(table, of_table(table))
         return
-    parts = several(source)
+    parts = _in_order(several(source))
     headers: dict[str, Header] = {}
     rows: list[Rows] = []
     kept: list[Any] = []
@@ -246,7 +291,41 @@ def open_halos(
     _check_chunks(counted)
     single = len(kept) == 1 and len(parts) == 1
     with open_table(kept[0] if single else kept, key=key, hdu=hdu, suits=suits) as table:
-        yield _with_units(table, merged(of_table(table), header))
+        opened = _with_units(table, merged(of_table(table), header))
+        opened.groups = _groups(counted)
+        yield opened
+
+
+#: Attributes of a catalog of halotools that say what a file's header does.
+_OF_HALOTOOLS = ("Lbox", "redshift", "simname", "halo_finder", "version_name")
+_NUMBERED = re.compile(r"(|.*\D)(\d+)(\.(?:hdf5|h5))")
+
+
+def _chunk(part: Any) -> tuple[str, int] | None:
+    """The common part of a chunk's name, and its number: 10 of ``tab_099.10.hdf5``."""
+    if not isinstance(part, (str, os.PathLike)):
+        return None
+    found = _NUMBERED.fullmatch(os.fspath(part))
+    return (found[1], int(found[2])) if found else None
+
+
+def _in_order(parts: list[Any]) -> list[Any]:
+    """The chunks of one snapshot by their numbers: 10 comes after 9."""
+    chunks = [_chunk(part) for part in parts]
+    if any(c is None for c in chunks) or len({c[0] for c in chunks if c}) > 1:
+        return parts
+    return sorted(parts, key=lambda part: _chunk(part) or ("", 0))
+
+
+def _groups(counted: Sequence[tuple[Path, Mapping[str, int]]]) -> Groups | None:
+    """The files of SUBFIND among those read."""
+    having = [path for path, counts in counted if counts.get("columns of subhalos")]
+    if not having:
+        return None
+    numbers = [c[1] if c else None for c in (_chunk(path) for path, _ in counted)]
+    rows = [counts.get("rows", 0) for _, counts in counted]
+    whole = sum(rows) >= counted[0][1].get("total", 0)
+    return Groups(having, not whole and numbers != list(range(len(numbers))))
 
 
 def _with_units(table: TableSource, header: Header) -> Opened:

@@ -21,7 +21,14 @@ def world_of(omega_m: float | None, h: float | None, name: str | None = None) ->
     else of planck18; None where they are not known.
     """
     if name is not None:
-        return Cosmology(name)
+        known_world = Cosmology(name)
+        om = float(known_world.to_dict()["Om0"])
+        if omega_m is not None and abs(om - omega_m) > 0.005:
+            caution(
+                f"the file names the cosmology {name}, of Om0 = {om:.4g}, and says Om0 = "
+                f"{omega_m:.4g}: {name} is taken; pass cosmology= for another"
+            )
+        return known_world
     if omega_m is None or h is None or not (0 < omega_m < 2 and 0.1 < h < 2):
         return None
     for known, values in _cosmologies.cosmologies.items():

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pysoftcorr.core.expressions import nearest
+from pysoftcorr.core.expressions import nearest, quoted
 from pysoftcorr.core.tables import TableSource
 
 #: Fields of one column each, and of three (or of one of shape (N, 3)).
-_SCALARS = (*("x", "y", "z", "mass", "radius", "scale_radius", "concentration", "parent", "id"),)
-_VECTORS = ("position", "axis")
-KEYS = (*_SCALARS, *_VECTORS)
+_SCALARS = ("x", "y", "z", "mass", "radius", "scale_radius", "concentration", "b_to_a", "c_to_a",
+            "parent", "id", "subhalo_mass")  # fmt: skip
+VECTORS = ("position", "axis", "minor_axis", "velocity")
+KEYS = (*_SCALARS, *VECTORS)
+#: Fields of one ellipsoid, which are taken together.
+_SHAPE = ("axis", "minor_axis", "b_to_a", "c_to_a")
 
 #: Mass definitions by the names that catalogs give them; the first is the one used here.
 _DEFINITIONS = {
@@ -23,6 +26,29 @@ _DEFINITIONS = {
     "500c": ("500c", "_Crit500"),
     "2500c": ("2500c",),
 }
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Ratio of two axes by one column of the three of an ellipsoid, in any order.
+
+    Attributes
+    ----------
+    column : str
+        In small letters.
+    minor : bool
+        Whether it is the minor axis, or the intermediate one, that is divided by the major one.
+    """
+
+    column: str
+    minor: bool
+
+    def text(self, name: str) -> str:
+        """The expression, with the column as the table calls it."""
+        a, b, c = (f"{quoted(name)}[{k}]" for k in range(3))
+        low, high = f"minimum({a}, {b})", f"maximum({a}, {b})"
+        over = f"minimum({low}, {c})" if self.minor else f"maximum({low}, minimum({high}, {c}))"
+        return f"{over} / maximum({high}, {c})"
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,9 @@ class Scheme:
         Names with ``{}`` in place of the definition.
     units : mapping of str to str
         Units of columns that the file does not say, by field.
+    shapes : tuple of mappings
+        Candidates of axes and their ratios, a mapping for each ellipsoid; the first that has an
+        axis in the table, or else a ratio, is taken.
     """
 
     required: tuple[str, ...]
@@ -46,6 +75,17 @@ class Scheme:
     mass: str
     radius: str
     units: Mapping[str, str] = field(default_factory=dict)
+    shapes: tuple[Mapping[str, Any], ...] = ()
+
+
+def _compaso(moment: str) -> dict[str, Any]:
+    """Axes and ratios by one of the tensors of CompaSO."""
+    return {
+        "axis": (f"{moment}_eigenvecsmaj_l2com",),
+        "minor_axis": (f"{moment}_eigenvecsmin_l2com",),
+        "b_to_a": Moments(f"{moment}_l2com", minor=False),
+        "c_to_a": Moments(f"{moment}_l2com", minor=True),
+    }
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -55,55 +95,91 @@ SCHEMES: dict[str, Scheme] = {
             "position": (("halo_x", "halo_y", "halo_z"),),
             "scale_radius": ("halo_rs",),
             "concentration": ("halo_nfw_conc",),
-            "axis": (("halo_axisa_x", "halo_axisa_y", "halo_axisa_z"),),
-            "parent": ("halo_upid", "halo_pid"),
+            "parent": ("halo_upid", "halo_hostid", "halo_pid"),
             "id": ("halo_id", "halo_haloid"),
+            "velocity": (("halo_vx", "halo_vy", "halo_vz"),),
+            "subhalo_mass": ("halo_mpeak", "halo_macc"),
         },
         "halo_m{}",
         "halo_r{}",
+        shapes=(
+            {
+                "axis": ("halo_axisa_x", "halo_axisa_y", "halo_axisa_z"),
+                "minor_axis": ("halo_axisc_x", "halo_axisc_y", "halo_axisc_z"),
+                "b_to_a": "halo_b_to_a",
+                "c_to_a": "halo_c_to_a",
+            },
+        ),
     ),
     "rockstar": Scheme(
         ("x", "y", "z", "mvir"),
         {
             "position": (("x", "y", "z"),),
             "scale_radius": ("rs",),
-            "axis": (("a[x]", "a[y]", "a[z]"),),
             "parent": ("upid", "pid"),
             "id": ("id",),
+            "velocity": (("vx", "vy", "vz"),),
+            "subhalo_mass": ("mpeak", "macc"),
         },
         "m{}",
         "r{}",
+        shapes=(
+            {
+                "axis": ("a[x]", "a[y]", "a[z]"),
+                "minor_axis": ("c[x]", "c[y]", "c[z]"),
+                "b_to_a": "b_to_a",
+                "c_to_a": "c_to_a",
+            },
+        ),
     ),
     "subfind": Scheme(
         ("grouppos",),
-        {"position": (("grouppos",),)},
+        {"position": (("grouppos",),), "velocity": (("groupvel",),)},
         "group_m{}",
         "group_r{}",
-        {"mass": "1e10 Msun/h"},
+        {"mass": "1e10 Msun/h", "velocity": "km/s/a"},
     ),
     "ahf": Scheme(
         ("xc", "yc", "zc", "mvir", "hosthalo"),
         {
             "position": (("xc", "yc", "zc"),),
             "concentration": ("cnfw",),
-            "axis": (("eax", "eay", "eaz"),),
             "parent": ("hosthalo",),
             "id": ("id",),
+            "velocity": (("vxc", "vyc", "vzc"),),
         },
         "m{}",
         "r{}",
         {"position": "kpc/h", "radius": "kpc/h"},
+        (
+            {
+                "axis": ("eax", "eay", "eaz"),
+                "minor_axis": ("ecx", "ecy", "ecz"),
+                "b_to_a": "b",
+                "c_to_a": "c",
+            },
+        ),
     ),
     "compaso": Scheme(
         ("x_l2com", "n"),
         {
             "position": (("x_l2com",),),
-            "axis": (("sigmar_eigenvecsmaj_l2com",), ("sigman_eigenvecsmaj_l2com",)),
             "id": ("id",),
+            "velocity": (("v_l2com",),),
         },
         "",
         "",
+        shapes=(_compaso("sigmar"), _compaso("sigman")),
     ),
+}
+#: The table of subhalos of SUBFIND; a group is named by its row in all files.
+SUBFIND_SUBHALOS: dict[str, tuple[str, ...]] = {
+    "position": ("SubhaloPos",),
+    "subhalo_mass": ("SubhaloMass",),
+    "velocity": ("SubhaloVel",),
+    "group": ("SubhaloGrNr", "SubhaloGroupNr"),
+    "rank": ("SubhaloRankInGr",),
+    "flag": ("SubhaloFlag",),
 }
 
 
@@ -139,13 +215,13 @@ def choose(
             _split(chosen)
         if value is None:
             chosen.pop(name, None)
-        elif isinstance(value, str):
-            chosen[name] = (value,)
-        elif name in _VECTORS and len(tuple(value)) == 3:
-            chosen[name] = tuple(str(v) for v in value)
-        else:
-            many = "three or one" if name in _VECTORS else "one"
-            raise ValueError(f"columns[{name!r}] = {value!r}: must be {many} columns")
+            continue
+        texts = _texts(name, value)
+        if name == "axis" and texts != chosen.get("axis"):
+            for other in set(_SHAPE) - set(given):
+                chosen.pop(other, None)  # of another ellipsoid
+        chosen[name] = texts
+    _pair_of_ratios(chosen, given)
     if "position" not in given and all(k in chosen for k in "xyz"):
         chosen["position"] = (*chosen["x"], *chosen["y"], *chosen["z"])
     for name in "xyz":
@@ -160,6 +236,28 @@ def choose(
     return scheme, chosen, tuple(name for name, value in given.items() if value is not None)
 
 
+def _texts(name: str, value: Any) -> tuple[str, ...]:
+    """What is given for a field as column texts."""
+    if isinstance(value, str):
+        return (value,)
+    if name in VECTORS and len(tuple(value)) == 3:
+        return tuple(str(v) for v in value)
+    many = "three or one" if name in VECTORS else "one"
+    raise ValueError(f"columns[{name!r}] = {value!r}: must be {many} columns")
+
+
+def _pair_of_ratios(chosen: dict[str, tuple[str, ...]], given: Mapping[str, Any]) -> None:
+    """Both ratios of axes or none; ValueError where one alone is given by hand."""
+    for one, other in (("b_to_a", "c_to_a"), ("c_to_a", "b_to_a")):
+        if one in chosen and other not in chosen:
+            if given.get(one) is not None:
+                raise ValueError(
+                    f"columns[{one!r}] = {given[one]!r}: b_to_a and c_to_a belong together; pass "
+                    f"columns={{'{other}': ...}} too"
+                )
+            del chosen[one]
+
+
 def _of_scheme(known: Scheme, lower: Mapping[str, str], mdef: str) -> dict[str, tuple[str, ...]]:
     chosen: dict[str, tuple[str, ...]] = {}
     for name, candidates in known.fields.items():
@@ -168,12 +266,31 @@ def _of_scheme(known: Scheme, lower: Mapping[str, str], mdef: str) -> dict[str, 
             if all(c in lower for c in parts):
                 chosen[name] = tuple(lower[c] for c in parts)
                 break
+    chosen |= _shape_of(known, lower)
     for name, pattern in (("mass", known.mass), ("radius", known.radius)):
         for definition in _DEFINITIONS.get(mdef, (mdef,)):
             column = pattern.format(definition.lower())
             if pattern and column in lower:
                 chosen.setdefault(name, (lower[column],))
     return chosen
+
+
+def _shape_of(known: Scheme, lower: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Axes and ratios of the ellipsoid that the table has."""
+    shapes = []
+    for candidates in known.shapes:
+        found: dict[str, tuple[str, ...]] = {}
+        for name, candidate in candidates.items():
+            if isinstance(candidate, Moments):
+                if candidate.column in lower:
+                    found[name] = (candidate.text(lower[candidate.column]),)
+                continue
+            parts = (candidate,) if isinstance(candidate, str) else candidate
+            if all(c in lower for c in parts):
+                found[name] = tuple(lower[c] for c in parts)
+        shapes.append(found)
+    having = [s for s in shapes if "axis" in s] or [s for s in shapes if s]
+    return having[0] if having else {}
 
 
 def _split(chosen: dict[str, tuple[str, ...]]) -> None:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core import three_valued, unit_flow
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.checks import FloatArray, Origin, as_float
+from pysoftcorr.core.checks import FloatArray, Origin
 from pysoftcorr.core.options import choice, flag
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks as halo_checks
+from pysoftcorr.mocks import subhalo_tables
 from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.cosmology import Cosmology
+from pysoftcorr.mocks.halo_columns import check_scale, column_of
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import Filler, check_definition, world_of
 from pysoftcorr.mocks.halo_headers import Header
+from pysoftcorr.mocks.halo_parents import host_rows
+from pysoftcorr.mocks.halo_rows import sound
 from pysoftcorr.mocks.halo_schemes import SCHEMES, choose
-from pysoftcorr.mocks.halo_units import factor
-from pysoftcorr.sky.reading import full, kept_rows
+from pysoftcorr.mocks.halo_units import by_scale
+from pysoftcorr.mocks.subfind_subhalos import of_subfind
+from pysoftcorr.sky.reading import kept_rows
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.halos import HaloCatalog
@@ -40,6 +44,7 @@ def from_table(
     select: str | None = None,
     on_bad: str = "error",
     hosts: bool = True,
+    subhalos: bool = False,
     wrap: bool = False,
     axes: str | None = None,
     seed: Seed = None,
@@ -63,9 +68,12 @@ def from_table(
     columns : mapping, optional
         Where the columns of the table are not named as halotools or Rockstar do: what is
         what, of ``x``, ``y``, ``z`` (or ``position``), ``mass``, ``radius``,
-        ``scale_radius``, ``concentration``, ``axis``, ``parent`` and ``id``. Each is a column or an
-        expression of columns, such as ``"1e10 * m"``; ``position`` and ``axis`` are three
-        of these, or one column of shape (N, 3). None for a name leaves that column out.
+        ``scale_radius``, ``concentration``, ``axis``, ``parent`` and ``id``, and of what a
+        catalog may lack: ``minor_axis``, ``b_to_a`` and ``c_to_a``, ``velocity`` (km/s) and
+        ``subhalo_mass``. Each is a column or an expression of columns, such as ``"1e10 * m"``;
+        ``position``, ``axis``, ``minor_axis`` and ``velocity`` are three of these, or one column
+        of shape (N, 3). None for a name leaves that column out. Where ``axis`` is not that of the
+        catalog's kind, its ratios and minor axes have to be named too.
     boxsize : float, or three of these, optional
         Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
         say (halotools' ``Lbox``, the headers of Rockstar and TNG, cards of FITS such as
@@ -74,14 +82,21 @@ def from_table(
         Condition on columns of the table that rows must meet, such as ``"Mvir > 1e12"``.
     on_bad : {"error", "drop"}
         Whether rows with NaN, infinite or masked values, with an axis of length 0, or with
-        masses, radii or concentrations that no halo has, are refused or left out, with a
-        warning that counts them. Where most rows are such the unit is wrong, and they are
-        refused all the same.
+        masses, radii, concentrations or ratios of axes that no halo has, are refused or left
+        out, with a warning that counts them. Where most rows are such the unit is wrong, and
+        they are refused all the same.
     hosts : bool
         Keep host halos alone, by their ``parent`` (halotools' ``halo_upid``, Rockstar's
         ``upid`` or ``PID``, AHF's ``hostHalo``): those where it is -1 (also as an unsigned
         number) or the halo's own ``id``, or, where no row has either, 0. Without such a
         column all are kept, with a warning.
+    subhalos : bool
+        Keep the other rows as `HaloCatalog.subhalos`, with their top host (parents that are
+        subhalos are followed to theirs), ranked by ``subhalo_mass``: halotools' ``halo_mpeak``,
+        Rockstar's ``Mpeak`` or ``Macc``, SUBFIND's ``SubhaloMass``, or else the mass. In the
+        HDF5 files of SUBFIND they stand in a table of their own, whose first of each group is
+        the central one and left out. `select` holds for hosts and for subhalos among them; those
+        whose host is not in the catalog are left out with a warning that counts them.
     wrap : bool
         Move positions outside the box by whole boxes instead of refusing them.
     axes : {"random"}, optional
@@ -111,7 +126,8 @@ def from_table(
     ValueError
         If a column is missing, has a bad value or is not in Mpc/h or Msun/h by its range,
         positions are outside the box, major axes are missing and not asked for at random,
-        the radius is scaled and the scale radius is not, or an argument contradicts the file.
+        the radius is scaled and the scale radius is not, subhalos are asked for that the table
+        does not tell, or an argument contradicts the file.
     TypeError
         If an argument or a column is of the wrong kind.
 
@@ -131,6 +147,7 @@ def from_table(
         choice("axes", axes, ("random",))
     choice("on_bad", on_bad, ("error", "drop"))
     flag("hosts", hosts)
+    flag("subhalos", subhalos)
     flag("wrap", wrap)
     if axes == "random" and seed is None:
         raise ValueError("axes = 'random' needs a seed, so that the axes can be drawn again")
@@ -139,15 +156,27 @@ def from_table(
     world = None if cosmology is None else Cosmology(cosmology)
 
     def suits(table: TableSource) -> None:
-        table.require(*(t for texts in choose(table, columns, mdef)[1].values() for t in texts))
+        chosen = choose(table, columns, mdef)[1]
+        _of_another_table(chosen)
+        table.require(*(t for texts in chosen.values() for t in texts))
 
     with open_halos(source, key, hdu, suits) as opened:
         table, header = opened.table, opened.header
         scheme, chosen, given = choose(table, columns, mdef)
         side = side_of_box(boxsize, header, table.label)
         z = _redshift(redshift, header.redshift, table.label)
+        own_mass = _of_another_table(chosen)
+        if subhalos:
+            subhalo_tables.check_asked(table, chosen, hosts)
+        elif "subhalo_mass" in given:
+            raise ValueError(
+                "columns['subhalo_mass'] ranks subhalos: pass subhalos=True to keep them"
+            )
+        else:
+            chosen.pop("subhalo_mass", None)
         if axes == "random":
             chosen.pop("axis", None)
+            chosen.pop("minor_axis", None)
         elif "axis" not in chosen:
             raise ValueError(
                 f"{table.label} has no major axes: name them in columns={{'axis': (...)}}, or pass "
@@ -155,7 +184,7 @@ def from_table(
             )
         asked = [text for texts in chosen.values() for text in texts]
         opened.prefetch([*asked, *([] if select is None else [select])])
-        _check_scale(table, chosen, given)
+        check_scale(table, chosen, given)
         try:
             n = table.rows(chosen["mass"][0])
         except ValueError as error:
@@ -166,16 +195,22 @@ def from_table(
         if len(chosen["position"]) == 3:
             labels |= dict(zip("xyz", chosen["position"], strict=True))
         origin = table.origin(labels)
-        keep, (unselected, _) = kept_rows(table, n, select, None)
-        keep &= host_rows(table, chosen, keep, hosts, on_bad, origin)
+        selected, (unselected, _) = kept_rows(table, n, select, None)
+        host = host_rows(table, chosen, selected, hosts, on_bad, origin)
+        keep = selected & host
+        units = {} if scheme is None else dict(SCHEMES[scheme].units)
+        if "subhalo_mass" not in given and "mass" in units:
+            units["subhalo_mass"] = units["mass"]
+        units = {name: unit for name, unit in units.items() if name not in given}
+        found, whole = _columns(table, chosen, units, keep, origin, z)
+        members = None
+        if subhalos and "parent" in chosen:
+            members = subhalo_tables.of_table(
+                table, chosen, whole, units.get("subhalo_mass"), host, selected, origin
+            )
+        elif subhalos:
+            members = of_subfind(opened.groups, header.units, table, own_mass, n)
         origin = origin.keep(keep)
-        units = SCHEMES[scheme].units if scheme is not None else {}
-        found = {}
-        for name, texts in chosen.items():
-            if name in ("parent", "id"):
-                continue
-            unit = None if name in given else units.get(name)
-            found[name] = column_of(table, name, texts, n, origin, unit)[keep]
     meta: dict[str, Any] = {
         "source": str(source) if isinstance(source, (str, os.PathLike)) else table.label,
         "columns": {k: list(v) for k, v in chosen.items() if k != "id"},
@@ -188,8 +223,8 @@ def from_table(
         "redshift": z,
         **header.meta,
     }
-    found, origin, meta["dropped"] = _sound(found, origin, on_bad)
-    stated = world_of(header.omega_m, header.h, header.cosmology)
+    found, origin, meta["dropped"] = sound(found, origin, on_bad)
+    stated = None if world is not None else world_of(header.omega_m, header.h, header.cosmology)
     if world is not None and header.omega_m is not None:
         om = float(world.to_dict()["Om0"])
         if abs(om - header.omega_m) > 0.005:
@@ -202,7 +237,7 @@ def from_table(
         check_definition(found["radius"], found["mass"], world or stated, mdef, z, origin)
     else:
         found["radius"] = filler.radius(found["mass"])
-        found, origin, more = _sound(found, origin, on_bad)
+        found, origin, more = sound(found, origin, on_bad)
         meta["dropped"] += more
     if "concentration" not in found and "scale_radius" in found:
         found["concentration"] = found["radius"] / found["scale_radius"]
@@ -213,10 +248,19 @@ def from_table(
         used = root_seed(seed)
         found["axis"] = random_axes(len(found["mass"]), stream(used, "halo axes"))
         filler.filled["axis"] = f"random, seed {used}"
+    if "velocity" in found and scheme == "subfind" and "velocity" not in given:
+        meta["velocity_from"] = f"{chosen['velocity'][0]} * (1 + z)"
     meta["filled"] = filler.filled
     filler.warn(table.label)
     halo_checks.warn_of_an_empty_box(found["position"], side, origin, "halos")
     record = filler.world
+    kept = None
+    if members is not None:
+        assert origin.rows is not None
+        kept, meta["subhalos"] = subhalo_tables.attach(
+            members, origin.rows, selected, found["position"], found["radius"], boxsize=side,
+            wrap=wrap, on_bad=on_bad,
+        )  # fmt: skip
     return cls(
         found["position"],
         found["mass"],
@@ -224,6 +268,8 @@ def from_table(
         found["concentration"],
         found["axis"],
         boxsize=side,
+        **{name: found[name] for name in _OPTIONAL if name in found},
+        subhalos=kept,
         cosmology=None if record is None else record.to_dict(),
         meta=meta,
         wrap=wrap,
@@ -231,245 +277,43 @@ def from_table(
     )
 
 
-# ---------------------------------------------------------------------- columns
-def column_of(
-    table: TableSource,
-    name: str,
-    texts: tuple[str, ...],
-    n: int,
-    origin: Origin,
-    unit: str | None = None,
-) -> FloatArray:
-    """(n,) for a scalar field, (n, 3) for position and axis, in Mpc/h or Msun/h.
-
-    `unit` is that of columns of which the table does not say one.
-    """
-    values = []
-    for text in texts:
-        try:
-            values.append(table.evaluate(text)[0])
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{name}: {error}") from None
-    scale = [factor(table, name, text, unit) for text in texts]
-    if name in ("position", "axis") and len(values) == 1:
-        array: Any = np.ma.asarray(values[0])
-        if array.shape != (n, 3):
-            raise ValueError(
-                f"{name}: {texts[0]!r} has shape {array.shape}, not ({n}, 3); name three columns"
-            )
-        if array.dtype.kind in "biuf":
-            array = np.ma.filled(array.astype(np.float64), np.nan)
-        return halo_checks.vectors(name, array) * scale[0]
-    plain = Origin(origin.source, origin.labels)
-    done = [
-        as_float(name, full(value, n, name, text), plain)[0] * times
-        for value, text, times in zip(values, texts, scale, strict=True)
-    ]
-    return done[0] if len(done) == 1 else np.stack(done, axis=1)
+_OPTIONAL = ("minor_axis", "b_to_a", "c_to_a", "velocity")
 
 
-def _check_scale(
-    table: TableSource, chosen: Mapping[str, tuple[str, ...]], given: tuple[str, ...]
-) -> None:
-    """ValueError where the radius is an expression, and the scale radius a column by its name."""
-    names = ("radius", "scale_radius")
-    if not all(name in chosen for name in names) or {"concentration"} & set(chosen):
-        return
-    by_hand = [name for name in names if name in given and chosen[name][0] not in table.names]
-    taken = [name for name in names if name not in given]
-    if len(by_hand) != 1 or len(taken) != 1:
-        return
-    (one,), (other,) = by_hand, taken
-    column = chosen[other][0]
-    if column in table.units:
-        return  # it is converted to Mpc/h, and so is the result of an expression
-    text = chosen[one][0]
-    alike = unit_flow.of_text(text, table.units, table.names).number
-    if alike == 1:
-        return
-    cure = f"{column} scaled in the same way"
-    inner = text.replace(" ", "")
-    for name in table.names:
-        if (
-            inner.startswith((f"{name}/", f"{name}*"))
-            and inner[len(name) + 1 :]
-            .replace(".", "", 1)
-            .replace("e", "")
-            .replace("-", "")
-            .isdigit()
-        ):
-            cure = f"{column}{inner[len(name) :]}"
-    raise ValueError(
-        f"{other}: {column!r} of {table.label} is taken as it is, while {one} is {text!r}; both "
-        f"must be in Mpc/h. Pass columns={{'{other}': '{cure}'}} too, "
-        f"or columns={{'{other}': '{column}'}} if it is in Mpc/h already"
-    )
-
-
-# ---------------------------------------------------------------------- rows
-_TOP = {np.dtype(f"u{k}"): np.iinfo(f"u{k}").max for k in (4, 8)}
-
-
-def host_rows(
+def _columns(
     table: TableSource,
     chosen: Mapping[str, tuple[str, ...]],
-    selected: BoolArray,
-    hosts: bool,
-    on_bad: str,
+    units: Mapping[str, str],
+    keep: BoolArray,
     origin: Origin,
-) -> BoolArray:
-    """Which rows are host halos, by the column of their parents."""
-    n = len(selected)
-    if not hosts:
-        return np.ones(n, dtype=bool)
-    if "parent" not in chosen:
-        if not _only_hosts(chosen):
-            caution(
-                f"{table.label} names no parent halos (halo_upid, upid, PID, or columns="
-                "{'parent': ...}): every row is taken as a host halo; pass hosts=False if that is "
-                "so"
-            )
-        return np.ones(n, dtype=bool)
-    parent = _whole(table, "parent", chosen["parent"][0], n)
-    unknown = np.asarray(parent.mask)
-    if on_bad == "error":
-        halo_checks.finite(
-            {"parent": np.where(unknown, np.nan, 0.0)[selected]}, origin.keep(selected)
-        )
-    elif (unknown & selected).any():
-        caution(
-            f"left out {np.count_nonzero(unknown & selected)} of {np.count_nonzero(selected)} rows "
-            f"whose {origin.column('parent')} is missing"
-        )
-    selected = selected & ~unknown
-    values = parent.data
-    keep = values == -1
-    if values.dtype in _TOP:
-        keep |= values == _TOP[values.dtype]
-    if values.dtype.kind == "f":
-        # -1 of 64 bits without a sign, through decimal numbers.
-        keep |= values == float(2**64 - 1)
-    own = None
-    if "id" in chosen:
-        own = _whole(table, "id", chosen["id"][0], n).data
-        keep |= values == own
-    zero = values == 0
-    if zero.any() and not (keep & ~zero & ~unknown).any():
-        if own is not None and (own == 0).any():
-            raise ValueError(
-                f"{origin.column('parent')} is 0 in {np.count_nonzero(zero)} rows, and 0 is "
-                "also the id of a halo: say which rows are hosts, as "
-                "columns={'parent': 'where(level == 0, -1, 1)'}, or by select="
-            )
-        keep = zero
-    if not (keep & selected).any():
-        raise ValueError(
-            f"the halo catalog is empty: no row has {origin.column('parent')} = -1, 0 or its own "
-            "id (a host halo); pass hosts=False to keep all"
-        )
-    return np.asarray(keep & ~unknown)
+    redshift: float | None,
+) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """The columns of halos, the kept rows of each, and of what subhalos have all rows."""
+    found, whole = {}, {}
+    for name, texts in chosen.items():
+        if name in ("parent", "id", "subhalo_mass"):
+            continue
+        unit = units.get(name)
+        values = column_of(table, name, texts, len(keep), origin, unit)
+        if name == "velocity" and any(by_scale(table, text, unit) for text in texts):
+            if redshift is None:
+                caution(
+                    f"velocity: {texts[0]!r} of {table.label} is in km/s/a, and the redshift is "
+                    "not known: read without velocities; pass redshift=... for them"
+                )
+                continue
+            values *= 1.0 + redshift
+        found[name] = values[keep]
+        if name in ("position", "mass", "velocity"):
+            whole[name] = values
+    return found, whole
 
 
-def _only_hosts(chosen: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether the finder keeps its subhalos in another table, as SUBFIND and CompaSO do."""
-    return chosen["position"][0].lower() in ("grouppos", "x_l2com")
-
-
-def _whole(table: TableSource, name: str, text: str, n: int) -> np.ma.MaskedArray:
-    """A column of whole numbers of their own type, missing ones masked."""
-    try:
-        value = full(table.evaluate(text)[0], n, name, text)
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name}: {error}") from None
-    read = three_valued.read(value)
-    if read.data.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be numbers; {text!r} of {table.label} holds text or objects")
-    mask = np.zeros(n, dtype=bool) if read.unknown is None else read.unknown.copy()
-    if read.data.dtype.kind == "f":
-        mask |= ~np.isfinite(read.data)
-    return np.ma.MaskedArray(read.data, mask=mask)
-
-
-def _faults(found: Mapping[str, FloatArray], origin: Origin) -> Iterator[halo_checks.Fault]:
-    """What is wrong with rows of the columns, finite ones, and their messages."""
-    mass = found["mass"]
-    conc = found.get("concentration")
-    for fault in (
-        halo_checks.mass_fault(mass, origin),
-        "axis" in found
-        and halo_checks.axis_fault(
-            found["axis"],
-            origin,
-            hint=", or pass axes='random' with a seed to draw all axes at random",
-        ),
-        "radius" in found and halo_checks.radius_fault(found["radius"], mass, origin),
-        conc is not None and halo_checks.concentration_fault(conc, origin),
-    ):
-        if fault:
-            yield fault
-    if "scale_radius" in found and conc is None:
-        scale = found["scale_radius"]
-        bad = np.flatnonzero(scale <= 0)
-        if bad.size:
-            yield halo_checks.Fault(
-                "scale_radius",
-                bad,
-                f"{origin.column('scale_radius')} must be above 0; it is not in "
-                f"{origin.show(bad, scale)}: {halo_checks.correct_rows(origin)}",
-            )
-        elif "radius" in found:
-            ratio = found["radius"] / scale
-            mixed = halo_checks.concentration_fault(ratio, origin, source="radius / scale_radius")
-            if mixed:
-                yield mixed
-
-
-def _sound(
-    found: dict[str, FloatArray], origin: Origin, on_bad: str
-) -> tuple[dict[str, FloatArray], Origin, int]:
-    """The columns of rows that a halo can have; the others are refused or left out."""
-    n = len(found["mass"])
-    if on_bad == "error":
-        halo_checks.finite(found, origin)
-        for first in _faults(found, origin):
-            raise ValueError(first.text)
-        return found, origin, 0
-    why: dict[str, int] = {}
-    good = np.ones(n, dtype=bool)
-    for name, values in found.items():
-        finite = np.isfinite(values) if values.ndim == 1 else np.isfinite(values).all(axis=1)
-        if not finite.all():
-            why[name] = int(np.count_nonzero(~finite))
-            good &= finite
-    # Leaving rows out brings the next fault to light, until there is none.
-    while good.any():
-        kept = {name: values[good] for name, values in found.items()}
-        at = np.flatnonzero(good)
-        fault = next(_faults(kept, origin.keep(good)), None)
-        if fault is None:
-            break
-        if 2 * len(fault.rows) > len(at):
-            # A unit, not single rows.
-            raise ValueError(fault.text.replace(", or pass on_bad='drop' to leave them out", ""))
-        why[fault.name] = why.get(fault.name, 0) + len(fault.rows)
-        good[at[fault.rows]] = False
-    if not good.any():
-        raise ValueError(
-            "the halo catalog is empty: every row has a NaN, infinite, masked or impossible value "
-            f"in {', '.join(origin.column(name) for name in why)}"
-        )
-    dropped = n - int(np.count_nonzero(good))
-    if dropped:
-        listed = ", ".join(f"{name} {count}" for name, count in why.items())
-        caution(
-            f"left out {dropped} of {n} halos with NaN, infinite, masked or impossible values "
-            f"({listed})"
-        )
-        found = {name: values[good] for name, values in found.items()}
-        origin = origin.keep(good)
-    return found, origin, dropped
+def _of_another_table(chosen: dict[str, tuple[str, ...]]) -> str | None:
+    """Take the mass of subhalos out, where these stand in a table of their own."""
+    if chosen["position"][0].lower() != "grouppos":
+        return None
+    return chosen.pop("subhalo_mass", (None,))[0]
 
 
 def random_axes(number: int, rng: np.random.Generator) -> FloatArray:

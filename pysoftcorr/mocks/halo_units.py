@@ -1,8 +1,10 @@
-"""Units of lengths and masses as halo catalogs write them, in Mpc/h and Msun/h."""
+"""Units of lengths, masses and velocities as halo catalogs write them, in Mpc/h, Msun/h, km/s."""
 
 from __future__ import annotations
 
 import re
+
+import astropy.units as u
 
 from pysoftcorr.core.tables import TableSource
 
@@ -11,8 +13,19 @@ _WITH_H = re.compile(r"/\(?h|h\^?-1|h\*\*-1|littleh|h_?inv", re.IGNORECASE)
 _PREFIX = {"k": 1e-3, "m": 1.0, "g": 1e3}
 
 
+_MASSES = ("mass", "subhalo_mass")
+#: Velocities of groups of SUBFIND, to be divided by the scale factor.
+_BY_SCALE = re.compile(r"(\(km/s\)|km/s|kms-1|kms\*\*-1)/a")
+
+
+def by_scale(table: TableSource, text: str, otherwise: str | None) -> bool:
+    """Whether a column of velocities is in km/s times the scale factor."""
+    unit = table.units.get(text, otherwise) if text in table.names else None
+    return unit is not None and bool(_BY_SCALE.fullmatch(unit.replace(" ", "")))
+
+
 def factor(table: TableSource, name: str, text: str, otherwise: str | None = None) -> float:
-    """What a column is multiplied by to be in Mpc/h or Msun/h; 1 for an expression.
+    """What a column is multiplied by to be in Mpc/h, Msun/h or km/s; 1 for an expression.
 
     Parameters
     ----------
@@ -27,14 +40,16 @@ def factor(table: TableSource, name: str, text: str, otherwise: str | None = Non
     Raises
     ------
     ValueError
-        If the unit is of no length or mass, or lacks the h.
+        If the unit is of no length, mass or velocity, or lacks the h.
     """
-    mass = name == "mass"
-    if text not in table.names or not (mass or name in _LENGTHS):
+    mass = name in _MASSES
+    if text not in table.names or not (mass or name in _LENGTHS or name == "velocity"):
         return 1.0
     unit = table.units.get(text, otherwise)
     if unit is None or unit.strip() in ("", "1", "dimensionless"):
         return 1.0
+    if name == "velocity":
+        return _of_velocity(table, text, unit)
     found = _mass_unit(unit) if mass else length_unit(unit)
     wanted = "Msun/h" if mass else "Mpc/h"
     if found is None:
@@ -52,6 +67,20 @@ def factor(table: TableSource, name: str, text: str, otherwise: str | None = Non
             "same"
         )
     return times
+
+
+def _of_velocity(table: TableSource, text: str, unit: str) -> float:
+    """What velocities are multiplied by to be in km/s; the scale factor is left to the caller."""
+    if by_scale(table, text, unit):
+        return 1.0
+    parsed = u.Unit(unit.strip().strip("[]"), parse_strict="silent")
+    if isinstance(parsed, u.UnrecognizedUnit) or not parsed.is_equivalent(u.km / u.s):
+        raise ValueError(
+            f"velocity: column {text!r} of {table.label} is in {unit!r}, and km/s is needed; "
+            f"pass columns={{'velocity': ...}} with value() around columns that are in km/s all "
+            "the same, or columns={'velocity': None} to read without them"
+        )
+    return float(parsed.to(u.km / u.s))
 
 
 def length_unit(unit: str) -> tuple[float, bool] | None:

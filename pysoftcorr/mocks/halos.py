@@ -35,8 +35,6 @@ _UNITS = {
 #: Columns that a catalog may lack.
 _OPTIONAL = {"minor_axis": "", "b_to_a": "", "c_to_a": "", "velocity": "km/s"}
 _OF_SUBHALOS = {"position": "Mpc/h", "mass": "Msun/h", "host": "", "velocity": "km/s"}
-#: Cosine of the angle of two axes of a halo that are printed with a few digits.
-_RIGHT_ANGLE = 2e-3
 
 
 class HaloCatalog:
@@ -231,11 +229,44 @@ class HaloCatalog:
             f"  concentration  {self.concentration.min():.3g} to {self.concentration.max():.3g} "
             f"(median {np.median(self.concentration):.3g})",
         ]
+        lines += self._optional_lines()
         if self.cosmology is not None:
             name = self.cosmology if isinstance(self.cosmology, str) else self.cosmology["name"]
             lines.append(f"  cosmology      {name}")
-        lines += [f"  {key:<14} {value}" for key, value in self.meta.items() if value is not None]
+        lines += [
+            f"  {key:<14} {value}"
+            for key, value in self.meta.items()
+            if value is not None and key != "subhalos"
+        ]
         return "\n".join(lines)
+
+    def _optional_lines(self) -> list[str]:
+        """Lines of `summary` on what a catalog may lack."""
+        lines = []
+        if self.b_to_a is not None and self.c_to_a is not None:
+            lines.append(
+                f"  axis ratios    b/a {np.median(self.b_to_a):.3g}, c/a "
+                f"{np.median(self.c_to_a):.3g} (medians)"
+            )
+        if self.minor_axis is not None:
+            lines.append("  minor axes     of every halo")
+        if self.velocity is not None:
+            speed = np.sqrt(np.mean(self.velocity**2))
+            lines.append(f"  velocities     {speed:.4g} km/s along an axis (rms)")
+        if self.subhalos is not None:
+            found = self.subhalos
+            masses = ""
+            if len(found):
+                masses = f", {found.mass.min():.3g} to {found.mass.max():.3g} Msun/h"
+            read = self.meta.get("subhalos")
+            if isinstance(read, dict) and "columns" in read:
+                masses += f" by {read['columns']['subhalo_mass'][0]}"
+                left = sum(read["left_out"].values())
+                masses += f"; {left} left out on reading" if left else ""
+            lines.append(
+                f"  subhalos       {len(found)} in {len(np.unique(found.host))} halos{masses}"
+            )
+        return lines
 
     # ------------------------------------------------------------------ files
     @property
@@ -290,6 +321,7 @@ class HaloCatalog:
         select: str | None = None,
         on_bad: str = "error",
         hosts: bool = True,
+        subhalos: bool = False,
         wrap: bool = False,
         axes: str | None = None,
         seed: Seed = None,
@@ -305,8 +337,8 @@ class HaloCatalog:
         Parameters
         ----------
         path : path, pattern, or list of these
-        columns, boxsize, select, on_bad, hosts, wrap, axes, seed, mdef, concentration : optional
-        cosmology, redshift, key, hdu : optional
+        columns, boxsize, select, on_bad, hosts, subhalos, wrap, axes, seed, mdef : optional
+        concentration, cosmology, redshift, key, hdu : optional
             Options of `from_table`, for files that `write` did not make.
 
         Raises
@@ -318,7 +350,7 @@ class HaloCatalog:
         """
         options: dict[str, Any] = {
             "columns": columns, "boxsize": boxsize, "select": select, "on_bad": on_bad,
-            "hosts": hosts, "wrap": wrap, "axes": axes,
+            "hosts": hosts, "subhalos": subhalos, "wrap": wrap, "axes": axes,
             "seed": seed, "mdef": mdef, "concentration": concentration, "cosmology": cosmology,
             "redshift": redshift, "key": key, "hdu": hdu,
         }  # fmt: skip
@@ -328,13 +360,20 @@ class HaloCatalog:
         if several or not FORMAT.is_own(path):
             return cls.from_table(path, **options)
         defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
+        del options["subhalos"]  # they are there, or are not
         given = [name for name, value in options.items() if np.any(value != defaults[name])]
         if given:
             raise ValueError(
                 f"{path} was written by HaloCatalog.write and is read as it is, without "
                 f"{', '.join(given)}"
             )
-        return _read_own(path)
+        found = _read_own(path)
+        if subhalos and found.subhalos is None:
+            raise ValueError(
+                f"subhalos=True: {path} was written without subhalos; read the table that it came "
+                "from with subhalos=True, and write that"
+            )
+        return found
 
     from_table = classmethod(_from_table)
     simulate = classmethod(_simulate)
@@ -357,12 +396,9 @@ def _same(one: FloatArray | None, other: FloatArray | None) -> bool:
 def _at_right_angles(minor: FloatArray, axis: FloatArray, origin: Origin) -> FloatArray:
     """Minor axes at exactly right angles to the major ones; ValueError where they are far off."""
     cosine = np.einsum("ij,ij->i", minor, axis)
-    bad = np.flatnonzero(np.abs(cosine) > _RIGHT_ANGLE)
-    if bad.size:
-        raise ValueError(
-            f"{origin.column('minor_axis')} is not at right angles to {origin.column('axis')} in "
-            f"{origin.show(bad, cosine)} (the cosine of the angle); {checks.correct_rows(origin)}"
-        )
+    fault = checks.right_angle_fault(cosine, origin)
+    if fault:
+        raise ValueError(fault.text)
     # What is at right angles already stays bit for bit as it is.
     off = np.abs(cosine) > 1e-14
     straight = minor[off] - cosine[off, None] * axis[off]

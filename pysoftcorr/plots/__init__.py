@@ -1,6 +1,8 @@
 """Figures: correlations with both errors, clusterings, shapes on the sky (matplotlib)."""
 
+from pysoftcorr.plots.anisotropic import plot_multipoles, plot_projected
 from pysoftcorr.plots.clusters import plot_centers, plot_membership_histograms, plot_memberships
+from pysoftcorr.plots.corner import plot_corner
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
 from pysoftcorr.plots.covariance import plot_covariance
 from pysoftcorr.plots.crossing import plot_pair_crossing
@@ -21,7 +23,6 @@ from pysoftcorr.plots.files import save_figure
 from pysoftcorr.plots.gradient import plot_bin_weights, plot_gradient_arrows, plot_xi_of_G
 from pysoftcorr.plots.mocks import plot_box_correlations, plot_box_slice, plot_halo_statistics
 from pysoftcorr.plots.posterior import (
-    plot_corner,
     plot_diffhod_posteriors,
     plot_minimization,
     plot_posterior_correlations,
@@ -53,6 +54,7 @@ __all__ = [
     "plot_membership_histograms",
     "plot_memberships",
     "plot_minimization",
+    "plot_multipoles",
     "plot_occupation",
     "plot_occupation_derivatives",
     "plot_pair_crossing",
@@ -60,6 +62,7 @@ __all__ = [
     "plot_power_derivatives",
     "plot_power_ratio",
     "plot_prediction",
+    "plot_projected",
     "plot_shapes",
     "plot_star_shapes",
     "plot_strengths",

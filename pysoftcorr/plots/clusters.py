@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.series import held, widen
 from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, axes_of, frame_of
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
 from pysoftcorr.sky.geometry import FLAT
 
+#: Colors of objects and centers: of the first clustering on axes, of the next ones.
+_PAIRS = ((ALEATORIC, CLUSTERS), ("#009E73", "#000000"), ("#CC79A7", "#E69F00"))
 #: Memberships below this are drawn as this: they say no more than "hardly".
 FLOOR = 1e-3
 
@@ -33,12 +37,14 @@ def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -
     Axes
     """
     ax = axes_of(ax, figsize=(6.0, 6.0))
-    frame = frame_of(catalog)
+    before, frame = held(ax), frame_of(catalog, ax=ax)
+    earlier = sum(isinstance(drawn, PathCollection) for drawn in ax.collections) // 2
+    objects, centers = _PAIRS[earlier % len(_PAIRS)]
     size = float(np.clip(3e4 / len(catalog), 1.0, 14.0))
     ax.scatter(
         *frame.points(catalog),
         s=size,
-        color=ALEATORIC,
+        color=objects,
         alpha=0.75,
         lw=0,
         label=f"{len(catalog)} objects",
@@ -48,10 +54,11 @@ def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -
         s=45,
         marker="x",
         lw=1.6,
-        color=CLUSTERS,
+        color=centers,
         label=f"{fit.n_clusters} cluster centers",
     )
     frame.draw(ax)
+    widen(ax, before)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     return ax
 

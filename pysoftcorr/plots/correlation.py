@@ -16,10 +16,13 @@ from pysoftcorr.core.options import choice
 from pysoftcorr.plots import paper
 from pysoftcorr.plots.figures import LABEL, subplots
 from pysoftcorr.plots.requirement import curve
+from pysoftcorr.plots.series import entries, held, same_unit, widen
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.plots.statistics import abscissa, beside, symbol
 from pysoftcorr.sky.result import Correlation
 
+#: Middles of series on the same axes about the separations, in bins: first beside one another.
+_MIDDLES = (0.0, 0.34, -0.34, 0.17, -0.17, 0.42, -0.42)
 #: Colors of what comes upon axes with curves already.
 FURTHER = ("#56B4E9", "#CC79A7", "#009E73", "#E69F00", "#000000")
 
@@ -88,13 +91,13 @@ def plot_correlation(
         if ax is None:
             ax = axes_of(None, figsize=(paper.WIDTH, 2.7))
             ax.figure.set_label(LABEL)
+        same_unit(ax, correlation.bins.unit)
         paper.draw(ax, [correlation], requirement)
         return ax
     ax = axes_of(ax, figsize=(5.6, 4.0))
+    same_unit(ax, correlation.bins.unit)
     name = symbol(correlation.name) if label is None else label
-    before = len(ax.containers)
-    if color is None and before:
-        color = FURTHER[before % len(FURTHER)]
+    before, limits = len(ax.containers), held(ax)
     if naive is not None:
         _line(ax, naive, f"{name}, all pairs")
     theta = abscissa(correlation)
@@ -106,9 +109,13 @@ def plot_correlation(
     shown = [e for e in errors if e[1] is not None]
     if not shown:
         shown = [("shot noise", correlation.sigma_shot, ALEATORIC)]
+    series = -(-before // len(shown))
+    if color is None and before:
+        color = FURTHER[(series - 1) % len(FURTHER)]
+    middle = _MIDDLES[series % len(_MIDDLES)]
     for k, (kind, sigma, own) in enumerate(shown):
         first = k == 0 and kind != "epistemic"
-        at = beside(correlation, theta, 0.16 * (k - 0.5 * (len(shown) - 1) + before))
+        at = beside(correlation, theta, middle + 0.16 * (k - 0.5 * (len(shown) - 1)))
         ax.errorbar(
             at[good],
             correlation.value[good],
@@ -125,18 +132,24 @@ def plot_correlation(
     if naive is None and correlation.all_pairs is not None:
         values = correlation.all_pairs.real
         there = np.isfinite(theta) & np.isfinite(values)
-        at = beside(correlation, theta, 0.16 * (0.5 * (len(shown) - 1) + 1.2 + before))
+        at = beside(correlation, theta, middle + 0.16 * (0.5 * (len(shown) - 1) + 1.2))
         ax.plot(
             at[there], values[there], ls="", marker="D", ms=3.5, zorder=3,
             color=NAIVE if color is None else color, label=f"{name}, all pairs",
         )  # fmt: skip
     required = curve(requirement, correlation)
     if required is not None:
+        once = "allowed" not in ax.get_legend_handles_labels()[1]
         ax.fill_between(
             required[0], -required[1], required[1], color=NAIVE, alpha=0.15, lw=0, zorder=0,
-            label="allowed",
+            label="allowed" if once else None,
         )  # fmt: skip
+    if not good.any() and not before:
+        ax.text(0.5, 0.5, "no bin has a value", transform=ax.transAxes, ha="center", color=NAIVE)
     _dress(ax, correlation)
+    widen(ax, limits)
+    if ax.get_xscale() == "log":
+        log_axis(ax.xaxis, *ax.get_xlim())
     ax.legend(*_entries(ax), fontsize="small", frameon=False)
     return ax
 
@@ -178,6 +191,8 @@ def plot_correlation_set(
         _only_default(naive=naive)
         return paper.draw_set(correlations, requirement, title)
     n = len(correlations)
+    if not n:
+        raise ValueError("correlations is empty: there is nothing to draw")
     columns = min(n, 3)
     # One panel is kept for the legend where a row would otherwise end in an empty place.
     rows = math.ceil(n / columns)
@@ -189,13 +204,13 @@ def plot_correlation_set(
     )
     panels = list(grid.flat)
     for ax, (name, item) in zip(panels, correlations.items(), strict=False):
-        other = None if naive is None else naive[name]
+        other = None if naive is None else naive.get(name)
         plot_correlation(item, ax=ax, naive=other, label="", requirement=requirement)
         legend = ax.get_legend()
         assert legend is not None
         legend.remove()
         ax.set_title(symbol(name))
-    handles, labels = _entries(panels[0])
+    handles, labels = entries(panels[:n])
     labels = [text.removeprefix(", ") for text in labels]
     if n < len(panels):
         for ax in panels[n:]:
@@ -228,7 +243,7 @@ def _entries(ax: Axes) -> tuple[list[Any], list[str]]:
 def _line(ax: Axes, naive: Correlation, label: str) -> None:
     theta = abscissa(naive)
     good = np.isfinite(naive.value)
-    ax.plot(theta[good], naive.value[good], color=NAIVE, lw=1.3, label=label, zorder=2)
+    ax.plot(theta[good], naive.value[good], color=NAIVE, lw=1.3, marker=".", label=label, zorder=2)
     if np.isfinite(naive.varshot[good]).all() and (naive.varshot[good] > 0).any():
         low, high = naive.value - naive.sigma_shot, naive.value + naive.sigma_shot
         ax.fill_between(
@@ -238,13 +253,15 @@ def _line(ax: Axes, naive: Correlation, label: str) -> None:
 
 
 def _dress(ax: Axes, correlation: Correlation) -> None:
-    bins = correlation.bins
-    if bins.kind == "log":
+    bins, data = correlation.bins, ax.dataLim.intervalx
+    if bins.kind == "log" or ax.get_xscale() == "log":
         ax.set_xscale("log")
-        ax.set_xlim(bins.edges[0], bins.edges[-1])
-        log_axis(ax.xaxis, bins.edges[0], bins.edges[-1])
+        # A point beside its separation may lie beyond the last edge.
+        low = min(v for v in (bins.edges[0], data[0], bins.edges[-1]) if v > 0)
+        ax.set_xlim(low, max(bins.edges[-1], data[1]))
     else:
-        ax.set_xlim(bins.edges[0] - 0.02 * (bins.edges[-1] - bins.edges[0]), bins.edges[-1])
+        ax.set_xlim(bins.edges[0] - 0.02 * (bins.edges[-1] - bins.edges[0]),
+                    max(bins.edges[-1], data[1]))  # fmt: skip
         ax.xaxis.set_minor_locator(AutoMinorLocator(2))
     ax.axhline(0.0, color="0.6", lw=0.8, ls=":", zorder=1)
     formatter = ScalarFormatter(useMathText=True)

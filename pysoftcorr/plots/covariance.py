@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from pysoftcorr.core.options import choice
+from pysoftcorr.mocks.box_result import BoxCorrelations
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.statistics import symbol
+from pysoftcorr.sky.binning import BOX_UNIT, Binning
 from pysoftcorr.sky.covariances import joint, kinds_of
 from pysoftcorr.sky.result import Correlation
 
@@ -23,7 +26,7 @@ _WIDE = 30.0
 
 
 def plot_covariance(
-    result: Correlation | Mapping[str, Correlation],
+    result: Correlation | Mapping[str, Correlation] | BoxCorrelations,
     *,
     which: str = "total",
     correlation: bool = True,
@@ -32,9 +35,9 @@ def plot_covariance(
 
     Parameters
     ----------
-    result : Correlation, CorrelationSet or mapping of str to Correlation
+    result : Correlation, CorrelationSet, mapping of str to Correlation, or BoxCorrelations
     which : {"total", "aleatoric", "epistemic"}
-        "total" is the sum of those there are.
+        "total" is the sum of those there are; correlations in a box have no other.
     correlation : bool
         Coefficients between -1 and 1; else the covariance itself, on a symmetric logarithmic scale
         where its variances span decades.
@@ -64,9 +67,14 @@ def plot_covariance(
     'epistemic (2 assignments)'
     """
     choice("which", which, ("total", "aleatoric", "epistemic"))
-    items = [result] if isinstance(result, Correlation) else list(result.values())
-    matrix = joint(items, which)
-    bins, blocks = items[0].bins, len(items)
+    if isinstance(result, BoxCorrelations):
+        bins, statistics = Binning.explicit(result.edges, BOX_UNIT), list(result.statistics)
+        matrix, title = _of_box(result, which)
+    else:
+        items = [result] if isinstance(result, Correlation) else list(result.values())
+        bins, statistics = items[0].bins, [item.name for item in items]
+        matrix, title = joint(items, which), _title(items, which)
+    blocks = len(statistics)
     side = float(np.clip(1.8 + 0.05 * len(matrix), 3.6, 7.5))
     figure, ax = subplots(figsize=(side + 0.9, side))
     if correlation:
@@ -77,14 +85,22 @@ def plot_covariance(
         matrix, norm=norm, cmap=mpl.colormaps["RdBu_r"].with_extremes(bad="0.8"),
         interpolation="nearest",
     )  # fmt: skip
-    figure.colorbar(image, ax=ax, label="correlation coefficient" if correlation else "covariance")
+    bar = figure.colorbar(
+        image, ax=ax, label="correlation coefficient" if correlation else "covariance"
+    )
+    if isinstance(norm, SymLogNorm):
+        bar.set_ticks(_powers(norm))
+        bar.minorticks_off()
+    elif not correlation:
+        bar.formatter = FuncFormatter(lambda value, _: f"{value:.3g}")
+        bar.update_ticks()
     n = bins.nbins
     for edge in np.arange(1, blocks) * n - 0.5:
         ax.axhline(edge, color="black", lw=0.7)
         ax.axvline(edge, color="black", lw=0.7)
     if blocks > 1:
         middles = (np.arange(blocks) + 0.5) * n - 0.5
-        names = [symbol(item.name) for item in items]
+        names = [symbol(name) for name in statistics]
         ax.set_xticks(middles, names)
         ax.set_yticks(middles, names)
         ax.tick_params(length=0)
@@ -98,8 +114,20 @@ def plot_covariance(
         ax.set_yticks(shown, labels)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_label_text(f"separation [{bins.unit}]")
-    ax.set_title(_title(items, which), fontsize="medium")
+    ax.set_title(title if side > 6 else title.replace(" + ", "\n+ "), fontsize="medium")
     return figure
+
+
+def _of_box(result: BoxCorrelations, which: str) -> tuple[FloatArray, str]:
+    """Covariance of correlations in a box, and what it is of."""
+    if which != "total":
+        raise ValueError(f"which = {which!r}: correlations in a box have one covariance, 'total'")
+    if result.covariance is None:
+        raise ValueError(
+            "result has no covariance: give box_correlations a resampling, such as "
+            "resampling='jackknife:27', or combine several boxes (BoxCorrelations.combine)"
+        )
+    return result.covariance, str(result.resampling)
 
 
 def coefficients(covariance: FloatArray) -> FloatArray:
@@ -118,6 +146,15 @@ def _norm(covariance: FloatArray) -> Normalize:
     if top / good.min() > _WIDE:
         return SymLogNorm(linthresh=float(0.1 * good.min()), vmin=-top, vmax=top)
     return Normalize(-top, top)
+
+
+def _powers(norm: SymLogNorm) -> FloatArray:
+    """Ticks at 0 and at a few powers of ten on either side, which do not overlap."""
+    first = np.ceil(np.log10(norm.linthresh)) + 1
+    last = np.floor(np.log10(float(norm.vmax or 1.0)))
+    step = max(1.0, np.ceil((last - first) / 3))
+    up = 10.0 ** np.arange(last, first - 1, -step)[::-1]
+    return np.r_[-up[::-1], 0.0, up]
 
 
 def _title(items: list[Correlation], which: str) -> str:

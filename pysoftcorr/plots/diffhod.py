@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.series import scale_values
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Colors by temperature or by parameter (Okabe & Ito).
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+#: Mean numbers below this are not shown.
+_RARE = 1e-3
 #: Temperatures shown by default.
 TEMPERATURES = (0.1, 0.2, 0.4)
 SYMBOLS = {
@@ -100,16 +103,21 @@ def plot_occupation(
         2, 2, figsize=(9.6, 5.6), sharex=True,
         height_ratios=(3, 2),
     )  # fmt: skip
-    for tau, color in zip(temperatures, COLORS, strict=False):
+    lowest, farthest = 0.92, 1.3
+    for i, tau in enumerate(temperatures):
+        color = COLORS[i % len(COLORS)]
         bare = _occupations(grid, values, tau, calibrate=False)
         calibrated = _occupations(grid, values, tau, calibrate=True)
         for column in range(2):
             truth = exact[column]
             upper, lower = axes[:, column]
-            upper.plot(mass, bare[column], color=color, lw=1.5, label=rf"$\tau$ = {tau:g}")
-            some = truth > 1e-6
+            upper.plot(mass, bare[column], color=color, lw=1.5, label=rf"$\tau$ = {tau:.3g}")
+            # Rarer galaxies than these make no difference, and their ratios run away.
+            some = truth > _RARE
             ratio = bare[column][some] / truth[some]
             lower.plot(mass[some], ratio, color=color, lw=1.5)
+            farthest = max(farthest, float(ratio.max(initial=1.0)))
+            lowest = min(lowest, float(ratio.min(initial=1.0)))
             ratio = calibrated[column][some] / truth[some]
             lower.plot(mass[some], ratio, color=color, lw=1.8, ls=(0, (1, 2)))
     for column, name in enumerate(("central galaxies", "satellites")):
@@ -119,11 +127,11 @@ def plot_occupation(
         lower.axhspan(0.99, 1.01, color="0.88", zorder=0)
         lower.plot([], [], color=NAIVE, lw=1.5, label="as published")
         lower.plot([], [], color=NAIVE, lw=1.8, ls=(0, (1, 2)), label="calibrated")
-        lower.set_ylim(0.9, 1.35)
+        lower.set_ylim(0.98 * lowest, 1.04 * farthest)
         lower.set_xscale("log")
         lower.set_xlabel(_MASS)
     axes[0, 1].set_yscale("log")
-    axes[0, 1].set_ylim(bottom=1e-3)
+    axes[0, 1].set_ylim(bottom=_RARE)
     axes[0, 0].set_ylabel("mean number in a halo")
     axes[1, 0].set_ylabel("ratio to the exact mean")
     axes[0, 0].legend(frameon=False, fontsize="small")
@@ -203,6 +211,7 @@ def plot_occupation_derivatives(
         ax.set_title(rf"d$\langle N\rangle$/d{SYMBOLS[name]}", fontsize=10)
         ax.set_xlabel(_MASS)
         ax.axhline(0.0, color="0.8", lw=0.8, zorder=0)
+    axes[0].set_ylabel("derivative of the mean number")
     axes[0].legend(frameon=False, fontsize="small")
     return figure
 
@@ -246,20 +255,23 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
         k, *np.percentile(comparison.exact, [16, 84], axis=0), color="0.85", lw=0,
         label="68 % of exact realizations",
     )  # fmt: skip
-    upper.plot(k, comparison.exact.mean(axis=0), color=NAIVE, lw=1.4, label="exact HOD")
+    upper.plot(
+        k, comparison.exact.mean(axis=0), color=NAIVE, lw=1.4, marker=".", ms=3, label="exact HOD"
+    )
     upper.plot(
         k, comparison.relaxed.mean(axis=0), "o", ms=4, color=ALEATORIC,
         label=rf"relaxed, $\tau$ = {comparison.tau:g}",
     )  # fmt: skip
     upper.set_xscale("log")
-    upper.set_yscale("log")
+    # Of few galaxies, less the shot noise, it may be below 0.
+    scale_values(upper, [comparison.exact.mean(axis=0), comparison.relaxed.mean(axis=0)])
     upper.set_ylabel(r"$P(k)$ [$(h^{-1}\,$Mpc$)^3$]")
     upper.legend(frameon=False, fontsize="small")
     ratio, error = comparison.ratio()
     lower.axhspan(0.99, 1.01, color="0.88", zorder=0)
     lower.axhline(1.0, color=NAIVE, lw=1.0)
     lower.errorbar(k, ratio, yerr=error, fmt="o", ms=4, lw=1.2, capsize=2, color=ALEATORIC)
-    far = max(0.02, 1.3 * float((np.abs(ratio - 1) + error).max()))
+    far = max(0.02, 1.3 * float(np.nanmax(np.abs(ratio - 1) + error, initial=0.0)))
     lower.set_ylim(1 - far, 1 + far)
     log_axis(lower.xaxis, k[0], k[-1])
     lower.set_xlabel(r"$k$ [$h\,$Mpc$^{-1}$]")
@@ -299,6 +311,8 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
         (comparison.difference, "s", EPISTEMIC, "exact HOD, finite differences"),
         (comparison.gradient, "o", ALEATORIC, "relaxed, autograd"),
     )
+    pulls = comparison.pulls()
+    far = max(5.0, 1.15 * float(np.nanmax(np.abs(pulls), initial=0.0)))
     for i, name in enumerate(HOD_PARAMETERS):
         upper, lower = axes[:, i]
         for shift, (values, mark, color, label) in enumerate(kinds):
@@ -310,8 +324,8 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
             )  # fmt: skip
         lower.axhspan(-2, 2, color="0.88", zorder=0)
         lower.axhline(0.0, color=NAIVE, lw=1.0)
-        lower.plot(k, comparison.pulls()[i], "o", ms=4, color=ALEATORIC)
-        lower.set_ylim(-5, 5)
+        lower.plot(k, pulls[i], "o", ms=4, color=ALEATORIC)
+        lower.set_ylim(-far, far)
         upper.axhline(0.0, color="0.8", lw=0.8, zorder=0)
         upper.set_title(rf"$k$ d$P$/d{SYMBOLS[name]}", fontsize=10)
         upper.set_xscale("log")

@@ -9,17 +9,19 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from pysoftcorr.emulator.data import bin_centers
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.series import band, entries, log_limits, signed_points
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, log_axis
 from pysoftcorr.sky.binning import Bins
 
 if TYPE_CHECKING:
     from pysoftcorr.emulator import Prediction
     from pysoftcorr.mocks import BoxCorrelations
+
+FloatArray = npt.NDArray[np.float64]
 
 SYMBOLS = {"xi": r"\xi", "omega": r"\omega", "eta": r"\eta"}
 PARAMETER_SYMBOLS = {
@@ -39,20 +41,24 @@ _STYLES = (
 
 
 def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None = None) -> Figure:
-    """xi, omega and eta of one point with both errors, a panel each.
+    """xi, omega and eta of one point with both errors, and below the errors over the mean.
 
     Parameters
     ----------
     prediction : Prediction
         Prediction for one point.
     measured : BoxCorrelations, optional
-        Correlations in the same bins of a simulated box; drawn as points.
+        Correlations in the same bins of a simulated box; drawn as points, with errors where they
+        have some.
 
     Returns
     -------
     Figure
-        The mean as a line; bands of one sigma: aleatoric light, epistemic dark. xi is
-        logarithmic. As figure 11 of Pandya et al. (2025).
+        Six panels. Above, the mean as a line with bands of one sigma: aleatoric light, epistemic
+        dark. xi is logarithmic; measured values below 0 are open there, at their absolute values.
+        Below, both errors over the absolute mean, which tell the epistemic one where its band is
+        thinner than a line; of a mean that is 0 throughout, the errors themselves. As figure 11
+        of Pandya et al. (2025).
 
     Raises
     ------
@@ -66,37 +72,64 @@ def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None 
         and np.allclose(measured.edges, prediction.edges, rtol=1e-9)
     ):
         raise ValueError("measured has other bins than the prediction")
-    figure, axes = subplots(1, 3, figsize=(14.4, 4.4))
-    said = prediction.to_dict()
-    for ax, name in zip(axes, SYMBOLS, strict=True):
+    figure, axes = subplots(2, 3, figsize=(14.4, 6.6), height_ratios=(5, 2), sharex="col")
+    said, r = prediction.to_dict(), prediction.r
+    for upper, lower, name in zip(*axes, SYMBOLS, strict=True):
         values = {kind: np.array(v) for kind, v in said[name].items()}
         mean = values["mean"]
+        log = name == "xi" and bool((mean[np.isfinite(mean)] > 0).all())
+        shown = []
         for kind, color, alpha in (("aleatoric", ALEATORIC, 0.25), ("epistemic", EPISTEMIC, 0.6)):
             low, high = mean - values[kind], mean + values[kind]
-            if name == "xi":  # a band below 0 ends at the edge of the panel
-                low = np.maximum(low, 1e-3 * mean)
-            ax.fill_between(
-                prediction.r, low, high, color=color, alpha=alpha, lw=0, label=f"{kind} error"
-            )
-        ax.plot(prediction.r, mean, color="black", lw=1.3, label="emulator")
+            if log:  # a band below 0 ends at the edge of the panel
+                shown.append(np.where(low > 0, low, 0.3 * mean))
+                low = np.maximum(low, 1e-6 * mean)
+            band(upper, r, low, high, edges=prediction.edges, color=color, alpha=alpha,
+                 label=f"{kind} error")  # fmt: skip
+            shown.append(high)
+        upper.plot(r, mean, color="black", lw=1.0, marker=".", ms=3, label="emulator")
         if measured is not None:
             points = getattr(measured, name)
-            good = np.isfinite(points) & ((points > 0) | (name != "xi"))
-            ax.plot(prediction.r[good], points[good], "o", ms=4, mfc="white", color="black",
-                    label="one simulated box")  # fmt: skip
-        separation_axis(ax, prediction.edges)
-        ax.set_ylabel(rf"${SYMBOLS[name]}(r)$")
-        if name == "xi":
-            ax.set_yscale("log")
-            ax.yaxis.set_minor_formatter(NullFormatter())
+            error = (getattr(measured, "errors", None) or {}).get(name)
+            if points is not None:
+                shown += signed_points(
+                    upper, r, points, error,
+                    label="one simulated box", color="black", log=log, marker="o", ms=4,
+                    elinewidth=1.0, capsize=2, zorder=4,
+                )  # fmt: skip
+        if log:
+            log_limits(upper, shown, shown)
         else:
-            ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
-    axes[0].legend(frameon=False)
+            upper.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+        upper.set_ylabel(rf"${SYMBOLS[name]}(r)$")
+        _errors(lower, r, values, SYMBOLS[name])
+        separation_axis(lower, prediction.edges)
+        upper.tick_params(labelbottom=False)
+    handles, labels = entries(axes[0])
+    axes[0, 0].legend(handles, labels, frameon=False)
     given = said["parameters"].items()
     figure.suptitle(
         ",  ".join(rf"${PARAMETER_SYMBOLS.get(n, n)} = {v:.4g}$" for n, v in given), fontsize=10
     )
     return figure
+
+
+def _errors(ax: Axes, r: FloatArray, values: Mapping[str, FloatArray], symbol: str) -> None:
+    """Both errors over the absolute mean; the errors themselves where the mean is 0."""
+    size = np.abs(values["mean"])
+    zero = not (size > 0).any()
+    shown = []
+    for kind, color, mark in (("aleatoric", ALEATORIC, "o"), ("epistemic", EPISTEMIC, "s")):
+        error = values[kind]
+        if not zero:
+            error = np.divide(error, size, out=np.full(size.shape, np.nan), where=size > 0)
+        none = " is 0" if not (error > 0).any() else ""
+        ax.plot(r, np.where(error > 0, error, np.nan), color=color, marker=mark, ms=3, lw=1.2,
+                label=f"{kind}{none}")  # fmt: skip
+        shown.append(error)
+    log_limits(ax, shown, shown)
+    ax.set_ylabel(rf"$\sigma$ of ${symbol}$ (mean is 0)" if zero else rf"$\sigma/|{symbol}|$")
+    ax.legend(frameon=False, fontsize="small", ncols=2)
 
 
 def plot_jacobians(
@@ -141,7 +174,7 @@ def plot_jacobians(
     for ax, (name, symbol) in zip(axes, SYMBOLS.items(), strict=True):
         for j, parameter in enumerate(names):
             color, line = _STYLES[j % len(_STYLES)]
-            ax.plot(r, slopes[name][:, j], color=color, ls=line, lw=1.5,
+            ax.plot(r, slopes[name][:, j], color=color, ls=line, lw=1.5, marker=".", ms=4,
                     label=f"${PARAMETER_SYMBOLS.get(parameter, parameter)}$")  # fmt: skip
         ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
         separation_axis(ax, edges)

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.series import log_limits, scale_values
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def plot_accuracy(evaluation: Evaluation) -> Figure:
         r = evaluation.r
         low, middle, high = _percentiles(error, found)
         lower.fill_between(r, low, high, color=ALEATORIC, alpha=0.25, lw=0, label="16 to 84 %")
-        lower.plot(r, middle, color=ALEATORIC, lw=1.2, label="median")
-        lower.plot(r, a.per_bin["fractional"], color="black", lw=1.4, label="mean")
+        lower.plot(r, middle, color=ALEATORIC, lw=1.2, marker=".", label="median")
+        lower.plot(r, a.per_bin["fractional"], color="black", lw=1.4, marker=".", label="mean")
         if one.accuracy_expected is not None:
             lower.plot(r, one.accuracy_expected.per_bin["fractional"], color=EPISTEMIC, lw=1.4,
                        label="mean, against exact means")  # fmt: skip
@@ -117,16 +118,20 @@ def plot_uncertainties(evaluation: Evaluation) -> Figure:
     figure, axes = subplots(1, 3, figsize=(13.8, 4.4))
     for (name, one), ax in zip(evaluation.statistics.items(), axes, strict=True):
         r = evaluation.r
+        shown: list[FloatArray] = []
         for label, values, color in (
             ("aleatoric", one.sigma, ALEATORIC),
             ("epistemic", one.sigma_epistemic, EPISTEMIC),
         ):
-            low, middle, high = np.percentile(values, _BAND, axis=0)
-            ax.fill_between(r, low, high, color=color, alpha=0.25, lw=0)
-            ax.plot(r, middle, color=color, lw=1.5, label=label)
-        ax.plot(r, np.median(one.empirical, axis=0), "o", ms=4, color="black",
-                label="realizations")  # fmt: skip
-        ax.set_yscale("log")
+            low, middle, high = np.nanpercentile(values, _BAND, axis=0)
+            shown += [low, middle, high]
+            some = middle > 0  # a single network knows no epistemic error
+            ax.fill_between(r, np.where(some, low, np.nan), high, color=color, alpha=0.25, lw=0)
+            ax.plot(r, np.where(some, middle, np.nan), color=color, lw=1.5, marker=".", ms=4,
+                    label=label if some.any() else f"{label} is 0")  # fmt: skip
+        drawn = np.nanmedian(one.empirical, axis=0)
+        ax.plot(r, drawn, "o", ms=4, color="black", label="realizations")
+        log_limits(ax, [*shown, drawn], [*shown, drawn])
         symbol = rf"\log\xi" if name == "xi" else _SYMBOLS[name]  # noqa: F541
         ax.set_ylabel(rf"$\sigma$ of ${symbol}$")
         _separations(ax, r)
@@ -135,37 +140,49 @@ def plot_uncertainties(evaluation: Evaluation) -> Figure:
 
 
 def plot_learning_curves(training: Mapping[str, Any]) -> Figure:
-    """Losses and validation errors by epoch.
+    """Losses and validation errors by epoch, of all epochs of a training that was resumed too.
 
     Parameters
     ----------
     training : mapping
         ``emulator.description["training"]``.
 
+    Returns
+    -------
+    Figure
+        Panels for the loss of the training set with the score of the validation set, which
+        chooses the epoch, and for its mean squared error, its negative log likelihood and its
+        fractional errors. Panels are logarithmic; one with values below 0, as of a likelihood, is
+        linear, or linear about 0 and logarithmic beyond. The epoch that was kept is marked.
+
     Raises
     ------
     ValueError
         If it holds no curves.
     """
-    curves = training.get("curves")
-    if not curves:
+    curves = {name: _numbers(values) for name, values in (training.get("curves") or {}).items()}
+    if not any(np.isfinite(values).any() for values in curves.values()):
         raise ValueError("training holds no learning curves")
-    figure, axes = subplots(1, 3, figsize=(13.8, 4.0))
-    colors = (ALEATORIC, EPISTEMIC, NAIVE)
+    figure, axes = subplots(1, 4, figsize=(16.4, 4.0))
+    kept = int(training["best_epoch"])
     for ax, names, label in (
-        (axes[0], ("loss", "score"), "loss"),
-        (axes[1], ("mse", "nll"), "validation"),
-        (axes[2], ("error_xi", "error_omega", "error_eta"), "validation: fractional error"),
+        (axes[0], {"loss": "training, loss", "score": "validation, score"}, "loss"),
+        (axes[1], {"mse": "validation"}, "mean squared error"),
+        (axes[2], {"nll": "validation"}, "negative log likelihood"),
+        (axes[3], {f"error_{n}": rf"${_SYMBOLS[n]}$" for n in _SYMBOLS}, "fractional error"),
     ):
-        shown = []
-        for name, color in zip(names, colors, strict=False):
-            values = _numbers(curves.get(name, ()))
-            shown.append(values)
-            ax.plot(np.arange(1, len(values) + 1), values, color=color, lw=1.2,
-                    label=name.removeprefix("error_"))  # fmt: skip
-        if all((v[np.isfinite(v)] > 0).all() for v in shown):
-            ax.set_yscale("log")
-        ax.axvline(training["best_epoch"], color="black", lw=0.8, ls=":", label="kept")
+        shown = {name: curves[name] for name in names if name in curves}
+        for (name, values), color in zip(
+            shown.items(), (ALEATORIC, EPISTEMIC, NAIVE), strict=False
+        ):
+            epochs = np.arange(1, len(values) + 1)
+            ax.plot(epochs, values, color=color, lw=1.2, label=names[name],
+                    marker="." if len(values) < 30 else None)  # fmt: skip
+            if 1 <= kept <= len(values):
+                ax.plot(kept, values[kept - 1], "o", ms=5, mfc="white", color=color, zorder=4)
+        scale_values(ax, list(shown.values()))
+        ax.axvline(kept, color="black", lw=0.8, ls=":", label=f"kept: epoch {kept}")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.set_xlabel("epoch")
         ax.set_ylabel(label)
         ax.legend(frameon=False, fontsize="small")
@@ -193,32 +210,41 @@ def _separations(ax: Axes, r: FloatArray) -> None:
 
 def _against(ax: Axes, one: StatisticEvaluation) -> None:
     x, y = one.true, one.mean
-    kept, noise = one.counts, ~one.counts
-    kwargs: dict[str, Any] = {"s": 3, "lw": 0, "alpha": 0.35, "rasterized": True}
-    if noise.any():
-        ax.scatter(x[noise], y[noise], color="0.75", label="does not count", **kwargs)
-    ax.scatter(x[kept], y[kept], color=ALEATORIC, label="counts", **kwargs)
-    low, high = min(x.min(), y.min()), max(x.max(), y.max())
-    ax.plot([low, high], [low, high], color="black", lw=0.8, ls="--")
-    if one.name == "xi":
+    good = np.isfinite(x) & np.isfinite(y)
+    log = one.name == "xi" and bool((x[good] > 0).all() and (y[good] > 0).all())
+    if log:
         ax.set_xscale("log")
         ax.set_yscale("log")
     else:
         ax.set_xscale("symlog", linthresh=0.01)
         ax.set_yscale("symlog", linthresh=0.01)
-        ax.legend(frameon=False, fontsize="small", markerscale=4, loc="upper left")
+    kwargs: dict[str, Any] = {"s": 3, "lw": 0, "alpha": 0.35, "rasterized": True}
+    noise = good & ~one.counts
+    if noise.any():
+        ax.scatter(x[noise], y[noise], color="0.75", label="does not count", **kwargs)
+    kept = good & one.counts
+    ax.scatter(x[kept], y[kept], color=ALEATORIC, label="counts", **kwargs)
+    if good.any():
+        ends = min(x[good].min(), y[good].min()), max(x[good].max(), y[good].max())
+        ax.plot(ends, ends, color="black", lw=0.8, ls="--", label="equal")
+    ax.legend(frameon=False, fontsize="small", markerscale=4, loc="upper left")
 
 
 def _density(ax: Axes, x: FloatArray, y: FloatArray) -> None:
     if not x.size:
+        ax.text(0.5, 0.5, "no errors above 0", transform=ax.transAxes, ha="center", va="center",
+                color=NAIVE)  # fmt: skip
         return
     low, high = np.percentile(np.concatenate([x, y]), (0.05, 99.95))
-    edges = np.geomspace(low, max(high, 1.01 * low), 71)
+    edges = np.geomspace(low / 1.02, high * 1.02, 71)
     counts, _, _ = np.histogram2d(x, y, bins=[edges, edges])
-    ax.pcolormesh(edges, edges, np.where(counts > 0, counts, np.nan).T, cmap="viridis_r",
-                  norm=LogNorm(1, max(2.0, counts.max())), rasterized=True)  # fmt: skip
-    ax.plot([low, high], [low, high], color="black", lw=0.9, ls="--")
+    image = ax.pcolormesh(edges, edges, np.where(counts > 0, counts, np.nan).T, cmap="viridis_r",
+                          norm=LogNorm(1, max(2.0, counts.max())), rasterized=True)  # fmt: skip
+    bar = ax.figure.colorbar(image, ax=ax, label="elements in a cell")
+    log_axis(bar.ax.yaxis, 1.0, max(2.0, counts.max()))
+    ax.plot(edges[[0, -1]], edges[[0, -1]], color="black", lw=0.9, ls="--", label="equal")
+    ax.legend(frameon=False, fontsize="small", loc="upper left")
     ax.set_xscale("log")
     ax.set_yscale("log")
-    log_axis(ax.xaxis, low, high)
-    log_axis(ax.yaxis, low, high)
+    for axis in (ax.xaxis, ax.yaxis):
+        log_axis(axis, edges[0], edges[-1])

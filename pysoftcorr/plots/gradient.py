@@ -141,11 +141,13 @@ def plot_xi_of_G(
         if curves.shape != (G.size, bins.nbins):
             raise ValueError(f"xi of {title!r} has shape {curves.shape}, must be "
                              f"({G.size}, {bins.nbins})")  # fmt: skip
+        order = np.argsort(G, kind="stable")
+        G, curves = G[order], curves[order]
         x = (G / at - 1.0) * 100.0
         for b, ax in zip(shown, row, strict=True):
             color = BINS[b % len(BINS)]
             if naive is not None and k == 0:
-                other = np.asarray(naive, dtype=float)[:, b]
+                other = np.asarray(naive, dtype=float)[order, b]
                 other = other - np.interp(at, G, other) + xi[b]
                 ax.plot(x, other, color=NAIVE, lw=1.0, label="all pairs, shifted")
             ax.plot(x, curves[:, b], color=color, lw=1.2, marker=".", ms=4, label=symbol(statistic))
@@ -154,7 +156,8 @@ def plot_xi_of_G(
             ax.plot(0.0, xi[b], "o", color="black", ms=4.5)
             if np.isfinite([low, high]).all():
                 ax.set_ylim(low, high)
-            ax.set_xlim(x[0], x[-1])
+            if x.size > 1:
+                ax.set_xlim(x.min(), x.max())
             ax.xaxis.set_major_locator(MaxNLocator(5))
             ax.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2), useMathText=True)
             ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
@@ -216,6 +219,8 @@ def plot_gradient_arrows(
         east = east / np.cos(np.deg2rad(catalog.dec)) / 60.0
         north = north / 60.0
     size = np.hypot(east, north)
+    known = np.isfinite(size)
+    east, north, size = (np.where(known, values, 0.0) for values in (east, north, size))
     shown = _shown(bins)
     # Without any gradient there is nothing to draw, and any scale will do.
     longest = [float(np.percentile(size[b], 99.0)) or float(size[b].max()) for b in shown]
@@ -246,6 +251,8 @@ def plot_gradient_arrows(
             angles="uv", units="width", scale_units="width", scale=14.0, width=0.0035,
             headwidth=3.5, headlength=4.0, headaxislength=3.6, zorder=3,
         )  # fmt: skip
+        if not size[b].any():
+            ax.text(0.5, 0.5, "no gradient", transform=ax.transAxes, ha="center", color=NAIVE)
         frame.draw(ax)
         lo, hi = bins.edges[b : b + 2]
         ax.set_title(f"{lo:.4g} to {hi:.4g} {bins.unit}", fontsize=10)
@@ -272,5 +279,5 @@ def _range(values: npt.NDArray[np.float64]) -> str:
 
 def _limits(low: float, high: float) -> tuple[float, float]:
     """Limits of the curves alone: a steep tangent leaves the panel."""
-    pad = 0.12 * (high - low) or 1e-12
+    pad = 0.12 * (high - low) or 0.12 * abs(high) or 1e-12
     return low - pad, high + pad

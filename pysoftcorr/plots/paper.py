@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from pysoftcorr.plots.figures import LABEL, subplots
 from pysoftcorr.plots.requirement import curve
+from pysoftcorr.plots.series import held, widen
 from pysoftcorr.plots.sky import NAIVE, log_axis
 from pysoftcorr.plots.statistics import abscissa, symbol
 from pysoftcorr.sky.result import Correlation
@@ -34,6 +36,8 @@ _TOGETHER = (
 )  # fmt: skip
 #: Apart for the color-blind (Okabe & Ito), and by shape in gray.
 _STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v"))
+#: What axes show already.
+_DRAWN: WeakKeyDictionary[Axes, list[Correlation]] = WeakKeyDictionary()
 #: Decades below the largest value that are shown at most.
 _DEPTH = 5.0
 
@@ -64,41 +68,52 @@ def draw_set(
 
 
 def draw(ax: Axes, items: Sequence[Correlation], requirement: Any) -> None:
-    """The absolute values of some statistics in the same bins on one panel."""
+    """The absolute values of some statistics on one panel, beside those it shows already."""
     handles: list[Any] = []
     notes: list[Any] = []
-    negative = all_pairs = False
+    earlier = _DRAWN.get(ax, []) if ax.containers else []
+    before, limits = len(earlier), held(ax)
+    every = [*earlier, *items]
+    _DRAWN[ax] = every
+    all_pairs = any(item.all_pairs is not None for item in every)
+    negative = any((item.value < 0).any() for item in every)
     slots = len(items) * (2 if any(item.all_pairs is not None for item in items) else 1)
     step = min(0.16, 0.84 / slots)
     for k, item in enumerate(items):
-        color, marker = _STYLES[k % len(_STYLES)]
+        color, marker = _STYLES[(before + k) % len(_STYLES)]
         theta = abscissa(item)
-        slot = k * (slots // len(items)) - 0.5 * (slots - 1)
+        slot = k * (slots // len(items)) - 0.5 * (slots - 1) + slots * _beside(before)
         at = _shifted(item, theta, step * slot)
         sigma = item.sigma_shot if item.sigma is None else item.sigma
         for positive in (True, False):
             there = np.isfinite(item.value) & ((item.value > 0) == positive) & (item.value != 0)
-            negative |= bool(there.any()) and not positive
             ax.errorbar(
                 at[there], np.abs(item.value[there]), yerr=np.nan_to_num(sigma[there]), fmt=marker,
                 ms=3.8, mew=0.9, lw=0.9, capsize=1.5, color=color,
                 mfc=color if positive else "white", zorder=4,
             )  # fmt: skip
         if item.all_pairs is not None:
-            all_pairs = True
             _without_errors(
                 ax, _shifted(item, theta, step * (slot + 1)), item.all_pairs.real, color
             )
-        handles.append(Line2D([], [], ls="", marker=marker, ms=3.8, color=color,
-                              label=symbol(item.name)))  # fmt: skip
     # Limits by the values: errors longer than they reach below every axis.
-    low, high = _limits(items)
+    low, high = _limits(every)
+    for k, item in enumerate(every):
+        color, marker = _STYLES[k % len(_STYLES)]
+        handles.append(
+            Line2D([], [], ls="", marker=marker, ms=3.8, color=color, label=symbol(item.name))
+        )
+    if not any(np.isfinite(item.value).any() for item in every):
+        ax.text(0.5, 0.5, "no bin has a value", transform=ax.transAxes, ha="center", color=NAIVE,
+                fontsize=_SIZE)  # fmt: skip
     curves = _required(ax, items, requirement)
     if curves:
         high = max(high, *(float(c.max()) for c in curves))
         low = min(low, *(float(c.min()) for c in curves))
         notes.append(_handle(len(curves)))
-    _dress(ax, items, low, high)
+    _dress(ax, every, low, high)
+    widen(ax, limits)
+    log_axis(ax.xaxis, *ax.get_xlim())
     if negative:
         notes.append(
             Line2D([], [], marker="o", ms=3.8, mfc="white", label="negative", ls="", color="0.4")
@@ -106,6 +121,11 @@ def draw(ax: Axes, items: Sequence[Correlation], requirement: Any) -> None:
     if all_pairs:
         notes.append(Line2D([], [], marker="d", ms=3.4, label="all pairs", ls="", color="0.4"))
     _legend(ax, handles, notes)
+
+
+def _beside(before: int) -> int:
+    """Places to the right, or left, of so many that are on the axes already: 0, 1, -1, 2, ..."""
+    return (before + 1) // 2 * (1 if before % 2 else -1)
 
 
 def _legend(ax: Axes, handles: list[Any], notes: list[Any]) -> None:
@@ -179,13 +199,16 @@ def _handle(number: int) -> Any:
 
 
 def _dress(ax: Axes, items: Sequence[Correlation], low: float, high: float) -> None:
+    edges = np.concatenate([item.bins.edges for item in items])
     bins = items[0].bins
     ax.set_xscale("log")
     ax.set_yscale("log", nonpositive="clip")
     theta = np.concatenate([abscissa(item) for item in items])
-    start = bins.edges[0] if bins.edges[0] > 0 else 0.6 * theta[theta > 0].min()
+    start = float(edges[edges > 0].min())
+    if edges.min() <= 0:  # bins from 0 on
+        start = min(start, 0.6 * float(theta[theta > 0].min()))
     # Markers beside one another need room at the last bin too, which may be a narrow one.
-    end = max(bins.edges[-1], 1.15 * theta[theta > 0].max())
+    end = max(edges.max(), 1.15 * theta[theta > 0].max())
     ax.set_xlim(start, end)
     log_axis(ax.xaxis, start, end)
     # Room above for the legend.

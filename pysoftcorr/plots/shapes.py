@@ -6,8 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.quiver import QuiverKey
 
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.series import held, widen
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, axes_of, frame_of
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.stars import StarCatalog
@@ -54,10 +56,10 @@ def plot_shapes(
     if values.shape != (len(catalog),):
         raise ValueError(f"e has shape {values.shape}: must be ({len(catalog)},)")
     ax = axes_of(ax, figsize=(6.0, 6.0))
-    frame = frame_of(catalog)
+    before, frame = held(ax), frame_of(catalog, ax=ax)
     size, angle = np.abs(values), 0.5 * np.angle(values)
     if scale is None:
-        scale = rounded(float(np.percentile(size, 95)))
+        scale = rounded(float(np.nanpercentile(size, 95)))
     whiskers = ax.quiver(
         *frame.points(catalog),
         size * np.cos(angle),
@@ -76,7 +78,17 @@ def plot_shapes(
     frame.draw(ax)
     low, high = ax.get_ylim()
     ax.set_ylim(low, high + 0.09 * (high - low))  # so that the key lies on no whisker
-    ax.quiverkey(whiskers, 0.79, 0.955, scale, f"|e| = {scale:g}", labelpos="E", labelsep=0.08)
+    widen(ax, before)
+    keys = sum(isinstance(artist, QuiverKey) for artist in ax.artists)
+    ax.quiverkey(
+        whiskers,
+        0.79 - 0.3 * (keys % 3),
+        0.955,
+        scale,
+        f"|e| = {scale:g}",
+        labelpos="E",
+        labelsep=0.08,
+    )
     if title:
         ax.set_title(title, loc="left")
     return ax
@@ -95,7 +107,7 @@ def plot_star_shapes(stars: StarCatalog) -> Figure:
         With three panels, the first and the last on the same scale.
     """
     figure, axes = subplots(1, 3, figsize=(15.0, 5.4), sharey=True)
-    common = rounded(float(np.percentile(np.abs(np.r_[stars.e, stars.de]), 90)))
+    common = rounded(float(np.nanpercentile(np.abs(np.r_[stars.e, stars.de]), 90)))
     plot_shapes(stars, ax=axes[0], scale=common, title="stars")
     plot_shapes(stars, e=stars.e_model, ax=axes[1], title="PSF model")
     plot_shapes(stars, e=stars.de, ax=axes[2], scale=common, color=EPISTEMIC, title="star - model")

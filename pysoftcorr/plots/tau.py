@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from pysoftcorr.plots.corner import LABELS, LEVELS, plot_corner
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.posterior import LABELS, LEVELS, plot_corner
+from pysoftcorr.plots.series import DEPTH, entries, held, same_unit, widen
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.plots.statistics import SYMBOLS, symbol
 from pysoftcorr.sky.binning import Binning
@@ -76,7 +77,7 @@ def plot_tau(result: CorrelationSet | Leakage) -> Figure:
         ax.yaxis.set_major_formatter(formatter)
         ax.set_title(symbol(name))
         ax.set_ylabel(rf"$\theta\,${SYMBOLS[name]} [{bins.unit}]")
-    axes[0][0].legend(frameon=False, fontsize="small")
+    axes[0][0].legend(*entries(axes[0]), frameon=False, fontsize="small")
     return figure
 
 
@@ -109,7 +110,7 @@ def plot_leakage(leakage: Leakage, *, truth: Mapping[str, float] | None = None) 
     # Where rho is noisy, single draws run away, and all others would be a dot.
     low, middle, high = np.quantile(draws, [0.16, 0.5, 0.84], axis=0)
     near = (np.abs(draws - middle) < 2.5 * (high - low)).all(axis=1)
-    posterior: Any = _Draws(leakage.terms, draws[near])
+    posterior: Any = _Draws(leakage.terms, draws[near], dict.fromkeys(TERM_COLORS, 0.0))
     return _corner(posterior, truth)
 
 
@@ -123,6 +124,7 @@ class _Draws:
 
     names: tuple[str, ...]
     flat: FloatArray
+    fixed: dict[str, float] = field(default_factory=dict)
     priors: dict[str, Any] = field(default_factory=dict)
 
 
@@ -144,19 +146,38 @@ def plot_contamination(
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    ValueError
+        If `xip`, or what the axes show already, is in another unit.
     """
     ax = axes_of(ax, figsize=(5.6, 4.2))
+    before = held(ax)
+    same_unit(ax, leakage.bins.unit)
     curves = []
     if xip is not None:
+        if xip.bins.unit != leakage.bins.unit:
+            raise ValueError(
+                f"xip: its bins are in {xip.bins.unit}: must be in {leakage.bins.unit}, as those "
+                "of the leakage"
+            )
         error = xip.sigma if xip.sigma is not None else xip.sigma_shot
         theta = np.where(np.isfinite(xip.theta), xip.theta, xip.bins.centers)
         curves.append((theta, xip.value, error, NAIVE, SYMBOLS["xip"]))
+    earlier = len({*ax.get_legend_handles_labels()[1]}) if before else 0
+    sys, color = r"$\xi_+^\mathrm{sys}$", EPISTEMIC
+    if earlier:
+        sys = f"{sys} of {', '.join(LABELS[term] for term in leakage.terms)}"
+        color = list(TERM_COLORS.values())[earlier % len(TERM_COLORS)]
     curves.append((
-        _separations(leakage), leakage.xi_sys, leakage.xi_sys_error, EPISTEMIC,
-        r"$\xi_+^\mathrm{sys}$",
+        _separations(leakage), leakage.xi_sys, leakage.xi_sys_error, color,
+        sys,
     ))  # fmt: skip
+    places = []
     for k, (theta, value, error, color, label) in enumerate(curves):
         beside = theta * 1.03**k
+        places.append(beside)
         for sign, face in ((value > 0, color), (value < 0, "white")):
             if sign.any():
                 ax.errorbar(
@@ -169,8 +190,11 @@ def plot_contamination(
     shown = shown[np.isfinite(shown) & (shown > 0)]
     if shown.size:
         # Errors that reach below 0 would draw the axis out of all proportion.
-        ax.set_ylim(0.2 * shown.min(), 5 * shown.max())
+        ax.set_ylim(0.2 * max(shown.min(), shown.max() * 10.0**-DEPTH), 5 * shown.max())
     _angles(ax, leakage.bins, zero=False)
+    low, high = ax.get_xlim()
+    ax.set_xlim(min(low, *map(np.min, places)), max(high, *map(np.max, places)))
+    widen(ax, before)
     ax.set_ylabel(r"contribution to $\xi_+$")
     # Above the axes: errors that reach below 0 cross them from top to bottom.
     ax.legend(

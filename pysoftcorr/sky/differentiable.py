@@ -24,6 +24,7 @@ from pysoftcorr.sky.clustering import Clustering, SoftClustering
 from pysoftcorr.sky.geometry import PIXEL
 from pysoftcorr.sky.gravity import SimulationResult
 from pysoftcorr.sky.soft_bins import WEIGHTINGS, soft_bins
+from pysoftcorr.sky.soft_device import check_device
 from pysoftcorr.sky.soft_kernels import (
     APPROACHES,
     COINCIDENT,
@@ -107,6 +108,10 @@ class SoftCorrelation(SoftKernels):
         `pin`.
     max_iter : int
         Most steps to converge the clustering.
+    device : str
+        Where pairs of objects are summed: "cpu", or for approach="naive" a GPU such as "cuda", by
+        Triton in float64: the value, `vjp`, `jvp` and `jacobian`. Second derivatives are those of
+        the CPU.
 
     Attributes
     ----------
@@ -120,7 +125,9 @@ class SoftCorrelation(SoftKernels):
     Raises
     ------
     ValueError, TypeError
-        A setting that is not possible.
+        A setting that is not possible; a device that is not there.
+    ImportError
+        torch or Triton is not installed, and `device` is a GPU.
 
     Notes
     -----
@@ -168,6 +175,7 @@ class SoftCorrelation(SoftKernels):
         seed: Seed = None,
         start: npt.ArrayLike | Clustering | None = None,
         max_iter: int = 5000,
+        device: str = "cpu",
     ) -> None:
         self.approach = choice("approach", approach, APPROACHES)
         self.through = choice("through", through, THROUGH)
@@ -187,6 +195,12 @@ class SoftCorrelation(SoftKernels):
             )
         use_weights = flag("use_weights", use_weights)
         self.max_iter = at_least_one("max_iter", max_iter)
+        self.device = check_device(device)
+        if self.device != "cpu" and self.approach != "naive":
+            raise ValueError(
+                f"device = {device!r}: sums all pairs of objects, with approach='naive'; clusters "
+                "are found on the CPU, and their pairs are few"
+            )
         self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
         self.clustering, self._start = clustering_of(clusters, start, fuzziness, use_weights, seed)
         self.timings: dict[str, float] = {}
@@ -394,7 +408,7 @@ class SoftCorrelation(SoftKernels):
         ----------
         ra, dec, g1, g2, w : torch.Tensor, shape (N,)
             As in a `Catalog`, degrees; any floating dtype and device. The work is done in float64
-            on the CPU.
+            on the estimator's `device`.
         x, y : torch.Tensor, shape (N,)
             Instead of `ra` and `dec`: flat positions.
         xy_unit : str, optional

@@ -27,6 +27,7 @@ from pysoftcorr.sky.geometry import (
     to_plane,
 )  # fmt: skip
 from pysoftcorr.sky.soft_bins import WEIGHTINGS
+from pysoftcorr.sky.soft_device import Pairs
 from pysoftcorr.sky.starts import Start
 
 __all__ = ["FIELDS", "SoftKernels", "Solution"]
@@ -101,6 +102,7 @@ class SoftKernels:
     timings: dict[str, float]
     _bins: FloatArray
     _start: Start | None
+    device: str
 
     @property
     def nbins(self) -> int:
@@ -200,7 +202,25 @@ class SoftKernels:
             numbers, self.nbins, solution.bins,
         )  # fmt: skip
 
+    def _pairs(self, solution: Solution) -> Pairs:
+        """All pairs of the objects, on the device."""
+        return Pairs(
+            solution.objects,
+            solution.bins,
+            flat=solution.geometry == FLAT,
+            minus=self.statistic == "xim",
+            gauss=self.weighting == "gaussian",
+            drop=self.coincident == "drop",
+            device=self.device,
+        )
+
     def _value(self, solution: Solution) -> FloatArray:
+        if self.device != "cpu":
+            begun = time.perf_counter()
+            xi, met = self._pairs(solution).value()
+            self.timings["pairs"] = time.perf_counter() - begun
+            self._warn(xi, met)
+            return xi
         sums, report = np.empty((3, self.nbins)), np.zeros(2)
         call("softcorr_value", *self._arguments(solution, derivative=False), sums, report)
         self.timings["pairs"] = float(report[1])
@@ -211,6 +231,12 @@ class SoftKernels:
         self, solution: Solution, cotangents: FloatArray
     ) -> tuple[FloatArray, dict[str, FloatArray]]:
         """xi, and the gradients (R, N) of R cotangents (R, nbins)."""
+        if self.device != "cpu":
+            begun = time.perf_counter()
+            xi, back, met = self._pairs(solution).gradients(cotangents)
+            self.timings["pairs"] = time.perf_counter() - begun
+            self._warn(xi, met)
+            return xi, dict(zip(FIELDS[solution.geometry], solution.of_columns(back), strict=True))
         r, n = len(cotangents), solution.objects.shape[1]
         value, out = np.empty(self.nbins), np.empty((5, r, n))
         kind, report = np.zeros(1, dtype=np.int64), np.zeros(6)
@@ -225,7 +251,8 @@ class SoftKernels:
 
     def _push(self, solution: Solution, along: FloatArray) -> FloatArray:
         """Derivative of xi along changes (5, N) of the columns."""
-        if self.approach == "hard" and self.rule == "literal":
+        literal = self.approach == "hard" and self.rule == "literal"
+        if literal or self.device != "cpu":
             _, rows = self._pull(solution, np.eye(self.nbins))
             return np.sum([row @ along[k] for k, row in enumerate(rows.values())], axis=0)
         out, report = np.empty((2, self.nbins)), np.zeros(1)

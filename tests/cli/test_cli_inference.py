@@ -278,7 +278,7 @@ def test_boxes_by_command(run, boxed, tmp_path):
     assert losses["small"] != losses["same"]
     assert "pass --boxsize SIDE" in run(*line, "--data", csv)[2]
     code, _, err = run(*line, "--data", csv, "--boxsize", "big")
-    assert (code, err) == (2, "error: --boxsize big: must be a side in Mpc/h, or three\n")
+    assert (code, err) == (2, "error: --boxsize 'big': must be a number or three\n")
     for meta, text in (
         ({"redshift": 0.5}, "the data have redshift 0.5, the emulator 0"),
         ({"mdef": "200c"}, "mass definition 200c, the emulator vir"),

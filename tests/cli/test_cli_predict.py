@@ -137,13 +137,18 @@ def test_prediction_is_drawn(emulator):
     said = emulator.predict(POINT)
     measured = box(EDGES)
     figure = plots.plot_prediction(said, measured=measured)
-    assert len(figure.axes) == 3
-    for ax, name in zip(figure.axes, ("xi", "omega", "eta"), strict=True):
+    assert len(figure.axes) == 6
+    for ax, name in zip(figure.axes[:3], ("xi", "omega", "eta"), strict=True):
         values = getattr(said, name)
         curve = next(line for line in ax.lines if line.get_label() == "emulator")
         np.testing.assert_array_equal(curve.get_ydata(), values.mean)
-        dots = next(line for line in ax.lines if line.get_label() == "one simulated box")
-        np.testing.assert_array_equal(dots.get_ydata(), [0.5, 1.5] if name == "xi" else [1.0, 3.0])
+        dots = {c.get_label(): c.lines[0] for c in ax.containers}
+        shown = dots["one simulated box"].get_ydata()
+        np.testing.assert_array_equal(shown, [0.5, 1.5] if name == "xi" else [1.0, 3.0])
+        if name == "xi":  # below 0: open, at its absolute value
+            negative = dots["one simulated box, negative"]
+            assert negative.get_ydata().tolist() == [0.1]
+            assert negative.get_markerfacecolor() == "white"
         for band, sigma in zip(ax.collections, (values.aleatoric, values.epistemic), strict=True):
             top = band.get_paths()[0].vertices[:, 1].max()
             assert top == pytest.approx((values.mean + sigma).max())

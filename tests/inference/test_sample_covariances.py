@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import h5py
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from pysoftcorr.inference.covariance import (  # noqa: E402
     read_covariance,
     sellentin_heavens_constant,
 )
+from pysoftcorr.mocks import BoxCorrelations, box_correlations  # noqa: E402
 
 RNG = np.random.default_rng
 POINTS = np.array([[0.5, -0.2], [-0.7, 0.3], [0.0, 0.0]])
@@ -156,6 +159,8 @@ def test_minimize_follows_the_likelihood_of_the_posterior() -> None:
     emulator = AnalyticEmulator()
     density = LogPosterior(emulator, measured(emulator, ("omega",), 12), fixed=HOD)
     found = minimize(density, method="lbfgs", objective="likelihood", max_iter=40)
+    assert found.summary().endswith("6 values; noise: data, covariance from 12: sellentin-heavens")
+    assert found.to_dict()["settings"]["data"]["statistics"] == ["omega"]
     best = density.log_likelihood([list(found.best.values())])[0]
     assert -found.loss.min() == pytest.approx(best, rel=1e-9)
     axis = np.linspace(-0.99, 0.99, 67)
@@ -329,22 +334,52 @@ def test_files_say_how_many_realizations_and_which_box(tmp_path, kind) -> None:
 
 
 def test_correlations_bring_their_covariance() -> None:
-    class Result:
-        edges, npairs = EDGES, np.array([3, 0, 5])
-        xi, omega, eta = np.array([1.0, -1, 2]), np.array([1.0, np.nan, 3]), np.full(3, np.nan)
-        covariance = np.where(np.isin(np.arange(6) % 3, [0, 2]), MATRIX, np.nan)
-        realizations = 27
-        settings = {"boxsize": (30.0, 30.0, 60.0), "periodic": True, "boxes": 4}
-
-    Result.covariance = np.where(np.isnan(Result.covariance.T), np.nan, Result.covariance)
-    seen = Observation.of(Result(), on_bad="drop")
+    empty = np.arange(6) % 3 == 1
+    result = SimpleNamespace(
+        edges=EDGES, npairs=np.array([3, 0, 5]), xi=np.array([1.0, -1, 2]),
+        omega=np.array([1.0, np.nan, 3]), eta=np.full(3, np.nan),
+        covariance=np.where(empty | empty[:, None], np.nan, MATRIX), realizations=27,
+        settings={"boxsize": (30.0, 30.0, 60.0), "periodic": True, "boxes": 4},
+    )  # fmt: skip
+    seen = Observation.of(result, on_bad="drop")
     rows = [0, 2, 3, 5]
     assert seen.rows.tolist() == rows
     np.testing.assert_allclose(seen.covariance, MATRIX[np.ix_(rows, rows)], rtol=1e-14)
     assert seen.covariance_from == 27
     assert seen.box == {"boxsize": (30.0, 30.0, 60.0), "boxes": 4}
-    some = Observation.of(Result(), statistics="omega", on_bad="drop")
+    some = Observation.of(result, statistics="omega", on_bad="drop")
     np.testing.assert_allclose(some.covariance, MATRIX[np.ix_([3, 5], [3, 5])], rtol=1e-14)
+
+
+def test_correlations_with_errors_go_into_a_posterior(tmp_path) -> None:
+    """In every form they come: the result, its files, means of boxes."""
+    rng = RNG(1)
+
+    def correlated(**options):
+        n, boxsize = 4000, (60.0, 60.0, 90.0)
+        return box_correlations(
+            rng.uniform(0, 1, (n, 3)) * boxsize, rng.normal(size=(n, 3)), boxsize=boxsize,
+            bins=[2, 4, 8, 16], **options,
+        )  # fmt: skip
+
+    single = correlated(resampling="jackknife:3x3x3")
+    mean = BoxCorrelations.combine([correlated() for _ in range(15)])
+    for result, count in ((single, 27), (mean, 15)):
+        assert result.realizations == count
+        for suffix in ("ecsv", "h5", "csv"):
+            result.write(tmp_path / f"r.{suffix}", overwrite=True)
+        for name, data in {
+            "of": Observation.of(result),
+            **{s: Observation.read(tmp_path / f"r.{s}") for s in ("ecsv", "h5", "csv")},
+        }.items():
+            np.testing.assert_array_equal(data.rows, np.arange(9))
+            np.testing.assert_allclose(data.covariance, result.covariance, rtol=1e-12)
+            assert data.covariance_from == count
+            if name != "csv":  # which has no place for it
+                assert data.box["boxsize"] == (60.0, 60.0, 90.0)
+                assert data.box.get("boxes", 1) == (15 if count == 15 else 1)
+        some = Observation.read(tmp_path / "r.h5", statistics="omega,eta")
+        np.testing.assert_allclose(some.covariance, result.covariance[3:, 3:], rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -398,11 +398,12 @@ def test_corner_of_several(drawn):
     assert pair.get_xlabel() == r"$\mu_\mathrm{cen}$"
     assert pair.get_ylabel() == r"$\mu_\mathrm{sat}$"
     assert len(pair.collections) == 2 * 2  # fillings and lines, twice
-    # Marginal densities: each of unit sum, about its mean, and both within the axes.
+    # Marginal densities: of one height, about their means, and within the axes.
     curves = [line.get_data() for line in top.lines if len(line.get_xdata()) > 2]
     for (x, y), posterior in zip(curves, (drawn, shifted), strict=True):
-        assert y.sum() / 2 == pytest.approx(1, abs=0.01)  # a step has two ends
-        assert (x * y).sum() / 2 == pytest.approx(posterior.flat[:, 0].mean(), abs=0.02)
+        assert y.max() == pytest.approx(1)
+        mean = posterior.flat[:, 0].mean()
+        assert (x * y).sum() / y.sum() == pytest.approx(mean, abs=0.02)
         assert y.max() < top.get_ylim()[1]
     # Quantiles of both, the truth.
     verticals = [line.get_xdata()[0] for line in top.lines if len(line.get_xdata()) == 2]
@@ -414,7 +415,8 @@ def test_corner_of_several(drawn):
     assert f"{row['median']:.2f}" in top.get_title()
     (legend,) = figure.legends
     said = [text.get_text() for text in legend.get_texts()]
-    assert said == ["one", "two", "99.73 %", "95.45 %", "68.27 %"]
+    masses = [f"{part} % of 2-D mass" for part in ("99.73", "95.45", "68.27")]
+    assert said == ["one", "two", *masses, "median and 68 %", "truth"]
     with pytest.raises(ValueError, match="names: alpha"):
         plots.plot_corner(drawn, names=["alpha"])
     with pytest.raises(ValueError, match="between 0 and 1"):

@@ -126,3 +126,13 @@ def test_shapes_are_checked(three):
         plots.plot_xi_of_G([("a", [1.0], np.zeros((1, 2)))], 1.0, [1.0], [1.0, 2.0], BINS)
     with pytest.raises(ValueError, match="'a' has shape"):
         plots.plot_xi_of_G([("a", [1.0], np.zeros((1, 3)))], 1.0, [1.0, 1.0], [1.0, 2.0], BINS)
+
+
+def test_values_of_G_in_any_order():
+    G = np.linspace(0.9, 1.1, 5)[[3, 0, 4, 1, 2]]
+    xi = np.stack([G**2, -G], axis=1)
+    ax = plots.plot_xi_of_G([("all", G, xi)], 1.0, [1.0, -1.0], [2.0, -1.0], BINS, naive=xi).axes[0]
+    for line in ax.lines[:2]:
+        np.testing.assert_allclose(line.get_xdata(), [-10, -5, 0, 5, 10], atol=1e-9)
+        np.testing.assert_allclose(line.get_ydata(), np.linspace(0.9, 1.1, 5) ** 2)
+    assert ax.get_xlim() == pytest.approx((-10, 10))

@@ -21,7 +21,7 @@ IntArray = npt.NDArray[np.int64]
 TERMS = ("n_cc", "n_cs", "n_ss", "a_cc", "ac_cs", "as_cs", "a_ss", "h_cc", "h_cs", "h_ss")
 
 #: Grids of concentration and of ln Rvir, and shells of the profile.
-_CONCENTRATIONS, _LOG_RADIUS, _SHELLS = 28, 0.04, 120
+_CONCENTRATIONS, _LOG_RADIUS, _SHELLS = 28, 0.015, 120
 #: Halos at once.
 _CHUNK = 100_000
 
@@ -61,18 +61,9 @@ def one_halo(halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> OneHa
         inside = np.diff(enclosed(edges / radius, c), axis=1)
         for b in range(bins):
             central[:, b] += np.bincount(cell[rows], weights=inside[:, b], minlength=cells)
-    log_c, log_r = np.log(halos.concentration), np.log(halos.radius)
-    grid_c = _grid(log_c, number=_CONCENTRATIONS)
-    grid_r = _grid(log_r, step=_LOG_RADIUS)
-    table = _satellite_pairs(np.exp(grid_c), np.exp(grid_r), edges)
-    share = np.zeros(cells * grid_c.size * grid_r.size)
-    first_c, part_c = _cubic(log_c, grid_c)
-    first_r, part_r = _cubic(log_r, grid_r)
-    for i in range(4):
-        for j in range(4):
-            at = ((cell * grid_c.size) + first_c + i) * grid_r.size + first_r + j
-            share += np.bincount(at, weights=part_c[i] * part_r[j], minlength=share.size)
-    sums = share.reshape(cells, -1) @ table.reshape(-1, 3 * bins)
+    grid = _Grid.of(halos)
+    share = grid.share(cell, cells)
+    sums = share @ _satellite_pairs(grid.c, grid.radius, edges).reshape(-1, 3 * bins)
     return OneHalo(central, *(sums[:, k * bins : (k + 1) * bins] for k in range(3)))
 
 
@@ -98,7 +89,35 @@ def _satellite_pairs(c: FloatArray, radius: FloatArray, edges: FloatArray) -> Fl
     return np.ascontiguousarray(np.moveaxis(np.diff(value, axis=3), 1, 2), dtype=np.float64)
 
 
-def _grid(values: FloatArray, *, number: int = 0, step: float = 0.0) -> FloatArray:
+class _Grid(NamedTuple):
+    """Grid of concentration and radius, and the halos on it: first of four neighbors, and parts."""
+
+    c: FloatArray
+    radius: FloatArray
+    first: tuple[IntArray, IntArray]
+    parts: tuple[list[FloatArray], list[FloatArray]]
+
+    @classmethod
+    def of(cls, halos: Any) -> _Grid:
+        log_c, log_r = np.log(halos.concentration), np.log(halos.radius)
+        grid_c = _even(log_c, number=_CONCENTRATIONS)
+        grid_r = _even(log_r, step=_LOG_RADIUS)
+        first_c, part_c = _cubic(log_c, grid_c)
+        first_r, part_r = _cubic(log_r, grid_r)
+        return cls(np.exp(grid_c), np.exp(grid_r), (first_c, first_r), (part_c, part_r))
+
+    def share(self, kind: IntArray, kinds: int, weight: FloatArray | None = None) -> FloatArray:
+        """Halos of each kind by their places on the grid, shape (kinds, points)."""
+        out = np.zeros(kinds * self.c.size * self.radius.size)
+        for i, part_c in enumerate(self.parts[0]):
+            scaled = part_c if weight is None else part_c * weight
+            row = (kind * self.c.size + self.first[0] + i) * self.radius.size + self.first[1]
+            for j, part_r in enumerate(self.parts[1]):
+                out += np.bincount(row + j, weights=scaled * part_r, minlength=out.size)
+        return out.reshape(kinds, -1)
+
+
+def _even(values: FloatArray, *, number: int = 0, step: float = 0.0) -> FloatArray:
     """Even points over the range of values, with one more at either end."""
     low, high = float(values.min()), float(values.max())
     if step:
@@ -178,15 +197,8 @@ def _profiles(
     halos: Any, below: IntArray, part: FloatArray, nodes: int, shells: FloatArray
 ) -> FloatArray:
     """Mean profile at each node: part of the satellites in each shell, shape (K, Q)."""
-    sums, total = np.zeros((nodes, shells.size - 1)), np.zeros(nodes)
-    order = np.argsort(below, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(below[order])) + 1):
-        k = below[rows[0]]
-        for start in range(0, rows.size, _CHUNK):
-            some = rows[start : start + _CHUNK]
-            c, radius = halos.concentration[some, None], halos.radius[some, None]
-            inside = np.diff(enclosed(shells / radius, c), axis=1)
-            for node, weight in ((k, 1 - part[some]), (k + 1, part[some])):
-                sums[node] += weight @ inside
-                total[node] += weight.sum()
-    return sums / np.maximum(total, 1e-300)[:, None]
+    grid = _Grid.of(halos)
+    share = grid.share(below, nodes, 1 - part) + grid.share(below + 1, nodes, part)
+    inside = np.diff(enclosed(shells / grid.radius[:, None], grid.c[:, None, None]), axis=-1)
+    total = share.sum(axis=1)[:, None]
+    return (share @ inside.reshape(share.shape[1], -1)) / np.where(total > 1e-12, total, 1.0)

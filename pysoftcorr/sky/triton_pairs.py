@@ -1,0 +1,250 @@
+"""Soft-binned sums of all pairs and their gradient as Triton kernels, for GPUs.
+
+What the Julia kernels of softpairs.jl do, block by block: a program owns a block of objects and
+goes through a list of blocks in reach of its bins. Points have a place x, a weight W and a weighted
+shear M; a pair of weight B(theta) in a bin adds B Re[M_1 M_2' Phi] and B W_1 W_2.
+"""
+
+# Triton compiles the source of these functions, and reads their annotations.
+# mypy: ignore-errors
+
+import triton
+import triton.language as tl
+
+#: Squared chord of two places that are the same but for rounding, as in Julia.
+COINCIDENT = tl.constexpr(1.6e-29)
+ARCMIN = tl.constexpr(10800 / 3.141592653589793)
+
+
+@triton.jit
+def _separation(d2, p2, NARROW: tl.constexpr):
+    """Angle in radians of squared chord d2, where p2 is that to the antipode."""
+    if NARROW:
+        # 2 asin(d/2) by its series: to d = 1/2, beyond which narrow bins weigh nothing.
+        series = d2 * 0.0 + 1.0
+        for k in tl.static_range(14):
+            j = 14 - k
+            series = (
+                1.0 + (2.0 * j - 1.0) * (2.0 * j - 1.0) / (8.0 * j * (2.0 * j + 1.0)) * d2 * series
+            )
+        theta = tl.sqrt(d2) * series
+    else:
+        # The tangent of theta/4 from sine and cosine of theta/2, and twice that of half the angle:
+        # then the series of the arc tangent has its digits in 14 terms.
+        t = tl.sqrt(d2) / (2.0 + tl.sqrt(p2))
+        t = t / (1.0 + tl.sqrt(1.0 + t * t))
+        t = t / (1.0 + tl.sqrt(1.0 + t * t))
+        q = -t * t
+        series = t * 0.0 + 1.0 / 27.0
+        for k in tl.static_range(13):
+            series = series * q + 1.0 / (25.0 - 2.0 * k)
+        theta = 16.0 * t * series
+    return theta
+
+
+@triton.jit
+def _geometry(
+    ux, uy, uz, vx, vy, vz, FLAT: tl.constexpr, MINUS: tl.constexpr, NARROW: tl.constexpr
+):
+    """Squared chord, separation, its squared sine, and the half turn z of the shears.
+
+    Separations are in arcmin, or in the unit of the plane. Of z = re + i im, whose direction is
+    half the turn, also 1/|z|^2, or 0 where there is none.
+    """
+    dx, dy, dz = vx - ux, vy - uy, vz - uz
+    d2 = dx * dx + dy * dy + dz * dz
+    if FLAT:
+        theta = tl.sqrt(d2)
+        s2 = d2
+        if MINUS:
+            re, im = dx * dx - dy * dy, -2.0 * dx * dy
+            none = d2 <= COINCIDENT
+        else:
+            re, im = d2 * 0.0 + 1.0, d2 * 0.0
+            none = d2 < 0.0
+    else:
+        px, py, pz = ux + vx, uy + vy, uz + vz
+        p2 = px * px + py * py + pz * pz
+        s2 = d2 * p2 * 0.25
+        theta = ARCMIN * _separation(d2, p2, NARROW)
+        h = 0.5 * d2
+        c = ux * dy - uy * dx
+        a, b = dz + uz * h, dz - vz * h
+        if MINUS:
+            re, im = a * b - c * c, -c * dz * (2.0 - h)
+            none = re * re + im * im < COINCIDENT * COINCIDENT
+        else:
+            re, im = c * c + a * b, c * h * (uz + vz)
+            none = (re * re + im * im < COINCIDENT * COINCIDENT) & (h > 1.0)
+    norm = re * re + im * im
+    none = none | (norm == 0.0)
+    inverse = tl.where(none, 0.0, 1.0 / tl.where(none, 1.0, norm))
+    return d2, theta, s2, re, im, inverse
+
+
+@triton.jit
+def _weight(theta, lo, hi, s, GAUSS: tl.constexpr):
+    """Weight in a bin, and its derivative by theta."""
+    t = theta - 0.5 * (lo + hi)
+    if GAUSS:
+        weight = tl.exp(-s * t * t)
+        slope = -2.0 * s * t * weight
+    else:
+        # With f = e^(s (|t| - width/2)) and k = e^(-s width) the two sigmoids are 1/(1 + f) and
+        # 1/(1 + k/f): one exponential and one division.
+        far = tl.abs(t)
+        k = tl.exp(s * (lo - hi))
+        f = tl.exp(tl.minimum(tl.maximum(s * (far - 0.5 * (hi - lo)), -300.0), 300.0))
+        inverse = 1.0 / (f * (1.0 + k) + f * f + k)
+        weight = f * inverse
+        slope = s * weight * (k - f * f) * inverse
+        slope = tl.where(t < 0.0, -slope, slope)
+    return weight, slope
+
+
+@triton.jit
+def soft_sums(
+    points, n, first, blocks, bins, out, met,
+    bin, nbins,
+    FLAT: tl.constexpr, MINUS: tl.constexpr, GAUSS: tl.constexpr, DROP: tl.constexpr,
+    NARROW: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Sums of one bin, of each block of objects with those of its list.
+
+    points (6, n): x, y, z, M1, M2, W. `first` and `blocks` are lists in compressed rows, of blocks
+    not before the own one. `out` (2, programs), `met` (programs) coincident pairs.
+    """
+    own = tl.program_id(0)
+    i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
+    ux, uy, uz = tl.load(points + i), tl.load(points + n + i), tl.load(points + 2 * n + i)
+    a, b = tl.load(points + 3 * n + i), tl.load(points + 4 * n + i)
+    w = tl.load(points + 5 * n + i)
+    lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
+    s = tl.load(bins + 2 * nbins + bin)
+    num = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    den = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    same = tl.zeros((BLOCK, BLOCK), dtype=tl.int32)
+    for k in range(tl.load(first + own), tl.load(first + own + 1)):
+        j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
+        vx, vy, vz = tl.load(points + j), tl.load(points + n + j), tl.load(points + 2 * n + j)
+        c, d = tl.load(points + 3 * n + j), tl.load(points + 4 * n + j)
+        v = tl.load(points + 5 * n + j)
+        d2, theta, _, re, im, inverse = _geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, NARROW)
+        sin = 2.0 * re * im * inverse
+        cos = tl.where(inverse == 0.0, 1.0, (re * re - im * im) * inverse)
+        if MINUS:
+            g, h = a * c - b * d, a * d + b * c
+        else:
+            g, h = a * c + b * d, b * c - a * d
+        weight, _ = _weight(theta, lo, hi, s, GAUSS)
+        counts = j > i
+        if DROP:
+            counts = counts & (d2 > COINCIDENT)
+        weight = tl.where(counts, weight, 0.0)
+        num += weight * (g * cos - h * sin)
+        den += weight * (w * v)
+        if COUNT:
+            same += ((d2 <= COINCIDENT) & (j > i) & (w * v != 0.0)).to(tl.int32)
+    programs = tl.num_programs(0)
+    tl.store(out + own, tl.sum(tl.sum(num, 1), 0))
+    tl.store(out + programs + own, tl.sum(tl.sum(den, 1), 0))
+    if COUNT:
+        tl.store(met + own, tl.sum(tl.sum(same, 1), 0))
+
+
+@triton.jit
+def soft_pull(
+    points, n, first, blocks, bins, by_num, by_den, out,
+    bin, nbins,
+    FLAT: tl.constexpr, MINUS: tl.constexpr, GAUSS: tl.constexpr, DROP: tl.constexpr,
+    NARROW: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Gradient by the points of a block, added to `out` (6, n): of one bin, by all in its list.
+
+    `by_num` and `by_den` (nbins,) are the cotangents of the sums.
+    """
+    own = tl.program_id(0)
+    i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
+    ux, uy, uz = tl.load(points + i), tl.load(points + n + i), tl.load(points + 2 * n + i)
+    a, b = tl.load(points + 3 * n + i), tl.load(points + 4 * n + i)
+    w = tl.load(points + 5 * n + i)
+    lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
+    s = tl.load(bins + 2 * nbins + bin)
+    cn, cd = tl.load(by_num + bin), tl.load(by_den + bin)
+    gx = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    gy = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    gz = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    ga = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    gb = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    gw = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
+    for k in range(tl.load(first + own), tl.load(first + own + 1)):
+        j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
+        vx, vy, vz = tl.load(points + j), tl.load(points + n + j), tl.load(points + 2 * n + j)
+        c, d = tl.load(points + 3 * n + j), tl.load(points + 4 * n + j)
+        v = tl.load(points + 5 * n + j)
+        d2, theta, s2, re, im, inverse = _geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, NARROW)
+        sin = 2.0 * re * im * inverse
+        cos = tl.where(inverse == 0.0, 1.0, (re * re - im * im) * inverse)
+        if MINUS:
+            g, h = a * c - b * d, a * d + b * c
+            ia, ib = c * cos - d * sin, -d * cos - c * sin
+        else:
+            g, h = a * c + b * d, b * c - a * d
+            ia, ib = c * cos + d * sin, d * cos - c * sin
+        product, turned = g * cos - h * sin, g * sin + h * cos
+        weight, slope = _weight(theta, lo, hi, s, GAUSS)
+        counts = j != i
+        if DROP:
+            counts = counts & (d2 > COINCIDENT)
+        weight, slope = tl.where(counts, weight, 0.0), tl.where(counts, slope, 0.0)
+        ga += weight * cn * ia
+        gb += weight * cn * ib
+        gw += weight * cd * v
+        along = slope * (cn * product + cd * (w * v))
+        about = -2.0 * turned * weight * cn
+        dx, dy, dz = vx - ux, vy - uy, vz - uz
+        if FLAT:
+            some = d2 > COINCIDENT
+            f = tl.where(some, along / tl.sqrt(tl.where(some, d2, 1.0)), 0.0)
+            gx += -f * dx
+            gy += -f * dy
+            if MINUS:
+                q = tl.where(some, about * inverse * d2, 0.0)
+                gx += -2.0 * dy * q
+                gy += 2.0 * dx * q
+        else:
+            some = s2 >= COINCIDENT
+            f = tl.where(some, ARCMIN * along / tl.sqrt(tl.where(some, s2, 1.0)), 0.0)
+            near = ux * vx + uy * vy + uz * vz >= 0.0
+            gx += f * tl.where(near, -dx, -(ux + vx))
+            gy += f * tl.where(near, -dy, -(uy + vy))
+            gz += f * tl.where(near, -dz, -(uz + vz))
+            turns = re * re + im * im >= COINCIDENT * COINCIDENT
+            q = tl.where(turns, about * inverse, 0.0)
+            hh = 0.5 * d2
+            cc = ux * dy - uy * dx
+            ab, ba = dz + uz * hh, dz - vz * hh
+            # reverse through the lines of `_geometry`
+            re_, im_ = -im * q, re * q
+            a_, b_ = re_ * ba, re_ * ab
+            if MINUS:
+                c_ = -2.0 * re_ * cc - im_ * dz * (2.0 - hh)
+                h_ = im_ * cc * dz
+                dz_ = -im_ * cc * (2.0 - hh) + a_ + b_
+                uz_ = a_ * hh
+            else:
+                c_ = 2.0 * re_ * cc + im_ * hh * (uz + vz)
+                h_ = im_ * cc * (uz + vz)
+                dz_ = a_ + b_
+                uz_ = im_ * cc * hh + a_ * hh
+            h_ += a_ * uz - b_ * vz
+            gx += c_ * vy - h_ * dx
+            gy += -c_ * vx - h_ * dy
+            gz += uz_ - h_ * dz - dz_
+    row = own * BLOCK + tl.arange(0, BLOCK)
+    tl.store(out + row, tl.load(out + row) + tl.sum(gx, 1))
+    tl.store(out + n + row, tl.load(out + n + row) + tl.sum(gy, 1))
+    tl.store(out + 2 * n + row, tl.load(out + 2 * n + row) + tl.sum(gz, 1))
+    tl.store(out + 3 * n + row, tl.load(out + 3 * n + row) + tl.sum(ga, 1))
+    tl.store(out + 4 * n + row, tl.load(out + 4 * n + row) + tl.sum(gb, 1))
+    tl.store(out + 5 * n + row, tl.load(out + 5 * n + row) + tl.sum(gw, 1))
