@@ -120,7 +120,7 @@ def test_what_is_refused(fails, halos, tables, tmp_path):
     assert "which nothing was trained for" in fails("evaluate", tables)
     said = fails("posterior", "--model", tables, "--hod", "mstar10.5")
     assert "these tables of halos do not tell how universes differ" in said
-    assert "--subvolumes 3" in said
+    assert "subvolumes = 3" in said
     tabulate = ["tabulate", halos, "--out", tmp_path / "out.h5"]
     assert "--out" in fails("tabulate", halos)
     assert "unknown suffix" in fails("tabulate", halos, "--out", "tables.fits")
