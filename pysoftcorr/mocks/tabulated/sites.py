@@ -28,8 +28,6 @@ MOMENTS = 12
 _NODES = 12
 #: Strata of mass that halos are sampled from.
 _STRATA = 16
-#: Most satellites that stand for those of one halo.
-_PER_HALO = 10
 _SHELLS = 100
 #: Sites at once.
 _CHUNK = 32
@@ -120,7 +118,7 @@ def _sample(
         if some.size:
             rows.append(some)
             weight.append(np.full(some.size, there.size / some.size))
-            copies.append(np.full(some.size, min(-(-number // some.size), _PER_HALO)))
+            copies.append(np.full(some.size, -(-number // some.size)))
     return np.concatenate(rows), np.concatenate(weight), np.concatenate(copies)
 
 
