@@ -260,7 +260,7 @@ class _Swift:
             )
         ]
         length = round(cgs[0] / _MPC_IN_CM, 6)
-        known = {
+        known: dict[tuple[float, ...], str] = {
             (1, 0, 0, 1): f"{length:g} Mpc",
             (0, 1, 0, 0): f"{10.0 ** round(np.log10(cgs[1] / _SUN_IN_G), 3):g} Msun",
             (1, 0, -1, 0): f"{round(cgs[0] / cgs[2] / 1e5, 4):g} km/s",

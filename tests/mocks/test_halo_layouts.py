@@ -500,7 +500,7 @@ def test_axes_and_identifiers_of_databases(names):
     table["pid"][3] = table["rockstarId"][9]
     table["Mvir"][3] = 1e11
     table["Rvir"][3] = PLANCK15.radius(np.array([1e11]), redshift=0.0, mdef="vir")[0]
-    with pytest.warns(UserWarning, match="far|outside"):
+    with pytest.warns(UserWarning, match="outside 2 radii of their host"):
         halos = HaloCatalog.from_table(table, boxsize=BOX, subhalos=True)
     np.testing.assert_allclose(halos.position, np.delete(t["position"], 3, axis=0))
     assert halos.mass[halos.subhalos.host[0]] == t["mass"][9]
@@ -512,7 +512,8 @@ def test_axes_and_identifiers_of_databases(names):
 def test_x_y_z_of_any_table_need_no_map():
     t = truth()
     table = dict(zip("XYZ", t["position"].T, strict=True)) | {"M": t["mass"], "e": t["axis"]}
-    with pytest.warns(UserWarning, match="filled in"):
+    filled, lone = pytest.warns(UserWarning, match="filled in"), pytest.warns(match="no parent")
+    with filled, lone:
         halos = HaloCatalog.from_table(table, boxsize=BOX, columns={"mass": "M", "axis": "e"})
     np.testing.assert_allclose(halos.position, t["position"])
 
@@ -547,7 +548,8 @@ def test_hosts_whose_parent_is_missing(kind):
         table["pid"] = np.where(missing, np.nan, table["pid"])
     else:
         table["pid"] = np.ma.MaskedArray(table["pid"], mask=missing)
-    with pytest.warns(UserWarning, match="pid.*taken as the host halos"):
+    taken = pytest.warns(UserWarning, match="pid.*taken as the host halos")
+    with taken, pytest.warns(UserWarning, match="outside 2 radii of their host"):
         halos = HaloCatalog.from_table(table, boxsize=BOX, subhalos=True)
     np.testing.assert_array_equal(halos.mass, np.delete(t["mass"], 2))
     assert halos.mass[halos.subhalos.host[0]] == t["mass"][9]
