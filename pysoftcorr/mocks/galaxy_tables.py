@@ -16,6 +16,7 @@ from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.halo_columns import column_of
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import world_of
+from pysoftcorr.mocks.halo_schemes import SCHEMES
 from pysoftcorr.mocks.halo_tables import side_of_box
 from pysoftcorr.sky.reading import kept_rows
 
@@ -23,14 +24,30 @@ if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
 _FIELDS, _OPTIONAL = ("position", "axis"), ("velocity",)
-#: Names that tables give the columns, in small letters; the first that are there are taken.
+#: Names that tables give the columns, in small letters; the first that are there are taken. Those
+#: of halos come after those of galaxies, which stand beside them in tables of halotools.
 _KNOWN: dict[str, tuple[tuple[str, ...], ...]] = {
-    "position": (("x", "y", "z"), ("position",), ("pos",)),
+    "position": (
+        ("x", "y", "z"),
+        ("position",),
+        ("pos",),
+        ("halo_x", "halo_y", "halo_z"),
+        ("xc", "yc", "zc"),
+        ("x_l2com",),
+        ("subhalopos",),
+        ("grouppos",),
+    ),
     "axis": (
         ("galaxy_axisa_x", "galaxy_axisa_y", "galaxy_axisa_z"),
         ("axis_x", "axis_y", "axis_z"),
-        ("a[x]", "a[y]", "a[z]"),
         ("axis",),
+        ("halo_axisa_x", "halo_axisa_y", "halo_axisa_z"),
+        ("a[x]", "a[y]", "a[z]"),
+        ("ax", "ay", "az"),
+        ("a_x", "a_y", "a_z"),
+        ("eax", "eay", "eaz"),
+        ("sigmar_eigenvecsmaj_l2com",),
+        ("sigman_eigenvecsmaj_l2com",),
     ),
     "velocity": (("vx", "vy", "vz"), ("velocity",), ("vel",)),
 }
@@ -60,7 +77,8 @@ def from_table(
     columns : mapping, optional
         Columns or expressions of ``position`` (three, or one of shape (N, 3)) or ``x``, ``y``,
         ``z``, of ``axis``, and, if any, of ``velocity`` in km/s; by default those named x, y, z,
-        galaxy_axisA_x, axis_x or axis, vx, and so on. ``velocity: None`` leaves velocities out.
+        galaxy_axisA_x, axis_x or axis, vx, and so on, or
+        those of halos, as `HaloCatalog.from_table` knows them. ``velocity: None`` leaves velocities out.
     boxsize : float, or three of these, optional
         Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
         say.
@@ -109,8 +127,12 @@ def from_table(
             labels |= dict(zip("xyz", chosen["position"], strict=True))
         origin = table.origin(labels)
         keep, _ = kept_rows(table, n, select, None)
+        # Positions of AHF are in kpc/h, which its files do not say.
+        ahf = chosen["position"][0].lower() == "xc" and "position" not in (columns or {})
+        units = SCHEMES["ahf"].units if ahf else {}
         found = {
-            name: column_of(table, name, texts, n, origin)[keep] for name, texts in chosen.items()
+            name: column_of(table, name, texts, n, origin, units.get(name))[keep]
+            for name, texts in chosen.items()
         }
         origin = origin.keep(keep)
     if on_bad == "drop":

@@ -239,6 +239,8 @@ def from_table(
         found["radius"] = filler.radius(found["mass"])
         found, origin, more = sound(found, origin, on_bad)
         meta["dropped"] += more
+    if "concentration" in found:
+        halo_checks.warn_of_logarithms(found["concentration"], origin)
     if "concentration" not in found and "scale_radius" in found:
         found["concentration"] = found["radius"] / found["scale_radius"]
         meta["concentration_from"] = "radius / scale_radius"
