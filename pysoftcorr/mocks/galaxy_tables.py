@@ -77,8 +77,8 @@ def from_table(
     columns : mapping, optional
         Columns or expressions of ``position`` (three, or one of shape (N, 3)) or ``x``, ``y``,
         ``z``, of ``axis``, and, if any, of ``velocity`` in km/s; by default those named x, y, z,
-        galaxy_axisA_x, axis_x or axis, vx, and so on, or
-        those of halos, as `HaloCatalog.from_table` knows them. ``velocity: None`` leaves velocities out.
+        galaxy_axisA_x, axis_x or axis, vx, and so on, or those of halos, as
+        `HaloCatalog.from_table` knows them. ``velocity: None`` leaves velocities out.
     boxsize : float, or three of these, optional
         Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
         say.
