@@ -128,9 +128,9 @@ def test_simulated_means_with_the_covariance_of_tables(tables):
 @pytest.mark.slow
 def test_strengths_of_fresh_universes_lie_where_posteriors_say():
     # The small version of benchmarks/calibrate_tables.py.
-    known = [universe(SIDE, 5e11, 800 + k) for k in range(12)]
+    known = [universe(SIDE, 5e11, 800 + k) for k in range(8)]
     tables = HaloTables.tabulate(known, bins=BINS, nodes=12, progress=False)
-    number = 24
+    number = 12
     found = calibrate(tables, HOD, [universe(SIDE, 5e11, k) for k in range(number)], seed=3)
     z = found.z
     # Four times the scatter of a standard deviation, 1/sqrt(2 N), and of a share, sqrt(.22/N).
@@ -138,4 +138,4 @@ def test_strengths_of_fresh_universes_lie_where_posteriors_say():
     assert (np.abs(z.mean(axis=0)) < 4 / np.sqrt(number)).all(), z
     assert (np.abs(found.covered - 0.6827) < 4 * np.sqrt(0.22 / number)).all(), found.covered
     # It has teeth: of both the posterior knows more than its prior, whose sd is .58.
-    assert (np.median(found.sd, axis=0) < [0.45, 0.1]).all(), np.median(found.sd, axis=0)
+    assert (np.median(found.sd, axis=0) < [0.53, 0.3]).all(), np.median(found.sd, axis=0)
