@@ -174,14 +174,15 @@ def _fits(path: Path, objects: Table, clusters: Table, made: dict[str, Any]) -> 
         hdu.name = name
         hdus.append(hdu)
     hdus[0].header["MADE"] = json.dumps(made)
-    hdus.writeto(path)
+    hdus.writeto(path, checksum=True)
 
 
 def _hdf5(path: Path, objects: Table, clusters: Table, made: dict[str, Any]) -> None:
-    import h5py
     import numpy as np
 
-    with h5py.File(path, "w") as file:
+    from pysoftcorr.core.streams import hdf5_file
+
+    with hdf5_file(path) as file:
         file.attrs["made"] = json.dumps(made)
         for name, table in (("objects", objects), ("clusters", clusters)):
             group = file.create_group(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from astropy.table import Table
 
 from pysoftcorr._julia import call
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.files import check_output, whole_file
+from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.options import flag
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
@@ -26,6 +25,8 @@ __all__ = ["DEFAULT_BINS", "Bins", "BoxCorrelations", "box_correlations", "radia
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+FORMAT = FileFormat("pysoftcorr box correlations", "correlations in a box")
 
 #: Bins of separation in comoving Mpc/h: a Binning of that unit, its text, or edges.
 #: Bins of the published training sets.
@@ -386,24 +387,19 @@ class BoxCorrelations:
             If nothing can be written there.
         """
         target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
-        with whole_file(target, overwrite=overwrite) as temporary:
-            self.to_table().write(temporary, format="ascii.ecsv")
+        write_table(self.to_table(), target, overwrite=overwrite)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> BoxCorrelations:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
-        source = Path(path).expanduser()
-        if not source.exists():
-            raise FileNotFoundError(f"no such file: {source}")
-        try:
-            table = Table.read(source, format="ascii.ecsv")
+        source = FORMAT.existing(path)
+        table = FORMAT.read_table(source)
+        with FORMAT.damage(source):
             record = json.loads(table.meta["PYSOFTCORR"])
             columns = {n: np.ma.filled(np.ma.asarray(table[n]), np.nan) for n in table.colnames}
             edges = np.append(columns.pop("r_lo"), columns.pop("r_hi")[-1:])
             rest: dict[str, Any] = {f.name: columns.get(f.name) for f in fields(cls)[1:-2]}
             return cls(edges=edges, **rest, **record)
-        except Exception as error:  # astropy's readers raise of every kind, for one reason
-            raise ValueError(f"{source} holds no correlations in a box: {error}") from None
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -16,6 +16,7 @@ from astropy.io import fits
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
 from pysoftcorr.core.random import Seed, root_seed, uniforms
+from pysoftcorr.core.sealed import check_fits, check_hdf5
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -235,31 +236,31 @@ class GalaxyCatalog:
         """
         target = check_output(path, suffixes=_SUFFIXES, overwrite=overwrite)
         record = json.dumps(FORMAT.header() | self._record())
+        if suffix_of(target, _SUFFIXES) in HDF5:
+            with FORMAT.writing(target, overwrite=overwrite) as file:
+                file["record.json"] = record
+                for name, (unit, _, _) in _COLUMNS.items():
+                    file.create_dataset(name, data=getattr(self, name)).attrs["unit"] = unit
+            return
+        columns = [
+            fits.Column(
+                name=name,
+                format=_fits_format(dtype, width),
+                unit=unit or None,
+                array=getattr(self, name),
+            )
+            for name, (unit, dtype, width) in _COLUMNS.items()
+        ]
+        text = fits.Column(name="json", format=f"{len(record)}A", array=[record])
+        hdus = fits.HDUList(
+            [
+                fits.PrimaryHDU(),
+                fits.BinTableHDU.from_columns(columns, name="GALAXIES"),
+                fits.BinTableHDU.from_columns([text], name="RECORD"),
+            ]
+        )
         with whole_file(target, overwrite=overwrite) as temporary:
-            if suffix_of(target, _SUFFIXES) in HDF5:
-                with h5py.File(temporary, "w") as file:
-                    file.attrs["format"] = FORMAT.name
-                    file["record.json"] = record
-                    for name, (unit, _, _) in _COLUMNS.items():
-                        file.create_dataset(name, data=getattr(self, name)).attrs["unit"] = unit
-            else:
-                columns = [
-                    fits.Column(
-                        name=name,
-                        format=_fits_format(dtype, width),
-                        unit=unit or None,
-                        array=getattr(self, name),
-                    )
-                    for name, (unit, dtype, width) in _COLUMNS.items()
-                ]
-                text = fits.Column(name="json", format=f"{len(record)}A", array=[record])
-                fits.HDUList(
-                    [
-                        fits.PrimaryHDU(),
-                        fits.BinTableHDU.from_columns(columns, name="GALAXIES"),
-                        fits.BinTableHDU.from_columns([text], name="RECORD"),
-                    ]
-                ).writeto(temporary)
+            hdus.writeto(temporary, checksum=True)
 
     from_table = classmethod(_from_table)
 
@@ -297,14 +298,11 @@ class GalaxyCatalog:
         """
         read = _read_hdf5 if suffix_of(Path(path), _SUFFIXES) in HDF5 else _read_fits
         source = FORMAT.existing(path)
-        if read is _read_hdf5 and not FORMAT.is_own(source):
+        if not (FORMAT.is_own(source) if read is _read_hdf5 else cls.is_own(source)):
             raise FORMAT.foreign(source)
-        try:
+        with FORMAT.damage(source):
             text, columns = read(source)
             record = json.loads(text)
-        except (KeyError, OSError, TypeError, ValueError) as error:
-            raise FORMAT.foreign(source, error) from None
-        with FORMAT.damage(source):
             FORMAT.check(source, record)
             return cls(**columns, **{k: v for k, v in record.items() if k not in FORMAT.header()})
 
@@ -316,11 +314,13 @@ def _fits_format(dtype: Any, width: int) -> str:
 
 def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
     with h5py.File(path, "r") as file:
+        check_hdf5(file)
         return file["record.json"][()].decode(), {name: file[name][...] for name in _COLUMNS}
 
 
 def _read_fits(path: Path) -> tuple[str, dict[str, Any]]:
     with fits.open(path, memmap=False) as hdus:
+        check_fits(hdus)
         data = hdus["GALAXIES"].data
         # FITS is big-endian whatever the machine.
         columns: dict[str, Any] = {

@@ -147,6 +147,6 @@ def wrap(made: Any) -> Callable[[Path], None]:
         with fits.open(path, memmap=False) as hdus:
             first = fits.PrimaryHDU(own, header=hdus[0].header)
             first.header[MARK] = (1, "these data: the FITS file of the result")
-            fits.HDUList([first, *hdus[1:]]).writeto(path, overwrite=True)
+            fits.HDUList([first, *hdus[1:]]).writeto(path, overwrite=True, checksum=True)
 
     return put
