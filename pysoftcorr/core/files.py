@@ -20,7 +20,14 @@ import numpy.typing as npt
 from astropy.table import Table
 
 from pysoftcorr.core.extras import MissingExtra
-from pysoftcorr.core.sealed import check_hdf5, check_table, seal_hdf5, seal_table
+from pysoftcorr.core.sealed import (
+    Damaged,
+    check_hdf5,
+    check_table,
+    format_of_hdf5,
+    seal_hdf5,
+    seal_table,
+)
 from pysoftcorr.core.streams import hdf5_file
 
 __all__ = [
@@ -208,10 +215,11 @@ class FileFormat:
         OSError
             As `whole_file`.
         """
-        with whole_file(target, overwrite=overwrite) as temporary, hdf5_file(temporary) as file:
-            file.attrs.update(self.header())
-            yield file
-            seal_hdf5(file)
+        with whole_file(target, overwrite=overwrite) as temporary:
+            with hdf5_file(temporary) as file:
+                file.attrs.update(self.header())
+                yield file
+            seal_hdf5(temporary, self.name)
 
     def check(self, source: Path, header: Mapping[str, Any]) -> None:
         """ValueError where the header is of another format, or of a newer version."""
@@ -254,8 +262,12 @@ class FileFormat:
         source = self.existing(path)
         if not h5py.is_hdf5(source):
             return False
-        with self.damage(source), h5py.File(source, "r") as file:
-            return bool(file.attrs.get("format") == self.name)
+        with self.damage(source):
+            known = format_of_hdf5(source)
+            if known is not None:
+                return known == self.name
+            with h5py.File(source, "r") as file:
+                return bool(file.attrs.get("format") == self.name)
 
     @contextmanager
     def reading(self, path: str | PathLike[str]) -> Iterator[h5py.File]:
@@ -270,12 +282,18 @@ class FileFormat:
             JSON or a class made of the content finds wrong within the block.
         """
         source = self.existing(path)
-        if not h5py.is_hdf5(source):
-            raise self.foreign(source, "it is no HDF5 file")
-        with self.damage(source), h5py.File(source, "r") as file:
-            self.check(source, file.attrs)
-            check_hdf5(file)
-            yield file
+        with self.damage(source):
+            sealed = check_hdf5(source)
+            if not h5py.is_hdf5(source):
+                raise self.foreign(source, "it is no HDF5 file")
+            with h5py.File(source, "r") as file:
+                self.check(source, file.attrs)
+                if sealed is None:
+                    raise Damaged(
+                        "it has no checksums: it is cut short, was changed by another program, or "
+                        "an early version wrote it"
+                    )
+                yield file
 
     def read_table(self, path: str | PathLike[str]) -> Table:
         """A table of `write_table` after its checksum is compared.
@@ -306,9 +324,7 @@ class FileFormat:
         except (_Refused, MissingExtra, MemoryError):
             raise
         except PermissionError as error:
-            raise type(error)(
-                error.errno, error.strerror or "cannot be read", str(source)
-            ) from None
+            raise type(error)(error.errno, "cannot be read", str(source)) from None
         except Exception as error:  # libraries raise of every kind, for one reason
             why = str(error).strip() or type(error).__name__
-            raise ValueError(f"{source} is damaged: {why.splitlines()[0]}{self.hint}") from None
+            raise _Refused(f"{source} is damaged: {why.splitlines()[0]}{self.hint}") from None

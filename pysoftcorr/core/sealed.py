@@ -1,33 +1,34 @@
 """Checksums of what a file holds, written with it and compared when it is read.
 
-Of HDF5, each dataset has that of its numbers and attributes, and each group that of its own
-attributes and of everything in it: a flipped byte is found, and the dataset named. FITS has its own
-(``CHECKSUM``, ``DATASUM``), and a table one of its columns and meta data.
+Files of HDF5 have theirs behind the last byte of HDF5, where other programs do not look: one for each
+dataset, and for what is between. They are compared before the HDF5 library sees the file, which can
+end the process where it meets a damaged one. FITS has its own (``CHECKSUM``, ``DATASUM``), and a
+table one of its columns and meta data.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from typing import Any
+from os import PathLike
+from typing import IO, Any
 
 import h5py
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-__all__ = ["Damaged", "check_fits", "check_hdf5", "check_table", "checksum", "seal_hdf5",
-           "seal_table"]  # fmt: skip
+__all__ = ["Damaged", "check_fits", "check_hdf5", "check_table", "checksum",
+           "format_of_hdf5", "seal_hdf5", "seal_table"]  # fmt: skip
 
-#: Name of the attribute, and of the meta entry of a table.
+#: Name of the meta entry of a table.
 CHECKSUM = "checksum"
-#: References between variables of netCDF: addresses within a file, which a copy changes.
-_ADDRESSES = ("DIMENSION_LIST", "REFERENCE_LIST")
 _BLOCK = 2**24  # bytes at a time
-#: Deflate makes no more of a byte.
-_PACKED_AT_MOST = 1032
+#: The last bytes of a file, after the list of checksums, the checksum of that list and its length.
+_MAGIC = b"\npysoftcorr checksums 1\n"
+_DIGITS = 12
+_MOST_CHUNKS = 10_000
 
 
 class Damaged(ValueError):
@@ -59,60 +60,111 @@ def _feed(digest: Any, value: Any) -> None:
 
 
 # ---------------------------------------------------------------------- HDF5
-def seal_hdf5(file: h5py.File) -> None:
-    """Write the checksum of every dataset and group; the last thing that is done to a file."""
-    _walk(file, set(), write=True)
+def seal_hdf5(path: str | PathLike[str], name: str) -> None:
+    """Write the checksums behind a finished HDF5 file, in the place of those that are there.
+
+    Parameters
+    ----------
+    path : path
+    name : str
+        The format of the file, which `check_hdf5` gives back.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written.
+    """
+    with open(path, "rb+") as stream:
+        end = _read_list(stream)[1]
+        with h5py.File(path, "r") as file:
+            extents = sorted(_extents(file))
+        parts, start = [], 0
+        for low, high, dataset in [*extents, (end, end, "")]:
+            # Of two datasets at one place, which HDF5 does not make, the second is left out.
+            if low >= start:
+                parts += [["", start, low], [dataset, low, high]]
+                start = high
+        listed = [[*part, _of_bytes(stream, *part[1:])] for part in parts if part[1] < part[2]]
+        text = json.dumps({"format": name, "parts": listed}).encode()
+        stream.seek(end)
+        stream.write(text + checksum(text).encode() + b"%0*d" % (_DIGITS, len(text)) + _MAGIC)
+        stream.truncate()
 
 
-def check_hdf5(file: h5py.File) -> None:
-    """`Damaged` where a dataset, or what a group holds, is not what was written."""
-    if CHECKSUM not in file.attrs:
-        raise Damaged("it has no checksum, which files of early versions lack: write it again")
-    _walk(file, set(), write=False)
+def check_hdf5(path: str | PathLike[str]) -> str | None:
+    """The format that `seal_hdf5` was told; None where a file has no checksums.
+
+    Raises
+    ------
+    Damaged
+        If a dataset, or what is between, is not what was written.
+    """
+    with open(path, "rb") as stream:
+        listed, end = _read_list(stream)
+        if listed is None:
+            return None
+        for name, low, high, wanted in listed["parts"]:
+            if high > end or _of_bytes(stream, low, high) != wanted:
+                what = f"dataset {name}" if name else "its structure"
+                raise Damaged(f"{what}: the checksum is not that of what was written")
+        return str(listed["format"])
 
 
-def _walk(item: Any, seen: set[Any], *, write: bool) -> str:
-    place = h5py.h5o.get_info(item.id)
-    if (place.fileno, place.addr) in seen:
-        raise Damaged(f"{item.name}: it is in the file twice")
-    seen.add((place.fileno, place.addr))
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(item.attrs):
-        if name != CHECKSUM and name not in _ADDRESSES:
-            _feed(digest, name)
-            _feed(digest, _attribute(item.attrs[name]))
-    if isinstance(item, h5py.Dataset):
-        _feed_dataset(digest, item)
-    else:
-        for name in sorted(item):
-            _feed(digest, name)
-            _feed(digest, _walk(item[name], seen, write=write))
-    found = digest.hexdigest()
-    if write:
-        item.attrs[CHECKSUM] = found
-    elif item.attrs.get(CHECKSUM) != found:
-        what = "dataset" if isinstance(item, h5py.Dataset) else "group"
-        raise Damaged(f"{what} {item.name}: its checksum is not that of what was written")
+def format_of_hdf5(path: str | PathLike[str]) -> str | None:
+    """As `check_hdf5`, but nothing is compared except the list of checksums."""
+    with open(path, "rb") as stream:
+        listed = _read_list(stream)[0]
+        return None if listed is None else str(listed["format"])
+
+
+def _read_list(stream: IO[bytes]) -> tuple[dict[str, Any] | None, int]:
+    """The list of checksums, and where the file of HDF5 before it ends."""
+    end = stream.seek(0, 2)
+    last = 32 + _DIGITS + len(_MAGIC)
+    stream.seek(max(0, end - last))
+    tail = stream.read()
+    if len(tail) < last or not tail.endswith(_MAGIC):
+        return None, end
+    digits = tail[32 : 32 + _DIGITS]
+    start = end - last - int(digits) if digits.isdigit() else -1
+    text = b""
+    if start >= 0:
+        stream.seek(start)
+        text = stream.read(int(digits))
+    if checksum(text).encode() != tail[:32]:
+        raise Damaged("its list of checksums is not what was written")
+    return json.loads(text), start
+
+
+def _extents(file: h5py.File) -> list[tuple[int, int, str]]:
+    """First and last byte of the numbers of each dataset."""
+    found: list[tuple[int, int, str]] = []
+
+    def gather(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset):
+            return
+        start = item.id.get_offset()
+        if start is not None:
+            found.append((start, start + item.id.get_storage_size(), name))
+        elif item.chunks is not None and item.id.get_num_chunks() <= _MOST_CHUNKS:
+            for k in range(item.id.get_num_chunks()):
+                chunk = item.id.get_chunk_info(k)
+                found.append((chunk.byte_offset, chunk.byte_offset + chunk.size, name))
+
+    file.visititems(gather)
     return found
 
 
-def _attribute(value: Any) -> Any:
-    return "" if isinstance(value, h5py.Empty) else value
-
-
-def _feed_dataset(digest: Any, item: h5py.Dataset) -> None:
-    _feed(digest, f"{item.dtype.str}{item.shape}")
-    if item.shape is None:
-        return
-    if not item.shape:
-        _feed(digest, item[()])
-        return
-    row = max(1, item.dtype.itemsize * math.prod(item.shape[1:]))
-    if row * item.shape[0] > _PACKED_AT_MOST * item.id.get_storage_size() + _BLOCK:
-        raise Damaged(f"dataset {item.name}: its shape, {item.shape}, is more than the file holds")
-    rows = max(1, _BLOCK // row)
-    for start in range(0, item.shape[0], rows):
-        _feed(digest, item[start : start + rows])
+def _of_bytes(stream: IO[bytes], start: int, end: int) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    stream.seek(start)
+    while start < end:
+        data = stream.read(min(_BLOCK, end - start))
+        if not data:
+            break
+        digest.update(data)
+        start += len(data)
+    return digest.hexdigest()
 
 
 # ---------------------------------------------------------------------- FITS

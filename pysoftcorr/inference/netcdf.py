@@ -1,14 +1,11 @@
-"""netCDF files of ArviZ that a full disk cannot crash, with checksums."""
+"""netCDF files of ArviZ that a full disk cannot crash."""
 
 from __future__ import annotations
 
 from os import PathLike
 from typing import Any
 
-import h5py
-
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.sealed import seal_hdf5
 from pysoftcorr.core.streams import hdf5_stream
 
 __all__ = ["write"]
@@ -42,5 +39,3 @@ def write(data: Any, path: str | PathLike[str]) -> None:
                     if values.dtype.kind in "biufc"
                 }
                 part.dump_to_store(store(file, group=f"/{group}"), encoding=packed)
-        with h5py.File(stream, "r+") as file:
-            seal_hdf5(file)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.sealed import check_hdf5
+from pysoftcorr.core.sealed import check_hdf5, seal_hdf5
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference import netcdf
@@ -343,19 +343,17 @@ class Posterior:
         with whole_file(target, overwrite=overwrite) as temporary, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             netcdf.write(data, temporary)
+            seal_hdf5(temporary, _FORMAT.name)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Posterior:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
         source = _FORMAT.existing(path)
         arviz = need("arviz", "a posterior")
-        if not h5py.is_hdf5(source):
-            raise _FORMAT.foreign(source, "it is no HDF5 file")
         with _FORMAT.damage(source):
-            with h5py.File(source, "r") as file:
-                if "pysoftcorr" not in file.attrs:
-                    raise _FORMAT.foreign(source)
-                check_hdf5(file)
+            if check_hdf5(source) != _FORMAT.name:
+                why = "it is no HDF5 file" if not h5py.is_hdf5(source) else "it has no checksums"
+                raise _FORMAT.foreign(source, why)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 data = arviz.from_netcdf(str(source), engine="h5netcdf").load()

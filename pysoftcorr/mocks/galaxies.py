@@ -16,7 +16,7 @@ from astropy.io import fits
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
 from pysoftcorr.core.random import Seed, root_seed, uniforms
-from pysoftcorr.core.sealed import check_fits, check_hdf5
+from pysoftcorr.core.sealed import check_fits
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -313,8 +313,7 @@ def _fits_format(dtype: Any, width: int) -> str:
 
 
 def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
-    with h5py.File(path, "r") as file:
-        check_hdf5(file)
+    with FORMAT.reading(path) as file:
         return file["record.json"][()].decode(), {name: file[name][...] for name in _COLUMNS}
 
 

@@ -24,7 +24,7 @@ from astropy.table import Table
 
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, suffix_of, whole_file
-from pysoftcorr.core.sealed import Damaged, checksum
+from pysoftcorr.core.sealed import Damaged, check_fits, check_hdf5, checksum, seal_hdf5
 from pysoftcorr.core.streams import hdf5_file
 
 PER_BIN = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
@@ -133,12 +133,13 @@ def _read_fits(path: Path) -> tuple[str, Load]:
             first = hdus[0]
             if MARK not in first.header:
                 raise Foreign(_without_mark(first.header))
+            check_fits(hdus)
             if first.data is None:
                 return _content(hdus)
             # A SACC file, which carries ours as the data of its first HDU.
             with fits.open(io.BytesIO(first.data.tobytes())) as own:
                 return _content(own)
-    except Foreign:
+    except (Foreign, Damaged):
         raise
     except Exception as error:  # of every kind, where a header is damaged
         raise Foreign(f"it cannot be read as FITS ({_first_line(error)})") from None
@@ -192,6 +193,7 @@ def _write_hdf5(path: Path, header: str, members: Members) -> None:
 
 
 def _read_hdf5(path: Path) -> tuple[str, Load]:
+    check_hdf5(path)
     try:
         with h5py.File(path, "r") as root:
             if MARK not in root.attrs:
@@ -350,6 +352,8 @@ def write(
             _WRITERS[form](temporary, text, members)
         if wrap is not None:
             wrap(temporary)
+        if form == "hdf5":
+            seal_hdf5(temporary, FORMAT.name)
 
 
 def _of_header(header: Mapping[str, Any]) -> str:
@@ -367,11 +371,11 @@ def read(path: str | PathLike[str]) -> tuple[Path, dict[str, Any], Load]:
         If its suffix is unknown, it was not written by pysoftcorr, or its format is newer.
     """
     source = FORMAT.existing(path)
-    try:
-        text, load = _READERS[FORMS[suffix_of(source, SUFFIXES)]](source)
-    except Foreign as error:
-        raise FORMAT.foreign(source, error) from None
     with FORMAT.damage(source):
+        try:
+            text, load = _READERS[FORMS[suffix_of(source, SUFFIXES)]](source)
+        except Foreign as error:
+            raise FORMAT.foreign(source, error) from None
         header = json.loads(text)
         FORMAT.check(source, header)
         if header.pop("checksum", None) != _of_header(header):

@@ -226,7 +226,7 @@ def write_campaign(
                     dataset[start : start + len(rows)] = rows[name]
             reason = [text.decode() for text in records["reason"][order]]
             file.create_dataset("reason", data=reason, dtype=h5py.string_dtype())
-            seal_hdf5(file)
+        seal_hdf5(temporary, FORMAT.name)
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, target)
