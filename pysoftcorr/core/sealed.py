@@ -1,7 +1,7 @@
 """Checksums of what a file holds, written with it and compared when it is read.
 
-Files of HDF5 have theirs behind the last byte of HDF5, where other programs do not look: one for each
-dataset, and for what is between. They are compared before the HDF5 library sees the file, which can
+Files of HDF5 have theirs behind the last byte of HDF5, where other programs do not look: one for
+each dataset, and for what is between. They are compared before HDF5 sees the file, which can
 end the process where it meets a damaged one. FITS has its own (``CHECKSUM``, ``DATASUM``), and a
 table one of its columns and meta data.
 """

@@ -1,17 +1,22 @@
-"""HDF5 files written so that a full disk is an error in Python, not the end of the process."""
+"""HDF5 and FITS written so that a full disk is an error: by themselves, the first ends the process
+with a segmentation fault, and the second leaves a file that is cut short without a word.
+"""
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import h5py
+from astropy.io import fits
 
-__all__ = ["hdf5_file", "hdf5_stream"]
+__all__ = ["hdf5_file", "hdf5_stream", "write_fits"]
 
 
 class _Deferred(io.RawIOBase):
@@ -119,3 +124,12 @@ def hdf5_file(path: str | PathLike[str], *, new: bool = True) -> Iterator[h5py.F
     """An HDF5 file to write to, new or there already; raises as `hdf5_stream`."""
     with hdf5_stream(path, new=new) as stream, h5py.File(stream, "w" if new else "r+") as file:
         yield file
+
+
+def write_fits(hdus: fits.HDUList, path: str | PathLike[str]) -> None:
+    """Write HDUs with their checksums, packed where the path ends in .gz; OSError if it cannot."""
+    made = io.BytesIO()
+    hdus.writeto(made, checksum=True)
+    data = made.getbuffer()
+    packed = os.fspath(path).lower().endswith(".gz")
+    Path(path).write_bytes(gzip.compress(data, mtime=0) if packed else data)

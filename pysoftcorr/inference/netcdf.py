@@ -28,14 +28,13 @@ def write(data: Any, path: str | PathLike[str]) -> None:
     h5netcdf = need("h5netcdf", "a posterior")
     xarray = need("xarray", "a posterior")
     store = need("xarray.backends", "a posterior").H5NetCDFStore
-    with hdf5_stream(path) as stream:
-        with h5netcdf.File(stream, "w") as file:
-            xarray.Dataset(attrs=data.attrs).dump_to_store(store(file))
-            for group in data.groups():
-                part = data[group]
-                packed = {
-                    name: {"zlib": True}
-                    for name, values in part.variables.items()
-                    if values.dtype.kind in "biufc"
-                }
-                part.dump_to_store(store(file, group=f"/{group}"), encoding=packed)
+    with hdf5_stream(path) as stream, h5netcdf.File(stream, "w") as file:
+        xarray.Dataset(attrs=data.attrs).dump_to_store(store(file))
+        for group in data.groups():
+            part = data[group]
+            packed = {
+                name: {"zlib": True}
+                for name, values in part.variables.items()
+                if values.dtype.kind in "biufc"
+            }
+            part.dump_to_store(store(file, group=f"/{group}"), encoding=packed)

@@ -17,6 +17,7 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.sealed import check_fits
+from pysoftcorr.core.streams import write_fits
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -260,7 +261,7 @@ class GalaxyCatalog:
             ]
         )
         with whole_file(target, overwrite=overwrite) as temporary:
-            hdus.writeto(temporary, checksum=True)
+            write_fits(hdus, temporary)
 
     from_table = classmethod(_from_table)
 

@@ -25,7 +25,7 @@ from astropy.table import Table
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, suffix_of, whole_file
 from pysoftcorr.core.sealed import Damaged, check_fits, check_hdf5, checksum, seal_hdf5
-from pysoftcorr.core.streams import hdf5_file
+from pysoftcorr.core.streams import hdf5_file, write_fits
 
 PER_BIN = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
 #: Complex numbers per bin that not every result has.
@@ -124,7 +124,7 @@ def _write_fits(path: Path, header: str, members: Members) -> None:
         for key in COVARIANCES:
             if key in arrays:
                 hdus.append(fits.ImageHDU(arrays[key], name=f"{name}.{key}"))
-    fits.HDUList(hdus).writeto(path, checksum=True)
+    write_fits(fits.HDUList(hdus), path)
 
 
 def _read_fits(path: Path) -> tuple[str, Load]:

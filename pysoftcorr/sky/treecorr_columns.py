@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from pysoftcorr.core.streams import hdf5_file
+from pysoftcorr.core.streams import hdf5_file, write_fits
 from pysoftcorr.sky.covariances import joint, kinds_of
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _fits(
         table.header[card] = value
     extra = [table] if matrix is None else [table, fits.ImageHDU(matrix, name="cov")]
     with fits.open(path, memmap=False) as hdus:
-        fits.HDUList([hdus[0], *extra, *hdus[1:]]).writeto(path, overwrite=True, checksum=True)
+        write_fits(fits.HDUList([hdus[0], *extra, *hdus[1:]]), path)
 
 
 def _hdf5(

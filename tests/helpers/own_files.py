@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import emulator_campaign
 
+from helpers import emulator_campaign
 from pysoftcorr.mocks.box import BoxCorrelations
 from pysoftcorr.mocks.campaign.file import Campaign
 from pysoftcorr.mocks.cosmology import Cosmology
@@ -184,7 +184,7 @@ def _reads_chain(path: Path) -> Any:
 def _split(path: Path) -> None:
     from pysoftcorr.emulator.data import split_campaign
 
-    split_campaign(emulator_campaign.campaign(40, 3), seed=2).write(path)
+    split_campaign(emulator_campaign.campaign(40, 3), seed=2).write(path, overwrite=True)
 
 
 def _reads_data(path: Path) -> Any:
