@@ -19,7 +19,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-__all__ = ["Damaged", "check_fits", "check_hdf5", "check_table", "checksum",
+__all__ = ["CHECKSUM", "Damaged", "check_fits", "check_hdf5", "check_table", "checksum",
            "format_of_hdf5", "seal_hdf5", "seal_table"]  # fmt: skip
 
 #: Name of the meta entry of a table.
