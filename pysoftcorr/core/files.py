@@ -254,7 +254,7 @@ class FileFormat:
             raise ValueError(f"{source} is a folder; give the {self.what} file itself")
         other = no_file(source)
         if other:
-            raise ValueError(f"{source} is {other}; a {self.what} is read from a file")
+            raise ValueError(f"{source} is {other}; give a file")
         return source
 
     def is_own(self, path: str | PathLike[str]) -> bool:

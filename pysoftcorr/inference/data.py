@@ -166,7 +166,7 @@ def _hdf5(source: Path) -> dict[str, Any]:
                 _mask_empty(found, file["npairs"][...])
             return found or {"": None}
     except Exception as error:  # h5py raises of every kind, for one reason
-        raise ValueError(f"{source} cannot be read as HDF5: {first_line(error)}") from None
+        raise ValueError(f"{source} is no HDF5 file: {first_line(error)}") from None
 
 
 def _mask_empty(found: dict[str, Any], npairs: Any) -> None:
