@@ -279,6 +279,9 @@ class GalaxyCatalog:
             with FORMAT.damage(source), h5py.File(source, "r") as file:
                 return "format" in file.attrs
         if source.name.lower().endswith((".fits", ".fits.gz")):
+            with open(source, "rb") as stream:
+                if not stream.read(9).startswith((b"SIMPLE  =", b"\x1f\x8b")):
+                    return False
             with FORMAT.damage(source), fits.open(source) as hdus:
                 return "RECORD" in hdus
         return False
