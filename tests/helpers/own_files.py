@@ -138,7 +138,7 @@ def _posterior() -> Any:
     return Posterior(
         names=("mu_cen", "mu_sat"), draws=rng.random((2, 30, 2)),
         stats={"lp": rng.random((2, 30)), "diverging": np.zeros((2, 30), bool)},
-        settings={"sampler": "NUTS", "seed": 4}, priors={"mu_cen": [0.0, 1.0]},
+        settings={"sampler": "NUTS", "seed": 4}, priors={},
         fixed={"logMmin": 12.0}, observation=seen, data={}, curves={"xi": rng.random((3, 5))},
     )  # fmt: skip
 
