@@ -60,13 +60,13 @@ def _feed(digest: Any, value: Any) -> None:
 
 
 # ---------------------------------------------------------------------- HDF5
-def seal_hdf5(path: str | PathLike[str], name: str) -> None:
+def seal_hdf5(path: str | PathLike[str], kind: str) -> None:
     """Write the checksums behind a finished HDF5 file, in the place of those that are there.
 
     Parameters
     ----------
     path : path
-    name : str
+    kind : str
         The format of the file, which `check_hdf5` gives back.
 
     Raises
@@ -78,14 +78,15 @@ def seal_hdf5(path: str | PathLike[str], name: str) -> None:
         end = _read_list(stream)[1]
         with h5py.File(path, "r") as file:
             extents = sorted(_extents(file))
-        parts, start = [], 0
+        parts: list[tuple[str, int, int]] = []
+        start = 0
         for low, high, dataset in [*extents, (end, end, "")]:
             # Of two datasets at one place, which HDF5 does not make, the second is left out.
             if low >= start:
-                parts += [["", start, low], [dataset, low, high]]
+                parts += [("", start, low), (dataset, low, high)]
                 start = high
-        listed = [[*part, _of_bytes(stream, *part[1:])] for part in parts if part[1] < part[2]]
-        text = json.dumps({"format": name, "parts": listed}).encode()
+        listed = [(*part, _of_bytes(stream, *part[1:])) for part in parts if part[1] < part[2]]
+        text = json.dumps({"format": kind, "parts": listed}).encode()
         stream.seek(end)
         stream.write(text + checksum(text).encode() + b"%0*d" % (_DIGITS, len(text)) + _MAGIC)
         stream.truncate()
