@@ -1,4 +1,5 @@
-"""xi, omega and eta in a periodic box against halotools' three calls, and Corrfunc's xi alone.
+"""xi, omega and eta in a periodic box against halotools' three calls, and Corrfunc's xi alone; the
+projected ones, wp, w_g+ and w_++, against three others of halotools.
 
 A peer that is not installed is left out, and said so.
 """
@@ -18,9 +19,12 @@ from pysoftcorr.mocks import (
     HODModel,
     alignment_sums,
     box_correlations,
+    projected_correlations,
+    projected_shapes,
 )
 
 EDGES = np.geomspace(0.1, 16.0, 21)
+PI_MAX = 40.0
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -77,6 +81,41 @@ def against_halotools(galaxies: GalaxyCatalog, runs: int) -> None:
         f"  halotools, three calls: {done['halotools'].median:.2f} s, "
         f"pysoftcorr, one: {done['pysoftcorr'].median:.3f} s, "
         f"{ratio(done['halotools'], done['pysoftcorr'])}; differences: {differ} ({load()})"
+    )
+
+
+def projected_against_halotools(galaxies: GalaxyCatalog, runs: int) -> None:
+    """wp, w_g+ and w_++ of theirs one after the other; of ours with xi(rp, pi) and all crosses."""
+    if not installed("halotools"):
+        return
+    from halotools.mock_observables import gi_plus_projected, ii_plus_projected, wp
+
+    place, side = galaxies.position, galaxies.boxsize
+    shapes = projected_shapes(galaxies.axis)
+    turn, size = np.angle(shapes) / 2, np.abs(shapes)
+    axis = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    found: dict[str, list[np.ndarray]] = {}
+
+    def theirs() -> None:
+        more = {"period": side, "num_threads": CORES}
+        found["theirs"] = [
+            wp(place, EDGES, PI_MAX, estimator="Natural", **more),
+            gi_plus_projected(place, axis, size, place, EDGES, PI_MAX, **more),
+            ii_plus_projected(place, axis, size, place, axis, size, EDGES, PI_MAX, **more),
+        ]
+
+    def ours() -> None:
+        result = projected_correlations(galaxies, rp_bins=EDGES, pi_max=PI_MAX)
+        found["ours"] = [result.wp, result.w_gp, result.w_pp]
+
+    done = in_turn(runs, halotools=theirs, pysoftcorr=ours)
+    worst = max(
+        float(np.abs(a / b - 1).max()) for a, b in zip(found["ours"], found["theirs"], strict=True)
+    )
+    print(
+        f"  halotools, three calls: {done['halotools'].median:.2f} s, pysoftcorr, one: "
+        f"{done['pysoftcorr'].median:.3f} s, {ratio(done['halotools'], done['pysoftcorr'])}; "
+        f"largest difference {worst:.0e} ({load()})"
     )
 
 
@@ -148,6 +187,8 @@ def main() -> None:
     heading(f"xi, omega, eta of {n:,} galaxies in {galaxies.boxsize:.0f} Mpc/h, 0.1 to 16 Mpc/h")
     against_halotools(galaxies, 3)
     against_corrfunc(galaxies, 5)
+    heading(f"wp, w_g+, w_++ of the same galaxies, to |pi| of {PI_MAX:g} Mpc/h")
+    projected_against_halotools(galaxies, 3)
     heading("growth with the number of galaxies, at one density")
     growth((n // 10, n, 4 * n), 5)
     heading("peak memory of a process")

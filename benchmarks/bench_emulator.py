@@ -90,14 +90,16 @@ def obvious(emulator: Emulator, draws: int, seed: int) -> tuple[float, np.ndarra
     hod = HODModel.preset("mstar10.0").to_dict()
     rest = torch.tensor([hod[name] for name in emulator.names[2:]])
     bins = len(emulator.edges) - 1
-    zeros, jitter = torch.zeros(bins), 1e-6 * torch.eye(bins)
+    zeros, eye = torch.zeros(bins), torch.eye(bins)
 
     def model() -> None:
         mu_cen = pyro.sample("mu_cen", dist.Uniform(-1.0, 1.0))
         mu_sat = pyro.sample("mu_sat", dist.Uniform(-1.0, 1.0))
         params = torch.cat([torch.stack([mu_cen, mu_sat]), rest])
         mean, std = emulator.mean_and_std(params)["omega"]
-        covariance = torch.diag(std**2) + jitter
+        error = (std**2 + 1e-6).sqrt()
+        found = None if emulator.correlation is None else emulator.correlation.at("omega", params)
+        covariance = error[:, None] * (eye if found is None else found) * error
         pyro.sample("omega", dist.MultivariateNormal(mean, covariance), obs=zeros)
 
     with torch.random.fork_rng(devices=[]):

@@ -46,12 +46,16 @@ include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative
 include("gravity.jl")           # test particles in the field of a point mass
 include("box.jl")               # pair sums in a box
+include("tabulate.jl")          # moments of halo pairs between nodes of mass
+include("anisotropic.jl")       # the same in bins along and across a line of sight
 # The C entry points, the only functions that Python calls.
 include("entries/entry.jl")
 include("entries/clustering.jl")
 include("entries/pairs.jl")
 include("entries/gravity.jl")
 include("entries/box.jl")
+include("entries/tabulate.jl")
+include("entries/anisotropic.jl")
 include("entries/softcorr.jl")
 
 # A package of Julia 1.9 or newer keeps machine code: of the entry points, which are called here.

@@ -9,12 +9,15 @@
 # to the bin (lo, hi] that d^2 falls in, apart for objects of different (1) and of the
 # same (2) host; where objects have second axes g, in the same pass also
 #   w ((g_i . d)^2/d^2 - 1/3) + w ((g_j . d)^2/d^2 - 1/3), w ((g_i . g_j)^2 - 1/3).
+#
+# Where objects lie in regions (sub-volumes of the box), the same pass also gives the sums over the pairs
+# of every two regions: `region_sums_brute` and `region_sums`.
 
 const BOX_SUMS = 8
 
 """
 One set of objects in the box: positions and unit axes (3, N), weights, strengths, hosts, and second
-axes (3, N), or (3, 0) where there are none.
+axes (3, N), or (3, 0) where there are none; and numbers of regions, from 1, none where there are none.
 """
 struct BoxObjects{T}
     position::Matrix{T}
@@ -23,10 +26,11 @@ struct BoxObjects{T}
     strength::Vector{T}
     host::Vector{Int64}
     drawn::Matrix{T}
+    region::Vector{Int64}
 end
 
-BoxObjects(position::Matrix{T}, axis, weight, strength, host) where {T} =
-    BoxObjects(position, axis, weight, strength, host, zeros(T, 3, 0))
+BoxObjects(position::Matrix{T}, axis, weight, strength, host, drawn = zeros(T, 3, 0)) where {T} =
+    BoxObjects(position, axis, weight, strength, host, drawn, Int64[])
 
 hasdrawn(objects::BoxObjects) = size(objects.drawn, 2) == length(objects) > 0
 
@@ -73,6 +77,30 @@ function box_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxs
     return sums
 end
 
+"Number of the pair of two regions, in either order."
+region_pair(p, q) = (max(p, q) * (max(p, q) - 1)) ÷ 2 + min(p, q)
+
+"""
+    region_sums_brute(first, second, edges, boxsize; auto, periodic, regions)
+
+Sums (8, nbins, regions (regions + 1) / 2) over the pairs of every two regions, of which the first set's
+object may lie in either.
+"""
+function region_sums_brute(first::BoxObjects{T}, second::BoxObjects{T}, edges, boxsize;
+                           auto::Bool, periodic::Bool, regions::Int) where {T}
+    part(o, p) = (k = findall(==(p), o.region);
+                  BoxObjects(o.position[:, k], o.axis[:, k], o.weight[k], o.strength[k], o.host[k]))
+    sums = zeros(T, BOX_SUMS, length(edges) - 1, region_pair(regions, regions))
+    for p in 1:regions, q in 1:regions
+        auto && q < p && continue
+        within = auto && p == q
+        found = box_sums_brute(part(first, p), part(second, q), edges, boxsize; auto = within,
+                               periodic = periodic)
+        sums[:, :, region_pair(p, q)] .+= dropdims(sum(found, dims = 3), dims = 3)
+    end
+    return sums
+end
+
 # ---- columns -------------------------------------------------------------------------------------
 
 """
@@ -92,6 +120,7 @@ struct Columns
     records::Vector{Float64}
     drawn::Vector{Float64}
     host::Vector{Int64}
+    region::Vector{Int64}
 end
 
 column_of(c::Float64, origin, width, number) = clamp(floor(Int, (c - origin) / width), 0, number - 1)
@@ -135,7 +164,8 @@ function Columns(objects::BoxObjects{Float64}, number, width, origin)
     end
     coordinate(k) = append!(position[k, order], zeros(8))
     return Columns(number, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records,
-                   drawn, objects.host[order])
+                   drawn, objects.host[order],
+                   isempty(objects.region) ? objects.region : objects.region[order])
 end
 
 # Columns in the reach of r_max: more of them fit the sphere better, and leave runs too short to
@@ -329,19 +359,21 @@ const COPIES = 4
 
 "The working memory of one chunk."
 struct BoxBench
-    rows::Vector{Float64}       # 8 x COPIES x nbins x 2
+    rows::Vector{Float64}       # 8 x COPIES x nbins x 2 x regions
     lanes::Vector{Float64}
     squares::Vector{Float64}
     found::Vector{Int64}
     lo::Vector{Int}
     hi::Vector{Int}
+    touched::Vector{Bool}       # regions in which partners were found
 end
 
 # Pairs of one object that are gathered before they are summed.
 const GATHERED = 1024
 
-BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros(512),
-                           zeros(Int64, GATHERED + 8), Int[], Int[])
+BoxBench(nbins, regions) =
+    BoxBench(zeros(8 * COPIES * max(2nbins * max(regions, 1), 8)), zeros(512), zeros(512),
+             zeros(Int64, GATHERED + 8), Int[], Int[], zeros(Bool, regions))
 
 @inline record8(records, slot::Int64) = vload(records, 8slot - 7)
 
@@ -354,8 +386,8 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
 
 "Add the pairs of slot `i` of the first set with the `n` slots found in the second."
 @noinline function sum_found!(bench::BoxBench, table::BinTable, ::Val{Split}, ::Val{Drawn},
-                              a::Columns, b::Columns, i::Int, n::Int,
-                              sides::Sides) where {Split,Drawn}
+                              ::Val{Regional}, a::Columns, b::Columns, i::Int, n::Int,
+                              sides::Sides) where {Split,Drawn,Regional}
     rows, lanes, squares, found = bench.rows, bench.lanes, bench.squares, bench.found
     nbins = length(table.edges2) - 1
     at = 8i - 7
@@ -407,6 +439,11 @@ BoxBench(nbins) = BoxBench(zeros(8 * COPIES * max(2nbins, 8)), zeros(512), zeros
             for lane in 0:min(7, n - first)
                 bin = find_bin(table, squares[lane + 1])
                 Split && b.host[found[first + lane]] == host && (bin += nbins)
+                if Regional
+                    region = b.region[found[first + lane]]
+                    bench.touched[region] = true
+                    bin += 2nbins * (region - 1)
+                end
                 add_at!(rows, 8 * (COPIES * (bin - 1) + (lane & (COPIES - 1))) + 1,
                         vload(lanes, 8lane + 1))
             end
@@ -459,9 +496,8 @@ end
 @inline outside(c, low, width) =
     ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
 
-"Every object of column `ca` with those of the neighbors."
-function box_column!(bench, list, table, split, drawn, a, b, ca, image)
-    slots = a.first[ca]:(a.first[ca + 1] - 1)
+"The objects `slots` of column `ca` with those of the neighbors."
+function box_column!(bench, list, table, split, drawn, regional, a, b, slots, image)
     rmax2 = table.edges2[end] * (1 + 1e-12)
     low, high = splat8(table.edges2[1]), splat8(table.edges2[end])
     found, lo, hi = bench.found, bench.lo, bench.hi
@@ -495,14 +531,14 @@ function box_column!(bench, list, table, split, drawn, a, b, ca, image)
             while start < stop
                 part = min(stop - start, GATHERED >> 1)
                 if n + part > GATHERED
-                    sum_found!(bench, table, split, drawn, a, b, i, n, image)
+                    sum_found!(bench, table, split, drawn, regional, a, b, i, n, image)
                     n = 0
                 end
                 n = find_in_reach!(found, n, b, ux, uy, uz, start, start + part - 1, low, high)
                 start += part
             end
         end
-        n > 0 && sum_found!(bench, table, split, drawn, a, b, i, n, image)
+        n > 0 && sum_found!(bench, table, split, drawn, regional, a, b, i, n, image)
     end
 end
 
@@ -518,16 +554,58 @@ function collect_rows!(sums, bench)
     fill!(bench.rows, 0.0)
 end
 
+"""
+Add the sums of objects of region `p` to those of their chunk, and to those of the pairs of regions, of
+which only few have pairs.
+"""
+function collect_regions!(sums, pairs, bench, p)
+    nbins = size(sums, 2)
+    for q in eachindex(bench.touched)
+        bench.touched[q] || continue
+        into = get!(() -> zeros(BOX_SUMS, nbins), pairs, region_pair(p, q))
+        for part in 1:2, bin in 1:nbins, copy in 1:COPIES
+            row = COPIES * (nbins * (2 * (q - 1) + part - 1) + bin - 1) + copy
+            for k in 1:BOX_SUMS
+                found = bench.rows[8 * (row - 1) + k]
+                sums[k, bin, part] += found
+                into[k, bin] += found
+                bench.rows[8 * (row - 1) + k] = 0.0
+            end
+        end
+        bench.touched[q] = false
+    end
+end
+
+"The objects of column `ca`, those of one region after those of another."
+function region_column!(sums, pairs, bench, list, table, split, drawn, a, b, ca, image)
+    slots = collect(a.first[ca]:(a.first[ca + 1] - 1))
+    sort!(slots, by = s -> (a.region[s], s))
+    from = 1
+    while from <= length(slots)
+        p = a.region[slots[from]]
+        to = searchsortedlast(view(a.region, slots), p)
+        box_column!(bench, list, table, split, drawn, Val(true), a, b, view(slots, from:to), image)
+        collect_regions!(sums, pairs, bench, p)
+        from = to + 1
+    end
+end
+
 "Sums of the columns `range` of the first set."
-function column_sums(table, split, drawn, a, b, range, reach, rmax, sides, image, auto, done)
-    bench, list = BoxBench(length(table.edges2) - 1), Neighbor[]
+function column_sums(table, split, drawn, a, b, range, reach, rmax, sides, image, auto, done,
+                     pairs, regions)
+    bench, list = BoxBench(length(table.edges2) - 1, regions), Neighbor[]
     sums = zeros(BOX_SUMS, length(table.edges2) - 1, 2)
     for ca in range
         cancelled() && break
         if a.first[ca] < a.first[ca + 1]
             neighbors!(list, a, b, ca, reach, rmax, sides, auto, image !== nothing)
-            box_column!(bench, list, table, split, drawn, a, b, ca, image)
-            collect_rows!(sums, bench)
+            if regions == 0
+                slots = a.first[ca]:(a.first[ca + 1] - 1)
+                box_column!(bench, list, table, split, drawn, Val(false), a, b, slots, image)
+                collect_rows!(sums, bench)
+            else
+                region_column!(sums, pairs, bench, list, table, split, drawn, a, b, ca, image)
+            end
         end
         progress(Threads.atomic_add!(done, 1) + 1, prod(a.number))
     end
@@ -538,10 +616,29 @@ end
 The sums of `box_sums_brute`, through columns; without `split` pairs of one host are not told
 apart from others.
 """
-function box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges, boxsize;
-                  auto::Bool, periodic::Bool, split::Bool)
+box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges, boxsize;
+         auto::Bool, periodic::Bool, split::Bool) =
+    columns_summed(first, second, edges, boxsize; auto = auto, periodic = periodic,
+                   split = split, regions = 0)[1]
+
+"""
+The sums of `box_sums`, and those of `region_sums_brute`, from one pass.
+"""
+function region_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges, boxsize;
+                     auto::Bool, periodic::Bool, split::Bool, regions::Int)
+    total, partial = columns_summed(first, second, edges, boxsize; auto = auto,
+                                    periodic = periodic, split = split, regions = regions)
+    sums = zeros(BOX_SUMS, length(edges) - 1, region_pair(regions, regions))
+    for chunk in partial, (k, found) in chunk       # in the order of the chunks for every k
+        view(sums, :, :, k) .+= found
+    end
+    return total, sums
+end
+
+"Sums of all columns, and of each chunk of them those of the pairs of regions, by `region_pair`."
+function columns_summed(first, second, edges, boxsize; auto, periodic, split, regions)
     total = zeros(BOX_SUMS, length(edges) - 1, 2)
-    (length(first) == 0 || length(second) == 0) && return total
+    (length(first) == 0 || length(second) == 0) && return total, Dict{Int,Matrix{Float64}}[]
     sides = map(Float64, box_sides(boxsize))
     number, width, reach, origin = layout(first, second, edges[end], sides, periodic)
     a = Columns(first, number, width, origin)
@@ -551,15 +648,18 @@ function box_sums(first::BoxObjects{Float64}, second::BoxObjects{Float64}, edges
     image = !periodic ? nothing : is_cube(sides) ? splat8(sides[1]) : map(splat8, sides)
     parts = min(prod(number), 256)
     partial = [zeros(0, 0, 0) for _ in 1:parts]
+    regional = [Dict{Int,Matrix{Float64}}() for _ in 1:(regions == 0 ? 0 : parts)]
+    none = Dict{Int,Matrix{Float64}}()
     done = Threads.Atomic{Int}(0)
     chunked(prod(number), parts) do part, range
+        pairs = regions == 0 ? none : regional[part]
         partial[part] = column_sums(table, Val(split), Val(drawn), a, b, range, reach, edges[end],
-                                    sides, image, auto, done)
+                                    sides, image, auto, done, pairs, regions)
     end
     for p in partial
         total .+= p
     end
-    return total
+    return total, regional
 end
 
 """

@@ -55,6 +55,34 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
     end
 end
 
+@testset "sums by regions: $n and $m, L = $L, $regions regions, periodic = $periodic" for
+        (n, m, L, rmax, regions) in ((500, 400, 50.0, 16.0, 8), (300, 200, 30.0, 9.9, 27),
+                                     (60, 900, 200.0, 16.0, 5), (900, 800, 12.0, 3.99, 2),
+                                     (3, 2, 10.0, 3.0, 4), (400, 300, (30.0, 50.0, 40.0), 13.0, 9)),
+        periodic in (true, false)
+    rng = MersenneTwister(n + regions)
+    # Layers across z and numbers at random: objects of one column lie in many regions.
+    layers(o) = floor.(Int, regions / L[end] .* o.position[3, :]) .+ 1
+    a, b = box_objects(rng, n, L; clump = 0.7), box_objects(rng, m, L; clump = 0.7)
+    edges = log_edges(0.1, rmax, 12)
+    for number in (layers, o -> rand(rng, 1:regions, length(o))), (x, y, auto) in ((a, a, true), (a, b, false))
+        of(o) = SoftCorr.BoxObjects(o.position, o.axis, o.weight, o.strength, o.host, zeros(3, 0),
+                                    number(o))
+        first = of(x)
+        second = auto ? first : of(y)
+        how = (auto = auto, periodic = periodic)
+        brute = joined(SoftCorr.region_sums_brute(first, second, edges, L; how..., regions = regions), auto)
+        total, sums = SoftCorr.region_sums(first, second, edges, L; how..., split = true, regions = regions)
+        @test joined(sums, auto)[1, :, :] == brute[1, :, :]
+        @test joined(sums, auto) ≈ brute rtol = 1e-12
+        plain = SoftCorr.box_sums(without_drawn(x), without_drawn(y), edges, L; how..., split = true)
+        @test total[1, :, :] == plain[1, :, :]
+        @test total ≈ plain rtol = 1e-13
+        again = SoftCorr.region_sums(first, second, edges, L; how..., split = false, regions = regions)[2]
+        @test again ≈ sums rtol = 1e-13
+    end
+end
+
 @testset "the table of bins" begin
     for edges in (log_edges(0.1, 16, 20), collect(range(0, 16, length = 301)),
                   [2.0, 2.0000001, 3.0], [0.0, 1e-6, 16.0], log_edges(1e-3, 1e3, 200))

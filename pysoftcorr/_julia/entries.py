@@ -16,6 +16,8 @@ __all__ = ["ENTRIES", "check_table", "convert", "parse_table", "prototype"]
 
 _PAIR_SET = "f64*,f64*,f64*,i64,i64,i64"
 _BOX_SET = "f64*,f64*,f64*,f64*,i64*,f64*,i64"
+_BOX_REGIONS = "f64*,f64*,f64*,f64*,i64*,i64*,i64"
+_SIGHT_SET = "f64*,f64*,f64*,i64"
 _ESTIMATOR = "i64,f64*,i64,f64*,f64*,i64*,f64*,i64,f64*"
 
 #: Name -> argument types of every entry point, by the file of ``julia/src/entries`` that defines
@@ -43,6 +45,11 @@ ENTRIES = {
     ),
     # box.jl
     "box_pair_sums": f"{_BOX_SET},{_BOX_SET},i64,i64,i64,i64,f64*,f64*,i64,f64*",
+    "box_region_sums": (f"{_BOX_REGIONS},{_BOX_REGIONS},i64,i64,i64,i64,f64*,f64*,i64,f64*,f64*"),
+    # tabulate.jl
+    "hat_pair_sums": "f64*,f64*,i64*,f64*,i64,f64*,f64*,i64,i64,f64*",
+    # anisotropic.jl
+    "sight_pair_sums": f"{_SIGHT_SET},{_SIGHT_SET},i64,i64,i64,f64*,f64*,i64,f64*,i64,f64*",
     # softcorr.jl
     "softcorr_centers": "i64,i64,f64*,i64,f64,i64,i64,i64,f64*,i64*,f64*",
     "softcorr_value": f"{_ESTIMATOR},f64*,f64*",

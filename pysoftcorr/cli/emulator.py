@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 SHIPPED = "shipped"
 _HOD = Option("hod", str, None, "A fixed HOD, by the least stellar mass, with the strengths "
               "fitted to it; options change it.", choices=mocks.PRESETS)  # fmt: skip
-_POINT = tuple(o for o in mocks.OCCUPATION if o.name not in ("gamma", "modulate"))
-_MODEL = Option("model", str, None, "An emulator, as train writes it; that of the package by "
-                "default.", metavar="FILE")  # fmt: skip
+_POINT = tuple(o for o in mocks.OCCUPATION if o.name not in ("gamma", "modulate", "satellites"))
+_MODEL = Option("model", str, None, "An emulator, as train writes it, or tables of halos, as "
+                "tabulate does; by default the emulator of the package.",
+                metavar="FILE")  # fmt: skip
 _DROPOUT = derive(
     "pysoftcorr.emulator.emulator:Emulator.predict",
     only=("passes", "seed"),
@@ -60,12 +61,11 @@ _TRAINING = derive(
 
 
 def predict(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -> dict[str, Any]:
-    """xi, omega and eta of an HOD with alignments, with both errors, in milliseconds."""
+    """xi, omega and eta of an HOD with alignments, by an emulator or tables of halos."""
     params = point(settings)
     output.check_out(settings, suffixes=(".ecsv",))
     emulator = load(settings["model"])
-    options = {name: settings[name] for name in ("passes", "seed", "on_outside")}
-    said = emulator.predict(params, **options)
+    said, draw = _predicted(emulator, params, settings, explicit)
     slopes = emulator.jacobian(params, on_outside="ignore") if settings["jacobian"] else None
     files: list[Any] = []
     if settings["out"] is not None:
@@ -75,7 +75,7 @@ def predict(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -
         print(heading, said.summary(), sep="\n\n")
 
     def figures(plots: Any) -> output.Figures:
-        drawn: output.Figures = {"prediction": lambda: plots.plot_prediction(said)}
+        drawn: output.Figures = {"prediction": lambda: getattr(plots, draw)(said)}
         if slopes is None:
             return drawn
         options = {"mean_xi": said.xi.mean, "bins": said.edges, "names": said.names}
@@ -149,6 +149,8 @@ def evaluate(
     from pysoftcorr.emulator import evaluate as work
 
     emulator = load(None if model == SHIPPED else model)
+    if emulator.kind == "tables":
+        raise ValueError(f"{model} holds tables of halos, which nothing was trained for")
     rows, words = _rows(emulator, data, settings["part"])
     judged = work(emulator, rows, passes=settings["passes"], seed=settings["seed"])
     if not as_json:
@@ -181,10 +183,26 @@ def point(settings: Mapping[str, Any]) -> dict[str, float]:
 
 
 def load(path: str | None) -> Any:
-    """An emulator, that of the package by default; raises as `Emulator.read`."""
+    """An emulator, that of the package by default, or tables of halos; raises as their `read`."""
     from pysoftcorr.emulator import Emulator
+    from pysoftcorr.mocks.tabulated.tables import FORMAT, HaloTables
 
+    if path is not None and Path(path).expanduser().is_file() and FORMAT.is_own(path):
+        return HaloTables.read(path)
     return Emulator.read(path)
+
+
+def _predicted(
+    model: Any, params: Mapping[str, float], settings: Mapping[str, Any], explicit: set[str]
+) -> tuple[Any, str]:
+    """A prediction, and the name of the function that draws it."""
+    if model.kind != "tables":
+        options = {name: settings[name] for name in ("passes", "seed", "on_outside")}
+        return model.predict(params, **options), "plot_prediction"
+    for name in ("passes", "seed"):
+        if name in explicit:
+            raise ValueError(f"--{name}: tables of halos have no dropout")
+    return model.predict(params, on_outside=settings["on_outside"]), "plot_tabulated_prediction"
 
 
 def _rows(emulator: Emulator, path: str, part: str) -> tuple[EmulatorData, str]:
@@ -234,6 +252,10 @@ def _trained(emulator: Emulator, record: Mapping[str, Any]) -> str:
         "  validation: "
         + ", ".join(f"{n} {'-' if v is None else f'{v:.2%}'}" for n, v in errors.items())
     )
+    if emulator.correlation is not None:
+        number = {n: len(emulator.correlation.matrices.get(n, ())) for n in errors}
+        said = ", ".join(f"{n} {k or 'none'}" for n, k in number.items())
+        lines.append(f"  matrices of the correlation between bins: {said}")
     return "\n".join(lines)
 
 

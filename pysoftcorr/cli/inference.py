@@ -8,11 +8,12 @@ from typing import Any
 
 from pysoftcorr.cli import mocks, output
 from pysoftcorr.cli.common import OVERWRITE, PLOT, out
+from pysoftcorr.cli.emulator import load
 from pysoftcorr.cli.options import Command, Option, derive
 
 _PROBLEM = derive(
     "pysoftcorr.inference.density:LogPosterior",
-    only=("free", "fixed", "priors", "noise", "epistemic", "jitter", "on_outside"),
+    only=("free", "fixed", "priors", "noise", "likelihood", "epistemic", "jitter", "on_outside"),
     free={"kind": str, "default": "mu_cen,mu_sat", "metavar": "NAMES",
           "help": "Parameters to infer."},
     fixed={"kind": dict, "default": {}, "metavar": "NAME=VALUE",
@@ -20,9 +21,13 @@ _PROBLEM = derive(
     priors={"name": "prior", "default": {}, "metavar": "NAME=PRIOR", "help": "Prior of a "
             "parameter: uniform:LO:HI, normal:MEAN:SD or truncated:MEAN:SD:LO:HI; by default "
             "uniform within the bounds of the emulator."},
-    noise={"choices": ("auto", "data", "emulator", "both"), "help": "Covariance: of the data, of "
-           "one simulated box as the emulator has it, or the sum of both; auto: of the data where "
-           "they bring one."},
+    noise={"choices": ("auto", "data", "emulator", "model", "both"), "help": "Covariance: of the "
+           "data, of one simulated box as the emulator has it, of tables of halos, or of the data "
+           "and the other; auto: of the data where they bring one."},
+    likelihood={"choices": ("auto", "gaussian", "hartlap", "sellentin-heavens"), "help": "What is "
+                "made of a covariance from few realizations: a t distribution "
+                "(sellentin-heavens), the Hartlap factor, or nothing; auto: the first where their "
+                "number is known."},
     epistemic={"help": "Add the emulator's own uncertainty."},
     on_outside={"choices": ("error", "warn", "ignore"),
                 "help": "Priors or values outside the bounds of the emulator."},
@@ -33,10 +38,17 @@ _COMMON = (
     Option("data", str, None, "Correlations (.ecsv of boxcorr, or a table, .ecsv or .csv, or HDF5 "
            "file with a covariance) or galaxies (.h5, .fits of mock). Without them omega = 0 is "
            "observed.", metavar="FILE"),
-    Option("emulator", str, None, "A trained emulator; by default that which is shipped.",
-           metavar="FILE"),
+    Option("model", str, None, "A trained emulator, or tables of halos (tabulate); by default the "
+           "emulator that is shipped.", metavar="FILE"),
     Option("statistics", str, None, "Of xi, omega and eta, such as omega,eta; by default omega, "
            "or all of the data.", metavar="NAMES"),
+    Option("covariance", str, None, "Covariance of the data: .npy, .csv, .txt, .ecsv or .h5; by "
+           "default that of the file, or DATA_cov.csv beside DATA.csv.", metavar="FILE"),
+    *derive("pysoftcorr.inference.observation:Observation", only=("covariance_from", "boxsize"),
+            covariance_from={"least": 2, "help": "Realizations that the covariance is from, where "
+                             "no file says."},
+            boxsize={"help": "Side of the box of the data in Mpc/h, or three, where the file does "
+                     "not say: the emulator's noise is scaled to its volume."}),
     *derive("pysoftcorr.inference.observation:Observation", only=("on_bad",),
             on_bad={"choices": ("error", "drop"), "help": "Bins with NaN: refuse, or drop."}),
     *derive("pysoftcorr.inference.observation:Observation.cut",
@@ -141,21 +153,27 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     from pysoftcorr.core.extras import need
 
     need("pyro.infer", "a posterior")
-    from pysoftcorr.emulator import Emulator
     from pysoftcorr.inference import Observation
     from pysoftcorr.inference.priors import parse_prior
     from pysoftcorr.mocks import HODModel
 
-    emulator = Emulator.read(settings["emulator"])
+    emulator = load(settings["model"])
+    boxsize = settings["boxsize"]
     if settings["data"] is None:
+        for name in ("covariance", "covariance_from"):
+            if settings[name] is not None:
+                raise ValueError(f"{name} = {settings[name]}: goes with --data")
         seen = Observation.unaligned(
-            emulator.edges, statistics=settings["statistics"] or ("omega",)
+            emulator.edges, statistics=settings["statistics"] or ("omega",), boxsize=boxsize
         )
     else:
         seen = Observation.read(
             settings["data"],
             statistics=settings["statistics"],
             bins=emulator.edges,
+            covariance=settings["covariance"],
+            covariance_from=settings["covariance_from"],
+            boxsize=boxsize,
             on_bad="drop",  # bins that are cut need no value
         )
     cuts = {name: settings[name] for name in ("r_min", "r_max", "bins")}
@@ -211,7 +229,10 @@ def _check(
     from pysoftcorr.mocks import HaloCatalog, HODModel
 
     hod_names = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
-    hod = HODModel(**{name: options["fixed"][name] for name in hod_names})
+    hod = HODModel(
+        **{name: options["fixed"][name] for name in hod_names},
+        satellites=getattr(emulator, "box", {}).get("satellites", "nfw"),
+    )
     model = SimulatedModel.simulate(
         HaloCatalog.read(settings["check"]), hod, noise=emulator,
         realizations=settings["realizations"], seed=settings["seed"],

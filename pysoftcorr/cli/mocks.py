@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Iterable, Mapping
+from glob import glob, has_magic
 from math import log10
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 HALOS = Argument("halos", "Halos: of simulate, halotools, Rockstar, TNG, AHF, or a table; "
                  "several files, or a pattern in quotes, are one catalog.", many=True)  # fmt: skip
 PRESETS = ("mstar10.5", "mstar10.0", "mstar9.5", "mstar9.0")
+PLACES = ("nfw", "triaxial", "subhalos")
 HOD = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 BINS_MPC = {"default": "log:0.1:16:20", "help": f"Bins of r in Mpc/h: {BINS}"}
 
@@ -62,10 +67,10 @@ READING = derive(
     **_BOX_TABLE,
 )  # fmt: skip
 #: The same for galaxies of other programs.
-_GALAXIES = derive(
-    "pysoftcorr.mocks.galaxy_tables:from_table",
+READING_GALAXIES = derive(
+    "pysoftcorr.mocks.galaxy_tables:from_table", skip=("source",),
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
-             "axis=A,B,C); may be given several times."},
+             "axis=A,B,C, velocity=A,B,C); may be given several times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet."},
     on_bad={"help": "Rows with NaN, infinity or no axis: refuse, or drop and count."},
     **_BOX_TABLE,
@@ -85,12 +90,14 @@ _SIMULATION = derive(
     concentration_scatter={"help": "Scatter of the concentration in dex."},
     axis_alignment={"help": "Strength, -1 to 1, of major axes about the tidal direction."},
     exclusion={"help": "Keep halos out of heavier ones."},
+    subhalos={"help": "Draw subhalos as well, for satellites on them."},
+    subhalo_mmin={"help": "Lowest mass of a subhalo in Msun/h; that of halos by default."},
     seed={"default": 1, "least": 0, "help": "Seed of everything random."},
 )
 #: Parameters of an HOD and its alignments; none has a default here, a preset may give it.
 OCCUPATION = derive(
     "pysoftcorr.mocks.hod:HODModel",
-    only=(*HOD, "mu_cen", "mu_sat", "gamma", "modulate"),
+    only=(*HOD, "mu_cen", "mu_sat", "gamma", "modulate", "satellites"),
     logMmin={"help": "log10 of the mass (Msun/h) where half of the halos have a central galaxy."},
     sigma_logM={"help": "Width of that step."},
     logM0={"help": "log10 of the satellites' cut-off."},
@@ -102,13 +109,15 @@ OCCUPATION = derive(
     gamma={"default": None, "help": "Strength of satellites by radius, mu_sat (r/Rvir)^gamma."},
     modulate={"default": None, "help": "Multiply the mean number of satellites by that of central "
               "galaxies."},
+    satellites={"default": None, "choices": PLACES, "help": "Where satellites live: in a sphere "
+                "(nfw; the default), in the halo's ellipsoid, or on its subhalos."},
 )  # fmt: skip
 _PRESET = Option("preset", str, None, "A fixed HOD, by the least stellar mass; options change it.",
                  choices=PRESETS)  # fmt: skip
 _DESIGN = derive(
     "pysoftcorr.mocks.campaign.run:run_campaign",
-    only=("points", "realizations", "seed", "sampling", "logMmin", "bins", "modulate", "workers",
-          "scheduler"),
+    only=("points", "realizations", "seed", "sampling", "logMmin", "bins", "modulate",
+          "satellites", "workers", "scheduler"),
     points={"kind": int, "least": 1, "help": "Points of the design; needed."},
     realizations={"least": 1, "help": "Catalogs for each point; needed."},
     seed={"least": 0, "help": "Seed of everything random; by default a new one, or that of the "
@@ -118,6 +127,8 @@ _DESIGN = derive(
              "help": "Range of log Mmin in the design."},
     bins=BINS_MPC,
     modulate={"help": "Multiply the mean number of satellites by that of central galaxies."},
+    satellites={"choices": PLACES, "help": "Where satellites live: in a sphere, in the halo's "
+                "ellipsoid, or on its subhalos."},
     workers={"least": 1, "help": "Processes on this machine; one a core by default."},
     scheduler={"metavar": "ADDRESS", "help": "A running dask scheduler instead, as "
                "tcp://host:8786."},
@@ -158,7 +169,7 @@ def mock(
     galaxies.write(settings["out"], overwrite=settings["overwrite"])
     files: list[Any] = [settings["out"]]
     if not as_json:
-        print(_galaxies_text(galaxies))
+        print(galaxies_text(galaxies))
     files += output.draw(
         settings, lambda plots: {"slice": lambda: plots.plot_box_slice(galaxies, halos=found)}
     )
@@ -167,46 +178,116 @@ def mock(
 
 
 def boxcorr(
-    galaxies: str, *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+    galaxies: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
 ) -> dict[str, Any]:
-    """xi, omega and eta of mock galaxies, of one halo and of two, or of any table."""
+    """xi, omega and eta of mock galaxies, of one halo and of two, or of any table.
+
+    Several files are realizations: their mean, with the covariance of their scatter. With a
+    resampling the covariance is that of sub-volumes, of several files its mean.
+    """
+    paths = _realizations([galaxies] if isinstance(galaxies, str) else galaxies)
+    resampling = _resampling(settings)
     output.use_threads(settings["threads"])
-    output.check_out(settings, suffixes=(".ecsv",))
-    from pysoftcorr.mocks import box_correlations, checks, expected_correlations
+    from pysoftcorr.mocks import BoxCorrelations, box_files, expected_correlations
     from pysoftcorr.mocks.box import radial_edges
 
+    output.check_out(settings, suffixes=box_files.SUFFIXES)
+    if settings["out"] is not None and (resampling is not None or len(paths) > 1):
+        box_files.check_beside(settings["out"], overwrite=settings["overwrite"])
+    twice = {path for path in paths if paths.count(path) > 1}
+    if twice:
+        raise ValueError(f"GALAXIES: {min(twice)} is given twice; each file is a realization")
+    if settings["expected"] and len(paths) > 1:
+        raise ValueError("--expected: is of one catalog; give one file, or leave it out")
     edges = radial_edges(settings["bins"])
-    found = read_galaxies(galaxies, settings, explicit)
-    half = min(checks.box_sides(found.boxsize)) / 2
+    # Of the others nothing is drawn.
+    first = read_galaxies(paths[0], settings, explicit)
+    with warnings.catch_warnings():
+        if len(paths) > 1:  # that of all boxes together is what counts
+            warnings.filterwarnings("ignore", message="the covariance of")
+        results, catalogs = [_correlated(first, edges, settings, resampling)], [_galaxies(first)]
+        for path in paths[1:]:
+            found = read_galaxies(path, settings, explicit)
+            results.append(_correlated(found, edges, settings, resampling))
+            catalogs.append(_galaxies(found))
+    expected = None
+    if settings["expected"]:
+        expected = expected_correlations(first, **_strengths(first, paths[0]), bins=edges)
+    result = results[0]
+    if len(results) > 1:
+        errors = "scatter" if resampling is None else "resampling"
+        try:
+            result = BoxCorrelations.combine(results, errors=errors)
+        except ValueError as error:
+            said = re.sub(r"results\[(\d+)\]", lambda found: paths[int(found[1])], str(error))
+            raise ValueError(said) from None
+    files: list[Any] = []
+    if settings["out"] is not None:
+        files += box_files.write(result, settings["out"], overwrite=settings["overwrite"])
+    if not as_json:
+        head = galaxies_text(first) if len(paths) == 1 else _boxes_text(paths, catalogs)
+        print(head, _table(result, expected), sep="\n\n")
+
+    def figures(plots: Any) -> dict[str, Any]:
+        made = {"correlations": lambda: plots.plot_box_correlations(result, expected=expected)}
+        if result.covariance is not None:
+            made["covariance"] = lambda: plots.plot_covariance(result)
+        return {**made, "slice": lambda: plots.plot_box_slice(first)}
+
+    files += output.draw(settings, figures)
+    output.wrote(files)
+    return {
+        **result.to_dict(),
+        "galaxies": catalogs[0] if len(catalogs) == 1 else catalogs,
+        "expected": None if expected is None else _plain(expected),
+    }
+
+
+def _realizations(paths: list[str]) -> list[str]:
+    """Files of catalogs; of those that `mock` wrote a pattern is of realizations."""
+    from pysoftcorr.mocks import GalaxyCatalog
+
+    found = []
+    for path in paths:
+        files = _matches(path)
+        own = files and all(GalaxyCatalog.is_own(file) for file in files)
+        found += files if own else [path]
+    return found
+
+
+def _matches(path: str) -> list[str]:
+    """Files that a pattern stands for; none where it is no pattern."""
+    if Path(path).expanduser().exists():
+        return []
+    return sorted(glob(str(Path(path).expanduser()))) if has_magic(path) else []
+
+
+def _correlated(
+    galaxies: GalaxyCatalog, edges: Any, settings: Mapping[str, Any], resampling: str | None
+) -> BoxCorrelations:
+    from pysoftcorr.mocks import box_correlations, checks
+
+    half = min(checks.box_sides(galaxies.boxsize)) / 2
     if not edges[-1] <= half:
-        of = "the shortest side of the box" if isinstance(found.boxsize, tuple) else "the box"
+        of = "the shortest side of the box" if isinstance(galaxies.boxsize, tuple) else "the box"
         raise ValueError(
             f"--bins {settings['bins']}: r_max = {edges[-1]:g} Mpc/h must be at most half of "
             f"{of}, {half:g} Mpc/h; lower the last edge"
         )
-    expected = None
-    if settings["expected"]:
-        expected = expected_correlations(found, **_strengths(found, galaxies), bins=edges)
-    result = box_correlations(found, bins=edges)
-    files: list[Any] = []
-    if settings["out"] is not None:
-        result.write(settings["out"], overwrite=settings["overwrite"])
-        files.append(settings["out"])
-    if not as_json:
-        print(_galaxies_text(found), _table(result, expected), sep="\n\n")
-    files += output.draw(
-        settings,
-        lambda plots: {
-            "correlations": lambda: plots.plot_box_correlations(result, expected=expected),
-            "slice": lambda: plots.plot_box_slice(found),
-        },
-    )
-    output.wrote(files)
-    return {
-        **result.to_dict(),
-        "galaxies": _galaxies(found),
-        "expected": None if expected is None else _plain(expected),
+    return box_correlations(galaxies, bins=edges, resampling=resampling, seed=settings["seed"])
+
+
+def _resampling(settings: Mapping[str, Any]) -> str | None:
+    """What is resampled, by that of three options which is given."""
+    ways = {
+        "resampling": settings["resampling"],
+        "jackknife": settings["jackknife"] and f"jackknife:{settings['jackknife']}",
+        "bootstrap": settings["bootstrap"] and f"bootstrap:{settings['bootstrap']}",
     }
+    given = [name for name, text in ways.items() if text is not None]
+    if len(given) > 1:
+        raise ValueError(f"--{given[0]} and --{given[1]}: give one of them")
+    return ways[given[0]] if given else None
 
 
 def campaign(
@@ -249,8 +330,8 @@ def read_galaxies(path: str, settings: Mapping[str, Any], explicit: set[str]) ->
     """The galaxies of `mock`, or of any table."""
     from pysoftcorr.mocks import GalaxyCatalog
 
-    options = _given(_GALAXIES, settings, explicit)
-    if GalaxyCatalog.is_own(path):
+    options = _given(READING_GALAXIES, settings, explicit)
+    if not _matches(path) and GalaxyCatalog.is_own(path):
         if options:
             name = next(iter(options)).replace("_", "-")
             raise ValueError(f"--{name}: {path} was written by softcorr and is read as it is")
@@ -374,7 +455,7 @@ def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
     }
 
 
-def _galaxies_text(galaxies: GalaxyCatalog) -> str:
+def galaxies_text(galaxies: GalaxyCatalog) -> str:
     from pysoftcorr.mocks.checks import box_text
 
     says = _galaxies(galaxies)
@@ -389,6 +470,29 @@ def _galaxies_text(galaxies: GalaxyCatalog) -> str:
     )
 
 
+def _boxes_text(paths: list[str], catalogs: list[dict[str, Any]]) -> str:
+    """A line for each of several boxes."""
+    from pysoftcorr.mocks.checks import box_text
+
+    rows = [("box", "galaxies", "size [Mpc/h]")]
+    rows += [
+        (path, str(says["galaxies"]), box_text(says["boxsize"]))
+        for path, says in zip(paths, catalogs, strict=True)
+    ]
+    return aligned_rows(rows)
+
+
+def _of_errors(result: BoxCorrelations) -> str:
+    """What the errors of a table are."""
+    boxes = result.settings.get("boxes", 1)
+    way = str(result.resampling)
+    if way.startswith("realizations"):
+        said = f"+- is the error of the mean of {boxes} boxes, by their scatter"
+        return f"{said}; that of one box is {boxes**0.5:.3g} times as large"
+    of = "" if boxes == 1 else f" of the mean of {boxes} boxes"
+    return f"+- is the error{of} by sub-volumes of the box, {way}"
+
+
 def _table(result: BoxCorrelations, expected: ExpectedCorrelations | None) -> str:
     """All pairs, then the one- and two-halo parts."""
     bins = [
@@ -396,25 +500,30 @@ def _table(result: BoxCorrelations, expected: ExpectedCorrelations | None) -> st
         for low, high in zip(result.edges[:-1], result.edges[1:], strict=True)
     ]
     columns = [("bin [Mpc/h]", bins), ("r", _numbers(result.r)), _counts("pairs", result.npairs)]
-    columns += [(n, _numbers(getattr(result, n))) for n in ("xi", "omega", "eta")]
+    for n in ("xi", "omega", "eta"):
+        columns.append((n, _numbers(getattr(result, n))))
+        if n in result.errors:
+            columns.append(("+-", _numbers(result.errors[n], digits=2)))
     if expected is not None:
         columns += [(f"<{n}>", _numbers(getattr(expected, n))) for n in ("omega", "eta")]
     parts = [("r", _numbers(result.r))]
-    for part in ("1h", "2h"):
+    for part in ("1h", "2h") if result.npairs_1h is not None else ():
         parts.append(_counts(f"pairs {part}", getattr(result, f"npairs_{part}")))
         parts += [
             (f"{n} {part}", _numbers(getattr(result, f"{n}_{part}")))
             for n in ("xi", "omega", "eta")
         ]
     tables = []
-    for chosen in (columns, parts):
+    for chosen in (columns, parts) if result.npairs_1h is not None else (columns,):
         titles, values = zip(*chosen, strict=True)
         tables.append(aligned_rows([titles, *zip(*values, strict=True)]))
+    if result.covariance is not None:
+        tables[0] += "\n" + _of_errors(result)
     return "\n\n".join(tables)
 
 
-def _numbers(values: Any) -> list[str]:
-    return ["-" if v != v else f"{v:.4g}" for v in values.tolist()]
+def _numbers(values: Any, digits: int = 4) -> list[str]:
+    return ["-" if v != v else f"{v:.{digits}g}" for v in values.tolist()]
 
 
 def _counts(title: str, values: Any) -> tuple[str, list[str]]:
@@ -444,14 +553,26 @@ COMMANDS: dict[str, Any] = {
     ),
     "boxcorr": Command(
         boxcorr,
-        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes."),),
+        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes. Several are "
+                  "realizations; a pattern in quotes stands for several of mock, or for tables "
+                  "that are one catalog.", many=True),),
         (
-            *_GALAXIES,
-            *derive("pysoftcorr.mocks.box:box_correlations", only=("bins",), bins=BINS_MPC),
+            *READING_GALAXIES,
+            *derive(
+                "pysoftcorr.mocks.box:box_correlations", only=("bins", "resampling"), bins=BINS_MPC,
+                resampling={"help": "Errors by sub-volumes of the box, as jackknife:27, "
+                            "jackknife:3x3x6, jackknife:27:match or bootstrap:100:64."},
+            ),
+            Option("jackknife", str, None, "Errors by as many sub-volumes, each left out once; 27 "
+                   "or a shape such as 3x3x3: short for --resampling jackknife:N.", metavar="N"),
+            Option("bootstrap", str, None, "Errors by as many draws of sub-volumes: short for "
+                   "--resampling bootstrap:N.", metavar="N"),
+            SEED,
             Option("expected", bool, False, "Also the mean of omega and eta over all draws of the "
                    "axes, at the strengths of the catalog."),
             THREADS,
-            out("Write the table: .ecsv."),
+            out("Write the table, errors and covariance: .ecsv, .h5, or .csv (covariance in "
+                "NAME_cov.csv)."),
             OVERWRITE,
             *PLOT,
         ),

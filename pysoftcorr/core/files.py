@@ -259,6 +259,8 @@ class FileFormat:
 
     def is_own(self, path: str | PathLike[str]) -> bool:
         """Whether the HDF5 file is of this format; raises as `reading` where it is damaged."""
+        if Path(path).expanduser().is_dir():
+            return False
         source = self.existing(path)
         if not h5py.is_hdf5(source):
             return False

@@ -311,7 +311,8 @@ class DiffHOD:
     and <Nsat>/trials. A trial is not won or lost: its point has the weight
     sigmoid((g(logit p) + eps)/tau), with eps drawn once and for all from the seed, and g such
     that the mean of the weight is p exactly. Every result is then a deterministic function of the
-    parameters, smooth, and as a mean over seeds unbiased.
+    parameters, smooth, and as a mean over seeds unbiased. Satellites follow spherical NFW profiles,
+    those of ``HODModel(satellites="nfw")``.
 
     Parameters
     ----------

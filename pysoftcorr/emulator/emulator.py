@@ -14,8 +14,9 @@ import torch
 from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.correlation import BinCorrelation
 from pysoftcorr.emulator.data import STATISTICS, bin_centers
-from pysoftcorr.emulator.domain import Bounds, check_values, table_of
+from pysoftcorr.emulator.domain import Bounds
 from pysoftcorr.emulator.model_file import ModelFile, read_model, shipped_model, write_model
 from pysoftcorr.emulator.network import network_config, network_of, new_network
 from pysoftcorr.emulator.network import passes as _passes
@@ -24,6 +25,7 @@ from pysoftcorr.emulator.network.scaling import likely_scaling
 from pysoftcorr.emulator.prediction import Predicted, Prediction
 from pysoftcorr.mocks.box import DEFAULT_BINS, radial_edges
 from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.points import check_values, table_of
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["Emulator"]
@@ -46,6 +48,8 @@ class Emulator:
         The part of parameter space it was trained in.
     description : dict, optional
         Record of the training, as JSON can hold it; written beside the weights.
+    correlation : BinCorrelation, optional
+        Correlation between the bins of a realization, which the aleatoric errors leave out.
 
     Attributes
     ----------
@@ -81,6 +85,7 @@ class Emulator:
         bins: Bins = DEFAULT_BINS,
         bounds: Bounds,
         description: dict[str, Any] | None = None,
+        correlation: BinCorrelation | None = None,
     ) -> None:
         self.edges: FloatArray = radial_edges(bins)
         if len(self.edges) != network.bins + 1:
@@ -90,6 +95,13 @@ class Emulator:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.training_bounds = bounds
         self.description: dict[str, Any] = {"version": __version__, **(description or {})}
+        self.correlation = correlation
+        for name, matrices in ({} if correlation is None else correlation.matrices).items():
+            if matrices.shape[-1] != network.bins:
+                raise ValueError(
+                    f"correlation of {name} is of {matrices.shape[-1]} bins; the network was made "
+                    f"for {network.bins}"
+                )
 
     # ------------------------------------------------------------------ made, read, written
     @classmethod
@@ -157,7 +169,10 @@ class Emulator:
             raise ValueError(
                 f"{source} is damaged: {len(model.edges)} edges for {network.bins} bins"
             )
-        return cls(network, bins=model.edges, bounds=model.bounds, description=model.description)
+        return cls(
+            network, bins=model.edges, bounds=model.bounds, description=model.description,
+            correlation=model.correlation,
+        )  # fmt: skip
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Write everything to one HDF5 file, whole or not at all; weights in float32.
@@ -175,6 +190,7 @@ class Emulator:
         model = ModelFile(
             kind=self.kind, config=self.network.config, weights=state, edges=self.edges,
             bounds=self.training_bounds, description=self.description,
+            correlation=self.correlation,
         )  # fmt: skip
         return write_model(model, path, overwrite=overwrite)
 
@@ -200,6 +216,25 @@ class Emulator:
     def bounds(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest values of each parameter in training."""
         return self.training_bounds.to_dict()
+
+    @property
+    def box(self) -> dict[str, Any]:
+        """What is known of the boxes it learned from, by name.
+
+        ``boxsize`` (Mpc/h), ``redshift``, ``cosmology``, ``mdef`` and ``satellites``, as far as the
+        file says; empty where it was not trained on a campaign.
+        """
+        campaign = self.description.get("campaign") or {}
+        halos = campaign.get("halos") or {}
+        found = {
+            "boxsize": halos.get("boxsize"),
+            "redshift": campaign.get("redshift"),
+            "cosmology": campaign.get("cosmology"),
+            "mdef": (halos.get("meta") or {}).get("mdef"),
+            # Campaigns say so where they are not placed isotropically.
+            "satellites": campaign.get("satellites", "nfw") if campaign else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def dtype(self) -> torch.dtype:

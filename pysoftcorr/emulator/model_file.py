@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.correlation import BinCorrelation
 from pysoftcorr.emulator.domain import Bounds
 from pysoftcorr.mocks.hod import PARAMETERS
 
@@ -41,6 +42,8 @@ class ModelFile:
     bounds : Bounds
     description : dict
         Training data and training, as JSON has it.
+    correlation : BinCorrelation, optional
+        Of the bins of a realization.
     version : str
         Version of the package that wrote it.
     """
@@ -51,6 +54,7 @@ class ModelFile:
     edges: npt.NDArray[np.float64]
     bounds: Bounds
     description: dict[str, Any]
+    correlation: BinCorrelation | None = None
     version: str = __version__
 
 
@@ -98,7 +102,31 @@ def write_model(model: ModelFile, path: str | PathLike[str], *, overwrite: bool 
         for name, array in model.weights.items():
             kind = np.float32 if np.issubdtype(array.dtype, np.floating) else np.int64
             file[f"weights/{name}"] = array.astype(kind)
+        if model.correlation is not None:
+            _write_correlation(file.create_group("correlation"), model.correlation)
     return target
+
+
+def _write_correlation(group: h5py.Group, found: BinCorrelation) -> None:
+    group.attrs["record"] = json.dumps(found.record)
+    group["mean"], group["whiten"] = found.mean, found.whiten
+    for name, matrices in found.matrices.items():
+        group.create_dataset(f"{name}/matrices", data=matrices, fletcher32=True)
+        group.create_dataset(f"{name}/gates", data=found.gates[name], fletcher32=True)
+
+
+def _read_correlation(file: h5py.File) -> BinCorrelation | None:
+    if "correlation" not in file:
+        return None
+    group = file["correlation"]
+    names = [name for name, item in group.items() if isinstance(item, h5py.Group)]
+    return BinCorrelation(
+        mean=group["mean"][...],
+        whiten=group["whiten"][...],
+        matrices={name: group[name]["matrices"][...] for name in names},
+        gates={name: group[name]["gates"][...] for name in names},
+        record=json.loads(group.attrs["record"]),
+    )
 
 
 def read_model(path: str | PathLike[str]) -> ModelFile:
@@ -135,6 +163,10 @@ def _read(file: h5py.File) -> ModelFile:
     edges = np.asarray(file["edges"][...], dtype=np.float64)
     if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all() or edges[0] < 0:
         raise ValueError("edges of bins that do not rise")
+    correlation = _read_correlation(file)
+    for name, matrices in ({} if correlation is None else correlation.matrices).items():
+        if matrices.shape[-1] != len(edges) - 1:
+            raise ValueError(f"correlation of {matrices.shape[-1]} bins of {name}")
     return ModelFile(
         kind=str(file.attrs["kind"]),
         config=dict(json.loads(file.attrs["config"])),
@@ -142,6 +174,7 @@ def _read(file: h5py.File) -> ModelFile:
         edges=edges,
         bounds=Bounds.from_arrays({name: item[...] for name, item in file["bounds"].items()}),
         description=dict(json.loads(file["description"].asstr()[()])),
+        correlation=correlation,
         version=str(file.attrs["version"]),
     )
 

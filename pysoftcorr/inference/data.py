@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -14,12 +15,15 @@ import numpy.typing as npt
 from pysoftcorr.core.files import no_file
 from pysoftcorr.core.sealed import CHECKSUM, Damaged, check_table
 from pysoftcorr.core.tables.source import first_line
+from pysoftcorr.inference.boxes import from_settings
+from pysoftcorr.inference.covariance import COUNT, beside, count_of, first, read_covariance
 from pysoftcorr.mocks.box import box_correlations
+from pysoftcorr.mocks.box_files import FORMAT
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.sky.binning import Bins
 
 if TYPE_CHECKING:
-    from pysoftcorr.mocks.box import BoxCorrelations
+    from pysoftcorr.mocks.box_result import BoxCorrelations
 
 __all__ = ["EDGES_AGREE", "STATISTICS", "block_of", "check_statistics", "read_data", "with_pairs"]
 
@@ -62,9 +66,15 @@ def with_pairs(values: Any, npairs: Any) -> FloatArray:
 
 
 def read_data(
-    path: str | PathLike[str], *, statistics: str | Sequence[str] | None, bins: Bins | None
+    path: str | PathLike[str],
+    *,
+    statistics: str | Sequence[str] | None,
+    bins: Bins | None,
+    covariance: npt.ArrayLike | None = None,
 ) -> dict[str, Any] | BoxCorrelations:
     """Edges, values and errors of the statistics asked for, or correlations of galaxies.
+
+    With a covariance, that of the file, or beside it, is not looked at.
 
     Raises
     ------
@@ -97,7 +107,7 @@ def read_data(
         raise ValueError(
             f"{source} holds no data for a posterior: edges (r_lo and r_hi of a table) and at "
             f"least one of {', '.join(STATISTICS)} are needed; it holds "
-            f"{', '.join(sorted(found)) or 'none of them'}"
+            f"{', '.join(sorted(set(found) & {*_COLUMNS, 'edges'})) or 'none of them'}"
         )
     # What was not asked for may hold anything.
     chosen = tuple(there) if statistics is None else check_statistics(statistics)
@@ -107,7 +117,13 @@ def read_data(
             f"{source}: statistics: the data hold {', '.join(there)}, not {', '.join(lacking)}"
         )
     errors = {s: found[f"{s}_err"] for s in chosen if f"{s}_err" in found}
-    covariance = found.get("covariance")
+    count = None
+    if covariance is None:
+        covariance, count = found.get("covariance"), found.get("covariance_from")
+        there_too = beside(source)
+        if covariance is None and there_too is not None:
+            covariance, count = read_covariance(there_too)
+    covariance = None if covariance is None else np.asarray(covariance, dtype=np.float64)
     held = [s for s in STATISTICS if s in found]
     nbins = len(found["edges"]) - 1
     for names in (held, there):
@@ -119,6 +135,8 @@ def read_data(
         **{s: found[s] for s in chosen},
         "covariance": covariance,
         "errors": errors if errors and covariance is None else None,
+        "covariance_from": None if covariance is None or count is None else int(count),
+        "box": found.get("box", {}),
     }
 
 
@@ -152,18 +170,28 @@ def _table(source: Path) -> dict[str, Any]:
         found["edges"] = np.append(low, high[-1])
     if "covariance" in table.meta:
         found["covariance"] = np.asarray(table.meta["covariance"], dtype=np.float64)
+        found["covariance_from"] = first(table.meta, COUNT)
+    found["box"] = from_settings(table.meta)
+    if "PYSOFTCORR" in table.meta:
+        found["box"] |= from_settings(json.loads(table.meta["PYSOFTCORR"]).get("settings", {}))
     return found
 
 
 def _hdf5(source: Path) -> dict[str, Any]:
     try:
         with h5py.File(source, "r") as file:
-            if "format" in file.attrs:  # one of ours: galaxies, or nothing that serves here
+            # Another one of ours: galaxies, or nothing that serves here.
+            if file.attrs.get("format", FORMAT.name) != FORMAT.name:
                 return {}
             wanted = {*_COLUMNS, "edges", "covariance"}
             found = {name: file[name][...] for name in file if name in wanted}
             if "npairs" in file:
                 _mask_empty(found, file["npairs"][...])
+            if found:
+                found["covariance_from"] = count_of(file)
+                found["box"] = from_settings(file.attrs)
+                if isinstance(file.attrs.get("settings"), str):
+                    found["box"] |= from_settings(json.loads(file.attrs["settings"]))
             return found or {"": None}
     except Exception as error:  # h5py raises of every kind, for one reason
         raise ValueError(f"{source} is no HDF5 file: {first_line(error)}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import choice, flag, number
-from pysoftcorr.core.random import stream
-from pysoftcorr.inference.observation import Observation, whitening
+from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.inference.boxes import box_record, check_boxes, data_volume, same_box
+from pysoftcorr.inference.noise import Noise, likelihood_kind, noise_kind
+from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
 from pysoftcorr.mocks.design import PARAMETERS
 
@@ -26,6 +28,11 @@ FloatArray = npt.NDArray[np.float64]
 ALIGNMENT = PARAMETERS[:2]
 #: A prior may reach beyond the bounds of the emulator by this part of its mass.
 _OUTSIDE = 1e-3
+#: Order in which a model's covariance has them.
+_STATISTICS = ("xi", "omega", "eta")
+#: Draws of the prior to start from where a covariance is sought that fits its own posterior; most
+#: rounds; and by how much of ln its variances change in the last one.
+_STARTS, _ROUNDS, _SETTLED = 256, 5, 0.02
 
 
 def bounds(
@@ -128,6 +135,17 @@ def fixed_values(
     return {name: float(values[name]) for name in parameters if name in values}
 
 
+def _same_satellites(fixed: Any, box: Mapping[str, Any]) -> None:
+    """ValueError where an HODModel has satellites elsewhere than the emulator's galaxies."""
+    there = box.get("satellites")
+    if there is not None and getattr(fixed, "satellites", there) != there:
+        raise ValueError(
+            f"fixed: satellites = {fixed.satellites!r}: the emulator's galaxies have "
+            f"satellites={there!r}; pass fixed=model.with_parameters(satellites={there!r}), or "
+            "on_outside='warn'"
+        )
+
+
 def priors_of(
     priors: Mapping[str, Prior | str] | None,
     free: tuple[str, ...],
@@ -153,16 +171,6 @@ def priors_of(
     return out
 
 
-def noise_kind(noise: str, observation: Observation) -> str:
-    """Noise that the likelihood has: of the data, the emulator or both."""
-    choice("noise", noise, ("auto", "data", "emulator", "both"))
-    if noise == "auto":
-        return "emulator" if observation.covariance is None else "data"
-    if noise != "emulator" and observation.covariance is None:
-        raise ValueError(f"noise = {noise!r}: the data bring no covariance; take 'emulator'")
-    return noise
-
-
 def in_double(emulator: Any) -> Any:
     """A copy in float64: gradients of single precision make a rough landscape."""
     if not hasattr(emulator, "double"):
@@ -171,6 +179,16 @@ def in_double(emulator: Any) -> Any:
     if hasattr(twin, "to"):
         twin = twin.to("cpu") or twin
     return twin.double() or twin
+
+
+def refuse_no_noise(model: Any, noise: str) -> None:
+    """ValueError where the noise shall be that of tables that do not know it."""
+    if noise in ("model", "both") and not getattr(model, "has_noise", True):
+        raise ValueError(
+            f"noise = {noise!r}: these tables of halos do not tell how universes differ; tabulate "
+            "several boxes, or one with subvolumes = 3; or give data with a covariance, and "
+            "noise = 'data'"
+        )
 
 
 def _near(name: str, names: Sequence[str]) -> str:
@@ -212,12 +230,16 @@ class LogPosterior:
     """ln posterior of the free parameters of an emulator, given an observation.
 
     The observation is normal about the emulator's mean. Its covariance is that of the data, or
-    diag(aleatoric(parameters)^2) + jitter I (Berman et al. 2025, section 7), or the sum of both.
+    D R D with D^2 = aleatoric(parameters)^2 + jitter and the correlations R between the bins, or
+    the sum of both. Berman et al. 2025, section 7, have R = 1, which takes information for more
+    than it is where bins share galaxies.
 
     Parameters
     ----------
     emulator : Emulator
-        Or anything with its ``names``, ``edges``, ``bounds`` and ``mean_and_std``.
+        Or anything with its ``names``, ``edges``, ``bounds`` and ``mean_and_std``, and, if it has
+        them, ``correlation`` (`BinCorrelation`) and ``box``; or with ``means`` and ``covariance``,
+        as `HaloTables`.
     observation : Observation
         In the bins of the emulator.
     free : sequence of str
@@ -227,15 +249,25 @@ class LogPosterior:
     priors : mapping of str to Prior or text, optional
         By default uniform within the bounds of the emulator.
     noise : str
-        "data": the covariance of the observation; "emulator": the scatter of one simulated box;
-        "both": their sum; "auto": "data" where there is a covariance, else "emulator".
+        "data": the covariance of the observation; "emulator": the scatter of one simulated box,
+        times the ratio of its volume to that of the data's; "model": the covariance of tables of
+        halos for the volume of the data, at the highest posterior density that it leads to itself;
+        "both": that of the data and of the emulator or model; "auto": "data" where there is a
+        covariance, else "emulator" or "model", whichever it is.
+    likelihood : str
+        What is made of a covariance from `Observation.covariance_from` realizations, which has
+        noise of its own: "sellentin-heavens", a multivariate t, marginal over the true covariance;
+        "hartlap", a normal distribution with the factor that makes the inverse unbiased;
+        "gaussian", neither. "auto": "sellentin-heavens" where the number is known ("hartlap" where
+        other covariances are added), else "gaussian".
     epistemic : bool
         Add the emulator's epistemic covariance, averaged over the posterior without it.
     jitter : float
         Variance added to the emulator's noise.
     on_outside : str
-        A prior with more than 1e-3 of its mass outside the bounds of the emulator, or a fixed
-        value outside them: "error", "warn" or "ignore".
+        A prior with more than 1e-3 of its mass outside the bounds of the emulator, a fixed
+        value outside them, or data of another redshift, cosmology, mass definition or kind of
+        satellites: "error", "warn" or "ignore".
 
     Attributes
     ----------
@@ -245,15 +277,28 @@ class LogPosterior:
     fixed : dict of str to float
     observation : Observation
     noise : str
-        "data", "emulator" or "both".
+        "data", "emulator", "model" or "both".
+    reference : dict of str to float, or None
+        All parameters at which the covariance is a model's.
+    likelihood : str
+        "gaussian", "hartlap" or "sellentin-heavens".
+    noise_scale : float
+        Factor of the emulator's covariance: the ratio of the volumes.
 
     Raises
     ------
     ValueError
         If bins differ from the emulator's, a parameter is unknown, neither free nor fixed, or
-        outside the bounds, or the noise asked for is not there.
+        outside the bounds, the noise asked for is not there, the data are of other halos, or their
+        covariance of too few realizations.
     TypeError
         If an argument is of the wrong kind.
+
+    Warns
+    -----
+    UserWarning
+        Where the emulator's noise is scaled to the volume of the data, their box is not known, or
+        the emulator knows no correlation between bins.
     """
 
     def __init__(
@@ -265,6 +310,7 @@ class LogPosterior:
         fixed: Any = None,
         priors: Mapping[str, Prior | str] | None = None,
         noise: str = "auto",
+        likelihood: str = "auto",
         epistemic: bool = False,
         jitter: float = 1e-6,
         on_outside: str = "error",
@@ -283,13 +329,20 @@ class LogPosterior:
         self.observation = observation
         self.parameters = tuple(emulator.names)
         self.names = free_names(free, self.parameters)
+        if on_outside == "error":
+            _same_satellites(fixed, getattr(emulator, "box", {}))
         self.fixed = fixed_values(fixed, self.names, self.parameters)
         self.priors = Priors(priors_of(priors, self.names, emulator.bounds))
         observation = self.observation = observation.on(np.asarray(emulator.edges))
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
-        self.noise = noise_kind(noise, observation)
+        self.noise = noise_kind(noise, observation, emulator)
+        refuse_no_noise(emulator, self.noise)
         self.jitter = number("jitter", jitter, least=0)
         self.epistemic = flag("epistemic", epistemic)
+        self.likelihood = likelihood_kind(
+            likelihood, observation, noise=self.noise, epistemic=self.epistemic
+        )
+        self.noise_scale = self._compared(on_outside)
         self._model = in_double(emulator)
 
         base = [self.fixed.get(name, 0.0) for name in self.parameters]
@@ -307,11 +360,6 @@ class LogPosterior:
         self._low, self._width = torch.tensor(p.offset, **double), torch.tensor(p.width, **double)
         self._mean, self._sd = torch.tensor(p.mean, **double), torch.tensor(p.scale, **double)
         region(self, on_outside=on_outside)
-        constant = np.zeros((observation.rows.size,) * 2)
-        if self.noise in ("data", "both"):
-            assert observation.covariance is not None
-            constant = constant + observation.covariance
-        self._set_covariance(constant)
         self._check_model(torch)
         self._closed = None
         if all(name in ALIGNMENT for name in self.names):
@@ -320,8 +368,18 @@ class LogPosterior:
             self._closed = alignment_response(
                 self._model, self.parameters, self._base, observation.statistics
             )
+        self.reference: dict[str, float] | None = None
+        if self.noise != "data" and hasattr(emulator, "covariance"):
+            self._settle()
+        else:
+            self._noise = self._made_noise()
         if self.epistemic:
-            self._set_covariance(constant + self._epistemic_covariance())
+            self._noise.add(self._epistemic_covariance())
+
+    @property
+    def constant_covariance(self) -> FloatArray:
+        """Covariance that does not depend on the parameters; zero where there is none."""
+        return self._noise.constant
 
     @property
     def closed_form(self) -> bool:
@@ -329,15 +387,89 @@ class LogPosterior:
         return self._closed is not None
 
     # ------------------------------------------------------------------ set up
-    def _set_covariance(self, constant: FloatArray) -> None:
+    def _made_noise(self, of_model: FloatArray | None = None) -> Noise:
+        correlation = getattr(self.emulator, "correlation", None)
+        hod_free = any(name not in ALIGNMENT for name in self.names)
+        return Noise(
+            self.observation, self.noise, likelihood=self.likelihood, jitter=self.jitter,
+            scale=self.noise_scale, correlation=None if correlation is None else correlation.at,
+            at=None if hod_free else self._base, of_model=of_model,
+        )  # fmt: skip
+
+    def _settle(self) -> None:
+        """Covariance of the model at the highest posterior density, which depends on it in turn."""
         torch = need("torch", "a posterior")
-        #: Covariance that does not depend on the parameters; zero where there is none.
-        self.constant_covariance = constant
-        self._constant = torch.tensor(constant, dtype=torch.float64)
-        self._has_constant = bool(constant.any())
+        point = np.array([m.quantile(0.5) for m in self.priors.members])
+        known = self._model_covariance(point)
+        self._noise = self._made_noise(known)
+        drawn = self.priors.draw(_STARTS, stream(0, "start of the covariance"))
+        point = drawn[int(np.nanargmax(self.log_likelihood(drawn)))]
+        for _ in range(_ROUNDS):
+            known = self._model_covariance(point)
+            self._noise = self._made_noise(known)
+            u = torch.tensor(self.priors.unbounded(point), requires_grad=True)
+            descent = torch.optim.LBFGS([u], max_iter=60, line_search_fn="strong_wolfe")
+
+            def loss(u: Any = u, descent: Any = descent) -> Any:
+                descent.zero_grad()
+                value = self.potential(u)
+                value.backward()
+                return value
+
+            descent.step(loss)
+            found = self.priors.physical(u.detach().numpy())
+            if not np.isfinite(found).all():
+                break
+            point = found
+            new = self._model_covariance(point)
+            change = np.abs(np.log(np.diag(new) / np.diag(known))).max()
+            known = new
+            self._noise = self._made_noise(known)
+            if change < _SETTLED:
+                break
+        full = self._full(point)
+        self.reference = dict(zip(self.parameters, full.tolist(), strict=True))
+
+    def _model_covariance(self, point: FloatArray) -> FloatArray:
+        """Covariance of the values that are used, by the model at free parameters (p,)."""
+        every = np.asarray(
+            self.emulator.covariance(self._full(point), volume=self._volume)  # type: ignore[attr-defined]
+        )
+        bins = self.observation.edges.size - 1
+        places = [_STATISTICS.index(name) * bins for name in self.observation.statistics]
+        rows = np.concatenate([first + np.arange(bins) for first in places])
+        rows = rows[self.observation.rows]
+        made = every[np.ix_(rows, rows)]
+        bad = np.flatnonzero(~np.isfinite(np.diag(made)))
+        if bad.size:
+            b = int(rows[bad[0]] % bins)
+            low, high = self.observation.edges[b : b + 2]
+            raise ValueError(
+                f"noise = 'model': the halos of the tables make no pairs of {low:.4g} to "
+                f"{high:.4g} Mpc/h; leave such bins out with r_min or r_max"
+            )
+        return made
+
+    def _compared(self, on_outside: str) -> float:
+        """Compare the box of the data with the emulator's; factor of the emulator's noise."""
+        there = getattr(self.emulator, "box", None) or {}
+        model = box_record({name: there.get(name) for name in there}, name="emulator.box")
+        data = self.observation.box
+        same_box(data, model, on_outside=on_outside)
+        self._volume: float | None = None
         if self.noise == "data":
-            white, self._log_det = whitening(constant)
-            self._whiten = torch.tensor(white.T.copy(), dtype=torch.float64)
+            return 1.0
+        if hasattr(self.emulator, "covariance"):
+            self._volume = data_volume(data, model, supposed=self.observation.supposed)
+            return 1.0
+        if getattr(self.emulator, "correlation", ()) is None:
+            warnings.warn(
+                "the emulator knows no correlation between bins, without which posteriors are too "
+                "narrow: train it again, or bring a covariance",
+                UserWarning,
+                stacklevel=4,
+            )
+        return check_boxes(data, model, supposed=self.observation.supposed)
 
     def _epistemic_covariance(self) -> FloatArray:
         """Epistemic covariance, averaged over draws of the prior by their likelihood without it.
@@ -369,12 +501,12 @@ class LogPosterior:
         """Evaluate the model once, so that what is amiss is said before the work."""
         middle = np.array([m.quantile(0.5) for m in self.priors.members])
         with torch.no_grad():
-            found = self._model.mean_and_std(torch.tensor(self._full(middle)))
+            found = self._found(torch.tensor(self._full(middle)))
         bins = self.observation.edges.size - 1
         for name in self.observation.statistics:
             if name not in found:
                 raise ValueError(f"statistics: the emulator does not model {name}")
-            for kind, values in zip(("mean", "std"), found[name], strict=True):
+            for kind, values in zip(("mean", "std"), found[name], strict=False):
                 if tuple(values.shape) != (bins,):
                     raise ValueError(
                         f"the emulator's {kind} of {name} has shape {tuple(values.shape)}, "
@@ -425,8 +557,7 @@ class LogPosterior:
 
     def torch_log_likelihood(self, params: Any) -> Any:
         """ln likelihood at free parameters (..., p), a float64 tensor; differentiable."""
-        chi2, log_det = self._chi2_and_log_det(params)
-        return -0.5 * (chi2 + log_det + self._data.numel() * np.log(2 * np.pi))
+        return self._noise.log_density(*self._chi2_and_log_det(params))
 
     def torch_loss(self, params: Any, objective: str) -> Any:
         """chi2, -ln likelihood or -ln posterior at free parameters (..., p), not normalized."""
@@ -440,12 +571,24 @@ class LogPosterior:
         return loss
 
     def _chi2_and_log_det(self, params: Any) -> tuple[Any, Any]:
-        torch = need("torch", "a posterior")
         full = self._base + params @ self._places
+        mean, std = self._mean_and_std(full)
+        return self._noise.chi2_and_log_det(self._data - mean, std, full)
+
+    def _found(self, full: Any) -> Mapping[str, tuple[Any, ...]]:
+        """Means and standard deviations of the model; of one with its own covariance, means."""
+        if hasattr(self._model, "covariance"):
+            return {name: (mean,) for name, mean in self._model.means(full).items()}
+        return self._model.mean_and_std(full)
+
+    def _mean_and_std(self, full: Any) -> tuple[Any, Any]:
+        """Mean and standard deviation of the values used; None of a constant covariance."""
+        torch = need("torch", "a posterior")
         closed = self._closed
         found: Any = None
-        if closed is None or (self.noise != "data" and closed.std is None):
-            found = self._model.mean_and_std(full)
+        constant = self._noise.is_constant
+        if closed is None or (not constant and closed.std is None):
+            found = self._found(full)
 
         def part(name: str, k: int) -> Any:
             if closed is not None and k == 0:
@@ -461,16 +604,7 @@ class LogPosterior:
             values = parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
             return values if self._rows is None else values[..., self._rows]
 
-        residual = self._data - column(0)
-        if self.noise == "data":
-            return (residual @ self._whiten).square().sum(-1), self._log_det
-        variance = column(1).square() + self.jitter
-        if not self._has_constant:
-            return (residual.square() / variance).sum(-1), variance.log().sum(-1)
-        lower = torch.linalg.cholesky_ex(self._constant + torch.diag_embed(variance)).L
-        white = torch.linalg.solve_triangular(lower, residual.unsqueeze(-1), upper=False)
-        log_det = 2 * torch.diagonal(lower, dim1=-2, dim2=-1).log().sum(-1)
-        return white.square().sum((-2, -1)), log_det
+        return column(0), None if constant else column(1)
 
     def potential(self, u: Any) -> Any:
         """-ln posterior density in the unbounded variables u (..., p), a float64 tensor."""
@@ -513,6 +647,44 @@ class LogPosterior:
             name: (mean.double().numpy(), std.double().numpy())
             for name, (mean, std) in found.items()
         }
+
+    def log_likelihood_pointwise(self, params: npt.ArrayLike) -> FloatArray:
+        """ln density of each value given all the others, at parameters (..., p), shape (..., n).
+
+        What leave-one-out cross-validation wants of values that are correlated (`Noise.pointwise`);
+        their sum is not the likelihood.
+        """
+        return self._of_values(
+            params, lambda mean, std, full: self._noise.pointwise(self._data - mean, std, full)
+        )
+
+    def draw_data(self, params: npt.ArrayLike, *, seed: Seed = None) -> dict[str, FloatArray]:
+        """Data drawn about the model at parameters (..., p), (..., nbins) by statistic.
+
+        NaN in bins that are not used.
+        """
+        rng = stream(root_seed(seed), "drawn data")
+        drawn = self._of_values(
+            params, lambda mean, std, full: self._noise.draw(mean, std, full, rng)
+        )
+        bins = self.observation.edges.size - 1
+        names = self.observation.statistics
+        every = np.full((*drawn.shape[:-1], len(names) * bins), np.nan)
+        every[..., self.observation.rows] = drawn
+        return {name: every[..., k * bins : (k + 1) * bins] for k, name in enumerate(names)}
+
+    def _of_values(self, params: npt.ArrayLike, function: Callable[..., Any]) -> FloatArray:
+        """A function of means and standard deviations of the values, some points at a time."""
+        torch = need("torch", "a posterior")
+        values = self._checked(params)
+        flat = values.reshape(-1, values.shape[-1])
+        parts = []
+        with torch.no_grad():
+            for k in range(0, len(flat), 1024):
+                full = torch.tensor(self._full(flat[k : k + 1024]))
+                parts.append(function(*self._mean_and_std(full), full).numpy())
+        made = np.concatenate(parts)
+        return np.asarray(made.reshape(*values.shape[:-1], made.shape[-1]))
 
     def _checked(self, params: npt.ArrayLike) -> FloatArray:
         values = np.asarray(params, dtype=np.float64)

@@ -18,6 +18,7 @@ from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import LogPosterior
+from pysoftcorr.inference.observation import said_of
 
 __all__ = ["Minimization", "minimize"]
 
@@ -88,7 +89,8 @@ class Minimization:
         best = "\n".join(f"  {name:<10} {value:.6g}" for name, value in self.best.items())
         state = "converged" if self.converged else "not converged"
         fell = f"loss {self.loss[0]:.6g} -> {self.loss.min():.6g}"
-        return f"{fell} in {self.steps} steps, {state}\n{best}"
+        text = f"{fell} in {self.steps} steps, {state}\n{best}"
+        return f"{text}\n{said_of(self.settings)}" if "data" in self.settings else text
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write the trace to ECSV, whole or not at all; `read` gives it back.
@@ -334,6 +336,13 @@ def _function(
         density = loss
         settings["objective"] = objective
         settings["fixed"] = density.fixed
+        settings |= {
+            "noise": density.noise,
+            "noise_scale": density.noise_scale,
+            "covariance_at": density.reference,
+            "likelihood": density.likelihood,
+            "data": density.observation.describe(),
+        }
         limits: dict[str, tuple[float, float] | None] = {
             name: prior.support if math.isfinite(prior.support[0]) else None
             for name, prior in zip(density.names, density.priors.members, strict=True)

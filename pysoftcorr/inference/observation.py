@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import choice, number
+from pysoftcorr.core.options import choice, integer, number
+from pysoftcorr.inference.boxes import box_record, from_settings
+from pysoftcorr.inference.covariance import check_covariance, read_covariance
 from pysoftcorr.inference.data import (
     EDGES_AGREE,
     STATISTICS,
@@ -21,96 +23,12 @@ from pysoftcorr.inference.data import (
     with_pairs,
 )
 from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.sky.binning import Bins
 
-__all__ = [
-    "Observation",
-    "check_covariance",
-    "whitening",
-]
+__all__ = ["Observation"]
 
 FloatArray = npt.NDArray[np.float64]
-
-
-def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covariance") -> FloatArray:
-    """A covariance matrix of n values.
-
-    Raises
-    ------
-    ValueError
-        If it is of another shape, holds NaN, is not symmetric or not positive definite.
-    TypeError
-        If it is no array of numbers.
-
-    Examples
-    --------
-    >>> from pysoftcorr.inference.observation import check_covariance
-    >>> check_covariance([[1, 2], [2, 1]], 2)
-    Traceback (most recent call last):
-        ...
-    ValueError: covariance is not positive definite: as correlations its smallest ...
-    """
-    try:
-        matrix = np.array(covariance, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a matrix of numbers") from None
-    if matrix.shape != (n, n):
-        raise ValueError(
-            f"{name} has shape {matrix.shape}; the data are {n} values, so that ({n}, {n}) is "
-            "needed: bins of xi, then of omega, then of eta, of those that are given"
-        )
-    bad = np.argwhere(~np.isfinite(matrix))
-    if bad.size:
-        row, column = bad[0]
-        raise ValueError(
-            f"{name} holds {matrix[row, column]} in row {row}, column {column} "
-            f"({len(bad)} such elements)"
-        )
-    variance = np.diag(matrix)
-    low = np.flatnonzero(variance <= 0)
-    if low.size:
-        raise ValueError(
-            f"{name} is not positive definite: the variance of value {low[0]} is "
-            f"{variance[low[0]]:.3g}, which must be above 0; leave such bins out"
-        )
-    # Of correlations: the errors of two values may differ by any factor.
-    error = np.sqrt(variance)
-    correlation = matrix / error[:, None] / error
-    differ = np.abs(correlation - correlation.T)
-    if (differ > 1e-8).any():
-        row, column = np.unravel_index(np.argmax(differ), differ.shape)
-        raise ValueError(
-            f"{name} is not symmetric: element [{row}, {column}] is {matrix[row, column]:.6g}, "
-            f"[{column}, {row}] is {matrix[column, row]:.6g}; pass (C + C.T)/2 if that is noise"
-        )
-    values = np.linalg.eigvalsh((correlation + correlation.T) / 2)
-    # Below this an eigenvalue is the rounding of the larger ones.
-    least = n * np.finfo(np.float64).eps * max(values[-1], 0.0)
-    if not values[0] > least:
-        raise ValueError(
-            f"{name} is not positive definite: as correlations its smallest eigenvalue is "
-            f"{values[0]:.3g}, its largest {values[-1]:.3g}. A sample covariance needs more "
-            f"realizations than values ({n}); else leave bins out, or add a part of each variance "
-            f"to the diagonal, such as C + {max(-2 * values[0], 1e-6 * abs(values[-1])):.1g} * "
-            "np.diag(np.diag(C))"
-        )
-    return (matrix + matrix.T) / 2
-
-
-def whitening(covariance: FloatArray) -> tuple[FloatArray, float]:
-    """W with W C W^T = 1, lower triangular, and ln det C, whatever the units of the values.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If the covariance is not positive definite.
-    """
-    variance = np.diag(covariance)
-    if not (variance > 0).all():
-        raise np.linalg.LinAlgError("a variance is not above 0")
-    error = np.sqrt(variance)
-    lower = np.linalg.cholesky(covariance / error[:, None] / error)
-    return np.linalg.inv(lower) / error, 2 * float(np.log(np.diag(lower) * error).sum())
 
 
 class Observation:
@@ -128,6 +46,15 @@ class Observation:
         Without it only an emulator's own noise can serve.
     errors : mapping of str to array_like, optional
         Standard deviations of independent bins, by statistic, instead of `covariance`.
+    covariance_from : int, optional
+        Number of independent realizations, or sub-volumes, that the covariance was estimated from:
+        the likelihood then accounts for its own noise (`LogPosterior`).
+    boxsize : float or (float, float, float), optional
+        Side or sides in Mpc/h of the box that the data are from: an emulator's noise is scaled by
+        the volume.
+    box : mapping, optional
+        What else is known of it: ``redshift``, ``cosmology``, ``mdef``, ``satellites``, which a
+        model must share; ``boxes``, how many boxes the data are the mean of.
     on_bad : str
         What to do about NaN or infinite values (empty bins): "error", or "drop", which leaves
         these bins, and their rows and columns of the covariance, out.
@@ -143,6 +70,11 @@ class Observation:
         Places of the values that are used, one statistic after the other.
     vector : ndarray, shape (len(rows),)
     covariance : ndarray, shape (len(rows), len(rows)), or None
+    covariance_from : int or None
+    box : dict
+        What is known of the box.
+    cuts : dict
+        Scale cuts that were made: ``r_min``, ``r_max`` (Mpc/h), ``bins`` (their edges).
     source : str
 
     Raises
@@ -169,10 +101,25 @@ class Observation:
         eta: npt.ArrayLike | None = None,
         covariance: npt.ArrayLike | None = None,
         errors: Mapping[str, npt.ArrayLike] | None = None,
+        covariance_from: int | None = None,
+        boxsize: BoxSize | None = None,
+        box: Mapping[str, Any] | None = None,
         on_bad: str = "error",
         source: str = "",
     ) -> None:
         choice("on_bad", on_bad, ("error", "drop"))
+        if covariance_from is not None:
+            integer("covariance_from", covariance_from, least=2)
+            if covariance is None:
+                raise ValueError(
+                    f"covariance_from = {covariance_from}: the data bring no covariance; pass "
+                    "covariance= too"
+                )
+        self.box: dict[str, Any] = _box(box, boxsize)
+        self.cuts: dict[str, Any] = {}
+        #: Whether nothing was measured: see `unaligned`.
+        self.supposed = False
+        self.covariance_from = covariance_from
         self.edges: FloatArray = radial_edges(bins)
         given = {"xi": xi, "omega": omega, "eta": eta}
         nbins = self.edges.size - 1
@@ -253,6 +200,26 @@ class Observation:
         noise = "no covariance" if self.covariance is None else "a covariance"
         return f"<Observation: {', '.join(self.statistics)} in {self.vector.size} bins, {noise}>"
 
+    def describe(self) -> dict[str, Any]:
+        """What is compared with a model, as JSON can hold it.
+
+        ``source``, ``statistics``, ``values``, how many there are, ``edges`` (Mpc/h) of the bins
+        that are used in any statistic, the ``cuts``, the ``box``, and ``covariance_from``.
+        """
+        bins = self.edges.size - 1
+        used = np.flatnonzero(np.isin(np.arange(bins), self.rows % bins))
+        box = {k: list(v) if isinstance(v, tuple) else v for k, v in self.box.items()}
+        return {
+            "source": self.source,
+            "statistics": list(self.statistics),
+            "values": int(self.rows.size),
+            "edges": [[float(self.edges[b]), float(self.edges[b + 1])] for b in used],
+            "cuts": dict(self.cuts),
+            "box": box,
+            "supposed": self.supposed,
+            "covariance_from": self.covariance_from,
+        }
+
     def select(self, statistics: str | Sequence[str]) -> Observation:
         """Some of the statistics, with their part of the covariance.
 
@@ -290,6 +257,19 @@ class Observation:
         out.rows, out.vector = self.rows[keep], self.vector[keep]
         if self.covariance is not None:
             out.covariance = self.covariance[np.ix_(keep, keep)]
+        return out
+
+    def restored(
+        self, rows: npt.ArrayLike, covariance: FloatArray | None, said: Mapping[str, Any]
+    ) -> Observation:
+        """These data with rows, covariance and the `describe` of others: what a file keeps."""
+        out = copy.copy(self)
+        out.rows = np.asarray(rows, dtype=np.intp)
+        out.vector = np.concatenate(list(self.values.values()))[out.rows]
+        out.covariance = covariance
+        out.covariance_from = said["covariance_from"]
+        out.box, out.cuts, out.supposed = _box(said["box"], None), said["cuts"], said["supposed"]
+        out._used = np.isin(np.arange(self.edges.size - 1), out.rows % (self.edges.size - 1))
         return out
 
     def refuse_gaps(self) -> None:
@@ -359,6 +339,10 @@ class Observation:
             )
         out = self._with(keep)
         out._used = self._used & inside
+        said = {"r_min": r_min, "r_max": r_max}
+        out.cuts = {**self.cuts, **{n: float(v) for n, v in said.items() if v is not None}}
+        if bins is not None:
+            out.cuts["bins"] = chosen.tolist()
         return out
 
     def on(self, bins: Bins) -> Observation:
@@ -423,10 +407,12 @@ class Observation:
         bins: Bins,
         *,
         statistics: str | Sequence[str] = ("omega",),
+        boxsize: BoxSize | None = None,
     ) -> Observation:
         """Zero omega and eta in every bin: what galaxies without alignments show on average.
 
-        The data of the experiment of Berman et al. 2025, section 7.
+        The data of the experiment of Berman et al. 2025, section 7. Without `boxsize` they are
+        of a box like the model's.
 
         Raises
         ------
@@ -447,7 +433,9 @@ class Observation:
         edges = radial_edges(bins)
         zeros = np.zeros(len(edges) - 1)
         values = _by_name({name: zeros for name in chosen})
-        return cls(edges, **values, source="no alignments")
+        out = cls(edges, **values, boxsize=boxsize, source="no alignments")
+        out.supposed = True
+        return out
 
     @classmethod
     def of(
@@ -456,6 +444,8 @@ class Observation:
         *,
         statistics: str | Sequence[str] | None = None,
         covariance: npt.ArrayLike | None = None,
+        covariance_from: int | None = None,
+        boxsize: BoxSize | None = None,
         on_bad: str = "error",
         source: str = "",
     ) -> Observation:
@@ -466,11 +456,14 @@ class Observation:
         correlations : object
             With ``edges`` and those of ``xi``, ``omega``, ``eta`` that are asked for. Bins
             where ``npairs`` is 0 count as NaN: xi = -1 there is no draw from a Gaussian about xi.
+            ``covariance``, ``realizations`` and ``settings``, what is known of the box, are taken
+            where they are.
         statistics : str or sequence of str, optional
             By default those that are not NaN throughout.
         covariance : array_like, optional
-            Of the statistics asked for, or of all that are not NaN throughout.
-        on_bad, source
+            Of the statistics asked for, or of all that are not NaN throughout; instead of that of
+            the correlations.
+        covariance_from, boxsize, on_bad, source
             As of `Observation`.
 
         Raises
@@ -490,6 +483,10 @@ class Observation:
             if getattr(correlations, name, None) is not None
             and np.isfinite(getattr(correlations, name)).any()
         )
+        if covariance is None:
+            covariance = getattr(correlations, "covariance", None)
+            if covariance is not None and covariance_from is None:
+                covariance_from = getattr(correlations, "realizations", None)
         chosen = there if statistics is None else check_statistics(statistics)
         if set(chosen) < set(there):
             bins = len(correlations.edges) - 1
@@ -505,6 +502,9 @@ class Observation:
                 }
             ),
             covariance=covariance,
+            covariance_from=covariance_from,
+            boxsize=boxsize,
+            box=from_settings(getattr(correlations, "settings", {})),
             on_bad=on_bad,
             source=source,
         )
@@ -516,6 +516,9 @@ class Observation:
         *,
         statistics: str | Sequence[str] | None = None,
         bins: Bins | None = None,
+        covariance: str | PathLike[str] | npt.ArrayLike | None = None,
+        covariance_from: int | None = None,
+        boxsize: BoxSize | None = None,
         on_bad: str = "error",
     ) -> Observation:
         """Data from a file.
@@ -526,15 +529,23 @@ class Observation:
             - ``.ecsv`` of `BoxCorrelations.write`, or any ECSV or CSV table with columns
               ``r_lo``, ``r_hi``, those of ``xi``, ``omega``, ``eta`` that there are, and columns
               such as ``omega_err`` or, of ECSV, ``covariance`` in its meta data (a list of lists);
+              A covariance may also be beside it: DATA_cov.csv (.txt, .npy) of DATA.csv;
             - ``.h5`` or ``.fits`` of `GalaxyCatalog.write`: the galaxies are correlated;
             - any HDF5 file with datasets ``edges``, those of ``xi``, ``omega``, ``eta`` that
               there are, and ``covariance`` or such as ``omega_err``.
+
+            ``boxsize``, ``redshift``, ``cosmology``, ``mdef``, ``satellites`` and
+            ``covariance_from`` are taken from meta data (ECSV) and attributes (HDF5).
         statistics : str or sequence of str, optional
             By default all that the file holds.
         bins : Binning, str or array_like, optional
             Bins in Mpc/h that galaxies are to be correlated in.
-        on_bad : str
-            As of `Observation`.
+        covariance : path or array_like, optional
+            A covariance in place of the file's; a path as of
+            `pysoftcorr.inference.covariance.read_covariance`. That of all statistics of the data
+            serves for some of them.
+        covariance_from, boxsize, on_bad
+            As of `Observation`; in place of what the file says.
 
         Raises
         ------
@@ -543,14 +554,60 @@ class Observation:
         ValueError
             If it holds none of these, or as `Observation`.
         """
-        found = read_data(path, statistics=statistics, bins=bins)
+        if isinstance(covariance, (str, PathLike)):
+            covariance, count = read_covariance(covariance)
+            covariance_from = count if covariance_from is None else covariance_from
+        found = read_data(path, statistics=statistics, bins=bins, covariance=covariance)
         source = str(Path(path).expanduser())
+        options: dict[str, Any] = {"on_bad": on_bad, "source": source, "boxsize": boxsize}
         try:
             if isinstance(found, dict):
-                return cls(**found, on_bad=on_bad, source=source)
-            return cls.of(found, statistics=statistics, on_bad=on_bad, source=source)
+                if covariance_from is not None:
+                    found["covariance_from"] = covariance_from
+                return cls(**found, **options)
+            return cls.of(
+                found, statistics=statistics, covariance=covariance,
+                covariance_from=covariance_from, **options,
+            )  # fmt: skip
         except ValueError as error:
             raise ValueError(f"{source}: {error}") from None
+
+
+def said_of(settings: Mapping[str, Any]) -> str:
+    """A line on what was compared with a model: statistics, bins, cuts and noise.
+
+    Parameters
+    ----------
+    settings : mapping
+        With ``data`` (`Observation.describe`), ``noise``, ``noise_scale`` and ``likelihood``.
+    """
+    data = settings["data"]
+    edges = data["edges"]
+    cuts = ", ".join(
+        f"{name} = {f'{len(cut) - 1} bins' if name == 'bins' else f'{cut:g}'}"
+        for name, cut in data["cuts"].items()
+    )
+    text = (
+        f"data: {', '.join(data['statistics'])} in {len(edges)} bins from {edges[0][0]:g} to "
+        f"{edges[-1][1]:g} Mpc/h{f' ({cuts})' if cuts else ''}, {data['values']} values; noise: "
+        f"{settings['noise']}"
+    )
+    if settings.get("covariance_at"):
+        at = ", ".join(f"{name} {value:.3g}" for name, value in settings["covariance_at"].items())
+        text += f" at {at}"
+    if settings.get("noise_scale", 1.0) != 1:
+        text += f", times {settings['noise_scale']:.4g} for the volume"
+    if data["covariance_from"] is not None and settings["noise"] in ("data", "both"):
+        text += f", covariance from {data['covariance_from']}: {settings['likelihood']}"
+    return text
+
+
+def _box(box: Mapping[str, Any] | None, boxsize: Any) -> dict[str, Any]:
+    """What is known of a box; its size as given, if it is."""
+    given = dict(box or {})
+    if boxsize is not None:
+        given["boxsize"] = boxsize
+    return box_record(given)
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:

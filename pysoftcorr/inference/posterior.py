@@ -22,7 +22,7 @@ from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference import netcdf
 from pysoftcorr.inference.data import STATISTICS
-from pysoftcorr.inference.observation import Observation
+from pysoftcorr.inference.observation import Observation, said_of
 
 __all__ = ["Posterior", "check_posterior_path", "warn_of_problems"]
 
@@ -30,6 +30,9 @@ FloatArray = npt.NDArray[np.float64]
 
 _FORMAT = FileFormat("pysoftcorr posterior", "posterior")
 _SUFFIXES = (".nc", ".h5", ".hdf5")
+
+#: Name of the log-likelihood of the values, one after the other.
+_POINTWISE = "values"
 
 #: Draws that count as independent: of each chain, and of an ensemble, whose walkers are not
 #: independent chains, in all (Vehtari et al. 2021).
@@ -60,6 +63,11 @@ class Posterior:
         What is observed where it is no `Observation`, such as "power", P(k).
     curves : dict of str to ndarray, shape (n, nbins)
         ``xi``, ``omega``, ``eta`` and such as ``omega_std`` (aleatoric) at n of the draws.
+    log_likelihood : ndarray, shape (chains, draws, n), or None
+        ln density of each of the n values of the observation given all the others: what
+        leave-one-out cross-validation wants of correlated values.
+    predictive : dict of str to ndarray, shape (chains, draws, nbins)
+        Data drawn at each draw, by statistic; NaN in bins that are not used.
     """
 
     names: tuple[str, ...]
@@ -71,6 +79,8 @@ class Posterior:
     observation: Observation | None = None
     data: dict[str, FloatArray] = field(default_factory=dict)
     curves: dict[str, FloatArray] = field(default_factory=dict)
+    log_likelihood: FloatArray | None = None
+    predictive: dict[str, FloatArray] = field(default_factory=dict)
     _cache: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __repr__(self) -> str:
@@ -231,7 +241,10 @@ class Posterior:
                 f", {self.divergences} divergences, {self.stats['n_steps'].mean():.1f} steps a "
                 f"draw, step size {sizes}"
             )
-        return f"{aligned_rows([titles, *rows])}\n\n{said}"
+        lines = [aligned_rows([titles, *rows]), "", said]
+        if "data" in self.settings:
+            lines.append(said_of(self.settings))
+        return "\n".join(lines)
 
     @property
     def _step_size(self) -> list[float]:
@@ -278,9 +291,11 @@ class Posterior:
     def to_inference_data(self) -> Any:
         """An ArviZ ``InferenceData``.
 
-        Groups: ``posterior``, ``sample_stats``, ``predictions`` (the correlation functions at
-        some draws), ``observed_data`` and ``constant_data`` (edges and covariance), as far as
-        there are any.
+        Groups: ``posterior``, ``sample_stats``, ``log_likelihood`` (of each value given the
+        others, so that ``arviz.loo`` runs), ``posterior_predictive`` (data drawn at each draw,
+        for ``arviz.plot_ppc``), ``predictions`` (the correlation functions at some draws),
+        ``observed_data`` (NaN in bins that are not used) and ``constant_data`` (edges, all values,
+        places of those that are used, covariance), as far as there are any.
         """
         arviz = need("arviz", "a posterior")
         seen = self.observation
@@ -294,23 +309,8 @@ class Posterior:
         groups: dict[str, Any] = {"observed_data": dict(self.data)} if self.data else {}
         if seen is not None:
             record |= {"statistics": list(seen.statistics), "source": seen.source}
-            constant: dict[str, Any] = {"edges": seen.edges}
-            dims = {"edges": ["edge"]}
-            if seen.covariance is not None:
-                constant["covariance"] = seen.covariance
-                dims["covariance"] = ["value", "value_too"]
-            curves = {name: value[None] for name, value in self.curves.items()}
-            coords = {"r": seen.r}
-            names = (*STATISTICS, *(f"{s}_std" for s in STATISTICS))
-            groups = {
-                "observed_data": dict(seen.values),
-                "constant_data": constant,
-                "predictions": curves,
-                "coords": coords,
-                "dims": {**dims, **{name: ["r"] for name in names}},
-                "pred_coords": coords,
-                "pred_dims": {name: ["r"] for name in curves},
-            }
+            record["data"] = seen.describe()
+            groups = _observed_groups(seen, self.curves, self.log_likelihood, self.predictive)
         with warnings.catch_warnings():
             # More walkers than draws of each are no mistake.
             warnings.filterwarnings("ignore", "More chains")
@@ -369,11 +369,22 @@ class Posterior:
             observed = {n: v.values for n, v in data.observed_data.data_vars.items()}
         seen = None
         if "constant_data" in data:
-            values = {name: observed[name] for name in record["statistics"]}
-            edges = data.constant_data["edges"].values
-            seen = Observation(edges, **values, on_bad="drop", source=record["source"])
-            if "covariance" in data.constant_data:
-                seen.covariance = data.constant_data["covariance"].values
+            constant = data.constant_data
+            values = {name: constant[f"{name}_all"].values for name in record["statistics"]}
+            seen = Observation(
+                constant["edges"].values, **values, on_bad="drop", source=record["source"]
+            ).restored(
+                constant["rows"].values,
+                constant["covariance"].values if "covariance" in constant else None,
+                record["data"],
+            )
+        pointwise = None
+        if "log_likelihood" in data:
+            pointwise = data.log_likelihood[_POINTWISE].values
+        predictive = {}
+        if "posterior_predictive" in data:
+            drawn = data.posterior_predictive
+            predictive = {n: v.values for n, v in drawn.data_vars.items()}
         curves = {}
         if "predictions" in data:
             curves = {n: v.values[0] for n, v in data.predictions.data_vars.items()}
@@ -386,8 +397,48 @@ class Posterior:
             observation=seen,
             data=observed if seen is None else {},
             curves=curves,
+            log_likelihood=pointwise,
+            predictive=predictive,
             settings=record["settings"],
         )
+
+
+def _observed_groups(
+    seen: Observation,
+    curves: Mapping[str, FloatArray],
+    pointwise: FloatArray | None,
+    predictive: Mapping[str, FloatArray],
+) -> dict[str, Any]:
+    """Groups of an ``InferenceData`` that follow from an observation."""
+    bins = seen.edges.size - 1
+    used = np.isin(np.arange(len(seen.statistics) * bins), seen.rows).reshape(-1, bins)
+    shown = {
+        name: np.where(used[k], seen.values[name], np.nan) for k, name in enumerate(seen.statistics)
+    }
+    constant: dict[str, Any] = {"edges": seen.edges, "rows": seen.rows}
+    constant |= {f"{name}_all": value for name, value in seen.values.items()}
+    dims = {"edges": ["edge"], "rows": ["value"], _POINTWISE: ["value"]}
+    if seen.covariance is not None:
+        constant["covariance"] = seen.covariance
+        dims["covariance"] = ["value", "value_too"]
+    for name in STATISTICS:
+        dims |= {label: ["r"] for label in (name, f"{name}_std", f"{name}_all")}
+    value = [f"{seen.statistics[row // bins]} {seen.r[row % bins]:.4g}" for row in seen.rows]
+    coords = {"r": seen.r, "value": value}
+    groups: dict[str, Any] = {
+        "observed_data": shown,
+        "constant_data": constant,
+        "predictions": {name: curve[None] for name, curve in curves.items()},
+        "coords": coords,
+        "dims": dims,
+        "pred_coords": {"r": seen.r},
+        "pred_dims": {name: ["r"] for name in curves},
+    }
+    if pointwise is not None:
+        groups["log_likelihood"] = {_POINTWISE: pointwise}
+    if predictive:
+        groups["posterior_predictive"] = dict(predictive)
+    return groups
 
 
 def check_posterior_path(path: str | PathLike[str], *, overwrite: bool = False) -> Path:

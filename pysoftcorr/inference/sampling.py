@@ -35,6 +35,7 @@ def sample_posterior(
     fixed: Any = None,
     priors: Mapping[str, Prior | str] | None = None,
     noise: str = "auto",
+    likelihood: str = "auto",
     epistemic: bool = False,
     jitter: float = 1e-6,
     on_outside: str = "error",
@@ -58,7 +59,7 @@ def sample_posterior(
     target : Emulator, or LogPosterior
         An emulator, or `SimulatedModel`, goes with an observation; a `LogPosterior` has one.
     observation : Observation, optional
-    free, fixed, priors, noise, epistemic, jitter, on_outside
+    free, fixed, priors, noise, likelihood, epistemic, jitter, on_outside
         As of `LogPosterior`, which has its own if it is the target.
     chains : int
         They start from the prior, independently.
@@ -115,6 +116,7 @@ def sample_posterior(
             "fixed": fixed is not None,
             "priors": priors is not None,
             "noise": noise != "auto",
+            "likelihood": likelihood != "auto",
             "epistemic": epistemic,
             "jitter": jitter != 1e-6,
             "on_outside": on_outside != "error",
@@ -128,7 +130,7 @@ def sample_posterior(
             raise TypeError("observation must be given with an emulator")
         density = LogPosterior(
             target, observation, free=free, fixed=fixed, priors=priors, noise=noise,
-            epistemic=epistemic, jitter=jitter, on_outside=on_outside,
+            likelihood=likelihood, epistemic=epistemic, jitter=jitter, on_outside=on_outside,
         )  # fmt: skip
     posterior = _run(
         density,
@@ -221,9 +223,13 @@ def _run(
         "max_tree_depth": max_tree_depth,
         "seed": root,
         "noise": density.noise,
+        "noise_scale": density.noise_scale,
+        "covariance_at": density.reference,
+        "likelihood": density.likelihood,
         "epistemic": density.epistemic,
         "jitter": density.jitter,
         "model": _describe(density.emulator),
+        "data": density.observation.describe(),
         "compiled": potential.compiled,
         "closed_form": density.closed_form,
         "outside": 0.0 if outside is None else float(outside.any(axis=1).mean()),
@@ -239,6 +245,8 @@ def _run(
         fixed=density.fixed,
         observation=density.observation,
         curves=_curves(density, samples, root),
+        log_likelihood=density.log_likelihood_pointwise(samples),
+        predictive=density.draw_data(samples, seed=root),
         settings=settings,
     )
 

@@ -35,9 +35,9 @@ class SimulatedModel:
         Realizations of one HOD, in the same bins: ``alignment_sums(galaxies, bins=bins)``.
     hod : HODModel or mapping of str to float
         HOD that they were populated by.
-    noise : Emulator or mapping of str to array_like, shape (nbins,)
+    noise : Emulator, HaloTables or mapping of str to array_like, shape (nbins,)
         Standard deviations: an emulator's aleatoric ones, so that two
-        posteriors differ by their means alone; or numbers.
+        posteriors differ by their means alone; or numbers. Of tables of halos, their covariance.
 
     Attributes
     ----------
@@ -47,6 +47,8 @@ class SimulatedModel:
     bounds : dict of str to (float, float)
         [-1, 1] of the strengths; of the HOD its values.
     noise : Emulator or mapping
+    correlation : BinCorrelation or None
+        Between the bins of an emulator's noise.
     realizations : int
     responses : ndarray, shape (realizations, 5, nbins)
         A, B, C, D, E of omega = a_c A + a_s B and eta = a_c^2 C + a_c a_s D + a_s^2 E, where a is
@@ -106,6 +108,11 @@ class SimulatedModel:
             (0, 1),
         )
         self.noise = noise
+        if hasattr(noise, "covariance"):
+            #: Covariance of tables of halos.
+            self.covariance = noise.covariance
+        if hasattr(noise, "correlation"):
+            self.correlation = noise.correlation
         self._std: dict[str, Any] = {}
         if isinstance(noise, Mapping):
             bins = self.edges.size - 1
@@ -160,11 +167,25 @@ class SimulatedModel:
         sums = [alignment_sums(hod.populate(halos, seed=s), bins=bins) for s in seeds]
         return cls(sums, hod, noise=noise)
 
+    @property
+    def box(self) -> dict[str, Any]:
+        """What is known of the box that the noise is of."""
+        return dict(getattr(self.noise, "box", {}))
+
     def double(self) -> SimulatedModel:
         """Itself, with the noise in float64."""
         if hasattr(self.noise, "double"):
             self.noise = self.noise.double() or self.noise
         return self
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether the noise is known."""
+        return bool(getattr(self.noise, "has_noise", True))
+
+    def means(self, params: Any) -> dict[str, Any]:
+        """Mean of each statistic, torch, at parameters (..., 7)."""
+        return {name: self._closed.mean(name, params) for name in STATISTICS}
 
     def mean_and_std(self, params: Any) -> dict[str, tuple[Any, Any]]:
         """Mean and standard deviation of each statistic, torch, at parameters (..., 7).
@@ -211,7 +232,7 @@ class AlignmentResponse:
         """Mean of a statistic at parameters (..., n), shape (..., nbins)."""
         if name == "xi":
             return self.xi.expand(*params.shape[:-1], -1)
-        from pysoftcorr.emulator.network.response import order_parameter
+        from pysoftcorr.mocks.strengths import order_parameter
 
         torch = need("torch", "a posterior")
         order = order_parameter(params[..., self.columns])
@@ -251,7 +272,10 @@ def alignment_response(
     params = base.repeat(len(strengths), 1)
     params[:, list(columns)] = strengths
     with torch.no_grad():
-        found = model.mean_and_std(params)
+        if hasattr(model, "covariance"):  # without errors, which may take long
+            found = {name: (mean,) for name, mean in model.means(params).items()}
+        else:
+            found = model.mean_and_std(params)
         means = {name: pair[0].double() for name, pair in found.items()}
         zeros = torch.zeros_like(next(iter(means.values())))
         # Responses at (1, 0), (0, 1) and (1, 1).

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.inference.observation import whitening
+from pysoftcorr.inference.covariance import whitening
 from pysoftcorr.inference.priors import Priors
 
 __all__ = ["Bend", "Coordinates", "GaussianLikelihood", "Target", "laplace"]

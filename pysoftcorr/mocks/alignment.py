@@ -18,6 +18,7 @@ __all__ = [
     "draw_watson",
     "mean_cos2",
     "mean_cos2_derivative",
+    "mean_cos4",
     "order_parameter",
     "order_parameter_derivative",
     "satellite_strength",
@@ -152,6 +153,23 @@ def mean_cos2_derivative(mu: npt.ArrayLike) -> Any:
     1.570796
     """
     return _scalar_or_array(_moments(_strength(mu))[1])
+
+
+def mean_cos4(mu: npt.ArrayLike) -> Any:
+    """<t^4> = <cos^4 theta> of axes of strength `mu`.
+
+    By d<t^2>/da = <t^4> - <t^2>^2.
+
+    Examples
+    --------
+    >>> from pysoftcorr.mocks.alignment import mean_cos4
+    >>> mean_cos4([-1, 0, 1]).round(9).tolist()
+    [0.0, 0.2, 1.0]
+    """
+    values = _strength(mu)
+    square, slope = _moments(values)
+    a = np.asarray(concentration(values))
+    return _scalar_or_array(square**2 + slope / (0.5 * np.pi * (1 + a * a)))
 
 
 def order_parameter(mu: npt.ArrayLike) -> Any:

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, fields, replace
-from os import PathLike
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy.table import Table
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.options import flag
-from pysoftcorr.core.version import __version__
-from pysoftcorr.mocks import checks
+from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.mocks import box_errors, checks
+from pysoftcorr.mocks.box_errors import ratio
+from pysoftcorr.mocks.box_result import BoxCorrelations
 from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
+from pysoftcorr.mocks.subvolumes import Plan, as_plan
 from pysoftcorr.sky.binning import BOX_UNIT, Binning, Bins
+from pysoftcorr.sky.resampling import Bootstrap, Jackknife
 
-__all__ = ["DEFAULT_BINS", "Bins", "BoxCorrelations", "box_correlations", "radial_edges"]
+__all__ = ["DEFAULT_BINS", "Bins", "box_correlations", "radial_edges"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-FORMAT = FileFormat("pysoftcorr box correlations", "correlations in a box")
 
 #: Bins of separation in comoving Mpc/h: a Binning of that unit, its text, or edges.
 #: Bins of the published training sets.
@@ -235,10 +234,7 @@ def pair_sums(
     Without `second` each unordered pair of the first set counts once.
     """
     out = np.zeros((2, len(edges) - 1, 8))
-    sides = checks.box_sides(boxsize)
-    if periodic and edges[-1] == sides.min() / 2:
-        # At exactly half a side a pair has two images, of which neither is the nearest.
-        edges = np.append(edges[:-1], np.nextafter(edges[-1], 0.0))
+    edges, sides = _counted(edges, boxsize, periodic), checks.box_sides(boxsize)
     other = first if second is None else second
     drawn = first.drawn is not None and other.drawn is not None
 
@@ -262,6 +258,64 @@ def pair_sums(
     return out
 
 
+def region_sums(
+    first: BoxSet,
+    second: BoxSet | None,
+    edges: FloatArray,
+    labels: tuple[IntArray, ...],
+    n: int,
+    *,
+    boxsize: BoxSize,
+    periodic: bool,
+    split: bool,
+) -> tuple[FloatArray, FloatArray]:
+    """Sums of `pair_sums`, and those of the pairs of each two of n regions, from one pass.
+
+    Parameters
+    ----------
+    labels : tuple of ndarray of int64, each of shape (N,)
+        Region of each object, 0 to n - 1; an array per set.
+    n : int
+        Number of regions.
+
+    Returns
+    -------
+    sums : ndarray, shape (2, nbins, 8)
+    pairs : ndarray, shape (n (n + 1)/2, nbins, 8)
+        Of the regions 00, 01, 11, 02, 12, 22, ..., both orders of two together.
+    """
+    out = np.zeros((2, len(edges) - 1, 8))
+    pairs = np.zeros((n * (n + 1) // 2, len(edges) - 1, 8))
+    sets = (first, first if second is None else second)
+    arguments: list[Any] = []
+    for s, own in zip(sets, (labels[0], labels[-1]), strict=True):
+        arguments += [s.position, s.axis, s.weight, s.strength, s.host, own + 1, len(s)]
+    call(
+        "box_region_sums",
+        *arguments,
+        n,
+        int(second is None),
+        int(periodic),
+        int(split),
+        checks.box_sides(boxsize),
+        _counted(edges, boxsize, periodic),
+        len(edges) - 1,
+        out,
+        pairs,
+    )
+    return out, pairs
+
+
+def _counted(edges: FloatArray, boxsize: BoxSize, periodic: bool) -> FloatArray:
+    """Edges of the pairs that are counted.
+
+    At exactly half a side a pair has two images, of which neither is the nearest.
+    """
+    if periodic and edges[-1] == checks.box_sides(boxsize).min() / 2:
+        return np.append(edges[:-1], np.nextafter(edges[-1], 0.0))
+    return edges
+
+
 def shell_fraction(edges: FloatArray, boxsize: BoxSize, *, periodic: bool) -> FloatArray:
     """Probability that two points uniform in the box are a distance in each bin apart.
 
@@ -280,134 +334,6 @@ def shell_fraction(edges: FloatArray, boxsize: BoxSize, *, periodic: bool) -> Fl
     return np.diff(volume)
 
 
-def ratio(a: FloatArray, b: FloatArray) -> FloatArray:
-    """a/b, NaN where b is 0."""
-    out = np.full(np.broadcast(a, b).shape, np.nan)
-    return np.divide(a, b, out=out, where=b != 0)
-
-
-@dataclass(frozen=True, eq=False)
-class BoxCorrelations:
-    """xi, omega and eta in a box; every array has shape (nbins,) unless said otherwise.
-
-    Attributes
-    ----------
-    edges : ndarray, shape (nbins + 1,)
-        Edges of the bins (lo, hi], comoving Mpc/h.
-    r : ndarray
-        Weighted mean separation of the pairs, Mpc/h.
-    npairs : ndarray of int64
-        Pairs; of one set each counts once.
-    weight : ndarray
-        Sum of w_i w_j, of one set over both orders of a pair: DD.
-    rr : ndarray
-        What `weight` would be on average of unclustered objects.
-    xi, omega, eta : ndarray
-        In bins without pairs xi is -1, and omega and eta have no value: NaN, as without the axes
-        that they need.
-    npairs_1h, npairs_2h, xi_1h, xi_2h, omega_1h, omega_2h, eta_1h, eta_2h : ndarray or None
-        Pairs of the same and of different hosts: xi = xi_1h + xi_2h, with xi_1h = DD_1h/RR; omega
-        and eta are each the mean over the pairs of that kind. None without hosts.
-    settings : dict
-    version : str
-
-    Examples
-    --------
-    >>> from pysoftcorr.mocks import box_correlations
-    >>> result = box_correlations(
-    ...     [[1.0, 1.0, 0.5], [1.0, 1.0, 29.5]], [[0, 0, 1], [1, 0, 1]], boxsize=30,
-    ...     bins=[0.5, 2, 4])
-    >>> result.npairs.tolist(), result.r.tolist()
-    ([1, 0], [1.0, nan])
-    >>> float(result.xi[1])
-    -1.0
-    >>> result.omega.round(6).tolist(), result.eta.round(6).tolist()
-    ([0.416667, nan], [0.166667, nan])
-    """
-
-    edges: FloatArray
-    r: FloatArray
-    npairs: npt.NDArray[np.int64]
-    weight: FloatArray
-    rr: FloatArray
-    xi: FloatArray
-    omega: FloatArray
-    eta: FloatArray
-    npairs_1h: npt.NDArray[np.int64] | None
-    npairs_2h: npt.NDArray[np.int64] | None
-    xi_1h: FloatArray | None
-    xi_2h: FloatArray | None
-    omega_1h: FloatArray | None
-    omega_2h: FloatArray | None
-    eta_1h: FloatArray | None
-    eta_2h: FloatArray | None
-    settings: dict[str, Any]
-    version: str = __version__
-
-    def __eq__(self, other: object) -> bool:
-        """Whether every number and the record are the same; NaN equals NaN."""
-        if not isinstance(other, BoxCorrelations):
-            return NotImplemented
-        return all(_same(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Every field as lists, numbers and text, as JSON can hold them: NaN is None."""
-        out: dict[str, Any] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, np.ndarray):
-                out[f.name] = [None if v != v else v for v in value.tolist()]
-            elif value is not None:
-                out[f.name] = value
-        return out
-
-    def to_table(self) -> Table:
-        """One row a bin; settings and version as JSON in ``meta["PYSOFTCORR"]``."""
-        table = Table()
-        table["r_lo"], table["r_hi"] = self.edges[:-1], self.edges[1:]
-        for f in fields(self)[1:]:
-            value = getattr(self, f.name)
-            if isinstance(value, np.ndarray):
-                table[f.name] = value
-        table.meta["PYSOFTCORR"] = json.dumps({"settings": self.settings, "version": self.version})
-        return table
-
-    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write to ECSV, whole or not at all; `read` gives an equal result.
-
-        Raises
-        ------
-        ValueError
-            If the suffix is not .ecsv; `to_table` gives a table that astropy writes otherwise.
-        FileExistsError
-            If the file is there and `overwrite` is not set.
-        FileNotFoundError, OSError
-            If nothing can be written there.
-        """
-        target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
-        write_table(self.to_table(), target, overwrite=overwrite)
-
-    @classmethod
-    def read(cls, path: str | PathLike[str]) -> BoxCorrelations:
-        """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
-        source = FORMAT.existing(path)
-        table = FORMAT.read_table(source)
-        with FORMAT.damage(source):
-            record = json.loads(table.meta["PYSOFTCORR"])
-            columns = {n: np.ma.filled(np.ma.asarray(table[n]), np.nan) for n in table.colnames}
-            edges = np.append(columns.pop("r_lo"), columns.pop("r_hi")[-1:])
-            rest: dict[str, Any] = {f.name: columns.get(f.name) for f in fields(cls)[1:-2]}
-            return cls(edges=edges, **rest, **record)
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return np.array_equal(a, b, equal_nan=True)
-    return type(a) is type(b) and bool(a == b)
-
-
 def box_correlations(
     galaxies: GalaxyCatalog | npt.ArrayLike,
     axis: npt.ArrayLike | None = None,
@@ -422,6 +348,8 @@ def box_correlations(
     second_host: npt.ArrayLike | None = None,
     periodic: bool = True,
     wrap: bool = False,
+    resampling: Jackknife | Bootstrap | str | None = None,
+    seed: Seed = None,
 ) -> BoxCorrelations:
     """xi, omega and eta of galaxies in a box, of one set or of two.
 
@@ -455,6 +383,14 @@ def box_correlations(
         images, exactly.
     wrap : bool
         Move positions outside the box by whole boxes instead of refusing them.
+    resampling : Jackknife, Bootstrap or str, optional
+        Sub-volumes of the box that are resampled for the covariance of xi, omega and eta, equal
+        cells: ``Jackknife(27)`` or "jackknife:27" leaves out one of 3 x 3 x 3 at a time,
+        ``Bootstrap(100)`` or "bootstrap:100" draws 27 with replacement 100 times,
+        "bootstrap:100:64" draws 64, and "jackknife:3x3x6" gives a shape. Pairs of two sub-volumes
+        count by their ``cross_patch_weight``, behind it in text ("jackknife:27:match").
+    seed : int, numpy.random.Generator or None
+        Of a bootstrap; by default another one each time.
 
     Returns
     -------
@@ -464,8 +400,8 @@ def box_correlations(
     ------
     ValueError
         If arrays differ in length, hold NaN, positions lie outside the box, an axis has length
-        0, weights are negative or all 0, or r_max is above half of the shortest side of
-        a periodic box.
+        0, weights are negative or all 0, r_max is above half of the shortest side of a periodic
+        box, or the box has no such sub-volumes.
     TypeError
         If an argument is of the wrong kind.
     KeyboardInterrupt
@@ -477,6 +413,17 @@ def box_correlations(
     ``ed_3d`` and ``ee_3d``, which end at a third of the box. A pair at exactly half a side has
     two nearest images and is not counted. The bits of a result do not depend on the number of
     threads.
+
+    A resample has a mean density of its own: with W the weight of what a jackknife leaves of the
+    volume V without v, RR is (W V/(V - v))^2 V_shell/V times the part of uniform pairs outside v,
+    which the overlap of a cell with itself, moved by r, gives. DD/RR - 1 of a cut box scatters at
+    first order in the density beside the cut, tenfold the error at large r, where the whole box
+    has none; so that DR is taken off, (DD - 2 DR + RR)/RR (Landy & Szalay 1993), known without
+    random points from the parts of shells that lie in each cell, and from the angles of omega
+    what cut shells add. omega and eta are ratios of the sums of each resample. The jackknife's
+    variance of noise alone is up to twofold with pairs of two sub-volumes left out ("simple"),
+    and right with "match" (Mohammad & Percival 2022, arXiv:2109.07071). Modes larger than the box
+    are in neither.
 
     Examples
     --------
@@ -504,9 +451,9 @@ def box_correlations(
         )
     elif any(x is not None for x in (second_axis, second_weights, second_host)):
         raise ValueError("second_axis, second_weights or second_host is given without second")
+    plan = None if resampling is None else _plan(resampling, side, edges, periodic)
     split = all(s.has_host for s in sets)
     cross = sets[1] if second is not None else None
-    sums = pair_sums(sets[0], cross, edges, boxsize=side, periodic=periodic, split=split)
     settings: dict[str, Any] = {"boxsize": checks.box_record(side), "periodic": bool(periodic)}
     settings |= {
         "auto": second is None,
@@ -515,7 +462,24 @@ def box_correlations(
     }
     if second is not None:
         settings["n_second"] = len(sets[1])
-    return _correlations(sums, sets, edges, side, periodic=periodic, split=split, settings=settings)
+    if isinstance(galaxies, GalaxyCatalog):
+        settings |= galaxies.known()
+    if plan is None:
+        sums = pair_sums(sets[0], cross, edges, boxsize=side, periodic=periodic, split=split)
+        return _correlations(
+            sums, sets, edges, side, periodic=periodic, split=split, settings=settings
+        )
+    root = root_seed(seed)
+    if isinstance(plan.way, Bootstrap):
+        settings["seed"] = root
+    labels = tuple(plan.cells.labels(s.position) for s in sets)
+    sums, pairs = region_sums(
+        sets[0], cross, edges, labels, plan.cells.n, boxsize=side, periodic=periodic, split=split
+    )
+    result = _correlations(
+        sums, sets, edges, side, periodic=periodic, split=split, settings=settings
+    )
+    return _with_covariance(result, pairs, sets, labels, plan, root)
 
 
 def _correlations(
@@ -563,6 +527,57 @@ def _correlations(
         **result,
         **parts,
     )
+
+
+def _plan(resampling: Any, boxsize: BoxSize, edges: FloatArray, periodic: bool) -> Plan:
+    sides = checks.box_sides(boxsize)
+    plan = as_plan(resampling, sides, periodic=periodic)
+    smallest = float(plan.cells.cell.min())
+    if smallest < edges[-1]:
+        fewer = int(max(np.min(sides // edges[-1]), 1))
+        caution(
+            f"resampling = '{plan}': sub-volumes of {smallest:.4g} Mpc/h are smaller than r_max = "
+            f"{edges[-1]:.4g} Mpc/h, and their pairs beyond that belong to several: errors there "
+            f"are not to be trusted. Lower the last edge, or take at most {fewer} sub-volumes "
+            "along a side"
+        )
+    return plan
+
+
+def _with_covariance(
+    result: BoxCorrelations,
+    pairs: FloatArray,
+    sets: list[BoxSet],
+    labels: tuple[IntArray, ...],
+    plan: Plan,
+    seed: int,
+) -> BoxCorrelations:
+    """The result with the covariance of its sub-volumes."""
+    auto = len(sets) == 1
+    weights, scale = box_errors.pair_weights(plan, labels, seed)
+    order = 2.0 if auto else 1.0
+    omega = (pairs[:, :, OMEGA1] + pairs[:, :, OMEGA2]) / 2 if auto else pairs[:, :, OMEGA1]
+    chosen = np.stack([pairs[:, :, COUNT], pairs[:, :, WEIGHT], omega, pairs[:, :, ETA]], axis=2)
+    sums = box_errors.resampled_sums(weights, chosen)
+    resamples = box_errors.resampled_statistics(
+        weights,
+        plan.cells,
+        result.edges,
+        sums[..., 0],
+        order * sums[..., 1:] / result.rr[:, None],
+        [
+            box_errors.Placed(own, s.position, s.weight, s.axis if s.has_axes else None)
+            for own, s in zip(labels, sets, strict=True)
+        ],
+    )
+    known = {name: np.isfinite(getattr(result, name)) & (result.npairs > 0) for name in resamples}
+    # Pairs of one place are all there or not at all: their means do not scatter.
+    several = (pairs[:, :, COUNT] > 0).sum(axis=0) > 1
+    known |= {name: known[name] & several for name in ("omega", "eta")}
+    covariance = box_errors.joint_covariance(resamples, known, scale)
+    samples = min(weights.n, plan.cells.n)
+    box_errors.warn_of_rank(covariance, samples, "sub-volumes")
+    return replace(result, covariance=covariance, resampling=str(plan), realizations=samples)
 
 
 def _same_box(boxsize: Any, galaxies: GalaxyCatalog) -> BoxSize:

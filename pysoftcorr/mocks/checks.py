@@ -19,6 +19,8 @@ BoxSize: TypeAlias = float | tuple[float, float, float]
 MASS_RANGE = 1e6, 1e17
 #: Concentrations of halos, fits to a few particles included; 7 in mixed units is .007 or 7000.
 CONCENTRATION_RANGE = 0.1, 300.0
+#: Halos have 3 or more in the median at any mass and redshift; log10(c) is 1.3 at most.
+_LOWEST_MEDIAN = 1.5
 #: Radii beside those of 200 times the mean density: 2500c is at .28, and scale radii are lower.
 _RADIUS_RANGE = 0.15, 3.0
 #: Peculiar velocity in km/s; halos of simulations have up to 4000.
@@ -26,8 +28,8 @@ _FASTEST = 2e4
 #: Cosine of the angle of two axes of a halo that are printed with a few digits.
 _RIGHT_ANGLE = 2e-3
 LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
-#: So many objects leave no half of the box empty by chance.
-_MANY = 100
+#: So many objects leave no half of the box empty by chance, and so few no nine tenths.
+_MANY, _SOME = 100, 10
 #: Comoving mean matter density (Msun/h per (Mpc/h)^3) for Om = 0.3, for orders of magnitude.
 _DENSITY = 0.3 * 2.775e11
 
@@ -139,28 +141,35 @@ def _position_hint(
     if low < 0 and low >= -0.5001 and top <= 0.5001:
         return f"centered on 0? {move[0].upper()}{move[1:]}"
     if 300 < top <= 1001:
-        how = ", as in columns={'x': 'x/1000', ...}" if origin.source else ""
+        how = ""
+        if all(name in origin.labels for name in "xyz"):
+            fields = ", ".join(f"'{name}': '{origin.term(name)}/1000'" for name in "xyz")
+            how = f", as by columns={{{fields}}}"
+        elif "position" in origin.labels:
+            how = f", as by columns={{'position': '{origin.term('position')}/1000'}}"
         return f"are positions in kpc/h? Give them in Mpc/h{how}"
     if isinstance(boxsize, tuple) and low >= 0 and _other_order(position, boxsize):
         return "are the sides of boxsize in the order x, y, z?"
     if low >= 0 and 1.2 < top <= 2.0:
         return "are positions in Mpc, not Mpc/h, or boxsize wrong?"
-    return f"is boxsize right? If they may be moved by whole boxes, {move}"
+    return f"is boxsize right? If so, {move}"
 
 
 def warn_of_an_empty_box(
     position: FloatArray, boxsize: BoxSize, origin: Origin, objects: str
 ) -> None:
     """A warning where `objects` leave more than half of the box empty along an axis."""
-    if len(position) < _MANY:
+    if len(position) < _SOME:
         return
     width = np.ptp(position, axis=0)
     part = width / box_sides(boxsize)
-    if not (part < 0.5).any():
+    if not (part < 0.5).any() or (len(position) < _MANY and part.max() > 0.1):
         return
     spanned = f"{width.max():.4g} Mpc/h"
     hint = "is boxsize right?"
-    if 5e-4 < part.max() < 1.1e-3:
+    if 0.5 < position.max() <= 1.0 and position.min() >= 0:
+        hint = "are positions in units of the box? Multiply them by its side"
+    elif 5e-4 < part.max() < 1.1e-3:
         hint = "are positions in Gpc/h, or boxsize in kpc/h?"
     elif not (part < 0.5).all():
         spanned = " x ".join(f"{w:.4g}" for w in width) + " Mpc/h"
@@ -258,11 +267,16 @@ def radius_fault(
     hint = f"is this the radius that belongs to the mass? If so, {correct_rows(origin)}"
     if 300 <= typical <= 3000:
         hint = "it looks like kpc/h; give column/1000"
+        if name in origin.labels:
+            # Both at once, as a scale radius is in the unit of the radius.
+            both = [k for k in (name, "scale_radius") if k in origin.labels]
+            fields = ", ".join(f"'{k}': '{origin.term(k)}/1000'" for k in both)
+            hint = f"it looks like kpc/h; pass columns={{{fields}}}"
     elif 3e-4 <= typical <= 3e-3:
         hint = "it looks 1000 times too small; was it divided by 1000 without need?"
     if 2 * bad.size <= len(radius):
-        hint = hint.replace("give column/1000", correct_rows(origin))
-        hint = hint.replace("was it divided by 1000 without need?", correct_rows(origin))
+        looks, found, _ = hint.partition(";")
+        hint = f"{looks}; {correct_rows(origin)}" if found else hint
     row = bad[:1]
     return Fault(
         name,
@@ -307,6 +321,17 @@ def concentration_fault(conc: FloatArray, origin: Origin, *, source: str = "") -
         bad,
         f"{name} must be {limit}; it is not in {origin.show(worst, conc)}: {hint}",
     )
+
+
+def warn_of_logarithms(conc: FloatArray, origin: Origin) -> None:
+    """A warning where concentrations are those of no halos, but may be their logarithms."""
+    middle = float(np.median(conc))
+    if middle < _LOWEST_MEDIAN:
+        caution(
+            f"{origin.column('concentration')} is {middle:.3g} in the median, lower than halos "
+            f"have: if it is log10(c), pass columns={{'concentration': "
+            f"'10**{origin.term('concentration')}'}}"
+        )
 
 
 def axis_fault(

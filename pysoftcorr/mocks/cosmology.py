@@ -20,6 +20,7 @@ from colossus.halo import concentration as _concentration
 from colossus.halo import mass_so as _mass_so
 from colossus.lss import bias as _bias
 from colossus.lss import mass_function as _mass_function
+from colossus.lss import peaks as _peaks
 from colossus.utils import storage as _storage
 
 from pysoftcorr.core.expressions import nearest
@@ -104,6 +105,22 @@ class Cosmology:
         """Linear growth factor, 1 today."""
         return float(self._colossus.growthFactor(redshift))
 
+    def growth_rates(self, redshift: float) -> tuple[float, float]:
+        """Logarithmic derivatives of the growth factors of first and second order by scale factor.
+
+        The second-order factor is taken as D^2 Om^(-1/143) (Bouchet et al. 1995, A&A 296, 575).
+        """
+        # ln a changes by this to both sides.
+        step = 0.01
+        low, high = (float((1.0 + redshift) * np.exp(s) - 1.0) for s in (step, -step))
+        first = float(np.log(self.growth(high) / self.growth(low)) / (2 * step))
+        ratio = self.matter_fraction(high) / self.matter_fraction(low)
+        return first, 2 * first - float(np.log(ratio) / (2 * step)) / 143.0
+
+    def hubble(self, redshift: float) -> float:
+        """Hubble rate in km/s per Mpc/h: 100 today."""
+        return 100.0 * float(self._colossus.Ez(redshift))
+
     def power(self, k: FloatArray, redshift: float = 0.0) -> FloatArray:
         """Linear matter power spectrum in (Mpc/h)^3 at `k` in h/Mpc, of the shape of `k`."""
         power = self._colossus.matterPowerSpectrum
@@ -112,6 +129,16 @@ class Cosmology:
     def lagrangian_radius(self, mass: Any) -> FloatArray:
         """Comoving radius (Mpc/h) of the sphere of mean density that holds `mass` (Msun/h)."""
         return np.cbrt(3.0 * np.atleast_1d(mass).astype(float) / (4 * np.pi * self.mean_density))
+
+    def nonlinear_mass(self, redshift: float = 0.0) -> float:
+        """The mass M* (Msun/h) whose sphere has sigma(M*, z) = 1.686.
+
+        Raises
+        ------
+        ValueError
+            If no sphere down to the smallest known scales has.
+        """
+        return float(self._ask(f"M* at redshift {redshift:g}", _peaks.nonLinearMass, redshift))
 
     def radius(self, mass: Any, *, redshift: float = 0.0, mdef: str = "vir") -> FloatArray:
         """Comoving halo radius in Mpc/h for masses in Msun/h of the definition `mdef`."""

@@ -27,8 +27,8 @@ from pysoftcorr.mocks.box import (
     SEPARATION,
     WEIGHT,
     Bins,
-    ratio,
 )
+from pysoftcorr.mocks.box_errors import ratio
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
 __all__ = ["AlignmentSums", "ExpectedCorrelations", "alignment_sums", "expected_correlations"]

@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
+from pysoftcorr.core.options import choice, number
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.sealed import check_fits
 from pysoftcorr.core.streams import write_fits
@@ -39,7 +40,11 @@ _COLUMNS = {
     "rank": ("", np.int64, 1),
     "scaled_radius": ("", np.float64, 1),
 }
-_RECORD = ("boxsize", "params", "seed", "cosmology", "version")
+#: Columns that a catalog may lack.
+_OPTIONAL = {"velocity": ("km/s", np.float64, 3)}
+_RECORD = (
+    "boxsize", "params", "seed", "cosmology", "redshift", "mdef", "redshift_space", "version",
+)  # fmt: skip
 
 
 class GalaxyCatalog:
@@ -64,6 +69,8 @@ class GalaxyCatalog:
         0 for central galaxies; satellites of one halo count from 1.
     scaled_radius : array_like, shape (N,), optional
         r/Rvir from the center of the halo; 0 by default.
+    velocity : array_like, shape (N, 3), optional
+        Peculiar velocities, km/s.
     boxsize : float, or three of these
         Side of the box in Mpc/h where it is a cube, or its sides along x, y and z.
     params : mapping, optional
@@ -71,12 +78,20 @@ class GalaxyCatalog:
     seed : int, optional
     cosmology : optional
         Cosmology of the halos.
+    redshift : float, optional
+        That of the halos.
+    mdef : str, optional
+        Definition of their masses.
+    redshift_space : {"x", "y", "z"}, optional
+        Line of sight along which positions are moved by velocities already; see
+        `pysoftcorr.mocks.redshift_space`.
 
     Attributes
     ----------
     position, axis, reference, central, host, rank, scaled_radius : ndarray
         As above; axes of length 1.
-    boxsize, params, seed, cosmology
+    velocity : ndarray, or None
+    boxsize, params, seed, cosmology, redshift, mdef, redshift_space
     version : str
 
     Raises
@@ -106,9 +121,13 @@ class GalaxyCatalog:
         host: npt.ArrayLike | None = None,
         rank: npt.ArrayLike | None = None,
         scaled_radius: npt.ArrayLike | None = None,
+        velocity: npt.ArrayLike | None = None,
         params: Mapping[str, Any] | None = None,
         seed: int | None = None,
         cosmology: Any = None,
+        redshift: float | None = None,
+        mdef: str | None = None,
+        redshift_space: str | None = None,
         version: str = __version__,
     ) -> None:
         origin = Origin()
@@ -132,10 +151,20 @@ class GalaxyCatalog:
         self.rank: IntArray = _column("rank", rank, 0, np.int64, n)
         self.scaled_radius: FloatArray = _column("scaled_radius", scaled_radius, 0, np.float64, n)
         checks.finite({"position": place, "scaled_radius": self.scaled_radius}, origin)
+        self.velocity: FloatArray | None = None
+        if velocity is not None:
+            self.velocity = checks.vectors("velocity", velocity)
+            _same_length("velocity", len(self.velocity), n)
+            checks.finite({"velocity": self.velocity}, origin)
         self.position: FloatArray = checks.boxed(place, self.boxsize, origin)
         self.params: dict[str, Any] = dict(params or {})
         self.seed = seed
         self.cosmology = cosmology
+        self.redshift = None if redshift is None else number("redshift", redshift, above=-1)
+        self.mdef = None if mdef is None else str(mdef)
+        if redshift_space is not None:
+            choice("redshift_space", redshift_space, "xyz")
+        self.redshift_space = redshift_space
         self.version = version
 
     def __len__(self) -> int:
@@ -153,21 +182,39 @@ class GalaxyCatalog:
         if isinstance(rows, (int, np.integer)) and not isinstance(rows, bool):
             rows = [rows]
         index = np.arange(len(self))[rows]
-        return self._with({name: getattr(self, name)[index] for name in _COLUMNS})
+        return self._with({name: getattr(self, name)[index] for name in self._columns()})
 
     def __eq__(self, other: object) -> bool:
         """Whether every number and the record are the same."""
         if not isinstance(other, GalaxyCatalog):
             return NotImplemented
-        return all(np.array_equal(getattr(self, k), getattr(other, k)) for k in _COLUMNS) and all(
-            getattr(self, k) == getattr(other, k) for k in _RECORD
+        names = self._columns()
+        return (
+            names == other._columns()
+            and all(np.array_equal(getattr(self, k), getattr(other, k)) for k in names)
+            and all(getattr(self, k) == getattr(other, k) for k in _RECORD)
         )
 
     __hash__ = None  # type: ignore[assignment]
 
+    def _columns(self) -> dict[str, Any]:
+        """Unit, type and width of the columns that are there."""
+        optional = {k: v for k, v in _OPTIONAL.items() if getattr(self, k) is not None}
+        return {**_COLUMNS, **optional}
+
     def _with(self, columns: dict[str, Any], **record: Any) -> GalaxyCatalog:
-        old = {name: getattr(self, name) for name in (*_COLUMNS, *_RECORD)}
+        old = {name: getattr(self, name) for name in (*_COLUMNS, *_OPTIONAL, *_RECORD)}
         return GalaxyCatalog(**{**old, **columns, **record})
+
+    def known(self) -> dict[str, Any]:
+        """What is known of the halos: ``cosmology``, ``redshift``, ``mdef``, ``satellites``."""
+        found = {
+            "cosmology": self.cosmology if isinstance(self.cosmology, (str, Mapping)) else None,
+            "redshift": self.redshift,
+            "mdef": self.mdef,
+            "satellites": self.params.get("satellites"),
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     def realign(
         self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0, seed: Seed = None
@@ -240,7 +287,7 @@ class GalaxyCatalog:
         if suffix_of(target, _SUFFIXES) in HDF5:
             with FORMAT.writing(target, overwrite=overwrite) as file:
                 file["record.json"] = record
-                for name, (unit, _, _) in _COLUMNS.items():
+                for name, (unit, _, _) in self._columns().items():
                     file.create_dataset(name, data=getattr(self, name)).attrs["unit"] = unit
             return
         columns = [
@@ -250,7 +297,7 @@ class GalaxyCatalog:
                 unit=unit or None,
                 array=getattr(self, name),
             )
-            for name, (unit, dtype, width) in _COLUMNS.items()
+            for name, (unit, dtype, width) in self._columns().items()
         ]
         text = fits.Column(name="json", format=f"{len(record)}A", array=[record])
         hdus = fits.HDUList(
@@ -318,7 +365,8 @@ def _fits_format(dtype: Any, width: int) -> str:
 
 def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
     with FORMAT.reading(path) as file:
-        return file["record.json"][()].decode(), {name: file[name][...] for name in _COLUMNS}
+        names = (*_COLUMNS, *(name for name in _OPTIONAL if name in file))
+        return file["record.json"][()].decode(), {name: file[name][...] for name in names}
 
 
 def _read_fits(path: Path) -> tuple[str, dict[str, Any]]:
@@ -327,7 +375,9 @@ def _read_fits(path: Path) -> tuple[str, dict[str, Any]]:
         data = hdus["GALAXIES"].data
         # FITS is big-endian whatever the machine.
         columns: dict[str, Any] = {
-            name: np.asarray(data[name]).astype(dtype) for name, (_, dtype, _) in _COLUMNS.items()
+            name: np.asarray(data[name]).astype(dtype)
+            for name, (_, dtype, _) in {**_COLUMNS, **_OPTIONAL}.items()
+            if name in _COLUMNS or name in data.names
         }
         return str(hdus["RECORD"].data["json"][0]), columns
 

@@ -1,4 +1,4 @@
-"""Galaxies of any table with positions and axes."""
+"""Galaxies of any table with positions and axes, and velocities if it has them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,40 @@ from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.halo_columns import column_of
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import world_of
+from pysoftcorr.mocks.halo_schemes import SCHEMES
 from pysoftcorr.mocks.halo_tables import side_of_box
 from pysoftcorr.sky.reading import kept_rows
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
-_FIELDS = ("position", "axis")
-#: Names that tables give the columns, in small letters; the first that are there are taken.
+_FIELDS, _OPTIONAL = ("position", "axis"), ("velocity",)
+#: Names that tables give the columns, in small letters; the first that are there are taken. Those
+#: of halos come after those of galaxies, which stand beside them in tables of halotools.
 _KNOWN: dict[str, tuple[tuple[str, ...], ...]] = {
-    "position": (("x", "y", "z"), ("position",), ("pos",)),
+    "position": (
+        ("x", "y", "z"),
+        ("position",),
+        ("pos",),
+        ("halo_x", "halo_y", "halo_z"),
+        ("xc", "yc", "zc"),
+        ("x_l2com",),
+        ("subhalopos",),
+        ("grouppos",),
+    ),
     "axis": (
         ("galaxy_axisa_x", "galaxy_axisa_y", "galaxy_axisa_z"),
         ("axis_x", "axis_y", "axis_z"),
-        ("a[x]", "a[y]", "a[z]"),
         ("axis",),
+        ("halo_axisa_x", "halo_axisa_y", "halo_axisa_z"),
+        ("a[x]", "a[y]", "a[z]"),
+        ("ax", "ay", "az"),
+        ("a_x", "a_y", "a_z"),
+        ("eax", "eay", "eaz"),
+        ("sigmar_eigenvecsmaj_l2com",),
+        ("sigman_eigenvecsmaj_l2com",),
     ),
+    "velocity": (("vx", "vy", "vz"), ("velocity",), ("vel",)),
 }
 
 
@@ -49,8 +67,8 @@ def from_table(
 ) -> GalaxyCatalog:
     """Galaxies of a table with positions and axes, such as of halotools or of a simulation.
 
-    Each is a central galaxy of its own: the table does not say which halo it is in. The
-    cosmology is the one that the file states, if any.
+    Each is a central galaxy of its own: the table does not say which halo it is in. Cosmology and
+    redshift are those that the file states, if any.
 
     Parameters
     ----------
@@ -58,8 +76,9 @@ def from_table(
         As of `HaloCatalog.from_table`, units and header included.
     columns : mapping, optional
         Columns or expressions of ``position`` (three, or one of shape (N, 3)) or ``x``, ``y``,
-        ``z``, and of ``axis``; by default those named x, y, z and galaxy_axisA_x, axis_x or
-        axis, and so on.
+        ``z``, of ``axis``, and, if any, of ``velocity`` in km/s; by default those named x, y, z,
+        galaxy_axisA_x, axis_x or axis, vx, and so on, or those of halos, as
+        `HaloCatalog.from_table` knows them. ``velocity: None`` leaves velocities out.
     boxsize : float, or three of these, optional
         Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
         say.
@@ -108,8 +127,12 @@ def from_table(
             labels |= dict(zip("xyz", chosen["position"], strict=True))
         origin = table.origin(labels)
         keep, _ = kept_rows(table, n, select, None)
+        # Positions of AHF are in kpc/h, which its files do not say.
+        ahf = chosen["position"][0].lower() == "xc" and "position" not in (columns or {})
+        units = SCHEMES["ahf"].units if ahf else {}
         found = {
-            name: column_of(table, name, texts, n, origin)[keep] for name, texts in chosen.items()
+            name: column_of(table, name, texts, n, origin, units.get(name))[keep]
+            for name, texts in chosen.items()
         }
         origin = origin.keep(keep)
     if on_bad == "drop":
@@ -134,7 +157,10 @@ def from_table(
     axis = checks.unit_axes(found["axis"], origin)
     world = world_of(header.omega_m, header.h, header.cosmology)
     record = None if world is None else world.to_dict()
-    return cls(position, axis, boxsize=side, cosmology=record)
+    return cls(
+        position, axis, boxsize=side, velocity=found.get("velocity"), cosmology=record,
+        redshift=header.redshift,
+    )  # fmt: skip
 
 
 def _choose(table: TableSource, columns: Mapping[str, Any] | None) -> dict[str, tuple[str, ...]]:
@@ -144,15 +170,20 @@ def _choose(table: TableSource, columns: Mapping[str, Any] | None) -> dict[str, 
         lower.setdefault(name.lower(), name)
     given = dict(columns or {})
     for name in given:
-        if name not in (*_FIELDS, "x", "y", "z"):
-            raise ValueError(f"columns: no field {name!r}{nearest(str(name), (*_FIELDS, *'xyz'))}")
+        known = (*_FIELDS, *_OPTIONAL, *"xyz")
+        if name not in known:
+            raise ValueError(f"columns: no field {name!r}{nearest(str(name), known)}")
     if any(c in given for c in "xyz"):
         given["position"] = tuple(given.pop(c, lower.get(c, c)) for c in "xyz")
     chosen: dict[str, tuple[str, ...]] = {}
-    for name in _FIELDS:
+    for name in (*_FIELDS, *_OPTIONAL):
         value = given.get(name)
+        if name in given and value is None and name in _OPTIONAL:
+            continue
         if value is None:
             parts = next((p for p in _KNOWN[name] if all(c in lower for c in p)), None)
+            if parts is None and name in _OPTIONAL:
+                continue
             if parts is None:
                 raise ValueError(
                     f"{table.label}: which columns are the {name}? Pass columns={{'{name}': (A, B, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from pysoftcorr.core import three_valued, unit_flow
 from pysoftcorr.core.checks import FloatArray, Origin, as_float
+from pysoftcorr.core.expressions import Expression
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.mocks import checks as halo_checks
 from pysoftcorr.mocks.halo_schemes import VECTORS
@@ -73,17 +75,9 @@ def check_scale(
     if alike == 1:
         return
     cure = f"{column} scaled in the same way"
-    inner = text.replace(" ", "")
-    for name in table.names:
-        if (
-            inner.startswith((f"{name}/", f"{name}*"))
-            and inner[len(name) + 1 :]
-            .replace(".", "", 1)
-            .replace("e", "")
-            .replace("-", "")
-            .isdigit()
-        ):
-            cure = f"{column}{inner[len(name) :]}"
+    used = Expression(text).names
+    if len(used) == 1 and used[0].isidentifier() and column.isidentifier():
+        cure = re.sub(rf"\b{used[0]}\b", column, text)
     raise ValueError(
         f"{other}: {column!r} of {table.label} is taken as it is, while {one} is {text!r}; both "
         f"must be in Mpc/h. Pass columns={{'{other}': '{cure}'}} too, "

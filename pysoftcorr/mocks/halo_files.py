@@ -26,6 +26,7 @@ from pysoftcorr.mocks.halo_headers import Header, common, merged, of_mapping, of
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _NUMBER = r"([-+0-9.eE]+)"
+_MPC_IN_CM, _SUN_IN_G = 3.0856775814913673e24, 1.98841e33
 #: Boxes of SUBFIND above this are in kpc/h where the header does not say its unit.
 _LARGEST_IN_MPC = 3500.0
 
@@ -184,6 +185,7 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
         for name in ("Parameters", "Units", "Header"):
             if name in file and isinstance(file[name], h5py.Group):
                 attributes.update(file[name].attrs)
+        swift = _Swift.of(file)
         groups = [
             name
             for part in ("Group", "Subhalo")
@@ -192,6 +194,11 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
         ]
         subhalos = len(file["Subhalo"]) if isinstance(file.get("Subhalo"), h5py.Group) else 0
     header = of_mapping(attributes)
+    if swift is not None:
+        if "BoxSize" in attributes:
+            attributes["BoxSize"] = np.asarray(attributes["BoxSize"]) * swift.length
+        header = of_mapping(attributes | swift.cosmology, {"BoxSize": "Mpc"}, str(path))
+        header.units = swift.units
     counts = {
         name: int(np.ravel(attributes[key])[0])
         for name, key in (
@@ -202,7 +209,7 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
         )
         if key in attributes
     }
-    if gadget:
+    if gadget and swift is None:
         counts["columns of subhalos"] = subhalos
         if header.length is None and header.boxsize is not None:
             header.length = "Mpc/h" if np.max(header.boxsize) < _LARGEST_IN_MPC else "kpc/h"
@@ -217,6 +224,58 @@ def _hdf5_header(path: Path) -> tuple[Header, dict[str, int]]:
         header.units |= {name: "1e10 Msun/h" for name in groups if name.startswith("Group_M")}
         header.units |= dict.fromkeys(set(groups) & {"GroupMass", "SubhaloMass"}, "1e10 Msun/h")
     return header, counts
+
+
+@dataclass
+class _Swift:
+    """What files of SWIFT, and of SOAP (FLAMINGO, COLIBRE), say of units: none has an h.
+
+    Attributes
+    ----------
+    length : float
+        Unit of the box in Mpc.
+    cosmology : dict
+        Attributes of the group of that name.
+    units : dict of str to str
+        Units of columns that are comoving lengths, masses or velocities.
+    """
+
+    length: float
+    cosmology: dict[str, Any]
+    units: dict[str, str]
+
+    @classmethod
+    def of(cls, file: h5py.File) -> _Swift | None:
+        """None for a file of another program, by the cosmology with its h in a group."""
+        cosmology, units = file.get("Cosmology"), file.get("Units")
+        if not isinstance(cosmology, h5py.Group) or "h" not in cosmology.attrs:
+            return None
+        stated = units.attrs if isinstance(units, h5py.Group) else {}
+        cgs = [
+            float(np.ravel(stated.get(f"Unit {name} in cgs ({short})", usual))[0])
+            for name, short, usual in (
+                ("length", "U_L", _MPC_IN_CM),
+                ("mass", "U_M", 1e10 * _SUN_IN_G),
+                ("time", "U_t", _MPC_IN_CM / 1e5),
+            )
+        ]
+        length = round(cgs[0] / _MPC_IN_CM, 6)
+        known: dict[tuple[float, ...], str] = {
+            (1, 0, 0, 1): f"{length:g} Mpc",
+            (0, 1, 0, 0): f"{10.0 ** round(np.log10(cgs[1] / _SUN_IN_G), 3):g} Msun",
+            (1, 0, -1, 0): f"{round(cgs[0] / cgs[2] / 1e5, 4):g} km/s",
+        }
+        found: dict[str, str] = {}
+
+        def see(path: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and "U_L exponent" in item.attrs:
+                names = ("U_L exponent", "U_M exponent", "U_t exponent", "a-scale exponent")
+                powers = tuple(float(np.ravel(item.attrs.get(n, 0))[0]) for n in names)
+                if powers in known:
+                    found[path.rpartition("/")[2]] = known[powers]
+
+        file.visititems(see)
+        return cls(length, dict(cosmology.attrs), found)
 
 
 @contextmanager

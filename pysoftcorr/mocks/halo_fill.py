@@ -12,6 +12,9 @@ from pysoftcorr.mocks.cosmology import Cosmology
 _DEFINITIONS = ("vir", "200m", "200c", "500c", "2500c")
 #: Radii of one definition in another cosmology, or of masses that are not spherical ones.
 _TOLERANCE = 1.4
+#: Where redshift and cosmology are known, radii of the definition are exact to a per cent or so:
+#: what is off by more than this, and by just what another reading makes, is of that one.
+_EXACT, _ALIKE = 1.05, 1.02
 
 
 def world_of(omega_m: float | None, h: float | None, name: str | None = None) -> Cosmology | None:
@@ -21,7 +24,14 @@ def world_of(omega_m: float | None, h: float | None, name: str | None = None) ->
     else of planck18; None where they are not known.
     """
     if name is not None:
-        return Cosmology(name)
+        known_world = Cosmology(name)
+        om = float(known_world.to_dict()["Om0"])
+        if omega_m is not None and abs(om - omega_m) > 0.005:
+            caution(
+                f"the file names the cosmology {name}, of Om0 = {om:.4g}, and says Om0 = "
+                f"{omega_m:.4g}: {name} is taken; pass cosmology= for another"
+            )
+        return known_world
     if omega_m is None or h is None or not (0 < omega_m < 2 and 0.1 < h < 2):
         return None
     for known, values in _cosmologies.cosmologies.items():
@@ -103,7 +113,7 @@ def check_definition(
     """A warning where radii are not those of the masses by the definition, all alike.
 
     Single rows are for `pysoftcorr.mocks.checks.radius_fault`; here the median shows physical
-    instead of comoving lengths, or another definition.
+    instead of comoving lengths, another definition, or a lacking h.
     """
     known = world or Cosmology("planck18")
     z = redshift or 0.0
@@ -113,18 +123,30 @@ def check_definition(
         ratio = float(np.median(radius / known.radius(mass, redshift=z, mdef=mdef)))
     except ValueError:
         return  # a definition that no relation knows
-    if 1 / _TOLERANCE < ratio < _TOLERANCE:
+    wide = not 1 / _TOLERANCE < ratio < _TOLERANCE
+    certain = world is not None and redshift is not None and not 1 / _EXACT < ratio < _EXACT
+    if not (wide or certain):
         return
-    hint = f"are they of the definition mdef = {mdef!r}?"
-    if abs(ratio * (1 + z) - 1) < 0.1:
-        hint = f"are they physical? Multiply them by 1 + z, {1 + z:.4g}"
-    elif 0.65 < ratio < 0.85:
-        hint = "are they in Mpc, not Mpc/h, or masses in Msun?"
+    h = float(known.to_dict()["H0"]) / 100
+    readings = {
+        f"are they physical? Multiply them by 1 + z, {1 + z:.4g}": 1 / (1 + z),
+        f"are they in Mpc, not Mpc/h? Multiply them by h, {h:.4g}": 1 / h,
+        f"are masses in Msun, not Msun/h? Multiply them by h, {h:.4g}": h ** (1 / 3),
+        f"are masses in Msun and radii in Mpc, without the h? Multiply both by h, {h:.4g}": (
+            h ** (-2 / 3)
+        ),
+    }
     for other in _DEFINITIONS:
-        expected = known.radius(mass, redshift=z, mdef=other)
-        if other != mdef and abs(float(np.median(radius / expected)) - 1) < 0.03:
+        if other != mdef:
+            expected = float(np.median(radius / known.radius(mass, redshift=z, mdef=other)))
             hint = f"they are those of mdef={other!r}: pass that, if the masses are too"
-            break
+            readings[hint] = ratio / expected
+    apart = {hint: float(np.abs(np.log(ratio / value))) for hint, value in readings.items()}
+    hint = min(apart, key=lambda one: apart[one])
+    if apart[hint] > np.log(_ALIKE if certain and not wide else 1.1):
+        if not wide:
+            return
+        hint = f"are they of the definition mdef = {mdef!r}?"
     at = f"z = {z:g}" + ("" if redshift is not None else ", assumed as the file does not say")
     caution(
         f"{origin.column('radius')} is in the median {ratio:.3g} times the comoving radius of its "

@@ -39,6 +39,12 @@ def host_rows(
             )
         return np.ones(n, dtype=bool)
     parent = whole_numbers(table, "parent", chosen["parent"][0], n)
+    if _missing_is_none(table, chosen, parent):
+        caution(
+            f"{origin.column('parent')} is missing in {np.count_nonzero(parent.mask)} of {n} rows, "
+            "and marks no row as a host halo otherwise: these are taken as the host halos"
+        )
+        return np.asarray(parent.mask)
     unknown = np.asarray(parent.mask)
     if on_bad == "error":
         halo_checks.finite(
@@ -51,12 +57,7 @@ def host_rows(
         )
     selected = selected & ~unknown
     values = parent.data
-    keep = values == -1
-    if values.dtype in _TOP:
-        keep |= values == _TOP[values.dtype]
-    if values.dtype.kind == "f":
-        # -1 of 64 bits without a sign, through decimal numbers.
-        keep |= values == float(2**64 - 1)
+    keep = _marked(values)
     own = None
     if "id" in chosen:
         own = whole_numbers(table, "id", chosen["id"][0], n).data
@@ -73,11 +74,42 @@ def host_rows(
         keep = zero
     if not (keep & selected).any():
         known = "" if own is not None else "name the identifiers, columns={'id': ...}, or "
+        if values.dtype.kind in "if" and (values[selected] < 0).any():
+            term = origin.term("parent")
+            mend = f"columns={{'parent': 'where({term} < 0, -1, {term})'}}"
+            known = f"if hosts are below 0, pass {mend}, or "
         raise ValueError(
             f"the halo catalog is empty: no row has {origin.column('parent')} = -1, 0 or its own "
             f"id (a host halo); {known}pass hosts=False to keep all"
         )
     return np.asarray(keep & ~unknown)
+
+
+def _marked(values: np.ndarray) -> BoolArray:
+    """Rows whose parent is -1, with a sign or without, also through decimal numbers."""
+    keep: BoolArray = values == -1
+    if values.dtype in _TOP:
+        keep |= values == _TOP[values.dtype]
+    if values.dtype.kind == "f":
+        keep |= values == float(2**64 - 1)
+    return keep
+
+
+def _missing_is_none(
+    table: TableSource, chosen: Mapping[str, tuple[str, ...]], parent: np.ma.MaskedArray
+) -> bool:
+    """Whether parents are missing in rows of hosts, as databases and pandas have it.
+
+    Hosts are marked in one way: there is no such mark besides, and all others name a halo.
+    """
+    missing = np.asarray(parent.mask)
+    values = parent.data[~missing]
+    if not missing.any() or not values.size or "id" not in chosen:
+        return False
+    own = whole_numbers(table, "id", chosen["id"][0], len(missing))
+    if _marked(values).any() or (values == 0).any() or (values == own.data[~missing]).any():
+        return False
+    return bool(np.isin(values, own.compressed()).all())
 
 
 def top_hosts(

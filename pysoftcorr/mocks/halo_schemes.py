@@ -63,6 +63,9 @@ class Scheme:
         Candidates of each field, the first that is there is taken; of a vector tuples of columns.
     mass, radius : str
         Names with ``{}`` in place of the definition.
+    any_mass, any_radius : str
+        Names of those whose definition the table does not say: they are taken to be of the one
+        that is asked for, where it has no other.
     units : mapping of str to str
         Units of columns that the file does not say, by field.
     shapes : tuple of mappings
@@ -76,6 +79,8 @@ class Scheme:
     radius: str
     units: Mapping[str, str] = field(default_factory=dict)
     shapes: tuple[Mapping[str, Any], ...] = ()
+    any_mass: str = ""
+    any_radius: str = ""
 
 
 def _compaso(moment: str) -> dict[str, Any]:
@@ -117,19 +122,21 @@ SCHEMES: dict[str, Scheme] = {
             "position": (("x", "y", "z"),),
             "scale_radius": ("rs",),
             "parent": ("upid", "pid"),
-            "id": ("id",),
+            "id": ("id", "rockstarid", "haloid", "halo_id"),
             "velocity": (("vx", "vy", "vz"),),
             "subhalo_mass": ("mpeak", "macc"),
         },
         "m{}",
         "r{}",
-        shapes=(
+        # Of lists, and of databases (CosmoSim) and HDF5 files that have no brackets in names.
+        shapes=tuple(
             {
-                "axis": ("a[x]", "a[y]", "a[z]"),
-                "minor_axis": ("c[x]", "c[y]", "c[z]"),
+                "axis": tuple(f"a{name}" for name in names),
+                "minor_axis": tuple(f"c{name}" for name in names),
                 "b_to_a": "b_to_a",
                 "c_to_a": "c_to_a",
-            },
+            }
+            for names in (("[x]", "[y]", "[z]"), ("x", "y", "z"), ("_x", "_y", "_z"))
         ),
     ),
     "subfind": Scheme(
@@ -140,7 +147,7 @@ SCHEMES: dict[str, Scheme] = {
         {"mass": "1e10 Msun/h", "velocity": "km/s/a"},
     ),
     "ahf": Scheme(
-        ("xc", "yc", "zc", "mvir", "hosthalo"),
+        ("xc", "yc", "zc", "hosthalo"),
         {
             "position": (("xc", "yc", "zc"),),
             "concentration": ("cnfw",),
@@ -159,6 +166,9 @@ SCHEMES: dict[str, Scheme] = {
                 "c_to_a": "c",
             },
         ),
+        # Since 2018 AHF writes no definition, as it has whichever its parameters ask for.
+        any_mass="mhalo",
+        any_radius="rhalo",
     ),
     "compaso": Scheme(
         ("x_l2com", "n"),
@@ -202,10 +212,12 @@ def choose(
     scheme = max(fitting, key=lambda s: len(SCHEMES[s].required), default=None)
     given = dict(columns or {})
     chosen = _of_scheme(SCHEMES[scheme], lower, mdef) if scheme is not None else {}
+    if scheme is None and all(c in lower for c in "xyz"):
+        chosen["position"] = tuple(lower[c] for c in "xyz")
     if scheme is None and columns is None:
         raise ValueError(
             f"{table.label} has neither the columns of halotools (halo_x, halo_mvir, ...), "
-            f"Rockstar (X, Mvir, ...), SUBFIND (GroupPos, ...), AHF (Xc, Mvir, hostHalo, ...) nor "
+            f"Rockstar (X, Mvir, ...), SUBFIND (GroupPos, ...), AHF (Xc, hostHalo, ...) nor "
             f"CompaSO (x_L2com, N, ...); pass columns={nearest('', table.names)}"
         )
     for name, value in given.items():
@@ -272,6 +284,9 @@ def _of_scheme(known: Scheme, lower: Mapping[str, str], mdef: str) -> dict[str, 
             column = pattern.format(definition.lower())
             if pattern and column in lower:
                 chosen.setdefault(name, (lower[column],))
+    for name, column in (("mass", known.any_mass), ("radius", known.any_radius)):
+        if column in lower:
+            chosen.setdefault(name, (lower[column],))
     return chosen
 
 

@@ -224,7 +224,7 @@ def from_table(
         **header.meta,
     }
     found, origin, meta["dropped"] = sound(found, origin, on_bad)
-    stated = world_of(header.omega_m, header.h, header.cosmology)
+    stated = None if world is not None else world_of(header.omega_m, header.h, header.cosmology)
     if world is not None and header.omega_m is not None:
         om = float(world.to_dict()["Om0"])
         if abs(om - header.omega_m) > 0.005:
@@ -239,6 +239,8 @@ def from_table(
         found["radius"] = filler.radius(found["mass"])
         found, origin, more = sound(found, origin, on_bad)
         meta["dropped"] += more
+    if "concentration" in found:
+        halo_checks.warn_of_logarithms(found["concentration"], origin)
     if "concentration" not in found and "scale_radius" in found:
         found["concentration"] = found["radius"] / found["scale_radius"]
         meta["concentration_from"] = "radius / scale_radius"

@@ -14,6 +14,7 @@ _PREFIX = {"k": 1e-3, "m": 1.0, "g": 1e3}
 
 
 _MASSES = ("mass", "subhalo_mass")
+_LOGARITHM = re.compile(r"\b(dex|log(10)?)\b", re.IGNORECASE)
 #: Velocities of groups of SUBFIND, to be divided by the scale factor.
 _BY_SCALE = re.compile(r"(\(km/s\)|km/s|kms-1|kms\*\*-1)/a")
 
@@ -52,6 +53,12 @@ def factor(table: TableSource, name: str, text: str, otherwise: str | None = Non
         return _of_velocity(table, text, unit)
     found = _mass_unit(unit) if mass else length_unit(unit)
     wanted = "Msun/h" if mass else "Mpc/h"
+    if _LOGARITHM.search(unit):
+        raise ValueError(
+            f"{name}: column {text!r} of {table.label} is in {unit!r}, a logarithm; pass "
+            f"columns={{'{name}': '10**value({text})'}}"
+            + ("" if _WITH_H.search(unit) else f", times h if the {wanted[:4]} have none")
+        )
     if found is None:
         raise ValueError(
             f"{name}: column {text!r} of {table.label} is in {unit!r}, and {wanted} is needed; "

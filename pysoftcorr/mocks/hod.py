@@ -15,7 +15,15 @@ from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import checks
-from pysoftcorr.mocks.satellites import DrawnGalaxies, NoGalaxies, draw_galaxies
+from pysoftcorr.mocks.satellites import (
+    SATELLITES,
+    DrawnGalaxies,
+    NoGalaxies,
+    check_places,
+    draw_galaxies,
+)
+from pysoftcorr.mocks.subhalo_places import caution_of_borrowed, part_without_subhalos
+from pysoftcorr.mocks.velocities import galaxy_velocities, redshift_of
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
@@ -63,18 +71,24 @@ class HODModel:
         2022, eq. 3); halotools by default does not.
     gamma : float
         Strength of satellites by radius: mu_sat (r/Rvir)^gamma, kept within [-1, 1].
+    satellites : str
+        Where satellites live: "nfw", in a spherical NFW profile; "triaxial", in one of the halo's
+        ellipsoid, so that they lie along its major axis; "subhalos", on the subhalos of the halo,
+        the heaviest first.
 
     Raises
     ------
     TypeError
-        If a parameter is no number.
+        If a parameter is no number, or `satellites` no text.
     ValueError
         If one is not finite or out of range; for masses also if the mass itself was given.
 
     Notes
     -----
     Zheng, Coil & Zehavi 2007, eq. 2, 3 and 5 (here as in halotools: the power law cuts at M0).
-    Alignments as Van Alfen et al. 2024.
+    Alignments as Van Alfen et al. 2024; "subhalos" is where Pandya et al. 2025 put satellites
+    (halotools' SubhaloPhaseSpace). Whatever `satellites` is, their reference axis is the direction
+    from the center of the halo, and their numbers are the same.
 
     Examples
     --------
@@ -93,8 +107,10 @@ class HODModel:
     mu_sat: float = 0.0
     modulate: bool = False
     gamma: float = 0.0
+    satellites: str = "nfw"
 
     def __post_init__(self) -> None:
+        options.choice("satellites", self.satellites, SATELLITES)
         object.__setattr__(self, "modulate", options.flag("modulate", self.modulate))
         for name in (*PARAMETERS, "gamma"):
             limit = 1 if name in ("mu_cen", "mu_sat") else None
@@ -161,14 +177,25 @@ class HODModel:
         """Galaxies drawn for halos.
 
         A central galaxy lies at the center of its halo, or there is none (Bernoulli); the number
-        of satellites is Poisson and independent of it. Satellites follow an NFW profile of the
-        halo's concentration out to its radius.
+        of satellites is Poisson and independent of it. Where they lie, `satellites` says:
+
+        - "nfw": an NFW profile of the halo's concentration out to its radius.
+        - "triaxial": that profile stretched into an ellipsoid of the same volume, by `b_to_a`,
+          `c_to_a` and `minor_axis` of the halos. Ratios that the catalog lacks are drawn by mass
+          (`pysoftcorr.mocks.shapes.axis_ratios`), minor axes at right angles to the major ones;
+          they follow from the seed and the row of the halo.
+        - "subhalos": the j-th satellite on the j-th heaviest subhalo. Satellites beyond the number
+          of subhalos are put where random subhalos of halos of like mass (0.1 dex) are, relative
+          to the radius and the major axis of the halo.
+
+        Where the halos have velocities, so have the galaxies (`pysoftcorr.mocks.velocities`).
 
         Parameters
         ----------
         halos : HaloCatalog
             Or anything with its ``position``, ``mass``, ``radius``, ``concentration``, ``axis``
-            and ``boxsize``.
+            and ``boxsize``; for satellites other than "nfw", its optional columns and
+            ``subhalos`` are used.
         seed : int or numpy.random.Generator, optional
             The random numbers of a galaxy follow from the seed, the row of its halo and its rank
             there alone: with one seed, parameters can be changed and what does not depend on
@@ -183,14 +210,15 @@ class HODModel:
         -----
         UserWarning
             If halos below the lightest one would hold more than 1 % of the galaxies (see
-            `unresolved`).
+            `unresolved`); if ratios of axes are drawn for a cosmology or redshift that is not
+            known; if for more than 10 % of the satellites halos have no subhalo left.
 
         Raises
         ------
         ValueError
-            If no galaxy is made (`NoGalaxies`), more than 50 million satellites would be
-            (`TooManyGalaxies`), or a column of the halos has NaN or values that its unit does
-            not allow.
+            If satellites want subhalos and the halos have none, no galaxy is made
+            (`NoGalaxies`), more than 50 million satellites would be (`TooManyGalaxies`), or a
+            column of the halos has NaN or values that its unit does not allow.
         TypeError
             If `halos` lacks a column, or `seed` is of the wrong kind.
 
@@ -207,16 +235,24 @@ class HODModel:
         (78, 20)
         """
         check_halos(halos)
-        galaxies = self._populate(halos, root_seed(seed))
+        check_places(halos, self.satellites)
+        galaxies = self._populate(halos, root_seed(seed), moving=True)
         self._warn_of_light_halos(halos.mass)
+        if self.satellites == "subhalos":
+            caution_of_borrowed(part_without_subhalos(halos, self.mean_nsat(halos.mass)))
         return galaxies
 
-    def _populate(self, halos: Any, root: int) -> GalaxyCatalog:
-        """What `populate` gives, of halos that are in order and without a word."""
+    def _populate(self, halos: Any, root: int, *, moving: bool = False) -> GalaxyCatalog:
+        """What `populate` gives, of halos that are in order and without a word.
+
+        Velocities, which most correlations do without, only if `moving`.
+        """
         from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
         mass = halos.mass
-        drawn = draw_galaxies(halos, self.mean_ncen(mass), self.mean_nsat(mass), root)
+        drawn = draw_galaxies(
+            halos, self.mean_ncen(mass), self.mean_nsat(mass), root, satellites=self.satellites
+        )
         self._refuse_none(drawn, mass)
         centrals, host = drawn.centrals, drawn.host
 
@@ -228,10 +264,17 @@ class HODModel:
             host=np.concatenate([centrals, host]),
             rank=np.concatenate([np.zeros(centrals.size, dtype=np.int64), drawn.rank]),
             scaled_radius=np.concatenate([np.zeros(centrals.size), drawn.scaled_radius]),
+            velocity=(
+                galaxy_velocities(halos, drawn, root, on_subhalos=self.satellites == "subhalos")
+                if moving
+                else None
+            ),
             boxsize=halos.boxsize,
             params=self.to_dict(),
             seed=root,
             cosmology=getattr(halos, "cosmology", None),
+            redshift=redshift_of(halos),
+            mdef=getattr(halos, "meta", {}).get("mdef"),
         )
         return galaxies.realign(mu_cen=self.mu_cen, mu_sat=self.mu_sat, gamma=self.gamma, seed=root)
 
@@ -268,7 +311,22 @@ class HODModel:
         """`unresolved`, and the least mass (Msun/h) that would bring it to 1 %."""
         least = float(mass.min())
         near = int(np.count_nonzero(mass < 2 * least))
-        if near < _FEW_HALOS or near == mass.size:
+        there = float(np.sum(self.mean_ncen(mass) + self.mean_nsat(mass)))
+        return self.lighter(least, near, mass.size, there)
+
+    def lighter(self, least: float, near: int, number: int, galaxies: float) -> tuple[float, float]:
+        """`unresolved` of counts alone, and the least mass (Msun/h) that would bring it to 1 %.
+
+        Parameters
+        ----------
+        least : float
+            Mass of the lightest halo, Msun/h.
+        near, number : int
+            Halos up to twice that mass, and all.
+        galaxies : float
+            Mean number of galaxies in all.
+        """
+        if near < _FEW_HALOS or near == number:
             return 0.0, least
         x = np.linspace(0.0, 6.0, 1201)  # dex below the lightest halo
         first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
@@ -277,8 +335,7 @@ class HODModel:
         step = x[1] - x[0]
         # Beyond each x, by the trapezoidal rule.
         beyond = np.append(np.cumsum(((held[1:] + held[:-1]) / 2 * step)[::-1])[::-1], 0.0)
-        there = float(np.sum(self.mean_ncen(mass) + self.mean_nsat(mass)))
-        every = there + beyond[0]
+        every = galaxies + beyond[0]
         if every <= 0:
             return 0.0, least
         enough = int(np.argmax(beyond <= _UNRESOLVED * every))
@@ -305,12 +362,13 @@ class HODModel:
         mu_sat: float | None = None,
         modulate: bool | None = None,
         gamma: float | None = None,
+        satellites: str | None = None,
     ) -> HODModel:
         """Another model with the given parameters, and those of this one where they are None."""
         given = {
             "logMmin": logMmin, "sigma_logM": sigma_logM, "logM0": logM0, "logM1": logM1,
             "alpha": alpha, "mu_cen": mu_cen, "mu_sat": mu_sat, "modulate": modulate,
-            "gamma": gamma,
+            "gamma": gamma, "satellites": satellites,
         }  # fmt: skip
         return replace(self, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
 

@@ -1,4 +1,8 @@
-"""Galaxies drawn in halos: from uniform numbers to satellites, their number, place and radius."""
+"""Galaxies drawn in halos: from uniform numbers to satellites, their number, place and radius.
+
+Satellites live in one of three places, `SATELLITES`: in a spherical NFW profile ("nfw"), in one of
+the halo's ellipsoid ("triaxial"), or on the subhalos of the halo ("subhalos").
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,20 @@ from scipy import special
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.random import uniforms
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.shapes import Shapes, caution_of_assumptions, shapes_of
+from pysoftcorr.mocks.subhalo_places import check_subhalos, subhalo_places
 
 __all__ = [
-    "LARGEST_NUMBER", "DrawnGalaxies", "NoGalaxies", "NotPopulated", "TooManyGalaxies",
-    "directions", "draw_galaxies", "nfw_radius", "place_galaxies", "poisson_quantile",
-    "refuse_number",
+    "LARGEST_NUMBER", "SATELLITES", "DrawnGalaxies", "NoGalaxies", "NotPopulated",
+    "TooManyGalaxies", "check_places", "directions", "draw_galaxies", "ellipsoid_places",
+    "nfw_radius", "place_galaxies", "poisson_quantile", "refuse_number",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+#: Where satellites live.
+SATELLITES = ("nfw", "triaxial", "subhalos")
 #: Most satellites in a catalog.
 LARGEST_NUMBER = 50_000_000
 #: Means below which Poisson quantiles are counted.
@@ -61,8 +69,21 @@ class DrawnGalaxies(NamedTuple):
     position: FloatArray
 
 
+def check_places(halos: Any, satellites: str) -> None:
+    """ValueError where halos lack what such satellites need, and a warning of what is assumed."""
+    if satellites == "subhalos":
+        check_subhalos(halos)
+    if satellites == "triaxial":
+        caution_of_assumptions(halos)
+
+
 def draw_galaxies(
-    halos: Any, mean_ncen: FloatArray, mean_nsat: FloatArray, seed: int
+    halos: Any,
+    mean_ncen: FloatArray,
+    mean_nsat: FloatArray,
+    seed: int,
+    *,
+    satellites: str = "nfw",
 ) -> DrawnGalaxies:
     """The draw of `HODModel.populate` at these mean numbers, of halos that are in order.
 
@@ -75,25 +96,69 @@ def draw_galaxies(
     refuse_number(float(mean_nsat.sum()))
     centrals = np.flatnonzero(uniforms(seed, "centrals", row) < mean_ncen)
     n_sat = poisson_quantile(uniforms(seed, "number of satellites", row), mean_nsat)
-    return place_galaxies(halos, centrals, row, n_sat, seed)
+    return place_galaxies(halos, centrals, row, n_sat, seed, satellites=satellites)
 
 
 def place_galaxies(
-    halos: Any, centrals: IntArray, row: IntArray, n_sat: IntArray, seed: int
+    halos: Any,
+    centrals: IntArray,
+    row: IntArray,
+    n_sat: IntArray,
+    seed: int,
+    *,
+    satellites: str = "nfw",
 ) -> DrawnGalaxies:
     """Galaxies of these rows of halos: `centrals`, and `n_sat` satellites in each of `row`."""
     host = np.repeat(row, n_sat)
     rank = np.arange(host.size) - np.repeat(np.cumsum(n_sat) - n_sat, n_sat) + 1
+    places = {"nfw": _sphere_places, "triaxial": ellipsoid_places, "subhalos": subhalo_places}
+    direction, scaled, place = places[satellites](halos, host, rank, seed)
+    position = np.concatenate([halos.position[centrals], place])
+    return DrawnGalaxies(centrals, host, rank, direction, scaled, position)
+
+
+Places = tuple[FloatArray, FloatArray, FloatArray]
+
+
+def _sphere_places(halos: Any, host: IntArray, rank: IntArray, seed: int) -> Places:
+    """Directions, r/Rvir and positions of satellites of spherical halos."""
+    direction, scaled = _in_sphere(halos, host, rank, seed, "satellite")
+    return direction, scaled, _placed(halos, host, direction, scaled)
+
+
+def ellipsoid_places(
+    halos: Any, host: IntArray, rank: IntArray, seed: int, kind: str = "satellite"
+) -> Places:
+    """Directions, r/Rvir and positions of what follows the ellipsoids of halos.
+
+    The density is that of the NFW profile at the ellipsoidal radius m, m^2 = (b c)^(2/3) (x^2 +
+    y^2/b^2 + z^2/c^2) with b and c in units of the major axis. Each shell of the sphere becomes
+    one of the same volume: halos keep their mean density, by which their mass is defined, and
+    one-halo pairs about their number at a separation; r is at most Rvir (b c)^(-1/3).
+    """
+    sphere, m = _in_sphere(halos, host, rank, seed, kind)
+    rows, which = np.unique(host, return_inverse=True)
+    shapes = shapes_of(halos, rows, seed)
+    vector = Shapes(*(values[which] for values in shapes)).stretched(sphere)
+    length = np.linalg.norm(vector, axis=1)
+    direction, scaled = vector / length[:, None], m * length
+    return direction, scaled, _placed(halos, host, direction, scaled)
+
+
+def _in_sphere(
+    halos: Any, host: IntArray, rank: IntArray, seed: int, kind: str
+) -> tuple[FloatArray, FloatArray]:
     u = {
-        name: uniforms(seed, f"satellite {name}", host, rank)
+        name: uniforms(seed, f"{kind} {name}", host, rank)
         for name in ("radius", "height", "azimuth")
     }
     scaled = nfw_radius(u["radius"], halos.concentration[host])
-    direction = directions(u["height"], u["azimuth"])
+    return directions(u["height"], u["azimuth"]), scaled
+
+
+def _placed(halos: Any, host: IntArray, direction: FloatArray, scaled: FloatArray) -> FloatArray:
     place = halos.position[host] + direction * (scaled * halos.radius[host])[:, None]
-    place = checks.boxed(place, checks.box_size(halos.boxsize), Origin(), wrap=True)
-    position = np.concatenate([halos.position[centrals], place])
-    return DrawnGalaxies(centrals, host, rank, direction, scaled, position)
+    return checks.boxed(place, checks.box_size(halos.boxsize), Origin(), wrap=True)
 
 
 def nfw_radius(u: npt.ArrayLike, concentration: npt.ArrayLike) -> FloatArray:

@@ -19,6 +19,8 @@ from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.alignment import draw_watson
 from pysoftcorr.mocks.checks import cube_side, wrapped
 from pysoftcorr.mocks.cosmology import Abundance, Cosmology
+from pysoftcorr.mocks.shapes import draw_shapes
+from pysoftcorr.mocks.unevolved import draw_subhalos
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks.halos import HaloCatalog
@@ -80,6 +82,9 @@ class LPTField:
         The linear density contrast as `scipy.fft.rfftn` gives it, without Nyquist modes.
     second : float
         Minus the second-order growth factor over the first-order one squared, about 3/7.
+    rates : (float, float)
+        Logarithmic derivatives of both growth factors with respect to the scale factor; by default
+        those of a universe of matter alone.
 
     Notes
     -----
@@ -98,12 +103,14 @@ class LPTField:
     ((16, 16, 16), True)
     """
 
-    def __init__(self, boxsize: float, modes: Modes, second: float) -> None:
+    def __init__(
+        self, boxsize: float, modes: Modes, second: float, rates: tuple[float, float] = (1.0, 2.0)
+    ) -> None:
         self.boxsize, self.mesh = float(boxsize), len(modes)
         self.modes = modes
         self.cell = self.boxsize / self.mesh
         self.fundamental = 2.0 * np.pi / self.boxsize
-        self._second = second
+        self._second, self._rates = second, rates
         self._squares = _squares(self.mesh)
         whole, half = _wave_numbers(self.mesh)
         along = np.float32(self.fundamental)
@@ -132,7 +139,7 @@ class LPTField:
         modes = white_modes(mesh, rng)
         modes *= table[_squares(mesh)]
         second = 3.0 / 7.0 * cosmology.matter_fraction(redshift) ** (-1.0 / 143.0)
-        return cls(boxsize, modes, second)
+        return cls(boxsize, modes, second, cosmology.growth_rates(redshift))
 
     def coarse(self, mesh: int) -> LPTField:
         """This field with the modes of a coarser mesh alone, displacements included."""
@@ -148,7 +155,7 @@ class LPTField:
                 np.ix_(kept, kept, np.arange(half))
             ] * np.float32((mesh / self.mesh) ** 3)
             fields.append(part)
-        other = LPTField(self.boxsize, fields[0], self._second)
+        other = LPTField(self.boxsize, fields[0], self._second, self._rates)
         # What the small scales add to the large ones at second order was known here alone.
         other.__dict__["_source"] = fields[1]
         return other
@@ -171,7 +178,18 @@ class LPTField:
         To first `order` (Zel'dovich) or to second.
         """
         options.integer("order", order, least=1, most=2)
-        source = self._source if order == 2 else self.modes
+        yield from self._gradient(self._source if order == 2 else self.modes, radius)
+
+    def drift(self, radius: float = 0.0) -> Iterator[Grid]:
+        """The three components of d psi/d ln a in Mpc/h, one at a time, averaged in spheres.
+
+        Times the Hubble rate and the scale factor they are the peculiar velocity.
+        """
+        first, second = self._rates
+        growing = np.float32(first - second) * self.modes + np.float32(second) * self._source
+        yield from self._gradient(growing, radius)
+
+    def _gradient(self, source: Modes, radius: float) -> Iterator[Grid]:
         potential = source * self._kernel(lambda k: _top_hat(k * radius) / k**2)
         for axis in range(3):
             yield self._real(potential * (np.complex64(1j) * self._k[axis]))
@@ -278,12 +296,13 @@ IntArray = npt.NDArray[np.int64]
 class Spares(NamedTuple):
     """Places for halos that must move: drawn with the others, as likely as theirs.
 
-    `position` (M, 3), `tides` (M, 3, 3), `group` (M,), and `lightest` (M,), the row of the
-    lightest halo of that group.
+    `position` (M, 3), `tides` (M, 3, 3), `drift` (M, 3), `group` (M,), and `lightest` (M,), the
+    row of the lightest halo of that group.
     """
 
     position: FloatArray
     tides: FloatArray
+    drift: FloatArray
     group: IntArray
     lightest: IntArray
 
@@ -340,6 +359,7 @@ def covered(
 def separate(
     position: FloatArray,
     tides: FloatArray,
+    drift: FloatArray,
     radius: FloatArray,
     group: IntArray,
     spare: Spares,
@@ -349,7 +369,7 @@ def separate(
 
     Parameters
     ----------
-    position, tides : ndarray, shape (N, 3) and (N, 3, 3)
+    position, tides, drift : ndarray, shape (N, 3), (N, 3, 3) and (N, 3)
         Heaviest first; rows that move are overwritten.
     radius : ndarray, shape (N,)
     group : ndarray of int, shape (N,)
@@ -371,6 +391,7 @@ def separate(
             break
         moved, taken = inside[halo], free[which]
         position[moved], tides[moved] = spare.position[taken], spare.tides[taken]
+        drift[moved] = spare.drift[taken]
         unused[taken] = False
         # Where they went, the moved ones may cover lighter ones, and one another.
         again = covered(position, radius, position, rows, boxsize, by=np.sort(moved))
@@ -420,6 +441,8 @@ def simulate(
     concentration_scatter: float = 0.16,
     axis_alignment: float = 0.5,
     exclusion: bool = True,
+    subhalos: bool = False,
+    subhalo_mmin: float | None = None,
     seed: Seed = None,
 ) -> HaloCatalog:
     """Halos of a simulated universe, without an N-body run.
@@ -429,7 +452,8 @@ def simulate(
     drawn with a probability as exp(b_L delta), delta being the linear contrast averaged in
     the halo's Lagrangian sphere and b_L = b(M) - 1 of a published bias relation: for a
     Gaussian field this gives the bias b(M) on large scales, and the mass function whole.
-    It then moves with the mean 2LPT displacement of its sphere. Its major axis is drawn
+    It then moves with the mean 2LPT displacement of its sphere, which also gives its peculiar
+    velocity. Its major axis is drawn
     about the direction of slowest collapse, the eigenvector of the smallest eigenvalue of
     the tidal tensor d_i d_j phi of that sphere, along which its matter falls in last.
 
@@ -462,8 +486,15 @@ def simulate(
         Draw another place for a halo whose center lies within the radius of a heavier one
         (it would be no host halo), default True. This moves about one halo in a hundred and
         lowers the bias by about 1 %.
+    subhalos : bool
+        Draw subhalos as well: Poisson numbers of the unevolved mass function of Jiang & van
+        den Bosch (2014), with masses at infall, in the ellipsoid of their halo (see
+        `pysoftcorr.mocks.unevolved`). Default False.
+    subhalo_mmin : float
+        Lowest mass of a subhalo in Msun/h; `mmin` by default.
     seed : int or numpy.random.Generator, optional
-        Each step (field, masses, places, axes, concentrations) has a stream of its own.
+        Each step (field, masses, places, axes, concentrations, shapes, subhalos) has a
+        stream of its own.
 
     Returns
     -------
@@ -481,7 +512,9 @@ def simulate(
     Notes
     -----
     Limits. Nothing is known of a halo's interior or surroundings below the mesh: halos are
-    spread evenly within a cell, and there are no subhalos. At fixed mass, places depend on
+    spread evenly within a cell. Ratios of axes know the mass alone, minor axes nothing of the
+    tides, and subhalos only their host: they have no subhalos and no velocities, and were
+    neither stripped nor lost. At fixed mass, places depend on
     the density in one sphere alone: no assembly bias, no relation between concentration or
     axis and clustering other than by the tides. Halos are placed independently of each
     other but for `exclusion`. 2LPT smears structure below a few Mpc/h at low redshift, so
@@ -503,6 +536,11 @@ def simulate(
     options.number("concentration_scatter", concentration_scatter, least=0, most=1)
     options.number("axis_alignment", axis_alignment, least=-1, most=1)
     options.flag("exclusion", exclusion)
+    options.flag("subhalos", subhalos)
+    if subhalo_mmin is not None:
+        options.number("subhalo_mmin", subhalo_mmin, least=1e6, most=1e16)
+        if not subhalos:
+            raise ValueError(f"subhalo_mmin = {subhalo_mmin:g}: pass subhalos=True as well")
     used = root_seed(seed)
     world = Cosmology(cosmology)
     abundance = Abundance(
@@ -518,18 +556,19 @@ def simulate(
     sphere, radius = world.lagrangian_radius(mass), world.radius(mass, redshift=redshift, mdef=mdef)
     # Spare places are drawn with the others, whether or not they are then needed.
     rows, group = with_spares(sphere, excess, field.cell)
-    position, tides = place(field, sphere[rows], excess[rows], stream(used, "halo positions"))
+    placed = place(field, sphere[rows], excess[rows], stream(used, "halo positions"))
     first = np.diff(rows, prepend=-1) > 0
+    position, tides, drift = (values[first] for values in placed)
     spare = Spares(
-        position[~first],
-        tides[~first],
-        group[rows[~first]],
-        np.searchsorted(group, group[rows[~first]], side="right") - 1,
+        position=placed[0][~first],
+        tides=placed[1][~first],
+        drift=placed[2][~first],
+        group=group[rows[~first]],
+        lightest=np.searchsorted(group, group[rows[~first]], side="right") - 1,
     )
-    position, tides = position[first], tides[first]
     overlapping = None
     if exclusion:
-        overlapping = separate(position, tides, radius, group, spare, field.boxsize)
+        overlapping = separate(position, tides, drift, radius, group, spare, field.boxsize)
         if overlapping:
             warnings.warn(
                 f"{overlapping} of {mass.size} halos stay within the radius of a heavier one: "
@@ -537,12 +576,18 @@ def simulate(
                 stacklevel=2,
             )
     axis = draw_watson(slowest_collapse(tides), axis_alignment, stream(used, "halo axes"))
-    return cls(
+    b_to_a, c_to_a, minor_axis = draw_shapes(mass, axis, used, world, redshift)
+    least = float(mmin if subhalo_mmin is None else subhalo_mmin)
+    halos = cls(
         position,
         mass,
         radius,
         conc,
         axis,
+        minor_axis=minor_axis,
+        b_to_a=b_to_a,
+        c_to_a=c_to_a,
+        velocity=drift * (world.hubble(redshift) / (1.0 + redshift)),
         boxsize=boxsize,
         cosmology=world.to_dict(),
         meta={
@@ -561,14 +606,19 @@ def simulate(
             "axis_alignment": float(axis_alignment),
             "exclusion": bool(exclusion),
             "overlapping": overlapping,
+            "axis_ratios": "allgood06",
+            "subhalo_mmin": least if subhalos else None,
         },
     )
+    if subhalos:
+        halos.subhalos = draw_subhalos(halos, used, least)
+    return halos
 
 
 def place(
     field: LPTField, radius: FloatArray, excess: FloatArray, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray]:
-    """Positions of halos in the evolved field, and the tides where they formed.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Positions of halos in the evolved field, the tides where they formed, and how they move.
 
     A halo forms in a cell of the initial field with a probability that goes as exp(b_L delta),
     delta being the linear contrast in its Lagrangian sphere. For a Gaussian delta the mean
@@ -592,10 +642,13 @@ def place(
         Mpc/h, within [0, boxsize).
     tides : ndarray, shape (N, 3, 3)
         Tidal tensor d_i d_j phi of the linear field in the Lagrangian sphere.
+    drift : ndarray, shape (N, 3)
+        Growth of the displacement by the logarithm of the scale factor, Mpc/h.
     """
     number = radius.size
     position = np.empty((number, 3))
     tides = np.empty((number, 3, 3))
+    drift = np.empty((number, 3))
     for rows, scale in smoothing_scales(radius, field.cell):
         enough = _CELLS_PER_RADIUS * field.boxsize / scale if scale else field.mesh
         part = field.coarse(max(fft.next_fast_len(int(np.ceil(enough)), real=True), MESH_MIN))
@@ -604,9 +657,11 @@ def place(
         origin = (index + rng.random(index.shape) - 0.5) * part.cell
         for axis, psi in enumerate(part.displacement(scale)):
             position[rows, axis] = origin[:, axis] + part.at(psi, origin)
+        for axis, change in enumerate(part.drift(scale)):
+            drift[rows, axis] = part.at(change, origin)
         for i, j, tide in part.tidal(scale):
             tides[rows, i, j] = tides[rows, j, i] = part.at(tide, origin)
-    return wrapped(position, field.boxsize), tides
+    return wrapped(position, field.boxsize), tides, drift
 
 
 def smoothing_scales(radius: FloatArray, cell: float) -> Iterator[tuple[slice, float]]:

@@ -1,5 +1,6 @@
 """Figures: correlations with both errors, clusterings, shapes on the sky (matplotlib)."""
 
+from pysoftcorr.plots.anisotropic import plot_multipoles, plot_projected
 from pysoftcorr.plots.clusters import plot_centers, plot_membership_histograms, plot_memberships
 from pysoftcorr.plots.corner import plot_corner
 from pysoftcorr.plots.correlation import plot_correlation, plot_correlation_set
@@ -29,6 +30,7 @@ from pysoftcorr.plots.posterior import (
     plot_trace,
 )
 from pysoftcorr.plots.shapes import plot_shapes, plot_star_shapes
+from pysoftcorr.plots.tabulated import plot_tabulated_prediction
 from pysoftcorr.plots.tau import plot_contamination, plot_leakage, plot_tau
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "plot_membership_histograms",
     "plot_memberships",
     "plot_minimization",
+    "plot_multipoles",
     "plot_occupation",
     "plot_occupation_derivatives",
     "plot_pair_crossing",
@@ -59,9 +62,11 @@ __all__ = [
     "plot_power_derivatives",
     "plot_power_ratio",
     "plot_prediction",
+    "plot_projected",
     "plot_shapes",
     "plot_star_shapes",
     "plot_strengths",
+    "plot_tabulated_prediction",
     "plot_tau",
     "plot_trace",
     "plot_uncertainties",

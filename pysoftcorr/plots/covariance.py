@@ -12,8 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from pysoftcorr.core.options import choice
+from pysoftcorr.mocks.box_result import BoxCorrelations
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.statistics import symbol
+from pysoftcorr.sky.binning import BOX_UNIT, Binning
 from pysoftcorr.sky.covariances import joint, kinds_of
 from pysoftcorr.sky.result import Correlation
 
@@ -24,7 +26,7 @@ _WIDE = 30.0
 
 
 def plot_covariance(
-    result: Correlation | Mapping[str, Correlation],
+    result: Correlation | Mapping[str, Correlation] | BoxCorrelations,
     *,
     which: str = "total",
     correlation: bool = True,
@@ -33,9 +35,9 @@ def plot_covariance(
 
     Parameters
     ----------
-    result : Correlation, CorrelationSet or mapping of str to Correlation
+    result : Correlation, CorrelationSet, mapping of str to Correlation, or BoxCorrelations
     which : {"total", "aleatoric", "epistemic"}
-        "total" is the sum of those there are.
+        "total" is the sum of those there are; correlations in a box have no other.
     correlation : bool
         Coefficients between -1 and 1; else the covariance itself, on a symmetric logarithmic scale
         where its variances span decades.
@@ -65,9 +67,14 @@ def plot_covariance(
     'epistemic (2 assignments)'
     """
     choice("which", which, ("total", "aleatoric", "epistemic"))
-    items = [result] if isinstance(result, Correlation) else list(result.values())
-    matrix = joint(items, which)
-    bins, blocks = items[0].bins, len(items)
+    if isinstance(result, BoxCorrelations):
+        bins, statistics = Binning.explicit(result.edges, BOX_UNIT), list(result.statistics)
+        matrix, title = _of_box(result, which)
+    else:
+        items = [result] if isinstance(result, Correlation) else list(result.values())
+        bins, statistics = items[0].bins, [item.name for item in items]
+        matrix, title = joint(items, which), _title(items, which)
+    blocks = len(statistics)
     side = float(np.clip(1.8 + 0.05 * len(matrix), 3.6, 7.5))
     figure, ax = subplots(figsize=(side + 0.9, side))
     if correlation:
@@ -93,7 +100,7 @@ def plot_covariance(
         ax.axvline(edge, color="black", lw=0.7)
     if blocks > 1:
         middles = (np.arange(blocks) + 0.5) * n - 0.5
-        names = [symbol(item.name) for item in items]
+        names = [symbol(name) for name in statistics]
         ax.set_xticks(middles, names)
         ax.set_yticks(middles, names)
         ax.tick_params(length=0)
@@ -107,9 +114,20 @@ def plot_covariance(
         ax.set_yticks(shown, labels)
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_label_text(f"separation [{bins.unit}]")
-    title = _title(items, which)
     ax.set_title(title if side > 6 else title.replace(" + ", "\n+ "), fontsize="medium")
     return figure
+
+
+def _of_box(result: BoxCorrelations, which: str) -> tuple[FloatArray, str]:
+    """Covariance of correlations in a box, and what it is of."""
+    if which != "total":
+        raise ValueError(f"which = {which!r}: correlations in a box have one covariance, 'total'")
+    if result.covariance is None:
+        raise ValueError(
+            "result has no covariance: give box_correlations a resampling, such as "
+            "resampling='jackknife:27', or combine several boxes (BoxCorrelations.combine)"
+        )
+    return result.covariance, str(result.resampling)
 
 
 def coefficients(covariance: FloatArray) -> FloatArray:

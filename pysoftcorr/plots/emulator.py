@@ -103,7 +103,7 @@ def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None 
             upper.axhline(0.0, color="0.7", lw=0.8, zorder=0)
         upper.set_ylabel(rf"${SYMBOLS[name]}(r)$")
         _errors(lower, r, values, SYMBOLS[name])
-        _abscissa(lower, prediction.edges)
+        separation_axis(lower, prediction.edges)
         upper.tick_params(labelbottom=False)
     handles, labels = entries(axes[0])
     axes[0, 0].legend(handles, labels, frameon=False)
@@ -177,7 +177,7 @@ def plot_jacobians(
             ax.plot(r, slopes[name][:, j], color=color, ls=line, lw=1.5, marker=".", ms=4,
                     label=f"${PARAMETER_SYMBOLS.get(parameter, parameter)}$")  # fmt: skip
         ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
-        _abscissa(ax, edges)
+        separation_axis(ax, edges)
         what = rf"\ln {symbol}" if name == "xi" else symbol
         ax.set_ylabel(rf"$\partial {what}/\partial p$")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center",
@@ -185,7 +185,8 @@ def plot_jacobians(
     return figure
 
 
-def _abscissa(ax: Axes, edges: npt.NDArray[np.float64]) -> None:
+def separation_axis(ax: Axes, edges: npt.NDArray[np.float64]) -> None:
+    """Separations on a logarithmic axis, from the first edge to the last."""
     ax.set_xscale("log")
     low = float(edges[0]) if edges[0] > 0 else 0.5 * float(edges[1])
     log_axis(ax.xaxis, low, float(edges[-1]))

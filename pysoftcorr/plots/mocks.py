@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pysoftcorr.core.options import integer
 from pysoftcorr.mocks.checks import box_sides
 from pysoftcorr.plots.figures import new_figure, subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
+from pysoftcorr.plots.statistics import symbol
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import (
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     )
 
 ONE_HALO, TWO_HALO = EPISTEMIC, ALEATORIC
+#: Colors (Okabe & Ito) and markers of several results.
+SEVERAL = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 #: A mean over this few pairs is noise: random axes scatter by 0.3/sqrt(pairs).
 #: xi of very few pairs says how many halos there happen to be.
 FEWEST_PAIRS, FEWEST_COUNTED = 100, 10
@@ -209,56 +214,75 @@ def plot_box_slice(
 
 
 def plot_box_correlations(
-    result: BoxCorrelations, *, expected: ExpectedCorrelations | None = None
+    result: BoxCorrelations | Sequence[BoxCorrelations] | Mapping[str, BoxCorrelations],
+    *,
+    expected: ExpectedCorrelations | None = None,
 ) -> Figure:
-    """xi, omega and eta against separation, with their one- and two-halo parts.
+    """xi, omega and eta against separation, with their errors.
 
     Parameters
     ----------
-    result : BoxCorrelations
+    result : BoxCorrelations, sequence of them, or mapping of str to them
+        One with its one- and two-halo parts, or several beside each other, by their names.
     expected : ExpectedCorrelations, optional
         omega and eta averaged over all draws of the axes, in the same bins; drawn as lines.
 
     Returns
     -------
     Figure
-        Three panels. xi is logarithmic: where it is not positive it is left out. So are xi
-        of fewer than 10 pairs, and means, omega and eta, over fewer than 100.
+        Three panels. xi is logarithmic, of the absolute value: markers are hollow where xi is
+        negative. Bins without pairs are left out, and where errors are not known, as those of the
+        parts, xi of fewer than 10 pairs and means, omega and eta, over fewer than 100.
 
     Raises
     ------
     ValueError
-        If `expected` has other bins.
+        If there is no result, `expected` has other bins, or it is given with several results.
     """
-    if expected is not None and not np.array_equal(expected.edges, result.edges):
+    named = _named(result)
+    single = len(named) == 1
+    if expected is not None and not single:
+        raise ValueError("expected: is of one result; leave it out of a figure of several")
+    first = next(iter(named.values()))
+    if expected is not None and not np.array_equal(expected.edges, first.edges):
         raise ValueError("expected has other bins than the correlations")
     figure, axes = subplots(1, 3, figsize=(14.4, 4.4))
-    symbols = {"xi": r"$\xi$", "omega": r"$\omega$", "eta": r"$\eta$"}
-    for ax, (name, text) in zip(axes, symbols.items(), strict=True):
-        drawn = _curves(ax, result, name)
+    low = min(float(max(item.edges[0], 1e-3)) for item in named.values())
+    high = max(float(item.edges[-1]) for item in named.values())
+    for ax, name in zip(axes, ("xi", "omega", "eta"), strict=True):
+        drawn = []
+        for k, (label, item) in enumerate(named.items()):
+            if single:
+                drawn += _parts(ax, item, name, label or "all pairs")
+            else:
+                shift = 0.12 * (k - 0.5 * (len(named) - 1))
+                style = {"color": SEVERAL[k % len(SEVERAL)], "marker": MARKERS[k % len(MARKERS)]}
+                drawn += _series(ax, item, name, "", label, style, shift=shift)
         if expected is not None and name != "xi":
             values = getattr(expected, name)
-            good = np.isfinite(values) & (result.npairs >= FEWEST_PAIRS)
+            good = np.isfinite(values) & (first.npairs >= FEWEST_PAIRS)
             ax.plot(
                 expected.r[good], values[good], color="black", lw=1.4, ls="--", zorder=4,
                 label="mean of all draws",
             )  # fmt: skip
             drawn.append(values[good])
         ax.set_xscale("log")
-        log_axis(ax.xaxis, float(max(result.edges[0], 1e-3)), float(result.edges[-1]))
-        ax.set_xlim(result.edges[0] or None, result.edges[-1])
+        log_axis(ax.xaxis, low, high)
+        ax.set_xlim(low, high)
         ax.set_xlabel(r"$r$ [$h^{-1}\,$Mpc]")
-        ax.set_ylabel(rf"{text}$(r)$")
+        bar = "|" if name == "xi" else ""
+        ax.set_ylabel(rf"{bar}{symbol(name)}$(r)${bar}")
         every = np.concatenate(drawn) if drawn else np.empty(0)
         if name == "xi":
-            if every.size:
-                ax.set_yscale("log")
-                ax.yaxis.set_minor_formatter(NullFormatter())
+            _log_xi(ax, every)
         else:
             ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
             if not every.size:
                 _nothing(ax)
-    axes[0].legend(frameon=False)
+    entries = list(zip(*axes[0].get_legend_handles_labels(), strict=True))
+    entries.sort(key=lambda entry: entry[1] == "negative")
+    if entries:
+        axes[0].legend(*zip(*entries, strict=True), frameon=False)
     if expected is not None:
         axes[1].legend(
             handles=[line for line in axes[1].lines if line.get_label() == "mean of all draws"],
@@ -267,25 +291,80 @@ def plot_box_correlations(
     return figure
 
 
-def _curves(ax: Axes, result: BoxCorrelations, name: str) -> list[Any]:
-    """Draw a statistic and its parts; gives the values that were drawn."""
-    kinds: list[tuple[str, str, dict[str, Any]]] = [
-        ("", "all pairs", {"color": "black", "marker": "o", "lw": 1.2, "zorder": 3}),
-        ("_1h", "one halo", {"color": ONE_HALO, "marker": "^", "lw": 1.0}),
-        ("_2h", "two halos", {"color": TWO_HALO, "marker": "s", "mfc": "white", "lw": 1.0}),
-    ]
-    drawn = []
-    for suffix, label, style in kinds:
-        values, pairs = getattr(result, name + suffix), getattr(result, "npairs" + suffix)
-        if values is None:
-            continue
-        good = np.isfinite(values) & (pairs >= (FEWEST_COUNTED if name == "xi" else FEWEST_PAIRS))
-        if name == "xi":
-            good &= values > 0
-        if good.any():
-            ax.plot(result.r[good], values[good], ms=4, label=label, **style)
-            drawn.append(values[good])
+def _named(result: Any) -> dict[str, BoxCorrelations]:
+    """Results by their names; a single one has none."""
+    if isinstance(result, Mapping):
+        named = dict(result)
+    elif isinstance(result, Sequence):
+        named = {str(k + 1): item for k, item in enumerate(result)}
+    else:
+        named = {"": result}
+    if not named:
+        raise ValueError("result: there is none to draw")
+    return named
+
+
+def _parts(ax: Axes, result: BoxCorrelations, name: str, label: str) -> list[Any]:
+    """Draw a statistic and its one- and two-halo parts; gives the values that were drawn."""
+    drawn = _series(ax, result, name, "", label, {"color": "black", "marker": "o", "zorder": 3})
+    drawn += _series(ax, result, name, "_1h", "one halo", {"color": ONE_HALO, "marker": "^"})
+    drawn += _series(ax, result, name, "_2h", "two halos", {"color": TWO_HALO, "marker": "s"})
     return drawn
+
+
+def _series(
+    ax: Axes,
+    result: BoxCorrelations,
+    name: str,
+    part: str,
+    label: str,
+    style: dict[str, Any],
+    *,
+    shift: float = 0.0,
+) -> list[Any]:
+    """Draw a statistic, or a part of it, moved by a part of the bins; gives what was drawn."""
+    values, pairs = getattr(result, name + part), getattr(result, "npairs" + part)
+    if values is None:
+        return []
+    sigma = result.errors.get(name) if part == "" else None
+    known = np.zeros(len(values), dtype=bool) if sigma is None else np.isfinite(sigma)
+    enough = pairs >= (FEWEST_COUNTED if name == "xi" else FEWEST_PAIRS)
+    good = np.isfinite(values) & (pairs > 0) & (known | enough)
+    if not good.any():
+        return []
+    with np.errstate(divide="ignore"):
+        width = np.diff(np.log(np.maximum(result.edges, 1e-3)))
+    r = result.r * np.exp(shift * width)
+    hollow = good & (values < 0) & (name == "xi")
+    shown = np.abs(values) if name == "xi" else values
+    full = {"ms": 4, "lw": 1.0, "label": label, **style}
+    filled = good & ~hollow
+    # Where all are hollow the name is in the legend all the same.
+    other = {"mfc": "white", "ls": "", "label": "_" if filled.any() else label}
+    for chosen, more in ((filled, {}), (hollow, other)):
+        if not chosen.any():
+            continue
+        if sigma is None:
+            ax.plot(r[chosen], shown[chosen], **{**full, **more})
+        else:
+            # Where there are errors points need no lines.
+            ax.errorbar(
+                r[chosen], shown[chosen], yerr=np.where(known, sigma, 0.0)[chosen], capsize=2.5,
+                elinewidth=1.0, **{**full, "ls": "", **more},
+            )  # fmt: skip
+    if hollow.any() and not any(line.get_label() == "negative" for line in ax.lines):
+        ax.plot([], [], marker="o", mfc="white", ls="", color=NAIVE, ms=4, label="negative")
+    return [shown[good]]
+
+
+def _log_xi(ax: Axes, values: npt.NDArray[np.float64]) -> None:
+    """A logarithmic axis that errors reaching to 0 do not stretch."""
+    values = values[values > 0]
+    if not values.size:
+        return
+    ax.set_yscale("log", nonpositive="clip")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylim(0.4 * values.min(), max(ax.get_ylim()[1], 2 * values.max()))
 
 
 def _nothing(ax: Axes) -> None:

@@ -135,7 +135,7 @@ SHORT = ["--chains", 2, "--warmup", 30, "--draws", 20]
 @pytest.mark.slow
 def test_posterior_is_that_of_the_api(run, model, tmp_path):
     out, figures = tmp_path / "p.nc", tmp_path / "figures"
-    code, said, err = run("posterior", "--hod", "mstar9.5", "--emulator", model, *SHORT, "--seed",
+    code, said, err = run("posterior", "--hod", "mstar9.5", "--model", model, *SHORT, "--seed",
                           5, "--out", out, "--plot", figures, "--json")  # fmt: skip
     assert code == 0, err
     document = json.loads(said)
@@ -156,7 +156,7 @@ def test_posterior_is_that_of_the_api(run, model, tmp_path):
 def test_posterior_with_its_check(run, model, tmp_path):
     halos = tmp_path / "halos.h5"
     HaloCatalog.simulate(50.0, 32, mmin=5e11, seed=3).write(halos)
-    code, said, err = run("posterior", "--hod", "mstar10.0", "--emulator", model, *SHORT,
+    code, said, err = run("posterior", "--hod", "mstar10.0", "--model", model, *SHORT,
                           "--check", halos, "--realizations", 2)  # fmt: skip
     assert code == 0, err
     assert said.startswith("emulator:\n")
@@ -176,7 +176,7 @@ def test_data_fixed_values_and_priors(run, model, tmp_path):
     fixed = {name: float(np.mean(emulator.bounds[name])) for name in emulator.names[3:]}
     options = [t for name, value in fixed.items() for t in ("--fixed", f"{name}={value}")]
     code, said, err = run(
-        "posterior", "--data", path, "--emulator", model, *options, *SHORT, "--json",
+        "posterior", "--data", path, "--model", model, *options, *SHORT, "--json",
         "--free", "mu_cen,mu_sat,logMmin", "--prior", "logMmin=truncated:12:0.2:11.5:12.5",
     )  # fmt: skip
     assert code == 0, err
@@ -190,7 +190,7 @@ def test_data_fixed_values_and_priors(run, model, tmp_path):
 @pytest.mark.slow
 def test_minimize_by_command(run, model, tmp_path):
     out = tmp_path / "t.ecsv"
-    code, said, err = run("minimize", "--hod", "mstar10.0", "--emulator", model, "--start",
+    code, said, err = run("minimize", "--hod", "mstar10.0", "--model", model, "--start",
                           "mu_cen=0.5", "--method", "lbfgs", "--out", out, "--plot", tmp_path,
                           "--json")  # fmt: skip
     assert code == 0, err
@@ -209,7 +209,7 @@ def test_scale_cuts_by_command(run, model, tmp_path):
         value = "" if k == 0 else 0.05 if k < 3 else 0.0  # no value in the first bin
         rows.append(f"{low:.5g},{high:.5g},{value},0.01")
     path.write_text("\n".join(rows))
-    line = ["minimize", "--data", path, "--hod", "mstar10.0", "--emulator", model, "--max-iter", 3,
+    line = ["minimize", "--data", path, "--hod", "mstar10.0", "--model", model, "--max-iter", 3,
             "--method", "lbfgs", "--json"]  # fmt: skip
     bins = "edges:" + ",".join(f"{x:.6g}" for x in EDGES[3:])
     cuts = (["--r-min", f"{EDGES[3]:.5g}"], ["--bins", bins])
@@ -227,8 +227,125 @@ def test_scale_cuts_by_command(run, model, tmp_path):
     assert "leave none of the bins" in err
 
 
+@pytest.fixture(scope="module")
+def boxed(tmp_path_factory):
+    """A model that knows its box, its halos and the correlation between bins."""
+    from pysoftcorr.emulator.correlation import BinCorrelation
+
+    emulator = Emulator.untrained("response", bins=EDGES, seed=1)
+    emulator.description["campaign"] = {
+        "halos": {"boxsize": 100.0, "meta": {"mdef": "vir"}}, "redshift": 0.0,
+        "cosmology": {"name": "planck18", "Om0": 0.3111},
+    }  # fmt: skip
+    steps = np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    emulator.correlation = BinCorrelation(
+        np.zeros(5), np.eye(5), {"omega": 0.5 ** steps[None]}, {"omega": np.zeros((1, 6))}
+    )
+    path = tmp_path_factory.mktemp("boxed") / "model.h5"
+    return emulator.write(path)
+
+
+def _table(path, *, errors=False, meta=None):
+    from astropy.table import Table
+
+    values = {"omega": np.linspace(0.05, 0, 6), "eta": np.zeros(6)}
+    if errors:
+        values |= {"omega_err": np.full(6, 0.01), "eta_err": np.full(6, 0.01)}
+    table = Table({"r_lo": EDGES[:-1], "r_hi": EDGES[1:], **values})
+    table.meta.update(meta or {})
+    table.write(path, format=f"ascii.{path.suffix[1:]}")
+    return path
+
+
+@pytest.mark.slow
+def test_boxes_by_command(run, boxed, tmp_path):
+    csv = _table(tmp_path / "data.csv")
+    line = ["minimize", "--hod", "mstar10.0", "--model", boxed, "--max-iter", 2, "--method",
+            "lbfgs", "--objective", "likelihood", "--statistics", "omega", "--json"]  # fmt: skip
+    losses = {}
+    for name, more, text in (
+        ("none", [], "do not say their box: their noise is taken as that of the emulator's, 100"),
+        ("same", ["--boxsize", 100], None),
+        ("sides", ["--boxsize", "50,100,200"], None),
+        ("small", ["--boxsize", 60], "covariance is multiplied by 4.63"),
+    ):
+        code, said, err = run(*line, "--data", csv, *more)
+        assert code == 0, err
+        assert (text is None) == (err == "")
+        assert text is None or text in err
+        losses[name] = json.loads(said)["trace"]["loss"][0]
+    assert losses["none"] == losses["same"] == losses["sides"]
+    assert losses["small"] != losses["same"]
+    assert "pass --boxsize SIDE" in run(*line, "--data", csv)[2]
+    code, _, err = run(*line, "--data", csv, "--boxsize", "big")
+    assert (code, err) == (2, "error: --boxsize 'big': must be a number or three\n")
+    for meta, text in (
+        ({"redshift": 0.5}, "the data have redshift 0.5, the emulator 0"),
+        ({"mdef": "200c"}, "mass definition 200c, the emulator vir"),
+        ({"cosmology": "WMAP9"}, "a cosmology of Om0 0.2865, the emulator 0.3111"),
+    ):
+        ecsv = _table(tmp_path / "data.ecsv", meta={**meta, "boxsize": 100})
+        code, _, err = run(*line, "--data", ecsv)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert text in err
+        assert "--on-outside warn" in err
+        code, _, err = run(*line, "--data", ecsv, "--on-outside", "warn")
+        assert code == 0
+        assert text in err
+        ecsv.unlink()
+
+
+@pytest.mark.slow
+def test_covariances_by_command(run, boxed, tmp_path):
+    csv = _table(tmp_path / "data.csv")
+    root = np.random.default_rng(1).normal(size=(12, 12))
+    covariance = 1e-4 * (root @ root.T / 12 + np.eye(12))
+    np.savetxt(tmp_path / "c.txt", covariance, header="covariance_from = 40")
+    np.save(tmp_path / "c.npy", covariance)
+    line = ["minimize", "--data", csv, "--hod", "mstar10.0", "--model", boxed, "--max-iter", 2,
+            "--method", "lbfgs", "--objective", "likelihood", "--json"]  # fmt: skip
+
+    def first(*more):
+        code, said, err = run(*line, *more)
+        assert code == 0, err
+        assert err == ""
+        return json.loads(said)["trace"]["loss"][0]
+
+    emulator = Emulator.read(boxed)
+    from pysoftcorr.inference import LogPosterior
+
+    def wanted(likelihood, **cuts):
+        data = Observation.read(csv, covariance=covariance, covariance_from=40).cut(**cuts)
+        density = LogPosterior(
+            emulator, data, fixed=HODModel.preset("mstar10.0"), likelihood=likelihood
+        )
+        return -density.log_likelihood([0.0, 0.0])
+
+    text, array = tmp_path / "c.txt", tmp_path / "c.npy"
+    assert first("--covariance", text) == pytest.approx(wanted("sellentin-heavens"), rel=1e-9)
+    assert first("--covariance", array) == pytest.approx(wanted("gaussian"), rel=1e-9)
+    assert first("--covariance", array, "--covariance-from", 40) == first("--covariance", text)
+    for likelihood in ("gaussian", "hartlap"):
+        found = first("--covariance", text, "--likelihood", likelihood)
+        assert found == pytest.approx(wanted(likelihood), rel=1e-9)
+    found = first("--covariance", text, "--r-min", f"{EDGES[2]:.5g}")
+    assert found == pytest.approx(wanted("sellentin-heavens", r_min=EDGES[2]), rel=1e-9)
+    (tmp_path / "data_cov.txt").write_text(text.read_text())
+    assert first() == first("--covariance", text)
+    code, _, err = run(*line, "--covariance-from", 14)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "--covariance-from 14: a covariance of 12 values must be from more than 14" in err
+    assert "cut bins (--r-min" in err or "cut bins (r_min" in err
+    code, _, err = run(*line, "--covariance", tmp_path / "none.npy")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "no such covariance" in err
+    code, _, err = run("minimize", "--hod", "mstar10.0", "--model", boxed, "--covariance", text)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "goes with --data" in err
+
+
 def test_what_is_refused(fails, model, tmp_path):
-    where = ["--emulator", model]
+    where = ["--model", model]
     assert "--hod" in fails("posterior", *where)
     assert "no such file" in fails("posterior", "--data", tmp_path / "none.ecsv", *where)
     assert "mu_sat = nan: must be finite" in fails(

@@ -117,6 +117,22 @@ def test_mock_is_the_model_populated(run, halos, tmp_path):
     assert "mu_cen = -0.4" in said
 
 
+@pytest.mark.parametrize("satellites", ["nfw", "triaxial", "subhalos"])
+def test_where_satellites_live(run, tmp_path, satellites):
+    made, out = tmp_path / "h.h5", tmp_path / "g.h5"
+    code, said, err = run("halos", "simulate", "--boxsize", 40, "--mesh", 16, "--mmin", "1e12",
+                          "--subhalos", "--subhalo-mmin", "1e11", "--out", made)  # fmt: skip
+    assert code == 0, err
+    halos = HaloCatalog.simulate(40.0, 16, mmin=1e12, subhalos=True, subhalo_mmin=1e11, seed=1)
+    assert HaloCatalog.read(made) == halos
+    code, said, err = run("mock", made, "--preset", "mstar10.5", "--satellites", satellites,
+                          "--out", out)  # fmt: skip
+    assert code == 0, err
+    model = HODModel.preset("mstar10.5").with_parameters(satellites=satellites)
+    assert GalaxyCatalog.read(out) == model.populate(halos, seed=1)
+    assert f"satellites = {satellites}" in said
+
+
 def test_preset_and_its_changes(run, halos, tmp_path):
     out = tmp_path / "g.h5"
     code, said, err = run("mock", halos, "--preset", "mstar10.5", "--mu-cen", 0, "--out", out,
@@ -176,6 +192,148 @@ def test_boxcorr_table_and_figures(run, galaxies, tmp_path):
     assert [line.split()[0] for line in err.splitlines()] == ["wrote"] * 2
 
 
+@pytest.fixture(scope="module")
+def realizations(tmp_path_factory):
+    """Files of galaxies in four boxes."""
+    place = tmp_path_factory.mktemp("boxes")
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        p = rng.uniform(0, 40, (400, 3))
+        GalaxyCatalog(p, rng.normal(size=p.shape), boxsize=40, host=np.arange(400) // 2,
+                      central=np.arange(400) % 2 == 0).write(place / f"g{seed}.h5")  # fmt: skip
+    return [place / f"g{seed}.h5" for seed in range(4)]
+
+
+def columns_of(out: str, first: str) -> dict[str, list[str]]:
+    """A printed table by the titles of its columns, those of errors by what they are beside."""
+    lines = out.splitlines()
+    head = next(k for k, line in enumerate(lines) if line.lstrip().startswith(first))
+    titles = lines[head].replace("bin [Mpc/h]", "low to high").split()
+    rows = [line.split() for line in lines[head + 1 :] if " to " in line]
+    names = [f"{titles[k - 1]}_err" if t == "+-" else t for k, t in enumerate(titles)]
+    return dict(zip(names, zip(*rows, strict=False), strict=False))
+
+
+FEW_BINS = ["--bins", "log:1:12:4"]
+
+
+@pytest.mark.parametrize(
+    ("options", "resampling"),
+    [
+        (["--jackknife", "27"], "jackknife:27"),
+        (["--jackknife", "2x2x2:match"], "jackknife:8:match"),
+        (["--bootstrap", "20"], "bootstrap:20"),
+        (["--bootstrap", "20:8:geom"], "bootstrap:20:8:geom"),
+        (["--resampling", "jackknife:3x2x2"], "jackknife:3x2x2"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the covariance of")
+def test_boxcorr_has_errors_by_subvolumes(run, realizations, tmp_path, options, resampling):
+    path = realizations[0]
+    expected = box_correlations(
+        GalaxyCatalog.read(path), bins="log:1:12:4", resampling=resampling, seed=1
+    )
+    out = tmp_path / "r.ecsv"
+    code, said, err = run("boxcorr", path, *FEW_BINS, *options, "--out", out)
+    assert code == 0, err
+    assert BoxCorrelations.read(out) == expected
+    columns = columns_of(said, "bin")
+    for name in ("xi", "omega", "eta"):
+        found = np.array(columns[f"{name}_err"], dtype=float)
+        np.testing.assert_allclose(found, expected.errors[name], rtol=0.06)
+    assert f"by sub-volumes of the box, {expected.resampling}" in said
+    document = json.loads(run("boxcorr", path, *FEW_BINS, *options, "--json")[1])
+    np.testing.assert_allclose(document["covariance"], expected.covariance, rtol=1e-9)
+    assert document["resampling"] == expected.resampling
+
+
+@pytest.mark.parametrize("suffix", ["ecsv", "h5", "csv"])
+def test_boxcorr_of_several_files_is_their_mean(run, realizations, tmp_path, suffix):
+    single = [box_correlations(GalaxyCatalog.read(p), bins="log:1:12:4") for p in realizations]
+    with pytest.warns(UserWarning, match="rests on 4 boxes"):
+        expected = BoxCorrelations.combine(single)
+    out = tmp_path / f"r.{suffix}"
+    code, said, err = run(
+        "boxcorr", *realizations, *FEW_BINS, "--out", out, "--plot", tmp_path / "f"
+    )
+    assert code == 0, err
+    assert "rests on 4 boxes" in err
+    assert "mean of 4 boxes, by their scatter; that of one box is 2 times as large" in said
+    for path in realizations:
+        assert str(path) in said
+    if suffix == "csv":
+        found = np.loadtxt(tmp_path / "r_cov.csv", delimiter=",")
+        np.testing.assert_array_equal(found, expected.covariance)
+        assert f"wrote {tmp_path / 'r_cov.csv'}" in err
+    else:
+        assert BoxCorrelations.read(out) == expected
+    assert {p.name for p in (tmp_path / "f").iterdir()} == {
+        "correlations.png", "covariance.png", "slice.png"}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:the covariance of")
+def test_boxcorr_of_few_files_with_sub_volumes(run, realizations):
+    code, said, err = run("boxcorr", *realizations[:2], *FEW_BINS, "--jackknife", 8, "--json")
+    assert code == 0, err
+    assert err == ""  # 16 parts of both boxes are enough for 12 values
+    document = json.loads(said)
+    single = [
+        box_correlations(GalaxyCatalog.read(p), bins="log:1:12:4", resampling="jackknife:8")
+        for p in realizations[:2]
+    ]
+    mean = (single[0].covariance + single[1].covariance) / 4
+    np.testing.assert_allclose(document["covariance"], mean, rtol=1e-9)
+    assert [says["galaxies"] for says in document["galaxies"]] == [400, 400]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--jackknife", "20"], "take 8 (2x2x2) or 27 (3x3x3)"),
+        (["--jackknife", "many"], "must be 'jackknife:N'"),
+        (
+            ["--jackknife", "27", "--bootstrap", "9"],
+            "--jackknife and --bootstrap: give one of them",
+        ),
+        (["--jackknife", "27", "--resampling", "none"], "--resampling and --jackknife: give one"),
+        (["--resampling", "leave-out:0.3"], "take --resampling jackknife:27 or"),
+        (["--out", "r.txt"], "use .ecsv, .h5, .hdf5 or .csv"),
+    ],
+)
+def test_boxcorr_refuses_other_resamplings(fails, realizations, options, says):
+    assert says in fails("boxcorr", realizations[0], *FEW_BINS, *options)
+
+
+def test_boxcorr_of_a_pattern(run, realizations, tmp_path):
+    """Of own files it is of realizations, of tables of the parts of one catalog."""
+    pattern = realizations[0].parent / "g[0-2].h5"
+    code, said, err = run("boxcorr", pattern, *FEW_BINS, "--json")
+    assert code == 0, err
+    assert [box["galaxies"] for box in json.loads(said)["galaxies"]] == [400] * 3
+    rng = np.random.default_rng(1)
+    for k in range(2):
+        columns = {name: rng.uniform(0, 40, 150) for name in "xyz"}
+        columns |= {f"axis_{name}": rng.normal(size=150) for name in "xyz"}
+        Table(columns).write(tmp_path / f"part{k}.csv")
+    code, said, err = run("boxcorr", tmp_path / "part*.csv", *FEW_BINS, "--boxsize", 40, "--json",
+                          "--jackknife", 27)  # fmt: skip
+    assert code == 0, err
+    assert json.loads(said)["galaxies"]["galaxies"] == 300
+
+
+def test_boxcorr_refuses_what_are_no_realizations(fails, realizations, galaxies, tmp_path):
+    first, second, *_ = realizations
+    assert "g0.h5 is given twice" in fails("boxcorr", first, second, first, *FEW_BINS)
+    assert "--expected: is of one catalog" in fails(
+        "boxcorr", first, second, *FEW_BINS, "--expected"
+    )
+    line = fails("boxcorr", first, galaxies, *FEW_BINS)
+    assert f"{galaxies} is of another boxsize (60.0) than {first} (40.0)" in line
+    (tmp_path / "r_cov.csv").write_text("1")
+    line = fails("boxcorr", first, *FEW_BINS, "--jackknife", 8, "--out", tmp_path / "r.csv")
+    assert "r_cov.csv is there already; pass --overwrite" in line
+
+
 # ---------------------------------------------------------------------- errors
 FULL = ["--sigma-logM", "0.3", "--logM0", "12", "--logM1", "13", "--alpha", "1"]
 
@@ -194,6 +352,11 @@ FULL = ["--sigma-logM", "0.3", "--logM0", "12", "--logM1", "13", "--alpha", "1"]
         (["--boxsize", "50", "--cosmology", "plank18", "--out", "@"], "planck18"),
         (["--boxsize", "50", "--bias", "tinker11", "--out", "@"], "tinker10"),
         (["--boxsize", "3", "--mmin", "1e15", "--out", "@"], "no halo above --mmin"),
+        (["--boxsize", "50", "--subhalo-mmin", "1e11", "--out", "@"], "pass --subhalos as well"),
+        (
+            ["--boxsize", "50", "--subhalos", "--subhalo-mmin", "11", "--out", "@"],
+            "--subhalo-mmin 11.0: must be",
+        ),
     ],
 )
 def test_simulate_refuses(fails, tmp_path, arguments, says):
@@ -212,6 +375,10 @@ def test_simulate_refuses(fails, tmp_path, arguments, says):
         (["--logMmin", "1e12", *FULL, "--out", "@"], "the log10 of a mass is meant, 12"),
         (["--logMmin", "19", *FULL[:4], "--logM1", "19", "--alpha", "1", "--out", "@"],
          "makes no galaxies"),
+        (["--preset", "mstar10.5", "--satellites", "subhalos", "--out", "@"],
+         "--satellites 'subhalos': the halo catalog has no subhalos: read it with "),
+        (["--preset", "mstar10.5", "--satellites", "cube", "--out", "@"],
+         "must be one of nfw, triaxial, subhalos"),
         (["--preset", "mstar10.5", "--out", "g.txt"], "unknown suffix"),
         (["--preset", "mstar10.5", "--boxsize", "60", "--out", "@"], "is read as it is"),
         (["--preset", "mstar10.5", "--out", "@", "--plot", "/dev/null/f"], "is not a folder"),
@@ -241,7 +408,7 @@ def test_output_is_checked_before_the_work(fails, tmp_path):
         (["--bins", "log:0.1:31:5"], "r_max = 31 Mpc/h must be at most half of the box, 30"),
         (["--bins", "log:0:10:5"], "lo"),
         (["--bins", "edges:3,2"], "increas"),
-        (["--out", "t.csv"], "unknown suffix; use .ecsv"),
+        (["--out", "t.fits"], "unknown suffix; use .ecsv"),
         (["--threads", "0"], "threads"),
     ],
 )

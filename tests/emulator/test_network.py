@@ -10,10 +10,10 @@ import torch.nn.functional as F  # noqa: E402
 
 from pysoftcorr.emulator.domain import Bounds  # noqa: E402
 from pysoftcorr.emulator.network import build, new_network  # noqa: E402
-from pysoftcorr.emulator.network.response import order_parameter  # noqa: E402
 from pysoftcorr.emulator.network.scaling import PublishedScaling, ResponseScaling  # noqa: E402
 from pysoftcorr.mocks.alignment import order_parameter as exact  # noqa: E402
 from pysoftcorr.mocks.alignment import order_parameter_derivative  # noqa: E402
+from pysoftcorr.mocks.strengths import order_parameter  # noqa: E402
 
 SMALL = {"members": 3, "width": 16, "depth": 2, "variance_width": 8, "bins": 4}
 

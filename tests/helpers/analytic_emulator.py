@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pysoftcorr.emulator.network.response import order_parameter
+from pysoftcorr.mocks.strengths import order_parameter
 
 NAMES = ("mu_cen", "mu_sat", "logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 HOD = {"logMmin": 12.0, "sigma_logM": 0.26, "logM0": 12.1, "logM1": 13.0, "alpha": 1.0}

@@ -98,7 +98,7 @@ def write(path: Path, made: Any) -> None:
     records["status"] = np.where(made.kept, 0, 2)[:, None]
     records["measured"] = np.stack([made.xi, made.omega, made.eta], axis=2)
     records["response"] = made.response
-    halos = {"number": 1, "boxsize": 100.0, "meta": {}, "sha256": "0"}
+    halos = {"number": 1, "boxsize": 100.0, "meta": {}, "fingerprint": "0"}
     write_campaign(
         path,
         records,

@@ -232,6 +232,7 @@ KINDS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any], tuple[str, 
     "galaxies.fits": (lambda p: galaxies().write(p, overwrite=True), GalaxyCatalog.read, ()),
     "galaxies.fits.gz": (lambda p: galaxies().write(p, overwrite=True), GalaxyCatalog.read, ()),
     "box.ecsv": (lambda p: in_a_box().write(p, overwrite=True), BoxCorrelations.read, ()),
+    "box.h5": (lambda p: in_a_box().write(p, overwrite=True), BoxCorrelations.read, ()),
     "campaign.h5": (
         lambda p: emulator_campaign.write(p, emulator_campaign.campaign(20, 2)), Campaign.read, ()),
     "split.h5": (_split, _reads_data, ("torch",)),

@@ -24,7 +24,7 @@ from pysoftcorr.inference import (  # noqa: E402
     Uniform,
 )
 from pysoftcorr.inference.compiled import ValueAndGradient  # noqa: E402
-from pysoftcorr.inference.observation import whitening  # noqa: E402
+from pysoftcorr.inference.covariance import whitening  # noqa: E402
 from pysoftcorr.inference.priors import Priors, parse_prior  # noqa: E402
 from pysoftcorr.inference.target import GaussianLikelihood  # noqa: E402
 from pysoftcorr.mocks import GalaxyCatalog, HODModel, box_correlations  # noqa: E402

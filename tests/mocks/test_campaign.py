@@ -27,8 +27,9 @@ from pysoftcorr.mocks import (
     run_campaign,
     training_design,
 )
+from pysoftcorr.mocks.alignment import order_parameter
 from pysoftcorr.mocks.campaign.journal import Journal, journal_path
-from pysoftcorr.mocks.campaign.rows import row_seeds
+from pysoftcorr.mocks.campaign.rows import Plan, measure_row, row_seeds
 from pysoftcorr.mocks.hod import PARAMETERS
 
 EDGES = np.geomspace(0.3, 9.0, 5)
@@ -154,6 +155,35 @@ def test_rows_are_what_the_parts_give_alone(halos: HaloCatalog, finished: Campai
             np.testing.assert_array_equal(finished.npairs[row, k], found.npairs)
             made += 1
     assert made >= 6
+
+
+@pytest.mark.parametrize("satellites", ["triaxial", "subhalos"])
+def test_a_row_puts_satellites_where_the_plan_says(satellites: str) -> None:
+    halos = HaloCatalog.simulate(40.0, 16, mmin=3e11, seed=1, subhalos=True)
+    point = np.array([0.7, 0.4, 12.0, 0.3, 12.0, 12.8, 1.0])
+    plan = Plan(SEED, 1, EDGES, np.full(4, np.inf), satellites=satellites)
+    record = measure_row(halos, plan, 5, point)
+    model = HODModel(**dict(zip(PARAMETERS, point, strict=True)), satellites=satellites)
+    galaxies = model.populate(halos, seed=int(row_seeds(SEED, 5, 1)[0]))
+    mean = expected_correlations(galaxies, 0.7, 0.4, bins=EDGES)
+    a, b = (record["response"][0, k] for k in (0, 1))
+    order = [order_parameter(mu) for mu in (0.7, 0.4)]
+    np.testing.assert_allclose(order[0] * a + order[1] * b, mean.omega, rtol=1e-12)
+    other = measure_row(halos, Plan(SEED, 1, EDGES, np.full(4, np.inf)), 5, point)
+    assert other["n_satellite"] == record["n_satellite"]
+    assert (other["npairs"] != record["npairs"]).any()
+
+
+def test_a_campaign_records_where_satellites_live(scheduler: str, tmp_path: Path) -> None:
+    halos = HaloCatalog.simulate(40.0, 16, mmin=3e11, seed=1, subhalos=True, subhalo_mmin=2e11)
+    options = {**SAME, "points": 2, "satellites": "subhalos", "scheduler": scheduler}
+    with pytest.warns(UserWarning, match="the worst of 2 points.*no subhalo left"):
+        made = run_campaign(halos, **options, out=tmp_path / "a.h5")
+    assert Campaign.read(made.path).settings["satellites"] == "subhalos"
+    other = HaloCatalog.simulate(40.0, 16, mmin=3e11, seed=1, subhalos=True, subhalo_mmin=3e11)
+    other.meta = halos.meta
+    with pytest.raises(FileExistsError, match=re.escape("halos: fingerprint = ")):
+        run_campaign(other, **options, out=tmp_path / "a.h5")
 
 
 def test_every_dropped_row_has_its_reason(finished: Campaign) -> None:
@@ -377,6 +407,7 @@ def _begun(halos: HaloCatalog, out: Path, scheduler: str) -> None:
         ({"sampling": "random"}, 'sampling = "random" here and "sobol" there'),
         ({"realizations": 3}, "realizations = 3 here and 2 there"),
         ({"modulate": True}, "modulate = true here and false there"),
+        ({"satellites": "triaxial"}, 'satellites = "triaxial" here and "nfw" there'),
         ({"bins": np.geomspace(0.3, 8.0, 5)}, "edges = "),
         ({"cosmology": "WMAP9"}, "cosmology: "),
     ],
@@ -423,6 +454,8 @@ def test_a_finished_campaign_is_there_at_once(halos: HaloCatalog, finished: Camp
         ({"points": [[2, 0, 12, 0.2, 12, 13, 1]]}, ValueError, "points, row 0: mu_cen = 2"),
         ({"workers": 0, "scheduler": None}, ValueError, "workers = 0"),
         ({"workers": 2}, ValueError, "workers and scheduler are both given"),
+        ({"satellites": "sphere"}, ValueError, "satellites = 'sphere': must be one of nfw, tri"),
+        ({"satellites": "subhalos"}, ValueError, "satellites = 'subhalos': .*subhalos=True"),
         ({"bins": [0.0, 1.0]}, ValueError, "begin above 0"),
         ({"bins": [1.0, 21.0]}, ValueError, "at most half"),
         ({"out": "a.fits"}, ValueError, "use .h5 or .hdf5"),

@@ -194,6 +194,7 @@ def test_headers_are_used(tmp_path, write, name, stated) -> None:
     galaxies = GalaxyCatalog.from_table(path, columns=place)
     assert galaxies.boxsize == halos.boxsize
     assert galaxies.cosmology["name"] == "planck15"
+    assert galaxies.known()["redshift"] == halos.meta["redshift"] == 0.5
     with pytest.raises(ValueError, match=r"boxsize = 120: .* says .*leave boxsize out"):
         HaloCatalog.read(path, columns=columns, boxsize=120)
     with pytest.raises(ValueError, match=r"redshift = 1: .* says 0\.5"):
@@ -285,6 +286,14 @@ def test_cosmologies_by_name(stated, name) -> None:
     assert of_mapping(stated).cosmology == name
     inner = of_mapping({"cosmology": {"Om0": 0.3, "H0": 70.0}})
     assert (inner.omega_m, inner.h) == (0.3, 0.7)
+
+
+def test_a_cosmology_that_contradicts_its_numbers(tmp_path) -> None:
+    ecsv(tmp_path / "h.ecsv", {**CUBE, "cosmology": "Planck15", "OMEGA_M": 0.25})
+    options = {"columns": {**COLUMNS, "radius": "Rvir", "axis": "axis"}}
+    with pytest.warns(UserWarning, match=r"names the cosmology planck15.* says Om0 = 0\.25"):
+        halos = HaloCatalog.read(tmp_path / "h.ecsv", **options)
+    assert halos.cosmology["name"] == "planck15"
 
 
 def test_units_that_do_not_say_enough() -> None:

@@ -10,6 +10,7 @@ import pytest
 from astropy.table import Table
 
 from pysoftcorr.mocks.cosmology import Cosmology
+from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.mocks.halos import HaloCatalog
 
 N, BOX = 12, 75.0
@@ -179,7 +180,8 @@ def test_scale_radii_beside_radii_that_are_filled_in():
 
 
 def test_a_unit_is_not_dropped():
-    with pytest.raises(ValueError, match=r"radius .*12 of 12 rows.*kpc/h; give column/1000"):
+    said = r"radius .*12 of 12 rows.*kpc/h; pass columns=\{'radius': 'Rvir/1000', 'scale_radius': "
+    with pytest.raises(ValueError, match=said + r"'Rs/1000'\}$"):
         HaloCatalog.from_table(plain(), boxsize=BOX, on_bad="drop")
     with pytest.raises(ValueError, match=r"on_bad = 'skip': must be one of error, drop"):
         HaloCatalog.from_table(plain(), boxsize=BOX, on_bad="skip")
@@ -467,6 +469,232 @@ def test_ahf(tmp_path):
     np.testing.assert_allclose(halos.position, np.delete(t["position"], 4, axis=0), rtol=1e-12)
     np.testing.assert_allclose(halos.radius, np.delete(t["radius"], 4), rtol=1e-12)
     np.testing.assert_allclose(halos.concentration, np.delete(t["concentration"], 4))
+
+
+@pytest.mark.parametrize("mdef", ["vir", "200c"])
+def test_ahf_without_a_definition(tmp_path, mdef):
+    t, path = truth(mdef=mdef), tmp_path / "snap.AHF_halos"
+    names = ["ID", "hostHalo", "Mhalo", "Xc", "Yc", "Zc", "Rhalo", "Eax", "Eay", "Eaz", "cNFW"]
+    rows = ["#" + "\t".join(f"{n}({k + 1})" for k, n in enumerate(names))]
+    for i in range(N):
+        numbers = [t["mass"][i], *1e3 * t["position"][i], 1e3 * t["radius"][i], *t["axis"][i],
+                   t["concentration"][i]]  # fmt: skip
+        rows.append("\t".join([str(i + 1), "0", *map(repr, map(float, numbers))]))
+    path.write_text("\n".join(rows) + "\n")
+    halos = HaloCatalog.read(path, boxsize=BOX, mdef=mdef, redshift=0.0, cosmology="planck15")
+    np.testing.assert_allclose(halos.mass, t["mass"], rtol=1e-12)
+    np.testing.assert_allclose(halos.radius, t["radius"], rtol=1e-12)
+    some = HaloCatalog.read(path, boxsize=BOX, mdef=mdef, select="Mhalo > 1e13")
+    assert len(some) == np.count_nonzero(t["mass"] > 1e13)
+    galaxies = GalaxyCatalog.from_table(path, boxsize=BOX)
+    np.testing.assert_allclose(galaxies.position, t["position"], rtol=1e-12)
+
+
+# ---------------------------------------------------------------------- names without brackets
+@pytest.mark.parametrize("names", [("Ax", "Ay", "Az"), ("A_x", "A_y", "A_z")])
+def test_axes_and_identifiers_of_databases(names):
+    t, table = truth(), plain(kpc=False)
+    for k, name in enumerate(names):
+        table[name] = table.pop(f"A[{'xyz'[k]}]")
+    table["rockstarId"] = 10**12 + np.arange(N)
+    table["pid"][3] = table["rockstarId"][9]
+    table["Mvir"][3] = 1e11
+    table["Rvir"][3] = PLANCK15.radius(np.array([1e11]), redshift=0.0, mdef="vir")[0]
+    with pytest.warns(UserWarning, match="outside 2 radii of their host"):
+        halos = HaloCatalog.from_table(table, boxsize=BOX, subhalos=True)
+    np.testing.assert_allclose(halos.position, np.delete(t["position"], 3, axis=0))
+    assert halos.mass[halos.subhalos.host[0]] == t["mass"][9]
+    np.testing.assert_allclose(
+        np.cross(halos.axis, np.delete(t["axis"], 3, axis=0)), 0.0, atol=1e-12
+    )
+
+
+def test_x_y_z_of_any_table_need_no_map():
+    t = truth()
+    table = dict(zip("XYZ", t["position"].T, strict=True)) | {"M": t["mass"], "e": t["axis"]}
+    filled, lone = pytest.warns(UserWarning, match="filled in"), pytest.warns(match="no parent")
+    with filled, lone:
+        halos = HaloCatalog.from_table(table, boxsize=BOX, columns={"mass": "M", "axis": "e"})
+    np.testing.assert_allclose(halos.position, t["position"])
+
+
+@pytest.mark.parametrize(
+    ("position", "axis"),
+    [
+        (("halo_x", "halo_y", "halo_z"), ("halo_axisA_x", "halo_axisA_y", "halo_axisA_z")),
+        (("X", "Y", "Z"), ("Ax", "Ay", "Az")),
+        (("x_L2com",), ("sigmar_eigenvecsMaj_L2com",)),
+    ],
+)
+def test_tables_of_halos_are_galaxies_too(position, axis):
+    t = truth()
+    table = {}
+    for names, values in ((position, t["position"]), (axis, t["axis"])):
+        parts = [values] if len(names) == 1 else values.T
+        table |= dict(zip(names, parts, strict=True))
+    galaxies = GalaxyCatalog.from_table(table, boxsize=BOX)
+    np.testing.assert_allclose(galaxies.position, t["position"])
+    np.testing.assert_allclose(np.cross(galaxies.axis, t["axis"]), 0.0, atol=1e-12)
+
+
+# ---------------------------------------------------------------------- parents
+@pytest.mark.parametrize("kind", ["masked", "nan"])
+def test_hosts_whose_parent_is_missing(kind):
+    t, table = truth(), plain(kpc=False)
+    table["id"] = 5 + np.arange(N)
+    missing = np.arange(N) != 2
+    table["pid"] = np.where(missing, 0, 5 + 9)
+    if kind == "nan":
+        table["pid"] = np.where(missing, np.nan, table["pid"])
+    else:
+        table["pid"] = np.ma.MaskedArray(table["pid"], mask=missing)
+    taken = pytest.warns(UserWarning, match="pid.*taken as the host halos")
+    with taken, pytest.warns(UserWarning, match="outside 2 radii of their host"):
+        halos = HaloCatalog.from_table(table, boxsize=BOX, subhalos=True)
+    np.testing.assert_array_equal(halos.mass, np.delete(t["mass"], 2))
+    assert halos.mass[halos.subhalos.host[0]] == t["mass"][9]
+    # Beside another mark a missing parent is not known.
+    table["pid"] = np.ma.MaskedArray(np.where(missing, -1, 14), mask=np.arange(N) == 5)
+    with pytest.raises(ValueError, match=r"masked values in parent .*row 5"):
+        HaloCatalog.from_table(table, boxsize=BOX)
+
+
+def test_hosts_marked_by_another_negative_number():
+    table = plain(kpc=False)
+    table |= {"id": np.arange(N) + 1, "pid": np.where(np.arange(N) == 2, 10, -2)}
+    with pytest.raises(ValueError, match=r"'where\(pid < 0, -1, pid\)'"):
+        HaloCatalog.from_table(table, boxsize=BOX)
+    columns = {"parent": "where(pid < 0, -1, pid)"}
+    assert len(HaloCatalog.from_table(table, boxsize=BOX, columns=columns)) == N - 1
+
+
+# ---------------------------------------------------------------------- SWIFT
+def swift(path, length=1.0, units=True, exponents=True):
+    """A file of SOAP: no h in any unit; `length` is the unit of lengths in Mpc."""
+    t = truth(redshift=0.5, mdef="200c")
+    h = 0.6774
+    with h5py.File(path, "w") as file:
+        file.create_group("Header").attrs.update(
+            {"BoxSize": [BOX / h / length] * 3, "Redshift": [0.5], "NumFilesPerSnapshot": [1]}
+        )
+        file.create_group("Cosmology").attrs.update({"h": [h], "Omega_m": [0.3089]})
+        if units:
+            file.create_group("Units").attrs.update({
+                "Unit length in cgs (U_L)": [3.08567758e24 * length],
+                "Unit mass in cgs (U_M)": [1.98841e43],
+                "Unit time in cgs (U_t)": [3.08567758e19 * length],
+            })  # fmt: skip
+        group = file.create_group("SO/200_crit")
+        for name, values, powers in (
+            ("CentreOfMass", t["position"] / h / length, (1, 0, 0, 1)),
+            ("SORadius", t["radius"] / h / length, (1, 0, 0, 1)),
+            ("TotalMass", t["mass"] / h / 1e10, (0, 1, 0, 0)),
+            ("CentreOfMassVelocity", t["axis"] * 100, (1, 0, -1, 0)),
+        ):
+            data = group.create_dataset(name, data=values)
+            if exponents:
+                signs = ("U_L exponent", "U_M exponent", "U_t exponent", "a-scale exponent")
+                data.attrs.update({s: [float(p)] for s, p in zip(signs, powers, strict=True)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "made", [{}, {"length": 1e-3}, {"units": False}, {"exponents": False}], ids=str
+)
+def test_files_of_swift_have_no_h(tmp_path, made):
+    path, t = (
+        swift(tmp_path / "halo_properties_0077.hdf5", **made),
+        truth(redshift=0.5, mdef="200c"),
+    )
+    times = 0.6774 * made.get("length", 1.0)
+    columns = {
+        "mass": "0.6774*value(TotalMass)*1e10", "radius": f"{times}*value(SORadius)",
+        "position": f"{times}*value(CentreOfMass)", "velocity": "CentreOfMassVelocity",
+    }  # fmt: skip
+    options = {"axes": "random", "seed": 1, "mdef": "200c", "hosts": False}
+    with pytest.warns(UserWarning, match="filled in what it lacks"):
+        halos = HaloCatalog.read(path, columns=columns, **options)
+    assert halos.boxsize == pytest.approx(BOX)
+    np.testing.assert_allclose(halos.position, t["position"], rtol=1e-12)
+    np.testing.assert_allclose(halos.velocity, t["axis"] * 100, rtol=1e-6)
+    if made.get("exponents", True):
+        with pytest.raises(ValueError, match=r"'TotalMass' .* in '1e\+10 Msun', without h"):
+            HaloCatalog.read(path, columns=columns | {"mass": "TotalMass"}, **options)
+        with pytest.raises(ValueError, match=r"'SORadius' .*Mpc', without h"):
+            HaloCatalog.read(path, columns=columns | {"radius": "SORadius"}, **options)
+
+
+# ---------------------------------------------------------------------- doubtful readings
+@pytest.mark.parametrize(
+    ("mass", "radius", "said"),
+    [
+        (1 / 0.6774, 1.0, r"masses in Msun, not Msun/h\? Multiply them by h, 0\.6774"),
+        (1.0, 1 / 0.6774, r"in Mpc, not Mpc/h\?"),
+        (1 / 0.6774, 1 / 0.6774, r"without the h\? Multiply both by h"),
+        (1.0, 1 / 1.25, r"physical\? Multiply them by 1 \+ z, 1\.25"),
+        (1.0, "200m", r"mdef='200m'"),
+        (1.0, "200c", r"mdef='200c'"),
+    ],
+)
+def test_radii_of_another_unit_or_definition(mass, radius, said):
+    table = plain(kpc=False, redshift=0.25)
+    if isinstance(radius, str):
+        radius = PLANCK15.radius(table["Mvir"], redshift=0.25, mdef=radius) / table["Rvir"]
+    for name, times in (("Mvir", mass), ("Rvir", radius), ("Rs", radius)):
+        table[name] = table[name] * times
+    with pytest.warns(UserWarning, match=said):
+        HaloCatalog.from_table(table, boxsize=BOX, redshift=0.25, cosmology="planck15")
+
+
+@pytest.mark.parametrize("world", ["planck15", "WMAP5", None])
+@pytest.mark.parametrize("redshift", [0.0, 0.25, 2.0])
+def test_radii_of_the_definition_are_not_doubted(world, redshift):
+    rng = np.random.default_rng(1)
+    own = Cosmology("WMAP5") if world == "WMAP5" else PLANCK15
+    table = plain(kpc=False, redshift=redshift, world=own)
+    table["Rvir"] = table["Rvir"] * rng.normal(1, 0.01, N)
+    HaloCatalog.from_table(table, boxsize=BOX, redshift=redshift, cosmology=world)
+
+
+def test_logarithms_are_doubted():
+    table = plain(kpc=False, rs=None)
+    table["logc"] = np.log10(truth()["concentration"])
+    with pytest.warns(
+        UserWarning, match=r"log10\(c\), pass columns=\{'concentration': '10\*\*logc"
+    ):
+        HaloCatalog.from_table(table, boxsize=BOX, columns={"concentration": "logc"})
+    halos = HaloCatalog.from_table(table, boxsize=BOX, columns={"concentration": "10**logc"})
+    np.testing.assert_allclose(halos.concentration, truth()["concentration"])
+    made = Table(plain(kpc=False))
+    made["Mvir"] = np.log10(made["Mvir"])
+    made["Mvir"].unit = "dex(Msun)"
+    with pytest.raises(
+        ValueError, match=r"a logarithm; pass columns=\{'mass': '10\*\*value\(Mvir\)'"
+    ):
+        HaloCatalog.from_table(made, boxsize=BOX)
+    halos = HaloCatalog.from_table(made, boxsize=BOX, columns={"mass": "10**value(Mvir)"})
+    np.testing.assert_allclose(halos.mass, truth()["mass"])
+
+
+def test_positions_in_units_of_the_box():
+    table = plain(kpc=False)
+    for name in "xyz":
+        table[name] = table[name] / BOX
+    with pytest.warns(UserWarning, match="in units of the box"):
+        HaloCatalog.from_table(table, boxsize=BOX)
+
+
+def test_a_folder_of_chunks_names_a_pattern(tmp_path):
+    for k in range(2):
+        tng(tmp_path / f"fof_subhalo_tab_067.{k}.hdf5", np.arange(7 * k, 7 + 5 * k))
+    with pytest.raises(ValueError, match=r"is a folder.*\*\.hdf5'$"):
+        HaloCatalog.read(tmp_path)
+    folder = tmp_path / "parquet"
+    folder.mkdir()
+    frame = pd.DataFrame(plain(kpc=False))
+    for k in range(2):
+        frame[6 * k : 6 * k + 6].to_parquet(folder / f"part-{k}.parquet")
+    assert len(HaloCatalog.read(folder, boxsize=BOX)) == N
 
 
 def test_compaso():

@@ -272,7 +272,11 @@ def with_value(name, row, value):
         (with_value("ax", 3, 0.0), {}, r"axis .*no direction.*row 3 "),
         (with_value("px", 4, 2.6e5), {}, r"x \(column 'px/1000'.*outside \[0, 250\).*row 4 \(260"),
         (other(), {"columns": MAP | {"x": "px", "y": "py", "z": "pz"}}, r"in kpc/h\?"),
-        (other(), {"columns": MAP | {"radius": "r"}}, r"radius .*kpc/h; give column/1000"),
+        (
+            other(),
+            {"columns": MAP | {"radius": "r"}},
+            r"radius .*kpc/h; pass columns=\{'radius': 'r/1000'\}",
+        ),
         (other(), {"columns": MAP | {"mass": "m"}}, r"units of 1e10 Msun/h"),
         (other(), {"columns": MAP | {"mass": "log10(m) + 10"}}, r"log10\(M\)"),
         (other(), {"columns": MAP | {"mass": "mm"}}, r"mass: no column 'mm'"),

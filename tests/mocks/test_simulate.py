@@ -143,7 +143,9 @@ def test_halos_of_a_filament_point_along_it():
     phase = np.arange(32) * (2 * np.pi / 32)
     grid = 0.5 * (np.cos(phase)[:, None, None] + np.cos(phase)[None, :, None]) + np.zeros((32,) * 3)
     field = LPTField(100.0, fft.rfftn(grid).astype(np.complex64), 3 / 7)
-    position, tides = place(field, np.full(4000, 5.0), np.full(4000, 6.0), np.random.default_rng(1))
+    position, tides, _ = place(
+        field, np.full(4000, 5.0), np.full(4000, 6.0), np.random.default_rng(1)
+    )
     from_core = np.abs((position[:, :2] + 50.0) % 100.0 - 50.0).max(axis=1)
     assert (from_core < 25).mean() > 0.95
     along = np.abs(slowest_collapse(tides)[:, 2])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from halotools.empirical_models import NFWProfile, Zheng07Cens, Zheng07Sats
+from astropy.table import Table
+from halotools.empirical_models import NFWProfile, SubhaloPhaseSpace, Zheng07Cens, Zheng07Sats
 from halotools.mock_observables import ed_3d, ee_3d, tpcf
 from halotools.sim_manager import UserSuppliedHaloCatalog, halo_table_cache
+from scipy import stats
 
-from pysoftcorr.mocks import HaloCatalog, HODModel, box_correlations
-from pysoftcorr.mocks.satellites import nfw_radius
+from pysoftcorr.mocks import HaloCatalog, HODModel, Subhalos, box_correlations
+from pysoftcorr.mocks.satellites import nfw_radius, place_galaxies
 
 EDGES = np.geomspace(0.1, 16.0, 21)
 BOX = 60.0
@@ -100,6 +102,69 @@ def test_satellites_follow_its_nfw_profile(concentration: float) -> None:
     share = np.linspace(0.001, 1, 60)
     within = NFWProfile().cumulative_mass_PDF(nfw_radius(share, concentration), concentration)
     close(within, share)
+
+
+def halos_with_subhalos(seed: int, n: int = 600) -> HaloCatalog:
+    """Halos of three masses, up to eight subhalos in each."""
+    rng = np.random.default_rng(seed)
+    mass = np.sort(rng.choice([1e13, 3e13, 1e14], n))
+    radius = 0.97 * (mass / 1e14) ** (1 / 3)
+    place = rng.uniform(0, BOX, (n, 3))
+    host = np.repeat(np.arange(n), rng.integers(0, 9, n))
+    away = rng.normal(size=(host.size, 3)) * 0.3 * radius[host, None]
+    sub = Subhalos(np.mod(place[host] + away, BOX), 10 ** rng.uniform(10, 12, host.size), host)
+    return HaloCatalog(
+        place, mass, radius, np.full(n, 7.0), rng.normal(size=(n, 3)), boxsize=BOX, subhalos=sub
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_satellites_on_subhalos(seed: int) -> None:
+    halos = halos_with_subhalos(seed)
+    sub, n = halos.subhalos, len(halos)
+    number = np.random.default_rng(seed).poisson(4.0, n)
+    row = np.arange(n)
+    ours = place_galaxies(halos, row[:0], row, number, seed, satellites="subhalos")
+
+    none = {f"halo_v{c}": 0.0 for c in "xyz"}
+    hosts = Table({"halo_id": row, "halo_mvir_host_halo": halos.mass,
+                   **{f"halo_{c}": halos.position[:, k] for k, c in enumerate("xyz")}})  # fmt: skip
+    subs = Table({"halo_id": n + np.arange(len(sub)), "halo_hostid": sub.host,
+                  "halo_mvir_host_halo": halos.mass[sub.host], "halo_mpeak": sub.mass,
+                  **{f"halo_{c}": sub.position[:, k] for k, c in enumerate("xyz")}})  # fmt: skip
+    for table in (hosts, subs):
+        for name, value in none.items():
+            table[name] = value
+    model = SubhaloPhaseSpace("satellites", np.array([5e12, 2e13, 6e13, 2e14]))
+    hosts, subs = model.preprocess_subhalo_table(
+        hosts, subs[np.random.default_rng(seed).permutation(len(subs))]
+    )
+    number = number[hosts["halo_id"]]
+    galaxies = Table({c: np.repeat(hosts[f"halo_{c}"].data, number) for c in "xyz"})
+    for name in ("vx", "vy", "vz", "halo_mpeak"):
+        galaxies[name] = 0.0
+    galaxies["halo_id"], galaxies["real_subhalo"] = 0, False
+    host = np.repeat(hosts["halo_id"].data, number)
+    model.inherit_subhalo_properties(
+        seed=seed, table=galaxies, halo_table=hosts, subhalo_table=subs,
+        _occupation={"satellites": number}, Lbox=np.full(3, BOX),
+    )  # fmt: skip
+
+    # One host after the other, the heaviest subhalo first, in both.
+    order = np.argsort(host, kind="stable")
+    theirs, real = galaxies[order], galaxies["real_subhalo"][order].data
+    np.testing.assert_array_equal(host[order], ours.host)
+    have = np.bincount(sub.host, minlength=n)
+    np.testing.assert_array_equal(real, ours.rank <= have[ours.host])
+    assert 300 < real.sum() < real.size - 300
+    place = np.stack([theirs[c].data for c in "xyz"], axis=1)
+    np.testing.assert_array_equal(ours.position[real], place[real])
+    # The others at the distances of halos of like mass.
+    d = place - halos.position[ours.host]
+    d -= BOX * np.round(d / BOX)
+    r = np.linalg.norm(d, axis=1) / halos.radius[ours.host]
+    np.testing.assert_allclose(ours.scaled_radius[real], r[real], rtol=1e-12)
+    assert stats.ks_2samp(ours.scaled_radius[~real], r[~real]).pvalue > 1e-3
 
 
 def test_halo_file_that_it_wrote(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

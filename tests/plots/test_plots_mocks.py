@@ -225,3 +225,113 @@ def test_expected_of_other_bins_is_refused(galaxies):
     expected = expected_correlations(galaxies, 0.1, 0.1, bins=EDGES[:-1])
     with pytest.raises(ValueError, match="other bins"):
         plots.plot_box_correlations(result, expected=expected)
+
+
+# ---------------------------------------------------------------------- errors
+def bars(ax):
+    """Middle, value and error of every point with a bar, and which are hollow."""
+    found = {}
+    for container in ax.containers:
+        line, _, (stems,) = container.lines
+        low = np.array([segment[:, 1] for segment in stems.get_segments()])
+        hollow = line.get_markerfacecolor() == "white"
+        found.setdefault(container.get_label(), []).append(
+            (line.get_xdata(), line.get_ydata(), np.ptp(low, axis=1) / 2, hollow)
+        )
+    return found
+
+
+@pytest.fixture(scope="module")
+def unclustered():
+    """xi of both signs, and two bins without pairs."""
+    rng = np.random.default_rng(1)
+    p = rng.uniform(0, 60, (900, 3))
+    bins = [0.01, 0.02, 0.03, 1, 2, 4, 8, 14]
+    return box_correlations(p, rng.normal(size=p.shape), boxsize=60.0, bins=bins,
+                            resampling="jackknife:8:match")  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:the covariance of")
+def test_errors_and_signs_are_drawn(unclustered):
+    some = unclustered.npairs > 0
+    assert (unclustered.xi[some] < 0).any()
+    assert not some.all()
+    figure = unclustered.plot(label="points")
+    for ax, name in zip(figure.axes, ("xi", "omega", "eta"), strict=True):
+        values, sigma = getattr(unclustered, name), unclustered.errors[name]
+        good = some & np.isfinite(values) & (np.isfinite(sigma) | (unclustered.npairs >= 100))
+        x, y, error, hollow = (
+            np.concatenate([np.broadcast_to(part[k], part[0].shape) for parts in bars(ax).values()
+                            for part in parts]) for k in range(4)
+        )  # fmt: skip
+        order = np.argsort(x)
+        np.testing.assert_allclose(x[order], unclustered.r[good])
+        shown = np.abs(values[good]) if name == "xi" else values[good]
+        np.testing.assert_allclose(y[order], shown)
+        np.testing.assert_allclose(error[order], np.nan_to_num(sigma[good]), rtol=1e-6)
+        if name == "xi":
+            np.testing.assert_array_equal(hollow[order], values[good] < 0)
+            low, high = ax.get_ylim()
+            assert (shown > low).all()
+            assert (shown + sigma[good] < high).all()
+            assert ax.get_yscale() == "log"
+        else:
+            assert not hollow.any()
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["points", "negative"]
+    figure.canvas.draw()
+
+
+def test_several_results_in_one_figure(galaxies, unclustered):
+    first = box_correlations(galaxies, bins=EDGES, resampling="jackknife:27")
+    figure = plots.plot_box_correlations({"clustered": first, "points": unclustered})
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["clustered", "points", "negative"]
+    for ax in figure.axes:
+        low, high = ax.get_xlim()
+        assert low <= min(first.edges[0], unclustered.edges[0])
+        assert high >= max(first.edges[-1], unclustered.edges[-1])
+        found = bars(ax)
+        assert set(found) >= {"clustered", "points"}
+        # Points of two results of the same bins stand beside each other.
+    twice = plots.plot_box_correlations([first, first])
+    one, two = bars(twice.axes[0])["1"], bars(twice.axes[0])["2"]
+    assert (one[0][0] < two[0][0]).all()
+    assert (two[0][0] / one[0][0] < EDGES[1] / EDGES[0]).all()
+    twice.canvas.draw()
+    expected = expected_correlations(galaxies, 0.1, 0.1, bins=EDGES)
+    with pytest.raises(ValueError, match="expected: is of one result"):
+        plots.plot_box_correlations([first, first], expected=expected)
+    with pytest.raises(ValueError, match="there is none to draw"):
+        plots.plot_box_correlations([])
+
+
+def test_all_negative_on_a_log_axis():
+    """Points on a lattice: xi is -1 below its step, and there are none above."""
+    p = np.stack(np.meshgrid(*[np.arange(0.5, 30, 3)] * 3), axis=-1).reshape(-1, 3)
+    result = box_correlations(p, boxsize=30.0, bins=[0.5, 2, 3.2], resampling="jackknife:8")
+    figure = result.plot()
+    assert result.xi[0] == -1
+    assert [len(parts) for parts in bars(figure.axes[0]).values()] == [1]
+    figure.canvas.draw()
+
+
+def test_joint_covariance_of_a_box(unclustered):
+    figure = unclustered.plot_covariance()
+    image = figure.axes[0].images[0].get_array()
+    sigma = np.sqrt(np.diag(unclustered.covariance))
+    known = np.isfinite(sigma)
+    np.testing.assert_allclose(
+        np.ma.filled(image, np.nan)[np.ix_(known, known)],
+        (unclustered.covariance / np.outer(sigma, sigma))[np.ix_(known, known)],
+    )
+    assert np.isnan(np.ma.filled(image, np.nan)[~known]).all()
+    assert figure.axes[0].get_title() == "jackknife:2x2x2:match"
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels == [r"$\xi$", r"$\omega$", r"$\eta$"]
+    unclustered.plot_covariance(correlation=False).canvas.draw()
+    bare = box_correlations(np.ones((2, 3)), boxsize=9.0, bins=[1, 2])
+    with pytest.raises(ValueError, match="no covariance: give box_correlations a resampling"):
+        bare.plot_covariance()
+    with pytest.raises(ValueError, match="one covariance, 'total'"):
+        plots.plot_covariance(unclustered, which="aleatoric")

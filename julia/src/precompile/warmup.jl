@@ -133,6 +133,36 @@ push!(STEPS, function ()
         call("box_pair_sums", set..., set..., drawn, auto, periodic, split, [10.0, 10.0, height],
              edges, length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2))
     end
+    within = (set[1:5]..., [1 + i % 2 for i in 1:n], n)
+    for auto in (1, 0), split in (1, 0), (periodic, height) in ((1, 10.0), (0, 10.0), (1, 12.0))
+        call("box_region_sums", within..., within..., 2, auto, periodic, split, [10.0, 10.0, height], edges,
+             length(edges) - 1, zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 2),
+             zeros(SoftCorr.BOX_SUMS, length(edges) - 1, 3))
+    end
+end)
+
+# ---- about a line of sight: one set and two, of both coordinates, with and without the edge ------
+
+push!(STEPS, function ()
+    n, edges, inner = 400, Float64[0.1, 0.5, 1, 2, 3], Float64[0, 0.5, 1]
+    set = (3 .* directions(n) .+ 4, directions(n)[1:2, :], ones(n), n)
+    for cosine in (0, 1), auto in (1, 0), periodic in (1, 0)
+        call("sight_pair_sums", set..., set..., cosine, auto, periodic, [10.0, 10.0, 10.0], edges,
+             length(edges) - 1, inner, length(inner) - 1,
+             zeros(SoftCorr.SIGHT_SUMS, length(edges) - 1, length(inner) - 1))
+    end
+end)
+
+# ---- tables of halo pairs ------------------------------------------------------------------------
+
+push!(STEPS, function ()
+    n, nodes, edges = 400, 5, Float64[0, 0.1, 0.5, 1, 2, 3]
+    for height in (10.0, 12.0)
+        call("hat_pair_sums", 3 .* directions(n) .+ 4, directions(n),
+             [mod(i, nodes - 1) + 1 for i in 1:n], collect(uniform(n)), n, [10.0, 10.0, height],
+             edges, length(edges) - 1, nodes,
+             zeros(SoftCorr.HAT_MOMENTS, length(edges) - 1, nodes, nodes))
+    end
 end)
 
 # ---- softcorr: every approach, through every treatment of the centers ----------------------------

@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -192,9 +193,11 @@ def _tables(
         raise FileNotFoundError(f"no such catalog: {name}{_similar_file(path)}")
     if path.is_dir():
         if not parquet.is_folder(path):
+            endings = Counter(p.suffix for p in path.iterdir() if p.is_file() and p.suffix)
+            ending = endings.most_common(1)[0][0] if endings else ".fits"
             raise ValueError(
                 f"{path} is a folder without Parquet files; a catalog is a file, or files by a "
-                f"pattern such as {str(path / '*.fits')!r}"
+                f"pattern such as {str(path / f'*{ending}')!r}"
             )
         _refuse_choice(path, "Parquet", hdu, key)
         with _reading(path, "Parquet"):

@@ -340,4 +340,9 @@ def _commented(comments: list[str], delimiter: str, count: int) -> list[str] | N
 
 def _named(cells: list[str]) -> list[str]:
     """Names of columns; one without a name, such as pandas' index, is called by its number."""
+    numbered = [re.fullmatch(r"(.+)\((\d+)\)", cell) for cell in cells]
+    counts = [int(found[2]) for found in numbered if found]
+    if len(counts) == len(cells) > 1 and counts == list(range(counts[0], counts[0] + len(counts))):
+        # As AHF has them: ID(1) hostHalo(2) ...
+        cells = [found[1] for found in numbered if found]
     return [cell or f"col{k + 1}" for k, cell in enumerate(cells)]

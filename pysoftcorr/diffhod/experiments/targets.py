@@ -313,8 +313,8 @@ class Crowd:
         self._most = _CROWD * max(self._galaxies(fiducial), self._galaxies(PRIORS.mean))
 
     def _galaxies(self, params: Any) -> float:
-        values = [float(x) for x in params]
-        model = HODModel(**dict(zip(PRIORS.names, values, strict=True)), modulate=self._modulate)
+        values: dict[str, Any] = dict(zip(PRIORS.names, map(float, params), strict=True))
+        model = HODModel(**values, modulate=self._modulate)
         mean = model.mean_ncen(self._mass) + model.mean_nsat(self._mass)
         return float((self._number * mean).sum())
 

@@ -8,11 +8,9 @@ alone. The network gives log xi and A to E; the rest is closed form.
 from __future__ import annotations
 
 import math
-from functools import cache
 from itertools import pairwise
 from typing import cast
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -20,64 +18,10 @@ from torch import nn
 from pysoftcorr.core import options
 from pysoftcorr.emulator.network.base import Masks, Network, bernoulli
 from pysoftcorr.emulator.network.scaling import RESPONSES, STATISTICS, ResponseScaling, Scaling
-from pysoftcorr.mocks.alignment import order_parameter as exact
 from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.strengths import order_parameter
 
-__all__ = ["ResponseNetwork", "order_parameter"]
-
-# Value and slope to 1e-14 and 1e-10; the function turns quickly only near mu = 0.95.
-_PIECES, _DEGREE = 256, 8
-
-
-@cache
-def _table() -> np.ndarray:
-    """Coefficients of q = A(mu)/mu by piece, highest power first; shape (pieces, degree + 1).
-
-    By A = mu q the order parameter of random axes is 0 exactly.
-    """
-    k = np.arange(_DEGREE + 1)
-    nodes = np.cos(np.pi * (k + 0.5) / (_DEGREE + 1))
-    mu = -1.0 + (2.0 * np.arange(_PIECES)[:, None] + 1.0 + nodes) / _PIECES
-    q = exact(mu) / mu
-    return np.linalg.solve(np.vander(nodes), q.T).T
-
-
-def order_parameter(mu: torch.Tensor) -> torch.Tensor:
-    """(3 <t^2> - 1)/2 of axes of strength `mu`; `pysoftcorr.mocks.alignment` for torch.
-
-    Dawson's integral is not among torch's functions, so the exact values are interpolated, by
-    polynomials in 256 pieces: every transform of torch goes through, on any device, and all
-    derivatives are finite.
-
-    Parameters
-    ----------
-    mu : Tensor
-        In [-1, 1]; beyond, the last piece is continued.
-
-    Returns
-    -------
-    Tensor
-        Shape, dtype and device are those of `mu`; in float64 right to 1e-13, its derivative
-        to 1e-9. Exactly 0 at 0.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from pysoftcorr.emulator.network.response import order_parameter
-    >>> order_parameter(torch.tensor([-1.0, 0.0, 1.0])).tolist()
-    [-0.5, 0.0, 1.0]
-    """
-    table = torch.as_tensor(_table(), dtype=mu.dtype, device=mu.device)
-    place = (mu + 1.0) * (0.5 * _PIECES)
-    piece = place.detach().floor().clamp(0, _PIECES - 1).nan_to_num(0.0)
-    t = 2.0 * (place - piece) - 1.0
-    # An index of one axis at least: vmap would ask a single number for its value.
-    rows = table[piece.long()[..., None]]
-    q = rows[..., 0, 0]
-    for power in range(1, _DEGREE + 1):
-        q = q * t + rows[..., 0, power]
-    return mu * q
-
+__all__ = ["ResponseNetwork"]
 
 _HOD = len(PARAMETERS) - 2
 # Far from the training data the logarithm of a variance goes no further than this from typical.

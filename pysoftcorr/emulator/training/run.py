@@ -21,6 +21,7 @@ from pysoftcorr.core.files import HDF5, check_output, fingerprint
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.torch import check_device
 from pysoftcorr.core.version import __version__
+from pysoftcorr.emulator.correlation import fit_correlation
 from pysoftcorr.emulator.data import EmulatorData, Split, read_data, split_campaign
 from pysoftcorr.emulator.domain import Bounds
 from pysoftcorr.emulator.emulator import Emulator
@@ -304,6 +305,7 @@ def train(
         "torch": torch.__version__,
     }
     emulator = _emulator(made, split, record, {"seconds": round(loop.seconds, 1)})
+    emulator.correlation = fit_correlation(emulator, split.train, split.validation, seed=root)
     if target is not None:
         emulator.write(target, overwrite=overwrite)
         checkpoint_path(target).unlink(missing_ok=True)

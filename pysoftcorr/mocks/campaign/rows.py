@@ -38,6 +38,8 @@ class Plan:
         A realization with xi above it is dropped.
     modulate : bool
         As in `HODModel`.
+    satellites : str
+        As in `HODModel`.
     """
 
     seed: int
@@ -45,6 +47,7 @@ class Plan:
     edges: FloatArray
     xi_most: FloatArray
     modulate: bool = False
+    satellites: str = "nfw"
 
 
 def record_dtype(realizations: int, nbins: int) -> np.dtype[Any]:
@@ -104,7 +107,7 @@ def measure_row(halos: HaloCatalog, plan: Plan, row: int, point: FloatArray) -> 
     for name in ("r", "measured", "response"):
         record[name] = np.nan
     values = {name: float(x) for name, x in zip(PARAMETERS, point, strict=True)}
-    model = HODModel(**values, modulate=plan.modulate)
+    model = HODModel(**values, modulate=plan.modulate, satellites=plan.satellites)
     reasons: list[tuple[int, str]] = []
     for k in range(plan.realizations):
         status, reason = _realization(halos, plan, model, record, k)

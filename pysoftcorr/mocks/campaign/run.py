@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import shutil
 from os import PathLike
 from pathlib import Path
@@ -14,8 +13,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.files import HDF5, check_output
-from pysoftcorr.core.options import at_least_one, flag, integer
+from pysoftcorr.core.files import HDF5, check_output, fingerprint
+from pysoftcorr.core.options import at_least_one, choice, flag, integer
 from pysoftcorr.core.processes import refuse_unguarded_script
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
@@ -34,7 +33,9 @@ from pysoftcorr.mocks.checks import box_record
 from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation
 from pysoftcorr.mocks.design import LOG_MMIN_RANGE, log_mmin_range, training_design
 from pysoftcorr.mocks.halos import HaloCatalog
-from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
+from pysoftcorr.mocks.hod import HOD_PARAMETERS, PARAMETERS, HODModel, check_halos
+from pysoftcorr.mocks.satellites import SATELLITES, check_places
+from pysoftcorr.mocks.subhalo_places import caution_of_borrowed, part_without_subhalos
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["XI_LIMIT", "Campaign", "run_campaign"]
@@ -59,6 +60,7 @@ def run_campaign(
     bins: Bins | None = None,
     cosmology: Any = None,
     modulate: bool = False,
+    satellites: str = "nfw",
     scheduler: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
@@ -92,6 +94,9 @@ def run_campaign(
         For the correlation of matter, where the halos do not say theirs.
     modulate : bool
         As in `HODModel`.
+    satellites : str
+        As in `HODModel`: "nfw", "triaxial" or "subhalos". The file records it, and an emulator
+        that is trained with it does.
     scheduler : str, optional
         Address of a running dask scheduler, whose workers have pysoftcorr; by default processes
         on this machine, started for the campaign. A script that starts them must be guarded by
@@ -111,8 +116,8 @@ def run_campaign(
     Raises
     ------
     ValueError
-        If an option makes no campaign, or an unfinished one at this place has other settings:
-        the first that differs is named.
+        If an option makes no campaign, satellites want subhalos that the halos lack, or an
+        unfinished one at this place has other settings: the first that differs is named.
     TypeError
         If an option is of the wrong kind.
     FileExistsError
@@ -154,9 +159,10 @@ def run_campaign(
     root = root_seed(seed)
     design, described = _design(points, root, sampling, logMmin)
     check_halos(halos)
-    _warn_of_light_halos(halos, design, modulate)
+    choice("satellites", satellites, SATELLITES)
+    _warn_of_halos(halos, design, modulate, satellites)
     plan, settings, xi_matter = _plan(
-        halos, root, realizations, bins, cosmology, modulate, described
+        halos, root, realizations, bins, cosmology, modulate, satellites, described
     )
     if there is not None:
         other = difference(settings, there)
@@ -233,18 +239,24 @@ def _design(
             HODModel(**dict(zip(PARAMETERS, point, strict=True)))
         except ValueError as error:
             raise ValueError(f"points, row {row}: {error}") from None
-    return design, {"points": len(design), "sampling": "given", "design": _hash(design)}
+    return design, {"points": len(design), "sampling": "given", "design": fingerprint(design)}
 
 
-def _warn_of_light_halos(halos: HaloCatalog, design: FloatArray, modulate: bool) -> None:
-    """A warning where points of the design reach below the lightest halo; some are looked at."""
+def _warn_of_halos(halos: HaloCatalog, design: FloatArray, modulate: bool, satellites: str) -> None:
+    """Warnings where points of the design want lighter halos, or more subhalos; some are looked at.
+
+    Raises
+    ------
+    ValueError
+        If satellites want subhalos, and there are none.
+    """
+    check_places(halos, satellites)
     sample = design[:: -(-len(design) // _LOOKED_AT)]
-    found = [
-        HODModel(**dict(zip(PARAMETERS, point, strict=True)), modulate=modulate).unresolved(
-            halos.mass
-        )
+    models = [
+        HODModel(**dict(zip(PARAMETERS, point, strict=True)), modulate=modulate)
         for point in sample.tolist()
     ]
+    found = [model.unresolved(halos.mass) for model in models]
     many = [fraction for fraction in found if fraction > 0.01]
     if many:
         caution(
@@ -252,6 +264,13 @@ def _warn_of_light_halos(halos: HaloCatalog, design: FloatArray, modulate: bool)
             f"would hold more than 1 % of the galaxies at {len(many)} of {len(sample)} points, up "
             f"to {100 * max(many):.2g} %: take lighter halos, or raise the lower end of logMmin"
         )
+    if satellites == "subhalos":
+        parts = [part_without_subhalos(halos, model.mean_nsat(halos.mass)) for model in models]
+        worst = int(np.argmax(parts))
+        at = ", ".join(
+            f"{n} = {x:.4g}" for n, x in zip(HOD_PARAMETERS, sample[worst][2:], strict=True)
+        )
+        caution_of_borrowed(parts[worst], f"at {at}, the worst of {len(sample)} points, ")
 
 
 def _plan(
@@ -261,6 +280,7 @@ def _plan(
     bins: Any,
     cosmology: Any,
     modulate: bool,
+    satellites: str,
     described: dict[str, Any],
 ) -> tuple[Plan, dict[str, Any], FloatArray]:
     number = integer("realizations", realizations, least=1, most=_MOST_REALIZATIONS)
@@ -278,33 +298,26 @@ def _plan(
     redshift = float(halos.meta.get("redshift") or 0.0)
     xi_matter = matter_correlation(np.sqrt(edges[1:] * edges[:-1]), world, redshift)
     most = np.where(xi_matter > 0, XI_LIMIT * xi_matter, np.inf)
-    plan = Plan(seed, number, edges, most, modulate)
-    columns = (halos.position, halos.mass, halos.radius, halos.concentration, halos.axis)
+    plan = Plan(seed, number, edges, most, modulate, satellites)
     settings = {
         "halos": {
             "number": len(halos),
             "boxsize": box_record(halos.boxsize),
             "meta": halos.meta,
-            "sha256": _hash(*columns),
+            "fingerprint": halos.fingerprint,
         },
         **described,
         "realizations": number,
         "seed": seed,
         "edges": edges.tolist(),
         "modulate": modulate,
+        "satellites": satellites,
         "cosmology": world.to_dict(),
         "redshift": redshift,
         "xi_limit": XI_LIMIT,
         "version": __version__,
     }
     return plan, settings, xi_matter
-
-
-def _hash(*arrays: npt.NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _discard_other(unfinished: Path, settings: dict[str, Any]) -> None:

@@ -1,0 +1,13 @@
+# C entry point of the moments of halo pairs between nodes of mass.
+
+# Positions and unit axes (3, N), the node below each halo, from 1, and the part (N) that belongs to the
+# node above, and the sides of the box; `out` is (3, steps, nodes, nodes), the last index that of the first halo of a pair.
+@entry function hat_pair_sums(position::Ptr{Float64}, axis::Ptr{Float64}, node::Ptr{Int64},
+                              part::Ptr{Float64}, n::Int64, sides::Ptr{Float64}, edges::Ptr{Float64},
+                              steps::Int64, nodes::Int64, out::Ptr{Float64})
+    objects = HatObjects(unsafe_wrap(Array, position, (3, n)), unsafe_wrap(Array, axis, (3, n)),
+                         unsafe_wrap(Array, node, n), unsafe_wrap(Array, part, n))
+    unsafe_wrap(Array, out, (HAT_MOMENTS, steps, nodes, nodes)) .=
+        hat_sums(objects, nodes, unsafe_wrap(Array, edges, steps + 1),
+                 unsafe_wrap(Array, sides, 3))
+end

@@ -1,0 +1,111 @@
+"""The command ``tabulate``: tables of halos, from which predictions and posteriors follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pysoftcorr.cli import mocks, output
+from pysoftcorr.cli.common import OVERWRITE, SEED, THREADS, out
+from pysoftcorr.cli.options import Command, Option, derive, needed
+
+if TYPE_CHECKING:
+    from pysoftcorr.mocks import HaloTables
+
+_TABLES = derive(
+    "pysoftcorr.mocks.tabulated.tables:HaloTables.tabulate",
+    only=("bins", "satellites", "nodes", "concentration_groups", "sites", "subvolumes"),
+    bins=mocks.BINS_MPC,
+    satellites={"choices": ("nfw",), "help": "Where satellites live."},
+    nodes={"kind": int, "default": 40, "least": 2, "help": "Nodes, even in log mass, besides the "
+           "heaviest halos."},
+    concentration_groups={"least": 1, "help": "Groups of concentration at each mass, where "
+                          "clustering depends on it."},
+    sites={"least": 0, "help": "Halos that stand for the others in the covariance of galaxies; 0: "
+           "no covariance."},
+    subvolumes={"least": 0, "help": "Parts along a side of each box that are left out in turn, for "
+                "the cosmic covariance of one box; 3 will do, 0: none."},
+)  # fmt: skip
+
+
+def tabulate(
+    halos: str | list[str], *, settings: Mapping[str, Any], explicit: set[str], as_json: bool
+) -> dict[str, Any]:
+    """Tables of halos, from which predict and posterior have xi, omega and eta of any HOD."""
+    needed(settings, "out")
+    from pysoftcorr.core.files import HDF5
+
+    output.use_threads(settings["threads"])
+    no_figures = {"plot": None, "plot_format": None}
+    output.check_out({**settings, **no_figures}, suffixes=HDF5)
+    from pysoftcorr.mocks import HaloTables
+
+    options = {o.name: settings[o.name] for o in _TABLES}
+    first = None
+    if settings["merge"] is not None:
+        for name in ("bins", "satellites", "nodes"):
+            if name in explicit:
+                raise ValueError(f"--{name}: with --merge it is that of {settings['merge']}")
+        first = HaloTables.read(settings["merge"])
+        options |= {"bins": first.edges, "satellites": first.satellites, "nodes": first.nodes}
+    made = HaloTables.tabulate(mocks.read_halos(halos, settings, explicit), **options)
+    if first is not None:
+        made = HaloTables.merge([first, made])
+    made.write(settings["out"], overwrite=settings["overwrite"])
+    document = _record(made, settings["out"])
+    if not as_json:
+        print(_text(document))
+    output.wrote([settings["out"]])
+    return document
+
+
+def _record(tables: HaloTables, path: str) -> dict[str, Any]:
+    from pysoftcorr.mocks import checks
+
+    return {
+        "halos": sum(box.halos for box in tables.boxes),
+        "boxes": [checks.box_record(box.boxsize) for box in tables.boxes],
+        "nodes": len(tables.nodes),
+        "edges": tables.edges.tolist(),
+        "satellites": tables.satellites,
+        "covariance": " and ".join(kind for kind in ("hod", "cosmic") if tables.knows(kind)),
+        "bounds": {name: list(ends) for name, ends in tables.bounds.items()},
+        "megabytes": Path(path).expanduser().stat().st_size / 1e6,
+    }
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    from pysoftcorr.mocks import checks
+
+    low, high = document["bounds"]["logMmin"]
+    edges = document["edges"]
+    sizes = ", ".join(checks.box_text(size) for size in document["boxes"])
+    return (
+        f"{document['halos']} halos in {len(document['boxes'])} box"
+        f"{'es' if len(document['boxes']) > 1 else ''} of {sizes} Mpc/h\n"
+        f"  satellites  {document['satellites']}\n"
+        f"  bins        {len(edges) - 1}, {edges[0]:g} to {edges[-1]:g} Mpc/h\n"
+        f"  nodes       {document['nodes']}\n"
+        f"  logMmin     {low:.4g} to {high:.4g}\n"
+        f"  covariance  {document['covariance'] or 'none'}\n"
+        f"  size        {document['megabytes']:.1f} MB"
+    )
+
+
+COMMANDS = {
+    "tabulate": Command(
+        tabulate,
+        (mocks.HALOS,),
+        (
+            *_TABLES,
+            Option("merge", str, None, "Add the halos, another box of the same universe, to these "
+                   "tables.", metavar="TABLES"),
+            *mocks.READING,
+            SEED,
+            THREADS,
+            out("Write the tables: .h5; needed."),
+            OVERWRITE,
+        ),
+    ),
+}  # fmt: skip

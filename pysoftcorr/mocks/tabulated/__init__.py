@@ -1,0 +1,1 @@
+"""Tabulated means: xi, omega and eta of a halo catalog in expectation, at any parameters."""

@@ -1,0 +1,189 @@
+"""Tables of one box: sums over its halos and pairs of halos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr._julia import call
+from pysoftcorr.core.files import fingerprint
+from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.checks import BoxSize
+from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
+from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
+from pysoftcorr.mocks.tabulated.sites import Sites
+
+__all__ = ["BoxTables", "Grid", "Subvolumes"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Most GB that the moments of halo pairs may take, of nodes x nodes x steps.
+_LARGEST = 8.0
+#: Of the lesser of the first edge and the smallest radius: shells of satellites begin here.
+_CENTER = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class BoxTables:
+    """Sums over the halos of one box.
+
+    Attributes
+    ----------
+    count, logm : ndarray, shape (cells,)
+        Halos in each cell of mass, and their mean log10 mass (Msun/h).
+    one_halo : ndarray, shape (4, cells, b)
+        As `pysoftcorr.mocks.tabulated.nfw.OneHalo`.
+    forms : ndarray, shape (10, K, K, b)
+        As `pysoftcorr.mocks.tabulated.nfw.TERMS`.
+    boxsize : float or tuple of three
+        Side of a cube, or three sides, Mpc/h.
+    fingerprint : str
+        Hash of the halos.
+    sites : Sites, optional
+        What the covariance of galaxies given the halos needs.
+    subvolumes : Subvolumes, optional
+        What the cosmic covariance of one box needs.
+    """
+
+    count: FloatArray
+    logm: FloatArray
+    one_halo: FloatArray
+    forms: FloatArray
+    boxsize: BoxSize
+    fingerprint: str
+    sites: Sites | None = None
+    subvolumes: Subvolumes | None = None
+
+    @property
+    def halos(self) -> int:
+        """Number of halos."""
+        return round(float(self.count.sum()))
+
+    @property
+    def volume(self) -> float:
+        """(Mpc/h)^3."""
+        return checks.volume(self.boxsize)
+
+
+@dataclass(frozen=True, eq=False)
+class Subvolumes:
+    """Tables of a box without each of its sub-volumes.
+
+    Attributes
+    ----------
+    number : int
+        Along a side.
+    nodes : ndarray, shape (K,)
+        log10 masses of their nodes.
+    left : tuple of BoxTables
+        What is left without each of them.
+    """
+
+    number: int
+    nodes: FloatArray
+    left: tuple[BoxTables, ...]
+
+
+class Grid:
+    """What the tables of several boxes share: nodes, bins, and steps of separation.
+
+    Parameters
+    ----------
+    nodes : MassNodes
+    edges : ndarray, shape (b + 1,)
+        Mpc/h.
+    least, most : float
+        Radii of the smallest and of the largest halo, Mpc/h.
+    groups : int
+        Groups of concentration.
+    """
+
+    def __init__(
+        self, nodes: MassNodes, edges: FloatArray, least: float, most: float, groups: int = 1
+    ) -> None:
+        self.nodes, self.edges, self.groups = nodes, edges, groups
+        self.reach = 2 * most * (1 + 1e-6)
+        self.steps = separation_steps(edges, self.reach)
+        first = float(edges[edges > 0][0])
+        center = _CENTER * min(first, least)
+        self.kernels = HaloPairKernels.of(edges, self.steps, center, self.reach)
+
+    @property
+    def gigabytes(self) -> float:
+        """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
+        return 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
+
+    def tabulate(self, halos: Any, progress: str | None) -> BoxTables:
+        """Tables of one box.
+
+        Raises
+        ------
+        ValueError
+            If the box is too small for its halos and bins, or memory for the nodes.
+        """
+        needed = float(self.edges[-1] + self.reach)
+        shortest = float(checks.box_sides(halos.boxsize).min())
+        if needed > shortest / 2:
+            raise ValueError(
+                f"bins: pairs of halos are needed to {needed:.4g} Mpc/h, the last edge and twice "
+                f"the largest halo radius, which must be at most half of the shortest side of the "
+                f"box, {shortest / 2:g} Mpc/h; lower the last edge, or take a larger box"
+            )
+        if self.gigabytes > _LARGEST:
+            raise ValueError(
+                f"nodes: {len(self.nodes)} nodes, {self.groups} concentration_groups and "
+                f"{self.steps.size} steps of separation take {self.gigabytes:.3g} GB, more than "
+                f"{_LARGEST:g}; take fewer"
+            )
+        logm = np.log10(halos.mass)
+        cells = self.nodes.cell(logm)
+        below, part = self.nodes.place(logm)
+        # Each group has nodes of its own in the pass, and is added up after the convolution.
+        kind = below + len(self.nodes) * concentration_rank(below, halos, self.groups)
+        moments = self._moments(halos, kind, part, progress)
+        forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
+        shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
+        one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        return BoxTables(
+            cells.number, cells.logm, np.stack(one), forms.reshape(shape).sum(axis=(1, 3)),
+            checks.box_size(halos.boxsize), _fingerprint(halos),
+        )  # fmt: skip
+
+    def _moments(
+        self, halos: Any, kind: IntArray, part: FloatArray, progress: str | None
+    ) -> FloatArray:
+        """Moments of pairs of halos, shape (K, K, steps, 3)."""
+        number = self.groups * len(self.nodes)
+        out = np.zeros((number, number, self.steps.size - 1, 3))
+        call(
+            "hat_pair_sums", np.ascontiguousarray(halos.position),
+            np.ascontiguousarray(halos.axis), kind + 1, np.ascontiguousarray(part), len(kind),
+            checks.box_sides(halos.boxsize), self.steps, self.steps.size - 1, number, out,
+            progress=progress,
+        )  # fmt: skip
+        return out
+
+
+def concentration_rank(below: IntArray, halos: Any, groups: int) -> IntArray:
+    """Group of each halo, from 0: by concentration, of equal numbers between two nodes."""
+    order = np.lexsort((halos.concentration, below))
+    number = np.bincount(below)
+    first = np.cumsum(number) - number
+    sorted_below = below[order]
+    place = np.arange(order.size) - first[sorted_below]
+    rank = np.empty(order.size, dtype=np.int64)
+    rank[order] = place * groups // number[sorted_below]
+    return rank
+
+
+def _fingerprint(halos: Any) -> str:
+    """Hash of the numbers that tables are made of."""
+    return fingerprint(
+        halos.position, halos.mass, halos.radius, halos.concentration, halos.axis,
+        checks.box_sides(halos.boxsize),
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""Boxes of tables of halos in HDF5."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.tabulated.box import BoxTables, Subvolumes
+from pysoftcorr.mocks.tabulated.sites import Sites
+
+__all__ = ["read_box", "same_box", "write_box"]
+
+_ARRAYS = ("count", "logm", "one_halo", "forms")
+_SITES = tuple(field.name for field in fields(Sites))
+
+
+def write_box(group: h5py.Group, box: BoxTables) -> None:
+    """Write a box into a group."""
+    group.attrs["boxsize"], group.attrs["fingerprint"] = box.boxsize, box.fingerprint
+    for name in _ARRAYS:
+        group.create_dataset(name, data=getattr(box, name), fletcher32=True)
+    if box.sites is not None:
+        inner = group.create_group("sites")
+        for name in _SITES:
+            _compressed(inner, name, getattr(box.sites, name))
+    if box.subvolumes is not None:
+        inner = group.create_group("subvolumes")
+        inner.attrs["number"] = box.subvolumes.number
+        inner["nodes"] = box.subvolumes.nodes
+        for name in _ARRAYS:
+            _compressed(inner, name, np.stack([getattr(b, name) for b in box.subvolumes.left]))
+
+
+def _compressed(group: h5py.Group, name: str, values: npt.NDArray[Any]) -> None:
+    group.create_dataset(
+        name, data=values, compression="gzip", compression_opts=1, shuffle=True, fletcher32=True
+    )
+
+
+def read_box(group: h5py.Group) -> BoxTables:
+    """Read what `write_box` wrote.
+
+    Raises
+    ------
+    ValueError
+        If numbers are not finite.
+    """
+    boxsize = checks.box_size(group.attrs["boxsize"])
+    sites = subvolumes = None
+    if "sites" in group:
+        arrays = {name: np.asarray(group["sites"][name]) for name in _SITES}
+        _finite(group["sites"].name, arrays)
+        sites = Sites(**arrays)
+    if "subvolumes" in group:
+        inner = group["subvolumes"]
+        arrays = {name: np.asarray(inner[name], dtype=np.float64) for name in _ARRAYS}
+        _finite(inner.name, arrays)
+        left = tuple(
+            BoxTables(**{name: arrays[name][k] for name in _ARRAYS}, boxsize=boxsize,
+                      fingerprint="")
+            for k in range(len(arrays["count"]))
+        )  # fmt: skip
+        subvolumes = Subvolumes(int(inner.attrs["number"]), np.asarray(inner["nodes"]), left)
+    arrays = {name: np.asarray(group[name], dtype=np.float64) for name in _ARRAYS}
+    _finite(group.name, arrays)
+    return BoxTables(
+        **arrays, boxsize=boxsize, fingerprint=str(group.attrs["fingerprint"]), sites=sites,
+        subvolumes=subvolumes,
+    )  # fmt: skip
+
+
+def _finite(name: str, arrays: dict[str, npt.NDArray[Any]]) -> None:
+    if not all(np.isfinite(values).all() for values in arrays.values()):
+        raise ValueError(f"numbers of {name.lstrip('/')} are not finite")
+
+
+def same_box(a: BoxTables, b: BoxTables) -> bool:
+    """Whether every number is the same."""
+    if (a.boxsize, a.fingerprint) != (b.boxsize, b.fingerprint):
+        return False
+    if not _equal(a, b, _ARRAYS) or not _equal(a.sites, b.sites, _SITES):
+        return False
+    one, other = a.subvolumes, b.subvolumes
+    if one is None or other is None:
+        return one is other
+    return (
+        _equal(one, other, ("number", "nodes"))
+        and len(one.left) == len(other.left)
+        and all(_equal(x, y, _ARRAYS) for x, y in zip(one.left, other.left, strict=True))
+    )
+
+
+def _equal(a: Any, b: Any, names: tuple[str, ...]) -> bool:
+    if a is None or b is None:
+        return a is b
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)

@@ -1,0 +1,159 @@
+"""Means of xi, omega and eta from tables of halos, in torch: differentiable in all parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pysoftcorr.mocks.strengths import order_parameter
+from pysoftcorr.mocks.tabulated.nfw import TERMS
+
+__all__ = ["MeanTables", "Means", "mean_numbers"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_LN10 = math.log(10.0)
+
+
+class Means(NamedTuple):
+    """What is expected at points (...).
+
+    Attributes
+    ----------
+    xi, omega, eta : Tensor, shape (..., b)
+    centrals, satellites : Tensor, shape (...)
+        Mean numbers in all boxes together.
+    """
+
+    xi: torch.Tensor
+    omega: torch.Tensor
+    eta: torch.Tensor
+    centrals: torch.Tensor
+    satellites: torch.Tensor
+
+
+class MeanTables:
+    """Sums over halos and pairs of halos, ready for evaluation.
+
+    Parameters
+    ----------
+    logm, count : ndarray, shape (F,)
+        Cells of mass.
+    projection : ndarray, shape (K, F)
+        To coefficients of the nodes.
+    forms : ndarray, shape (10, K, K, b)
+        `TERMS`, over both orders of a pair.
+    one_halo : ndarray, shape (4, F, b)
+        As `OneHalo`.
+    rr : ndarray, shape (b,)
+        Pairs that one pair of unclustered galaxies would make in each bin, all boxes together.
+    boxes : int
+        Boxes that the sums are over.
+
+    Notes
+    -----
+    After Zheng & Guo (2016) and Lange et al. (2019), with orientations. Centrals are Bernoulli with
+    mean p, satellites Poisson with mean l and independent of them, so that <Ncen Nsat> = p l and
+    <Nsat (Nsat - 1)> = l^2; axes of strength mu have <e e^T> - 1/3 = S (n n^T - 1/3) about their
+    reference n, S the order parameter. Of isotropic satellites the axis of a central towards its
+    own ones, and its axis with theirs, average to exactly 0.
+    """
+
+    def __init__(
+        self, logm: FloatArray, count: FloatArray, projection: FloatArray, forms: FloatArray,
+        one_halo: FloatArray, rr: FloatArray, boxes: int,
+    ) -> None:  # fmt: skip
+        def tensor(values: FloatArray) -> torch.Tensor:
+            return torch.tensor(np.ascontiguousarray(values), dtype=torch.float64)
+
+        self.logm, self.count, self.rr = tensor(logm), tensor(count), tensor(rr)
+        self.boxes = boxes
+        self.projection = tensor(projection.T)
+        term = dict(zip(TERMS, forms, strict=True))
+        # From the coefficients of the second of a pair to terms and bins, by node of the first.
+        self.of_centrals = self._matrix(term, ("n_cc", "a_cc", "h_cc"), tensor)
+        self.mixed = self._matrix(term, ("n_cs", "ac_cs", "as_cs", "h_cs"), tensor)
+        self.of_satellites = self._matrix(term, ("n_ss", "a_ss", "h_ss"), tensor)
+        self.central_one, pairs, along, axes = (tensor(part) for part in one_halo)
+        self.satellite_one = torch.cat([pairs, along, axes], dim=1)
+        self.bins, self.nodes = rr.size, projection.shape[0]
+
+    @staticmethod
+    def _matrix(
+        term: dict[str, FloatArray],
+        names: tuple[str, ...],
+        tensor: Callable[[FloatArray], torch.Tensor],
+    ) -> torch.Tensor:
+        """(K of the second, terms x b x K of the first)."""
+        stacked = np.stack([term[name] for name in names])  # terms, first, second, b
+        moved = stacked.transpose(2, 0, 3, 1)
+        return tensor(moved.reshape(moved.shape[0], -1))
+
+    def _applied(self, matrix: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """(..., terms, b, K of the first)."""
+        return (second @ matrix).reshape(*second.shape[:-1], -1, self.bins, self.nodes)
+
+    # ------------------------------------------------------------------ occupation
+    def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean centrals and satellites of the cells at parameters (..., 7), each (..., F)."""
+        return mean_numbers(params, self.logm)
+
+    # ------------------------------------------------------------------ correlations
+    def __call__(self, params: torch.Tensor) -> Means:
+        """Means at parameters (..., 7) in float64."""
+        p, lam = self.occupation(params)
+        variance = p * (1 - p)
+        cen, sat, spread = (part @ self.projection for part in (p, lam, variance))
+        cc = self._applied(self.of_centrals, cen)
+        cs = self._applied(self.mixed, sat)
+        ss = self._applied(self.of_satellites, sat)
+        cen, sat, spread = (part[..., None, :, None] for part in (cen, sat, spread))
+        n_cc, a_cc, h_cc = (cc @ cen)[..., 0].unbind(-2)
+        n_cs, ac_cs, as_cs, h_cs = (cs @ cen)[..., 0].unbind(-2)
+        n_ss, a_ss, h_ss = (ss @ sat)[..., 0].unbind(-2)
+        own = (p * lam) @ self.central_one
+        pairs, along, axes = ((lam * lam) @ self.satellite_one).split(self.bins, dim=-1)
+
+        centrals, satellites = p @ self.count, lam @ self.count
+        dd = n_cc + 2 * n_cs + n_ss + 2 * own + pairs
+        # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
+        n = (centrals + satellites)[..., None]
+        scatter = ((variance + lam) @ self.count)[..., None]
+        shared = (cc[..., 0, :, :] @ spread[..., 0, :, :])[..., 0] + n_cs + n_ss
+        shared = shared + (cs[..., 0, :, :] @ spread[..., 0, :, :])[..., 0]
+        shared = 2 * shared + 2 * ((variance * lam + lam * p) @ self.central_one) + 2 * pairs
+        unbiased = dd * (1 + 3 * self.boxes * scatter / n**2) - 2 * self.boxes * shared / n
+        xi = unbiased / (n * n * self.rr) - 1
+
+        order = order_parameter(params[..., :2])
+        of_cen, of_sat = order[..., :1], order[..., 1:]
+        by_cen = a_cc + ac_cs
+        by_sat = as_cs + a_ss + 2 / 3 * own + along
+        omega = _mean(of_cen * by_cen + of_sat * by_sat, dd)
+        eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * h_cs
+        eta = _mean(eta + of_sat * of_sat * (h_ss + axes), dd)
+        return Means(xi, omega, eta, centrals, satellites)
+
+
+def mean_numbers(params: torch.Tensor, logm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean centrals and satellites of halos of log10 masses (F,), each of shape (..., F)."""
+    log_min, sigma, log_0, log_1, alpha = (params[..., k : k + 1] for k in range(2, 7))
+    central = 0.5 * torch.erfc((log_min - logm) / sigma)
+    depth = _LN10 * (log_0 - logm)
+    above = depth < 0
+    # ln(1 - M0/M), with a slope of 0 below M0 instead of none.
+    left = torch.log(-torch.expm1(torch.where(above, depth, -torch.ones_like(depth))))
+    power = alpha * (_LN10 * (logm - log_1) + left)
+    return central, torch.where(above, torch.exp(power), torch.zeros_like(power))
+
+
+def _mean(total: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """The ratio; NaN, with derivatives of 0, where there are no pairs."""
+    some = pairs > 0
+    ratio = total / torch.where(some, pairs, torch.ones_like(pairs))
+    return torch.where(some, ratio, torch.full_like(ratio, math.nan))

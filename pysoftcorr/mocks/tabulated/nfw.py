@@ -1,0 +1,204 @@
+"""Pairs of galaxies in NFW halos with isotropic satellites: of one halo, and of two."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.interpolate import CubicSpline
+
+from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, enclosed, shell_moments
+
+__all__ = ["TERMS", "OneHalo", "one_halo", "two_halo"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Quadratic forms of two-halo pairs in the mean numbers at the nodes: of pairs (n), of the axis of
+#: the first with the separation (a; ac of the central, as of the satellite), and of both axes (h),
+#: for two centrals (cc), a central and a satellite (cs), and two satellites (ss).
+TERMS = ("n_cc", "n_cs", "n_ss", "a_cc", "ac_cs", "as_cs", "a_ss", "h_cc", "h_cs", "h_ss")
+
+#: Grids of concentration and of ln Rvir, and shells of the profile.
+_CONCENTRATIONS, _LOG_RADIUS, _SHELLS = 28, 0.015, 120
+#: Halos at once.
+_CHUNK = 100_000
+
+
+class OneHalo(NamedTuple):
+    """Sums over the halos of each cell of mass, shape (cells, b).
+
+    Attributes
+    ----------
+    central : ndarray
+        Probability that a satellite is in the bin from the center.
+    pairs : ndarray
+        Probability that two satellites are in the bin from one another.
+    along : ndarray
+        (d . D)^2 - 1/3 of the first of them, and 0 out of the bin.
+    axes : ndarray
+        (d . d')^2 - 1/3 of both.
+    """
+
+    central: FloatArray
+    pairs: FloatArray
+    along: FloatArray
+    axes: FloatArray
+
+
+def one_halo(halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> OneHalo:
+    """Pairs within the halos of each cell.
+
+    Those of two satellites are tabulated in concentration and radius; a halo takes its part of
+    four by four neighbors.
+    """
+    bins = edges.size - 1
+    central = np.zeros((cells, bins))
+    for start in range(0, cell.size, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        c, radius = halos.concentration[rows, None], halos.radius[rows, None]
+        inside = np.diff(enclosed(edges / radius, c), axis=1)
+        for b in range(bins):
+            central[:, b] += np.bincount(cell[rows], weights=inside[:, b], minlength=cells)
+    grid = _Grid.of(halos)
+    share = grid.share(cell, cells)
+    sums = share @ _satellite_pairs(grid.c, grid.radius, edges).reshape(-1, 3 * bins)
+    return OneHalo(central, *(sums[:, k * bins : (k + 1) * bins] for k in range(3)))
+
+
+def _satellite_pairs(c: FloatArray, radius: FloatArray, edges: FloatArray) -> FloatArray:
+    """Moments (concentrations, radii, 3, b) of two satellites of a halo in each bin."""
+    # ln of the distance in Rvir; up to 2, where all pairs are within.
+    low = min(2e-3, 0.5 * float(edges[edges > 0][0] / radius.max()))
+    x = np.geomspace(low, 2.0, 200)
+    shells = np.concatenate([[0.0], x])
+    borders = np.linspace(0, 1, _SHELLS + 1) ** 1.5
+    r = (borders[:-1] + borders[1:]) / 2
+    share = np.diff(enclosed(borders, c[:, None]), axis=1)  # concentrations, shells
+    parts = np.empty((c.size, 3, x.size))
+    for k in range(x.size):
+        n, dD, _, dz = shell_moments(r[:, None], r, shells[k], shells[k + 1])
+        for moment, of_pair in enumerate((n, dD - n / 3, dz - n / 3)):
+            parts[:, moment, k] = np.einsum("ci,ci->c", share @ of_pair, share)
+    within = CubicSpline(np.log(x), np.cumsum(parts, axis=2), axis=2)
+    scaled = edges / radius[:, None]
+    value = within(np.log(np.clip(scaled, x[0], 2.0)))  # concentrations, 3, radii, edges
+    # Below the first point the number goes with the volume.
+    value = value * np.minimum(scaled / x[0], 1.0) ** 3
+    return np.ascontiguousarray(np.moveaxis(np.diff(value, axis=3), 1, 2), dtype=np.float64)
+
+
+class _Grid(NamedTuple):
+    """Grid of concentration and radius, and the halos on it: first of four neighbors, and parts."""
+
+    c: FloatArray
+    radius: FloatArray
+    first: tuple[IntArray, IntArray]
+    parts: tuple[list[FloatArray], list[FloatArray]]
+
+    @classmethod
+    def of(cls, halos: Any) -> _Grid:
+        log_c, log_r = np.log(halos.concentration), np.log(halos.radius)
+        grid_c = _even(log_c, number=_CONCENTRATIONS)
+        grid_r = _even(log_r, step=_LOG_RADIUS)
+        first_c, part_c = _cubic(log_c, grid_c)
+        first_r, part_r = _cubic(log_r, grid_r)
+        return cls(np.exp(grid_c), np.exp(grid_r), (first_c, first_r), (part_c, part_r))
+
+    def share(self, kind: IntArray, kinds: int, weight: FloatArray | None = None) -> FloatArray:
+        """Halos of each kind by their places on the grid, shape (kinds, points)."""
+        out = np.zeros(kinds * self.c.size * self.radius.size)
+        for i, part_c in enumerate(self.parts[0]):
+            scaled = part_c if weight is None else part_c * weight
+            row = (kind * self.c.size + self.first[0] + i) * self.radius.size + self.first[1]
+            for j, part_r in enumerate(self.parts[1]):
+                out += np.bincount(row + j, weights=scaled * part_r, minlength=out.size)
+        return out.reshape(kinds, -1)
+
+
+def _even(values: FloatArray, *, number: int = 0, step: float = 0.0) -> FloatArray:
+    """Even points over the range of values, with one more at either end."""
+    low, high = float(values.min()), float(values.max())
+    if step:
+        number = int(np.ceil((high - low) / step)) + 2
+    step = max((high - low) / (number - 1), 1e-3)
+    return low - step + step * np.arange(number + 2, dtype=np.float64)
+
+
+def _cubic(values: FloatArray, grid: FloatArray) -> tuple[IntArray, list[FloatArray]]:
+    """First of four neighbors on an even grid, and their parts in Lagrange's polynomial."""
+    step = grid[1] - grid[0]
+    place = (values - grid[0]) / step
+    first = np.clip(place.astype(np.int64) - 1, 0, grid.size - 4)
+    t = place - first
+    parts = [
+        -(t - 1) * (t - 2) * (t - 3) / 6,
+        t * (t - 2) * (t - 3) / 2,
+        -t * (t - 1) * (t - 3) / 2,
+        t * (t - 1) * (t - 2) / 6,
+    ]
+    return first, parts
+
+
+def two_halo(
+    halos: Any,
+    below: IntArray,
+    part: FloatArray,
+    moments: FloatArray,
+    edges: FloatArray,
+    steps: FloatArray,
+    kernels: HaloPairKernels,
+) -> FloatArray:
+    """Forms `TERMS` of pairs of galaxies of different halos, shape (10, K, K, b).
+
+    Parameters
+    ----------
+    below, part : ndarray, shape (N,)
+        Node below each halo, and the part of the node above.
+    moments : ndarray, shape (K, K, steps, 3)
+        Of pairs of halos: number, and of the axis of the first (the first index) and of both.
+    """
+    count, axis, both = (np.ascontiguousarray(moments[..., k]) for k in range(3))
+    nodes = len(moments)
+    profile = _profiles(halos, below, part, nodes, kernels.shells)
+    out = np.empty((len(TERMS), nodes, nodes, edges.size - 1))
+    term = dict(zip(TERMS, out, strict=True))
+    first = np.searchsorted(steps, edges)
+    for name, sums in (("n_cc", count), ("a_cc", axis), ("h_cc", both)):
+        below = np.concatenate([np.zeros((*sums.shape[:2], 1)), np.cumsum(sums, axis=2)], axis=2)
+        term[name][:] = np.diff(below[..., first], axis=2)
+    # The first of a pair is the central, the second the host of the satellite.
+    for name, sums, kernel in (
+        ("n_cs", count, kernels.number),
+        ("ac_cs", axis, kernels.along_z),
+        ("as_cs", count, kernels.along_d),
+        ("h_cs", axis, kernels.d_z),
+    ):
+        smooth = np.tensordot(profile, kernel, (1, 1))  # K, steps, b
+        term[name][:] = np.matmul(sums.transpose(1, 0, 2), smooth).transpose(1, 0, 2)
+    flat = count.reshape(nodes**2, -1)
+    for name, kernel, two in (
+        ("n_ss", kernels.number, kernels.two_number),
+        ("a_ss", kernels.along_d, kernels.two_along),
+        ("h_ss", kernels.number, kernels.two_axes),
+    ):
+        between = np.matmul(profile, np.tensordot(profile, two, (1, 0)))  # K, K, Q
+        between = between.reshape(nodes**2, -1)
+        for b in range(edges.size - 1):
+            some = kernel[:, :, b]
+            used = np.flatnonzero(np.abs(some).max(axis=1) > 0)
+            values = flat[:, used] @ some[used]
+            term[name][..., b] = np.einsum("mq,mq->m", values, between).reshape(nodes, -1)
+    return out
+
+
+def _profiles(
+    halos: Any, below: IntArray, part: FloatArray, nodes: int, shells: FloatArray
+) -> FloatArray:
+    """Mean profile at each node: part of the satellites in each shell, shape (K, Q)."""
+    grid = _Grid.of(halos)
+    share = grid.share(below, nodes, 1 - part) + grid.share(below + 1, nodes, part)
+    inside = np.diff(enclosed(shells / grid.radius[:, None], grid.c[:, None, None]), axis=-1)
+    total = share.sum(axis=1)[:, None]
+    return (share @ inside.reshape(share.shape[1], -1)) / np.where(total > 1e-12, total, 1.0)

@@ -1,0 +1,131 @@
+"""``softcorr tabulate``, and predictions and posteriors from tables of halos."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from astropy.table import Table
+
+pytest.importorskip("torch")
+
+from pysoftcorr.mocks import HaloCatalog, HaloTables
+
+BINS = "log:0.2:10:6"
+POINT = ["--logMmin", 12.4, "--sigma-logM", 0.3, "--logM0", 12.4, "--logM1", 13.3, "--alpha", 1.0]
+
+
+@pytest.fixture(scope="module")
+def halos(tmp_path_factory):
+    path = tmp_path_factory.mktemp("universe") / "halos.h5"
+    HaloCatalog.simulate(45.0, 32, mmin=1e12, seed=5).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tables(halos, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tables") / "tables.h5"
+    made = HaloTables.tabulate(HaloCatalog.read(halos), bins=BINS, nodes=8, progress=False)
+    made.write(path)
+    return path
+
+
+def test_tabulate_writes_what_the_api_makes(run, halos, tables, tmp_path):
+    out = tmp_path / "made.h5"
+    line = ["tabulate", halos, "--bins", BINS, "--nodes", 8, "--out", out]
+    code, said, err = run(*line, "--json")
+    assert code == 0, err
+    made = HaloTables.read(out)
+    assert made == HaloTables.read(tables)
+    document = json.loads(said)
+    assert document["halos"] == len(HaloCatalog.read(halos))
+    assert document["boxes"] == [45.0]
+    assert document["bounds"]["logMmin"] == list(made.bounds["logMmin"])
+    code, said, err = run(*line, "--overwrite")
+    assert code == 0, err
+    assert "in 1 box of 45 Mpc/h" in said
+    assert "bins        6, 0.2 to 10 Mpc/h" in said
+
+
+def test_boxes_are_added(run, halos, tables, tmp_path):
+    there = HaloCatalog.read(halos)
+    other = HaloCatalog(
+        there.position[:, ::-1], there.mass, there.radius, there.concentration,
+        there.axis[:, ::-1], boxsize=45.0, cosmology=there.cosmology, meta=there.meta,
+    )  # fmt: skip
+    other.write(tmp_path / "other.h5")
+    out = tmp_path / "both.h5"
+    code, said, err = run(
+        "tabulate", tmp_path / "other.h5", "--merge", tables, "--out", out, "--json"
+    )
+    assert code == 0, err
+    assert json.loads(said)["boxes"] == [45.0, 45.0]
+    assert len(HaloTables.read(out).boxes) == 2
+
+
+def test_prediction_of_tables(run, tables, tmp_path):
+    out = tmp_path / "said.ecsv"
+    line = ["predict", "--model", tables, *POINT, "--mu-cen", 0.7]
+    code, said, err = run(*line, "--jacobian", "--out", out, "--plot", tmp_path, "--json")
+    assert code == 0, err
+    document = json.loads(said)
+    row = [0.7, 0.0, 12.4, 0.3, 12.4, 13.3, 1.0]
+    wanted = HaloTables.read(tables).predict(row)
+    for name in ("xi", "omega", "eta"):
+        np.testing.assert_array_equal(document[name]["mean"], getattr(wanted, name).mean)
+        assert np.shape(document["jacobian"][name]) == (6, 7)
+    assert document["kind"] == "tables"
+    assert document["satellite_fraction"] == wanted.satellite_fraction
+    np.testing.assert_array_equal(Table.read(out)["omega"], wanted.omega.mean)
+    assert {"prediction.png", "jacobians.png"} <= {path.name for path in tmp_path.iterdir()}
+    code, said, err = run(*line)
+    assert code == 0, err
+    assert "galaxies per (Mpc/h)^3" in said
+
+
+@pytest.mark.slow
+def test_posterior_of_tables(run, tables, tmp_path):
+    # Data made of the tables themselves, with errors small enough to find the strengths.
+    made = HaloTables.read(tables)
+    truth = [0.8, 0.3, 12.4, 0.3, 12.4, 13.3, 1.0]
+    said = made.predict(truth, on_outside="ignore")
+    path = tmp_path / "data.ecsv"
+    Table({
+        "r_lo": made.edges[:-1], "r_hi": made.edges[1:], "omega": said.omega.mean,
+        "omega_err": np.full(6, 1e-3), "eta": said.eta.mean, "eta_err": np.full(6, 1e-3),
+    }).write(path)  # fmt: skip
+    fixed = [t for name, value in zip(made.names[2:], truth[2:], strict=True)
+             for t in ("--fixed", f"{name}={value}")]  # fmt: skip
+    code, out, err = run("posterior", "--model", tables, "--data", path, *fixed, "--chains", 2,
+                         "--warmup", 200, "--draws", 200, "--seed", 3, "--json")  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)["parameters"]
+    for name, value in zip(("mu_cen", "mu_sat"), truth, strict=False):
+        assert abs(found[name]["mean"] - value) < 4 * found[name]["sd"]
+        assert found[name]["sd"] < 0.3
+    # All of the occupation may be free as well.
+    code, out, err = run("minimize", "--model", tables, "--data", path, "--statistics", "omega",
+                         "--free", "mu_cen,logMmin", "--max-iter", 3, "--json",
+                         *[t for t in fixed[:]][2:], "--fixed", "mu_sat=0.3")  # fmt: skip
+    assert code == 0, err
+
+
+def test_what_is_refused(fails, halos, tables, tmp_path):
+    predict = ["predict", "--model", tables]
+    assert "tables of halos have no dropout" in fails(*predict, *POINT, "--passes", 20)
+    assert "makes no galaxies" in fails(
+        *predict, *POINT[:4], "--logMmin", 17, "--logM0", 17, *POINT[6:]
+    )
+    assert "which nothing was trained for" in fails("evaluate", tables)
+    said = fails("posterior", "--model", tables, "--hod", "mstar10.5")
+    assert "these tables of halos do not tell how universes differ" in said
+    assert "subvolumes = 3" in said
+    tabulate = ["tabulate", halos, "--out", tmp_path / "out.h5"]
+    assert "--out" in fails("tabulate", halos)
+    assert "unknown suffix" in fails("tabulate", halos, "--out", "tables.fits")
+    assert "at most half of the shortest side" in fails(*tabulate, "--bins", "log:1:21:4")
+    assert "box in common" in fails(*tabulate, "--merge", tables)
+    assert "with --merge it is that of" in fails(*tabulate, "--merge", tables, "--nodes", 5)
+    assert "holds no tables of halos" in fails(*tabulate, "--merge", halos)
+    assert "no such emulator" in fails("predict", "--model", tmp_path / "none.h5", *POINT)
