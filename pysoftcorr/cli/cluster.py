@@ -168,20 +168,23 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
 def _fits(path: Path, objects: Table, clusters: Table, made: dict[str, Any]) -> None:
     from astropy.io import fits
 
+    from pysoftcorr.core.streams import write_fits
+
     hdus = fits.HDUList([fits.PrimaryHDU()])
     for name, table in (("OBJECTS", objects), ("CLUSTERS", clusters)):
         hdu = fits.table_to_hdu(table)
         hdu.name = name
         hdus.append(hdu)
     hdus[0].header["MADE"] = json.dumps(made)
-    hdus.writeto(path)
+    write_fits(hdus, path)
 
 
 def _hdf5(path: Path, objects: Table, clusters: Table, made: dict[str, Any]) -> None:
-    import h5py
     import numpy as np
 
-    with h5py.File(path, "w") as file:
+    from pysoftcorr.core.streams import hdf5_file
+
+    with hdf5_file(path) as file:
         file.attrs["made"] = json.dumps(made)
         for name, table in (("objects", objects), ("clusters", clusters)):
             group = file.create_group(name)

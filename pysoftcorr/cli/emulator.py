@@ -95,9 +95,12 @@ def train(
     needed(settings, "out")
     from pysoftcorr.core.files import HDF5
 
-    output.check_out(settings, suffixes=HDF5)
+    # A model that is there may be that of this very run, finished before.
+    output.check_out({**settings, "overwrite": True}, suffixes=HDF5)
+    again = Path(settings["out"]).expanduser().exists() and not settings["overwrite"]
     if settings["test_out"] is not None:
-        output.check_out({**settings, "out": settings["test_out"]}, suffixes=HDF5)
+        place = {**settings, "out": settings["test_out"]}
+        output.check_out(place | {"overwrite": again or settings["overwrite"]}, suffixes=HDF5)
     from pysoftcorr.emulator import Split, read_data, split_campaign
     from pysoftcorr.emulator import train as work
 
@@ -110,7 +113,8 @@ def train(
     emulator = work(rows, out=settings["out"], overwrite=settings["overwrite"], **options)
     files: list[Any] = [settings["out"]]
     if settings["test_out"] is not None:
-        rows.test.write(settings["test_out"], overwrite=settings["overwrite"])
+        if not (again and _is_written(rows.test, settings["test_out"])):
+            rows.test.write(settings["test_out"], overwrite=settings["overwrite"])
         files.append(settings["test_out"])
     record = emulator.description["training"]
     if not as_json:
@@ -118,8 +122,23 @@ def train(
     files += output.draw(
         settings, lambda plots: {"learning_curves": lambda: plots.plot_learning_curves(record)}
     )
-    output.wrote(files)
-    return {"model": str(settings["out"]), "training": record}
+    output.wrote(files[1:] if again else files)
+    timing = emulator.description["timing"]
+    return {"model": str(settings["out"]), "training": record, "timing": timing}
+
+
+def _is_written(rows: EmulatorData, path: str) -> bool:
+    """Whether a file holds these rows already."""
+    from pysoftcorr.emulator import EmulatorData, read_data
+
+    if not Path(path).expanduser().exists():
+        return False
+    found: Any = read_data(path)
+    return (
+        isinstance(found, EmulatorData)
+        and found.description == rows.description
+        and found.row.tolist() == rows.row.tolist()
+    )
 
 
 def evaluate(
@@ -221,9 +240,10 @@ def _rows(emulator: Emulator, path: str, part: str) -> tuple[EmulatorData, str]:
 def _trained(emulator: Emulator, record: Mapping[str, Any]) -> str:
     curves = record["curves"]
     kept = record["best_epoch"] - 1
+    seconds = emulator.description["timing"]["seconds"]
     lines = [
         repr(emulator),
-        f"  {record['epochs_run']} epochs in {record['seconds']:g} s on {record['device']}, "
+        f"  {record['epochs_run']} epochs in {seconds:g} s on {record['device']}, "
         f"{record['stopped']}",
         f"  kept: epoch {record['best_epoch']}, validation score {curves['score'][kept]:.4g}",
     ]

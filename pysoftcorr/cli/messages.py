@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -24,6 +25,8 @@ _stderr: TextIO | None = None
 #: Prefix and names of the options of the catalog that is being read.
 _catalog: tuple[str, tuple[str, ...]] = ("", ())
 
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+
 #: How the Python API's words are said on the command line.
 _WORDS = (
     (re.compile(r"\bn_clusters = "), "--clusters "),
@@ -39,7 +42,10 @@ _VALUE = r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|\([^)]*\)|[\w.+-]+"
 
 def spoken(error: BaseException, options: Iterable[str] = ()) -> str:
     """The message of an error in one line, with options, by their names, instead of arguments."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and not error.filename:
+        # Files are named by what writes them: this is standard output.
+        text = f"cannot write the output ({error.strerror})"
+    elif isinstance(error, OSError) and error.strerror and error.filename:
         text = f"{error.filename}: {error.strerror}"
     else:
         text = str(error).strip() or type(error).__name__
@@ -124,10 +130,19 @@ def tell(text: str) -> None:
 
 def _record(text: str) -> None:
     """Append a line to the log, if there is one."""
-    if _log is not None:
+    global _log
+    if _log is None:
+        return
+    try:
         for line in text.splitlines():
             _log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}\n")
         _log.flush()
+    except OSError as error:
+        name, left = _log.name, _log
+        _log = None
+        with contextlib.suppress(OSError):
+            left.close()
+        tell(f"warning: {name}: cannot write the log any more ({error.strerror})")
 
 
 @contextlib.contextmanager
@@ -168,8 +183,9 @@ def logged(path: str, arguments: Iterable[str]) -> Iterator[None]:
         raise
     finally:
         _record(f"exit status {status} after {time.monotonic() - begun:.1f} s")
-        _log.close()
-        _log = None
+        if _log is not None:
+            _log.close()
+            _log = None
 
 
 def record(settings: Mapping[str, Any]) -> None:

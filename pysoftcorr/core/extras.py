@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 __all__ = ["MissingExtra", "need"]
@@ -44,10 +48,32 @@ pip install 'pysoftcorr[torch]'
         with warnings.catch_warnings():
             # Announcements of coming versions, at every import.
             warnings.simplefilter("ignore")
-            return importlib.import_module(module)
+            try:
+                return importlib.import_module(module)
+            except OSError:
+                # ArviZ makes a folder in the user's cache, which may not be writable.
+                with _home_elsewhere():
+                    return importlib.import_module(module)
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] != package:
             raise
         raise MissingExtra(
             f"{what} needs {package}; install it with: pip install 'pysoftcorr[{extra}]'"
         ) from None
+
+
+@contextmanager
+def _home_elsewhere() -> Iterator[None]:
+    """A home folder that lasts for the block."""
+    names = ("HOME", "XDG_CACHE_HOME")
+    before = {name: os.environ.get(name) for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.update(dict.fromkeys(names, folder))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from stat import S_ISBLK, S_ISCHR, S_ISFIFO, S_ISSOCK
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
+from astropy.table import Table
 
-__all__ = ["HDF5", "FileFormat", "check_output", "fingerprint", "suffix_of", "whole_file"]
+from pysoftcorr.core.extras import MissingExtra
+from pysoftcorr.core.sealed import (
+    Damaged,
+    check_hdf5,
+    check_table,
+    format_of_hdf5,
+    seal_hdf5,
+    seal_table,
+)
+from pysoftcorr.core.streams import hdf5_file
+
+__all__ = [
+    "HDF5", "FileFormat", "check_output", "fingerprint", "no_file", "suffix_of", "unwritten",
+    "whole_file", "write_table",
+]  # fmt: skip
 
 #: Suffixes of HDF5 files.
 HDF5 = (".h5", ".hdf5")
@@ -85,7 +102,14 @@ def check_output(
 def whole_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary path beside `target`, of its suffix, that takes its place if all goes well.
 
-    Whatever goes wrong within the block, `target` stays as it was and nothing else is left.
+    Whatever goes wrong within the block, `target` stays as it was and nothing else is left. HDF5 is
+    written by `FileFormat.writing` or `pysoftcorr.core.streams.hdf5_file`: a full disk ends the
+    process in h5py alone.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as on a full disk: with the name of `target`.
     """
     temporary = _temporary(target)
     try:
@@ -94,8 +118,39 @@ def whole_file(target: Path, *, overwrite: bool) -> Iterator[Path]:
             os.fsync(stream.fileno())
         _check_place(target, overwrite)
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename not in (None, str(temporary), temporary):
+            raise
+        if error.errno is None and str(target) in str(error):
+            raise  # of this module, in words
+        raise unwritten(error, target) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_table(table: Table, target: Path, *, overwrite: bool) -> None:
+    """Write a table to ECSV with a checksum, whole or not at all; OSError as `whole_file`."""
+    seal_table(table)
+    with whole_file(target, overwrite=overwrite) as temporary:
+        table.write(temporary, format="ascii.ecsv")
+
+
+def unwritten(error: OSError, target: Path, hint: str = "") -> OSError:
+    """What is said where a file could not be written for want of room, or a like reason."""
+    why = error.strerror or str(error).splitlines()[0]
+    kept = "; the file that is there is as it was" if target.exists() else ""
+    made = type(error) if error.errno is not None else OSError
+    return made(error.errno or errno.EIO, f"cannot write ({why}){hint or kept}", str(target))
+
+
+def no_file(path: Path) -> str | None:
+    """What a path is that is not to be opened and read, such as "a pipe"; None for a file."""
+    mode = path.stat().st_mode
+    return next((what for test, what in _NO_FILES.items() if test(mode)), None)
+
+
+_NO_FILES = {S_ISFIFO: "a pipe", S_ISSOCK: "a socket", S_ISCHR: "a device", S_ISBLK: "a device"}
 
 
 def fingerprint(*arrays: npt.ArrayLike) -> str:
@@ -151,9 +206,20 @@ class FileFormat:
         """Name and version, as they are written."""
         return {"format": self.name, "format_version": self.version}
 
-    def stamp(self, file: h5py.File) -> None:
-        """Write the header into the attributes of an HDF5 file."""
-        file.attrs.update(self.header())
+    @contextmanager
+    def writing(self, target: Path, *, overwrite: bool) -> Iterator[h5py.File]:
+        """A new HDF5 file of this format, written whole, with checksums, at the end of the block.
+
+        Raises
+        ------
+        OSError
+            As `whole_file`.
+        """
+        with whole_file(target, overwrite=overwrite) as temporary:
+            with hdf5_file(temporary) as file:
+                file.attrs.update(self.header())
+                yield file
+            seal_hdf5(temporary, self.name)
 
     def check(self, source: Path, header: Mapping[str, Any]) -> None:
         """ValueError where the header is of another format, or of a newer version."""
@@ -186,6 +252,9 @@ class FileFormat:
             raise FileNotFoundError(f"no such {self.what}: {source}")
         if source.is_dir():
             raise ValueError(f"{source} is a folder; give the {self.what} file itself")
+        other = no_file(source)
+        if other:
+            raise ValueError(f"{source} is {other}; give a file")
         return source
 
     def is_own(self, path: str | PathLike[str]) -> bool:
@@ -195,12 +264,16 @@ class FileFormat:
         source = self.existing(path)
         if not h5py.is_hdf5(source):
             return False
-        with self.damage(source), h5py.File(source, "r") as file:
-            return bool(file.attrs.get("format") == self.name)
+        with self.damage(source):
+            known = format_of_hdf5(source)
+            if known is not None:
+                return known == self.name
+            with h5py.File(source, "r") as file:
+                return bool(file.attrs.get("format") == self.name)
 
     @contextmanager
     def reading(self, path: str | PathLike[str]) -> Iterator[h5py.File]:
-        """An HDF5 file of this format, open within the block.
+        """An HDF5 file of this format, open within the block, after its checksums are compared.
 
         Raises
         ------
@@ -211,19 +284,49 @@ class FileFormat:
             JSON or a class made of the content finds wrong within the block.
         """
         source = self.existing(path)
-        if not h5py.is_hdf5(source):
-            raise self.foreign(source, "it is no HDF5 file")
-        with self.damage(source), h5py.File(source, "r") as file:
-            self.check(source, file.attrs)
-            yield file
+        with self.damage(source):
+            sealed = check_hdf5(source)
+            if not h5py.is_hdf5(source):
+                raise self.foreign(source, "it is no HDF5 file")
+            with h5py.File(source, "r") as file:
+                self.check(source, file.attrs)
+                if sealed is None:
+                    raise Damaged(
+                        "it has no checksums: it is cut short, was changed by another program, or "
+                        "an early version wrote it"
+                    )
+                yield file
+
+    def read_table(self, path: str | PathLike[str]) -> Table:
+        """A table of `write_table` after its checksum is compared.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is a folder, no table written by pysoftcorr, or damaged.
+        """
+        source = self.existing(path)
+        try:
+            table = Table.read(source, format="ascii.ecsv")
+        except Exception as error:  # astropy's readers raise of every kind, for one reason
+            raise self.foreign(source, str(error).strip().split("\n")[0]) from None
+        if "PYSOFTCORR" not in table.meta:
+            raise self.foreign(source, "its meta data have no PYSOFTCORR")
+        with self.damage(source):
+            check_table(table)
+        return table
 
     @contextmanager
     def damage(self, source: Path) -> Iterator[None]:
         """Turn what goes wrong while a file is read into a ValueError that names it."""
         try:
             yield
-        except _Refused:
+        except (_Refused, MissingExtra, MemoryError):
             raise
-        except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError,
-                ValueError) as error:  # fmt: skip
-            raise ValueError(f"{source} is damaged: {error}{self.hint}") from None
+        except PermissionError as error:
+            raise type(error)(error.errno, "cannot be read", str(source)) from None
+        except Exception as error:  # libraries raise of every kind, for one reason
+            why = str(error).strip() or type(error).__name__
+            raise _Refused(f"{source} is damaged: {why.splitlines()[0]}{self.hint}") from None

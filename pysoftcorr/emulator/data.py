@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.mocks.campaign.file import STATISTICS, Campaign
@@ -434,8 +434,7 @@ def write_data(
     target = check_output(path, suffixes=HDF5, overwrite=overwrite)
     names = [*DRAWN, *MEANS, *(RESPONSES if responses else ())]
     packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
-    with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
-        FORMAT.stamp(file)
+    with FORMAT.writing(target, overwrite=overwrite) as file:
         for part, data in parts.items():
             group = file.require_group(part) if part else file
             group.attrs["description"] = json.dumps(data.description)

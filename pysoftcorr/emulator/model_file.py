@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.correlation import BinCorrelation
 from pysoftcorr.emulator.domain import Bounds
@@ -87,8 +87,7 @@ def write_model(model: ModelFile, path: str | PathLike[str], *, overwrite: bool 
     """
     target = check_output(path, suffixes=HDF5, overwrite=overwrite)
     _check_finite(model.weights, "cannot write the model")
-    with whole_file(target, overwrite=overwrite) as temporary, h5py.File(temporary, "w") as file:
-        FORMAT.stamp(file)
+    with FORMAT.writing(target, overwrite=overwrite) as file:
         file.attrs["version"] = model.version
         file.attrs["kind"] = model.kind
         file.attrs["config"] = json.dumps(model.config)
@@ -102,9 +101,7 @@ def write_model(model: ModelFile, path: str | PathLike[str], *, overwrite: bool 
             file[f"bounds/{name}"] = array
         for name, array in model.weights.items():
             kind = np.float32 if np.issubdtype(array.dtype, np.floating) else np.int64
-            # Checksums, so that a damaged file is not taken for a model. None of scalars.
-            checked = {"fletcher32": True} if array.ndim else {}
-            file.create_dataset(f"weights/{name}", data=array.astype(kind), **checked)
+            file[f"weights/{name}"] = array.astype(kind)
         if model.correlation is not None:
             _write_correlation(file.create_group("correlation"), model.correlation)
     return target

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pysoftcorr.core.files import check_output, whole_file
+from pysoftcorr.core.files import check_output, write_table
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.data import STATISTICS
@@ -136,8 +136,7 @@ class Prediction:
         """
         table = self.to_table()
         target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
-        with whole_file(target, overwrite=overwrite) as temporary:
-            table.write(temporary, format="ascii.ecsv")
+        write_table(table, target, overwrite=overwrite)
         return target
 
     def summary(self) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.files import whole_file
+from pysoftcorr.core.files import FileFormat
 
 __all__ = ["FORMAT", "read_checkpoint", "write_checkpoint"]
 
@@ -19,6 +18,8 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 #: To be raised where the same settings no longer lead to the same chains.
 FORMAT = 1
+
+_FILE = FileFormat("pysoftcorr checkpoint", "checkpoint", hint="; pass overwrite=True to restart")
 
 
 def write_checkpoint(path: Path, identity: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -32,7 +33,7 @@ def write_checkpoint(path: Path, identity: Mapping[str, Any], arrays: Mapping[st
         Everything that the arrays follow from, as JSON can hold it.
     arrays : mapping of array_like
     """
-    with whole_file(path, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
+    with _FILE.writing(path, overwrite=True) as file:
         file.attrs["identity"] = json.dumps(dict(identity), sort_keys=True)
         for name, values in arrays.items():
             file.create_dataset(name, data=np.asarray(values))
@@ -48,12 +49,9 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Arrays | None:
     """
     if not path.exists():
         return None
-    try:
-        with h5py.File(path, "r") as file:
-            found = json.loads(file.attrs["identity"])
-            arrays = {name: file[name][...] for name in file}
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is damaged ({error}); pass overwrite=True to restart") from None
+    with _FILE.reading(path) as file:
+        found = json.loads(file.attrs["identity"])
+        arrays = {name: file[name][...] for name in file}
     wanted = json.loads(json.dumps(dict(identity)))
     other = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))
     if other:

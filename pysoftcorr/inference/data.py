@@ -12,6 +12,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.files import no_file
+from pysoftcorr.core.sealed import CHECKSUM, Damaged, check_table
+from pysoftcorr.core.tables.source import first_line
 from pysoftcorr.inference.boxes import from_settings
 from pysoftcorr.inference.covariance import COUNT, beside, count_of, first, read_covariance
 from pysoftcorr.mocks.box import box_correlations
@@ -85,6 +88,9 @@ def read_data(
         raise FileNotFoundError(f"no such file: {source}")
     if source.is_dir():
         raise ValueError(f"{source} is a folder; data are one file")
+    other = no_file(source)
+    if other:
+        raise ValueError(f"{source} is {other}; data are read from a file")
     name = source.name.lower()
     if name.endswith((".fits", ".fits.gz")):
         return box_correlations(GalaxyCatalog.read(source), bins=bins)
@@ -141,7 +147,12 @@ def _table(source: Path) -> dict[str, Any]:
     try:
         table = Table.read(source, format=f"ascii.{kind}")
     except Exception as error:  # astropy's readers raise of every kind, for one reason
-        raise ValueError(f"{source} is no {kind.upper()} table: {error}") from None
+        raise ValueError(f"{source} is no {kind.upper()} table: {first_line(error)}") from None
+    if CHECKSUM in table.meta:
+        try:
+            check_table(table)
+        except Damaged as error:
+            raise ValueError(f"{source} is damaged: {error}") from None
     found: dict[str, Any] = {}
     for name in table.colnames:
         if name not in {*_COLUMNS, "r_lo", "r_hi", "npairs"}:
@@ -182,8 +193,8 @@ def _hdf5(source: Path) -> dict[str, Any]:
                 if isinstance(file.attrs.get("settings"), str):
                     found["box"] |= from_settings(json.loads(file.attrs["settings"]))
             return found or {"": None}
-    except OSError as error:
-        raise ValueError(f"{source} is no HDF5 file: {error}") from None
+    except Exception as error:  # h5py raises of every kind, for one reason
+        raise ValueError(f"{source} is no HDF5 file: {first_line(error)}") from None
 
 
 def _mask_empty(found: dict[str, Any], npairs: Any) -> None:

@@ -8,14 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.files import check_output, whole_file
+from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.options import at_least_one, choice, flag, positive
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import LogPosterior
@@ -24,6 +23,7 @@ from pysoftcorr.inference.observation import said_of
 __all__ = ["Minimization", "minimize"]
 
 FloatArray = npt.NDArray[np.float64]
+_FORMAT = FileFormat("pysoftcorr minimization", "trace of a minimization")
 _METHODS = {"adam": 500, "lbfgs": 100}
 _LOSSES = ("chi2", "likelihood", "posterior")
 
@@ -119,19 +119,14 @@ class Minimization:
             "settings": self.settings,
         }
         table.meta["PYSOFTCORR"] = json.dumps(record)
-        with whole_file(target, overwrite=overwrite) as temporary:
-            table.write(temporary, format="ascii.ecsv")
+        write_table(table, target, overwrite=overwrite)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Minimization:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
-        from astropy.table import Table
-
-        source = Path(path).expanduser()
-        if not source.is_file():
-            raise FileNotFoundError(f"no such trace: {source}")
-        try:
-            table = Table.read(source, format="ascii.ecsv")
+        source = _FORMAT.existing(path)
+        table = _FORMAT.read_table(source)
+        with _FORMAT.damage(source):
             record = json.loads(table.meta["PYSOFTCORR"])
             names = tuple(record["names"])
             return cls(
@@ -142,8 +137,6 @@ class Minimization:
                 converged=record["converged"],
                 settings=record["settings"],
             )
-        except Exception as error:  # astropy's readers raise of every kind, for one reason
-            raise ValueError(f"{source} holds no trace of a minimization: {error}") from None
 
 
 class _Box:

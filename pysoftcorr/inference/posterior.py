@@ -10,14 +10,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.sealed import check_hdf5, seal_hdf5
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
+from pysoftcorr.inference import netcdf
 from pysoftcorr.inference.data import STATISTICS
 from pysoftcorr.inference.observation import Observation, said_of
 
@@ -339,24 +342,22 @@ class Posterior:
         data = self.to_inference_data()
         with whole_file(target, overwrite=overwrite) as temporary, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data.to_netcdf(str(temporary), engine="h5netcdf")
+            netcdf.write(data, temporary)
+            seal_hdf5(temporary, _FORMAT.name)
 
     @classmethod
     def read(cls, path: str | PathLike[str]) -> Posterior:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
         source = _FORMAT.existing(path)
         arviz = need("arviz", "a posterior")
-        try:
+        with _FORMAT.damage(source):
+            if check_hdf5(source) != _FORMAT.name:
+                why = "it is no HDF5 file" if not h5py.is_hdf5(source) else "it has no checksums"
+                raise _FORMAT.foreign(source, why)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 data = arviz.from_netcdf(str(source), engine="h5netcdf").load()
-            if "burn_in_time" in data.attrs:
-                record = _early_record(data)
-            else:
-                record = json.loads(data.attrs["pysoftcorr"])
-        except Exception as error:  # xarray's readers raise of every kind, for one reason
-            raise _FORMAT.foreign(source, error) from None
-        with _FORMAT.damage(source):
+            record = json.loads(data.attrs["pysoftcorr"])
             _FORMAT.check(source, record)
             return cls._from(data, record)
 
@@ -438,24 +439,6 @@ def _observed_groups(
     if predictive:
         groups["posterior_predictive"] = dict(predictive)
     return groups
-
-
-def _early_record(data: Any) -> dict[str, Any]:
-    """Record of a file of DiffHOD as version 0.1 wrote it, with attributes in its place."""
-    attrs = data.attrs
-    return {
-        **_FORMAT.header(),
-        "names": list(data.posterior.data_vars),
-        "priors": {},
-        "fixed": {},
-        "settings": {
-            "sampler": {"pyro": "NUTS (pyro)"}.get(attrs["inference_library"], "emcee"),
-            "evaluations": int(attrs["evaluations"]),
-            "seconds": float(attrs["sampling_time"] + attrs["burn_in_time"]),
-            "seconds_warmup": float(attrs["burn_in_time"]),
-            "version": attrs["created_by"].split()[-1],
-        },
-    }
 
 
 def check_posterior_path(path: str | PathLike[str], *, overwrite: bool = False) -> Path:

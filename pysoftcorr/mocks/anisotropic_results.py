@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from math import factorial
 from os import PathLike
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -17,7 +16,7 @@ from astropy.table import Table
 from numpy.polynomial import Legendre, Polynomial
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.files import check_output, whole_file
+from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.version import __version__
 
@@ -188,18 +187,18 @@ class _BinnedInTwo:
             If nothing can be written there.
         """
         target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
-        with whole_file(target, overwrite=overwrite) as temporary:
-            self.to_table().write(temporary, format="ascii.ecsv")
+        write_table(self.to_table(), target, overwrite=overwrite)
 
     @classmethod
     def read(cls: type[_Kind], path: str | PathLike[str]) -> _Kind:
         """Read a file of `write`; FileNotFoundError, or ValueError where it is none."""
-        source = Path(path).expanduser()
-        if not source.exists():
-            raise FileNotFoundError(f"no such file: {source}")
+        form = FileFormat(f"pysoftcorr {cls._what}", cls._what)
+        source = form.existing(path)
+        table = form.read_table(source)
         outer, inner = cls._coordinates
-        try:
-            table = Table.read(source, format="ascii.ecsv")
+        if f"{outer}_lo" not in table.colnames:
+            raise form.foreign(source)
+        with form.damage(source):
             record = json.loads(table.meta["PYSOFTCORR"])
             columns = {n: np.ma.filled(np.ma.asarray(table[n]), np.nan) for n in table.colnames}
             return cls(
@@ -211,8 +210,6 @@ class _BinnedInTwo:
                 version=record["version"],
                 covariance=np.array(record["covariance"]) if "covariance" in record else None,
             )
-        except Exception as error:  # astropy's readers raise of every kind, for one reason
-            raise ValueError(f"{source} holds no {cls._what}: {error}") from None
 
 
 #: Arrays of a bin of both coordinates.

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import Table
 
-from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
+from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file, write_table
 from pysoftcorr.mocks.box_errors import STATISTICS
 
 if TYPE_CHECKING:
@@ -63,13 +63,12 @@ def write(result: BoxCorrelations, path: str | PathLike[str], *, overwrite: bool
     target = check_output(path, suffixes=SUFFIXES, overwrite=overwrite)
     kind = suffix_of(target, SUFFIXES)
     if kind in HDF5:
-        with whole_file(target, overwrite=overwrite) as temporary:
-            _write_hdf5(result, temporary)
+        with FORMAT.writing(target, overwrite=overwrite) as file:
+            _write_hdf5(result, file)
         return [target]
     table = to_table(result)
     if kind == ".ecsv":
-        with whole_file(target, overwrite=overwrite) as temporary:
-            table.write(temporary, format="ascii.ecsv")
+        write_table(table, target, overwrite=overwrite)
         return [target]
     table.meta.clear()
     made = [target]
@@ -102,20 +101,18 @@ def check_beside(path: str | PathLike[str], *, overwrite: bool) -> None:
         check_output(covariance_beside(target), overwrite=overwrite)
 
 
-def _write_hdf5(result: BoxCorrelations, path: Path) -> None:
-    with h5py.File(path, "w") as file:
-        FORMAT.stamp(file)
-        for f in fields(result):
-            value = getattr(result, f.name)
-            if isinstance(value, np.ndarray):
-                file[f.name] = value
-        for name, sigma in result.errors.items():
-            file[f"{name}_err"] = sigma
-        for name in _NOTES:
-            if getattr(result, name) is not None:
-                file.attrs[name] = getattr(result, name)
-        file.attrs["settings"] = json.dumps(result.settings)
-        file.attrs["version"] = result.version
+def _write_hdf5(result: BoxCorrelations, file: h5py.File) -> None:
+    for f in fields(result):
+        value = getattr(result, f.name)
+        if isinstance(value, np.ndarray):
+            file[f.name] = value
+    for name, sigma in result.errors.items():
+        file[f"{name}_err"] = sigma
+    for name in _NOTES:
+        if getattr(result, name) is not None:
+            file.attrs[name] = getattr(result, name)
+    file.attrs["settings"] = json.dumps(result.settings)
+    file.attrs["version"] = result.version
 
 
 def read(path: str | PathLike[str]) -> dict[str, Any]:
@@ -129,12 +126,9 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
     if source.suffix.lower() in HDF5:
         with FORMAT.reading(source) as file:
             return _from_hdf5(file)
-    if not source.exists():
-        raise FileNotFoundError(f"no such file: {source}")
-    try:
-        return _from_table(Table.read(source, format="ascii.ecsv"))
-    except Exception as error:  # astropy's readers raise of every kind, for one reason
-        raise ValueError(f"{source} holds no correlations in a box: {error}") from None
+    table = FORMAT.read_table(source)
+    with FORMAT.damage(source):
+        return _from_table(table)
 
 
 def _from_hdf5(file: h5py.File) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
 from pysoftcorr.core.options import choice, number
 from pysoftcorr.core.random import Seed, root_seed, uniforms
+from pysoftcorr.core.sealed import check_fits
+from pysoftcorr.core.streams import write_fits
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -282,31 +284,31 @@ class GalaxyCatalog:
         """
         target = check_output(path, suffixes=_SUFFIXES, overwrite=overwrite)
         record = json.dumps(FORMAT.header() | self._record())
+        if suffix_of(target, _SUFFIXES) in HDF5:
+            with FORMAT.writing(target, overwrite=overwrite) as file:
+                file["record.json"] = record
+                for name, (unit, _, _) in self._columns().items():
+                    file.create_dataset(name, data=getattr(self, name)).attrs["unit"] = unit
+            return
+        columns = [
+            fits.Column(
+                name=name,
+                format=_fits_format(dtype, width),
+                unit=unit or None,
+                array=getattr(self, name),
+            )
+            for name, (unit, dtype, width) in self._columns().items()
+        ]
+        text = fits.Column(name="json", format=f"{len(record)}A", array=[record])
+        hdus = fits.HDUList(
+            [
+                fits.PrimaryHDU(),
+                fits.BinTableHDU.from_columns(columns, name="GALAXIES"),
+                fits.BinTableHDU.from_columns([text], name="RECORD"),
+            ]
+        )
         with whole_file(target, overwrite=overwrite) as temporary:
-            if suffix_of(target, _SUFFIXES) in HDF5:
-                with h5py.File(temporary, "w") as file:
-                    file.attrs["format"] = FORMAT.name
-                    file["record.json"] = record
-                    for name, (unit, _, _) in self._columns().items():
-                        file.create_dataset(name, data=getattr(self, name)).attrs["unit"] = unit
-            else:
-                columns = [
-                    fits.Column(
-                        name=name,
-                        format=_fits_format(dtype, width),
-                        unit=unit or None,
-                        array=getattr(self, name),
-                    )
-                    for name, (unit, dtype, width) in self._columns().items()
-                ]
-                text = fits.Column(name="json", format=f"{len(record)}A", array=[record])
-                fits.HDUList(
-                    [
-                        fits.PrimaryHDU(),
-                        fits.BinTableHDU.from_columns(columns, name="GALAXIES"),
-                        fits.BinTableHDU.from_columns([text], name="RECORD"),
-                    ]
-                ).writeto(temporary)
+            write_fits(hdus, temporary)
 
     from_table = classmethod(_from_table)
 
@@ -324,6 +326,9 @@ class GalaxyCatalog:
             with FORMAT.damage(source), h5py.File(source, "r") as file:
                 return "format" in file.attrs
         if source.name.lower().endswith((".fits", ".fits.gz")):
+            with open(source, "rb") as stream:
+                if not stream.read(9).startswith((b"SIMPLE  =", b"\x1f\x8b")):
+                    return False
             with FORMAT.damage(source), fits.open(source) as hdus:
                 return "RECORD" in hdus
         return False
@@ -344,14 +349,11 @@ class GalaxyCatalog:
         """
         read = _read_hdf5 if suffix_of(Path(path), _SUFFIXES) in HDF5 else _read_fits
         source = FORMAT.existing(path)
-        if read is _read_hdf5 and not FORMAT.is_own(source):
+        if not (FORMAT.is_own(source) if read is _read_hdf5 else cls.is_own(source)):
             raise FORMAT.foreign(source)
-        try:
+        with FORMAT.damage(source):
             text, columns = read(source)
             record = json.loads(text)
-        except (KeyError, OSError, TypeError, ValueError) as error:
-            raise FORMAT.foreign(source, error) from None
-        with FORMAT.damage(source):
             FORMAT.check(source, record)
             return cls(**columns, **{k: v for k, v in record.items() if k not in FORMAT.header()})
 
@@ -362,13 +364,14 @@ def _fits_format(dtype: Any, width: int) -> str:
 
 
 def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
-    with h5py.File(path, "r") as file:
+    with FORMAT.reading(path) as file:
         names = (*_COLUMNS, *(name for name in _OPTIONAL if name in file))
         return file["record.json"][()].decode(), {name: file[name][...] for name in names}
 
 
 def _read_fits(path: Path) -> tuple[str, dict[str, Any]]:
     with fits.open(path, memmap=False) as hdus:
+        check_fits(hdus)
         data = hdus["GALAXIES"].data
         # FITS is big-endian whatever the machine.
         columns: dict[str, Any] = {

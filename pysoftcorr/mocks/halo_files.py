@@ -85,7 +85,7 @@ def read_header(path: Path) -> RockstarHeader | None:
                     row = line
                     break
                 comments.append(line)
-    except (OSError, EOFError, UnicodeDecodeError):
+    except Exception:  # of every kind, where a packed file is damaged: told by who reads its rows
         return None
     text = "".join(comments)
     header = RockstarHeader(names=names)
@@ -146,8 +146,8 @@ class Rows:
                         stream, comments="#", usecols=columns, ndmin=1, dtype=np.dtype(kinds)
                     )
                 self._read = {n: _identifiers(values[n]) for n in names}
-            except (ValueError, IndexError, OSError, EOFError, lzma.LZMAError) as error:
-                raise Unreadable(f"{self._path}: the file is damaged ({error})") from None
+            except Exception as error:  # of every kind, where a packed file is damaged
+                raise Unreadable(f"{self._path}: damaged ({first_line(error)})") from None
         return self._read[name]
 
 
@@ -283,8 +283,8 @@ def _damage(path: Path) -> Iterator[None]:
     """Errors of HDF5 with the name of the file."""
     try:
         yield
-    except (OSError, KeyError, RuntimeError) as error:
-        raise Unreadable(f"{path} is damaged: {first_line(error)}") from None
+    except Exception as error:  # h5py raises of every kind, for one reason
+        raise Unreadable(f"{path}: damaged ({first_line(error)})") from None
 
 
 # ---------------------------------------------------------------------- opening

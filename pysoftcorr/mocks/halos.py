@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin, as_float
-from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint, whole_file
+from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -295,8 +295,7 @@ class HaloCatalog:
             If nothing can be written there.
         """
         target = check_output(path, suffixes=HDF5, overwrite=overwrite)
-        with whole_file(target, overwrite=overwrite) as made, h5py.File(made, "w") as file:
-            FORMAT.stamp(file)
+        with FORMAT.writing(target, overwrite=overwrite) as file:
             file.attrs["boxsize"] = self.boxsize
             file.attrs["cosmology"] = json.dumps(self.cosmology)
             file.attrs["meta"] = json.dumps(self.meta)

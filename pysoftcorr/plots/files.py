@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import secrets
+import io
 from os import PathLike
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from pysoftcorr.core.files import suffix_of
+from pysoftcorr.core.files import suffix_of, whole_file
 from pysoftcorr.plots.figures import LABEL
 
 
@@ -36,18 +35,19 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int | None = 
     target = Path(path).expanduser()
     # Else matplotlib would add a suffix of its own.
     suffix_of(target, [f".{kind}" for kind in sorted(figure.canvas.get_supported_filetypes())])
-    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     paper = figure.get_label() == LABEL
     try:
         # Fonts that journals take: none of type 3.
+        made = io.BytesIO()
         with plt.rc_context({"pdf.fonttype": 42}):
             figure.savefig(
-                temporary,
+                made,
+                format=target.suffix[1:].lower(),
                 dpi=dpi or (300 if paper else 150),
                 bbox_inches=None if paper else "tight",
             )
-        os.replace(temporary, target)
+        with whole_file(target, overwrite=True) as temporary:
+            temporary.write_bytes(made.getbuffer())
     finally:
-        temporary.unlink(missing_ok=True)
         plt.close(figure)
     return target

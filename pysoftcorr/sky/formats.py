@@ -23,7 +23,9 @@ from astropy.io import fits
 from astropy.table import Table
 
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.files import FileFormat, check_output, fingerprint, suffix_of, whole_file
+from pysoftcorr.core.files import FileFormat, check_output, suffix_of, whole_file
+from pysoftcorr.core.sealed import Damaged, check_fits, check_hdf5, checksum, seal_hdf5
+from pysoftcorr.core.streams import hdf5_file, write_fits
 
 PER_BIN = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
 #: Complex numbers per bin that not every result has.
@@ -68,16 +70,25 @@ class Foreign(Exception):
     """The file is not one of ours, or not in the form its suffix says."""
 
 
-def digest(members: Members) -> str:
-    """Hash of the numbers that a result is made of, the same for every form of file."""
-    return fingerprint(
-        *(
-            _canonical(arrays[key])
-            for arrays in members.values()
+def checksums(members: Members) -> dict[str, dict[str, str]]:
+    """Hash of each array that a result is made of, the same for every form of file."""
+    return {
+        name: {
+            key: checksum(_canonical(arrays[key]))
             for key in (*PER_BIN, *COMPLEX, *RESAMPLES)
             if key in arrays
-        )
-    )
+        }
+        for name, arrays in members.items()
+    }
+
+
+def check_members(header: Mapping[str, Any], members: Members) -> None:
+    """`Damaged` where an array is not what was written, by the header of its file."""
+    found = checksums(members)
+    for name, wanted in header["checksums"].items():
+        for key, value in wanted.items():
+            if found.get(name, {}).get(key) != value:
+                raise Damaged(f"{name}, {key}: its checksum is not that of what was written")
 
 
 def _canonical(values: np.ndarray) -> np.ndarray:
@@ -113,7 +124,7 @@ def _write_fits(path: Path, header: str, members: Members) -> None:
         for key in COVARIANCES:
             if key in arrays:
                 hdus.append(fits.ImageHDU(arrays[key], name=f"{name}.{key}"))
-    fits.HDUList(hdus).writeto(path)
+    write_fits(fits.HDUList(hdus), path)
 
 
 def _read_fits(path: Path) -> tuple[str, Load]:
@@ -122,12 +133,13 @@ def _read_fits(path: Path) -> tuple[str, Load]:
             first = hdus[0]
             if MARK not in first.header:
                 raise Foreign(_without_mark(first.header))
+            check_fits(hdus)
             if first.data is None:
                 return _content(hdus)
             # A SACC file, which carries ours as the data of its first HDU.
             with fits.open(io.BytesIO(first.data.tobytes())) as own:
                 return _content(own)
-    except Foreign:
+    except (Foreign, Damaged):
         raise
     except Exception as error:  # of every kind, where a header is damaged
         raise Foreign(f"it cannot be read as FITS ({_first_line(error)})") from None
@@ -170,7 +182,7 @@ def _native(values: np.ndarray) -> np.ndarray:
 
 # ---------------------------------------------------------------------- HDF5
 def _write_hdf5(path: Path, header: str, members: Members) -> None:
-    with h5py.File(path, "x") as root:
+    with hdf5_file(path) as root:
         root.attrs[MARK] = 1
         # A dataset, not an attribute: attributes end at 64 kB.
         root.create_dataset("header.json", data=header)
@@ -181,6 +193,7 @@ def _write_hdf5(path: Path, header: str, members: Members) -> None:
 
 
 def _read_hdf5(path: Path) -> tuple[str, Load]:
+    check_hdf5(path)
     try:
         with h5py.File(path, "r") as root:
             if MARK not in root.attrs:
@@ -331,14 +344,20 @@ def write(
     """
     suffixes = FORMS if program is None else PROGRAMS[program]
     target = check_output(path, suffixes=tuple(suffixes), overwrite=overwrite)
-    own = FORMAT.header() | {"fingerprint": digest(members)}
-    text = json.dumps(own | dict(header), indent=1)
+    whole = {**FORMAT.header(), "checksums": checksums(members), **header}
+    text = json.dumps({**whole, "checksum": _of_header(whole)}, indent=1)
     form = suffixes[suffix_of(target, tuple(suffixes))]
     with whole_file(target, overwrite=overwrite) as temporary:
         if form != "text":
             _WRITERS[form](temporary, text, members)
         if wrap is not None:
             wrap(temporary)
+        if form == "hdf5":
+            seal_hdf5(temporary, FORMAT.name)
+
+
+def _of_header(header: Mapping[str, Any]) -> str:
+    return checksum(json.loads(json.dumps(header)))
 
 
 def read(path: str | PathLike[str]) -> tuple[Path, dict[str, Any], Load]:
@@ -352,11 +371,13 @@ def read(path: str | PathLike[str]) -> tuple[Path, dict[str, Any], Load]:
         If its suffix is unknown, it was not written by pysoftcorr, or its format is newer.
     """
     source = FORMAT.existing(path)
-    try:
-        text, load = _READERS[FORMS[suffix_of(source, SUFFIXES)]](source)
-    except Foreign as error:
-        raise FORMAT.foreign(source, error) from None
     with FORMAT.damage(source):
+        try:
+            text, load = _READERS[FORMS[suffix_of(source, SUFFIXES)]](source)
+        except Foreign as error:
+            raise FORMAT.foreign(source, error) from None
         header = json.loads(text)
         FORMAT.check(source, header)
+        if header.pop("checksum", None) != _of_header(header):
+            raise Damaged("its header: the checksum is not that of what was written")
     return source, header, load

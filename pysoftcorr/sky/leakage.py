@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.lazy import plots
 from pysoftcorr.core.options import choice, flag, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
@@ -217,11 +216,7 @@ class Leakage:
         """
         target = check_output(path, suffixes=HDF5, overwrite=overwrite)
         header = {name: getattr(self, name) for name in _HEADER} | {"bins": self.bins.to_dict()}
-        with (
-            whole_file(target, overwrite=overwrite) as temporary,
-            h5py.File(temporary, "w") as file,
-        ):
-            FORMAT.stamp(file)
+        with FORMAT.writing(target, overwrite=overwrite) as file:
             file.create_dataset("header.json", data=json.dumps(header))
             for name in _ARRAYS:
                 if getattr(self, name) is not None:

@@ -721,8 +721,7 @@ def read_result(path: str | PathLike[str]) -> Result:
         bins = Binning.from_dict(header["bins"])
         members = header["members"]
         arrays = {member["name"]: load(member["name"], bins.nbins) for member in members}
-        if header.get("fingerprint") not in (None, formats.digest(arrays)):
-            raise ValueError("its numbers are not those that were written")
+        formats.check_members(header, arrays)
         items = [
             Correlation(bins=bins, **(dict[str, Any](arrays[member["name"]]) | member))
             for member in members

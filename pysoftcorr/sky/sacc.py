@@ -13,6 +13,7 @@ import numpy as np
 from astropy.io import fits
 
 from pysoftcorr.core.extras import need
+from pysoftcorr.core.streams import write_fits
 from pysoftcorr.sky.binning import RADIANS
 from pysoftcorr.sky.covariances import joint, kinds_of
 from pysoftcorr.sky.formats import MARK
@@ -147,6 +148,6 @@ def wrap(made: Any) -> Callable[[Path], None]:
         with fits.open(path, memmap=False) as hdus:
             first = fits.PrimaryHDU(own, header=hdus[0].header)
             first.header[MARK] = (1, "these data: the FITS file of the result")
-            fits.HDUList([first, *hdus[1:]]).writeto(path, overwrite=True)
+            write_fits(fits.HDUList([first, *hdus[1:]]), path)
 
     return put

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
+from pysoftcorr.core.streams import hdf5_file, write_fits
 from pysoftcorr.sky.covariances import joint, kinds_of
 
 if TYPE_CHECKING:
@@ -160,14 +160,14 @@ def _fits(
         table.header[card] = value
     extra = [table] if matrix is None else [table, fits.ImageHDU(matrix, name="cov")]
     with fits.open(path, memmap=False) as hdus:
-        fits.HDUList([hdus[0], *extra, *hdus[1:]]).writeto(path, overwrite=True)
+        write_fits(fits.HDUList([hdus[0], *extra, *hdus[1:]]), path)
 
 
 def _hdf5(
     path: Path, names: tuple[str, ...], columns: list[FloatArray], parameters: dict[str, Any],
     matrix: FloatArray | None,
 ) -> None:  # fmt: skip
-    with h5py.File(path, "a") as root:
+    with hdf5_file(path, new=False) as root:
         main = root.create_group("main")
         main.attrs.update(parameters)
         for name, values in zip(names, columns, strict=True):

@@ -293,6 +293,31 @@ def test_evaluate_command(files: Path, tmp_path: Path, capsys):
 
 
 @pytest.mark.slow
+def test_the_command_of_a_finished_training(tmp_path: Path, capsys):
+    """As after kills between the model, the test part and the end of the command."""
+    write(tmp_path / "own.h5", campaign(60, 3, seed=6))
+    model, test = tmp_path / "m.h5", tmp_path / "t.h5"
+    command = ("train", tmp_path / "own.h5", "--out", model, "--test-out", test, "--epochs", 1,
+               "--members", 1)  # fmt: skip
+    assert run(capsys, *command)[0] == 0
+    kept = model.read_bytes(), test.read_bytes()
+    for there in (True, False):
+        if not there:
+            test.unlink()
+        status, out, err = run(capsys, *command, "--json")
+        assert status == 0, err
+        assert "m.h5 is the finished model of this run: nothing is left to train; pass --o" in err
+        assert json.loads(out)["training"]["epochs_run"] == 1
+        assert (model.read_bytes(), test.read_bytes()) == kept
+    for other, said in ((("--seed", 2), "seed is 0 there and 2 here"), ((), "t.h5 is there")):
+        if not other:
+            EmulatorData.from_campaign(campaign(30, 3, seed=9)).write(test, overwrite=True)
+        status, _, err = run(capsys, *command, *other)
+        assert status == 2
+        assert said in err
+
+
+@pytest.mark.slow
 def test_a_campaign_is_judged_by_its_test_part_alone(tmp_path: Path, capsys):
     """The campaign that the model was trained on; any other is judged by every row."""
     made = campaign(120, seed=6)

@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
+from helpers.resealed import changed
+
 torch = pytest.importorskip("torch")
 
 from pysoftcorr.emulator import Emulator  # noqa: E402
@@ -89,13 +91,13 @@ def test_truncated(written, tmp_path, part):
 
 def test_a_changed_byte_is_found(copy):
     with h5py.File(copy) as file:
-        place = file["weights/trunk.weights.1"].id.get_chunk_info(0).byte_offset
+        place = file["weights/trunk.weights.1"].id.get_offset()
     with open(copy, "r+b") as stream:
         stream.seek(place + 11)
         byte = stream.read(1)
         stream.seek(place + 11)
         stream.write(bytes([byte[0] ^ 4]))
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match=r"is damaged: dataset weights/trunk.weights.1: the check"):
         Emulator.read(copy)
 
 
@@ -151,7 +153,7 @@ def reset(name, value):
     ],
 )  # fmt: skip
 def test_damaged(copy, change, text):
-    with h5py.File(copy, "r+") as file:
+    with changed(copy) as file:
         change(file)
     with pytest.raises(ValueError, match=text) as caught:
         Emulator.read(copy)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
+
+from helpers.resealed import changed
 
 torch = pytest.importorskip("torch")
 
@@ -148,12 +151,12 @@ def test_foreign_and_damaged_files(tmp_path: Path, split: Split):
         read_data(tmp_path / "text.h5")
     path = tmp_path / "test.h5"
     split.test.write(path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         del file["omega"]
     with pytest.raises(ValueError, match=r"test\.h5 is damaged"):
         read_data(path)
     split.test.write(path, overwrite=True)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         file.attrs["format_version"] = 99
     with pytest.raises(ValueError, match="newer"):
         read_data(path)
@@ -260,9 +263,42 @@ def test_a_run_that_was_cut_off_ends_the_same(tmp_path: Path, split: Split, monk
     assert same(whole, resumed)
     curves = [e.description["training"]["curves"] for e in (whole, resumed)]
     assert curves[0] == curves[1]
+    # All but what is timed, which stands apart.
+    assert whole.description["training"] == resumed.description["training"]
+    assert set(resumed.description["timing"]) == {"seconds"}
     assert len(curves[0]["score"]) == 6
     assert not checkpoint_path(out).exists()
     assert same(Emulator.read(out), whole)
+
+
+def test_a_finished_run_is_not_done_again(tmp_path: Path, split: Split):
+    """As after a kill between the model and the end of the command."""
+    out = tmp_path / "model.h5"
+    first = train(split, out=out, epochs=2, **SMALL)
+    before = out.read_bytes()
+    checkpoint_path(out).write_bytes(b"left by the kill")
+    with pytest.warns(UserWarning, match=r"model\.h5 is the finished model of this run: nothing"):
+        again = train(split, out=out, epochs=2, **SMALL)
+    assert same(first, again)
+    assert first.description["training"] == again.description["training"]
+    assert (os.listdir(tmp_path), out.read_bytes()) == (["model.h5"], before)
+    for other, said in (
+        ({"epochs": 3}, r"recipe is .*epochs.*overwrite=True"),
+        ({"seed": 8}, "seed is 3 there and 8 here"),
+        ({"depth": 4}, "network is "),
+    ):
+        with pytest.raises(FileExistsError, match=said):
+            train(split, out=out, **{**SMALL, "epochs": 2, **other})
+    drawn = replace(split.train, omega=split.train.omega * 1.5)
+    with pytest.raises(FileExistsError, match="values is "):
+        train(Split(drawn, split.validation, split.test), out=out, epochs=2, **SMALL)
+    with pytest.raises(FileExistsError, match="is there already; pass overwrite=True"):
+        train(split, out=out, epochs=2, resume=False, **SMALL)
+    out.write_bytes(before[:-300])
+    with pytest.raises(FileExistsError, match="is there already"):
+        train(split, out=out, epochs=2, **SMALL)
+    train(split, out=out, epochs=2, overwrite=True, **SMALL)
+    assert Emulator.read(out).description["training"] == first.description["training"]
 
 
 def test_restart(tmp_path: Path, split: Split, monkeypatch):

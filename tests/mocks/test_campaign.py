@@ -314,6 +314,41 @@ def test_a_damaged_row_is_known_by_its_checksum(tmp_path: Path) -> None:
         assert journal.done == {0, 1}
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_damaged_rows_are_done_again_and_the_others_kept(tmp_path: Path, seed: int) -> None:
+    path, rng = tmp_path / "a.part", np.random.default_rng(seed)
+    rows = [4, 0, 2, 7, 3, 1]
+    _filled(path, rows)
+    data = bytearray(path.read_bytes())
+    size = len(_record(0)) + 4
+    bad = sorted(rng.choice(5, int(rng.integers(1, 4)), replace=False))
+    for k in bad:
+        data[len(data) - (6 - k) * size + int(rng.integers(size))] ^= int(rng.integers(1, 256))
+    path.write_bytes(data)
+    for again in (False, True):
+        whole = 6 + len(bad) * again
+        with pytest.warns(UserWarning, match=rf"a\.part: .* of {whole} damaged on the disk; done"):
+            journal = Journal(path, {"seed": 1}, DTYPE)
+        with journal:
+            assert journal.done == (set(rows) if again else set(rows) - {rows[k] for k in bad})
+            for row in set(rows) - journal.done:
+                journal.append(_record(row))
+            found = journal.records()
+            assert sorted(found["row"].tolist()) == sorted(rows)
+            np.testing.assert_array_equal(found["value"][:, 0], found["row"] + 0.5)
+
+
+def test_damaged_settings_of_a_journal_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    _filled(path, [0])
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'{"seed"', b'{"seed'))
+    with pytest.raises(
+        ValueError, match=r"a\.part is damaged: its settings cannot be read; pass o"
+    ):
+        Journal(path, {"seed": 1}, DTYPE)
+
+
 def test_a_journal_is_for_one_process_and_one_row_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "a.part"
     with Journal(path, {"seed": 1}, DTYPE) as journal:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
+from helpers.resealed import changed
 from pysoftcorr.mocks import GalaxyCatalog, HaloCatalog, HODModel
 
 
@@ -71,7 +72,7 @@ def test_bad_files_are_named(galaxies: GalaxyCatalog, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="holds no galaxy catalog written by pysoftcorr"):
             GalaxyCatalog.read(tmp_path / name)
     galaxies.write(tmp_path / "g.h5", overwrite=True)
-    with h5py.File(tmp_path / "g.h5", "a") as file:
+    with changed(tmp_path / "g.h5") as file:
         file["axis"][2] = 0.0
     with pytest.raises(ValueError, match=r"is damaged: axis has no direction .* row 2 "):
         GalaxyCatalog.read(tmp_path / "g.h5")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 import pytest
+
+from helpers.resealed import changed
 
 torch = pytest.importorskip("torch")
 
@@ -452,16 +453,16 @@ def test_written_and_read(tables, tmp_path):
         tables.write(path)
     with pytest.raises(ValueError, match="unknown suffix"):
         tables.write(tmp_path / "tables.fits")
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         file["box0/forms"][0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="is damaged: numbers of box0 are not finite"):
         HaloTables.read(path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         del file["box0/forms"]
         file["box0/forms"] = np.zeros((10, 3, 3, 12))
     with pytest.raises(ValueError, match="do not belong to these nodes and edges"):
         HaloTables.read(path)
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         file.attrs["format_version"] = 99
     with pytest.raises(ValueError, match="newer than this pysoftcorr"):
         HaloTables.read(path)

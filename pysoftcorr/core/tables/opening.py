@@ -9,15 +9,17 @@ import io
 import lzma
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.expressions import suggestion
 from pysoftcorr.core.extras import MissingExtra
+from pysoftcorr.core.files import no_file
+from pysoftcorr.core.memory import available_memory, refuse_beyond_memory, size_text
 from pysoftcorr.core.tables import arrays, fits, hdf5, parquet, text, votable
 from pysoftcorr.core.tables.container import Choice, Container, Suits
 from pysoftcorr.core.tables.memory import in_memory
@@ -67,12 +69,11 @@ _FOREIGN = (
     (b"\x80\x04\x95", "a pickle, which could run anything; write the table as Parquet or FITS"),
     (b"\x80\x05\x95", "a pickle, which could run anything; write the table as Parquet or FITS"),
 )
-_NO_FILES = {
-    stat.S_ISFIFO: "a pipe",
-    stat.S_ISSOCK: "a socket",
-    stat.S_ISCHR: "a device",
-    stat.S_ISBLK: "a device",
-}
+#: Bytes of a column above which its memory is said.
+_MUCH = 2.0**30
+#: Formats of which single columns are read; files of the others are read as a whole.
+_BY_COLUMN = ("FITS", "HDF5", "Parquet")
+_PIECE = 2**24
 
 
 @contextmanager
@@ -117,7 +118,20 @@ def open_table(
             else:
                 number = f"table {len(tables)}" if isinstance(source, (list, tuple)) else None
                 tables.append(in_memory(part, number))
-        yield join(tables)
+        whole = join(tables)
+        _say_size(whole, sum(t.length or 0 for t in tables))
+        yield whole
+
+
+def _say_size(table: TableSource, rows: int) -> None:
+    """Refuse what two columns alone would take too much memory for; a warning where it is much."""
+    size = 16.0 * rows  # as it is stored, and as numbers of 8 bytes
+    refuse_beyond_memory(f"{table.label}: two columns of {rows:,} rows", 2 * size)
+    if size > _MUCH:
+        caution(
+            f"{table.label} has {rows:,} rows: each column takes {size_text(size)} of memory, and "
+            f"{size_text(available_memory())} are free"
+        )
 
 
 def several(source: Any) -> list[Any]:
@@ -189,6 +203,9 @@ def _tables(
         with _reading(path, "Parquet"):
             return parquet.folder(path)
     kind, content = _content(path)
+    if kind not in _BY_COLUMN:
+        size = path.stat().st_size if isinstance(content, str) else len(content.getbuffer())
+        refuse_beyond_memory(f"{path}: its {size:,} bytes, read as a whole", 2.0 * size)
     with _reading(path, kind):
         container = _container(path, kind, content, stack)
     _refuse_choice(path, kind, hdu, key, container.option)
@@ -226,10 +243,9 @@ def _container(path: Path, kind: str, content: Any, stack: ExitStack) -> Contain
 
 def _content(path: Path) -> tuple[str, Any]:
     """The format of a file, and its path or, where it is packed, its unpacked content."""
-    mode = path.stat().st_mode
-    for test, what in _NO_FILES.items():
-        if test(mode):
-            raise ValueError(f"{path} is {what}; a catalog is read from a file")
+    what = no_file(path)
+    if what:
+        raise ValueError(f"{path} is {what}; a catalog is read from a file")
     bare = path.name.lower()
     for packed in (".gz", ".bz2", ".xz"):
         bare = bare.removesuffix(packed)
@@ -243,8 +259,8 @@ def _content(path: Path) -> tuple[str, Any]:
         if start.startswith(magic):
             try:
                 with unpack(path) as stream:
-                    content = io.BytesIO(stream.read())
-            except PermissionError:
+                    content = _unpacked(path, stream)
+            except (PermissionError, _TooLarge):
                 raise
             except Exception as error:  # zlib.error, LZMAError, EOFError, ...
                 what = f"{path} is damaged and cannot be unpacked: {first_line(error)}"
@@ -263,6 +279,23 @@ def _content(path: Path) -> tuple[str, Any]:
     if start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<?xml"):
         return "VOTable", content
     return _SUFFIXES.get(suffix, "text"), content
+
+
+class _TooLarge(ValueError):
+    """A packed file holds more than there is memory for."""
+
+
+def _unpacked(path: Path, stream: Any) -> io.BytesIO:
+    """The content of a packed file, as far as there is memory for it."""
+    content = io.BytesIO()
+    while piece := stream.read(_PIECE):
+        content.write(piece)
+        try:
+            refuse_beyond_memory(f"{path}: its unpacked content", float(content.tell()))
+        except ValueError as error:
+            raise _TooLarge(*error.args) from None
+    content.seek(0)
+    return content
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from pysoftcorr.core.checks import IntArray, Origin
 from pysoftcorr.core.expressions import Expression, nearest
 from pysoftcorr.core.extras import MissingExtra
+from pysoftcorr.core.memory import refuse_beyond_memory
 from pysoftcorr.core.tables.values import stored
 
 
@@ -88,6 +89,10 @@ class TableSource:
     def fetch(self, name: str) -> np.ndarray:
         """What `column` gives, not kept."""
         self._check(name)
+        if self.length is not None:
+            # As it is stored, and as numbers of 8 bytes.
+            what = f"{self.label}: column {name!r} of {self.length:,} rows"
+            refuse_beyond_memory(what, 16.0 * self.length)
         try:
             return stored(self.load(name))
         except (Unreadable, MissingExtra):

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import torch
 
-from pysoftcorr.core.files import FileFormat, whole_file
+from pysoftcorr.core.files import FileFormat
 
 __all__ = ["checkpoint_path", "differences", "read_checkpoint", "write_checkpoint"]
 
@@ -51,8 +51,7 @@ def write_checkpoint(path: str | PathLike[str], state: Mapping[str, Any]) -> Non
     tensors: dict[str, torch.Tensor] = {}
     plain = _plain(state, "", tensors)
     target = Path(path).expanduser()
-    with whole_file(target, overwrite=True) as temporary, h5py.File(temporary, "w") as file:
-        FORMAT.stamp(file)
+    with FORMAT.writing(target, overwrite=True) as file:
         # A dataset: an attribute holds 64 kB at most, and curves may be longer.
         file["state"] = json.dumps(plain)
         for number, tensor in enumerate(tensors.values()):

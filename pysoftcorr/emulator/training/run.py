@@ -6,6 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -15,7 +16,8 @@ import numpy as np
 import torch
 
 from pysoftcorr.core import options
-from pysoftcorr.core.files import HDF5, check_output
+from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.files import HDF5, check_output, fingerprint
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.torch import check_device
 from pysoftcorr.core.version import __version__
@@ -26,7 +28,7 @@ from pysoftcorr.emulator.emulator import Emulator
 from pysoftcorr.emulator.network import KINDS, network_config, new_network
 from pysoftcorr.emulator.network.base import Network
 from pysoftcorr.emulator.training.calibration import BY, PER, apply_factors, sigma_factors
-from pysoftcorr.emulator.training.checkpoint import checkpoint_path
+from pysoftcorr.emulator.training.checkpoint import checkpoint_path, differences
 from pysoftcorr.emulator.training.loop import Loop, Task, cosine, steps_of_ten
 from pysoftcorr.emulator.training.tasks import (
     TARGETS,
@@ -178,7 +180,7 @@ def train(
     kind : {"response", "published"}
     out : path-like, optional
         Write the model there (.h5). A checkpoint is kept beside it until it is written, and the
-        same call resumes from it.
+        same call resumes from it; of a finished run it gives the model, with a warning.
     seed : int or numpy.random.Generator, optional
         Seed of the first weights, the shuffles and dropout.
     split_seed : int or numpy.random.Generator, optional
@@ -205,7 +207,7 @@ def train(
     -------
     Emulator
         On the CPU; ``description["training"]`` holds the recipe, the seeds, the learning curves,
-        the best epoch and the calibration.
+        the best epoch and the calibration, and ``description["timing"]`` the seconds.
 
     Raises
     ------
@@ -240,7 +242,9 @@ def train(
         members=members, width=width, depth=depth, variance_width=variance_width,
         variance_depth=variance_depth, dropout=dropout,
     )  # fmt: skip
-    target = None if out is None else check_output(out, suffixes=HDF5, overwrite=overwrite)
+    # A model that is there may be this very run's, finished before.
+    target = None if out is None else check_output(out, suffixes=HDF5, overwrite=True)
+    there = None if target is None or overwrite else _there(target, resume)
     split, source = _split(data, split_seed)
     root = root_seed(seed)
     if device is None:
@@ -249,13 +253,21 @@ def train(
     settings = {
         "kind": kind, "seed": root, "recipe": asdict(chosen), "network": shape,
         "rows": [len(part) for part in split],
-        "parameters": float(np.abs(split.train.parameters).sum()),
+        "values": fingerprint(*(v for part in split[:2] for v in _values(part))),
     }  # fmt: skip
     parts = [Targets.of(part, chosen.targets) for part in (split.train, split.validation)]
     if kind == "response" and parts[0].response is None:
         raise ValueError("data has no response functions, which kind='response' learns")
     scaling = published_scaling(parts[0]) if kind == "published" else response_scaling(parts[0])
     made = new_network(kind, {"bins": split.train.nbins, **shape}, scaling, seed=root).to(where)
+    described = {
+        **settings,
+        "network": made.config,
+        "split_seed": split.train.description.get("split_seed"),
+        "fractions": split.train.description.get("fractions"),
+    }
+    if target is not None and there is not None:
+        return _finished(target, there, described)
     loop = Loop(
         task=_task(made, chosen, *(part.to(where) for part in parts)),
         optimizer=torch.optim.AdamW(
@@ -278,15 +290,11 @@ def train(
     if chosen.calibrate != "none":
         apply_factors(made, factors)
     record = {
-        **settings,
-        "network": made.config,
-        "split_seed": split.train.description.get("split_seed"),
-        "fractions": split.train.description.get("fractions"),
+        **described,
         "data": source,
         "best_epoch": loop.best_epoch + 1,
         "epochs_run": loop.epoch,
         "stopped": loop.stopped or "every epoch was run",
-        "seconds": round(loop.seconds, 1),
         "sigma_factors": factors.tolist(),
         # JSON has no NaN, which the mean over no elements is.
         "curves": {
@@ -296,7 +304,7 @@ def train(
         "device": _device_name(where),
         "torch": torch.__version__,
     }
-    emulator = _emulator(made, split, record)
+    emulator = _emulator(made, split, record, {"seconds": round(loop.seconds, 1)})
     emulator.correlation = fit_correlation(emulator, split.train, split.validation, seed=root)
     if target is not None:
         emulator.write(target, overwrite=overwrite)
@@ -348,7 +356,41 @@ def _task(network: Any, recipe: Recipe, rows: Targets, validation: Targets) -> T
     )
 
 
-def _emulator(network: Network, split: Split, record: Mapping[str, Any]) -> Emulator:
+def _values(part: EmulatorData) -> list[np.ndarray]:
+    return [part.parameters, part.edges, part.xi, part.omega, part.eta]
+
+
+def _there(target: Path, resume: bool) -> Emulator | None:
+    """The model that is there, if the same run may have written it."""
+    if not target.exists():
+        return None
+    if resume:
+        with suppress(ValueError):
+            return Emulator.read(target)
+    check_output(target, overwrite=False)
+    return None
+
+
+def _finished(target: Path, there: Emulator, wanted: Mapping[str, Any]) -> Emulator:
+    """The model of a run that has ended; FileExistsError where it is of another one."""
+    found = there.description.get("training", {})
+    other = list(differences(json.loads(json.dumps(wanted)), {k: found.get(k) for k in wanted}))
+    if other:
+        raise FileExistsError(
+            f"{target} is there already, of another run ({'; '.join(other)}); pass overwrite=True "
+            "to replace it"
+        )
+    checkpoint_path(target).unlink(missing_ok=True)
+    caution(
+        f"{target} is the finished model of this run: nothing is left to train; pass "
+        "overwrite=True to train again"
+    )
+    return there
+
+
+def _emulator(
+    network: Network, split: Split, record: Mapping[str, Any], timing: Mapping[str, float]
+) -> Emulator:
     campaign = split.train.description.get("campaign", {})
     points = np.concatenate([part.parameters for part in split])
     span = campaign.get("logMmin")
@@ -356,7 +398,10 @@ def _emulator(network: Network, split: Split, record: Mapping[str, Any]) -> Emul
     bounds = Bounds.of(points) if span is None else Bounds.design(tuple(span))
     if bounds.outside(points).any():
         bounds = Bounds.of(points)
-    description = {"campaign": campaign, "training": record, "version": __version__}
+    # What was timed stands apart: the rest is the same, whether the run was resumed or not.
+    description = {
+        "campaign": campaign, "training": record, "timing": timing, "version": __version__
+    }  # fmt: skip
     return Emulator(
         network,
         bins=split.train.edges,

@@ -14,7 +14,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.files import FileFormat
+from pysoftcorr.core.files import FileFormat, unwritten
+from pysoftcorr.core.sealed import seal_hdf5
+from pysoftcorr.core.streams import hdf5_file
 from pysoftcorr.mocks.alignment import order_parameter
 from pysoftcorr.mocks.campaign.rows import GOOD, STATUS
 from pysoftcorr.mocks.hod import PARAMETERS
@@ -197,8 +199,9 @@ def write_campaign(
     temporary = target.with_name(f".{target.name}.merging")
     order = np.argsort(records["row"], kind="stable")
     try:
-        with h5py.File(temporary, "w") as file:
-            FORMAT.stamp(file)
+        temporary.unlink(missing_ok=True)
+        with hdf5_file(temporary) as file:
+            file.attrs.update(FORMAT.header())
             file.attrs["settings"] = json.dumps(settings)
             file.attrs["version"] = settings["version"]
             file.attrs["cosmology"] = json.dumps(settings["cosmology"])
@@ -223,15 +226,12 @@ def write_campaign(
                     dataset[start : start + len(rows)] = rows[name]
             reason = [text.decode() for text in records["reason"][order]]
             file.create_dataset("reason", data=reason, dtype=h5py.string_dtype())
+        seal_hdf5(temporary, FORMAT.name)
         with open(temporary, "rb+") as stream:
             os.fsync(stream.fileno())
         os.replace(temporary, target)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OSError(
-            error.errno,
-            f"cannot write ({error.strerror or error}); every row is kept: make room and give the "
-            "same command again",
-            str(target),
-        ) from None
+        hint = "; every row is kept: make room and give the same command again"
+        raise unwritten(error, target, hint) from None

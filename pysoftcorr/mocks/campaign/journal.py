@@ -3,7 +3,7 @@
 A header (a magic line and the settings as a line of JSON), then records of one length, each with
 its CRC-32. A record that a kill has cut short is the last one, is known by its length or its
 checksum, and is cut off when the campaign resumes: no row is lost but the one being written, and
-none is there twice.
+none is there twice. A row before others that is damaged is passed over, and done again.
 
 SQLite would survive kills as well, and was tried. But a database cut short by a full or failing
 disk loses every row, where a journal of records loses the last; a flipped bit in a row is read as
@@ -25,10 +25,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Journal", "difference", "journal_path", "read_settings"]
+from pysoftcorr.core.cautions import caution
+
+__all__ = ["DamagedJournal", "Journal", "difference", "journal_path", "read_settings"]
 
 _MAGIC = b"pysoftcorr campaign journal 1\n"
 _CHECK_BYTES = 4
+
+
+class DamagedJournal(ValueError):
+    """A journal of this package whose settings cannot be read."""
 
 
 def journal_path(out: Path) -> Path:
@@ -58,7 +64,13 @@ def _header(magic: bytes, line: bytes, path: Path) -> tuple[dict[str, Any] | Non
         )
     if not line.endswith(b"\n"):
         return None, 0
-    return json.loads(line), len(magic) + len(line)
+    try:
+        return dict(json.loads(line)), len(magic) + len(line)
+    except (TypeError, ValueError):
+        raise DamagedJournal(
+            f"{path} is damaged: its settings cannot be read; pass overwrite=True to restart, or "
+            "move it away"
+        ) from None
 
 
 def difference(wanted: dict[str, Any], there: dict[str, Any]) -> str | None:
@@ -147,7 +159,13 @@ class Journal:
                     f"the unfinished campaign {self.path} has other settings: {other}; give the "
                     "same settings to resume it, another out, or overwrite=True to restart"
                 )
-        whole = self._whole_records()
+        good = self._checked()
+        # What a kill has cut short is at the end; a damaged row before others is done again.
+        whole = int(np.flatnonzero(good)[-1]) + 1 if good.any() else 0
+        self._bad = np.flatnonzero(~good[:whole])
+        if self._bad.size:
+            rows = "a row" if self._bad.size == 1 else f"{self._bad.size} rows"
+            caution(f"{self.path}: {rows} of {whole} damaged on the disk; done again")
         self._end = self._start + whole * self._size
         os.ftruncate(self._fd, self._end)
         self.done = {int(row) for row in self.records()["row"]}
@@ -180,16 +198,15 @@ class Journal:
             return np.zeros(0, dtype)
         return np.memmap(self.path, dtype, "r", self._start, (count,))
 
-    def _whole_records(self) -> int:
-        raw = self._raw()
-        for i, entry in enumerate(raw):
-            if zlib.crc32(entry["record"].tobytes()) != int(entry["check"]):
-                return i
-        return len(raw)
+    def _checked(self) -> npt.NDArray[np.bool_]:
+        return np.array(
+            [zlib.crc32(e["record"].tobytes()) == int(e["check"]) for e in self._raw()], dtype=bool
+        )
 
     def records(self) -> npt.NDArray[Any]:
         """Every finished row, in the order in which they were finished."""
-        return self._raw()["record"]
+        found = self._raw()["record"]
+        return np.delete(found, self._bad) if self._bad.size else found
 
     def append(self, record: bytes) -> None:
         """Add a row.

@@ -21,7 +21,13 @@ from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.campaign.farm import connected, finished_rows
 from pysoftcorr.mocks.campaign.file import Campaign, read_campaign_settings, write_campaign
-from pysoftcorr.mocks.campaign.journal import Journal, difference, journal_path, read_settings
+from pysoftcorr.mocks.campaign.journal import (
+    DamagedJournal,
+    Journal,
+    difference,
+    journal_path,
+    read_settings,
+)
 from pysoftcorr.mocks.campaign.rows import Plan, record_dtype
 from pysoftcorr.mocks.checks import box_record
 from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation
@@ -316,8 +322,12 @@ def _plan(
 
 def _discard_other(unfinished: Path, settings: dict[str, Any]) -> None:
     """Remove a journal of other settings; one of these settings is resumed."""
-    there = read_settings(unfinished)
-    if there is not None and difference(settings, there) is not None:
+    try:
+        there = read_settings(unfinished)
+        other = there is not None and difference(settings, there) is not None
+    except DamagedJournal:
+        other = True
+    if other:
         unfinished.unlink()
 
 

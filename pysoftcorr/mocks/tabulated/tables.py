@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
+from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.options import choice, flag, integer, positive
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
@@ -268,8 +268,7 @@ class HaloTables:
             If nothing can be written there.
         """
         target = check_output(path, suffixes=HDF5, overwrite=overwrite)
-        with whole_file(target, overwrite=overwrite) as made, h5py.File(made, "w") as file:
-            FORMAT.stamp(file)
+        with FORMAT.writing(target, overwrite=overwrite) as file:
             file.attrs["version"] = __version__
             file.attrs["parameters"] = json.dumps(list(PARAMETERS))
             file.attrs["satellites"] = self.satellites
