@@ -731,3 +731,22 @@ def test_truncated_files_are_named(tmp_path):
             path.write_bytes(content[: int(len(content) * part)])
             with pytest.raises(ValueError, match=path.name):
                 HaloCatalog.read(path, axes="random", seed=1, boxsize=BOX)
+
+
+# ---------------------------------------------------------------------- files of our own
+def test_a_file_of_our_own_is_told_what_it_does_not_say(tmp_path):
+    path = tmp_path / "h.h5"
+    HaloCatalog.from_table(plain(kpc=False), boxsize=BOX).write(path)
+    halos = HaloCatalog.read(path, cosmology="planck15", redshift=0.5)
+    assert halos.cosmology["name"] == "planck15"
+    assert halos.meta["redshift"] == 0.5
+    halos.write(path, overwrite=True)
+    for name, value in (("cosmology", "planck15"), ("redshift", 0.5)):
+        with pytest.raises(ValueError, match=rf"read as it is, without {name}$"):
+            HaloCatalog.read(path, **{name: value})
+
+
+@pytest.mark.parametrize("mdef", ["200b", "vir200", "200"])
+def test_a_definition_that_is_none(mdef):
+    with pytest.raises(ValueError, match=r"mdef = .*no mass definition.*'200m'"):
+        PLANCK15.radius(1e13, mdef=mdef)
