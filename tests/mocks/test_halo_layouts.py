@@ -733,6 +733,16 @@ def test_truncated_files_are_named(tmp_path):
                 HaloCatalog.read(path, axes="random", seed=1, boxsize=BOX)
 
 
+def test_several_snapshots_in_one_table():
+    one = plain(kpc=False) | {"id": 7 + np.arange(N)}
+    two = {name: np.concatenate([v, v]) for name, v in one.items()}
+    two["snapnum"] = np.repeat([85, 84], N)
+    with pytest.warns(UserWarning, match=r"id .* in 12 of 24 halos.*choose one by select="):
+        HaloCatalog.from_table(two, boxsize=BOX)
+    halos = HaloCatalog.from_table(two, boxsize=BOX, select="snapnum == 84")
+    np.testing.assert_allclose(halos.mass, truth()["mass"])
+
+
 # ---------------------------------------------------------------------- files of our own
 def test_a_file_of_our_own_is_told_what_it_does_not_say(tmp_path):
     path = tmp_path / "h.h5"
