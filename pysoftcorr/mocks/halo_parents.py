@@ -89,7 +89,7 @@ def warn_of_twins(
     table: TableSource, chosen: Mapping[str, tuple[str, ...]], keep: BoolArray, origin: Origin
 ) -> None:
     """A warning where rows that are kept have one identifier, as in tables of several snapshots."""
-    if "id" not in chosen or getattr(table, "parts", ()):
+    if "id" not in chosen or len(getattr(table, "parts", [])) > 1:
         return  # files may number their halos each for itself
     own = whole_numbers(table, "id", chosen["id"][0], len(keep))
     if own.data.dtype.kind == "f":
