@@ -411,8 +411,11 @@ class Observation:
             "digits; correlate the data in those of the emulator (its edges)"
         )
         if data.shape == edges.shape:
-            differ = np.argmax(~np.isclose(edges, data, rtol=EDGES_AGREE, atol=0))
-            text += f"; edge {int(differ)} is the first that differs"
+            k = int(np.argmax(~np.isclose(edges, data, rtol=EDGES_AGREE, atol=0)))
+            text += (
+                f"; edge {k} is the first that differs, {data[k]:.6g} where the emulator has "
+                f"{edges[k]:.6g}"
+            )
         return text
 
     # ------------------------------------------------------------------ makers

@@ -267,7 +267,7 @@ def test_files_and_records(tmp_path: Path) -> None:
         volume / np.diff(np.log10(mass_function(halos).edges)), np.full(len(volume), np.prod(sides))
     )
     # What a campaign keeps is the same once it is read again, or it could not be resumed.
-    settings = _plan(halos, 1, 1, [1, 4, 16], None, False, {})[1]
+    settings = _plan(halos, 1, 1, [1, 4, 16], None, False, "nfw", {})[1]
     assert json.loads(json.dumps(settings)) == settings
 
 
