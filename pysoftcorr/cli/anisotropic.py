@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import output
 from pysoftcorr.cli.common import BINS, OVERWRITE, PLOT, THREADS, out
-from pysoftcorr.cli.mocks import BINS_MPC, READING_GALAXIES, galaxies_text, read_galaxies
+from pysoftcorr.cli.mocks import (
+    BINS_MPC,
+    READING_GALAXIES,
+    combined,
+    galaxies_text,
+    read_galaxies,
+)
 from pysoftcorr.cli.options import Argument, Command, Option, derive
 from pysoftcorr.core.text import aligned_rows
 
@@ -16,8 +22,8 @@ if TYPE_CHECKING:
 
 GALAXIES = Argument(
     "galaxies",
-    "Galaxies of mock, or any table of positions and axes. Several are realizations; the files of "
-    "one catalog are a pattern in quotes.",
+    "Galaxies of mock, or any table of positions and axes (--columns axis=none for positions "
+    "alone). Several are realizations; the files of one catalog are a pattern in quotes.",
     many=True,
 )
 _PI_MAX = 40.0  # DEFAULT_PI_MAX, without its imports
@@ -116,7 +122,7 @@ def _run(
     first = _galaxies(paths[0], settings, explicit)
     results = [measured(first)]
     results += [measured(_galaxies(path, settings, explicit)) for path in paths[1:]]
-    result = results[0] if len(results) == 1 else type(results[0]).combine(results)
+    result = results[0] if len(results) == 1 else combined(results, paths)
     files: list[Any] = []
     if settings["out"] is not None:
         result.write(settings["out"], overwrite=settings["overwrite"])

@@ -70,7 +70,7 @@ READING = derive(
 READING_GALAXIES = derive(
     "pysoftcorr.mocks.galaxy_tables:from_table", skip=("source",),
     columns={"default": {}, "help": "Column or expression of a field (x, y, z, position=A,B,C, "
-             "axis=A,B,C, velocity=A,B,C); may be given several times."},
+             "axis=A,B,C, velocity=A,B,C), or none to leave it out; may be given several times."},
     select={"metavar": "EXPRESSION", "help": "Condition that rows must meet."},
     on_bad={"help": "Rows with NaN, infinity or no axis: refuse, or drop and count."},
     **_BOX_TABLE,
@@ -188,7 +188,7 @@ def boxcorr(
     paths = _realizations([galaxies] if isinstance(galaxies, str) else galaxies)
     resampling = _resampling(settings)
     output.use_threads(settings["threads"])
-    from pysoftcorr.mocks import BoxCorrelations, box_files, expected_correlations
+    from pysoftcorr.mocks import box_files, expected_correlations
     from pysoftcorr.mocks.box import radial_edges
 
     output.check_out(settings, suffixes=box_files.SUFFIXES)
@@ -216,11 +216,7 @@ def boxcorr(
     result = results[0]
     if len(results) > 1:
         errors = "scatter" if resampling is None else "resampling"
-        try:
-            result = BoxCorrelations.combine(results, errors=errors)
-        except ValueError as error:
-            said = re.sub(r"results\[(\d+)\]", lambda found: paths[int(found[1])], str(error))
-            raise ValueError(said) from None
+        result = combined(results, paths, errors=errors)
     files: list[Any] = []
     if settings["out"] is not None:
         files += box_files.write(result, settings["out"], overwrite=settings["overwrite"])
@@ -241,6 +237,15 @@ def boxcorr(
         "galaxies": catalogs[0] if len(catalogs) == 1 else catalogs,
         "expected": None if expected is None else _plain(expected),
     }
+
+
+def combined(results: list[Any], paths: list[str], **options: Any) -> Any:
+    """The mean of several boxes; errors name their files."""
+    try:
+        return type(results[0]).combine(results, **options)
+    except ValueError as error:
+        said = re.sub(r"results\[(\d+)\]", lambda found: paths[int(found[1])], str(error))
+        raise ValueError(said) from None
 
 
 def _realizations(paths: list[str]) -> list[str]:
@@ -441,12 +446,12 @@ def _mass_table(table: MassFunction) -> str:
 def _galaxies(galaxies: GalaxyCatalog) -> dict[str, Any]:
     from pysoftcorr.mocks.checks import volume
 
-    central = int(galaxies.central.sum())
+    central = int(galaxies.central.sum()) if galaxies.has_hosts else None
     return {
         "galaxies": len(galaxies),
         "centrals": central,
-        "satellites": len(galaxies) - central,
-        "satellite_fraction": 1.0 - central / len(galaxies),
+        "satellites": None if central is None else len(galaxies) - central,
+        "satellite_fraction": None if central is None else 1.0 - central / len(galaxies),
         "number_density": len(galaxies) / volume(galaxies.boxsize),
         "boxsize": galaxies.boxsize,
         "params": galaxies.params,
@@ -460,9 +465,14 @@ def galaxies_text(galaxies: GalaxyCatalog) -> str:
 
     says = _galaxies(galaxies)
     params = ", ".join(f"{name} = {value}" for name, value in galaxies.params.items())
-    return (
+    first = (
         f"{says['galaxies']} galaxies in a box of {box_text(galaxies.boxsize)} Mpc/h "
-        f"({says['number_density']:.3g} per (Mpc/h)^3)\n"
+        f"({says['number_density']:.3g} per (Mpc/h)^3)"
+    )
+    if not galaxies.has_hosts:  # of a table, which does not say who is central
+        return first
+    return (
+        f"{first}\n"
         f"  centrals    {says['centrals']}\n"
         f"  satellites  {says['satellites']} ({100 * says['satellite_fraction']:.1f} %)\n"
         f"  seed        {galaxies.seed}\n"
@@ -553,7 +563,8 @@ COMMANDS: dict[str, Any] = {
     ),
     "boxcorr": Command(
         boxcorr,
-        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes. Several are "
+        (Argument("galaxies", "Galaxies of mock, or any table of positions and axes (--columns "
+                  "axis=none for positions alone). Several are "
                   "realizations; a pattern in quotes stands for several of mock, or for tables "
                   "that are one catalog.", many=True),),
         (

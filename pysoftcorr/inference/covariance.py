@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from pysoftcorr.core.cautions import caution
+
 __all__ = [
     "beside",
     "check_covariance",
@@ -27,8 +29,12 @@ FloatArray = npt.NDArray[np.float64]
 COVARIANCE, COUNT = ("covariance", "cov"), ("covariance_from", "realizations")
 
 
-def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covariance") -> FloatArray:
+def check_covariance(
+    covariance: npt.ArrayLike, n: int, *, name: str = "covariance", definite: bool = True
+) -> FloatArray:
     """A covariance matrix of n values.
+
+    Without `definite` one is taken that is not positive definite, parts of which may be.
 
     Raises
     ------
@@ -78,18 +84,28 @@ def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covarian
             f"{name} is not symmetric: element [{row}, {column}] is {matrix[row, column]:.6g}, "
             f"[{column}, {row}] is {matrix[column, row]:.6g}; pass (C + C.T)/2 if that is noise"
         )
+    if not definite:
+        return (matrix + matrix.T) / 2
     values = np.linalg.eigvalsh((correlation + correlation.T) / 2)
     # Below this an eigenvalue is the rounding of the larger ones.
     least = n * np.finfo(np.float64).eps * max(values[-1], 0.0)
-    if not values[0] > least:
+    if values[0] > least:
+        return (matrix + matrix.T) / 2
+    text = (
+        f"{name} is not positive definite: as correlations its smallest eigenvalue is "
+        f"{values[0]:.3g}, its largest {values[-1]:.3g}. "
+    )
+    if values[0] > -100 * least:  # singular: a small part of the diagonal would weigh most
+        rank = int((values > 100 * least).sum())
         raise ValueError(
-            f"{name} is not positive definite: as correlations its smallest eigenvalue is "
-            f"{values[0]:.3g}, its largest {values[-1]:.3g}. A sample covariance needs more "
-            f"realizations than values ({n}); else leave bins out, or add a part of each variance "
-            f"to the diagonal, such as C + {max(-2 * values[0], 1e-6 * abs(values[-1])):.1g} * "
-            "np.diag(np.diag(C))"
+            f"{text}Its rank is {rank}, of {n} values: a sample covariance needs more realizations "
+            f"than values. Cut to at most {rank} values (r_min, r_max, bins, statistics), or "
+            "estimate it from more"
         )
-    return (matrix + matrix.T) / 2
+    raise ValueError(
+        f"{text}Leave bins out, or add a part of each variance to the diagonal, such as C + "
+        f"{-2 * values[0]:.1g} * np.diag(np.diag(C))"
+    )
 
 
 def whitening(covariance: FloatArray) -> tuple[FloatArray, float]:
@@ -220,6 +236,11 @@ def read_covariance(path: str | PathLike[str]) -> tuple[FloatArray, int | None]:
         raise ValueError(f"{source} cannot be read as {kind}: {error}") from None
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{source}: a covariance is square, not of shape {matrix.shape}")
+    if len(matrix) > 1 and (np.diag(matrix) == 1).all():
+        caution(
+            f"{source}: is 1 all along the diagonal, as a correlation matrix is; a covariance is "
+            "needed, sigma[:, None] * R * sigma"
+        )
     return matrix, None if count is None else int(count)
 
 

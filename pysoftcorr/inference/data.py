@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import no_file
 from pysoftcorr.core.sealed import CHECKSUM, Damaged, check_table
 from pysoftcorr.core.tables.source import first_line
@@ -20,6 +22,7 @@ from pysoftcorr.inference.covariance import COUNT, beside, count_of, first, read
 from pysoftcorr.mocks.box import box_correlations
 from pysoftcorr.mocks.box_files import FORMAT
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
+from pysoftcorr.mocks.halo_units import length_unit
 from pysoftcorr.sky.binning import Bins
 
 if TYPE_CHECKING:
@@ -103,11 +106,14 @@ def read_data(
     else:
         raise ValueError(f"{source}: unknown suffix; data are in .ecsv, .csv, .h5, .hdf5 or .fits")
     there = [s for s in STATISTICS if s in found and np.isfinite(found[s]).any()]
+    columns = found.pop("columns", None)
     if not there or "edges" not in found:
+        needed = "datasets edges" if columns is None else "columns r_lo and r_hi (Mpc/h)"
+        held = sorted(set(found) & {*_COLUMNS, "edges"}) if columns is None else columns
         raise ValueError(
-            f"{source} holds no data for a posterior: edges (r_lo and r_hi of a table) and at "
-            f"least one of {', '.join(STATISTICS)} are needed; it holds "
-            f"{', '.join(sorted(set(found) & {*_COLUMNS, 'edges'})) or 'none of them'}"
+            f"{source} holds no data for a posterior: {needed} and at least one of "
+            f"{', '.join(STATISTICS)} are needed, with errors such as omega_err; it holds "
+            f"{', '.join(held) or 'none of them'}"
         )
     # What was not asked for may hold anything.
     chosen = tuple(there) if statistics is None else check_statistics(statistics)
@@ -124,6 +130,8 @@ def read_data(
         if covariance is None and there_too is not None:
             covariance, count = read_covariance(there_too)
     covariance = None if covariance is None else np.asarray(covariance, dtype=np.float64)
+    if covariance is None and not errors:
+        _warn_of_other_errors(source, columns or ())
     held = [s for s in STATISTICS if s in found]
     nbins = len(found["edges"]) - 1
     for names in (held, there):
@@ -140,12 +148,28 @@ def read_data(
     }
 
 
+def _warn_of_other_errors(source: Path, columns: Sequence[str]) -> None:
+    """A caution about columns that look like errors under names that are not read."""
+    like = re.compile(r"err|sig|std|var|unc", re.IGNORECASE)
+    alike = [name for name in columns if name not in _COLUMNS and like.search(name)]
+    if alike:
+        caution(
+            f"{source}: {', '.join(alike[:4])} {'is' if len(alike) == 1 else 'are'} not read; "
+            f"errors are in columns such as omega_err"
+        )
+
+
 def _table(source: Path) -> dict[str, Any]:
     from astropy.table import Table
 
     kind = source.suffix[1:].lower()
     try:
-        table = Table.read(source, format=f"ascii.{kind}")
+        if kind == "csv":
+            lines, delimiter, notes = _csv_lines(source)
+            table = Table.read(lines, format="ascii.csv", delimiter=delimiter)
+            table.meta.update(notes)
+        else:
+            table = Table.read(source, format="ascii.ecsv")
     except Exception as error:  # astropy's readers raise of every kind, for one reason
         raise ValueError(f"{source} is no {kind.upper()} table: {first_line(error)}") from None
     if CHECKSUM in table.meta:
@@ -153,7 +177,7 @@ def _table(source: Path) -> dict[str, Any]:
             check_table(table)
         except Damaged as error:
             raise ValueError(f"{source} is damaged: {error}") from None
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"columns": table.colnames}
     for name in table.colnames:
         if name not in {*_COLUMNS, "r_lo", "r_hi", "npairs"}:
             continue
@@ -166,8 +190,14 @@ def _table(source: Path) -> dict[str, Any]:
     low, high = found.pop("r_lo", None), found.pop("r_hi", None)
     if low is not None and high is not None and len(table):
         if not np.allclose(low[1:], high[:-1], rtol=EDGES_AGREE, atol=0):
-            raise ValueError(f"{source}: the bins of r_lo and r_hi do not join")
-        found["edges"] = np.append(low, high[-1])
+            raise ValueError(
+                f"{source}: the bins of r_lo and r_hi do not join: each row must begin where the "
+                "one above ends, of bins without data too (omega = nan)"
+            )
+        scales = {_in_mpc_h(source, name, table[name].unit) for name in ("r_lo", "r_hi")}
+        if len(scales) > 1:
+            raise ValueError(f"{source}: r_lo and r_hi are in different units")
+        found["edges"] = np.append(low, high[-1]) * scales.pop()
     if "covariance" in table.meta:
         found["covariance"] = np.asarray(table.meta["covariance"], dtype=np.float64)
         found["covariance_from"] = first(table.meta, COUNT)
@@ -175,6 +205,48 @@ def _table(source: Path) -> dict[str, Any]:
     if "PYSOFTCORR" in table.meta:
         found["box"] |= from_settings(json.loads(table.meta["PYSOFTCORR"]).get("settings", {}))
     return found
+
+
+def _csv_lines(source: Path) -> tuple[list[str], str, dict[str, Any]]:
+    """Lines of a table, what divides its columns, and notes such as ``# boxsize = 60``.
+
+    Names of columns may stand in the last line of comments above the numbers, as of numpy.savetxt.
+    """
+    notes: dict[str, Any] = {}
+    lines: list[str] = []
+    above = ""
+    for line in source.read_text(encoding="utf-8-sig").splitlines():
+        text = line.strip()
+        if not text.startswith("#"):
+            lines += [line] if text else []
+            continue
+        above = text.lstrip("# ") if not lines else above
+        key, _, value = text.lstrip("# ").partition("=" if "=" in text else ":")
+        if value:
+            notes[key.strip()] = _value(value.strip())
+    if lines and "r_lo" in above and "r_lo" not in lines[0]:
+        lines.insert(0, above)
+    first_line = lines[0] if lines else ""
+    return lines, next((d for d in ",;\t" if d in first_line), " "), notes
+
+
+def _value(text: str) -> Any:
+    """A note as a number, several, or text."""
+    try:
+        numbers = [float(part) for part in text.strip("[]()").split(",")]
+    except ValueError:
+        return text.strip("'\"")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _in_mpc_h(source: Path, name: str, unit: Any) -> float:
+    """What an edge is multiplied by to be in Mpc/h."""
+    if unit is None or not str(unit):
+        return 1.0
+    found = length_unit(str(unit))
+    if found is None or not found[1]:
+        raise ValueError(f"{source}: column {name} is in {unit}: must be in Mpc/h, or kpc/h")
+    return found[0]
 
 
 def _hdf5(source: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import choice
 from pysoftcorr.inference.covariance import (
+    check_covariance,
     hartlap_factor,
     sellentin_heavens_constant,
     whitening,
@@ -141,7 +142,7 @@ class Noise:
         data = np.zeros((self.values, self.values))
         if kind in ("data", "both"):
             assert observation.covariance is not None
-            data = data + observation.covariance
+            data = data + check_covariance(observation.covariance, self.values)
         if likelihood == "hartlap":
             assert self._count is not None
             data = data / hartlap_factor(self._count, self.values)

@@ -80,8 +80,8 @@ class Observation:
     Raises
     ------
     ValueError
-        If shapes do not agree, values are not finite, or the covariance is not symmetric and
-        positive definite (the message says its smallest eigenvalue and how to fix it).
+        If shapes do not agree, values are not finite, or the covariance is not symmetric. That of
+        the values which are left after cuts must be positive definite, as posteriors check.
 
     Examples
     --------
@@ -138,6 +138,15 @@ class Observation:
         self.source = source
         flat = np.concatenate(list(self.values.values()))
         good = np.isfinite(flat)
+        full: FloatArray | None = None
+        if errors is not None:
+            if covariance is not None:
+                raise ValueError("give covariance or errors, not both")
+            full = np.diag(self._variances(errors, nbins))
+        elif covariance is not None:
+            full = np.asarray(covariance, dtype=np.float64)
+        if full is not None and full.shape == (flat.size, flat.size):
+            good = self._with_errors(good, full)
         if not good.all() and on_bad == "error":
             raise ValueError(self._bad(flat, good))
         if not good.any():
@@ -146,17 +155,23 @@ class Observation:
         self.rows = np.flatnonzero(good)
         self.vector: FloatArray = flat[self.rows]
         self.covariance: FloatArray | None = None
-        if errors is not None:
-            if covariance is not None:
-                raise ValueError("give covariance or errors, not both")
-            covariance = np.diag(self._variances(errors, nbins))
-        if covariance is not None:
-            full = np.asarray(covariance, dtype=np.float64)
+        if full is not None:
             if full.shape == (flat.size, flat.size):
                 full = full[np.ix_(self.rows, self.rows)]
-                self.covariance = check_covariance(full, self.rows.size)
+                self.covariance = check_covariance(full, self.rows.size, definite=False)
             else:
-                self.covariance = check_covariance(full, flat.size)
+                self.covariance = check_covariance(full, flat.size, definite=False)
+
+    def _with_errors(
+        self, good: npt.NDArray[np.bool_], covariance: FloatArray
+    ) -> npt.NDArray[np.bool_]:
+        """Values but those whose error is not known: their variance is NaN.
+
+        A covariance that knows no error of a statistic is left to its own check.
+        """
+        known = (good & np.isfinite(np.diag(covariance))).reshape(len(self.values), -1)
+        some = known.any(axis=1, keepdims=True)
+        return np.where(some, known, good.reshape(known.shape)).ravel()
 
     def _bad(self, flat: FloatArray, good: npt.NDArray[np.bool_]) -> str:
         bins = self.edges.size - 1
@@ -166,10 +181,10 @@ class Observation:
         }
         texts = [f"{name} in bins {rows[:5]}" for name, rows in where.items() if rows]
         value = flat[np.flatnonzero(~good)[0]]
-        return (
-            f"the data hold {value}: {'; '.join(texts)}: no value, or no pairs. on_bad='drop' "
-            "leaves these bins out"
-        )
+        what, why = f"the data hold {value}", "no value, or no pairs"
+        if np.isfinite(value):
+            what, why = "errors are NaN", "not known where pairs are in one sub-volume alone"
+        return f"{what}: {'; '.join(texts)}: {why}. on_bad='drop' leaves these bins out"
 
     def _variances(self, errors: Mapping[str, npt.ArrayLike], bins: int) -> FloatArray:
         lacking = [name for name in self.statistics if name not in errors]
@@ -181,7 +196,7 @@ class Observation:
             if sigma.shape != (bins,):
                 raise ValueError(f"errors[{name!r}] has shape {sigma.shape}, not ({bins},)")
             finite = np.isfinite(self.values[name])
-            bad = np.flatnonzero(finite & ~(sigma > 0))
+            bad = np.flatnonzero(finite & (sigma <= 0))
             if bad.size:
                 raise ValueError(
                     f"errors[{name!r}] in bins {bad[:5].tolist()} is {sigma[bad[0]]:g}: must be "
@@ -396,8 +411,11 @@ class Observation:
             "digits; correlate the data in those of the emulator (its edges)"
         )
         if data.shape == edges.shape:
-            differ = np.argmax(~np.isclose(edges, data, rtol=EDGES_AGREE, atol=0))
-            text += f"; edge {int(differ)} is the first that differs"
+            k = int(np.argmax(~np.isclose(edges, data, rtol=EDGES_AGREE, atol=0)))
+            text += (
+                f"; edge {k} is the first that differs, {data[k]:.6g} where the emulator has "
+                f"{edges[k]:.6g}"
+            )
         return text
 
     # ------------------------------------------------------------------ makers
@@ -528,7 +546,9 @@ class Observation:
         path : path
             - ``.ecsv`` of `BoxCorrelations.write`, or any ECSV or CSV table with columns
               ``r_lo``, ``r_hi``, those of ``xi``, ``omega``, ``eta`` that there are, and columns
-              such as ``omega_err`` or, of ECSV, ``covariance`` in its meta data (a list of lists);
+              such as ``omega_err`` or, of ECSV, ``covariance`` in its meta data (a list of lists).
+              CSV may have commas, semicolons, tabs or blanks, and comments: names of columns in the
+              last one above the numbers, and lines such as ``# boxsize = 60``.
               A covariance may also be beside it: DATA_cov.csv (.txt, .npy) of DATA.csv;
             - ``.h5`` or ``.fits`` of `GalaxyCatalog.write`: the galaxies are correlated;
             - any HDF5 file with datasets ``edges``, those of ``xi``, ``omega``, ``eta`` that

@@ -439,6 +439,8 @@ def _prepared(
     }
     if second is not None:
         settings["n_second"] = len(samples[1].weight)
+    if isinstance(galaxies, GalaxyCatalog):
+        settings |= galaxies.known()
     space = _same_space([x for x in (galaxies, second) if isinstance(x, GalaxyCatalog)])
     if space is not None:
         settings["redshift_space"] = space

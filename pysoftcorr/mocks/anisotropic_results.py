@@ -212,6 +212,11 @@ class _BinnedInTwo:
             )
 
 
+#: Settings in which realizations agree, as far as they are known.
+_OF_A_KIND = (
+    "boxsize", "line_of_sight", "periodic", "auto", "weighted", "redshift_space", "redshift",
+    "cosmology", "mdef", "satellites",
+)  # fmt: skip
 #: Arrays of a bin of both coordinates.
 _SQUARE = ("npairs", "weight", "rr", "xi", "xi_gp", "xi_gx", "xi_pp", "xi_xx", "xi_px")
 
@@ -236,8 +241,8 @@ class ProjectedCorrelations(_BinnedInTwo):
         weight/rr - 1.
     xi_gp, xi_gx, xi_pp, xi_xx, xi_px : ndarray, shape (nrp, npi)
         Sums of shapes about pairs over `rr`: plus and cross with positions, plus-plus,
-        cross-cross, plus-cross. Plus is positive where shapes point along the separation. NaN
-        without shapes.
+        cross-cross, and the mean of plus-cross and cross-plus. Plus is positive where shapes point
+        along the separation. NaN without shapes.
     wp, w_gp, w_gx, w_pp, w_xx, w_px : ndarray, shape (nrp,)
         Twice the sum over |pi| of each times the width of the bin, Mpc/h.
     covariance : ndarray, or None
@@ -449,19 +454,20 @@ def _check_alike(kind: type[_BinnedInTwo], results: Sequence[Any]) -> None:
         raise ValueError(f"results: {len(results)} given; a scatter needs two boxes or more")
     for number, result in enumerate(results):
         if result.covariance is not None:
-            raise ValueError(f"results: number {number} is a mean of boxes itself; give the boxes")
+            raise ValueError(f"results[{number}] is a mean of boxes itself; give the boxes")
         for name in ("edges", "inner_edges"):
             if not np.array_equal(getattr(result, name), getattr(results[0], name)):
-                raise ValueError(f"results: number {number} has other bins than number 0")
-        for name in ("boxsize", "line_of_sight", "periodic", "auto", "redshift_space"):
+                raise ValueError(f"results[{number}] has other bins than results[0]")
+        for name in _OF_A_KIND:
             one, other = (r.settings.get(name) for r in (results[0], result))
             if one != other:
                 raise ValueError(
-                    f"results: number {number} has {name} = {other!r}, and number 0 {one!r}; a "
-                    "mean is of boxes alike"
+                    f"results[{number}] is of another {name} ({other!r}) than results[0] "
+                    f"({one!r}): realizations are boxes of one kind"
                 )
         if result.statistics != results[0].statistics:
-            raise ValueError(f"results: number {number} has other statistics than number 0")
+            here, there = (", ".join(r.statistics) for r in (result, results[0]))
+            raise ValueError(f"results[{number}] has {here}, and results[0] {there}")
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -594,6 +594,7 @@ def _as_set(
 ) -> BoxSet:
     if isinstance(objects, GalaxyCatalog):
         axis = objects.axis if axis is None else axis
-        host = objects.host if host is None else host
+        if host is None and objects.has_hosts:
+            host = objects.host
         objects = objects.position
     return box_set(objects, axis, weights, host, boxsize=boxsize, wrap=wrap, prefix=prefix)

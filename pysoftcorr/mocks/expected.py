@@ -338,6 +338,8 @@ def _kinds(
         raise TypeError(f"galaxies must be a GalaxyCatalog, not {type(galaxies).__name__}")
     flag("periodic", periodic)
     flag("drawn", drawn)
+    if galaxies.reference is None:
+        raise ValueError("galaxies: they have no axes, whose means these are; give `reference`")
     edges = _pairs.radial_edges(bins, galaxies.boxsize, periodic=periodic)
     every = _pairs.box_set(
         galaxies.position,

@@ -40,6 +40,8 @@ _COLUMNS = {
     "rank": ("", np.int64, 1),
     "scaled_radius": ("", np.float64, 1),
 }
+#: Of galaxies with axes.
+_AXES = ("axis", "reference")
 #: Columns that a catalog may lack.
 _OPTIONAL = {"velocity": ("km/s", np.float64, 3)}
 _RECORD = (
@@ -57,7 +59,8 @@ class GalaxyCatalog:
     position : array_like, shape (N, 3)
         Comoving Mpc/h within [0, boxsize).
     axis : array_like, shape (N, 3), or None
-        Axes of any length but 0, without head; None takes those of `reference`.
+        Axes of any length but 0, without head; None takes those of `reference`. Without either the
+        galaxies have no axes, and correlations of positions alone.
     reference : array_like, shape (N, 3), optional
         Axes before misalignment: the halo's major axis of a central galaxy, the direction from
         the center of the halo of a satellite. By default `axis`.
@@ -89,7 +92,7 @@ class GalaxyCatalog:
     Attributes
     ----------
     position, axis, reference, central, host, rank, scaled_radius : ndarray
-        As above; axes of length 1.
+        As above; axes of length 1, or None where there are none.
     velocity : ndarray, or None
     boxsize, params, seed, cosmology, redshift, mdef, redshift_space
     version : str
@@ -136,14 +139,14 @@ class GalaxyCatalog:
         n = len(place)
         if n == 0:
             raise ValueError("the galaxy catalog is empty: it has no rows")
-        if axis is None and reference is None:
-            raise ValueError("neither axis nor reference is given; one of them is needed")
-        self.reference: FloatArray = _axes(
-            "reference" if reference is not None else "axis",
-            axis if reference is None else reference,
-            n,
-        )
-        self.axis: FloatArray = self.reference if axis is None else _axes("axis", axis, n)
+        self.reference: FloatArray | None = None
+        if axis is not None or reference is not None:
+            self.reference = _axes(
+                "reference" if reference is not None else "axis",
+                axis if reference is None else reference,
+                n,
+            )
+        self.axis: FloatArray | None = self.reference if axis is None else _axes("axis", axis, n)
         self.central: npt.NDArray[np.bool_] = _column("central", central, True, np.bool_, n)
         self.host: IntArray = (
             np.arange(n) if host is None else _column("host", host, 0, np.int64, n)
@@ -199,8 +202,13 @@ class GalaxyCatalog:
 
     def _columns(self) -> dict[str, Any]:
         """Unit, type and width of the columns that are there."""
-        optional = {k: v for k, v in _OPTIONAL.items() if getattr(self, k) is not None}
-        return {**_COLUMNS, **optional}
+        every = {**_COLUMNS, **_OPTIONAL}
+        return {k: v for k, v in every.items() if getattr(self, k) is not None}
+
+    @property
+    def has_hosts(self) -> bool:
+        """Whether it is known which galaxies share a halo: those of an HOD, or any two that do."""
+        return bool(self.params) or np.unique(self.host).size < len(self)
 
     def _with(self, columns: dict[str, Any], **record: Any) -> GalaxyCatalog:
         old = {name: getattr(self, name) for name in (*_COLUMNS, *_OPTIONAL, *_RECORD)}
@@ -237,7 +245,7 @@ class GalaxyCatalog:
         Raises
         ------
         ValueError
-            If a strength is outside [-1, 1].
+            If a strength is outside [-1, 1], or the galaxies have no axes.
 
         Examples
         --------
@@ -246,6 +254,8 @@ class GalaxyCatalog:
         >>> float(galaxies.realign(mu_cen=-1.0, mu_sat=0.0, seed=1).axis[0, 2])
         0.0
         """
+        if self.reference is None:
+            raise ValueError("these galaxies have no axes to draw others about; give `reference`")
         root = root_seed(seed)
         strength = self.strength(mu_cen=mu_cen, mu_sat=mu_sat, gamma=gamma)
         kinds = {True: "central", False: "satellite"}
@@ -365,7 +375,7 @@ def _fits_format(dtype: Any, width: int) -> str:
 
 def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
     with FORMAT.reading(path) as file:
-        names = (*_COLUMNS, *(name for name in _OPTIONAL if name in file))
+        names = _names(set(file))
         return file["record.json"][()].decode(), {name: file[name][...] for name in names}
 
 
@@ -377,9 +387,19 @@ def _read_fits(path: Path) -> tuple[str, dict[str, Any]]:
         columns: dict[str, Any] = {
             name: np.asarray(data[name]).astype(dtype)
             for name, (_, dtype, _) in {**_COLUMNS, **_OPTIONAL}.items()
-            if name in _COLUMNS or name in data.names
+            if name in _names(set(data.names))
         }
         return str(hdus["RECORD"].data["json"][0]), columns
+
+
+def _names(there: set[str]) -> tuple[str, ...]:
+    """Columns to read: both of axes or none, and all that no file lacks."""
+    bare = not there & set(_AXES)
+    return tuple(
+        name
+        for name in (*_COLUMNS, *_OPTIONAL)
+        if name in there or not (name in _OPTIONAL or (bare and name in _AXES))
+    )
 
 
 def _axes(name: str, values: Any, n: int) -> FloatArray:

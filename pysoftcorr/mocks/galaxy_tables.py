@@ -1,4 +1,4 @@
-"""Galaxies of any table with positions and axes, and velocities if it has them."""
+"""Galaxies of any table with positions, axes unless they are left out, and velocities if any."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from pysoftcorr.sky.reading import kept_rows
 if TYPE_CHECKING:
     from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
-_FIELDS, _OPTIONAL = ("position", "axis"), ("velocity",)
+_FIELDS = ("position", "axis", "velocity")
+#: What a table may lack, and what may be left out.
+_OPTIONAL, _LEFT_OUT = ("velocity",), ("axis", "velocity")
 #: Names that tables give the columns, in small letters; the first that are there are taken. Those
 #: of halos come after those of galaxies, which stand beside them in tables of halotools.
 _KNOWN: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -65,10 +67,10 @@ def from_table(
     key: Any = None,
     hdu: Any = None,
 ) -> GalaxyCatalog:
-    """Galaxies of a table with positions and axes, such as of halotools or of a simulation.
+    """Galaxies of a table of positions and axes, such as of halotools or of a simulation.
 
-    Each is a central galaxy of its own: the table does not say which halo it is in. Cosmology and
-    redshift are those that the file states, if any.
+    The table does not say which halo a galaxy is in, so that correlations are not split into those
+    of one halo and of two. Cosmology and redshift are those that the file states, if any.
 
     Parameters
     ----------
@@ -78,7 +80,8 @@ def from_table(
         Columns or expressions of ``position`` (three, or one of shape (N, 3)) or ``x``, ``y``,
         ``z``, of ``axis``, and, if any, of ``velocity`` in km/s; by default those named x, y, z,
         galaxy_axisA_x, axis_x or axis, vx, and so on, or those of halos, as
-        `HaloCatalog.from_table` knows them. ``velocity: None`` leaves velocities out.
+        `HaloCatalog.from_table` knows them. ``velocity: None`` leaves velocities out,
+        and ``axis: None`` axes: galaxies of which there are positions alone.
     boxsize : float, or three of these, optional
         Side of the box in Mpc/h, or its sides along x, y and z; needed where the file does not
         say.
@@ -138,7 +141,7 @@ def from_table(
     if on_bad == "drop":
         good = np.isfinite(np.concatenate(list(found.values()), axis=1)).all(axis=1)
         while good.any():
-            fault = checks.axis_fault(found["axis"][good], origin)
+            fault = checks.axis_fault(found["axis"][good], origin) if "axis" in found else None
             if fault is None:
                 break
             good[np.flatnonzero(good)[fault.rows]] = False
@@ -154,7 +157,7 @@ def from_table(
     checks.finite(found, origin)
     checks.warn_of_an_empty_box(found["position"], side, origin, "galaxies")
     position = checks.boxed(found["position"], side, origin, wrap=wrap)
-    axis = checks.unit_axes(found["axis"], origin)
+    axis = checks.unit_axes(found["axis"], origin) if "axis" in found else None
     world = world_of(header.omega_m, header.h, header.cosmology)
     record = None if world is None else world.to_dict()
     return cls(
@@ -170,24 +173,26 @@ def _choose(table: TableSource, columns: Mapping[str, Any] | None) -> dict[str, 
         lower.setdefault(name.lower(), name)
     given = dict(columns or {})
     for name in given:
-        known = (*_FIELDS, *_OPTIONAL, *"xyz")
+        known = (*_FIELDS, *"xyz")
         if name not in known:
             raise ValueError(f"columns: no field {name!r}{nearest(str(name), known)}")
     if any(c in given for c in "xyz"):
         given["position"] = tuple(given.pop(c, lower.get(c, c)) for c in "xyz")
     chosen: dict[str, tuple[str, ...]] = {}
-    for name in (*_FIELDS, *_OPTIONAL):
+    for name in _FIELDS:
         value = given.get(name)
-        if name in given and value is None and name in _OPTIONAL:
+        if name in given and value is None and name in _LEFT_OUT:
             continue
         if value is None:
             parts = next((p for p in _KNOWN[name] if all(c in lower for c in p)), None)
             if parts is None and name in _OPTIONAL:
                 continue
             if parts is None:
+                without = ", or columns={'axis': None} for positions alone"
                 raise ValueError(
                     f"{table.label}: which columns are the {name}? Pass columns={{'{name}': (A, B, "
-                    f"C)}} with three columns, or one of shape (N, 3){nearest('', table.names)}"
+                    f"C)}} with three columns, or one of shape (N, 3)"
+                    f"{without if name in _LEFT_OUT else ''}{nearest('', table.names)}"
                     f"{table.elsewhere()}"
                 )
             chosen[name] = tuple(lower[c] for c in parts)

@@ -164,9 +164,9 @@ def as_plan(resampling: Any, sides: FloatArray, *, periodic: bool) -> Plan:
         way = as_resampling(given)
     except ValueError:
         raise ValueError(
-            f"resampling = {resampling!r}: must be 'jackknife:N' with N sub-volumes of the box or "
-            "a shape such as 'jackknife:3x3x3' (behind it ':match' or ':mean'), or 'bootstrap:R' "
-            "or 'bootstrap:R:N' with R draws of them (behind it ':mean' or ':geom')"
+            f"resampling = {resampling!r}: must be 'jackknife:N' with N sub-volumes of the box, "
+            "2 or more, or a shape such as 'jackknife:3x3x3' (behind it ':match' or ':mean'), or "
+            "'bootstrap:R' or 'bootstrap:R:N' with R draws of them (behind it ':mean' or ':geom')"
         ) from None
     if way is None or isinstance(way, LeaveOut):
         raise ValueError(

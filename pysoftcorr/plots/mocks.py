@@ -179,19 +179,25 @@ def plot_box_slice(
         here[heaviest] = True
         kinds = [(name, here, ALEATORIC)]
     else:
-        kinds = [
-            ("satellites", here & ~central, EPISTEMIC),
-            ("central galaxies", here & central, ALEATORIC),
-        ]
+        kinds = [("galaxies", here, ALEATORIC)]
+        if objects.has_hosts:
+            kinds = [
+                ("satellites", here & ~central, EPISTEMIC),
+                ("central galaxies", here & central, ALEATORIC),
+            ]
     crowd = max(1.0, np.count_nonzero(here) / CROWDED)
     reach = min(wide, high) / 60 / crowd**0.25 if length is None else float(length)
     for name, chosen, color in kinds:
         middle = objects.position[chosen][:, across]
+        label = f"{int(chosen.sum())} {name}"
+        if objects.axis is None:
+            ax.plot(*middle.T, ".", color=color, ms=3 / crowd**0.25, label=label, zorder=2)
+            continue
         half = 0.5 * reach * objects.axis[chosen][:, across]
         ax.add_collection(
             LineCollection(
                 list(np.stack([middle - half, middle + half], axis=1)), colors=color,
-                lw=0.9 / crowd**0.25, label=f"{int(chosen.sum())} {name}", zorder=2,
+                lw=0.9 / crowd**0.25, label=label, zorder=2,
             )
         )  # fmt: skip
     ax.set_xlim(0, wide)
@@ -277,8 +283,8 @@ def plot_box_correlations(
             _log_xi(ax, every)
         else:
             ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
-            if not every.size:
-                _nothing(ax)
+        if not every.size:
+            _nothing(ax, "too few pairs" if name == "xi" else "no pairs with axes")
     entries = list(zip(*axes[0].get_legend_handles_labels(), strict=True))
     entries.sort(key=lambda entry: entry[1] == "negative")
     if entries:
@@ -367,6 +373,6 @@ def _log_xi(ax: Axes, values: npt.NDArray[np.float64]) -> None:
     ax.set_ylim(0.4 * values.min(), max(ax.get_ylim()[1], 2 * values.max()))
 
 
-def _nothing(ax: Axes) -> None:
-    ax.text(0.5, 0.5, "no pairs with axes", transform=ax.transAxes, ha="center", va="center",
+def _nothing(ax: Axes, why: str) -> None:
+    ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center",
             color=NAIVE)  # fmt: skip

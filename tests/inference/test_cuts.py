@@ -8,6 +8,7 @@ from scipy import stats
 
 from helpers.analytic_emulator import HOD, AnalyticEmulator
 from pysoftcorr.inference import LogPosterior, Observation
+from pysoftcorr.inference.covariance import read_covariance
 
 RNG = np.random.default_rng
 
@@ -128,7 +129,7 @@ def test_a_csv_table(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"a.csv: column omega must be numbers"):
         Observation.read(path)
     path.write_text("r,omega\n1,2\n")
-    with pytest.raises(ValueError, match="holds no data for a posterior: edges"):
+    with pytest.raises(ValueError, match="holds no data for a posterior: columns r_lo"):
         Observation.read(path)
     path.write_text("r_lo,r_hi,omega\n1,2,0\n3,4,0\n")
     with pytest.raises(ValueError, match="do not join"):
@@ -145,5 +146,109 @@ def test_statistics_are_chosen_before_their_covariance_is_checked(tmp_path) -> N
             file[name] = value
     seen = Observation.read(tmp_path / "a.h5", statistics="omega")
     np.testing.assert_array_equal(seen.covariance, np.diag([1.0, 2, 3]))
-    with pytest.raises(ValueError, match="not positive definite"):
+    with pytest.raises(ValueError, match="the variance of value 5 is -1"):
         Observation.read(tmp_path / "a.h5")
+
+
+def few_boxes(nbox, seed=2):
+    """Values of ten bins and their covariance by a number of boxes."""
+    sample = RNG(seed).normal(size=(nbox, 10))
+    return sample.mean(axis=0), np.cov(sample, rowvar=False)
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["number known", "number not known"])
+@pytest.mark.parametrize(
+    ("nbox", "cuts", "fits"),
+    [(8, {}, False), (8, {"r_min": 0.2}, False), (8, {"r_min": 2}, True), (9, {"r_max": 1}, True)],
+)
+def test_a_singular_covariance_may_be_cut_to_one_that_is_not(said, nbox, cuts, fits) -> None:
+    values, covariance = few_boxes(nbox)
+    emulator = AnalyticEmulator(bins=5)
+    seen = Observation(
+        emulator.edges, omega=values[:5], eta=values[5:], covariance=covariance,
+        covariance_from=nbox if said else None,
+    ).cut(**cuts)  # fmt: skip
+
+    def target() -> LogPosterior:
+        return LogPosterior(emulator, seen, fixed=HOD)
+
+    if fits:
+        assert np.isfinite(target().log_likelihood([0.1, -0.2]))
+        return
+    rows = seen.rows.size
+    text = f"covariance_from = {nbox}: .* of {rows} values" if said or nbox > rows else "rank"
+    with pytest.raises(ValueError, match=text):
+        target()
+
+
+def test_values_without_an_error_are_dropped_or_refused() -> None:
+    covariance = np.diag(np.full(10, 0.01))
+    covariance[6] = covariance[:, 6] = np.nan  # eta, in a bin of pairs in one sub-volume
+    values = {"omega": np.full(5, 0.1), "eta": np.full(5, 0.2)}
+    with pytest.raises(ValueError, match=r"errors are NaN: eta in bins \[1\]: .*on_bad='drop'"):
+        Observation(EDGES, **values, covariance=covariance)
+    seen = Observation(EDGES, **values, covariance=covariance, on_bad="drop")
+    assert seen.rows.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+    errors = {"omega": np.full(5, 0.1), "eta": np.array([0.1, np.nan, 0.1, 0.1, 0.1])}
+    with pytest.raises(ValueError, match="errors are NaN"):
+        Observation(EDGES, **values, errors=errors)
+    again = Observation(EDGES, **values, errors=errors, on_bad="drop")
+    assert again.rows.tolist() == seen.rows.tolist()
+    np.testing.assert_allclose(again.covariance, seen.covariance, rtol=1e-12)
+
+
+ROWS = [["0.5", "1.0", "0.25", "0.01"], ["1.0", "2.0", "0.125", "0.02"], ["2", "4", "nan", "0.03"]]
+NAMES = ["r_lo", "r_hi", "omega", "omega_err"]
+
+
+@pytest.mark.parametrize("mark", [",", ", ", ";", " ; ", "\t", "  "])
+@pytest.mark.parametrize("head", ["{names}", "# made by hand\n#boxsize = 60\n{names}",
+                                  "# boxsize: 60\n# {names}", "\ufeff{names}"])  # fmt: skip
+def test_csv_as_hands_and_other_programs_write_it(tmp_path, mark, head) -> None:
+    path = tmp_path / "a.csv"
+    lines = [head.format(names=mark.join(NAMES)), *(mark.join(row) for row in ROWS), ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    seen = Observation.read(path, on_bad="drop")
+    np.testing.assert_array_equal(seen.edges, [0.5, 1, 2, 4])
+    assert seen.vector.tolist() == [0.25, 0.125]
+    np.testing.assert_allclose(np.diag(seen.covariance), [1e-4, 4e-4])
+    assert seen.box.get("boxsize") == (60.0 if "boxsize" in head else None)
+
+
+@pytest.mark.parametrize(
+    ("unit", "text"),
+    [("Mpc / h", None), ("kpc/h", None), ("Mpc", "r_lo is in Mpc: must be in Mpc/h"),
+     ("deg", "must be in Mpc/h")],
+)  # fmt: skip
+def test_edges_of_a_table_have_a_unit(tmp_path, unit, text) -> None:
+    path, scale = tmp_path / "a.ecsv", 1000.0 if unit.startswith("k") else 1.0
+    lines = ["# %ECSV 1.0", "# ---", "# datatype:"]
+    lines += [f"# - {{name: {n}, unit: {unit}, datatype: float64}}" for n in NAMES[:2]]
+    lines += [f"# - {{name: {n}, datatype: float64}}" for n in NAMES[2:]]
+    lines += [" ".join(NAMES), *(f"{scale * a} {scale * 2 * a} 0.1 0.1" for a in (0.5, 1, 2))]
+    path.write_text("\n".join(lines) + "\n")
+    if text is None:
+        np.testing.assert_allclose(Observation.read(path).edges, [0.5, 1, 2, 4], rtol=1e-15)
+        return
+    with pytest.raises(ValueError, match=text):
+        Observation.read(path)
+
+
+def test_errors_under_other_names_are_said(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("r_lo,r_hi,omega,sigma_omega\n1,2,0.1,0.01\n")
+    with pytest.warns(UserWarning, match="sigma_omega is not read; errors are in columns such as"):
+        Observation.read(path)
+    path.write_text("rmin,rmax,omega\n1,2,0.1\n")
+    with pytest.raises(ValueError, match=r"columns r_lo and r_hi .* it holds rmin, rmax, omega"):
+        Observation.read(path)
+
+
+def test_a_correlation_matrix_is_no_covariance(tmp_path, recwarn) -> None:
+    path = tmp_path / "c.npy"
+    np.save(path, np.diag([1.0, 2.0, 1.0]))
+    read_covariance(path)
+    assert not recwarn.list
+    np.save(path, np.array([[1.0, 0.3], [0.3, 1.0]]))
+    with pytest.warns(UserWarning, match="c.npy: is 1 all along the diagonal, as a correlation"):
+        read_covariance(path)

@@ -24,7 +24,8 @@ from pysoftcorr.inference import (  # noqa: E402
     Uniform,
 )
 from pysoftcorr.inference.compiled import ValueAndGradient  # noqa: E402
-from pysoftcorr.inference.covariance import whitening  # noqa: E402
+from pysoftcorr.inference.covariance import check_covariance, whitening  # noqa: E402
+from pysoftcorr.inference.noise import Noise  # noqa: E402
 from pysoftcorr.inference.priors import Priors, parse_prior  # noqa: E402
 from pysoftcorr.inference.target import GaussianLikelihood  # noqa: E402
 from pysoftcorr.mocks import GalaxyCatalog, HODModel, box_correlations  # noqa: E402
@@ -153,12 +154,20 @@ def not_positive():
         (np.array([[1, 0.1, 0], [0.2, 1, 0], [0, 0, 1]]), r"not symmetric: element \[0, 1\]"),
         (not_positive(), r"smallest eigenvalue is -.*add a part of each variance to the diag"),
         (np.diag([9e4, 0.0, 1.0]), r"the variance of value 1 is 0, which must be above 0"),
-        (np.ones((3, 3)), "not positive definite"),
+        (np.ones((3, 3)), r"not positive definite.*rank is 1, of 3 values.*at most 1 values"),
     ],
 )
 def test_bad_covariances(covariance, text):
     with pytest.raises(ValueError, match=text):
-        Observation(EDGES, omega=[1, 2, 3], covariance=covariance)
+        check_covariance(covariance, 3)
+    if "eigenvalue" in text or "definite" in text:  # where it is used: cuts may mend it
+        seen = Observation(EDGES, omega=[1, 2, 3], covariance=covariance)
+        assert seen.cut(r_min=EDGES[2]).covariance.shape == (1, 1)
+        with pytest.raises(ValueError, match=text):
+            Noise(seen, "data", likelihood="gaussian", jitter=0.0, scale=1.0)
+    else:
+        with pytest.raises(ValueError, match=text):
+            Observation(EDGES, omega=[1, 2, 3], covariance=covariance)
 
 
 @pytest.mark.parametrize("errors", [(300, 1e-5, 1), (1e-12, 1e9, 1e3), (1e-150, 1, 1e150)])
@@ -181,11 +190,11 @@ def test_errors_of_any_sizes(errors):
     bad = correlation.copy()
     bad[0, 2] = bad[2, 0] = -0.9
     with pytest.raises(ValueError, match=r"not positive definite.*np\.diag\(np\.diag\(C\)\)"):
-        Observation(EDGES, omega=[1, 2, 3], covariance=bad * np.outer(errors, errors))
+        check_covariance(bad * np.outer(errors, errors), 3)
     # The advice works.
     part = -2 * np.linalg.eigvalsh(bad)[0]
     cured = bad + part * np.diag(np.diag(bad))
-    Observation(EDGES, omega=[1, 2, 3], covariance=cured * np.outer(errors, errors))
+    check_covariance(cured * np.outer(errors, errors), 3)
 
 
 @pytest.mark.parametrize("kind", ["h5", "ecsv"])
@@ -209,8 +218,10 @@ def test_what_is_not_asked_for_is_not_checked(tmp_path, kind):
         Observation.read(path, statistics="xi,omega")
     with pytest.raises(ValueError, match="covariance holds nan"):
         Observation.read(path, on_bad="drop")
+    seen = Observation.read(path, statistics="omega,eta", on_bad="drop")
+    assert seen.select("omega").covariance.shape == (3, 3)
     with pytest.raises(ValueError, match="covariance is not positive definite"):
-        Observation.read(path, statistics="omega,eta", on_bad="drop")
+        check_covariance(seen.covariance, 5)
     with h5py.File(tmp_path / "errors.h5", "w") as file:  # errors of one statistic alone
         file["edges"], file["omega"], file["eta"] = EDGES, values["omega"], values["omega"]
         file["omega_err"] = [1.0, 2.0, 3.0]

@@ -667,13 +667,14 @@ def test_boxes_that_differ_have_no_mean() -> None:
     for results, error, text in (
         ([one], ValueError, "1 given; a scatter needs two boxes or more"),
         ([one, projected], TypeError, "must be Multipoles, not ProjectedCorrelations"),
-        ([one, mean], ValueError, "number 1 is a mean of boxes itself"),
+        ([one, mean], ValueError, r"results\[1\] is a mean of boxes itself"),
         ([one, multipoles(p, axis, **{**options, "bins": [4, 9]})], ValueError, "other bins"),
         ([one, multipoles(p, axis, **{**options, "mu_bins": 5})], ValueError, "other bins"),
         ([one, multipoles(p, axis, **options, line_of_sight="x")], ValueError,
-         "number 1 has line_of_sight = 'x', and number 0 'z'"),
-        ([one, multipoles(p, axis, **{**options, "boxsize": 41.0})], ValueError, "boxsize = 41"),
-        ([one, multipoles(p, **options)], ValueError, "other statistics"),
+         r"results\[1\] is of another line_of_sight \('x'\) than results\[0\] \('z'\)"),
+        ([one, multipoles(p, axis, **{**options, "boxsize": 41.0})], ValueError,
+         r"another boxsize \(41.0\)"),
+        ([one, multipoles(p, **options)], ValueError, r"\[1\] has xi0, xi2, xi4, and"),
     ):  # fmt: skip
         with pytest.raises(error, match=text):
             Multipoles.combine(results)

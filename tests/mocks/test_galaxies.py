@@ -10,7 +10,14 @@ import pytest
 from astropy.table import Table
 
 from helpers.resealed import changed
-from pysoftcorr.mocks import GalaxyCatalog, HaloCatalog, HODModel
+from pysoftcorr.mocks import (
+    GalaxyCatalog,
+    HaloCatalog,
+    HODModel,
+    box_correlations,
+    expected_correlations,
+    projected_correlations,
+)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +114,6 @@ def test_realigned(galaxies: GalaxyCatalog) -> None:
         ({"position": np.zeros((0, 3))}, ValueError, "empty"),
         ({"position": [1, 2, 3]}, ValueError, r"position must have shape \(N, 3\)"),
         ({"axis": [[1, 0, 0], [0, 0, 0]]}, ValueError, r"axis has no direction .* row 1 "),
-        ({"axis": None}, ValueError, "neither axis nor reference"),
         ({"axis": [[1, 0, 0]]}, ValueError, "differ in length: position 2, axis 1"),
         ({"host": [1.5, 2.0]}, TypeError, "host must be whole numbers; it holds float64"),
         ({"central": [1, 0]}, TypeError, "central must be True or False"),
@@ -127,3 +133,45 @@ def test_positions_outside_are_refused_with_a_cure_that_is_there(shift):
         GalaxyCatalog(position, np.ones((50, 3)), boxsize=10)
     assert "wrap" not in str(caught.value)
     GalaxyCatalog(position % 10, np.ones((50, 3)), boxsize=10)
+
+
+@pytest.mark.parametrize("suffix", ["h5", "fits"])
+def test_galaxies_without_axes(tmp_path, suffix) -> None:
+    position = np.random.default_rng(4).uniform(0, 20, (60, 3))
+    galaxies = GalaxyCatalog(position, boxsize=20.0)
+    assert galaxies.axis is None
+    assert galaxies.reference is None
+    galaxies.write(tmp_path / f"g.{suffix}")
+    assert GalaxyCatalog.read(tmp_path / f"g.{suffix}") == galaxies
+    assert galaxies[:7].axis is None
+    found = box_correlations(galaxies, bins=[1, 4, 9])
+    assert found.statistics == ("xi",)
+    np.testing.assert_array_equal(
+        found.xi, box_correlations(position, boxsize=20, bins=[1, 4, 9]).xi
+    )
+    assert projected_correlations(galaxies, rp_bins=[1, 4], pi_max=9).statistics == ("wp",)
+    for refused in (
+        lambda: galaxies.realign(mu_cen=0.5, mu_sat=0.1),
+        lambda: expected_correlations(galaxies, mu_cen=0.5, mu_sat=0.1, bins=[1, 4]),
+    ):
+        with pytest.raises(ValueError, match="have no axes"):
+            refused()
+
+
+def test_a_table_of_positions_alone_and_without_hosts() -> None:
+    position = np.random.default_rng(5).uniform(0, 20, (60, 3))
+    table = dict(zip("xyz", position.T, strict=True))
+    with pytest.raises(ValueError, match=r"the axis\? .*or columns=\{'axis': None\} for positions"):
+        GalaxyCatalog.from_table(table, boxsize=20)
+    bare = GalaxyCatalog.from_table(table, boxsize=20, columns={"axis": None})
+    assert bare == GalaxyCatalog(position, boxsize=20)
+    holed = {**table, "x": np.where(np.arange(60) == 3, np.nan, table["x"])}
+    with pytest.warns(UserWarning, match="left out 1 of 60"):
+        kept = GalaxyCatalog.from_table(holed, boxsize=20, columns={"axis": None}, on_bad="drop")
+    assert len(kept) == 59
+    # Who shares a halo is not known of a table, and xi of one halo is not 0 for that.
+    assert not bare.has_hosts
+    assert box_correlations(bare, bins=[1, 4]).xi_1h is None
+    shared = GalaxyCatalog(position, boxsize=20, host=np.arange(60) // 2)
+    assert shared.has_hosts
+    assert box_correlations(shared, bins=[1, 4]).xi_1h is not None
