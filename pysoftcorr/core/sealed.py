@@ -8,10 +8,14 @@ table one of its columns and meta data.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
+import zlib
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 from typing import IO, Any
 
 import h5py
@@ -20,7 +24,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 __all__ = ["CHECKSUM", "Damaged", "check_fits", "check_hdf5", "check_table", "checksum",
-           "format_of_hdf5", "seal_hdf5", "seal_table"]  # fmt: skip
+           "format_of_hdf5", "open_fits", "seal_hdf5", "seal_table"]  # fmt: skip
 
 #: Name of the meta entry of a table.
 CHECKSUM = "checksum"
@@ -169,6 +173,20 @@ def _of_bytes(stream: IO[bytes], start: int, end: int) -> str:
 
 
 # ---------------------------------------------------------------------- FITS
+def open_fits(path: str | PathLike[str]) -> fits.HDUList:
+    """A FITS file of ours, whole in memory: a packed one unpacked, by its own checksum, first.
+
+    What a damaged packed header says of the size of the data would be looked for without an end.
+    """
+    data = Path(path).read_bytes()
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise Damaged(f"it cannot be unpacked ({error})") from None
+    return fits.open(io.BytesIO(data), memmap=False)
+
+
 def check_fits(hdus: fits.HDUList) -> None:
     """`Damaged` where an HDU lacks its checksums or is not what was written."""
     for number, hdu in enumerate(hdus):

@@ -17,7 +17,7 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
 from pysoftcorr.core.options import choice, number
 from pysoftcorr.core.random import Seed, root_seed, uniforms
-from pysoftcorr.core.sealed import check_fits
+from pysoftcorr.core.sealed import check_fits, open_fits
 from pysoftcorr.core.streams import write_fits
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
@@ -339,7 +339,7 @@ class GalaxyCatalog:
             with open(source, "rb") as stream:
                 if not stream.read(9).startswith((b"SIMPLE  =", b"\x1f\x8b")):
                     return False
-            with FORMAT.damage(source), fits.open(source) as hdus:
+            with FORMAT.damage(source), open_fits(source) as hdus:
                 return "RECORD" in hdus
         return False
 
@@ -380,7 +380,7 @@ def _read_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _read_fits(path: Path) -> tuple[str, dict[str, Any]]:
-    with fits.open(path, memmap=False) as hdus:
+    with open_fits(path) as hdus:
         check_fits(hdus)
         data = hdus["GALAXIES"].data
         # FITS is big-endian whatever the machine.

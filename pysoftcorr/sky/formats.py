@@ -24,7 +24,14 @@ from astropy.table import Table
 
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, suffix_of, whole_file
-from pysoftcorr.core.sealed import Damaged, check_fits, check_hdf5, checksum, seal_hdf5
+from pysoftcorr.core.sealed import (
+    Damaged,
+    check_fits,
+    check_hdf5,
+    checksum,
+    open_fits,
+    seal_hdf5,
+)
 from pysoftcorr.core.streams import hdf5_file, write_fits
 
 PER_BIN = ("theta", "logtheta", "value", "imag", "npairs", "weight", "varshot")
@@ -129,7 +136,7 @@ def _write_fits(path: Path, header: str, members: Members) -> None:
 
 def _read_fits(path: Path) -> tuple[str, Load]:
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with open_fits(path) as hdus:
             first = hdus[0]
             if MARK not in first.header:
                 raise Foreign(_without_mark(first.header))

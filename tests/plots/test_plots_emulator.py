@@ -111,7 +111,8 @@ def test_measured_values_with_errors_and_below_zero():
     xi[0] = np.nan
     measured = box(said, xi=xi)
     errors = {name: 0.2 * np.abs(getattr(measured, name)) for name in STATISTICS}
-    object.__setattr__(measured, "errors", errors)
+    sigma = np.concatenate([errors[name] for name in measured.statistics])
+    object.__setattr__(measured, "covariance", np.diag(sigma**2))
     ax = plots.plot_prediction(said, measured=measured).axes[0]
     bars = {c.get_label(): c for c in ax.containers}
     above, below = bars["one simulated box"], bars["one simulated box, negative"]
