@@ -109,7 +109,7 @@ def test_measured_values_with_errors_and_below_zero():
     xi = np.array(said.xi.mean, dtype=float)
     xi[-2:] *= -1.3
     xi[0] = np.nan
-    measured = box(said, xi=xi)
+    measured = box(said, xi=xi, npairs=np.ones(xi.size, dtype=int))
     errors = {name: 0.2 * np.abs(getattr(measured, name)) for name in STATISTICS}
     sigma = np.concatenate([errors[name] for name in measured.statistics])
     object.__setattr__(measured, "covariance", np.diag(sigma**2))
