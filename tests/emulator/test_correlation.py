@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import shutil
 
-import h5py
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from helpers.resealed import changed  # noqa: E402
 from pysoftcorr.emulator import Emulator, EmulatorData  # noqa: E402
 from pysoftcorr.emulator.correlation import BinCorrelation, fit_correlation  # noqa: E402
 from pysoftcorr.emulator.data import shipped_test_split  # noqa: E402
@@ -141,7 +141,7 @@ def change(name, value):
 )
 def test_damaged(emulator, tmp_path, damage, text) -> None:
     path = shutil.copy(emulator.write(tmp_path / "m.h5"), tmp_path / "copy.h5")
-    with h5py.File(path, "r+") as file:
+    with changed(path) as file:
         damage(file)
     with pytest.raises(ValueError, match=text) as caught:
         Emulator.read(path)
