@@ -363,12 +363,12 @@ def test_files_that_are_none(drawn, tmp_path, monkeypatch):
         drawn.write(tmp_path / "none" / "p.nc")
     (tmp_path / "text.nc").unlink()
 
-    def broken(self, path, **options):
+    def broken(data, path):
         with open(path, "w") as file:
             file.write("half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(arviz.InferenceData, "to_netcdf", broken)
+    monkeypatch.setattr("pysoftcorr.inference.netcdf.write", broken)
     with pytest.raises(KeyboardInterrupt):
         drawn.write(tmp_path / "p.nc")
     assert list(tmp_path.iterdir()) == []
