@@ -122,7 +122,9 @@ def _run(
     first = _galaxies(paths[0], settings, explicit)
     results = [measured(first)]
     results += [measured(_galaxies(path, settings, explicit)) for path in paths[1:]]
-    result = results[0] if len(results) == 1 else combined(results, paths)
+    result = results[0]
+    if len(results) > 1:
+        result = combined(lambda: type(results[0]).combine(results), paths)
     files: list[Any] = []
     if settings["out"] is not None:
         result.write(settings["out"], overwrite=settings["overwrite"])

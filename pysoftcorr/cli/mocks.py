@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from glob import glob, has_magic
 from math import log10
 from pathlib import Path
@@ -188,7 +188,7 @@ def boxcorr(
     paths = _realizations([galaxies] if isinstance(galaxies, str) else galaxies)
     resampling = _resampling(settings)
     output.use_threads(settings["threads"])
-    from pysoftcorr.mocks import box_files, expected_correlations
+    from pysoftcorr.mocks import BoxCorrelations, box_files, expected_correlations
     from pysoftcorr.mocks.box import radial_edges
 
     output.check_out(settings, suffixes=box_files.SUFFIXES)
@@ -216,7 +216,7 @@ def boxcorr(
     result = results[0]
     if len(results) > 1:
         errors = "scatter" if resampling is None else "resampling"
-        result = combined(results, paths, errors=errors)
+        result = combined(lambda: BoxCorrelations.combine(results, errors=errors), paths)
     files: list[Any] = []
     if settings["out"] is not None:
         files += box_files.write(result, settings["out"], overwrite=settings["overwrite"])
@@ -239,10 +239,10 @@ def boxcorr(
     }
 
 
-def combined(results: list[Any], paths: list[str], **options: Any) -> Any:
+def combined(combine: Callable[[], Any], paths: list[str]) -> Any:
     """The mean of several boxes; errors name their files."""
     try:
-        return type(results[0]).combine(results, **options)
+        return combine()
     except ValueError as error:
         said = re.sub(r"results\[(\d+)\]", lambda found: paths[int(found[1])], str(error))
         raise ValueError(said) from None

@@ -116,7 +116,7 @@ def check_hdf5(path: str | PathLike[str]) -> str | None:
 
 
 def format_of_hdf5(path: str | PathLike[str]) -> str | None:
-    """As `check_hdf5`, but nothing is compared except the list of checksums."""
+    """Name of the format of a file with checksums, None without; its content is not compared."""
     with open(path, "rb") as stream:
         listed = _read_list(stream)[0]
         return None if listed is None else str(listed["format"])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pysoftcorr.core.files import check_output, write_table
 from pysoftcorr.core.text import aligned_rows
-from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.data import STATISTICS
+from pysoftcorr.mocks.predictions import BinnedPrediction, as_array
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -47,7 +43,7 @@ class Predicted:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Prediction(BinnedPrediction):
     """xi, omega and eta with both errors, in physical units.
 
     Attributes
@@ -75,9 +71,8 @@ class Prediction:
 
     def to_dict(self) -> dict[str, Any]:
         """Parameters, bins and predictions as plain lists, for JSON."""
-        columns = _array(self.parameters).T.tolist()
         out: dict[str, Any] = {
-            "parameters": dict(zip(self.names, columns, strict=True)),
+            "parameters": self._parameters(),
             "r": self.r.tolist(),
             "edges": self.edges.tolist(),
             "passes": self.passes,
@@ -85,7 +80,8 @@ class Prediction:
         }
         for name in STATISTICS:
             said = getattr(self, name)
-            out[name] = {kind: _array(getattr(said, kind)).tolist() for kind in ("mean", *_ERRORS)}
+            kinds = ("mean", *_ERRORS)
+            out[name] = {kind: as_array(getattr(said, kind)).tolist() for kind in kinds}
         return out
 
     def to_table(self) -> Table:
@@ -102,42 +98,13 @@ class Prediction:
         ValueError
             If there is more than one point.
         """
-        from astropy.table import Table
-
         self._one("a table")
-        table = Table({"r_lo": self.edges[:-1], "r_hi": self.edges[1:], "r": self.r})
-        for name in ("r_lo", "r_hi", "r"):
-            table[name].description = "Mpc/h"
+        columns = {}
         for name in STATISTICS:
             said = getattr(self, name)
-            table[name] = _array(said.mean)
-            for kind in _ERRORS:
-                table[f"{name}_{kind}"] = _array(getattr(said, kind))
-        record = {
-            "parameters": dict(zip(self.names, _array(self.parameters).tolist(), strict=True)),
-            "passes": self.passes,
-            "seed": self.seed,
-            "version": __version__,
-        }
-        table.meta["PYSOFTCORR"] = json.dumps(record)
-        return table
-
-    def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write `to_table` to ECSV, whole or not at all; gives the path.
-
-        Raises
-        ------
-        ValueError
-            If the suffix is not .ecsv, or there is more than one point.
-        FileExistsError
-            If the file is there and `overwrite` is not set.
-        OSError
-            If nothing can be written there.
-        """
-        table = self.to_table()
-        target = check_output(path, suffixes=(".ecsv",), overwrite=overwrite)
-        write_table(table, target, overwrite=overwrite)
-        return target
+            columns[name] = said.mean
+            columns |= {f"{name}_{kind}": getattr(said, kind) for kind in _ERRORS}
+        return self._tabled(columns, {"passes": self.passes, "seed": self.seed})
 
     def summary(self) -> str:
         """Means with both errors as text, a line for each bin; of one point."""
@@ -149,14 +116,6 @@ class Prediction:
             row = [f"{r:.4g}"]
             for name in STATISTICS:
                 said = getattr(self, name)
-                row += [f"{_array(getattr(said, kind))[b]:.3e}" for kind in ("mean", *_ERRORS)]
+                row += [f"{as_array(getattr(said, kind))[b]:.3e}" for kind in ("mean", *_ERRORS)]
             rows.append(row)
         return aligned_rows(rows)
-
-    def _one(self, what: str) -> None:
-        if self.xi.mean.ndim != 1:
-            raise ValueError(f"{what} is of one point; this prediction has {len(self.xi.mean)}")
-
-
-def _array(values: Any) -> np.ndarray:
-    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)

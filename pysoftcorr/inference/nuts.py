@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -551,11 +552,11 @@ class _Chain:
         draws, kind = self.blocks[b]
         seed = int(stream(self.plan.seed, f"nuts chain {self.number} block {b}").integers(2**62))
         step_size = self._sampling_step() if kind == "sample" else self._last_step()
-        return workers.submit(
-            nuts_block, a["u"][-1] if b else a["start"], self._metric(), step_size, draws=draws,
-            adapt=kind != "sample", seed=seed, target_accept=self.plan.target_accept,
-            max_tree_depth=self.plan.max_tree_depth,
+        block = partial(
+            nuts_block, draws=draws, adapt=kind != "sample", seed=seed,
+            target_accept=self.plan.target_accept, max_tree_depth=self.plan.max_tree_depth,
         )  # fmt: skip
+        return workers.submit(block, a["u"][-1] if b else a["start"], self._metric(), step_size)
 
     def _last_step(self) -> float:
         return float(self.arrays["block_step_size"][-1]) if self.done else 0.5

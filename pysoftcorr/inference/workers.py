@@ -47,11 +47,8 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _with_target(
-    function: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any],
-    part: str | None,
-) -> Any:  # fmt: skip
-    return function(_part(_TARGET, part), *arguments, **options)
+def _with_target(function: Callable[..., Any], arguments: tuple[Any, ...], part: str | None) -> Any:
+    return function(_part(_TARGET, part), *arguments)
 
 
 def _part(target: Any, part: str | None) -> Any:
@@ -125,13 +122,13 @@ class Workers:
                 process.terminate()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Future[Any]:
-        """A future of function(target, *arguments, **options); done at once in this process."""
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """A future of function(target, *arguments); done at once in this process."""
         if self._pool is not None:
-            return self._pool.submit(_with_target, function, arguments, options, self.part)
+            return self._pool.submit(_with_target, function, arguments, self.part)
         future: Future[Any] = Future()
         with one_thread():
-            future.set_result(function(_part(self._target, self.part), *arguments, **options))
+            future.set_result(function(_part(self._target, self.part), *arguments))
         return future
 
     def map(self, function: Callable[..., Any], points: Iterable[Any]) -> list[Any]:

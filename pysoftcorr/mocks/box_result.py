@@ -113,7 +113,7 @@ class BoxCorrelations:
 
     @property
     def statistics(self) -> tuple[str, ...]:
-        """Those of xi, omega and eta that have a value in any bin: the blocks of `covariance`."""
+        """Names among xi, omega and eta with a value in any bin: the blocks of `covariance`."""
         return tuple(
             name
             for name in STATISTICS

@@ -103,6 +103,14 @@ def _weight(theta, lo, hi, s, GAUSS: tl.constexpr):
 
 
 @triton.jit
+def _load(points, n, i):
+    """Place, shear and weight of points."""
+    x, y, z = tl.load(points + i), tl.load(points + n + i), tl.load(points + 2 * n + i)
+    a, b = tl.load(points + 3 * n + i), tl.load(points + 4 * n + i)
+    return x, y, z, a, b, tl.load(points + 5 * n + i)
+
+
+@triton.jit
 def soft_sums(
     points, n, first, blocks, bins, out, met,
     bin, nbins,
@@ -116,9 +124,7 @@ def soft_sums(
     """
     own = tl.program_id(0)
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
-    ux, uy, uz = tl.load(points + i), tl.load(points + n + i), tl.load(points + 2 * n + i)
-    a, b = tl.load(points + 3 * n + i), tl.load(points + 4 * n + i)
-    w = tl.load(points + 5 * n + i)
+    ux, uy, uz, a, b, w = _load(points, n, i)
     lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
     s = tl.load(bins + 2 * nbins + bin)
     num = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
@@ -126,9 +132,7 @@ def soft_sums(
     same = tl.zeros((BLOCK, BLOCK), dtype=tl.int32)
     for k in range(tl.load(first + own), tl.load(first + own + 1)):
         j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
-        vx, vy, vz = tl.load(points + j), tl.load(points + n + j), tl.load(points + 2 * n + j)
-        c, d = tl.load(points + 3 * n + j), tl.load(points + 4 * n + j)
-        v = tl.load(points + 5 * n + j)
+        vx, vy, vz, c, d, v = _load(points, n, j)
         d2, theta, _, re, im, inverse = _geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, NARROW)
         sin = 2.0 * re * im * inverse
         cos = tl.where(inverse == 0.0, 1.0, (re * re - im * im) * inverse)
@@ -165,9 +169,7 @@ def soft_pull(
     """
     own = tl.program_id(0)
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
-    ux, uy, uz = tl.load(points + i), tl.load(points + n + i), tl.load(points + 2 * n + i)
-    a, b = tl.load(points + 3 * n + i), tl.load(points + 4 * n + i)
-    w = tl.load(points + 5 * n + i)
+    ux, uy, uz, a, b, w = _load(points, n, i)
     lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
     s = tl.load(bins + 2 * nbins + bin)
     cn, cd = tl.load(by_num + bin), tl.load(by_den + bin)
@@ -179,9 +181,7 @@ def soft_pull(
     gw = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
     for k in range(tl.load(first + own), tl.load(first + own + 1)):
         j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
-        vx, vy, vz = tl.load(points + j), tl.load(points + n + j), tl.load(points + 2 * n + j)
-        c, d = tl.load(points + 3 * n + j), tl.load(points + 4 * n + j)
-        v = tl.load(points + 5 * n + j)
+        vx, vy, vz, c, d, v = _load(points, n, j)
         d2, theta, s2, re, im, inverse = _geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, NARROW)
         sin = 2.0 * re * im * inverse
         cos = tl.where(inverse == 0.0, 1.0, (re * re - im * im) * inverse)

@@ -305,7 +305,7 @@ def test_boxcorr_refuses_other_resamplings(fails, realizations, options, says):
 
 
 def test_boxcorr_of_a_pattern(run, realizations, tmp_path):
-    """Of own files it is of realizations, of tables of the parts of one catalog."""
+    """A pattern of own files stands for realizations, one of tables for parts of one catalog."""
     pattern = realizations[0].parent / "g[0-2].h5"
     code, said, err = run("boxcorr", pattern, *FEW_BINS, "--json")
     assert code == 0, err

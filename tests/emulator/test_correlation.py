@@ -27,7 +27,7 @@ def toeplitz(correlation):
 
 
 def true_matrices(parameters):
-    """Of omega: from .8 to .1 by log Mmin; of xi the same everywhere; of eta none."""
+    """Correlations that go from .8 to .1 by log Mmin for omega, are .6 for xi and none for eta."""
     part = 1 / (1 + np.exp(-6 * (parameters[:, 2] - 12)))[:, None, None]
     return {
         "xi": np.broadcast_to(toeplitz(0.6), (len(parameters), BINS, BINS)),

@@ -294,7 +294,7 @@ def test_evaluate_command(files: Path, tmp_path: Path, capsys):
 
 @pytest.mark.slow
 def test_the_command_of_a_finished_training(tmp_path: Path, capsys):
-    """As after kills between the model, the test part and the end of the command."""
+    """Kills between the model, the test part and the end of the command leave nothing to train."""
     write(tmp_path / "own.h5", campaign(60, 3, seed=6))
     model, test = tmp_path / "m.h5", tmp_path / "t.h5"
     command = ("train", tmp_path / "own.h5", "--out", model, "--test-out", test, "--epochs", 1,

@@ -272,7 +272,7 @@ def test_a_run_that_was_cut_off_ends_the_same(tmp_path: Path, split: Split, monk
 
 
 def test_a_finished_run_is_not_done_again(tmp_path: Path, split: Split):
-    """As after a kill between the model and the end of the command."""
+    """A kill between the model and the end of the command leaves nothing to train."""
     out = tmp_path / "model.h5"
     first = train(split, out=out, epochs=2, **SMALL)
     before = out.read_bytes()

@@ -11,7 +11,7 @@ from pysoftcorr.mocks import HaloCatalog, HaloTables, HODModel, box_correlations
 
 
 class Inferred(NamedTuple):
-    """Of each mock and strength, (mocks, 2): truth, posterior mean and sd, and part below truth."""
+    """Truth, posterior mean and sd, and part below truth, by mock and strength, (mocks, 2)."""
 
     truth: np.ndarray
     mean: np.ndarray

@@ -249,7 +249,7 @@ def test_small_separations_need_no_coverage():
 
 # ---------------------------------------------------------------------- closed forms
 def test_errors_of_unclustered_points_are_those_of_poisson():
-    """Of xi sqrt(2/(N n V)), of a mean over directions sqrt(4/45) of it."""
+    """Errors of xi are sqrt(2/(N n V)), those of a mean over directions sqrt(4/45) of that."""
     L, edges, n = 60.0, np.array([1.0, 2, 4, 8, 16]), 4000
     squares = {"simple": [], "match": [], "bootstrap": []}
     for seed in range(6):
