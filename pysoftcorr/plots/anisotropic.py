@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pysoftcorr.plots.figures import new_figure
-from pysoftcorr.plots.mocks import FEWEST_COUNTED, FEWEST_PAIRS
+from pysoftcorr.plots.mocks import FEWEST_COUNTED, FEWEST_PAIRS, nothing, say_left_out
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def plot_projected(result: ProjectedCorrelations) -> Figure:
     panels = figure.subplots(1, columns, squeeze=False)[0]
     _map(figure, panels[0], result)
     pairs = result.npairs.sum(axis=1)
-    _signed(panels[1], result, pairs >= FEWEST_COUNTED)
+    _signed(panels[1], result, pairs)
     panels[1].set_ylabel(r"$w_p$ [$h^{-1}\,$Mpc]")
     if result.has_shapes:
         kinds = (
@@ -52,7 +52,7 @@ def plot_projected(result: ProjectedCorrelations) -> Figure:
             (panels[3], (("w_pp", r"$w_{++}$"), ("w_xx", r"$w_{\times\times}$")), r"$r_p\,w_{++}$"),
         )
         for ax, statistics, label in kinds:
-            _linear(ax, result, statistics, 1, pairs >= FEWEST_PAIRS)
+            _linear(ax, result, statistics, 1, pairs)
             ax.set_ylabel(rf"{label} [$(h^{{-1}}\,$Mpc$)^2$]")
     for ax in panels[1:]:
         ax.set_xlabel(r"$r_p$ [$h^{-1}\,$Mpc]")
@@ -88,9 +88,9 @@ def plot_multipoles(result: Multipoles) -> Figure:
             )  # fmt: skip
     figure = new_figure(figsize=(5.0 * len(panels), 4.2), layout=ConstrainedLayoutEngine(w_pad=0.1))
     axes = figure.subplots(1, len(panels), squeeze=False)
-    good = result.npairs.sum(axis=1) >= FEWEST_PAIRS
+    pairs = result.npairs.sum(axis=1)
     for ax, (label, statistics) in zip(axes[0], panels, strict=True):
-        _linear(ax, result, statistics, 2, good)
+        _linear(ax, result, statistics, 2, pairs)
         ax.set_xlabel(r"$s$ [$h^{-1}\,$Mpc]")
         ax.set_ylabel(rf"{label} [$(h^{{-1}}\,$Mpc$)^2$]")
     return figure
@@ -136,12 +136,13 @@ def _abscissa(ax: Axes, edges: FloatArray) -> None:
     ax.set_xlim(edges[0], edges[-1])
 
 
-def _signed(ax: Axes, result: ProjectedCorrelations, good: Any) -> None:
+def _signed(ax: Axes, result: ProjectedCorrelations, pairs: Any) -> None:
     """wp: absolute values on a logarithmic axis, open where it is negative."""
     _abscissa(ax, result.edges)
+    good = pairs >= FEWEST_COUNTED
     values, sigma = result.wp, result.errors.get("wp")
     if not (good & (values != 0)).any():
-        _few(ax)
+        nothing(ax, "too few pairs")
         return
     for sign, face in ((1, ALEATORIC), (-1, "white")):
         rows = good & (sign * values > 0)
@@ -152,6 +153,8 @@ def _signed(ax: Axes, result: ProjectedCorrelations, good: Any) -> None:
                 label=None if sign > 0 else "negative",
             )  # fmt: skip
     ax.set_yscale("log")
+    if ((pairs > 0) & ~good).any():
+        say_left_out(ax, FEWEST_COUNTED)
     if (good & (values < 0)).any():
         ax.legend(frameon=False)
 
@@ -161,13 +164,14 @@ def _linear(
     result: ProjectedCorrelations | Multipoles,
     statistics: Sequence[tuple[str, str]],
     power: int,
-    good: Any,
+    pairs: Any,
 ) -> None:
-    """Statistics times a power of the separation, with their errors."""
+    """Statistics times a power of the separation, with their errors, in bins of enough pairs."""
     _abscissa(ax, result.edges)
+    good = pairs >= FEWEST_PAIRS
     ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
     if not good.any():
-        _few(ax)
+        nothing(ax, "too few pairs")
         return
     r = result.separation[good]
     colors: tuple[tuple[str, str], ...] = ((ALEATORIC, "o"), (EPISTEMIC, "^"), (NAIVE, "s"))
@@ -181,8 +185,5 @@ def _linear(
             marker=marker, ms=4, lw=1.0, color=color, capsize=2, label=text,
         )  # fmt: skip
     ax.legend(frameon=False)
-
-
-def _few(ax: Axes) -> None:
-    ax.text(0.5, 0.5, "too few pairs", transform=ax.transAxes, ha="center", va="center",
-            color=NAIVE)  # fmt: skip
+    if ((pairs > 0) & ~good).any():
+        say_left_out(ax, FEWEST_PAIRS)

@@ -283,8 +283,12 @@ def plot_box_correlations(
             _log_xi(ax, every)
         else:
             ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+        parts = ("", "_1h", "_2h") if single else ("",)
+        hidden = any(_drawn(item, name, q)[1].any() for item in named.values() for q in parts)
         if not every.size:
-            _nothing(ax, "too few pairs" if name == "xi" else "no pairs with axes")
+            nothing(ax, "too few pairs" if name == "xi" or hidden else "no pairs with axes")
+        elif hidden:
+            say_left_out(ax, FEWEST_COUNTED if name == "xi" else FEWEST_PAIRS)
     entries = list(zip(*axes[0].get_legend_handles_labels(), strict=True))
     entries.sort(key=lambda entry: entry[1] == "negative")
     if entries:
@@ -318,6 +322,18 @@ def _parts(ax: Axes, result: BoxCorrelations, name: str, label: str) -> list[Any
     return drawn
 
 
+def _drawn(result: BoxCorrelations, name: str, part: str) -> tuple[Any, Any]:
+    """Which bins of a statistic, or of a part of it, are drawn, and which have too few pairs."""
+    values, pairs = getattr(result, name + part), getattr(result, "npairs" + part)
+    if values is None:
+        return (np.zeros(len(result.edges) - 1, dtype=bool),) * 2
+    sigma = result.errors.get(name) if part == "" else None
+    known = np.zeros(len(values), dtype=bool) if sigma is None else np.isfinite(sigma)
+    enough = known | (pairs >= (FEWEST_COUNTED if name == "xi" else FEWEST_PAIRS))
+    there = np.isfinite(values) & (pairs > 0)
+    return there & enough, there & ~enough
+
+
 def _series(
     ax: Axes,
     result: BoxCorrelations,
@@ -329,15 +345,11 @@ def _series(
     shift: float = 0.0,
 ) -> list[Any]:
     """Draw a statistic, or a part of it, moved by a part of the bins; gives what was drawn."""
-    values, pairs = getattr(result, name + part), getattr(result, "npairs" + part)
-    if values is None:
-        return []
-    sigma = result.errors.get(name) if part == "" else None
-    known = np.zeros(len(values), dtype=bool) if sigma is None else np.isfinite(sigma)
-    enough = pairs >= (FEWEST_COUNTED if name == "xi" else FEWEST_PAIRS)
-    good = np.isfinite(values) & (pairs > 0) & (known | enough)
+    values = getattr(result, name + part)
+    good, _ = _drawn(result, name, part)
     if not good.any():
         return []
+    sigma = result.errors.get(name) if part == "" else None
     with np.errstate(divide="ignore"):
         width = np.diff(np.log(np.maximum(result.edges, 1e-3)))
     r = result.r * np.exp(shift * width)
@@ -354,9 +366,10 @@ def _series(
             ax.plot(r[chosen], shown[chosen], **{**full, **more})
         else:
             # Where there are errors points need no lines.
+            bars = np.where(np.isfinite(sigma), sigma, 0.0)[chosen]
             ax.errorbar(
-                r[chosen], shown[chosen], yerr=np.where(known, sigma, 0.0)[chosen], capsize=2.5,
-                elinewidth=1.0, **{**full, "ls": "", **more},
+                r[chosen], shown[chosen], yerr=bars, capsize=2.5, elinewidth=1.0,
+                **{**full, "ls": "", **more},
             )  # fmt: skip
     if hollow.any() and not any(line.get_label() == "negative" for line in ax.lines):
         ax.plot([], [], marker="o", mfc="white", ls="", color=NAIVE, ms=4, label="negative")
@@ -373,6 +386,14 @@ def _log_xi(ax: Axes, values: npt.NDArray[np.float64]) -> None:
     ax.set_ylim(0.4 * values.min(), max(ax.get_ylim()[1], 2 * values.max()))
 
 
-def _nothing(ax: Axes, why: str) -> None:
+def say_left_out(ax: Axes, fewest: int) -> None:
+    """Say above a panel that bins of fewer pairs are not in it."""
+    ax.set_title(
+        f"bins of fewer than {fewest} pairs left out", loc="right", fontsize="small", color=NAIVE
+    )
+
+
+def nothing(ax: Axes, why: str) -> None:
+    """Say in an empty panel why it is."""
     ax.text(0.5, 0.5, why, transform=ax.transAxes, ha="center", va="center",
             color=NAIVE)  # fmt: skip

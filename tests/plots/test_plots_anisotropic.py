@@ -92,3 +92,19 @@ def test_too_few_pairs_are_said(n: int) -> None:
     ):
         texts = [text.get_text() for ax in result.plot().axes for text in ax.texts]
         assert "too few pairs" in texts
+
+
+def test_bins_of_few_pairs_are_left_out_with_a_word() -> None:
+    rng = np.random.default_rng(3)
+    sample = rng.uniform(0, L, (170, 3)), rng.normal(size=(170, 3))
+    for bins, rp, s in (("log:0.5:16:6", 10, 100), ([8, 12, 16], None, None)):
+        _chart, wp, *rest = (
+            projected_correlations(*sample, boxsize=L, rp_bins=bins, pi_max=20, pi_bins=4)
+            .plot()
+            .axes
+        )
+        said = [ax.get_title(loc="right") for ax in (wp, *rest[:2])]
+        expected = [f"bins of fewer than {n} pairs left out" if n else "" for n in (rp, s, s)]
+        assert said == expected
+        for ax in multipoles(*sample, boxsize=L, bins=bins, mu_bins=4).plot().axes:
+            assert ax.get_title(loc="right") == expected[1]

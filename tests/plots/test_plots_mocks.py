@@ -335,3 +335,18 @@ def test_joint_covariance_of_a_box(unclustered):
         bare.plot_covariance()
     with pytest.raises(ValueError, match="one covariance, 'total'"):
         plots.plot_covariance(unclustered, which="aleatoric")
+
+
+def test_bins_of_few_pairs_are_left_out_with_a_word():
+    rng = np.random.default_rng(8)
+    place, axis = rng.uniform(0, 60, (200, 3)), rng.normal(size=(200, 3))
+    bins = [1, 2, 4, 8, 16]
+    few = box_correlations(place, axis, boxsize=60.0, bins=bins)
+    assert ((few.npairs > 0) & (few.npairs < 10)).any()
+    said = [ax.get_title(loc="right") for ax in plots.plot_box_correlations(few).axes]
+    assert said == [f"bins of fewer than {n} pairs left out" for n in (10, 100, 100)]
+    many = box_correlations(place, axis, boxsize=60.0, bins=[8, 12, 16])
+    assert not any(ax.get_title(loc="right") for ax in plots.plot_box_correlations(many).axes)
+    none = box_correlations(place[:8], axis[:8], boxsize=60.0, bins=[4, 30])
+    texts = [[t.get_text() for t in ax.texts] for ax in plots.plot_box_correlations(none).axes]
+    assert texts[1] == texts[2] == ["too few pairs"]
