@@ -184,11 +184,16 @@ def point(settings: Mapping[str, Any]) -> dict[str, float]:
 
 def load(path: str | None) -> Any:
     """An emulator, that of the package by default, or tables of halos; raises as their `read`."""
-    from pysoftcorr.emulator import Emulator
+    import h5py
+
+    from pysoftcorr.emulator import Emulator, model_file
     from pysoftcorr.mocks.tabulated.tables import FORMAT, HaloTables
 
-    if path is not None and Path(path).expanduser().is_file() and FORMAT.is_own(path):
-        return HaloTables.read(path)
+    if path is not None and Path(path).expanduser().is_file():
+        if FORMAT.is_own(path):
+            return HaloTables.read(path)
+        if h5py.is_hdf5(Path(path).expanduser()) and not model_file.FORMAT.is_own(path):
+            raise ValueError(f"{path} holds no emulator or tables of halos written by pysoftcorr")
     return Emulator.read(path)
 
 

@@ -84,6 +84,12 @@ def test_prediction_of_tables(run, tables, tmp_path):
     assert "galaxies per (Mpc/h)^3" in said
 
 
+def test_a_model_that_is_neither_is_refused_with_both_kinds(run, halos):
+    code, _, err = run("predict", "--model", halos, *POINT)
+    assert code == 2
+    assert "halos.h5 holds no emulator or tables of halos written by pysoftcorr" in err
+
+
 @pytest.mark.slow
 def test_posterior_of_tables(run, tables, tmp_path):
     # Data made of the tables themselves, with errors small enough to find the strengths.
