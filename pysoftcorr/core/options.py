@@ -9,23 +9,56 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["array", "at_least_one", "choice", "flag", "integer", "number", "positive"]
+from pysoftcorr.core.memory import refuse_beyond_memory
+
+__all__ = [
+    "MOST", "MOST_CHAINS", "MOST_DRAWS", "MOST_REALIZATIONS", "MOST_WORKERS", "array",
+    "at_least_one", "choice", "count", "flag", "integer", "number", "positive", "shown", "text",
+]  # fmt: skip
+
+#: Largest count of anything, such as objects or steps; more cannot be meant.
+MOST = 1_000_000_000
+#: Draws of a chain, chains, processes and realizations.
+MOST_DRAWS, MOST_CHAINS, MOST_WORKERS, MOST_REALIZATIONS = 10_000_000, 10_000, 4096, 100_000
+_INT64 = np.iinfo(np.int64)
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: its repr in one line, cut where it is long."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_)):
+        # Python refuses to print integers of more than 4300 digits.
+        bits, sign = int(value).bit_length(), "-" if value < 0 else ""
+        return str(value) if bits <= 130 else f"{sign}10^{int(bits * 0.30103)}"
+    try:
+        words = " ".join(repr(value).split())
+    except Exception:  # whatever the object of a user raises
+        words = f"an object of type {type(value).__name__}"
+    return words if len(words) <= 80 else f"{words[:70]} ..."
+
+
+def text(name: str, value: Any) -> str:
+    """`value` if it is a text that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} = {shown(value)}: must be text")
+    if not value.strip():
+        raise ValueError(f"{name} = {value!r}: must not be empty")
+    return value
 
 
 def choice(name: str, value: Any, among: Iterable[str]) -> str:
     """`value` if it is one of the names; TypeError where it is no text, ValueError for others."""
     names = list(among)
     if not isinstance(value, str):
-        raise TypeError(f"{name} = {value!r}: must be text, one of {', '.join(names)}")
+        raise TypeError(f"{name} = {shown(value)}: must be text, one of {', '.join(names)}")
     if value not in names:
-        raise ValueError(f"{name} = {value!r}: must be one of {', '.join(names)}")
+        raise ValueError(f"{name} = {shown(value)}: must be one of {', '.join(names)}")
     return value
 
 
 def flag(name: str, value: Any) -> bool:
     """`value` if it is a bool."""
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} = {value!r}: must be True or False")
+        raise TypeError(f"{name} = {shown(value)}: must be True or False")
     return bool(value)
 
 
@@ -41,9 +74,35 @@ def integer(name: str, value: Any, *, least: int | None = None, most: int | None
     ValueError: chains = 0: must be at least 1
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} = {value!r}: must be a whole number")
+        raise TypeError(f"{name} = {shown(value)}: must be a whole number")
     _within(name, value, least, most)
+    if not _INT64.min <= value <= _INT64.max:
+        raise ValueError(f"{name} = {shown(value)}: must be a whole number of at most 64 bits")
     return int(value)
+
+
+def count(name: str, value: Any, *, least: int = 1, most: int = MOST, each: float = 0.0) -> int:
+    """`value` as a number of things, with a limit, that fit into the memory there is.
+
+    Parameters
+    ----------
+    name : str
+    value : object
+    least, most : int
+        Both are allowed.
+    each : float
+        Bytes that one of them takes.
+
+    Raises
+    ------
+    TypeError
+        If it is no whole number.
+    ValueError
+        If it is beyond a limit, or takes more memory than there is.
+    """
+    number_of = integer(name, value, least=least, most=most)
+    refuse_beyond_memory(f"{name} = {number_of}", number_of * each)
+    return number_of
 
 
 def number(
@@ -57,27 +116,39 @@ def number(
 ) -> float:
     """`value` as a finite float within limits, which belong to the range or, last two, do not."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name} = {value!r}: must be a number")
+        raise TypeError(f"{name} = {shown(value)}: must be a number")
     if isinstance(value, (complex, np.complexfloating)):
-        raise TypeError(f"{name} = {value!r}: must be a real number")
+        raise TypeError(f"{name} = {shown(value)}: must be a real number")
+    try:
+        value = float(value)
+    except OverflowError:  # an integer beyond the floats
+        raise ValueError(
+            f"{name} = {shown(value)}: must be a number that a float64 can hold"
+        ) from None
     if not math.isfinite(value):
         limit = "" if above is None else f" and above {above:g}"
         raise ValueError(f"{name} = {value}: must be finite{limit}")
     if above is not None and not value > above:
-        raise ValueError(f"{name} = {value}: must be finite and above {above:g}")
+        raise ValueError(f"{name} = {_float(value)}: must be finite and above {above:g}")
     if below is not None and not value < below:
-        raise ValueError(f"{name} = {value}: must be below {below:g}")
+        raise ValueError(f"{name} = {_float(value)}: must be below {below:g}")
     _within(name, value, least, most)
-    return float(value)
+    return value
 
 
 def _within(name: str, value: Any, least: float | None, most: float | None) -> None:
+    said = _float(value) if isinstance(value, float) else shown(value)
     if least is not None and most is not None and not least <= value <= most:
-        raise ValueError(f"{name} = {value}: must be from {_shown(least)} to {_shown(most)}")
+        raise ValueError(f"{name} = {said}: must be from {_shown(least)} to {_shown(most)}")
     if least is not None and value < least:
-        raise ValueError(f"{name} = {value}: must be at least {_shown(least)}")
+        raise ValueError(f"{name} = {said}: must be at least {_shown(least)}")
     if most is not None and value > most:
-        raise ValueError(f"{name} = {value}: must be at most {_shown(most)}")
+        raise ValueError(f"{name} = {said}: must be at most {_shown(most)}")
+
+
+def _float(value: float) -> str:
+    """A float as it is, without ``.0`` where it is whole: -1, not -1.0."""
+    return f"{value:g}" if value.is_integer() and abs(value) < 1e6 else repr(value)
 
 
 def _shown(limit: float) -> str:
@@ -90,8 +161,8 @@ def positive(name: str, value: Any) -> float:
 
 
 def at_least_one(name: str, value: Any) -> int:
-    """`value` as a whole number of 1 or more."""
-    return integer(name, value, least=1)
+    """`value` as a whole number of 1 or more, and at most `MOST`."""
+    return count(name, value)
 
 
 def array(
@@ -106,10 +177,17 @@ def array(
     ValueError
         If the shape is another, or a length is 0.
     """
+    kind = np.dtype(dtype).name
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked values; fill them, or leave them out")
     try:
-        made = np.array(values, dtype=dtype, order="C")
-    except (TypeError, ValueError):
-        kind = np.dtype(dtype).name
+        given = np.asarray(values)
+        if given.dtype.kind in "c" and np.dtype(dtype).kind != "c":
+            raise TypeError
+        if given.dtype.kind in "SU":  # numpy reads numbers in text
+            raise TypeError
+        made = np.array(given, dtype=dtype, order="C")
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be an array of {kind}, not {type(values).__name__}") from None
     fits = made.ndim == len(shape) and all(
         want is None or have == want for have, want in zip(made.shape, shape, strict=True)

@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pysoftcorr.core.options import shown
+
 if TYPE_CHECKING:
     import torch
 
@@ -50,14 +54,22 @@ def as_tensor(name: str, values: Any, like: torch.Tensor | None = None) -> torch
 
     if isinstance(values, torch.Tensor):
         if not values.is_floating_point():
-            raise TypeError(f"{name} must be a floating tensor, got {values.dtype}")
+            raise TypeError(f"{name} must be a floating tensor, not one of {values.dtype}")
         return values
     dtype = torch.float64 if like is None else like.dtype
     device = None if like is None else like.device
     try:
+        # Torch takes no arrays of another byte order, nor steps backwards through memory.
+        given = np.asarray(values)
+        if given.dtype.kind in "biuf":
+            values = np.array(given, dtype=np.float64, order="C")
+        elif given.dtype.kind != "O":
+            raise TypeError
         return torch.as_tensor(values, dtype=dtype, device=device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be real numbers, not {type(values).__name__}") from None
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(
+            f"{name} = {shown(values)}: must be real numbers, not {type(values).__name__}"
+        ) from None
 
 
 def differentiated(

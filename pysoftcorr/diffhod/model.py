@@ -430,7 +430,9 @@ class DiffHOD:
         self.modulate = options.flag("modulate", modulate)
         self.calibrate = options.flag("calibrate", calibrate)
         self.gamma = options.number("gamma", gamma)
-        self.realizations = options.at_least_one("realizations", realizations)
+        self.realizations = options.count(
+            "realizations", realizations, most=options.MOST_REALIZATIONS
+        )
         self.chunk = options.at_least_one("chunk", chunk)
         self.dtype, self.device = check_dtype(dtype), check_device(device)
         self.seed = root_seed(seed)

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from pysoftcorr.core.options import number, shown
+
 __all__ = [
     "concentration",
     "draw_watson",
@@ -28,6 +30,9 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+#: Largest exponent of the radius, of either sign; measured ones are of order 1.
+MOST_GAMMA = 100.0
+
 # Beyond this the asymptotic series of Dawson's integral is exact to rounding.
 _LARGE = 50.0
 # Newton's method squares the error: after a step this small the next would change nothing.
@@ -37,8 +42,8 @@ _LAST_STEP = 1e-8
 def _strength(mu: npt.ArrayLike, name: str = "mu") -> FloatArray:
     try:
         values = np.asarray(mu, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or an array of numbers, got {mu!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} = {shown(mu)}: must be a number or an array of numbers") from None
     bad = ~(np.abs(values) <= 1)
     if bad.any():
         raise ValueError(
@@ -375,7 +380,9 @@ def satellite_strength(
     [0.8, 1.0]
     """
     _strength(mu_sat, "mu_sat")
+    gamma = number("gamma", gamma, least=-MOST_GAMMA, most=MOST_GAMMA)
     r = np.asarray(scaled_radius, dtype=np.float64)
-    factor = np.ones_like(r) if gamma == 0 else r**gamma
-    mu = mu_sat * factor
+    with np.errstate(over="ignore", divide="ignore"):
+        factor = np.ones_like(r) if gamma == 0 else r**gamma
+    mu = mu_sat * factor if mu_sat else np.zeros_like(r)
     return np.clip(mu, -1, 1), np.where(np.abs(mu) <= 1, factor, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from pysoftcorr.core.options import at_least_one, choice
+from pysoftcorr.core.options import choice, count
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.mocks.hod import PARAMETERS
 
@@ -113,7 +113,7 @@ def training_design(
     >>> design.shape, bool((abs(design[:, :2]) <= 1).all())
     ((64, 7), True)
     """
-    number = at_least_one("points", points)
+    number = count("points", points, most=10_000_000, each=300.0)
     rng = stream(root_seed(seed), "training design")
     if choice("sampling", sampling, ("sobol", "random")) == "sobol":
         # A whole power of two is drawn: the sequence is balanced there, and a prefix is a prefix.

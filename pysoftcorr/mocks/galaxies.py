@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
+from pysoftcorr.core.options import number
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
@@ -214,7 +215,8 @@ class GalaxyCatalog:
     def strength(self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0) -> FloatArray:
         """Alignment strength of each galaxy, shape (N,)."""
         satellite = ~self.central
-        mu = np.full(len(self), float(mu_cen))
+        mu = np.full(len(self), number("mu_cen", mu_cen, least=-1, most=1))
+        mu_sat = number("mu_sat", mu_sat, least=-1, most=1)
         mu[satellite] = alignment.satellite_strength(mu_sat, gamma, self.scaled_radius[satellite])[
             0
         ]

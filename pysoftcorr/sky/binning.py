@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.frozen import Frozen, frozen_array
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import count, number
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,6 +30,7 @@ BOX_UNIT = "Mpc/h"
 HALF_TURN = {"arcsec": 648000.0, "arcmin": 10800.0, "deg": 180.0, "rad": math.pi}
 
 Kind = Literal["linear", "log", "explicit"]
+_MOST_BINS = 1_000_000
 _KINDS = ("linear", "log", "explicit")
 _FORMS = "'linear:LO:HI:N', 'log:LO:HI:N' or 'edges:E0,E1,...', and perhaps ':UNIT'"
 
@@ -144,8 +145,12 @@ class Binning(Frozen):
                     f"bins {text!r}: {form} takes LO:HI:N, three numbers; got {len(parts)}"
                 )
             lo, hi, n = (_number(part, text) for part in parts)
-            if not n.is_integer():
+            if not n.is_integer():  # also inf and nan
                 raise ValueError(f"bins {text!r}: the number of bins, {n:g}, is not whole")
+            if n > _MOST_BINS:
+                raise ValueError(
+                    f"bins {text!r}: the number of bins must be at most {_MOST_BINS:,}"
+                )
             maker = cls.linear if form == "linear" else cls.log
             return maker(lo, hi, int(n), unit)
         raise ValueError(f"bins {text!r}: must read {_FORMS}")
@@ -321,14 +326,8 @@ def _number(part: str, text: str) -> float:
 
 def _limits(lo: float, hi: float, n: int) -> tuple[float, float, int]:
     """The limits as floats and the count as an int, each one sane."""
-    n = at_least_one("n", n)
-    try:
-        lo, hi = float(lo), float(hi)
-    except (TypeError, ValueError):
-        message = f"lo = {lo!r}, hi = {hi!r}: the limits of the bins must be numbers"
-        raise TypeError(message) from None
-    if not (math.isfinite(lo) and math.isfinite(hi)):
-        raise ValueError(f"lo = {lo}, hi = {hi}: the limits of the bins must be finite")
+    n = count("n", n, most=_MOST_BINS)
+    lo, hi = number("lo", lo), number("hi", hi)
     if hi <= lo:
         raise ValueError(f"bins must increase: hi = {hi:g} is not above lo = {lo:g}")
     return lo, hi, n

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.options import choice, integer
+from pysoftcorr.core.options import choice, count
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
@@ -70,7 +70,7 @@ class Options:
     method: str = "pairs"
 
     def __post_init__(self) -> None:
-        if integer("assignments", self.assignments, least=0) == 1:
+        if count("assignments", self.assignments, least=0, most=1_000_000) == 1:
             raise ValueError("assignments = 1: must be 0 (none) or at least 2")
         choice("assignment", self.assignment, [k for k in ASSIGNMENTS if k != "gumbel"])
         self._set("clusters", _clusters(self.clusters))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
-from pysoftcorr.core.options import array, at_least_one, number
+from pysoftcorr.core.options import array, at_least_one, count, number
 from pysoftcorr.core.random import root_seed
 from pysoftcorr.sky.catalog import Catalog
 
@@ -257,21 +257,21 @@ class GravitySimulation:
         rng = streams(_seed(seed), 3)
 
         if positions is None:
-            count = at_least_one("n", 500 if n is None else n)
+            number_of = count("n", 500 if n is None else n, each=400.0)
             inner = number("r_min", r_min, above=0.0)
             outer = number("r_max", r_max, least=inner)
-            self.positions = shell(rng[0], count, inner, outer)
+            self.positions = shell(rng[0], number_of, inner, outer)
         else:
             self.positions = _array("positions", positions, (None, 3))
-            count = len(self.positions)
-            if n is not None and at_least_one("n", n) != count:
-                raise ValueError(f"n={n} but positions has {count} rows; leave n out")
+            number_of = len(self.positions)
+            if n is not None and at_least_one("n", n) != number_of:
+                raise ValueError(f"n={n} but positions has {number_of} rows; leave n out")
         radius = np.linalg.norm(self.positions, axis=1)
         if self.softening == 0.0:
             _refuse_rows(radius == 0.0, "start at the center of the field; move them, or soften it")
         if velocities is None:
             e = np.asarray(eccentricity)
-            e = _array("eccentricity", np.full(count, e) if e.ndim == 0 else e, (count,))
+            e = _array("eccentricity", np.full(number_of, e) if e.ndim == 0 else e, (number_of,))
             bad = np.flatnonzero(~((e >= 0.0) & (e < 1.0)))
             if bad.size:
                 raise ValueError(
@@ -283,16 +283,16 @@ class GravitySimulation:
                 rng[1], self.positions, e, self.G * self.mass, self.softening
             )
         else:
-            self.velocities = _array("velocities", velocities, (count, 3))
+            self.velocities = _array("velocities", velocities, (number_of, 3))
 
         if ellipticities is None:
             sigma = number("shape_noise", shape_noise, least=0.0)
-            self.g1, self.g2 = random_ellipticities(rng[2], count, sigma)
+            self.g1, self.g2 = random_ellipticities(rng[2], number_of, sigma)
         else:
             if not isinstance(ellipticities, (tuple, list)) or len(ellipticities) != 2:
                 raise TypeError("ellipticities must be a tuple (g1, g2) of two arrays")
-            self.g1 = _array("ellipticities[0]", ellipticities[0], (count,))
-            self.g2 = _array("ellipticities[1]", ellipticities[1], (count,))
+            self.g1 = _array("ellipticities[0]", ellipticities[0], (number_of,))
+            self.g2 = _array("ellipticities[1]", ellipticities[1], (number_of,))
 
         middle = float(np.median(radius))
         if t_max is None:
