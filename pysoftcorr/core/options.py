@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from pysoftcorr.core.memory import refuse_beyond_memory
 
 __all__ = [
     "MOST", "MOST_CHAINS", "MOST_DRAWS", "MOST_REALIZATIONS", "MOST_WORKERS", "array",
-    "at_least_one", "choice", "count", "flag", "integer", "number", "positive", "shown", "text",
+    "at_least_one", "choice", "count", "finite_numbers", "flag", "integer", "mapping", "number",
+    "numbers", "positive", "shown", "text", "texts",
 ]  # fmt: skip
 
 #: Largest count of anything, such as objects or steps; more cannot be meant.
@@ -165,6 +166,65 @@ def at_least_one(name: str, value: Any) -> int:
     return count(name, value)
 
 
+def numbers(name: str, values: Any, dtype: Any = np.float64) -> npt.NDArray[Any]:
+    """An array of any shape, C-ordered and in the byte order of the machine; it may be no copy.
+
+    Raises
+    ------
+    TypeError
+        If they are text, complex or objects that are no numbers, or a list that is no array.
+    ValueError
+        If entries are masked, or beyond what `dtype` holds.
+    """
+    kind = "whole numbers" if np.dtype(dtype).kind in "iu" else "real numbers"
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} has masked entries: must be {kind}; fill them or leave them out")
+    try:
+        given = np.asarray(values)
+        # NumPy reads numbers in text, cuts complex ones, and takes None for NaN.
+        wrong = given.dtype.kind not in "biufO" or (
+            given.dtype.kind == "O" and any(x is None or isinstance(x, (str, bytes))
+                                            for x in given.flat)
+        )  # fmt: skip
+        if not wrong:
+            with np.errstate(over="ignore"):
+                return np.require(given, dtype=dtype, requirements="C")
+    except OverflowError:
+        raise ValueError(f"{name} = {shown(values)}: must be within {np.dtype(dtype)}") from None
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"{name} = {shown(values)}: must be an array of {kind}")
+
+
+def finite_numbers(name: str, values: Any) -> npt.NDArray[np.float64]:
+    """As `numbers` in float64; ValueError where one is NaN or infinite, too."""
+    found = numbers(name, values)
+    if not np.isfinite(found).all():
+        bad = found[~np.isfinite(found)].flat[0]
+        raise ValueError(f"{name} holds {bad}: must be finite")
+    return found
+
+
+def mapping(name: str, value: Any) -> dict[Any, Any]:
+    """A fresh dict of a mapping; an empty one of None."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} = {shown(value)}: must be a mapping, such as a dict")
+    return dict(value)
+
+
+def texts(name: str, value: Any) -> list[str]:
+    """Several texts, from a list of them or one text with commas."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    if not isinstance(value, (list, tuple, set, frozenset)) or not all(
+        isinstance(part, str) for part in value
+    ):
+        raise TypeError(f"{name} = {shown(value)}: must be text, or a list of texts")
+    return list(value)
+
+
 def array(
     name: str, values: Any, shape: tuple[int | None, ...], dtype: Any = np.float64
 ) -> npt.NDArray[Any]:
@@ -177,18 +237,7 @@ def array(
     ValueError
         If the shape is another, or a length is 0.
     """
-    kind = np.dtype(dtype).name
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name} has masked values; fill them, or leave them out")
-    try:
-        given = np.asarray(values)
-        if given.dtype.kind in "c" and np.dtype(dtype).kind != "c":
-            raise TypeError
-        if given.dtype.kind in "SU":  # numpy reads numbers in text
-            raise TypeError
-        made = np.array(given, dtype=dtype, order="C")
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be an array of {kind}, not {type(values).__name__}") from None
+    made = np.array(numbers(name, values, dtype), order="C")
     fits = made.ndim == len(shape) and all(
         want is None or have == want for have, want in zip(made.shape, shape, strict=True)
     )

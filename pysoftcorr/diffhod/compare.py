@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core.options import MOST_REALIZATIONS, count
+from pysoftcorr.core.options import MOST_REALIZATIONS, count, numbers
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.points import realization_seed
@@ -109,7 +109,7 @@ def compare_power(
     True
     """
     count("realizations", realizations, least=2, most=MOST_REALIZATIONS)
-    values, widths = (np.asarray(x, dtype=np.float64) for x in (params, steps))
+    values, widths = (numbers(n, x) for n, x in (("params", params), ("steps", steps)))
     if values.shape != (5,) or widths.shape != (5,):
         raise ValueError(
             f"params and steps must have shape (5,), not {values.shape}, {widths.shape}"

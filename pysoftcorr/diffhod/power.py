@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core.options import choice, integer
+from pysoftcorr.core.options import choice, integer, numbers
 from pysoftcorr.core.torch import as_tensor, differentiated
 from pysoftcorr.mocks.checks import cube_side
 from pysoftcorr.sky.binning import BOX_UNIT, Binning
@@ -554,7 +554,7 @@ def _k_edges(bins: str | npt.ArrayLike, boxsize: float, mesh: int) -> FloatArray
         # The unit plays no role: edges are taken as they are, in h/Mpc.
         bins = Binning.parse(bins, BOX_UNIT).edges
     try:
-        array = np.array(bins, dtype=np.float64)
+        array = np.array(numbers("bins", bins))
     except (TypeError, ValueError):
         raise TypeError("bins must be text, or an array of numbers in h/Mpc") from None
     if array.ndim != 1 or array.size < 2:

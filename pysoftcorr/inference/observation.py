@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import choice, number
+from pysoftcorr.core.options import choice, number, numbers, shown
 from pysoftcorr.inference.data import (
     EDGES_AGREE,
     STATISTICS,
@@ -22,6 +22,9 @@ from pysoftcorr.inference.data import (
 )
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.sky.binning import Bins
+
+#: Of an error, whose square must be a number.
+_LARGEST = 1e150
 
 __all__ = [
     "Observation",
@@ -50,10 +53,7 @@ def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covarian
         ...
     ValueError: covariance is not positive definite: as correlations its smallest ...
     """
-    try:
-        matrix = np.array(covariance, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a matrix of numbers") from None
+    matrix = np.array(numbers(name, covariance))
     if matrix.shape != (n, n):
         raise ValueError(
             f"{name} has shape {matrix.shape}; the data are {n} values, so that ({n}, {n}) is "
@@ -188,6 +188,8 @@ class Observation:
                     f"({nbins},) is needed"
                 )
         self.statistics: tuple[str, ...] = tuple(self.values)
+        if not isinstance(source, str):
+            raise TypeError(f"source = {shown(source)}: must be text")
         self.source = source
         flat = np.concatenate(list(self.values.values()))
         good = np.isfinite(flat)
@@ -204,7 +206,7 @@ class Observation:
                 raise ValueError("give covariance or errors, not both")
             covariance = np.diag(self._variances(errors, nbins))
         if covariance is not None:
-            full = np.asarray(covariance, dtype=np.float64)
+            full = numbers("covariance", covariance)
             if full.shape == (flat.size, flat.size):
                 full = full[np.ix_(self.rows, self.rows)]
                 self.covariance = check_covariance(full, self.rows.size)
@@ -231,6 +233,11 @@ class Observation:
         parts = []
         for name in self.statistics:
             sigma = _numbers(f"errors[{name!r}]", errors[name])
+            if (np.abs(sigma) > _LARGEST).any():
+                raise ValueError(
+                    f"errors[{name!r}] holds {np.abs(sigma).max():g}: must be at most "
+                    f"{_LARGEST:g}; leave out a bin without a value by NaN and on_bad='drop'"
+                )
             if sigma.shape != (bins,):
                 raise ValueError(f"errors[{name!r}] has shape {sigma.shape}, not ({bins},)")
             finite = np.isfinite(self.values[name])
@@ -554,10 +561,7 @@ class Observation:
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
-    try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be numbers") from None
+    return np.array(numbers(name, values))
 
 
 def place_of(part: FloatArray, edges: FloatArray) -> int | None:

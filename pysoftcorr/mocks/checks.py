@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import SHOWN, FloatArray, IntArray, Origin
+from pysoftcorr.core.options import numbers, shown
 
 #: A periodic box in Mpc/h: the side of a cube, or its sides along x, y and z.
 BoxSize: TypeAlias = float | tuple[float, float, float]
@@ -46,10 +47,10 @@ def box_size(boxsize: Any) -> BoxSize:
     if boxsize is None:
         raise ValueError("boxsize must be given: the side of the periodic box in Mpc/h, or three")
     try:
-        sides = np.atleast_1d(np.asarray(boxsize, dtype=np.float64))
+        sides = np.atleast_1d(numbers("boxsize", boxsize))
     except (TypeError, ValueError):
         raise TypeError(
-            f"boxsize = {boxsize!r}: must be a number in Mpc/h, or three: (Lx, Ly, Lz)"
+            f"boxsize = {shown(boxsize)}: must be a number in Mpc/h, or three: (Lx, Ly, Lz)"
         ) from None
     if sides.shape not in ((1,), (3,)):
         raise ValueError(
@@ -403,6 +404,8 @@ def unit_axes(
 ) -> FloatArray:
     """Axes (N, 3) of length 1; ValueError where one has no direction."""
     _refuse(axis_fault(axis, origin, name, hint=hint))
+    # The square of a very long or short one is no number.
+    axis = axis / np.where(np.abs(axis).max(axis=1) > 1e100, np.abs(axis).max(axis=1), 1.0)[:, None]
     length = np.linalg.norm(axis, axis=1)
     # What is of length 1 already stays bit for bit as it is.
     length[np.abs(length - 1.0) < 1e-14] = 1.0
@@ -412,8 +415,8 @@ def unit_axes(
 def vectors(name: str, values: Any) -> FloatArray:
     """A fresh float64 array of shape (N, 3)."""
     try:
-        array = np.array(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError):
+        array = np.array(numbers(name, values), order="C")
+    except TypeError:
         raise TypeError(f"{name} must be real numbers of shape (N, 3)") from None
     if array.ndim != 2 or array.shape[1] != 3:
         raise ValueError(f"{name} must have shape (N, 3), not {array.shape}")

@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
-from pysoftcorr.core.options import number
+from pysoftcorr.core.options import mapping, number, text
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import alignment, checks
@@ -132,10 +132,10 @@ class GalaxyCatalog:
         self.scaled_radius: FloatArray = _column("scaled_radius", scaled_radius, 0, np.float64, n)
         checks.finite({"position": place, "scaled_radius": self.scaled_radius}, origin)
         self.position: FloatArray = checks.boxed(place, self.boxsize, origin)
-        self.params: dict[str, Any] = dict(params or {})
-        self.seed = seed
+        self.params: dict[str, Any] = mapping("params", params)
+        self.seed = None if seed is None else root_seed(seed)
         self.cosmology = cosmology
-        self.version = version
+        self.version = text("version", version)
 
     def __len__(self) -> int:
         return len(self.position)
@@ -215,6 +215,7 @@ class GalaxyCatalog:
     def strength(self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0) -> FloatArray:
         """Alignment strength of each galaxy, shape (N,)."""
         satellite = ~self.central
+        number("gamma", gamma)
         mu = np.full(len(self), number("mu_cen", mu_cen, least=-1, most=1))
         mu_sat = number("mu_sat", mu_sat, least=-1, most=1)
         mu[satellite] = alignment.satellite_strength(mu_sat, gamma, self.scaled_radius[satellite])[

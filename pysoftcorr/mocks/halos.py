@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin, as_float
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint, whole_file
+from pysoftcorr.core.options import mapping
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -151,7 +152,7 @@ class HaloCatalog:
         checks.finite(every, origin)
         checks.masses(columns["mass"], origin)
         checks.radii(columns["radius"], columns["mass"], origin)
-        source = (meta or {}).get("concentration_from", "")
+        source = mapping("meta", meta).get("concentration_from", "")
         checks.concentrations(columns["concentration"], origin, source=source)
         self.position = checks.boxed(vectors["position"], self.boxsize, origin, wrap=wrap)
         self.axis = checks.unit_axes(vectors["axis"], origin)
@@ -169,7 +170,7 @@ class HaloCatalog:
         self.radius: FloatArray = columns["radius"]
         self.concentration: FloatArray = columns["concentration"]
         self.cosmology = _plain_json("cosmology", cosmology)
-        self.meta: dict[str, Any] = _plain_json("meta", dict(meta or {}))
+        self.meta: dict[str, Any] = _plain_json("meta", mapping("meta", meta))
 
     def __len__(self) -> int:
         return len(self.mass)

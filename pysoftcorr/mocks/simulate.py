@@ -503,6 +503,14 @@ def simulate(
     options.number("concentration_scatter", concentration_scatter, least=0, most=1)
     options.number("axis_alignment", axis_alignment, least=-1, most=1)
     options.flag("exclusion", exclusion)
+    options.number("mmin", mmin, above=0)
+    if mmax is not None:
+        options.number("mmax", mmax, above=0)
+    options.text("mdef", mdef)
+    for name, model in (
+        ("mass_function", mass_function), ("bias", bias), ("concentration", concentration)
+    ):  # fmt: skip
+        options.text(name, model)
     used = root_seed(seed)
     world = Cosmology(cosmology)
     abundance = Abundance(

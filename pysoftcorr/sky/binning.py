@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.frozen import Frozen, frozen_array
-from pysoftcorr.core.options import count, number
+from pysoftcorr.core.options import count, number, shown
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -88,6 +88,8 @@ class Binning(Frozen):
     def linear(cls, lo: float, hi: float, n: int, unit: str = "arcmin") -> Binning:
         """`n` bins of equal width from `lo` to `hi`, in `unit`."""
         lo, hi, n = _limits(lo, hi, n)
+        if lo < 0:
+            raise ValueError(f"lo = {lo:g}: must not be negative")
         return cls(np.linspace(lo, hi, n + 1), "linear", unit)
 
     @classmethod
@@ -337,7 +339,7 @@ def _checked_edges(edges: npt.ArrayLike | Sequence[float], unit: str) -> FloatAr
     """A fresh float64 copy of the edges, or the error that says what is wrong with them."""
     given = np.asarray(edges)
     if given.dtype.kind not in "iuf":
-        raise TypeError(f"edges must be real numbers, not {given.dtype}")
+        raise TypeError(f"edges = {shown(edges)}: must be real numbers")
     if given.ndim != 1:
         raise TypeError(f"edges must have one dimension, not shape {given.shape}")
     if given.size < 2:
@@ -350,7 +352,7 @@ def _checked_edges(edges: npt.ArrayLike | Sequence[float], unit: str) -> FloatAr
     if bad.size:
         k = bad[0]
         raise ValueError(
-            f"bins must increase: edge {k + 1} = {values[k + 1]:g} is not above "
+            f"edges must increase: edge {k + 1} = {values[k + 1]:g} is not above "
             f"edge {k} = {values[k]:g}"
         )
     if values[0] < 0:

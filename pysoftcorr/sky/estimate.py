@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.options import choice, count
+from pysoftcorr.core.options import choice, count, shown
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
@@ -176,11 +176,13 @@ def _clusters(given: Any) -> Clusters:
             raise TypeError(f"clusters {wanted}, not a {type(given).__name__} with {wrong[0]}")
         return tuple(given)
     if isinstance(given, np.integer):
-        return int(given)
+        given = int(given)
     if given is not None and (
         isinstance(given, bool) or not isinstance(given, (int, SoftClustering, Clustering))
     ):
-        raise TypeError(f"clusters = {given!r}: {wanted}")
+        raise TypeError(f"clusters = {shown(given)}: {wanted}")
+    if isinstance(given, int):
+        return count("clusters", given, least=0)
     return given
 
 

@@ -17,7 +17,7 @@ from scipy import stats
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.options import choice, count, flag, number
+from pysoftcorr.core.options import choice, count, flag, number, numbers
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
@@ -453,7 +453,7 @@ class _Data:
             noise = f"{resamples} {kind} resamples of {'tau and rho' if noisy else 'tau'}"
         else:
             sizes = {len(terms) * nbins: list(tau_names), len(result) * nbins: list(result)}
-            given = np.asarray(covariance, dtype=np.float64)
+            given = numbers("covariance", covariance)
             if given.ndim != 2 or given.shape[0] != given.shape[1] or len(given) not in sizes:
                 shapes = " or ".join(f"({s}, {s})" for s in sizes)
                 raise ValueError(

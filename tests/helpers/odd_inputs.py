@@ -22,7 +22,7 @@ LIMIT = 20
 MPC = {"boxsize": 50.0}
 
 
-class TooLong(BaseException):
+class TooLong(KeyboardInterrupt):
     """A call that did not end in time."""
 
 
@@ -400,11 +400,11 @@ _OTHER_NAMES = {
 #: Texts of numpy, torch and Python, which no user should meet.
 _FOREIGN = (
     "could not broadcast", "unsupported operand", "object has no attribute", "not supported betw",
-    "invalid literal", "could not convert", "only length-1 arrays", "ambiguous", "must be real num",
+    "invalid literal", "could not convert", "only length-1 arrays", "ambiguous",
     "cannot convert float", "Expected all tensors", "unhashable", "not iterable", "not subscript",
     "'NoneType'", "expected scalar type", "can't convert", "ufunc", "takes 0 positional",
     "unexpected keyword", "missing 1 required", "setting an array element", "inhomogeneous",
-    "has no len()", "maximum allowed size", "Unable to allocate", "array is too big", "got an unexp",
+    "has no len()", "maximum allowed size", "Unable to allocate", "array is too big",
     "must be a sequence", "object is not callable", "given numpy array strides", "data type",
 )  # fmt: skip
 
@@ -463,7 +463,9 @@ def differs(one, other, depth=0):
     if isinstance(one, (list, tuple)):
         return any(differs(a, b, depth + 1) for a, b in zip(one, other, strict=True))
     if type(one).__module__.startswith("pysoftcorr"):
-        return differs(dict(getattr(one, "__dict__", {})), getattr(other, "__dict__", {}), depth + 1)
+        return differs(
+            dict(getattr(one, "__dict__", {})), getattr(other, "__dict__", {}), depth + 1
+        )
     return False
 
 
