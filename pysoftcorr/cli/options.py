@@ -42,6 +42,10 @@ _METAVARS = {
 _SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{3,}|\Z)", re.DOTALL)
 
 
+#: Of a whole number; what may be less is checked by the function that it is for.
+_MOST_BITS = 128
+
+
 @dataclass(frozen=True)
 class Option:
     """One option: its name (in YAML; ``--with-hyphens`` on the command line), type and default.
@@ -84,6 +88,8 @@ class Option:
     def checked(self, value: Any, source: str) -> Any:
         """The value in its own type; TypeError or ValueError that names the option."""
         whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and value.bit_length() > _MOST_BITS:
+            raise ValueError(f"{source}{self.name}: {shown(value)} must have at most 38 digits")
         if self.kind is float and whole:
             value = number(f"{source}{self.name}", value)
         if self.kind is str and self.name.endswith("hdu") and whole:
@@ -455,6 +461,16 @@ def near(name: str, names: Iterable[str]) -> str:
 _MOST_NODES, _DEEPEST = 10_000, 20
 
 
+def _unfit(loader: Any) -> str:
+    """Which value does not fit the type that YAML takes it for, and where it stands."""
+    node = getattr(loader, "last", None)
+    if node is None:
+        return "a value does not fit its type"
+    kind = node.tag.rpartition(":")[2]
+    value = shown(node.value) if isinstance(node.value, str) else "a list or a mapping"
+    return f"{value} in line {node.start_mark.line + 1} is no {kind}; put text in quotes"
+
+
 def _nodes(node: Any, known: dict[int, int], depth: int = 0) -> int:
     """Number of values under a node of YAML with every alias expanded, without expanding any."""
     if depth > _DEEPEST:
@@ -484,11 +500,15 @@ def read_yaml(path: str) -> dict[Any, Any]:
     class Loader(yaml.SafeLoader):
         """Refuses a key that is given twice, of which YAML would keep the last."""
 
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            self.last = node
+            return super().construct_object(node, deep)
+
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             twice = [key for key in keys if keys.count(key) > 1]
             if twice:
-                raise ValueError(f"{path}: {twice[0]} is given twice")
+                raise ValueError(f"{path}: {shown(twice[0])} is given twice")
             if any(isinstance(key, (dict, list)) for key in keys):
                 raise ValueError(f"{path}: the name of a setting must be text, not a list")
             return super().construct_mapping(node, deep)
@@ -496,7 +516,7 @@ def read_yaml(path: str) -> dict[Any, Any]:
     source = Path(path).expanduser()
     if not source.is_file():
         raise FileNotFoundError(f"no such settings file: {source}")
-    loader = None
+    loader: Any = None
     try:
         loader = Loader(source.read_text(encoding="utf-8"))
         node = loader.get_single_node()
@@ -516,9 +536,11 @@ def read_yaml(path: str) -> dict[Any, Any]:
             f"{source}: lists or mappings within each other without end; settings are "
             "'setting: value' lines"
         ) from None
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        # What YAML's own types (!!bool, !!timestamp, !!int, !!binary) raise for other texts.
-        raise ValueError(f"{source}: a value does not fit its type (!!...): {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        if str(error).startswith(str(source)):
+            raise
+        # What YAML's own types (!!bool, !!timestamp, !!int) raise for texts that are none.
+        raise ValueError(f"{source}: {_unfit(loader)}") from None
     finally:
         if loader is not None:
             loader.dispose()

@@ -44,7 +44,12 @@ pip install 'pysoftcorr[torch]'
         with warnings.catch_warnings():
             # Announcements of coming versions, at every import.
             warnings.simplefilter("ignore")
-            return importlib.import_module(module)
+            found = importlib.import_module(module)
+        if package == "torch":
+            from pysoftcorr.core.torch import one_thread_in_forks
+
+            one_thread_in_forks()
+        return found
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] != package:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,45 @@ from pysoftcorr.core.options import shown
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["as_tensor", "check_device", "check_dtype", "differentiated", "once"]
+#: Terms that are added at a time; a sum of so many sums is not split, either.
+_AT_ONCE = 4096
+
+__all__ = [
+    "as_tensor", "check_device", "check_dtype", "differentiated", "once", "one_thread_in_forks",
+    "ordered_sum",
+]  # fmt: skip
+
+
+@cache
+def one_thread_in_forks() -> None:
+    """Have torch compute in one thread in processes that are forked from this one.
+
+    Its other threads are not there in a forked process, and would be waited for without end;
+    torch's own DataLoader does as much for its workers.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def ordered_sum(values: torch.Tensor, dim: int | None = None) -> torch.Tensor:
+    """Sum of all values, or along the last axis, whose last bits no number of threads changes.
+
+    Torch splits a long sum among its threads, one of several sums not. Differentiable.
+    """
+    flat = values.reshape(1, -1) if dim is None else values
+    assert dim in (None, -1)
+    rest = -flat.shape[-1] % _AT_ONCE
+    parts = flat if rest == 0 else _padded(flat, rest)
+    found = parts.reshape(*flat.shape[:-1], -1, _AT_ONCE).sum(dim=-1).sum(dim=-1)
+    return found[0] if dim is None else found
+
+
+def _padded(flat: torch.Tensor, rest: int) -> torch.Tensor:
+    import torch
+
+    return torch.nn.functional.pad(flat, (0, rest))
 
 
 def check_device(value: Any) -> torch.device:
@@ -23,10 +62,10 @@ def check_device(value: Any) -> torch.device:
     try:
         found = torch.device(value)
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"device = {str(value)!r}: torch cannot use it ({reason}); 'cpu' is always there"
+            f"device = {shown(value)}: torch cannot use it ({reason}); 'cpu' is always there"
         ) from None
     return found
 

@@ -314,6 +314,15 @@ def axis_fault(
     axis: FloatArray, origin: Origin, name: str = "axis", *, hint: str = ""
 ) -> Fault | None:
     """Rows in which an axis has no direction: length 0, or a code for a missing one."""
+    largest = np.abs(axis).max(axis=1)
+    bad = np.flatnonzero((largest > 1e100) | ((largest < 1e-100) & (largest > 0)))
+    if bad.size:
+        return Fault(
+            name,
+            bad,
+            f"{origin.column(name)} must have components of 1e-100 to 1e100; its largest is "
+            f"{origin.show(bad, largest)}: {correct_rows(origin)}{hint}",
+        )
     length = np.linalg.norm(axis, axis=1)
     bad = np.flatnonzero(length == 0)
     if bad.size:
@@ -404,8 +413,6 @@ def unit_axes(
 ) -> FloatArray:
     """Axes (N, 3) of length 1; ValueError where one has no direction."""
     _refuse(axis_fault(axis, origin, name, hint=hint))
-    # The square of a very long or short one is no number.
-    axis = axis / np.where(np.abs(axis).max(axis=1) > 1e100, np.abs(axis).max(axis=1), 1.0)[:, None]
     length = np.linalg.norm(axis, axis=1)
     # What is of length 1 already stays bit for bit as it is.
     length[np.abs(length - 1.0) < 1e-14] = 1.0

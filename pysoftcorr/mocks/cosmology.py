@@ -368,7 +368,7 @@ class Abundance:
         number = int(rng.poisson(expected))
         if number == 0:
             raise ValueError(
-                f"no halo above mmin = {np.exp(self._log_mass[0]):.3g} Msun/h in this box "
+                f"no halo above mmin = {np.exp(self._log_mass[0]):.3g} Msun/h in a box of this boxsize "
                 f"({expected:.3g} expected); lower mmin or make the box larger"
             )
         level = rng.random(number) * self._above[0]

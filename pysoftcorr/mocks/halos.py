@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin, as_float
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint, whole_file
-from pysoftcorr.core.options import mapping
+from pysoftcorr.core.options import mapping, shown
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -383,9 +383,15 @@ class HaloCatalog:
 def _plain_json(name: str, value: Any) -> Any:
     """The value as JSON gives it back; TypeError where JSON cannot hold it."""
     try:
-        return json.loads(json.dumps(value))
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be of text, numbers, lists and dicts") from None
+        return json.loads(json.dumps(value, allow_nan=False))
+    except ValueError:
+        raise ValueError(
+            f"{name} = {shown(value)}: must be of finite numbers, not within itself"
+        ) from None
+    except (TypeError, RecursionError):
+        raise TypeError(
+            f"{name} = {shown(value)}: must be of text, numbers, lists and dicts"
+        ) from None
 
 
 def _same(one: FloatArray | None, other: FloatArray | None) -> bool:

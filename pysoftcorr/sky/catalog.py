@@ -16,7 +16,7 @@ from pysoftcorr.core import checks as _checks
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin
 from pysoftcorr.core.frozen import Frozen, FrozenMapping, freeze, frozen_array
-from pysoftcorr.core.options import flag, mapping
+from pysoftcorr.core.options import flag, mapping, shown
 from pysoftcorr.core.tables import TableSource, open_table, stored
 from pysoftcorr.sky import columns as schemes
 from pysoftcorr.sky import description as _description
@@ -71,6 +71,10 @@ def rows_of(index: Any, n: int) -> Any:
 
 def _check_units(geometry: str, units: Mapping[str, Any]) -> None:
     """Refuse a unit of positions that are not there."""
+    for axis, unit in units.items():
+        if not isinstance(unit, (str, u.UnitBase, type(None))):
+            argument = "xy_unit" if axis in AXES[FLAT] else f"{axis}_unit"
+            raise TypeError(f"{argument} = {shown(unit)}: must be a unit, such as 'deg'")
     for axis in AXES[SKY if geometry == FLAT else FLAT]:
         if units.get(axis) is not None:
             argument, own = ("xy_unit", "x and y") if geometry == SKY else (f"{axis}_unit", axis)

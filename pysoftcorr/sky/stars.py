@@ -102,7 +102,7 @@ class StarCatalog(Catalog):
         given |= {"g1_model": g1_model, "g2_model": g2_model}
         given |= {"T_model": T_model, "sigma_model": sigma_model}
         units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
-        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
+        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra, Origin())
 
     @classmethod
     def _recognize(
