@@ -323,7 +323,8 @@ def k_bin_edges(
     number = int((top - fundamental / 2) / step + 1e-9)
     if number < 1:
         raise ValueError(
-            f"k_max = {top:.3g}: no bin of width {step:.3g} h/Mpc fits between {fundamental / 2:.3g} and {top:.3g}"
+            f"k_max = {top:.3g}: no bin of width {step:.3g} h/Mpc fits between "
+            f"{fundamental / 2:.3g} and {top:.3g}"
         )
     return np.asarray(fundamental / 2 + step * np.arange(number + 1))
 
@@ -450,13 +451,18 @@ class _BinnedPower(torch.autograd.Function):
         once = torch.where((z == 0) | (z == mesh // 2), 2.0, 1.0).to(cotangent.dtype)
         flat[:, bins.index] = modes * (cotangent[:, bins.bin] * bins.coefficient * once)
         spectrum = flat.view(shape[0], mesh, mesh, mesh // 2 + 1)
-        back = torch.fft.irfftn(spectrum, s=(mesh, mesh, mesh), dim=(-3, -2, -1), norm="forward")
-        return back, None
+        for axis in (-3, -2):
+            spectrum = torch.fft.ifft(spectrum, dim=axis, norm="forward")
+        return torch.fft.irfft(spectrum, n=mesh, dim=-1, norm="forward"), None
 
 
 def _binned(painted: torch.Tensor, bins: ModeBins) -> tuple[torch.Tensor, torch.Tensor]:
     """sum of c |FFT|^2 by bin, and the modes."""
-    modes = torch.fft.rfftn(painted, dim=(-3, -2, -1)).flatten(1)[:, bins.index]
+    # Axis by axis: the last bits of one transform of three depend on the number of threads.
+    whole = torch.fft.rfft(painted, dim=-1)
+    for axis in (-2, -3):
+        whole = torch.fft.fft(whole, dim=axis)
+    modes = whole.flatten(1)[:, bins.index]
     part = (modes.real**2 + modes.imag**2) * bins.coefficient
     fields = len(painted)
     row = torch.arange(fields, device=painted.device)[:, None] * len(bins)
