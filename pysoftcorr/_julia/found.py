@@ -157,7 +157,8 @@ def inspect(place: str) -> Found:
             command,
             env={**os.environ, **library_path(libdir)},
             capture_output=True,
-            text=True,
+            encoding=sys.getfilesystemencoding(),
+            errors="surrogateescape",  # of paths
             timeout=PROBE_SECONDS,
             check=False,
         )
@@ -219,7 +220,13 @@ def run_self_test(found: Found, image: str | None = None) -> tuple[str, bool]:
     )
     try:
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=SELF_TEST_SECONDS, check=False
+            command,
+            env=env,
+            capture_output=True,
+            encoding=sys.getfilesystemencoding(),
+            errors="surrogateescape",
+            timeout=SELF_TEST_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"the self-test did not end: {error}", False

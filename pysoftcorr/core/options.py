@@ -101,7 +101,8 @@ def count(name: str, value: Any, *, least: int = 1, most: int = MOST, each: floa
     ValueError
         If it is beyond a limit, or takes more memory than there is.
     """
-    number_of = integer(name, value, least=least, most=most)
+    number_of = integer(name, value, least=least)
+    _within(name, number_of, None, most)
     refuse_beyond_memory(f"{name} = {number_of}", number_of * each)
     return number_of
 
@@ -120,36 +121,35 @@ def number(
         raise TypeError(f"{name} = {shown(value)}: must be a number")
     if isinstance(value, (complex, np.complexfloating)):
         raise TypeError(f"{name} = {shown(value)}: must be a real number")
+    given = value
     try:
         value = float(value)
     except OverflowError:  # an integer beyond the floats
         raise ValueError(
-            f"{name} = {shown(value)}: must be a number that a float64 can hold"
+            f"{name} = {shown(given)}: must be a number that a float64 can hold"
         ) from None
+    said = shown(given) if isinstance(given, (int, np.integer)) else str(given)
     if not math.isfinite(value):
         limit = "" if above is None else f" and above {above:g}"
-        raise ValueError(f"{name} = {value}: must be finite{limit}")
+        raise ValueError(f"{name} = {said}: must be finite{limit}")
     if above is not None and not value > above:
-        raise ValueError(f"{name} = {_float(value)}: must be finite and above {above:g}")
+        raise ValueError(f"{name} = {said}: must be finite and above {above:g}")
     if below is not None and not value < below:
-        raise ValueError(f"{name} = {_float(value)}: must be below {below:g}")
-    _within(name, value, least, most)
+        raise ValueError(f"{name} = {said}: must be below {below:g}")
+    _within(name, value, least, most, said)
     return value
 
 
-def _within(name: str, value: Any, least: float | None, most: float | None) -> None:
-    said = _float(value) if isinstance(value, float) else shown(value)
+def _within(
+    name: str, value: Any, least: float | None, most: float | None, said: str | None = None
+) -> None:
+    said = shown(value) if said is None else said
     if least is not None and most is not None and not least <= value <= most:
         raise ValueError(f"{name} = {said}: must be from {_shown(least)} to {_shown(most)}")
     if least is not None and value < least:
         raise ValueError(f"{name} = {said}: must be at least {_shown(least)}")
     if most is not None and value > most:
         raise ValueError(f"{name} = {said}: must be at most {_shown(most)}")
-
-
-def _float(value: float) -> str:
-    """A float as it is, without ``.0`` where it is whole: -1, not -1.0."""
-    return f"{value:g}" if value.is_integer() and abs(value) < 1e6 else repr(value)
 
 
 def _shown(limit: float) -> str:
@@ -182,7 +182,8 @@ def numbers(name: str, values: Any, dtype: Any = np.float64) -> npt.NDArray[Any]
     try:
         given = np.asarray(values)
         # NumPy reads numbers in text, cuts complex ones, and takes None for NaN.
-        wrong = given.dtype.kind not in "biufO" or (
+        known = "biufO" + "c" * (np.dtype(dtype).kind == "c")
+        wrong = given.dtype.kind not in known or (
             given.dtype.kind == "O" and any(x is None or isinstance(x, (str, bytes))
                                             for x in given.flat)
         )  # fmt: skip

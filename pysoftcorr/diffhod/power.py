@@ -36,6 +36,8 @@ def check_mesh(mesh: Any) -> int:
     return cells
 
 
+#: Squares of weights, and their sums, stay within the floats.
+_LARGEST_WEIGHT = 1e100
 #: Why P(k) is of cubes alone.
 CUBES = "P(k) is of a cubic mesh"
 
@@ -315,6 +317,8 @@ def k_bin_edges(
     nyquist = fundamental * mesh / 2
     step = fundamental if width is None else positive("width", width)
     top = nyquist if k_max is None else positive("k_max", k_max)
+    if not (math.isfinite(nyquist) and nyquist > 0):
+        raise ValueError(f"boxsize = {boxsize}: too small for a mesh")
     if not 0 < top <= nyquist * (1 + 1e-12):
         raise ValueError(
             f"k_max = {top:g} h/Mpc: must be above 0 and at most the Nyquist frequency of the "
@@ -543,6 +547,8 @@ def power_spectrum(
     batch = place.ndim == 3
     if not batch:
         place, w = place[None], w[None]
+    if bool((w.detach().abs() > _LARGEST_WEIGHT).any()):
+        raise ValueError(f"weight must be at most {_LARGEST_WEIGHT:g}")
     if bool((w.detach().sum(dim=1) == 0).any()):
         raise ValueError("weight sums to 0: there is nothing to take the power of")
     painted = torch.stack([_Paint.apply(p, v, n, side) for p, v in zip(place, w, strict=True)])

@@ -214,7 +214,8 @@ def radial_edges(
     if periodic and not rmax <= shortest / 2:
         raise ValueError(
             f"bins reach to r_max = {rmax:g} Mpc/h, which must be at most half of {of} "
-            f"box, {shortest / 2:g} Mpc/h: lower the last edge, or pass bins= of your own"
+            f"box, {shortest / 2:g} Mpc/h: lower the last edge, pass bins= of your own, or correct "
+            "boxsize"
         )
     if not periodic and not rmax < shortest:
         what = "the shortest side of " if isinstance(size, tuple) else ""

@@ -26,6 +26,7 @@ _RADIUS_RANGE = 0.15, 3.0
 _FASTEST = 2e4
 #: Cosine of the angle of two axes of a halo that are printed with a few digits.
 _RIGHT_ANGLE = 2e-3
+SMALLEST_BOX = 1e-6  # Mpc/h
 LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
 #: So many objects leave no half of the box empty by chance.
 _MANY = 100
@@ -61,6 +62,8 @@ def box_size(boxsize: Any) -> BoxSize:
         found = float(sides[0])
     if not np.isfinite(sides).all() or (sides <= 0).any():
         raise ValueError(f"boxsize = {box_text(found)}: must be finite and above 0 (Mpc/h)")
+    if sides.min() < SMALLEST_BOX:
+        raise ValueError(f"boxsize = {box_text(found)}: must be at least {SMALLEST_BOX:g} Mpc/h")
     if sides.max() > LARGEST_BOX:
         raise ValueError(
             f"boxsize = {box_text(found)} Mpc/h is larger than any simulation; is it in kpc/h?"

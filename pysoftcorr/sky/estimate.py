@@ -236,6 +236,13 @@ def run(
     catalogs = [source.catalog for source in sources]
     seed = int(options.seed)  # type: ignore[arg-type]
     fits = options.clusterings(catalogs)
+    # Pairs within one catalog; those of lenses and sources may be of one cluster each.
+    own = len(catalogs) == 1 or name == "landy_szalay"
+    if own and any(fit is not None and fit.n_clusters == 1 for fit in fits):
+        raise ValueError(
+            f"{name}: clusters = 1: the correlation is one of pairs of clusters, and one cluster "
+            "makes none; ask for 2 or more"
+        )
     sources = [
         replace(s, clustering=fit, method=options.method)
         for s, fit in zip(sources, fits, strict=True)

@@ -96,7 +96,7 @@ def random_ellipticities(
 IntArray = npt.NDArray[np.int64]
 
 #: Of masses, radii and G: their powers stay within the floats.
-_RANGE = {"least": 1e-100, "most": 1e100}
+_RANGE = {"above": 0.0, "least": 1e-100, "most": 1e100}
 
 # What the Julia side says of a lost particle.
 _FATES = {

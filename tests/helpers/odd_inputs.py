@@ -389,13 +389,19 @@ _OTHER_NAMES = {
     "halos": ("halo",),
     "n": ("patches", "resampling"),
     "fraction": ("LeaveOut",),
-    "ra": ("the catalog is empty", "columns"),
-    "dec": ("columns",),
-    "x": ("the catalog is empty", "columns"),
-    "position": ("positions", "galaxies"),
+    "ra": ("the catalog is empty", "columns", "ra_unit"),
+    "dec": ("columns", "dec_unit"),
+    "x": ("the catalog is empty", "columns", "xy_unit"),
+    "y": ("xy_unit",),
+    "hi": ("edges",),
+    "position": ("positions", "galaxies", "x", "the galaxy catalog is empty"),
     "reference": ("params",),
     "eccentricity": ("unbound",),
     "out": ("suffix",),
+    "second": ("second_position", "second_axis"),
+    "k_bins": ("bins",),
+    "k_max": ("Nyquist frequency",),
+    "cotangent": ("clusters",),
 }
 #: Texts of numpy, torch and Python, which no user should meet.
 _FOREIGN = (
