@@ -243,12 +243,6 @@ class Targets:
                 mocks.alignment_sums,
                 {"galaxies": galaxies, **box, "weights": np.ones(len(galaxies))}),
             "training_design": (mocks.training_design, {"points": 8, "seed": 1}),
-            "run_campaign": (
-                lambda points=8, realizations=2, workers=1, logMmin=(11.0, 15.0), bins="log:1:20:4":
-                mocks.run_campaign(
-                    halos, points=points, realizations=realizations, workers=workers,
-                    logMmin=logMmin, bins=bins, out="/nonexistent/c.h5"),
-                {}),
         }  # fmt: skip
         self.hod, self.halo_catalog, self.galaxies = model, halos, galaxies
         with contextlib.suppress(MissingExtra):
