@@ -69,10 +69,14 @@ def rows_of(index: Any, n: int) -> Any:
     return index
 
 
+#: What is given as a unit by mistake; units of expressions are objects of their own.
+_NO_UNITS = (np.ndarray, np.generic, list, tuple, dict, int, float, complex, bytes)
+
+
 def _check_units(geometry: str, units: Mapping[str, Any]) -> None:
     """Refuse a unit of positions that are not there."""
     for axis, unit in units.items():
-        if not isinstance(unit, (str, u.UnitBase, type(None))):
+        if isinstance(unit, _NO_UNITS):
             argument = "xy_unit" if axis in AXES[FLAT] else f"{axis}_unit"
             raise TypeError(f"{argument} = {shown(unit)}: must be a unit, such as 'deg'")
     for axis in AXES[SKY if geometry == FLAT else FLAT]:
