@@ -508,7 +508,8 @@ def read_yaml(path: str) -> dict[Any, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             twice = [key for key in keys if keys.count(key) > 1]
             if twice:
-                raise ValueError(f"{path}: {shown(twice[0])} is given twice")
+                name = twice[0] if isinstance(twice[0], str) else shown(twice[0])
+                raise ValueError(f"{path}: {name} is given twice")
             if any(isinstance(key, (dict, list)) for key in keys):
                 raise ValueError(f"{path}: the name of a setting must be text, not a list")
             return super().construct_mapping(node, deep)

@@ -352,7 +352,7 @@ def _checked_edges(edges: npt.ArrayLike | Sequence[float], unit: str) -> FloatAr
     if bad.size:
         k = bad[0]
         raise ValueError(
-            f"edges must increase: edge {k + 1} = {values[k + 1]:g} is not above "
+            f"bins must increase: edge {k + 1} = {values[k + 1]:g} is not above "
             f"edge {k} = {values[k]:g}"
         )
     if values[0] < 0:
