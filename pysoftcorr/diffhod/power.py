@@ -322,7 +322,7 @@ def k_bin_edges(
     if not 0 < top <= nyquist * (1 + 1e-12):
         raise ValueError(
             f"k_max = {top:g} h/Mpc: must be above 0 and at most the Nyquist frequency of the "
-            f"mesh, {nyquist:.4g}; a mesh of {2 * math.ceil(top / fundamental)} reaches it"
+            f"mesh, {nyquist:.4g}; a mesh of {2 * np.ceil(top / fundamental):.15g} reaches it"
         )
     number = int((top - fundamental / 2) / step + 1e-9)
     if number < 1:
