@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import choice, count, shown
+from pysoftcorr.core.options import choice, count
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.mocks.design import log_mmin_range, parameter_bounds
 from pysoftcorr.mocks.hod import PARAMETERS

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from pysoftcorr.core.options import numbers
+
 __all__ = [
     "beside",
     "check_covariance",
@@ -45,10 +47,7 @@ def check_covariance(covariance: npt.ArrayLike, n: int, *, name: str = "covarian
         ...
     ValueError: covariance is not positive definite: as correlations its smallest ...
     """
-    try:
-        matrix = np.array(covariance, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a matrix of numbers") from None
+    matrix = np.array(numbers(name, covariance))
     if matrix.shape != (n, n):
         raise ValueError(
             f"{name} has shape {matrix.shape}; the data are {n} values, so that ({n}, {n}) is "

@@ -225,7 +225,13 @@ class Cosmology:
             try:
                 return function(*args, **kwargs)
             except Exception as error:  # colossus raises bare Exception
-                raise ValueError(f"{what}: {error}") from None
+                said = str(error)
+                if said.startswith("Invalid mass definition"):
+                    said = (
+                        "no mass definition: must be 'vir', or a number and c or m, such as '200c' "
+                        "or '200m' (200 times the critical density, or the mean one)"
+                    )
+                raise ValueError(f"{what}: {said}") from None
 
 
 @contextmanager

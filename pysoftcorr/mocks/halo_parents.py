@@ -85,6 +85,26 @@ def host_rows(
     return np.asarray(keep & ~unknown)
 
 
+def warn_of_twins(
+    table: TableSource, chosen: Mapping[str, tuple[str, ...]], keep: BoolArray, origin: Origin
+) -> None:
+    """A warning where rows that are kept have one identifier, as in tables of several snapshots."""
+    if "id" not in chosen or len(getattr(table, "parts", [])) > 1:
+        return  # files may number their halos each for itself
+    own = whole_numbers(table, "id", chosen["id"][0], len(keep))
+    if own.data.dtype.kind == "f":
+        return  # large ones are not told apart
+    rows = np.flatnonzero(keep & ~np.asarray(own.mask))
+    values = own.data[rows]
+    order = np.argsort(values, kind="stable")
+    twins = rows[order][1:][values[order][1:] == values[order][:-1]]
+    if 2 * twins.size >= rows.size - 1 and twins.size:
+        caution(
+            f"{origin.column('id')} is that of another row in {twins.size} of {rows.size} halos: "
+            "where the table holds several snapshots, choose one by select="
+        )
+
+
 def _marked(values: np.ndarray) -> BoolArray:
     """Rows whose parent is -1, with a sign or without, also through decimal numbers."""
     keep: BoolArray = values == -1

@@ -218,7 +218,8 @@ def choose(
         raise ValueError(
             f"{table.label} has neither the columns of halotools (halo_x, halo_mvir, ...), "
             f"Rockstar (X, Mvir, ...), SUBFIND (GroupPos, ...), AHF (Xc, hostHalo, ...) nor "
-            f"CompaSO (x_L2com, N, ...); pass columns={nearest('', table.names)}"
+            "CompaSO (x_L2com, N, ...); pass columns={'position': (A, B, C), 'mass': ...}"
+            f"{nearest('', table.names)}"
         )
     for name, value in given.items():
         if name not in KEYS:

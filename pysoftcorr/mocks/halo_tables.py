@@ -22,7 +22,7 @@ from pysoftcorr.mocks.halo_columns import check_scale, column_of
 from pysoftcorr.mocks.halo_files import open_halos
 from pysoftcorr.mocks.halo_fill import Filler, check_definition, world_of
 from pysoftcorr.mocks.halo_headers import Header
-from pysoftcorr.mocks.halo_parents import host_rows
+from pysoftcorr.mocks.halo_parents import host_rows, warn_of_twins
 from pysoftcorr.mocks.halo_rows import sound
 from pysoftcorr.mocks.halo_schemes import SCHEMES, choose
 from pysoftcorr.mocks.halo_units import by_scale
@@ -198,6 +198,8 @@ def from_table(
         selected, (unselected, _) = kept_rows(table, n, select, None)
         host = host_rows(table, chosen, selected, hosts, on_bad, origin)
         keep = selected & host
+        if not subhalos:  # where they are asked for, their hosts tell
+            warn_of_twins(table, chosen, keep, origin)
         units = {} if scheme is None else dict(SCHEMES[scheme].units)
         if "subhalo_mass" not in given and "mass" in units:
             units["subhalo_mass"] = units["mass"]

@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin, as_float
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint
-from pysoftcorr.core.options import mapping, shown
+from pysoftcorr.core.options import mapping, number, shown
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
+from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.halo_tables import from_table as _from_table
 from pysoftcorr.mocks.simulate import simulate as _simulate
 from pysoftcorr.mocks.subhalos import Subhalos
@@ -346,7 +347,8 @@ class HaloCatalog:
         FileNotFoundError
             If the file is not there.
         ValueError
-            As `from_table`; also if an option is given for a file of `write`.
+            As `from_table`; also if an option is given for a file of `write`, but for a
+            cosmology or redshift that it does not hold.
         """
         options: dict[str, Any] = {
             "columns": columns, "boxsize": boxsize, "select": select, "on_bad": on_bad,
@@ -361,13 +363,18 @@ class HaloCatalog:
             return cls.from_table(path, **options)
         defaults: dict[str, Any] = cls.read.__kwdefaults__ or {}
         del options["subhalos"]  # they are there, or are not
+        found = _read_own(path)
+        # What the file does not say may be said.
+        if found.cosmology is None and options["cosmology"] is not None:
+            found.cosmology = Cosmology(options.pop("cosmology")).to_dict()
+        if found.meta.get("redshift") is None and options["redshift"] is not None:
+            found.meta["redshift"] = number("redshift", options.pop("redshift"), least=0.0)
         given = [name for name, value in options.items() if np.any(value != defaults[name])]
         if given:
             raise ValueError(
                 f"{path} was written by HaloCatalog.write and is read as it is, without "
                 f"{', '.join(given)}"
             )
-        found = _read_own(path)
         if subhalos and found.subhalos is None:
             raise ValueError(
                 f"subhalos=True: {path} was written without subhalos; read the table that it came "

@@ -179,8 +179,9 @@ def caution_of_assumptions(halos: Any) -> None:
         listed = " and ".join(f"{name} {value}" for name, value in assumed.items())
         caution(
             "halos: the catalog has no b_to_a and c_to_a; they are drawn by mass (Allgood et al. "
-            f"2006) for {listed}, which it does not say: give HaloCatalog.read the columns, or "
-            + " and ".join(f"{name}=" for name in assumed)
+            f"2006) for {listed}, which it does not say: where the halos are read, "
+            "pass columns={'b_to_a': ..., 'c_to_a': ...}, or "
+            + " and ".join(f"{name}=..." for name in assumed)
         )
 
 

@@ -206,8 +206,8 @@ class SoftCorrelation(SoftKernels):
         self.device = check_device(device)
         if self.device != "cpu" and self.approach != "naive":
             raise ValueError(
-                f"device = {device!r}: sums all pairs of objects, with approach='naive'; clusters "
-                "are found on the CPU, and their pairs are few"
+                f"device = {device!r}: is of the approach 'naive', all pairs of objects, not of "
+                f"{self.approach!r}, whose clusters are found on the CPU; leave it out"
             )
         self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
         self.clustering, self._start = clustering_of(clusters, start, fuzziness, use_weights, seed)

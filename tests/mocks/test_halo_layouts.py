@@ -731,3 +731,32 @@ def test_truncated_files_are_named(tmp_path):
             path.write_bytes(content[: int(len(content) * part)])
             with pytest.raises(ValueError, match=path.name):
                 HaloCatalog.read(path, axes="random", seed=1, boxsize=BOX)
+
+
+def test_several_snapshots_in_one_table():
+    one = plain(kpc=False) | {"id": 7 + np.arange(N)}
+    two = {name: np.concatenate([v, v]) for name, v in one.items()}
+    two["snapnum"] = np.repeat([85, 84], N)
+    with pytest.warns(UserWarning, match=r"id .* in 12 of 24 halos.*choose one by select="):
+        HaloCatalog.from_table(two, boxsize=BOX)
+    halos = HaloCatalog.from_table(two, boxsize=BOX, select="snapnum == 84")
+    np.testing.assert_allclose(halos.mass, truth()["mass"])
+
+
+# ---------------------------------------------------------------------- files of our own
+def test_a_file_of_our_own_is_told_what_it_does_not_say(tmp_path):
+    path = tmp_path / "h.h5"
+    HaloCatalog.from_table(plain(kpc=False), boxsize=BOX).write(path)
+    halos = HaloCatalog.read(path, cosmology="planck15", redshift=0.5)
+    assert halos.cosmology["name"] == "planck15"
+    assert halos.meta["redshift"] == 0.5
+    halos.write(path, overwrite=True)
+    for name, value in (("cosmology", "planck15"), ("redshift", 0.5)):
+        with pytest.raises(ValueError, match=rf"read as it is, without {name}$"):
+            HaloCatalog.read(path, **{name: value})
+
+
+@pytest.mark.parametrize("mdef", ["200b", "vir200", "200"])
+def test_a_definition_that_is_none(mdef):
+    with pytest.raises(ValueError, match=r"mdef = .*no mass definition.*'200m'"):
+        PLANCK15.radius(1e13, mdef=mdef)

@@ -89,7 +89,9 @@ def test_a_bin_to_the_antipodes_reaches_everything() -> None:
             {"device": "cuda"}, (ValueError, MissingExtra), "device = 'cuda'",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device"),
         ),
-        pytest.param({"device": "cuda", "approach": "soft"}, ValueError, "naive", marks=cuda),
+        pytest.param(
+            {"device": "cuda", "approach": "soft"}, ValueError, "the approach 'naive'", marks=cuda
+        ),
     ],
 )  # fmt: skip
 def test_devices_that_do_not_serve(options: dict[str, str], kind: type, text: str) -> None:

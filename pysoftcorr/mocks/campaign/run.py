@@ -18,11 +18,9 @@ from pysoftcorr.core.files import HDF5, check_output, fingerprint
 from pysoftcorr.core.options import (
     MOST_REALIZATIONS,
     MOST_WORKERS,
-    at_least_one,
     choice,
     count,
     flag,
-    integer,
 )
 from pysoftcorr.core.processes import refuse_unguarded_script
 from pysoftcorr.core.random import Seed, root_seed
