@@ -125,7 +125,9 @@ def download(packages: Sequence[str], suite: str, source: Source, work: Path) ->
     for folder in ("lists/partial", "cache/archives/partial", "debs"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     options = f"[signed-by={source.signed_by}] " if source.signed_by else ""
-    (work / "sources.list").write_text(f"deb {options}{source.uri} {suite} main\n")
+    (work / "sources.list").write_text(
+        f"deb {options}{source.uri} {suite} main\n", encoding="utf-8", errors="surrogateescape"
+    )
     # Without a status file of our own, apt insists on the versions installed on the system.
     (work / "status").write_text("")
     folders = {
@@ -144,7 +146,9 @@ def download(packages: Sequence[str], suite: str, source: Source, work: Path) ->
     # Read after the system's own settings, of which the proxy is wanted and the hooks are not.
     lines = ["#clear APT::Update::Post-Invoke;", "#clear APT::Update::Post-Invoke-Success;"]
     lines += [f'{name} "{value}";' for name, value in folders.items()]
-    (work / "apt.conf").write_text("\n".join(lines) + "\n")
+    (work / "apt.conf").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape"
+    )
     apt = ["apt-get", "-q", f"-c={work / 'apt.conf'}"]
     run([*apt, "update", "--error-on=any"])
     for old in (work / "debs").glob("*.FAILED"):

@@ -110,10 +110,11 @@ def _memory_path() -> Path:
 
 def _recall(executable: str) -> dict[str, Any]:
     try:
-        memory = json.loads(_memory_path().read_text())[executable]
+        memory = json.loads(_memory_path().read_text(encoding="utf-8"))[executable]
         if memory["stamp"] == _stamp(executable) and os.path.exists(memory["found"]["libjulia"]):
+            Found(**memory["found"])
             return dict(memory)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
     return {}
 
@@ -124,12 +125,14 @@ def _remember(executable: str, memory: dict[str, Any]) -> None:
         path = _memory_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            everything = json.loads(path.read_text())
+            everything = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            everything = {}
+        if not isinstance(everything, dict):
             everything = {}
         everything[executable] = memory
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".runtimes-")
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump(everything, file, indent=1)
         os.replace(name, path)
 
@@ -154,7 +157,8 @@ def inspect(place: str) -> Found:
             command,
             env={**os.environ, **library_path(libdir)},
             capture_output=True,
-            text=True,
+            encoding=sys.getfilesystemencoding(),
+            errors="surrogateescape",  # of paths
             timeout=PROBE_SECONDS,
             check=False,
         )
@@ -216,7 +220,13 @@ def run_self_test(found: Found, image: str | None = None) -> tuple[str, bool]:
     )
     try:
         done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=SELF_TEST_SECONDS, check=False
+            command,
+            env=env,
+            capture_output=True,
+            encoding=sys.getfilesystemencoding(),
+            errors="surrogateescape",
+            timeout=SELF_TEST_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"the self-test did not end: {error}", False
@@ -240,14 +250,18 @@ def write_manifest(prefix: Path, **facts: object) -> None:
     sizes = {
         str(p.relative_to(prefix)): p.stat().st_size for p in _files(prefix) if p.name != MANIFEST
     }
-    (prefix / MANIFEST).write_text(json.dumps({**facts, "files": sizes}, indent=0))
+    (prefix / MANIFEST).write_text(
+        json.dumps({**facts, "files": sizes}, indent=0), encoding="utf-8"
+    )
 
 
 def prefix_problem(prefix: Path) -> str:
     """The fault of a prefix; empty when every file is there with its size."""
     try:
-        sizes: dict[str, int] = json.loads((prefix / MANIFEST).read_text())["files"]
-    except (OSError, ValueError, KeyError):
+        sizes: dict[str, int] = dict(
+            json.loads((prefix / MANIFEST).read_text(encoding="utf-8"))["files"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
         return "its list of files cannot be read"
     for name, size in sizes.items():
         try:

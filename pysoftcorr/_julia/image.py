@@ -73,7 +73,7 @@ def _processor() -> str:
 def _digest(*parts: bytes | str) -> str:
     total = hashlib.sha256()
     for part in parts:
-        data = part.encode() if isinstance(part, str) else part
+        data = part.encode("utf-8", "surrogateescape") if isinstance(part, str) else part
         total.update(f"{len(data)} ".encode() + data)
     return total.hexdigest()[:16]
 
@@ -115,7 +115,7 @@ def _record(path: Path) -> Path:
 def problem(path: Path) -> str:
     """The fault of an image; empty when it is as it was when it passed its test."""
     try:
-        if json.loads(_record(path).read_text()) != _facts(path):
+        if json.loads(_record(path).read_text(encoding="utf-8")) != _facts(path):
             return "it has changed since it was built"
     except (OSError, ValueError):
         return "it is not whole"
@@ -309,5 +309,5 @@ def _accept(made: Path, path: Path) -> None:
     _record(path).unlink(missing_ok=True)
     os.replace(made, path)
     handle = path.with_name(f".{path.stem}.json")
-    handle.write_text(json.dumps(_facts(path)))
+    handle.write_text(json.dumps(_facts(path)), encoding="utf-8")
     os.replace(handle, _record(path))

@@ -220,7 +220,12 @@ def _install_debian(target: Path, log: Log) -> dict[str, Any]:
         raise apt.AptError("the apt sources of this system name no Debian mirror")
     work = target.with_name(target.name + ".download")
     partial = target.with_name(target.name + ".partial")
-    with locked(target.with_name(target.name + ".lock"), log, "installation"):
+    with locked(target.with_name(target.name + ".lock"), log, "installation") as waited:
+        if waited:
+            with contextlib.suppress(FileNotFoundError, JuliaUnavailable):
+                runtime = found.tested(str(target))
+                log(f"Julia {runtime.version} was installed meanwhile: {runtime.executable}")
+                return _facts(runtime)
         log(f"fetching Julia from Debian's suite {SUITE} (63 MB)")
         for number, source in enumerate(sources):
             try:

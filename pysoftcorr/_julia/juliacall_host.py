@@ -338,5 +338,8 @@ def known_to(project: str | None) -> bool:
     if not project:
         return False
     with contextlib.suppress(OSError):
-        return any(UUID in file.read_text() for file in Path(project).glob("*Manifest*.toml"))
+        return any(
+            UUID in file.read_text(encoding="utf-8", errors="replace")
+            for file in Path(project).glob("*Manifest*.toml")
+        )
     return False

@@ -124,7 +124,7 @@ class LibjuliaHost:
             f'try\n string("+", begin {code}\n end)\n'
             'catch err\n string("-", sprint(showerror, err))\nend'
         )
-        value = self._lib.jl_eval_string(guarded.encode())
+        value = self._lib.jl_eval_string(guarded.encode("utf-8", "surrogateescape"))
         if not value:
             raise JuliaError(f"Julia cannot evaluate: {code}")
         answer: str = self._lib.jl_string_ptr(value).decode(errors="replace")

@@ -100,15 +100,20 @@ def source_file() -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path, log: Log, what: str) -> Iterator[None]:
-    """Hold the lock file `path`; while another process does `what`, say so and wait."""
+def locked(path: Path, log: Log, what: str) -> Iterator[bool]:
+    """Hold the lock file `path`; while another process does `what`, say so and wait.
+
+    Gives whether it had to wait, so that the other has done the work.
+    """
     import fcntl  # not on every system; nothing but this needs it
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
+        waited = False
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log(f"another {what} is running: waiting for it")
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+            waited = True
+        yield waited

@@ -23,7 +23,7 @@ from pysoftcorr.cli.messages import (
     silence,
 )
 from pysoftcorr.cli.options import Command, Option, resolve, summary
-from pysoftcorr.cli.output import only_json
+from pysoftcorr.cli.output import finite, only_json
 from pysoftcorr.core.version import __version__
 
 #: Module of each command; those of the modules are in their ``COMMANDS``.
@@ -193,7 +193,7 @@ def _add(app: typer.Typer, name: str, command: Command, line: list[str]) -> None
             with only_json(json):
                 document = command.work(*places, settings=settings, explicit=explicit, as_json=json)
             if json:
-                print(dumps(document))
+                print(dumps(finite(document), allow_nan=False))
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pysoftcorr.cli.messages import as_typed
+from pysoftcorr.core.options import number, shown
 
 _KINDS = {
     int: "a whole number",
@@ -39,6 +40,10 @@ _METAVARS = {
 
 #: The parameters in a numpydoc docstring; of a dataclass they may be its attributes.
 _SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{3,}|\Z)", re.DOTALL)
+
+
+#: Of a whole number; what may be less is checked by the function that it is for.
+_MOST_BITS = 128
 
 
 @dataclass(frozen=True)
@@ -74,15 +79,19 @@ class Option:
         if self.kind in (int, float) and isinstance(text, str):
             try:
                 text = self.kind(text)
-            except ValueError:
-                raise ValueError(f"{self.flag} {text!r}: must be {_KINDS[self.kind]}") from None
+            except ValueError:  # also of a whole number with more than 4300 digits
+                raise ValueError(
+                    f"{self.flag} {shown(text)}: must be {_KINDS[self.kind]}"
+                ) from None
         return self.checked(text, "--")
 
     def checked(self, value: Any, source: str) -> Any:
         """The value in its own type; TypeError or ValueError that names the option."""
         whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and value.bit_length() > _MOST_BITS:
+            raise ValueError(f"{source}{self.name}: {shown(value)} must have at most 38 digits")
         if self.kind is float and whole:
-            value = float(value)
+            value = number(f"{source}{self.name}", value)
         if self.kind is str and self.name.endswith("hdu") and whole:
             value = str(value)
         if self.kind is list:
@@ -92,15 +101,15 @@ class Option:
         right = isinstance(value, self.kind) and (self.kind is not int or whole)
         if not right:
             raise TypeError(
-                f"{source}{self.name}: {value!r} must be {_KINDS[self.kind]}, "
+                f"{source}{self.name}: {shown(value)} must be {_KINDS[self.kind]}, "
                 f"not {type(value).__name__}"
             )
         if self.choices and value not in self.choices:
             raise ValueError(
-                f"{source}{self.name}: {value!r} must be one of {', '.join(self.choices)}"
+                f"{source}{self.name}: {shown(value)} must be one of {', '.join(self.choices)}"
             )
         if self.least is not None and value < self.least:
-            raise ValueError(f"{source}{self.name}: {value!r} must be at least {self.least}")
+            raise ValueError(f"{source}{self.name}: {shown(value)} must be at least {self.least}")
         if self.kind is dict:
             for key, column in value.items():
                 if not isinstance(key, str) or not isinstance(column, (str, type(None))):
@@ -122,20 +131,20 @@ class Option:
         """A number, or three of a list."""
         parts = value if isinstance(value, (list, tuple)) else [value]
         if not all(isinstance(p, (int, float)) and not isinstance(p, bool) for p in parts):
-            raise TypeError(f"{source}{self.name}: {value!r} must be {_KINDS[tuple]}")
+            raise TypeError(f"{source}{self.name}: {shown(value)} must be {_KINDS[tuple]}")
         if len(parts) not in (1, 3):
             raise ValueError(
                 f"{source}{self.name}: {','.join(f'{p:g}' for p in parts)} must be "
                 f"{_KINDS[tuple]}, not {len(parts)}"
             )
-        numbers = tuple(float(p) for p in parts)
+        numbers = tuple(number(f"{source}{self.name}", p) for p in parts)
         return numbers[0] if len(numbers) == 1 else numbers
 
     def _texts(self, value: Any, source: str) -> list[str]:
         """Several texts, of one with commas or of a list; numbers of extensions as text."""
         parts = value if isinstance(value, list) else [value]
         if not all(isinstance(part, (str, int)) and not isinstance(part, bool) for part in parts):
-            raise TypeError(f"{source}{self.name}: {value!r} must be {_KINDS[list]}")
+            raise TypeError(f"{source}{self.name}: {shown(value)} must be {_KINDS[list]}")
         texts = [text.strip() for part in parts for text in str(part).split(",")]
         if not all(texts):
             raise ValueError(f"{source}{self.name}: {','.join(texts)!r} holds an empty name")
@@ -448,6 +457,34 @@ def near(name: str, names: Iterable[str]) -> str:
     return f"{hint} Allowed: {', '.join(known)}"
 
 
+#: Values in a settings file, and lists or mappings within each other.
+_MOST_NODES, _DEEPEST = 10_000, 20
+
+
+def _unfit(loader: Any) -> str:
+    """Which value does not fit the type that YAML takes it for, and where it stands."""
+    node = getattr(loader, "last", None)
+    if node is None:
+        return "a value does not fit its type"
+    kind = node.tag.rpartition(":")[2]
+    value = shown(node.value) if isinstance(node.value, str) else "a list or a mapping"
+    return f"{value} in line {node.start_mark.line + 1} is no {kind}; put text in quotes"
+
+
+def _nodes(node: Any, known: dict[int, int], depth: int = 0) -> int:
+    """Number of values under a node of YAML with every alias expanded, without expanding any."""
+    if depth > _DEEPEST:
+        raise RecursionError
+    if isinstance(node.value, str):
+        return 1
+    if id(node) not in known:
+        parts = [
+            part for item in node.value for part in (item if isinstance(item, tuple) else [item])
+        ]
+        known[id(node)] = 1 + sum(_nodes(part, known, depth + 1) for part in parts)
+    return known[id(node)]
+
+
 def read_yaml(path: str) -> dict[Any, Any]:
     """The mapping a YAML file holds.
 
@@ -463,23 +500,51 @@ def read_yaml(path: str) -> dict[Any, Any]:
     class Loader(yaml.SafeLoader):
         """Refuses a key that is given twice, of which YAML would keep the last."""
 
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            self.last = node
+            return super().construct_object(node, deep)
+
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             twice = [key for key in keys if keys.count(key) > 1]
             if twice:
-                raise ValueError(f"{path}: {twice[0]} is given twice")
+                name = twice[0] if isinstance(twice[0], str) else shown(twice[0])
+                raise ValueError(f"{path}: {name} is given twice")
+            if any(isinstance(key, (dict, list)) for key in keys):
+                raise ValueError(f"{path}: the name of a setting must be text, not a list")
             return super().construct_mapping(node, deep)
 
     source = Path(path).expanduser()
     if not source.is_file():
         raise FileNotFoundError(f"no such settings file: {source}")
+    loader: Any = None
     try:
-        data = yaml.load(source.read_text(encoding="utf-8"), Loader)
+        loader = Loader(source.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        if node is not None and _nodes(node, {}) > _MOST_NODES:
+            raise ValueError(
+                f"{source}: holds more than {_MOST_NODES:,} values, its aliases (*name) expanded; "
+                "settings are few: write them out"
+            )
+        data = None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         place = getattr(error, "problem_mark", None)
         where = f" at line {place.line + 1}" if place is not None else ""
         problem = getattr(error, "problem", None) or "not text in UTF-8"
         raise ValueError(f"{source} is no YAML{where}: {problem}") from None
+    except RecursionError:
+        raise ValueError(
+            f"{source}: lists or mappings within each other without end; settings are "
+            "'setting: value' lines"
+        ) from None
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        if str(error).startswith(str(source)):
+            raise
+        # What YAML's own types (!!bool, !!timestamp, !!int) raise for texts that are none.
+        raise ValueError(f"{source}: {_unfit(loader)}") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
     if data is None:
         return {}
     if not isinstance(data, dict):

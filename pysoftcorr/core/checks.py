@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pysoftcorr.core import three_valued
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.expressions import quoted
+from pysoftcorr.core.options import choice, shown
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -74,6 +75,10 @@ class Origin:
 
 def angle_unit(unit: Any, argument: str) -> u.UnitBase:
     """The astropy unit of an angle; ValueError where it is none."""
+    if not isinstance(unit, (str, u.UnitBase)):
+        raise TypeError(
+            f"{argument} = {shown(unit)}: must be a unit of an angle, such as 'deg' or 'arcmin'"
+        )
     if isinstance(unit, str):
         name = unit.strip().strip("[]").strip()
         name = _UNIT_ALIASES.get(name.lower(), name)
@@ -107,7 +112,10 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
         raise ValueError(f"{what} is not a column of numbers: {error}") from None
     if array.dtype.kind == "O":
         # None and pandas' NA are missing among objects, and the rest may be of one kind.
-        read = three_valued.read(array)
+        try:
+            read = three_valued.read(array)
+        except OverflowError:
+            raise ValueError(f"{what} holds an integer beyond the range of float64") from None
         if read.data.dtype.kind == "O":
             raise TypeError(f"{what} must be real numbers; it holds other objects")
         array = read.data
@@ -125,7 +133,8 @@ def as_float(name: str, values: Any, origin: Origin) -> tuple[FloatArray, u.Unit
         array, mask = array[:, 0], None if mask is None else mask[:, 0]
     if array.ndim != 1:
         raise ValueError(f"{what} must have one dimension, not shape {array.shape}")
-    column = np.array(array, dtype=np.float64)
+    with np.errstate(over="ignore"):  # of long doubles; what becomes infinite is refused
+        column = np.array(array, dtype=np.float64)
     if mask is not None:
         column[mask] = np.nan
     return column, unit
@@ -164,8 +173,7 @@ def finite_rows(
     columns: Mapping[str, FloatArray], origin: Origin, on_bad: str
 ) -> npt.NDArray[np.bool_]:
     """Which rows are finite in every column; an error or a warning where some are not."""
-    if on_bad not in ("error", "drop"):
-        raise ValueError(f"on_bad = {on_bad!r}: must be 'error' or 'drop'")
+    choice("on_bad", on_bad, ("error", "drop"))
     good = np.ones(next(iter(columns.values())).size, dtype=bool)
     bad: dict[str, IntArray] = {}
     for name, values in columns.items():

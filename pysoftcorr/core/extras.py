@@ -49,11 +49,16 @@ pip install 'pysoftcorr[torch]'
             # Announcements of coming versions, at every import.
             warnings.simplefilter("ignore")
             try:
-                return importlib.import_module(module)
+                found = importlib.import_module(module)
             except OSError:
                 # ArviZ makes a folder in the user's cache, which may not be writable.
                 with _home_elsewhere():
-                    return importlib.import_module(module)
+                    found = importlib.import_module(module)
+        if package == "torch":
+            from pysoftcorr.core.torch import one_thread_in_forks
+
+            one_thread_in_forks()
+        return found
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] != package:
             raise

@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from pysoftcorr.core.options import shown
+
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["as_tensor", "check_device", "check_dtype", "differentiated", "once"]
+#: Terms that are added at a time; a sum of so many sums is not split, either.
+_AT_ONCE = 4096
+
+__all__ = [
+    "as_tensor", "check_device", "check_dtype", "differentiated", "once", "one_thread_in_forks",
+    "ordered_sum",
+]  # fmt: skip
+
+
+@cache
+def one_thread_in_forks() -> None:
+    """Have torch compute in one thread in processes that are forked from this one.
+
+    Its other threads are not there in a forked process, and would be waited for without end;
+    torch's own DataLoader does as much for its workers.
+    """
+    import torch
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+def ordered_sum(values: torch.Tensor, dim: int | None = None) -> torch.Tensor:
+    """Sum of all values, or along the last axis, whose last bits no number of threads changes.
+
+    Torch splits a long sum among its threads, one of several sums not. Differentiable.
+    """
+    flat = values.reshape(1, -1) if dim is None else values
+    assert dim in (None, -1)
+    rest = -flat.shape[-1] % _AT_ONCE
+    parts = flat if rest == 0 else _padded(flat, rest)
+    found = parts.reshape(*flat.shape[:-1], -1, _AT_ONCE).sum(dim=-1).sum(dim=-1)
+    return found[0] if dim is None else found
+
+
+def _padded(flat: torch.Tensor, rest: int) -> torch.Tensor:
+    import torch
+
+    return torch.nn.functional.pad(flat, (0, rest))
 
 
 def check_device(value: Any) -> torch.device:
@@ -19,10 +62,10 @@ def check_device(value: Any) -> torch.device:
     try:
         found = torch.device(value)
         torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"device = {str(value)!r}: torch cannot use it ({reason}); 'cpu' is always there"
+            f"device = {shown(value)}: torch cannot use it ({reason}); 'cpu' is always there"
         ) from None
     return found
 
@@ -50,14 +93,22 @@ def as_tensor(name: str, values: Any, like: torch.Tensor | None = None) -> torch
 
     if isinstance(values, torch.Tensor):
         if not values.is_floating_point():
-            raise TypeError(f"{name} must be a floating tensor, got {values.dtype}")
+            raise TypeError(f"{name} must be a floating tensor, not one of {values.dtype}")
         return values
     dtype = torch.float64 if like is None else like.dtype
     device = None if like is None else like.device
     try:
+        # Torch takes no arrays of another byte order, nor steps backwards through memory.
+        given = np.asarray(values)
+        if given.dtype.kind in "biuf":
+            values = np.array(given, dtype=np.float64, order="C")
+        elif given.dtype.kind != "O":
+            raise TypeError
         return torch.as_tensor(values, dtype=dtype, device=device)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"{name} must be real numbers, not {type(values).__name__}") from None
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise TypeError(
+            f"{name} = {shown(values)}: must be real numbers, not {type(values).__name__}"
+        ) from None
 
 
 def differentiated(

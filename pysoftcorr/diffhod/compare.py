@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core.options import integer
+from pysoftcorr.core.options import MOST_REALIZATIONS, count, numbers
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.diffhod.points import realization_seed
@@ -108,8 +108,8 @@ def compare_power(
     >>> found.relaxed.shape == found.exact.shape
     True
     """
-    integer("realizations", realizations, least=2)
-    values, widths = (np.asarray(x, dtype=np.float64) for x in (params, steps))
+    count("realizations", realizations, least=2, most=MOST_REALIZATIONS)
+    values, widths = (numbers(n, x) for n, x in (("params", params), ("steps", steps)))
     if values.shape != (5,) or widths.shape != (5,):
         raise ValueError(
             f"params and steps must have shape (5,), not {values.shape}, {widths.shape}"

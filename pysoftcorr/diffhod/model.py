@@ -14,7 +14,7 @@ import torch
 
 from pysoftcorr.core import options
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.core.torch import check_device, check_dtype
+from pysoftcorr.core.torch import check_device, check_dtype, ordered_sum
 from pysoftcorr.diffhod.occupation import HIDDEN, check_parameters, log_mean_nsat, log_odds_central
 from pysoftcorr.diffhod.pairs import WeightedCorrelations, WeightedPairs
 from pysoftcorr.diffhod.points import (
@@ -431,7 +431,9 @@ class DiffHOD:
         self.modulate = options.flag("modulate", modulate)
         self.calibrate = options.flag("calibrate", calibrate)
         self.gamma = options.number("gamma", gamma)
-        self.realizations = options.at_least_one("realizations", realizations)
+        self.realizations = options.count(
+            "realizations", realizations, most=options.MOST_REALIZATIONS
+        )
         self.chunk = options.at_least_one("chunk", chunk)
         self.dtype, self.device = check_dtype(dtype), check_device(device)
         self.seed = root_seed(seed)
@@ -542,7 +544,7 @@ class DiffHOD:
         t, mu = self._parameters(params)
         chosen = self._regions.chosen(realization)
         region = self._region(t, chosen, "power")
-        weight = self._weights(region, t, hard=hard)
+        weight = self._weights(region, t, hard=options.flag("hard", hard))
         rows = torch.nonzero(weight.detach() > 0)[:, 0]
         seed = realization_seed(self.seed, chosen[0])
         found = weighted_galaxies(region.sets[0], rows, weight[rows], seed, self.boxsize)
@@ -639,7 +641,7 @@ class DiffHOD:
             )  # fmt: skip
         painted = region.cells.paint(weight)
         if len(chosen) == 1:
-            weight2 = (weight * weight).sum()[None]
+            weight2 = ordered_sum(weight * weight)[None]
         else:
             weight2 = torch.zeros(len(chosen), dtype=self.dtype, device=self.device)
             weight2 = weight2.index_add(0, region.field, weight * weight)
@@ -652,7 +654,7 @@ class DiffHOD:
         if isinstance(params, dict):
             seven = "mu_cen" in params and "mu_sat" in params
         else:
-            seven = len(params) == 7
+            seven = np.size(params) == 7
         t = check_parameters(params, self._like, alignment=seven)
         try:
             t.data_ptr()  # a tensor of torch.func has no memory

@@ -62,7 +62,10 @@ def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False
         known = tensor.tolist()
     except RuntimeError as error:
         raise TypeError(HIDDEN) from error
-    HODModel(**dict(zip(names, known, strict=True)))  # which checks the values
+    try:
+        HODModel(**dict(zip(names, known, strict=True)))  # which checks the values
+    except ValueError as error:
+        raise ValueError(f"params: {error}") from None
     return tensor
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from scipy import special
 
-from pysoftcorr.core.options import integer, number
+from pysoftcorr.core.options import integer, number, numbers
 from pysoftcorr.core.random import stream, uniforms
 from pysoftcorr.core.torch import as_tensor
 from pysoftcorr.diffhod.alignment import watson_axes
@@ -368,7 +368,7 @@ def check_density(density: Any) -> float:
 def check_reference(reference: Any) -> FloatArray:
     """Reference occupations, shape (J, 5)."""
     try:
-        array = np.atleast_2d(np.array(reference, dtype=np.float64))
+        array = np.atleast_2d(np.array(numbers("reference", reference)))
     except (TypeError, ValueError):
         raise TypeError(
             f"reference must be numbers {', '.join(HOD_PARAMETERS)}, or rows of them"

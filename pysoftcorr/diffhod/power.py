@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core.options import choice, integer
-from pysoftcorr.core.torch import as_tensor, differentiated
+from pysoftcorr.core.options import choice, integer, numbers, positive, shown
+from pysoftcorr.core.torch import as_tensor, differentiated, ordered_sum
 from pysoftcorr.mocks.checks import cube_side
 from pysoftcorr.sky.binning import BOX_UNIT, Binning
 
@@ -36,6 +36,8 @@ def check_mesh(mesh: Any) -> int:
     return cells
 
 
+#: Squares of weights, and their sums, stay within the floats.
+_LARGEST_WEIGHT = 1e100
 #: Why P(k) is of cubes alone.
 CUBES = "P(k) is of a cubic mesh"
 
@@ -313,19 +315,20 @@ def k_bin_edges(
     """
     fundamental = 2 * math.pi / cube_side(boxsize, CUBES)
     nyquist = fundamental * mesh / 2
-    step = fundamental if width is None else float(width)
-    top = nyquist if k_max is None else float(k_max)
-    if not (math.isfinite(step) and step > 0):
-        raise ValueError(f"width = {width!r}: must be above 0 (h/Mpc)")
+    step = fundamental if width is None else positive("width", width)
+    top = nyquist if k_max is None else positive("k_max", k_max)
+    if not (math.isfinite(nyquist) and nyquist > 0):
+        raise ValueError(f"boxsize = {boxsize}: too small for a mesh")
     if not 0 < top <= nyquist * (1 + 1e-12):
         raise ValueError(
             f"k_max = {top:g} h/Mpc: must be above 0 and at most the Nyquist frequency of the "
-            f"mesh, {nyquist:.4g}; a mesh of {2 * math.ceil(top / fundamental)} reaches it"
+            f"mesh, {nyquist:.4g}; a mesh of {2 * np.ceil(top / fundamental):.15g} reaches it"
         )
     number = int((top - fundamental / 2) / step + 1e-9)
     if number < 1:
         raise ValueError(
-            f"no bin of width {step:.3g} h/Mpc fits between {fundamental / 2:.3g} and {top:.3g}"
+            f"k_max = {top:.3g}: no bin of width {step:.3g} h/Mpc fits between "
+            f"{fundamental / 2:.3g} and {top:.3g}"
         )
     return np.asarray(fundamental / 2 + step * np.arange(number + 1))
 
@@ -357,8 +360,8 @@ class ModeBins:
         dtype: torch.dtype = torch.float64,
         device: Any = "cpu",
     ) -> None:
-        if window is not None and window != "cic":
-            raise ValueError(f"window = {window!r}: must be 'cic' or None")
+        if window is not None:
+            choice("window", window, ("cic",))
         choice("shot_noise", shot_noise, SHOT_NOISE)
         boxsize = cube_side(boxsize, CUBES)
         self.edges = _k_edges(bins, boxsize, mesh)
@@ -415,7 +418,7 @@ class ModeBins:
 
         `weight2`, shape (R,), is the sum of w^2 over the points of each.
         """
-        total = painted.sum(dim=(-3, -2, -1))
+        total = ordered_sum(painted.flatten(1), -1)
         volume = self.boxsize**3
         raw: torch.Tensor = _BinnedPower.apply(painted, self)
         power = raw * (volume / total**2)[:, None]
@@ -452,13 +455,18 @@ class _BinnedPower(torch.autograd.Function):
         once = torch.where((z == 0) | (z == mesh // 2), 2.0, 1.0).to(cotangent.dtype)
         flat[:, bins.index] = modes * (cotangent[:, bins.bin] * bins.coefficient * once)
         spectrum = flat.view(shape[0], mesh, mesh, mesh // 2 + 1)
-        back = torch.fft.irfftn(spectrum, s=(mesh, mesh, mesh), dim=(-3, -2, -1), norm="forward")
-        return back, None
+        for axis in (-3, -2):
+            spectrum = torch.fft.ifft(spectrum, dim=axis, norm="forward")
+        return torch.fft.irfft(spectrum, n=mesh, dim=-1, norm="forward"), None
 
 
 def _binned(painted: torch.Tensor, bins: ModeBins) -> tuple[torch.Tensor, torch.Tensor]:
     """sum of c |FFT|^2 by bin, and the modes."""
-    modes = torch.fft.rfftn(painted, dim=(-3, -2, -1)).flatten(1)[:, bins.index]
+    # Axis by axis: the last bits of one transform of three depend on the number of threads.
+    whole = torch.fft.rfft(painted, dim=-1)
+    for axis in (-2, -3):
+        whole = torch.fft.fft(whole, dim=axis)
+    modes = whole.flatten(1)[:, bins.index]
     part = (modes.real**2 + modes.imag**2) * bins.coefficient
     fields = len(painted)
     row = torch.arange(fields, device=painted.device)[:, None] * len(bins)
@@ -539,10 +547,12 @@ def power_spectrum(
     batch = place.ndim == 3
     if not batch:
         place, w = place[None], w[None]
+    if bool((w.detach().abs() > _LARGEST_WEIGHT).any()):
+        raise ValueError(f"weight must be at most {_LARGEST_WEIGHT:g}")
     if bool((w.detach().sum(dim=1) == 0).any()):
         raise ValueError("weight sums to 0: there is nothing to take the power of")
     painted = torch.stack([_Paint.apply(p, v, n, side) for p, v in zip(place, w, strict=True)])
-    power, shot = modes.power(painted, (w * w).sum(dim=1))
+    power, shot = modes.power(painted, ordered_sum(w * w, -1))
     if not batch:
         power, shot = power[0], shot[0]
     found = PowerSpectrum(modes.k, power, modes.modes, shot)
@@ -554,13 +564,15 @@ def _k_edges(bins: str | npt.ArrayLike, boxsize: float, mesh: int) -> FloatArray
         # The unit plays no role: edges are taken as they are, in h/Mpc.
         bins = Binning.parse(bins, BOX_UNIT).edges
     try:
-        array = np.array(bins, dtype=np.float64)
+        array = np.array(numbers("bins", bins))
     except (TypeError, ValueError):
-        raise TypeError("bins must be text, or an array of numbers in h/Mpc") from None
+        raise TypeError(
+            f"bins = {shown(bins)}: k_bins must be text, or an array of numbers in h/Mpc"
+        ) from None
     if array.ndim != 1 or array.size < 2:
-        raise ValueError(f"bins must have at least two edges, not the shape {array.shape}")
+        raise ValueError(f"bins (k_bins) must have at least two edges, not the shape {array.shape}")
     if not np.isfinite(array).all() or array[0] <= 0 or (np.diff(array) <= 0).any():
-        raise ValueError(f"bins must be above 0 and increase, got {array.tolist()}")
+        raise ValueError(f"bins (k_bins) must be above 0 and increase, got {array.tolist()}")
     nyquist = math.pi * mesh / boxsize
     if array[-1] > nyquist * 1.5:
         raise ValueError(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import choice
+from pysoftcorr.core.options import choice, count
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.mocks.design import parameter_bounds
+from pysoftcorr.mocks.design import log_mmin_range, parameter_bounds
 from pysoftcorr.mocks.hod import PARAMETERS
 from pysoftcorr.mocks.points import in_rows
 
@@ -65,9 +65,7 @@ class Bounds:
         ValueError
             If the range is empty or not finite.
         """
-        least, most = float(logMmin[0]), float(logMmin[1])
-        if not -np.inf < least < most < np.inf:
-            raise ValueError(f"logMmin = ({least:g}, {most:g}): must be a range, lowest first")
+        least, most = log_mmin_range(logMmin)
         knots = np.linspace(least, most, _KNOTS)
         by_name = parameter_bounds(knots)
         low, high = (np.stack([by_name[n][i] for n in PARAMETERS[3:]], axis=1) for i in (0, 1))
@@ -157,7 +155,8 @@ class Bounds:
 
     def sample(self, points: int, *, seed: Seed = None) -> FloatArray:
         """Points uniform within the bounds, shape (points, 7)."""
-        u = stream(root_seed(seed), "points within bounds").random((points, len(PARAMETERS)))
+        number_of = count("points", points, most=100_000_000, each=300.0)
+        u = stream(root_seed(seed), "points within bounds").random((number_of, len(PARAMETERS)))
         out = self.box[:, 0] + u * (self.box[:, 1] - self.box[:, 0])
         low, high = self.limits(out)
         out[:, 3:] = (low + u * (high - low))[:, 3:]

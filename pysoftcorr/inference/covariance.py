@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy import special
 
 from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.options import numbers
 
 __all__ = [
     "beside",
@@ -51,10 +52,7 @@ def check_covariance(
         ...
     ValueError: covariance is not positive definite: as correlations its smallest ...
     """
-    try:
-        matrix = np.array(covariance, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a matrix of numbers") from None
+    matrix = np.array(numbers(name, covariance))
     if matrix.shape != (n, n):
         raise ValueError(
             f"{name} has shape {matrix.shape}; the data are {n} values, so that ({n}, {n}) is "

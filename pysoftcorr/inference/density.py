@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.options import choice, flag, number
+from pysoftcorr.core.options import choice, finite_numbers, flag, mapping, number, numbers, texts
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.inference.boxes import box_record, check_boxes, data_volume, same_box
 from pysoftcorr.inference.noise import Noise, likelihood_kind, noise_kind
@@ -99,7 +99,7 @@ def region(density: Any, *, on_outside: str) -> None:
 
 def free_names(free: str | Sequence[str], parameters: tuple[str, ...]) -> tuple[str, ...]:
     """The free parameters in the order of the emulator; ValueError for an unknown one."""
-    names = [text.strip() for text in free.split(",")] if isinstance(free, str) else list(free)
+    names = texts("free", free)
     for name in names:
         if name not in parameters:
             raise ValueError(f"free: there is no parameter {name!r}{_near(name, parameters)}")
@@ -152,7 +152,7 @@ def priors_of(
     bounds: Mapping[str, tuple[float, float]],
 ) -> dict[str, Prior]:
     """A prior for each free parameter, by default uniform within the bounds."""
-    given = dict(priors or {})
+    given = mapping("priors", priors)
     for name in given:
         if name not in free:
             raise ValueError(f"prior of {name}: it is not free; free are {', '.join(free)}")
@@ -515,7 +515,7 @@ class LogPosterior:
 
     def _full(self, params: npt.ArrayLike) -> FloatArray:
         """All parameters, (..., n), with these free ones, (..., p)."""
-        params = np.asarray(params, dtype=np.float64)
+        params = numbers("params", params)
         return np.asarray(self._base.numpy() + params @ self._places.numpy())
 
     def outside(self, params: npt.ArrayLike) -> npt.NDArray[np.bool_] | None:
@@ -687,10 +687,12 @@ class LogPosterior:
         return np.asarray(made.reshape(*values.shape[:-1], made.shape[-1]))
 
     def _checked(self, params: npt.ArrayLike) -> FloatArray:
-        values = np.asarray(params, dtype=np.float64)
+        values = finite_numbers("params", params)
         if values.ndim == 0 or values.shape[-1] != len(self.names):
             raise ValueError(
                 f"params has shape {values.shape}; the last axis is the free parameters, "
                 f"{', '.join(self.names)}"
             )
+        if values.size == 0:
+            raise ValueError(f"params has shape {values.shape}: must hold at least one point")
         return values

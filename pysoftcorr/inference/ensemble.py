@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from pysoftcorr.core.options import integer
+from pysoftcorr.core.options import MOST_DRAWS, count
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.checkpoint import Arrays, read_checkpoint, write_checkpoint
@@ -57,7 +57,7 @@ class EnsemblePlan:
 
     def __post_init__(self) -> None:
         for name, least in (("walkers", 4), ("warmup", 0), ("draws", 4), ("block", 1)):
-            integer(name, getattr(self, name), least=least)
+            count(name, getattr(self, name), least=least, most=MOST_DRAWS)
         if self.walkers % 2:
             raise ValueError(f"walkers = {self.walkers}: must be even")
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, write_table
-from pysoftcorr.core.options import at_least_one, choice, flag, positive
+from pysoftcorr.core.options import at_least_one, choice, flag, mapping, number, positive
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import LogPosterior
 from pysoftcorr.inference.observation import said_of
@@ -165,7 +165,8 @@ class _Box:
         for k, name in enumerate(self.names):
             if name not in start and not self.bounded[k]:
                 raise ValueError(f"start of {name} must be given: it has no bounds")
-            value = float(start.get(name, self.low[k] + self.width[k] / 2))
+            value = start.get(name, self.low[k] + self.width[k] / 2)
+            value = number(f"start of {name}", value)
             if not math.isfinite(value):
                 raise ValueError(f"start of {name} = {value}: must be finite")
             if not self.bounded[k]:
@@ -259,7 +260,9 @@ def minimize(
     box = _Box(limits)
     settings |= {"bounds": {n: None if b is None else list(b) for n, b in limits.items()}}
     settings |= {"steps": most, "version": __version__}
-    u = torch.tensor(box.unbounded(start or {}), dtype=torch.float64, requires_grad=True)
+    u = torch.tensor(
+        box.unbounded(mapping("start", start)), dtype=torch.float64, requires_grad=True
+    )
     trace: list[FloatArray] = []
     losses: list[float] = []
     gradients: list[FloatArray] = []

@@ -28,7 +28,7 @@ import torch
 from pyro.infer import NUTS
 from tqdm import tqdm
 
-from pysoftcorr.core.options import integer, number
+from pysoftcorr.core.options import MOST_CHAINS, MOST_DRAWS, count, integer, number
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.torch import once
 from pysoftcorr.core.version import __version__
@@ -388,7 +388,8 @@ class NutsPlan:
 
     def __post_init__(self) -> None:
         for name, least in (("chains", 1), ("warmup", 10), ("draws", 4), ("block", 1)):
-            integer(name, getattr(self, name), least=least)
+            most = MOST_CHAINS if name == "chains" else MOST_DRAWS
+            count(name, getattr(self, name), least=least, most=most)
         number("target_accept", self.target_accept, above=0, below=1)
         integer("max_tree_depth", self.max_tree_depth, least=1, most=20)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import choice, integer, number
+from pysoftcorr.core.options import choice, integer, number, numbers, shown
 from pysoftcorr.inference.boxes import box_record, from_settings
 from pysoftcorr.inference.covariance import check_covariance, read_covariance
 from pysoftcorr.inference.data import (
@@ -25,6 +25,9 @@ from pysoftcorr.inference.data import (
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.sky.binning import Bins
+
+#: Of an error, whose square must be a number.
+_LARGEST = 1e150
 
 __all__ = ["Observation"]
 
@@ -135,6 +138,8 @@ class Observation:
                     f"({nbins},) is needed"
                 )
         self.statistics: tuple[str, ...] = tuple(self.values)
+        if not isinstance(source, str):
+            raise TypeError(f"source = {shown(source)}: must be text")
         self.source = source
         flat = np.concatenate(list(self.values.values()))
         good = np.isfinite(flat)
@@ -144,7 +149,7 @@ class Observation:
                 raise ValueError("give covariance or errors, not both")
             full = np.diag(self._variances(errors, nbins))
         elif covariance is not None:
-            full = np.asarray(covariance, dtype=np.float64)
+            full = numbers("covariance", covariance)
         if full is not None and full.shape == (flat.size, flat.size):
             good = self._with_errors(good, full)
         if not good.all() and on_bad == "error":
@@ -193,6 +198,11 @@ class Observation:
         parts = []
         for name in self.statistics:
             sigma = _numbers(f"errors[{name!r}]", errors[name])
+            if (np.abs(sigma) > _LARGEST).any():
+                raise ValueError(
+                    f"errors[{name!r}] holds {np.abs(sigma).max():g}: must be at most "
+                    f"{_LARGEST:g}; leave out a bin without a value by NaN and on_bad='drop'"
+                )
             if sigma.shape != (bins,):
                 raise ValueError(f"errors[{name!r}] has shape {sigma.shape}, not ({bins},)")
             finite = np.isfinite(self.values[name])
@@ -631,10 +641,7 @@ def _box(box: Mapping[str, Any] | None, boxsize: Any) -> dict[str, Any]:
 
 
 def _numbers(name: str, values: npt.ArrayLike) -> FloatArray:
-    try:
-        return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be numbers") from None
+    return np.array(numbers(name, values))
 
 
 def place_of(part: FloatArray, edges: FloatArray) -> int | None:

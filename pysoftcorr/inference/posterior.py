@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -187,7 +188,12 @@ class Posterior:
         """What speaks against these draws, in words; empty if nothing does."""
         out = []
         rows = self.diagnostics()
-        r_hat = {n: row["r_hat"] for n, row in rows.items() if not row["r_hat"] <= 1.01}
+        if any(math.isnan(row["r_hat"]) for row in rows.values()):
+            out.append(
+                f"r-hat cannot be told from {self.draws.shape[1]} draws of each chain that are too "
+                "few, or all the same; draw more, at least 4 and better 1000"
+            )
+        r_hat = {n: row["r_hat"] for n, row in rows.items() if row["r_hat"] > 1.01}
         if r_hat:
             texts = ", ".join(f"{name} {value:.3f}" for name, value in r_hat.items())
             out.append(f"r-hat above 1.01: {texts}; draw more")

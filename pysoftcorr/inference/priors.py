@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from pysoftcorr.core.options import number
+from pysoftcorr.core.options import number, numbers
 
 __all__ = ["Normal", "Prior", "Priors", "TruncatedNormal", "Uniform", "parse_prior"]
 
@@ -24,7 +24,10 @@ def _checked(owner: Prior, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
         # A normal distribution may be cut off on one side alone.
-        endless = name in ("low", "high") and "sd" in names and value in (-math.inf, math.inf)
+        endless = (
+            name in ("low", "high") and "sd" in names and isinstance(value, float)
+            and math.isinf(value)
+        )  # fmt: skip
         if not endless:
             value = number(f"{kind}: {name}", value)
         object.__setattr__(owner, name, float(value))
@@ -69,11 +72,11 @@ class Uniform:
 
     def quantile(self, u: npt.ArrayLike) -> FloatArray:
         """The value below which a part `u` of the prior lies."""
-        return self.low + (self.high - self.low) * np.asarray(u, dtype=np.float64)
+        return self.low + (self.high - self.low) * numbers("u", u)
 
     def log_density(self, x: npt.ArrayLike) -> FloatArray:
         """ln p(x); -inf outside."""
-        x = np.asarray(x, dtype=np.float64)
+        x = numbers("x", x)
         inside = (x >= self.low) & (x <= self.high)
         return np.where(inside, -math.log(self.high - self.low), -np.inf)
 
@@ -111,7 +114,7 @@ class Normal:
 
     def quantile(self, u: npt.ArrayLike) -> FloatArray:
         """The value below which a part `u` of the prior lies."""
-        return np.asarray(self.mean + self.sd * special.ndtri(np.asarray(u, dtype=np.float64)))
+        return np.asarray(self.mean + self.sd * special.ndtri(numbers("u", u)))
 
     def log_density(self, x: npt.ArrayLike) -> FloatArray:
         """ln p(x)."""
@@ -269,7 +272,7 @@ class Priors:
 
     def log_density(self, params: npt.ArrayLike) -> FloatArray:
         """Sum of ln p over the last axis; -inf outside the support."""
-        params = np.asarray(params, dtype=np.float64)
+        params = numbers("params", params)
         return np.sum(
             [prior.log_density(params[..., k]) for k, prior in enumerate(self.members)], axis=0
         )
@@ -308,13 +311,13 @@ class Priors:
 
     def physical(self, u: npt.ArrayLike) -> FloatArray:
         """Parameters at unbounded variables."""
-        u = np.asarray(u, dtype=np.float64)
+        u = numbers("u", u)
         bounded = self.offset + self.width * special.expit(u)
         return np.where(self.bounded, bounded, self.mean + self.scale * u)
 
     def unbounded(self, params: npt.ArrayLike) -> FloatArray:
         """Unbounded variables of parameters; a bound itself is moved inside by 1e-12 widths."""
-        params = np.asarray(params, dtype=np.float64)
+        params = numbers("params", params)
         part = np.clip((params - self.offset) / self.width, 1e-12, 1 - 1e-12)
         return np.where(self.bounded, special.logit(part), (params - self.mean) / self.scale)
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.options import at_least_one, choice, flag, integer, number
+from pysoftcorr.core.options import MOST_CHAINS, MOST_DRAWS, choice, count, flag, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import ALIGNMENT, CorrelationModel, LogPosterior
@@ -132,14 +132,18 @@ def sample_posterior(
             target, observation, free=free, fixed=fixed, priors=priors, noise=noise,
             likelihood=likelihood, epistemic=epistemic, jitter=jitter, on_outside=on_outside,
         )  # fmt: skip
+    chains = count("chains", chains, most=MOST_CHAINS)
+    warmup = count("warmup", warmup, least=0, most=MOST_DRAWS)
+    # Coordinates, density and five numbers on the way to it of every draw.
+    draws = count("draws", draws, most=MOST_DRAWS, each=8.0 * (len(density.names) + 6) * chains)
     posterior = _run(
         density,
-        chains=at_least_one("chains", chains),
-        warmup=integer("warmup", warmup, least=0),
-        draws=at_least_one("draws", draws),
+        chains=chains,
+        warmup=warmup,
+        draws=draws,
         mass=choice("mass", mass, ("dense", "diagonal")),
         target_accept=number("target_accept", target_accept, above=0, below=1),
-        max_tree_depth=at_least_one("max_tree_depth", max_tree_depth),
+        max_tree_depth=integer("max_tree_depth", max_tree_depth, least=1, most=20),
         root=root_seed(seed),
         compiled=flag("compiled", compiled),
         progress=sys.stderr.isatty() if progress is None else flag("progress", progress),

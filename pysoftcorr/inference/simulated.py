@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import MOST_REALIZATIONS, count, shown
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.inference.data import STATISTICS
 from pysoftcorr.mocks.design import PARAMETERS
@@ -159,7 +159,9 @@ class SimulatedModel:
         """
         from pysoftcorr.mocks import alignment_sums
 
-        at_least_one("realizations", realizations)
+        if not hasattr(hod, "populate"):
+            raise TypeError(f"hod = {shown(hod)}: must be an HODModel")
+        count("realizations", realizations, most=MOST_REALIZATIONS)
         if bins is None and hasattr(noise, "edges"):
             bins = noise.edges
         root = root_seed(seed)

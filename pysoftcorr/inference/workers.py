@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import torch
 
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import MOST_WORKERS, count
 from pysoftcorr.core.processes import refuse_unguarded_script
 
 __all__ = ["Problem", "Workers", "one_thread"]
@@ -89,7 +89,7 @@ class Workers:
     """
 
     def __init__(self, problem: Problem, number: int = 1) -> None:
-        self.number = at_least_one("workers", number)
+        self.number = count("workers", number, most=MOST_WORKERS)
         self.part: str | None = None
         self._pool: ProcessPoolExecutor | None = None
         self._target: Any = None

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from pysoftcorr.core.options import number, numbers
+
 __all__ = [
     "concentration",
     "draw_watson",
@@ -29,6 +31,9 @@ __all__ = [
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+#: Largest exponent of the radius, of either sign; measured ones are of order 1.
+MOST_GAMMA = 100.0
+
 # Beyond this the asymptotic series of Dawson's integral is exact to rounding.
 _LARGE = 50.0
 # Newton's method squares the error: after a step this small the next would change nothing.
@@ -36,10 +41,7 @@ _LAST_STEP = 1e-8
 
 
 def _strength(mu: npt.ArrayLike, name: str = "mu") -> FloatArray:
-    try:
-        values = np.asarray(mu, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or an array of numbers, got {mu!r}") from None
+    values = numbers(name, mu)
     bad = ~(np.abs(values) <= 1)
     if bad.any():
         raise ValueError(
@@ -225,7 +227,7 @@ def watson_quantile(u: npt.ArrayLike, mu: npt.ArrayLike) -> tuple[FloatArray, Fl
     >>> watson_quantile([0.1, 0.75], 1.0)[0].tolist()
     [-1.0, 1.0]
     """
-    u = np.atleast_1d(np.asarray(u, dtype=np.float64))
+    u = np.atleast_1d(numbers("u", u))
     a = np.broadcast_to(np.asarray(concentration(mu), dtype=np.float64), u.shape)
     v = 2 * u - 1
     size = np.abs(v)
@@ -317,7 +319,7 @@ def watson_axes(
     >>> watson_axes([[0.0, 0.6, 0.8]], 1.0, [0.7], [0.2]).tolist()
     [[0.0, 0.6, 0.8]]
     """
-    n = np.asarray(reference, dtype=np.float64)
+    n = numbers("reference", reference)
     cos, sin = watson_quantile(u1, mu)
     x, y, z = n[:, 0], n[:, 1], n[:, 2]
     # Two axes square to n, without a case that loses digits (Duff et al. 2017, JCGT 6, 1).
@@ -393,7 +395,9 @@ def satellite_strength(
     [0.8, 1.0]
     """
     _strength(mu_sat, "mu_sat")
-    r = np.asarray(scaled_radius, dtype=np.float64)
-    factor = np.ones_like(r) if gamma == 0 else r**gamma
-    mu = mu_sat * factor
+    gamma = number("gamma", gamma, least=-MOST_GAMMA, most=MOST_GAMMA)
+    r = numbers("scaled_radius", scaled_radius)
+    with np.errstate(over="ignore", divide="ignore"):
+        factor = np.ones_like(r) if gamma == 0 else r**gamma
+    mu = mu_sat * factor if mu_sat else np.zeros_like(r)
     return np.clip(mu, -1, 1), np.where(np.abs(mu) <= 1, factor, 0.0)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pysoftcorr._julia import call
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.options import flag
+from pysoftcorr.core.options import flag, numbers
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import box_errors, checks
 from pysoftcorr.mocks.box_errors import ratio
@@ -29,6 +29,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: Bins of separation in comoving Mpc/h: a Binning of that unit, its text, or edges.
 #: Bins of the published training sets.
+#: Of a galaxy: products of weights of pairs, and their sums, stay within the floats.
+LARGEST_WEIGHT = 1e100
 DEFAULT_BINS = "log:0.1:16:20"
 
 #: Order of the sums of a bin.
@@ -111,6 +113,8 @@ def box_set(
         )
     if not w.any():
         raise ValueError(f"{prefix}weights is zero in every row; at least one must not be")
+    if w.max() > LARGEST_WEIGHT:
+        raise ValueError(f"{prefix}weights holds {w.max():g}: must be at most {LARGEST_WEIGHT:g}")
     place = _boxed(f"{prefix}position", place, boxsize, wrap)
     return BoxSet(
         np.ascontiguousarray(place),
@@ -185,8 +189,8 @@ def radial_edges(
             )
         bins = bins.edges
     try:
-        array = np.array(bins, dtype=np.float64)
-    except (TypeError, ValueError):
+        array = np.array(numbers("bins", bins))
+    except TypeError:
         raise TypeError(
             f"bins must be a Binning, text such as '{DEFAULT_BINS}' or edges in Mpc/h, "
             f"not {type(bins).__name__}"
@@ -209,7 +213,8 @@ def radial_edges(
     if periodic and not rmax <= shortest / 2:
         raise ValueError(
             f"bins reach to r_max = {rmax:g} Mpc/h, which must be at most half of {of} "
-            f"box, {shortest / 2:g} Mpc/h: lower the last edge, or pass bins= of your own"
+            f"box, {shortest / 2:g} Mpc/h: lower the last edge, pass bins= of your own, or correct "
+            "boxsize"
         )
     if not periodic and not rmax < shortest:
         what = "the shortest side of " if isinstance(size, tuple) else ""
@@ -510,6 +515,11 @@ def _correlations(
 
     whole = sums.sum(axis=0)
     result = statistics(whole)
+    if not whole[:, COUNT].any():
+        caution(
+            f"bins of {edges[0]:g} to {edges[-1]:g} Mpc/h hold no pair of these positions: every "
+            "value is NaN; are the positions and the bins in one unit, and not all the same?"
+        )
     result["xi"] = result["xi"] - 1
     if split:
         two, one = statistics(sums[0]), statistics(sums[1])

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import SHOWN, FloatArray, IntArray, Origin
+from pysoftcorr.core.options import numbers, shown
 
 #: A periodic box in Mpc/h: the side of a cube, or its sides along x, y and z.
 BoxSize: TypeAlias = float | tuple[float, float, float]
@@ -27,6 +28,7 @@ _RADIUS_RANGE = 0.15, 3.0
 _FASTEST = 2e4
 #: Cosine of the angle of two axes of a halo that are printed with a few digits.
 _RIGHT_ANGLE = 2e-3
+SMALLEST_BOX = 1e-6  # Mpc/h
 LARGEST_BOX = 3e4  # Mpc/h; wider than any simulation made, and any observable universe
 #: So many objects leave no half of the box empty by chance, and so few no nine tenths.
 _MANY, _SOME = 100, 10
@@ -48,10 +50,10 @@ def box_size(boxsize: Any) -> BoxSize:
     if boxsize is None:
         raise ValueError("boxsize must be given: the side of the periodic box in Mpc/h, or three")
     try:
-        sides = np.atleast_1d(np.asarray(boxsize, dtype=np.float64))
+        sides = np.atleast_1d(numbers("boxsize", boxsize))
     except (TypeError, ValueError):
         raise TypeError(
-            f"boxsize = {boxsize!r}: must be a number in Mpc/h, or three: (Lx, Ly, Lz)"
+            f"boxsize = {shown(boxsize)}: must be a number in Mpc/h, or three: (Lx, Ly, Lz)"
         ) from None
     if sides.shape not in ((1,), (3,)):
         raise ValueError(
@@ -62,6 +64,8 @@ def box_size(boxsize: Any) -> BoxSize:
         found = float(sides[0])
     if not np.isfinite(sides).all() or (sides <= 0).any():
         raise ValueError(f"boxsize = {box_text(found)}: must be finite and above 0 (Mpc/h)")
+    if sides.min() < SMALLEST_BOX:
+        raise ValueError(f"boxsize = {box_text(found)}: must be at least {SMALLEST_BOX:g} Mpc/h")
     if sides.max() > LARGEST_BOX:
         raise ValueError(
             f"boxsize = {box_text(found)} Mpc/h is larger than any simulation; is it in kpc/h?"
@@ -338,6 +342,15 @@ def axis_fault(
     axis: FloatArray, origin: Origin, name: str = "axis", *, hint: str = ""
 ) -> Fault | None:
     """Rows in which an axis has no direction: length 0, or a code for a missing one."""
+    largest = np.abs(axis).max(axis=1)
+    bad = np.flatnonzero((largest > 1e100) | ((largest < 1e-100) & (largest > 0)))
+    if bad.size:
+        return Fault(
+            name,
+            bad,
+            f"{origin.column(name)} must have components of 1e-100 to 1e100; its largest is "
+            f"{origin.show(bad, largest)}: {correct_rows(origin)}{hint}",
+        )
     length = np.linalg.norm(axis, axis=1)
     bad = np.flatnonzero(length == 0)
     if bad.size:
@@ -437,8 +450,8 @@ def unit_axes(
 def vectors(name: str, values: Any) -> FloatArray:
     """A fresh float64 array of shape (N, 3)."""
     try:
-        array = np.array(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError):
+        array = np.array(numbers(name, values), order="C")
+    except TypeError:
         raise TypeError(f"{name} must be real numbers of shape (N, 3)") from None
     if array.ndim != 2 or array.shape[1] != 3:
         raise ValueError(f"{name} must have shape (N, 3), not {array.shape}")

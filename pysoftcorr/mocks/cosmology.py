@@ -401,8 +401,8 @@ class Abundance:
         number = int(rng.poisson(expected))
         if number == 0:
             raise ValueError(
-                f"no halo above mmin = {np.exp(self._log_mass[0]):.3g} Msun/h in this box "
-                f"({expected:.3g} expected); lower mmin or make the box larger"
+                f"no halo above mmin = {np.exp(self._log_mass[0]):.3g} Msun/h in a box of this "
+                f"boxsize ({expected:.3g} expected); lower mmin or make the box larger"
             )
         level = rng.random(number) * self._above[0]
         log_mass = np.interp(level, self._above[::-1], self._log_mass[::-1])

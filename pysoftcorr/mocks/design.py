@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import qmc
 
-from pysoftcorr.core.options import at_least_one, choice
+from pysoftcorr.core.options import choice, count, number, shown
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.mocks.hod import PARAMETERS
 
@@ -113,7 +113,7 @@ def training_design(
     >>> design.shape, bool((abs(design[:, :2]) <= 1).all())
     ((64, 7), True)
     """
-    number = at_least_one("points", points)
+    number = count("points", points, most=10_000_000, each=300.0)
     rng = stream(root_seed(seed), "training design")
     if choice("sampling", sampling, ("sobol", "random")) == "sobol":
         # A whole power of two is drawn: the sequence is balanced there, and a prefix is a prefix.
@@ -134,10 +134,16 @@ def training_design(
 def log_mmin_range(logMmin: Any) -> tuple[float, float]:
     """A checked range of log Mmin; raises as `training_design`."""
     try:
-        low, high = (float(end) for end in logMmin)
-    except (TypeError, ValueError):
+        low, high = (number("logMmin", end, least=0, most=100) for end in logMmin)
+    except TypeError:
         raise TypeError(
-            f"logMmin = {logMmin!r}: must be two numbers, the lowest and the highest"
+            f"logMmin = {shown(logMmin)}: must be two numbers, the lowest and the highest"
+        ) from None
+    except ValueError as error:
+        if str(error).startswith("logMmin"):
+            raise
+        raise ValueError(
+            f"logMmin = {shown(logMmin)}: must be two numbers, the lowest and the highest"
         ) from None
     if not (np.isfinite([low, high]).all() and 0 < low < high):
         raise ValueError(f"logMmin = ({low:g}, {high:g}): the second must be above the first")

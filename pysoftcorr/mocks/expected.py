@@ -384,7 +384,7 @@ def _collected(
     weights: Any,
     periodic: bool,
 ) -> AlignmentSums:
-    total = float(len(galaxies) if weights is None else np.sum(weights))
+    total = float(len(galaxies) if weights is None else np.sum(np.asarray(weights)))
     every = cc + cs + ss
     return AlignmentSums(
         edges=edges,

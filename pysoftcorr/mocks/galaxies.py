@@ -15,7 +15,7 @@ from astropy.io import fits
 
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
-from pysoftcorr.core.options import choice, number
+from pysoftcorr.core.options import choice, mapping, number, text
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.sealed import check_fits, open_fits
 from pysoftcorr.core.streams import write_fits
@@ -160,15 +160,15 @@ class GalaxyCatalog:
             _same_length("velocity", len(self.velocity), n)
             checks.finite({"velocity": self.velocity}, origin)
         self.position: FloatArray = checks.boxed(place, self.boxsize, origin)
-        self.params: dict[str, Any] = dict(params or {})
-        self.seed = seed
+        self.params: dict[str, Any] = mapping("params", params)
+        self.seed = None if seed is None else root_seed(seed)
         self.cosmology = cosmology
         self.redshift = None if redshift is None else number("redshift", redshift, above=-1)
-        self.mdef = None if mdef is None else str(mdef)
+        self.mdef = None if mdef is None else text("mdef", mdef)
         if redshift_space is not None:
             choice("redshift_space", redshift_space, "xyz")
         self.redshift_space = redshift_space
-        self.version = version
+        self.version = text("version", version)
 
     def __len__(self) -> int:
         return len(self.position)
@@ -273,7 +273,9 @@ class GalaxyCatalog:
     def strength(self, *, mu_cen: float, mu_sat: float, gamma: float = 0.0) -> FloatArray:
         """Alignment strength of each galaxy, shape (N,)."""
         satellite = ~self.central
-        mu = np.full(len(self), float(mu_cen))
+        number("gamma", gamma)
+        mu = np.full(len(self), number("mu_cen", mu_cen, least=-1, most=1))
+        mu_sat = number("mu_sat", mu_sat, least=-1, most=1)
         mu[satellite] = alignment.satellite_strength(mu_sat, gamma, self.scaled_radius[satellite])[
             0
         ]

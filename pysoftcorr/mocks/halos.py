@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin, as_float
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint
-from pysoftcorr.core.options import number
+from pysoftcorr.core.options import mapping, number, shown
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
@@ -153,7 +153,7 @@ class HaloCatalog:
         checks.finite(every, origin)
         checks.masses(columns["mass"], origin)
         checks.radii(columns["radius"], columns["mass"], origin)
-        source = (meta or {}).get("concentration_from", "")
+        source = mapping("meta", meta).get("concentration_from", "")
         checks.concentrations(columns["concentration"], origin, source=source)
         self.position = checks.boxed(vectors["position"], self.boxsize, origin, wrap=wrap)
         self.axis = checks.unit_axes(vectors["axis"], origin)
@@ -171,7 +171,7 @@ class HaloCatalog:
         self.radius: FloatArray = columns["radius"]
         self.concentration: FloatArray = columns["concentration"]
         self.cosmology = _plain_json("cosmology", cosmology)
-        self.meta: dict[str, Any] = _plain_json("meta", dict(meta or {}))
+        self.meta: dict[str, Any] = _plain_json("meta", mapping("meta", meta))
 
     def __len__(self) -> int:
         return len(self.mass)
@@ -389,9 +389,15 @@ class HaloCatalog:
 def _plain_json(name: str, value: Any) -> Any:
     """The value as JSON gives it back; TypeError where JSON cannot hold it."""
     try:
-        return json.loads(json.dumps(value))
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be of text, numbers, lists and dicts") from None
+        return json.loads(json.dumps(value, allow_nan=False))
+    except ValueError:
+        raise ValueError(
+            f"{name} = {shown(value)}: must be of finite numbers, not within itself"
+        ) from None
+    except (TypeError, RecursionError):
+        raise TypeError(
+            f"{name} = {shown(value)}: must be of text, numbers, lists and dicts"
+        ) from None
 
 
 def _same(one: FloatArray | None, other: FloatArray | None) -> bool:

@@ -13,6 +13,7 @@ from scipy import special
 from pysoftcorr.core import options
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import Origin
+from pysoftcorr.core.options import finite_numbers, numbers
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.satellites import (
@@ -159,13 +160,13 @@ class HODModel:
     # ------------------------------------------------------------------ occupation
     def mean_ncen(self, mass: npt.ArrayLike) -> Any:
         """Mean number of central galaxies of a halo of `mass` (Msun/h)."""
-        log_mass = np.log10(np.asarray(mass, dtype=np.float64))
+        log_mass = np.log10(_masses(mass))
         # erfc keeps its digits where the step is low.
         return _plain(0.5 * special.erfc((self.logMmin - log_mass) / self.sigma_logM))
 
     def mean_nsat(self, mass: npt.ArrayLike) -> Any:
         """Mean number of satellites of a halo of `mass` (Msun/h)."""
-        m = np.asarray(mass, dtype=np.float64)
+        m = _masses(mass)
         excess = np.maximum(m - 10.0**self.logM0, 0.0) / 10.0**self.logM1
         n = np.where(excess > 0, np.where(excess > 0, excess, 1.0) ** self.alpha, 0.0)
         if self.modulate:
@@ -305,7 +306,7 @@ class HODModel:
         >>> round(HODModel.preset("mstar9.5").unresolved(mass), 2) > 0.2
         True
         """
-        return self._below(np.asarray(mass, dtype=np.float64))[0]
+        return self._below(numbers("mass", mass))[0]
 
     def _below(self, mass: FloatArray) -> tuple[float, float]:
         """`unresolved`, and the least mass (Msun/h) that would bring it to 1 %."""
@@ -398,6 +399,14 @@ def check_halos(halos: Any) -> None:
     checks.finite({name: np.asarray(getattr(halos, name)) for name in names[:-1]}, origin)
     checks.masses(halos.mass, origin)
     checks.radii(halos.radius, halos.mass, origin)
+
+
+def _masses(mass: npt.ArrayLike) -> FloatArray:
+    """Masses of any shape, finite and above 0."""
+    found = finite_numbers("mass", mass)
+    if (found <= 0).any():
+        raise ValueError(f"mass holds {found.min():g}: must be above 0 (Msun/h)")
+    return found
 
 
 def _plain(values: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.options import shown
 from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = ["check_values", "in_rows", "table_of"]
@@ -55,15 +56,21 @@ def table_of(params: Any) -> tuple[Any, bool, bool]:
     if isinstance(params, Mapping):
         params = _from_mapping(params)
     if isinstance(params, torch.Tensor):
-        table: Any = params
+        table: Any = params.contiguous()
         if not params.is_floating_point():
             raise TypeError(f"params: a tensor of {params.dtype}; must be of floating point")
     else:
         try:
-            table = np.asarray(params, dtype=np.float64)
-        except (TypeError, ValueError):
+            if np.ma.is_masked(params):
+                raise TypeError
+            given = np.asarray(params)
+            if given.dtype.kind not in "biufO":
+                raise TypeError
+            # The order in memory would set that of the sums, and so their last bits.
+            table = np.array(given, dtype=np.float64, order="C")
+        except (TypeError, ValueError, OverflowError):
             raise TypeError(
-                f"params: must be numbers of shape (7,) or (n, 7), or a mapping, not {params!r:.80}"
+                f"params = {shown(params)}: must be numbers of shape (7,) or (n, 7), or a mapping"
             ) from None
     if table.ndim not in (1, 2) or table.shape[-1] != len(PARAMETERS):
         raise ValueError(

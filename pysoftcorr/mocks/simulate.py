@@ -541,6 +541,14 @@ def simulate(
         options.number("subhalo_mmin", subhalo_mmin, least=1e6, most=1e16)
         if not subhalos:
             raise ValueError(f"subhalo_mmin = {subhalo_mmin:g}: pass subhalos=True as well")
+    options.number("mmin", mmin, above=0)
+    if mmax is not None:
+        options.number("mmax", mmax, above=0)
+    options.text("mdef", mdef)
+    for name, model in (
+        ("mass_function", mass_function), ("bias", bias), ("concentration", concentration)
+    ):  # fmt: skip
+        options.text(name, model)
     used = root_seed(seed)
     world = Cosmology(cosmology)
     abundance = Abundance(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.frozen import Frozen, frozen_array
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import count, number, shown
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -30,6 +30,7 @@ BOX_UNIT = "Mpc/h"
 HALF_TURN = {"arcsec": 648000.0, "arcmin": 10800.0, "deg": 180.0, "rad": math.pi}
 
 Kind = Literal["linear", "log", "explicit"]
+_MOST_BINS = 1_000_000
 _KINDS = ("linear", "log", "explicit")
 _FORMS = "'linear:LO:HI:N', 'log:LO:HI:N' or 'edges:E0,E1,...', and perhaps ':UNIT'"
 
@@ -87,6 +88,8 @@ class Binning(Frozen):
     def linear(cls, lo: float, hi: float, n: int, unit: str = "arcmin") -> Binning:
         """`n` bins of equal width from `lo` to `hi`, in `unit`."""
         lo, hi, n = _limits(lo, hi, n)
+        if lo < 0:
+            raise ValueError(f"lo = {lo:g}: must not be negative")
         return cls(np.linspace(lo, hi, n + 1), "linear", unit)
 
     @classmethod
@@ -144,8 +147,12 @@ class Binning(Frozen):
                     f"bins {text!r}: {form} takes LO:HI:N, three numbers; got {len(parts)}"
                 )
             lo, hi, n = (_number(part, text) for part in parts)
-            if not n.is_integer():
+            if not n.is_integer():  # also inf and nan
                 raise ValueError(f"bins {text!r}: the number of bins, {n:g}, is not whole")
+            if n > _MOST_BINS:
+                raise ValueError(
+                    f"bins {text!r}: the number of bins must be at most {_MOST_BINS:,}"
+                )
             maker = cls.linear if form == "linear" else cls.log
             return maker(lo, hi, int(n), unit)
         raise ValueError(f"bins {text!r}: must read {_FORMS}")
@@ -321,14 +328,8 @@ def _number(part: str, text: str) -> float:
 
 def _limits(lo: float, hi: float, n: int) -> tuple[float, float, int]:
     """The limits as floats and the count as an int, each one sane."""
-    n = at_least_one("n", n)
-    try:
-        lo, hi = float(lo), float(hi)
-    except (TypeError, ValueError):
-        message = f"lo = {lo!r}, hi = {hi!r}: the limits of the bins must be numbers"
-        raise TypeError(message) from None
-    if not (math.isfinite(lo) and math.isfinite(hi)):
-        raise ValueError(f"lo = {lo}, hi = {hi}: the limits of the bins must be finite")
+    n = count("n", n, most=_MOST_BINS)
+    lo, hi = number("lo", lo), number("hi", hi)
     if hi <= lo:
         raise ValueError(f"bins must increase: hi = {hi:g} is not above lo = {lo:g}")
     return lo, hi, n
@@ -338,7 +339,7 @@ def _checked_edges(edges: npt.ArrayLike | Sequence[float], unit: str) -> FloatAr
     """A fresh float64 copy of the edges, or the error that says what is wrong with them."""
     given = np.asarray(edges)
     if given.dtype.kind not in "iuf":
-        raise TypeError(f"edges must be real numbers, not {given.dtype}")
+        raise TypeError(f"edges = {shown(edges)}: must be real numbers")
     if given.ndim != 1:
         raise TypeError(f"edges must have one dimension, not shape {given.shape}")
     if given.size < 2:

@@ -16,6 +16,7 @@ from pysoftcorr.core import checks as _checks
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin
 from pysoftcorr.core.frozen import Frozen, FrozenMapping, freeze, frozen_array
+from pysoftcorr.core.options import flag, mapping, shown
 from pysoftcorr.core.tables import TableSource, open_table, stored
 from pysoftcorr.sky import columns as schemes
 from pysoftcorr.sky import description as _description
@@ -68,8 +69,16 @@ def rows_of(index: Any, n: int) -> Any:
     return index
 
 
+#: What is given as a unit by mistake; units of expressions are objects of their own.
+_NO_UNITS = (np.ndarray, np.generic, list, tuple, dict, int, float, complex, bytes)
+
+
 def _check_units(geometry: str, units: Mapping[str, Any]) -> None:
     """Refuse a unit of positions that are not there."""
+    for axis, unit in units.items():
+        if isinstance(unit, _NO_UNITS):
+            argument = "xy_unit" if axis in AXES[FLAT] else f"{axis}_unit"
+            raise TypeError(f"{argument} = {shown(unit)}: must be a unit, such as 'deg'")
     for axis in AXES[SKY if geometry == FLAT else FLAT]:
         if units.get(axis) is not None:
             argument, own = ("xy_unit", "x and y") if geometry == SKY else (f"{axis}_unit", axis)
@@ -204,7 +213,7 @@ class Catalog(Frozen):
     ) -> None:
         given = {"ra": ra, "dec": dec, "x": x, "y": y, "g1": g1, "g2": g2, "w": w}
         units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
-        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
+        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra, Origin())
 
     @classmethod
     def read(
@@ -389,12 +398,14 @@ class Catalog(Frozen):
         flips: tuple[bool, bool],
         on_bad: str,
         name: str | None,
-        extra: Mapping[str, Any],
+        extra: Mapping[str, Any] | None,
         origin: Origin,
     ) -> None:
         """Check every column and keep them; the one way a catalog comes to be."""
         if name is not None and not isinstance(name, str):
             raise TypeError(f"name must be text, not {type(name).__name__}")
+        flips = (flag("flip_g1", flips[0]), flag("flip_g2", flips[1]))
+        extra = mapping("extra", extra)
         self._check_presence(given)
         self.geometry = FLAT if given.get("x") is not None else SKY
         _check_units(self.geometry, units)

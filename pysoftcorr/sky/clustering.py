@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pysoftcorr._julia import call
 from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.frozen import Frozen, frozen_array
-from pysoftcorr.core.options import at_least_one, choice, flag, number, positive
+from pysoftcorr.core.options import at_least_one, choice, count, flag, number, numbers, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.geometry import AXES, FLAT, SKY, to_plane, unit_between
@@ -164,7 +164,7 @@ class SoftClustering:
         )  # fmt: skip
 
     def _start(self, centers: npt.ArrayLike, catalog: Catalog) -> FloatArray:
-        start = np.asarray(centers, dtype=np.float64)
+        start = numbers("centers", centers)
         if start.shape != (self.n_clusters, 2):
             raise ValueError(
                 f"centers has shape {start.shape}: must be ({self.n_clusters}, 2), "
@@ -353,7 +353,7 @@ class Clustering(Frozen):
             call("assign_greedy", u, c, objects, labels)
             return labels - 1
         if kind == "sampled":
-            draws = at_least_one("n", 1 if n is None else n)
+            draws = count("n", 1 if n is None else n, each=24.0 * objects)
             uniform = stream(root_seed(seed), "assignment").random((draws, objects))
             sampled = np.empty((draws, objects), dtype=np.int64)
             call("assign_sampled", u, c, objects, draws, uniform, sampled)

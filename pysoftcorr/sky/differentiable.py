@@ -16,7 +16,15 @@ import numpy.typing as npt
 
 from pysoftcorr._julia import call
 from pysoftcorr.core.extras import need
-from pysoftcorr.core.options import at_least_one, choice, flag, positive
+from pysoftcorr.core.options import (
+    at_least_one,
+    choice,
+    finite_numbers,
+    flag,
+    mapping,
+    numbers,
+    positive,
+)
 from pysoftcorr.core.random import Seed
 from pysoftcorr.sky.binning import Bins
 from pysoftcorr.sky.catalog import Catalog
@@ -384,7 +392,7 @@ class SoftCorrelation(SoftKernels):
 
         In arcmin, or in pixels where these are the unit of the bins.
         """
-        given = np.array(theta, dtype=np.float64, order="C")
+        given = finite_numbers("theta", theta)
         out = np.empty((self.nbins, given.size))
         gaussian = WEIGHTINGS[self.weighting]
         call("soft_bin_weights", given.size, given, gaussian, self.nbins, self._bins, out)
@@ -513,7 +521,7 @@ class SoftCorrelation(SoftKernels):
 
     # ------------------------------------------------------------------ its arguments
     def _cotangent(self, cotangent: npt.ArrayLike) -> FloatArray:
-        given = np.array(cotangent, dtype=np.float64)
+        given = numbers("cotangent", cotangent)
         if given.shape != (self.nbins,):
             raise ValueError(f"cotangent has shape {given.shape}: must be ({self.nbins},)")
         return given
@@ -524,10 +532,10 @@ class SoftCorrelation(SoftKernels):
         n = len(catalog)
         along = np.zeros((5, n))
         fields = FIELDS[catalog.geometry]
-        for name, change in tangents.items():
+        for name, change in mapping("tangents", tangents).items():
             if name not in fields:
                 raise ValueError(f"tangents has {name!r}: must be among {', '.join(fields)}")
-            given = np.asarray(change, dtype=np.float64)
+            given = numbers(f"tangents[{name!r}]", change)
             if given.shape != (n,) or not np.isfinite(given).all():
                 raise ValueError(
                     f"tangents[{name!r}] must be {n} finite numbers; its shape is {given.shape}"

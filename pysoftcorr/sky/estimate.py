@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.options import choice, integer
+from pysoftcorr.core.options import choice, count, shown
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
@@ -70,7 +70,7 @@ class Options:
     method: str = "pairs"
 
     def __post_init__(self) -> None:
-        if integer("assignments", self.assignments, least=0) == 1:
+        if count("assignments", self.assignments, least=0, most=1_000_000) == 1:
             raise ValueError("assignments = 1: must be 0 (none) or at least 2")
         choice("assignment", self.assignment, [k for k in ASSIGNMENTS if k != "gumbel"])
         self._set("clusters", _clusters(self.clusters))
@@ -176,11 +176,13 @@ def _clusters(given: Any) -> Clusters:
             raise TypeError(f"clusters {wanted}, not a {type(given).__name__} with {wrong[0]}")
         return tuple(given)
     if isinstance(given, np.integer):
-        return int(given)
+        given = int(given)
     if given is not None and (
         isinstance(given, bool) or not isinstance(given, (int, SoftClustering, Clustering))
     ):
-        raise TypeError(f"clusters = {given!r}: {wanted}")
+        raise TypeError(f"clusters = {shown(given)}: {wanted}")
+    if isinstance(given, int):
+        return count("clusters", given, least=0)
     return given
 
 
@@ -234,6 +236,13 @@ def run(
     catalogs = [source.catalog for source in sources]
     seed = int(options.seed)  # type: ignore[arg-type]
     fits = options.clusterings(catalogs)
+    # Pairs within one catalog; those of lenses and sources may be of one cluster each.
+    own = len(catalogs) == 1 or name == "landy_szalay"
+    if own and any(fit is not None and fit.n_clusters == 1 for fit in fits):
+        raise ValueError(
+            f"{name}: clusters = 1: the correlation is one of pairs of clusters, and one cluster "
+            "makes none; ask for 2 or more"
+        )
     sources = [
         replace(s, clustering=fit, method=options.method)
         for s, fit in zip(sources, fits, strict=True)

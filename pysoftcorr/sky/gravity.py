@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
-from pysoftcorr.core.options import array, at_least_one, number
+from pysoftcorr.core.options import array, at_least_one, count, flag, number
 from pysoftcorr.core.random import root_seed
 from pysoftcorr.sky.catalog import Catalog
 
@@ -86,7 +86,7 @@ def random_ellipticities(
     """Gaussian g1, g2 of standard deviation `sigma` each, conditioned on |g| < 1."""
     angle = rng.uniform(0.0, 2.0 * np.pi, n)
     u = rng.uniform(0.0, 1.0, n)
-    if sigma == 0.0:
+    if sigma < 1e-100:  # its square would be 0
         return np.zeros(n), np.zeros(n)
     # Inverse of the Rayleigh distribution cut at 1.
     size = sigma * np.sqrt(-2.0 * np.log1p(u * np.expm1(-0.5 / sigma**2)))
@@ -94,6 +94,9 @@ def random_ellipticities(
 
 
 IntArray = npt.NDArray[np.int64]
+
+#: Of masses, radii and G: their powers stay within the floats.
+_RANGE = {"above": 0.0, "least": 1e-100, "most": 1e100}
 
 # What the Julia side says of a lost particle.
 _FATES = {
@@ -247,9 +250,9 @@ class GravitySimulation:
         rtol: float = 1e-13,
         max_steps: int = 200_000,
     ) -> None:
-        self.G = number("G", G, above=0.0)
-        self.mass = number("mass", mass, above=0.0)
-        self.softening = number("softening", softening, least=0.0)
+        self.G = number("G", G, **_RANGE)
+        self.mass = number("mass", mass, **_RANGE)
+        self.softening = number("softening", softening, least=0.0, most=_RANGE["most"])
         self.rtol = number("rtol", rtol, above=0.0, below=1.0)
         self.max_steps = at_least_one("max_steps", max_steps)
         if velocities is not None and positions is None:
@@ -257,21 +260,22 @@ class GravitySimulation:
         rng = streams(_seed(seed), 3)
 
         if positions is None:
-            count = at_least_one("n", 500 if n is None else n)
-            inner = number("r_min", r_min, above=0.0)
-            outer = number("r_max", r_max, least=inner)
-            self.positions = shell(rng[0], count, inner, outer)
+            number_of = count("n", 500 if n is None else n, each=400.0)
+            inner, outer = number("r_min", r_min, **_RANGE), number("r_max", r_max, **_RANGE)
+            if inner > outer:
+                raise ValueError(f"r_min = {inner:g}: must be at most r_max = {outer:g}")
+            self.positions = shell(rng[0], number_of, inner, outer)
         else:
             self.positions = _array("positions", positions, (None, 3))
-            count = len(self.positions)
-            if n is not None and at_least_one("n", n) != count:
-                raise ValueError(f"n={n} but positions has {count} rows; leave n out")
+            number_of = len(self.positions)
+            if n is not None and at_least_one("n", n) != number_of:
+                raise ValueError(f"n={n} but positions has {number_of} rows; leave n out")
         radius = np.linalg.norm(self.positions, axis=1)
         if self.softening == 0.0:
             _refuse_rows(radius == 0.0, "start at the center of the field; move them, or soften it")
         if velocities is None:
             e = np.asarray(eccentricity)
-            e = _array("eccentricity", np.full(count, e) if e.ndim == 0 else e, (count,))
+            e = _array("eccentricity", np.full(number_of, e) if e.ndim == 0 else e, (number_of,))
             bad = np.flatnonzero(~((e >= 0.0) & (e < 1.0)))
             if bad.size:
                 raise ValueError(
@@ -283,22 +287,22 @@ class GravitySimulation:
                 rng[1], self.positions, e, self.G * self.mass, self.softening
             )
         else:
-            self.velocities = _array("velocities", velocities, (count, 3))
+            self.velocities = _array("velocities", velocities, (number_of, 3))
 
         if ellipticities is None:
-            sigma = number("shape_noise", shape_noise, least=0.0)
-            self.g1, self.g2 = random_ellipticities(rng[2], count, sigma)
+            sigma = number("shape_noise", shape_noise, least=0.0, most=1e3)
+            self.g1, self.g2 = random_ellipticities(rng[2], number_of, sigma)
         else:
             if not isinstance(ellipticities, (tuple, list)) or len(ellipticities) != 2:
                 raise TypeError("ellipticities must be a tuple (g1, g2) of two arrays")
-            self.g1 = _array("ellipticities[0]", ellipticities[0], (count,))
-            self.g2 = _array("ellipticities[1]", ellipticities[1], (count,))
+            self.g1 = _array("ellipticities[0]", ellipticities[0], (number_of,))
+            self.g2 = _array("ellipticities[1]", ellipticities[1], (number_of,))
 
         middle = float(np.median(radius))
         if t_max is None:
             self.t_max = 2.0 * math.pi * math.sqrt(middle**3 / (self.G * self.mass))
         else:
-            self.t_max = number("t_max", t_max, least=0.0)
+            self.t_max = number("t_max", t_max, least=0.0, most=1e300)
         self.observer = _observer(observer, float(radius.max()), field_width)
         distance = np.linalg.norm(self.positions - self.observer, axis=1)
         scale = max(float(np.linalg.norm(self.observer)), middle)
@@ -311,6 +315,22 @@ class GravitySimulation:
 
     def __repr__(self) -> str:
         return f"<GravitySimulation: {len(self)} particles, G = {self.G:g}, t_max = {self.t_max:g}>"
+
+    def _refuse_endless(self, G: float) -> None:
+        """ValueError where the run takes more orbits than steps are allowed."""
+        r2 = (self.positions**2).sum(axis=1) + self.softening**2
+        speed2 = (self.velocities**2).sum(axis=1)
+        gm = G * self.mass
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            axis = 1.0 / (2.0 / np.sqrt(r2) - speed2 / gm)  # negative where not bound
+            orbits = self.t_max * np.sqrt(gm) / (2.0 * np.pi * axis**1.5)
+        bad = np.flatnonzero((axis > 0) & (orbits > self.max_steps))
+        if bad.size:
+            raise ValueError(
+                f"G = {G:g}: {bad.size} of {len(self)} particles, {_rows(bad)}, run through up to "
+                f"{orbits[bad].max():.3g} orbits within t_max = {self.t_max:g}, more than "
+                f"max_steps = {self.max_steps}; shorten t_max"
+            )
 
     def run(self, G: float | None = None, *, derivative: bool = True) -> SimulationResult:
         """Carry the particles to `t_max` and look at them.
@@ -337,7 +357,9 @@ class GravitySimulation:
         KeyboardInterrupt
             If the run is interrupted.
         """
-        value = self.G if G is None else number("G", G, above=0.0)
+        value = self.G if G is None else number("G", G, **_RANGE)
+        flag("derivative", derivative)
+        self._refuse_endless(value)
         n = len(self)
         position, velocity = np.empty((n, 3)), np.empty((n, 3))
         sky = np.empty((2, n))
@@ -410,6 +432,8 @@ def _array(name: str, value: Any, shape: tuple[int | None, ...]) -> FloatArray:
         raise ValueError(
             f"{name} must be finite, got {values[bad][0]} in {_rows(index)}; leave those out"
         )
+    if (np.abs(values) > _RANGE["most"]).any():
+        raise ValueError(f"{name} holds {np.abs(values).max():g}: must be at most 1e100")
     return values
 
 
@@ -420,5 +444,5 @@ def _observer(observer: Any, extent: float, field_width: Any) -> FloatArray:
         return np.zeros(3)
     if observer != "far":
         raise ValueError(f'observer must be "far", "center" or a position, got {observer!r}')
-    width = number("field_width", field_width, above=0.0, below=180.0)
+    width = number("field_width", field_width, least=1e-6, below=180.0)
     return np.array([extent / math.tan(math.radians(width) / 2.0), 0.0, 0.0])

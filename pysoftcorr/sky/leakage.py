@@ -16,7 +16,7 @@ from scipy import stats
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.options import choice, flag, integer, number
+from pysoftcorr.core.options import choice, count, flag, number, numbers
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
@@ -345,7 +345,7 @@ def fit_leakage(
         )
     data = _Data.of(result, _terms(terms), covariance)
     used = data.within(_limit("theta_min", theta_min), _limit("theta_max", theta_max))
-    integer("n_samples", n_samples, least=0)
+    count("n_samples", n_samples, least=0, most=100_000_000, each=400.0)
     root = None if seed is None and not n_samples else root_seed(seed)
     size, k = data.k * int(used.sum()), data.k
     if size <= k:
@@ -448,7 +448,7 @@ class _Data:
             noise = f"{resamples} {kind} resamples of {'tau and rho' if noisy else 'tau'}"
         else:
             sizes = {len(terms) * nbins: list(tau_names), len(result) * nbins: list(result)}
-            given = np.asarray(covariance, dtype=np.float64)
+            given = numbers("covariance", covariance)
             if given.ndim != 2 or given.shape[0] != given.shape[1] or len(given) not in sizes:
                 shapes = " or ".join(f"({s}, {s})" for s in sizes)
                 raise ValueError(

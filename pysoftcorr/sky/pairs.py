@@ -102,7 +102,9 @@ class Objects:
             return np.full(self.fields.shape[2] // 2, np.nan)
         g = self.fields[0, :, 0::2] + 1j * self.fields[0, :, 1::2]
         residual = np.abs(g - np.average(g, axis=0, weights=w)) ** 2
-        return (w**2 @ residual) / w.sum() / 2
+        # Not a product of matrices, whose last bits depend on the number of BLAS's threads.
+        noise = np.array([np.sum(w**2 * one) for one in residual.T])
+        return noise / w.sum() / 2
 
 
 @dataclass(frozen=True)

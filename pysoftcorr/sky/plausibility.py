@@ -66,7 +66,10 @@ def _one_unit(ra: FloatArray, dec: FloatArray, units: Mapping[str, Any]) -> bool
     ):
         if units.get(other) is not None or units.get(said) is None:
             continue
-        if angle_unit(units[said], said) == u.rad and np.abs(values).max() <= limit + 1e-6:
+        if (
+            angle_unit(units[said], f"{said}_unit") == u.rad
+            and np.abs(values).max() <= limit + 1e-6
+        ):
             caution(
                 f"{said} is in radians, and {other}, of which no unit is said, is read in degrees "
                 f"although its values would do for radians; pass {other}_unit='rad', or "

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
-from pysoftcorr.core.options import choice, integer, number
+from pysoftcorr.core.memory import refuse_beyond_memory
+from pysoftcorr.core.options import MOST, choice, count, integer, number
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.geometry import FLAT
@@ -34,6 +35,8 @@ _FORMS = (
     "'bootstrap:N', 'jackknife:N', 'leave-out:FRACTION', 'leave-out:FRACTION:N', "
     "'bootstrap:N:PATCHES' (and behind it ':mean' or ':geom'), 'jackknife:N:match' (or ':mean')"
 )
+#: Of a bootstrap; the relative error of an error is 1/sqrt(2 n).
+_MOST_RESAMPLES = 1_000_000
 _JACKKNIFE_WEIGHTS = ("simple", "mean", "match", "geom")
 _BOOTSTRAP_WEIGHTS = ("simple", "mean", "geom")
 
@@ -160,6 +163,7 @@ class Bootstrap:
                 drawn.append(np.ones((1, size)))
                 continue
             rng = stream(root, f"bootstrap {name}")
+            _refuse_beyond_memory("Bootstrap", self.n, size)
             rows = [np.bincount(rng.integers(size, size=size), minlength=size)
                     for _ in range(self.n)]  # fmt: skip
             drawn.append(np.array(rows, dtype=np.float64))
@@ -291,6 +295,7 @@ class LeaveOut:
             if not 0 < left < size:
                 raise ValueError(f"fraction = {self.fraction}: leaves out {left} of {size} objects")
             rng = stream(root, f"leave-out {name}")
+            _refuse_beyond_memory("LeaveOut", self.n, size)
             kept = np.ones((self.n, size))
             for row in kept:
                 row[rng.choice(size, size=left, replace=False)] = 0.0
@@ -375,7 +380,7 @@ def patches(catalog: Catalog, n: int, *, seed: Seed = None) -> IntArray:
     """
     from scipy.cluster.vq import kmeans2
 
-    _at_least_two("patches: n", n)
+    n = _at_least_two("patches: n", n)
     if n > len(catalog):
         raise ValueError(f"n = {n} patches: more than the {len(catalog)} objects")
     start = np.empty((3, n))
@@ -455,8 +460,13 @@ def _nearest(catalog: Catalog, labels: IntArray, other: Catalog) -> IntArray:
     return np.argmax(other.xyz @ (sums / np.linalg.norm(sums, axis=1, keepdims=True)).T, axis=1)
 
 
+def _refuse_beyond_memory(way: str, n: int, size: int) -> None:
+    # How often each object counts, drawn and then stacked.
+    refuse_beyond_memory(f"{way}: n = {n} for {size} objects", 24.0 * n * size)
+
+
 def _at_least_two(name: str, n: Any) -> int:
-    count = integer(name, n)
-    if count < 2:
-        raise ValueError(f"{name} = {n}: an error needs at least 2 resamples")
-    return count
+    found = count(name, n, least=-MOST, most=_MOST_RESAMPLES)
+    if found < 2:
+        raise ValueError(f"{name} = {found}: an error needs at least 2 resamples")
+    return found

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pysoftcorr.core import checks as _checks
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.checks import FloatArray, Origin
+from pysoftcorr.core.options import choice
 from pysoftcorr.core.tables import TableSource
 from pysoftcorr.core.unit_flow import Flow
 from pysoftcorr.sky import columns as schemes
@@ -101,7 +102,7 @@ class StarCatalog(Catalog):
         given |= {"g1_model": g1_model, "g2_model": g2_model}
         given |= {"T_model": T_model, "sigma_model": sigma_model}
         units = {"ra": ra_unit, "dec": dec_unit, "x": xy_unit, "y": xy_unit}
-        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra or {}, Origin())
+        self._build(given, units, (flip_g1, flip_g2), on_bad, name, extra, Origin())
 
     @classmethod
     def _recognize(
@@ -255,14 +256,13 @@ class StarCatalog(Catalog):
         e, de, q : ndarray of complex128, shape (N,)
             ``e``, ``e_star - e_model``, and ``e dT/T``.
         """
+        choice("reference", reference, ("star", "model", "gatti"))
         if reference == "star":
             return self.e, self.de, self.q
         if reference == "model":
             ratio = (self.T - self.T_model) / self.T_model
             return self.e_model, self.de, self.e_model * ratio
-        if reference == "gatti":
-            return self.e_model, self.de, self.q
-        raise ValueError(f"reference = {reference!r}: must be 'star', 'model' or 'gatti'")
+        return self.e_model, self.de, self.q
 
 
 def _size_unit(unit: Any, *, squared: bool) -> tuple[u.UnitBase | None, bool]:

@@ -172,7 +172,7 @@ def test_bins_and_messages() -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(TypeError, match="position must be real numbers"):
+    with pytest.raises(TypeError, match="position = 'abc': must be real numbers"):
         paint_cic("abc", **options)
     with pytest.raises(TypeError, match="position must be a floating tensor"):
         paint_cic(torch.zeros(3, 3, dtype=torch.int64), **options)

@@ -344,7 +344,7 @@ def test_bounds_of_other_points_are_their_box():
     np.testing.assert_array_equal(bounds.box[2:, 0], points[:, 2:].min(axis=0))
     high = points.max(axis=0)
     assert bounds.outside(np.array([high + 0.5]))[0].tolist() == [True] * 7
-    with pytest.raises(ValueError, match="must be a range, lowest first"):
+    with pytest.raises(ValueError, match="the second must be above the first"):
         Bounds.design((13.0, 11.0))
 
 

@@ -102,7 +102,7 @@ def test_realigned(galaxies: GalaxyCatalog) -> None:
     aligned = galaxies.realign(mu_cen=1, mu_sat=1, seed=1)
     cos = np.abs(np.einsum("ij,ij->i", aligned.axis, galaxies.reference))
     np.testing.assert_allclose(cos, 1, atol=1e-14)
-    with pytest.raises(ValueError, match=r"lies in \[-1, 1\]"):
+    with pytest.raises(ValueError, match=r"must be from -1 to 1"):
         galaxies.realign(mu_cen=2, mu_sat=0, seed=1)
 
 

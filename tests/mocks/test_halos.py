@@ -113,7 +113,7 @@ def test_bad_columns_are_refused(changed, said):
         ({"mass": np.array(["a"] * 6)}, "mass must be real numbers"),
         ({"position": [["a", "b", "c"]] * 6}, "position must be real numbers"),
         ({"boxsize": "wide"}, "boxsize"),
-        ({"meta": {"f": max}}, "meta must be"),
+        ({"meta": {"f": max}}, "meta = .*must be"),
     ],
 )
 def test_wrong_kinds_are_refused(changed, said):

@@ -325,7 +325,7 @@ def test_missing_among_objects_is_a_bad_value(missing):
         ({"g1": [0, 0]}, "g1 is given without g2"),
         ({"g2": [0, 0]}, "g2 is given without g1"),
         ({"w": [0, 0]}, "w is zero in every row"),
-        ({"on_bad": "skip"}, "on_bad = 'skip': must be 'error' or 'drop'"),
+        ({"on_bad": "skip"}, "on_bad = 'skip': must be one of error, drop"),
         ({"ra_unit": "pixel"}, "ra_unit = 'pix.*' is no unit of an angle"),
         ({"dec_unit": "nonsense"}, "dec_unit = 'nonsense' is no unit of an angle"),
         ({"ra": [1, 2] * u.pixel}, "ra_unit = 'pix' is no unit of an angle"),

@@ -72,7 +72,7 @@ def test_reference_model():
     np.testing.assert_allclose(model.rho3.value, pair_twin(cat, LOG, e1=q, e2=q).xip.real,
                                atol=1e-13)  # fmt: skip
     assert model.settings["reference"] == "model"
-    with pytest.raises(ValueError, match="reference = 'both': must be 'star', 'model' or 'gatti'"):
+    with pytest.raises(ValueError, match="reference = 'both': must be one of star, model, gatti"):
         rho_statistics(cat, LOG, reference="both")
 
 

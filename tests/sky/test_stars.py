@@ -40,7 +40,7 @@ def test_star_fields_for_rho():
     ):
         np.testing.assert_allclose(got, wanted, rtol=1e-14)
     np.testing.assert_array_equal(catalog.q, catalog.e * catalog.dT_over_T)
-    with pytest.raises(ValueError, match="reference = 'PSF': must be 'star', 'model' or 'gatti'"):
+    with pytest.raises(ValueError, match="reference = 'PSF': must be one of star, model, gatti"):
         catalog.fields(reference="PSF")
 
 

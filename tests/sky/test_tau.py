@@ -187,7 +187,7 @@ def test_bad_input():
         ((galaxies[:1], psf), {}, "galaxies has one object"),
         ((galaxies, psf[:1]), {}, "stars has one object"),
         ((galaxies, psf), {"response": 0}, "response = 0: must be finite and above 0"),
-        ((galaxies, psf), {"reference": "psf"}, "must be 'star', 'model' or 'gatti'"),
+        ((galaxies, psf), {"reference": "psf"}, "must be one of star, model, gatti"),
         ((galaxies, psf), {"assignments": 5}, "assignments = 5"),
         ((galaxies, psf), {"method": "brute"}, "method = 'brute': must be one of pairs, treecorr"),
         ((galaxies, psf), {"coincident": "half"}, "coincident = 'half': must be one of"),

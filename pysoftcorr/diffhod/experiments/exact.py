@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import MOST_REALIZATIONS, count
 from pysoftcorr.core.random import Seed, root_seed, stream, uniforms
 from pysoftcorr.diffhod.power import CUBES, ModeBins, k_bin_edges, paint_cic
 from pysoftcorr.mocks.checks import cube_side
@@ -140,7 +140,7 @@ class ExactPower:
     ) -> None:
         check_halos(halos)
         self.halos, self.mesh, self.modulate = halos, mesh, modulate
-        self.realizations = at_least_one("realizations", realizations)
+        self.realizations = count("realizations", realizations, most=MOST_REALIZATIONS)
         side = cube_side(halos.boxsize, CUBES)
         self.bins = ModeBins(k_bin_edges(side, mesh, k_max=k_max), boxsize=side, mesh=mesh)
         self.k: FloatArray = self.bins.k.numpy()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from pysoftcorr.core.options import at_least_one, choice
+from pysoftcorr.core.options import MOST_REALIZATIONS, choice, count
 from pysoftcorr.core.torch import check_device
 from pysoftcorr.diffhod.experiments.exact import COVARIANCE_FLOOR, HOD_NAMES
 from pysoftcorr.diffhod.occupation import check_parameters
@@ -113,7 +113,7 @@ class PowerSettings:
         check_density(self.density)
         check_mesh(self.mesh)
         check_device(self.device)
-        at_least_one("realizations", self.realizations)
+        count("realizations", self.realizations, most=MOST_REALIZATIONS)
         self.nuts_plan()
         self.ensemble_plan()
 

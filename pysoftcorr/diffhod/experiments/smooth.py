@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pysoftcorr.core.options import at_least_one
+from pysoftcorr.core.options import MOST_REALIZATIONS, count
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.diffhod.model import DiffHOD
 from pysoftcorr.mocks.halos import HaloCatalog
@@ -73,7 +73,7 @@ class SmoothPower:
             "mesh": mesh, "k_max": k_max, "device": device,
         }  # fmt: skip
         self.halos = halos
-        self.number = at_least_one("realizations", realizations)
+        self.number = count("realizations", realizations, most=MOST_REALIZATIONS)
         root = root_seed(seed)
         self.model = DiffHOD(halos, realizations=self.number + spare, seed=root, **self._options)
         self.k: FloatArray = self.model.k.cpu().numpy().astype(np.float64)

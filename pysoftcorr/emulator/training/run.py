@@ -99,7 +99,7 @@ class Recipe:
             chosen = replace(chosen, robust=None)
         for name, least in (("epochs", 1), ("batch", 2), ("patience", 1)):
             if getattr(chosen, name) is not None:
-                options.integer(name, getattr(chosen, name), least=least)
+                options.count(name, getattr(chosen, name), least=least)
         for name in ("learning_rate", "clip", "tolerance", "robust"):
             if getattr(chosen, name) is not None:
                 options.positive(name, getattr(chosen, name))
@@ -246,6 +246,7 @@ def train(
     target = None if out is None else check_output(out, suffixes=HDF5, overwrite=True)
     there = None if target is None or overwrite else _there(target, resume)
     split, source = _split(data, split_seed)
+    options.number("checkpoint_every", checkpoint_every, least=0)
     root = root_seed(seed)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"

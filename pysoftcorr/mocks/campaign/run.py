@@ -13,8 +13,15 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.cores import usable_cores
 from pysoftcorr.core.files import HDF5, check_output, fingerprint
-from pysoftcorr.core.options import at_least_one, choice, flag, integer
+from pysoftcorr.core.options import (
+    MOST_REALIZATIONS,
+    MOST_WORKERS,
+    choice,
+    count,
+    flag,
+)
 from pysoftcorr.core.processes import refuse_unguarded_script
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.core.version import __version__
@@ -44,7 +51,6 @@ FloatArray = npt.NDArray[np.float64]
 
 #: A row with xi above this many times that of matter is dropped (Pandya et al. 2025).
 XI_LIMIT = 100.0
-_MOST_REALIZATIONS = 100_000
 _LOOKED_AT = 64
 
 
@@ -146,7 +152,12 @@ def run_campaign(
     """
     target = check_output(out, suffixes=HDF5, overwrite=True)
     if workers is not None:
-        workers = at_least_one("workers", workers)
+        workers = count("workers", workers, most=MOST_WORKERS)
+        if workers > usable_cores():
+            caution(
+                f"workers = {workers}: this process may use {usable_cores()} cores; more workers "
+                "take memory and are no faster"
+            )
         if scheduler is not None:
             raise ValueError("workers and scheduler are both given: a scheduler has its own")
     if not isinstance(halos, HaloCatalog):
@@ -283,7 +294,7 @@ def _plan(
     satellites: str,
     described: dict[str, Any],
 ) -> tuple[Plan, dict[str, Any], FloatArray]:
-    number = integer("realizations", realizations, least=1, most=_MOST_REALIZATIONS)
+    number = count("realizations", realizations, most=MOST_REALIZATIONS)
     modulate = flag("modulate", modulate)
     edges = radial_edges(bins, halos.boxsize)
     if edges[0] <= 0:
