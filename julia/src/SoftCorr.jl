@@ -45,9 +45,10 @@ include("implicit.jl")          # the fixed point of fuzzy c-means, and its deri
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative
 include("gravity.jl")           # test particles in the field of a point mass
+include("columns.jl")           # objects in columns, and their partners in reach
 include("box.jl")               # pair sums in a box
 include("tabulate.jl")          # moments of halo pairs between nodes of mass
-include("anisotropic.jl")       # the same in bins along and across a line of sight
+include("anisotropic.jl")       # pair sums in bins along and across a line of sight
 # The C entry points, the only functions that Python calls.
 include("entries/entry.jl")
 include("entries/clustering.jl")

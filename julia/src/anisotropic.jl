@@ -57,12 +57,12 @@ end
 # ---- columns along the line of sight -------------------------------------------------------------
 
 """
-Objects sorted by column, and by z within a column; `side` columns of `width` in x and y. Coordinates
+Objects sorted by column, and by z within a column; `number` columns of `width` in x and y. Coordinates
 are there twice: apart, longer by eight so that a full block may be read from any slot, and in records
 of eight numbers (position, shape, weight, two idle ones).
 """
 struct SightColumns
-    side::NTuple{2,Int}
+    number::NTuple{2,Int}
     width::NTuple{2,Float64}
     origin::NTuple{2,Float64}
     first::Vector{Int}
@@ -72,40 +72,23 @@ struct SightColumns
     records::Vector{Float64}
 end
 
-function SightColumns(objects::SightObjects{Float64}, side, width, origin)
+function SightColumns(objects::SightObjects{Float64}, number, width, origin)
     n, position = length(objects), objects.position
-    column = Vector{Int}(undef, n)
-    first = zeros(Int, prod(side) + 1)
-    for i in 1:n
-        ix, iy = (clamp(floor(Int, (position[k, i] - origin[k]) / width[k]), 0, side[k] - 1) for k in 1:2)
-        column[i] = ix * side[2] + iy + 1
-        first[column[i] + 1] += 1
-    end
-    first[1] = 1
-    cumsum!(first, first)
-    order, next = Vector{Int}(undef, n), copy(first)
-    for i in 1:n
-        order[next[column[i]]] = i
-        next[column[i]] += 1
-    end
+    order, first = by_column(position, number, width, origin)
     # At least a page: such arrays begin at a multiple of 64 bytes, and so does every record.
     records = zeros(8 * max(n, 64))
-    chunked(prod(side), 64) do _, range
-        for c in range
-            slots = first[c]:(first[c + 1] - 1)
-            sort!(view(order, slots), by = i -> (position[3, i], i))
-            for s in slots
-                i = order[s]
-                for k in 1:3
-                    records[8s - 8 + k] = position[k, i]
-                end
-                records[8s - 4], records[8s - 3] = objects.shape[1, i], objects.shape[2, i]
-                records[8s - 2] = objects.weight[i]
+    chunked(n, 64) do _, range
+        for s in range
+            i = order[s]
+            for k in 1:3
+                records[8s - 8 + k] = position[k, i]
             end
+            records[8s - 4], records[8s - 3] = objects.shape[1, i], objects.shape[2, i]
+            records[8s - 2] = objects.weight[i]
         end
     end
     coordinate(k) = append!(position[k, order], zeros(8))
-    return SightColumns(side, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records)
+    return SightColumns(number, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records)
 end
 
 "Number, width and reach (in columns) of the columns in x and y, and their origin."
@@ -124,43 +107,6 @@ function sight_layout(first, second, rmax, zmax, sides, periodic)
     side = map(s -> max(1, floor(Int, min(reach * s / rmax, 1024.0))), span)
     width = span ./ side
     return side, width, map(w -> min(reach, ceil(Int, rmax / w * (1 + 1e-12))), width), origin
-end
-
-"An image of a column in reach of another: its displacement and the greatest |dz|."
-struct SightNeighbor
-    first::Int          # its slots
-    last::Int
-    corner::NTuple{2,Float64}
-    shift::NTuple{3,Float64}
-    reach::Float64
-    own::Bool           # the column itself: partners are behind each object
-end
-
-"Neighbors of column `ca`; of one set (`auto`), half of them."
-function sight_neighbors!(list, a, b, ca, reach, rmax, zmax, sides, ::Val{Cosine}, auto,
-                          periodic) where {Cosine}
-    empty!(list)
-    ix, iy = divrem(ca - 1, a.side[2])
-    for jx in (auto ? 0 : -reach[1]):reach[1], jy in (auto && jx == 0 ? 0 : -reach[2]):reach[2]
-        gap = hypot(b.width[1] * max(abs(jx) - 1, 0), b.width[2] * max(abs(jy) - 1, 0))
-        gap < rmax || continue
-        high = (Cosine ? sqrt(rmax^2 - gap^2) : zmax) * (1 + 1e-12)
-        kx, ky = ix + jx, iy + jy
-        inside = 0 <= kx < b.side[1] && 0 <= ky < b.side[2]
-        inside || periodic || continue
-        wx, wy = fld(kx, b.side[1]), fld(ky, b.side[2])
-        cb = (kx - wx * b.side[1]) * b.side[2] + (ky - wy * b.side[2]) + 1
-        b.first[cb] == b.first[cb + 1] && continue
-        own = auto && jx == 0 && jy == 0
-        for wz in (periodic ? (-1:1) : (0:0))
-            own && wz == -1 && continue
-            corner = (b.origin[1] + b.width[1] * kx, b.origin[2] + b.width[2] * ky)
-            push!(list, SightNeighbor(b.first[cb], b.first[cb + 1] - 1, corner,
-                                      (wx * sides[1], wy * sides[2], wz * sides[3]), high,
-                                      own && wz == 0))
-        end
-    end
-    return list
 end
 
 # ---- pairs in reach, eight at a time -------------------------------------------------------------
@@ -265,48 +211,12 @@ end
 
 "Every object of column `ca` with those of the neighbors."
 function sight_column!(bench, list, outer, inner, cosine, auto, a, b, ca, image)
-    rmax2 = outer.edges2[end] * (1 + 1e-12)
     low, high = splat8(outer.edges2[1]), splat8(outer.edges2[end])
-    found, lo, hi = bench.found, bench.lo, bench.hi
-    resize!(lo, length(list))
-    resize!(hi, length(list))
-    for (k, near) in enumerate(list)
-        lo[k] = hi[k] = near.first
-    end
-    @inbounds for i in a.first[ca]:(a.first[ca + 1] - 1)
-        cancelled() && break
-        n = 0
-        for k in eachindex(list)
-            near = list[k]
-            uz = a.z[i] - near.shift[3]
-            start, stop = lo[k], hi[k]
-            while start <= near.last && b.z[start] < uz - near.reach
-                start += 1
-            end
-            lo[k] = start
-            while stop <= near.last && b.z[stop] <= uz + near.reach
-                stop += 1
-            end
-            hi[k] = stop
-            near.own && (start = i + 1)
-            start < stop || continue
-            # The nearest point of the column's rectangle: often beyond reach.
-            gap2 = outside(a.x[i], near.corner[1], b.width[1])^2 +
-                   outside(a.y[i], near.corner[2], b.width[2])^2
-            gap2 > rmax2 && continue
-            ux, uy = a.x[i] - near.shift[1], a.y[i] - near.shift[2]
-            while start < stop
-                part = min(stop - start, GATHERED >> 1)
-                if n + part > GATHERED
-                    sum_about_sight!(bench, outer, inner, cosine, auto, a, b, i, n, image)
-                    n = 0
-                end
-                n = find_about_sight!(found, n, b, ux, uy, uz, start, start + part - 1, low, high, cosine)
-                start += part
-            end
-        end
-        n > 0 && sum_about_sight!(bench, outer, inner, cosine, auto, a, b, i, n, image)
-    end
+    find(n, ux, uy, uz, start, stop) =
+        find_about_sight!(bench.found, n, b, ux, uy, uz, start, stop, low, high, cosine)
+    add(i, n) = sum_about_sight!(bench, outer, inner, cosine, auto, a, b, i, n, image)
+    slots = a.first[ca]:(a.first[ca + 1] - 1)
+    walk_column!(find, add, bench, list, outer.edges2[end] * (1 + 1e-12), a, b, slots)
 end
 
 # Pairs a bin, on average, after which rows are added to the sums: so rounding stays small, at a cost
@@ -326,15 +236,15 @@ end
 function sight_columns_sums(outer, inner, cosine, auto::Val{Auto}, a, b, range, reach, rmax, zmax, sides,
                             image, done) where {Auto}
     bins = (length(outer.edges2) - 1) * (length(inner.edges2) - 1)
-    bench, list, sums = SightBench(bins), SightNeighbor[], zeros(SIGHT_SUMS * bins)
+    bench, list, sums = SightBench(bins), Neighbor[], zeros(SIGHT_SUMS * bins)
     for ca in range
         cancelled() && break
         if a.first[ca] < a.first[ca + 1]
-            sight_neighbors!(list, a, b, ca, reach, rmax, zmax, sides, cosine, Auto, image !== nothing)
+            neighbors!(list, a, b, ca, reach, rmax, sides, Auto, image !== nothing; zmax = zmax)
             sight_column!(bench, list, outer, inner, cosine, auto, a, b, ca, image)
             bench.held > HELD * bins && collect_held!(sums, bench)
         end
-        progress(Threads.atomic_add!(done, 1) + 1, prod(a.side))
+        progress(Threads.atomic_add!(done, 1) + 1, prod(a.number))
     end
     collect_held!(sums, bench)
     return sums
@@ -345,8 +255,8 @@ function sight_sums(first::SightObjects{Float64}, second::SightObjects{Float64},
                     cosine::Bool, auto::Bool, periodic::Bool)
     shape = (SIGHT_SUMS, length(edges) - 1, length(inner) - 1)
     (length(first) == 0 || length(second) == 0) && return zeros(shape)
-    rmax, zmax = edges[end], cosine ? edges[end] : inner[end]
-    side, width, reach, origin = sight_layout(first, second, rmax, zmax, sides, periodic)
+    rmax, zmax = edges[end], cosine ? nothing : inner[end]
+    side, width, reach, origin = sight_layout(first, second, rmax, something(zmax, rmax), sides, periodic)
     a = SightColumns(first, side, width, origin)
     b = auto ? a : SightColumns(second, side, width, origin)
     outer, along = BinTable(edges), BinTable(inner)

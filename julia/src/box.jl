@@ -123,43 +123,23 @@ struct Columns
     region::Vector{Int64}
 end
 
-column_of(c::Float64, origin, width, number) = clamp(floor(Int, (c - origin) / width), 0, number - 1)
-
 function Columns(objects::BoxObjects{Float64}, number, width, origin)
     n = length(objects)
     position = objects.position
-    column = Vector{Int}(undef, n)
-    first = zeros(Int, prod(number) + 1)
-    for i in 1:n
-        ix = column_of(position[1, i], origin[1], width[1], number[1])
-        iy = column_of(position[2, i], origin[2], width[2], number[2])
-        column[i] = ix * number[2] + iy + 1
-        first[column[i] + 1] += 1
-    end
-    first[1] = 1
-    cumsum!(first, first)
-    order, next = Vector{Int}(undef, n), copy(first)
-    for i in 1:n
-        order[next[column[i]]] = i
-        next[column[i]] += 1
-    end
+    order, first = by_column(position, number, width, origin)
     # At least a page: such arrays begin at a multiple of 64 bytes, and so does every record.
     records = zeros(8 * max(n, 64))
     drawn = zeros(hasdrawn(objects) ? 8 * max(n, 64) : 0)
-    chunked(prod(number), 64) do _, range
-        for c in range
-            slots = first[c]:(first[c + 1] - 1)
-            sort!(view(order, slots), by = i -> (position[3, i], i))
-            for s in slots
-                i = order[s]
-                for k in 1:3
-                    records[8s - 8 + k] = position[k, i]
-                    records[8s - 5 + k] = objects.axis[k, i]
-                    isempty(drawn) || (drawn[8s - 8 + k] = objects.drawn[k, i])
-                end
-                records[8s - 1] = objects.weight[i]
-                records[8s] = objects.strength[i]
+    chunked(n, 64) do _, range
+        for s in range
+            i = order[s]
+            for k in 1:3
+                records[8s - 8 + k] = position[k, i]
+                records[8s - 5 + k] = objects.axis[k, i]
+                isempty(drawn) || (drawn[8s - 8 + k] = objects.drawn[k, i])
             end
+            records[8s - 1] = objects.weight[i]
+            records[8s] = objects.strength[i]
         end
     end
     coordinate(k) = append!(position[k, order], zeros(8))
@@ -167,11 +147,6 @@ function Columns(objects::BoxObjects{Float64}, number, width, origin)
                    drawn, objects.host[order],
                    isempty(objects.region) ? objects.region : objects.region[order])
 end
-
-# Columns in the reach of r_max: more of them fit the sphere better, and leave runs too short to
-# pay for finding where they begin. Found by trial.
-const RUN = 64
-const MAX_REACH = 4
 
 "Number, width and reach (in columns) of the columns along x and y, and their origin."
 function layout(first, second, rmax, sides, periodic)
@@ -368,8 +343,6 @@ struct BoxBench
     touched::Vector{Bool}       # regions in which partners were found
 end
 
-# Pairs of one object that are gathered before they are summed.
-const GATHERED = 1024
 
 BoxBench(nbins, regions) =
     BoxBench(zeros(8 * COPIES * max(2nbins * max(regions, 1), 8)), zeros(512), zeros(512),
@@ -455,91 +428,13 @@ end
 
 # ---- from column to column -----------------------------------------------------------------------
 
-"An image of a column in reach of another: its displacement and the greatest |dz|."
-struct Neighbor
-    first::Int          # its slots
-    last::Int
-    west::Float64       # its lower corner
-    south::Float64
-    shift::NTuple{3,Float64}
-    reach::Float64
-    own::Bool           # the column itself: partners are behind each object
-end
-
-"Neighbors of column `ca`; of one set (`auto`), half of them."
-function neighbors!(list, a, b, ca, reach, rmax, sides, auto, periodic)
-    empty!(list)
-    nx, ny = b.number
-    ix, iy = divrem(ca - 1, ny)
-    for jx in (auto ? 0 : -reach[1]):reach[1], jy in (auto && jx == 0 ? 0 : -reach[2]):reach[2]
-        gap = hypot(b.width[1] * max(abs(jx) - 1, 0), b.width[2] * max(abs(jy) - 1, 0))
-        gap < rmax || continue
-        high = sqrt(rmax^2 - gap^2) * (1 + 1e-12)
-        kx, ky = ix + jx, iy + jy
-        inside = 0 <= kx < nx && 0 <= ky < ny
-        inside || periodic || continue
-        wx, wy = fld(kx, nx), fld(ky, ny)
-        cb = (kx - wx * nx) * ny + (ky - wy * ny) + 1
-        b.first[cb] == b.first[cb + 1] && continue
-        own = auto && jx == 0 && jy == 0
-        for wz in (periodic ? (-1:1) : (0:0))
-            own && wz == -1 && continue
-            push!(list, Neighbor(b.first[cb], b.first[cb + 1] - 1, b.origin[1] + b.width[1] * kx,
-                                  b.origin[2] + b.width[2] * ky, (wx, wy, wz) .* sides, high,
-                                  own && wz == 0))
-        end
-    end
-    return list
-end
-
-"Distance of `c` from the range [low, low + width]; 0 within."
-@inline outside(c, low, width) =
-    ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
-
 "The objects `slots` of column `ca` with those of the neighbors."
 function box_column!(bench, list, table, split, drawn, regional, a, b, slots, image)
-    rmax2 = table.edges2[end] * (1 + 1e-12)
     low, high = splat8(table.edges2[1]), splat8(table.edges2[end])
-    found, lo, hi = bench.found, bench.lo, bench.hi
-    resize!(lo, length(list))
-    resize!(hi, length(list))
-    for (k, near) in enumerate(list)
-        lo[k] = hi[k] = near.first
-    end
-    @inbounds for i in slots
-        cancelled() && break
-        n = 0
-        for k in eachindex(list)
-            near = list[k]
-            uz = a.z[i] - near.shift[3]
-            start, stop = lo[k], hi[k]
-            while start <= near.last && b.z[start] < uz - near.reach
-                start += 1
-            end
-            lo[k] = start
-            while stop <= near.last && b.z[stop] <= uz + near.reach
-                stop += 1
-            end
-            hi[k] = stop
-            near.own && (start = i + 1)
-            start < stop || continue
-            # The nearest point of the column's square: often beyond reach.
-            gap2 = outside(a.x[i], near.west, b.width[1])^2 +
-                   outside(a.y[i], near.south, b.width[2])^2
-            gap2 > rmax2 && continue
-            ux, uy = a.x[i] - near.shift[1], a.y[i] - near.shift[2]
-            while start < stop
-                part = min(stop - start, GATHERED >> 1)
-                if n + part > GATHERED
-                    sum_found!(bench, table, split, drawn, regional, a, b, i, n, image)
-                    n = 0
-                end
-                n = find_in_reach!(found, n, b, ux, uy, uz, start, start + part - 1, low, high)
-                start += part
-            end
-        end
-        n > 0 && sum_found!(bench, table, split, drawn, regional, a, b, i, n, image)
-    end
+    find(n, ux, uy, uz, start, stop) =
+        find_in_reach!(bench.found, n, b, ux, uy, uz, start, stop, low, high)
+    add(i, n) = sum_found!(bench, table, split, drawn, regional, a, b, i, n, image)
+    walk_column!(find, add, bench, list, table.edges2[end] * (1 + 1e-12), a, b, slots)
 end
 
 "Add the sums of a column to those of its chunk: short sums, so that rounding stays small."
