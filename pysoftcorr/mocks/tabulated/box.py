@@ -12,6 +12,7 @@ from pysoftcorr._julia import call
 from pysoftcorr.core.files import fingerprint
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
@@ -36,7 +37,7 @@ class BoxTables:
     ----------
     count, logm : ndarray, shape (cells,)
         Halos in each cell of mass, and their mean log10 mass (Msun/h).
-    one_halo : ndarray, shape (4, cells, b)
+    one_halo : ndarray, shape (6, cells, b)
         As `pysoftcorr.mocks.tabulated.nfw.OneHalo`.
     forms : ndarray, shape (10, K, K, b)
         As `pysoftcorr.mocks.tabulated.nfw.TERMS`.
@@ -118,8 +119,18 @@ class Grid:
         """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
         return 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
 
-    def tabulate(self, halos: Any, progress: str | None) -> BoxTables:
+    def tabulate(
+        self, halos: Any, progress: str | None, places: EllipsoidPlaces | None = None
+    ) -> BoxTables:
         """Tables of one box.
+
+        Parameters
+        ----------
+        halos : HaloCatalog
+        progress : str, optional
+            Title of a progress bar.
+        places : EllipsoidPlaces, optional
+            Places of satellites in its halos; by default they are in spheres.
 
         Raises
         ------
@@ -148,9 +159,14 @@ class Grid:
         moments = self._moments(halos, kind, part, progress)
         forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
         shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
-        one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        forms = forms.reshape(shape).sum(axis=(1, 3))
+        if places is None:
+            one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        else:
+            one = places.one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+            forms += places.two_halo(halos, below, part, len(self.nodes), self.edges, progress)
         return BoxTables(
-            cells.number, cells.logm, np.stack(one), forms.reshape(shape).sum(axis=(1, 3)),
+            cells.number, cells.logm, np.stack(one), forms,
             checks.box_size(halos.boxsize), _fingerprint(halos),
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ import torch
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Subvolumes
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.means import MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 
@@ -103,7 +104,7 @@ def mean_tables(
 
 def cut_box(
     halos: Any, number: int, span: tuple[float, float], edges: FloatArray,
-    radii: tuple[float, float], title: str | None,
+    radii: tuple[float, float], title: str | None, places: EllipsoidPlaces | None = None,
 ) -> Subvolumes:  # fmt: skip
     """Tables of a box without each of number**3 sub-volumes.
 
@@ -134,5 +135,7 @@ def cut_box(
                 for name in ("position", "axis", "mass", "radius", "concentration")
             },
         )
-        left.append(grid.tabulate(chosen, None if title is None else f"{title} {k + 1}"))
+        # The same places in all parts: else their noise would be a difference between them.
+        some = None if places is None else places.of_rows(outside, len(label))
+        left.append(grid.tabulate(chosen, None if title is None else f"{title} {k + 1}", some))
     return Subvolumes(number, nodes.logm, tuple(left))

@@ -48,7 +48,7 @@ class MeanTables:
         To coefficients of the nodes.
     forms : ndarray, shape (10, K, K, b)
         `TERMS`, over both orders of a pair.
-    one_halo : ndarray, shape (4, F, b)
+    one_halo : ndarray, shape (6, F, b)
         As `OneHalo`.
     rr : ndarray, shape (b,)
         Pairs that one pair of unclustered galaxies would make in each bin, all boxes together.
@@ -61,7 +61,7 @@ class MeanTables:
     mean p, satellites Poisson with mean l and independent of them, so that <Ncen Nsat> = p l and
     <Nsat (Nsat - 1)> = l^2; axes of strength mu have <e e^T> - 1/3 = S (n n^T - 1/3) about their
     reference n, S the order parameter. Of isotropic satellites the axis of a central towards its
-    own ones, and its axis with theirs, average to exactly 0.
+    own ones, and its axis with theirs, average to exactly 0; of others they do not.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class MeanTables:
         self.of_centrals = self._matrix(term, ("n_cc", "a_cc", "h_cc"), tensor)
         self.mixed = self._matrix(term, ("n_cs", "ac_cs", "as_cs", "h_cs"), tensor)
         self.of_satellites = self._matrix(term, ("n_ss", "a_ss", "h_ss"), tensor)
-        self.central_one, pairs, along, axes = (tensor(part) for part in one_halo)
+        self.central_one, *of_central, pairs, along, axes = (tensor(part) for part in one_halo)
+        self.central_axis_one = torch.cat(of_central, dim=1)
         self.satellite_one = torch.cat([pairs, along, axes], dim=1)
         self.bins, self.nodes = rr.size, projection.shape[0]
 
@@ -117,6 +118,7 @@ class MeanTables:
         n_cs, ac_cs, as_cs, h_cs = (cs @ cen)[..., 0].unbind(-2)
         n_ss, a_ss, h_ss = (ss @ sat)[..., 0].unbind(-2)
         own = (p * lam) @ self.central_one
+        own_along, own_axes = ((p * lam) @ self.central_axis_one).split(self.bins, dim=-1)
         pairs, along, axes = ((lam * lam) @ self.satellite_one).split(self.bins, dim=-1)
 
         centrals, satellites = p @ self.count, lam @ self.count
@@ -132,10 +134,10 @@ class MeanTables:
 
         order = order_parameter(params[..., :2])
         of_cen, of_sat = order[..., :1], order[..., 1:]
-        by_cen = a_cc + ac_cs
+        by_cen = a_cc + ac_cs + own_along
         by_sat = as_cs + a_ss + 2 / 3 * own + along
         omega = _mean(of_cen * by_cen + of_sat * by_sat, dd)
-        eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * h_cs
+        eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * (h_cs + own_axes)
         eta = _mean(eta + of_sat * of_sat * (h_ss + axes), dd)
         return Means(xi, omega, eta, centrals, satellites)
 
