@@ -15,6 +15,7 @@ from pysoftcorr.mocks.satellites import directions, nfw_radius
 from pysoftcorr.mocks.shapes import Shapes, shapes_of
 from pysoftcorr.mocks.tabulated.nfw import TERMS, OneHalo, sphere_pairs
 from pysoftcorr.mocks.tabulated.pair_sums import place_sums
+from pysoftcorr.mocks.tabulated.places import place_numbers
 from pysoftcorr.mocks.tabulated.shells import enclosed
 
 __all__ = ["EllipsoidPlaces", "ellipsoid_cumulatives"]
@@ -74,7 +75,7 @@ class EllipsoidPlaces:
         They are even in the enclosed mass and over directions (a Sobol sequence, of which each
         halo has a block), with their mirror images about the center or all planes of the halo.
         """
-        number = _numbers(halos.mass, places)
+        number = place_numbers(halos.mass, places, _FEWEST, _MOST)
         images = np.where(number < _OCTANTS, 2, 8)
         base = number // images
         # A block of a power of two, at a multiple of it, is even by itself.
@@ -173,20 +174,6 @@ class EllipsoidPlaces:
         term["as_cs"] = d[s, c, :, 1].transpose(1, 0, 2)
         term["n_ss"], term["a_ss"], term["h_ss"] = np.moveaxis(d[s, s], 3, 0)
         return np.stack([term[name] for name in TERMS])
-
-
-def _numbers(mass: FloatArray, places: int) -> IntArray:
-    """Places in each halo: powers of two in proportion to mass."""
-
-    def at(log_scale: float) -> IntArray:
-        power = np.rint(np.log2(mass) + log_scale)
-        return 2 ** np.clip(power, np.log2(_FEWEST), np.log2(_MOST)).astype(np.int64)
-
-    low, high = -float(np.log2(mass.max())), 12.0 - float(np.log2(mass.min()))
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if at(middle).sum() <= places * mass.size else (low, middle)
-    return at(low)
 
 
 def _is_drawn(halos: Any) -> bool:

@@ -34,6 +34,7 @@ from pysoftcorr.mocks.tabulated.means import Means, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
 from pysoftcorr.mocks.tabulated.prediction import STATISTICS, Mean, TabulatedPrediction
 from pysoftcorr.mocks.tabulated.sites import place_sites
+from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["FORMAT", "HaloTables"]
@@ -41,6 +42,9 @@ __all__ = ["FORMAT", "HaloTables"]
 FloatArray = npt.NDArray[np.float64]
 
 FORMAT = FileFormat("pysoftcorr halo tables", "tables of halos")
+_PLACES: dict[str, type[EllipsoidPlaces] | type[SubhaloPlaces]] = {
+    "triaxial": EllipsoidPlaces, "subhalos": SubhaloPlaces
+}  # fmt: skip
 #: What galaxies below the lightest halo may add up to, as in `HODModel.populate`.
 _UNRESOLVED = 0.01
 #: Fewer galaxies than these in all boxes are none.
@@ -124,8 +128,9 @@ class HaloTables:
         self.satellites = choice("satellites", satellites, SATELLITES)
         self.record = dict(record or {})
         shape = (self._nodes.cells,)
-        size = (len(self.nodes), len(self.nodes), len(self.edges) - 1)
         for box in self.boxes:
+            number = len(self.nodes) if box.kinds is None else box.kinds.number
+            size = (number, number, len(self.edges) - 1)
             if box.count.shape != shape or box.forms.shape[1:] != size:
                 raise ValueError(
                     f"boxes: sums of shapes {box.count.shape} and {box.forms.shape[1:]} do not "
@@ -196,7 +201,7 @@ class HaloTables:
         TypeError
             If `halos` are none.
         """
-        choice("satellites", satellites, ("nfw", "triaxial"))
+        choice("satellites", satellites, SATELLITES)
         flag("progress", progress)
         integer("sites", sites, least=0)
         if integer("subvolumes", subvolumes, least=0, most=10) == 1:
@@ -215,7 +220,7 @@ class HaloTables:
         grid = Grid(chosen, edges, min(radii), max(radii), groups)
         title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
         where = [
-            EllipsoidPlaces.of(one, places, k) if satellites == "triaxial" else None
+            None if satellites == "nfw" else _PLACES[satellites].of(one, places, k)
             for k, one in enumerate(catalogs)
         ]
         boxes = [grid.tabulate(one, title, w) for one, w in zip(catalogs, where, strict=True)]

@@ -1,0 +1,214 @@
+"""Pairs of galaxies whose satellites are on subhalos, and where those of like halos are beyond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pysoftcorr.core.random import stream
+from pysoftcorr.mocks.subhalo_places import borrowed_offsets, offsets
+from pysoftcorr.mocks.tabulated.pair_sums import place_sums
+from pysoftcorr.mocks.tabulated.places import place_numbers
+from pysoftcorr.mocks.tabulated.ranks import LARGEST_RANK, NUMBERS, RankKinds, RankSlots
+
+__all__ = ["SubhaloPlaces"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: Least and most borrowed places in a halo, powers of two.
+_FEWEST, _MOST = 2, 64
+#: Pairs at once.
+_PAIRS = 2_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class SubhaloPlaces:
+    """Places of satellites on subhalos, and borrowed ones of satellites of higher rank.
+
+    Attributes
+    ----------
+    number : ndarray of int, shape (N,)
+        Subhalos of each halo.
+    host, rank : ndarray of int, shape (M,)
+        Of the subhalos, in this order.
+    offset : ndarray, shape (M, 3)
+        From the center of the halo, Mpc/h.
+    borrower : ndarray of int, shape (B,)
+        Halos of the borrowed places, rising.
+    borrowed, others : ndarray, shape (B, 3)
+        Two places of satellites without a subhalo, drawn independently.
+    """
+
+    number: IntArray
+    host: IntArray
+    rank: IntArray
+    offset: FloatArray
+    borrower: IntArray
+    borrowed: FloatArray
+    others: FloatArray
+
+    @classmethod
+    def of(cls, halos: Any, places: int, seed: int = 0) -> SubhaloPlaces:
+        """All subhalos, and `places` borrowed places in a halo on average."""
+        sub = halos.subhalos
+        rank = sub.rank
+        kept = rank <= LARGEST_RANK
+        every = offsets(halos)
+        copies = place_numbers(halos.mass, places, _FEWEST, _MOST)
+        borrower = np.repeat(np.arange(copies.size), copies)
+        index = np.arange(borrower.size) - np.repeat(np.cumsum(copies) - copies, copies)
+        rng = stream(seed, "borrowed places")
+        drawn = []
+        for _ in range(2):
+            # A donor for each two, on either side of the axis; donors are even over their masses.
+            u = rng.random((2, borrower.size))[:, np.arange(borrower.size) // 2 * 2]
+            donors = copies[borrower] // 2
+            shift = (rng.random(copies.size)[borrower] * donors).astype(np.int64)
+            donor = ((index // 2 + shift) % donors + u[0]) / donors
+            turn = (u[1] + 0.5 * (index % 2)) % 1
+            drawn.append(borrowed_offsets(halos, every, borrower, donor, turn))
+        number = np.bincount(sub.host[kept], minlength=copies.size)
+        return cls(number, sub.host[kept], rank[kept], every[kept], borrower, *drawn)
+
+    def of_rows(self, rows: IntArray, halos: int) -> SubhaloPlaces:
+        """Places in these of the halos, numbered anew."""
+        number = np.full(halos, -1)
+        number[rows] = np.arange(len(rows))
+        host, borrower = number[self.host], number[self.borrower]
+        a, b = host >= 0, borrower >= 0
+        return SubhaloPlaces(
+            self.number[rows], host[a], self.rank[a], self.offset[a], borrower[b],
+            self.borrowed[b], self.others[b],
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ two halos
+    def kinds(self, below: IntArray, nodes: int) -> RankKinds:
+        """Kinds of places in halos between these nodes."""
+        return RankKinds.of(nodes, below, self.number)
+
+    def two_halo(
+        self, halos: Any, below: IntArray, part: FloatArray, kinds: RankKinds, edges: FloatArray,
+        progress: str | None,
+    ) -> FloatArray:  # fmt: skip
+        """Number, and sums of the axis of the first and of both, (3, kinds, kinds, b)."""
+        held = self.number[self.borrower]
+        low = np.searchsorted(NUMBERS, held, side="right") - 1
+        up = (held - NUMBERS[low]) / (NUMBERS[low + 1] - NUMBERS[low])
+        share = 1.0 / np.bincount(self.borrower, minlength=len(below))[self.borrower]
+        between = up > 0
+        node = below[self.borrower]
+        host = np.concatenate([self.host, self.borrower, self.borrower[between]])
+        kind = np.concatenate([
+            kinds.of_rank(self.rank, below[self.host]),
+            kinds.of_number(low, node),
+            kinds.of_number(low[between] + 1, node[between]),
+        ])  # fmt: skip
+        weight = np.concatenate([np.ones(self.host.size), share * (1 - up), (share * up)[between]])
+        offset = np.concatenate([self.offset, self.borrowed, self.borrowed[between]])
+        sums = place_sums(
+            halos, below, part, kinds.nodes, host, kind, part[host], weight, offset, kinds.number,
+            edges, progress,
+        )  # fmt: skip
+        return np.ascontiguousarray(np.moveaxis(sums, 3, 0))
+
+    # ------------------------------------------------------------------ one halo
+    def one_halo(self, halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> RankSlots:
+        """Pairs within the halos of each cell of mass."""
+        top = np.zeros(cells, dtype=np.int64)
+        np.maximum.at(top, cell, self.number)
+        bins, n = edges.size - 1, int(top.sum())
+        first = np.cumsum(top) - top
+        central = np.zeros((n + 2 * cells, 2, bins))
+        pairs = np.zeros((n + 2 * cells, 3, bins))
+        of_cell = n + np.arange(cells)
+
+        def add(out: FloatArray, slot: IntArray, found: tuple[IntArray, FloatArray]) -> None:
+            b, values = found
+            some = (b >= 0) & (b < bins)
+            place = slot[some] * bins + b[some]
+            for term, value in enumerate(values):
+                out[:, term] += np.bincount(
+                    place, weights=value[some], minlength=out.shape[0] * bins
+                ).reshape(-1, bins)
+
+        # Subhalos: with the center, and each two of a halo, at the higher of their ranks.
+        slot = first[cell[self.host]] + self.rank - 1
+        add(central, slot, _about(halos.axis[self.host], self.offset, edges))
+        begin = np.cumsum(self.number) - self.number
+        for i, j in _each_two(self.number, begin):
+            add(pairs, slot[j], _between(self.offset[i], self.offset[j], 2.0, edges))
+        # Borrowed places: of all ranks above the number of subhalos.
+        share = 1.0 / np.bincount(self.borrower, minlength=len(cell))[self.borrower]
+        host = self.borrower
+        ranks = [(np.zeros_like(central), np.zeros_like(pairs)) for _ in range(2)]
+        from_ = first[cell] + self.number  # where the ranks above begin, if there are any there
+        start = np.where(self.number < top[cell], from_, of_cell[cell])
+        b, values = _about(halos.axis[host], self.borrowed, edges)
+        add(ranks[0][0], start[host], (b, values * share))
+        b, values = _between(self.borrowed, self.others, 2.0, edges)
+        # 2 (j - 1 - n) pairs of rank j with lower ones that are borrowed, 2 n with subhalos.
+        add(ranks[1][1], start[host], (b, values * share))
+        add(ranks[0][1], start[host], (b, -values * share * self.number[host]))
+        for i, j in _with_each(host, self.number, begin):
+            b, values = _between(self.offset[j], self.borrowed[i], 2.0, edges)
+            add(ranks[0][1], start[host[i]], (b, values * share[i]))
+        rank = np.arange(n) - np.repeat(first, top)
+        for power, sums in enumerate(ranks):
+            for out, found in zip((central, pairs), sums, strict=True):
+                for k in np.flatnonzero(top):
+                    some = slice(first[k], first[k] + top[k])
+                    every = np.cumsum(found[some], axis=0)
+                    out[some] += every * (rank[some, None, None] if power else 1.0)
+                    found[of_cell[k]] += every[-1]
+                out[n + power * cells : n + (power + 1) * cells] += found[n : n + cells]
+        return RankSlots(top, central, pairs)
+
+
+def _about(axis: FloatArray, offset: FloatArray, edges: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Bin of the distance from the center, 1, and (a . d)^2 - 1/3."""
+    square = np.einsum("ni,ni->n", offset, offset)
+    along = np.einsum("ni,ni->n", axis, offset) ** 2 / square - 1 / 3
+    return np.searchsorted(edges**2, square) - 1, np.stack([np.ones_like(along), along])
+
+
+def _between(
+    x: FloatArray, y: FloatArray, times: float, edges: FloatArray
+) -> tuple[IntArray, FloatArray]:
+    """Bin of the separation, and `times` 1, the mean (d . D)^2 - 1/3 of both, (d . d')^2 - 1/3."""
+    apart = y - x
+    square = np.einsum("ni,ni->n", apart, apart)
+    xx, yy, xy = (np.einsum("ni,ni->n", a, b) for a, b in ((x, x), (y, y), (x, y)))
+    some = np.maximum(square, 1e-300)
+    along = ((xy - xx) ** 2 / (xx * some) + (yy - xy) ** 2 / (yy * some)) / 2 - 1 / 3
+    values = np.stack([np.ones_like(along), along, xy**2 / (xx * yy) - 1 / 3])
+    return np.searchsorted(edges**2, square) - 1, times * values
+
+
+def _each_two(number: IntArray, begin: IntArray) -> Any:
+    """Pairs (lower, higher) of subhalos of one halo, in parts."""
+    for size in np.unique(number[number > 1]).tolist():
+        i, j = np.triu_indices(size, 1)
+        start = begin[number == size]
+        at_once = max(_PAIRS // i.size, 1)
+        for k in range(0, start.size, at_once):
+            some = start[k : k + at_once, None]
+            yield (some + i).ravel(), (some + j).ravel()
+
+
+def _with_each(host: IntArray, number: IntArray, begin: IntArray) -> Any:
+    """Borrowed places with each subhalo of their halo, in parts."""
+    size = number[host]
+    ends = np.cumsum(size)
+    start = 0
+    while start < host.size:
+        before = ends[start - 1] if start else 0
+        stop = max(int(np.searchsorted(ends, before + _PAIRS)), start + 1)
+        some = np.arange(start, stop)
+        i = np.repeat(some, size[some])
+        j = np.arange(i.size) - np.repeat(ends[some] - size[some] - before, size[some])
+        yield i, begin[host[i]] + j
+        start = stop
