@@ -96,7 +96,7 @@ def mean_tables(
     some = count > 0
     number = count[some]
     place = np.clip(logm[some] / number, nodes.logm[0], nodes.logm[-1])
-    forms, one, ranks = _sums(boxes, some)
+    forms, one, ranks = _sums(boxes, some, nodes)
     if rr is None:
         # A shell is the same in every box: of all of them, its part of the whole volume.
         size = float(np.cbrt(sum(box.volume for box in boxes)))
@@ -106,7 +106,7 @@ def mean_tables(
 
 
 def _sums(
-    boxes: Sequence[BoxTables], some: npt.NDArray[np.bool_]
+    boxes: Sequence[BoxTables], some: npt.NDArray[np.bool_], nodes: MassNodes
 ) -> tuple[FloatArray, FloatArray, tuple[RankKinds, RankSlots] | None]:
     """Forms, pairs within halos of some of the cells, and of satellites on subhalos their ranks."""
     ranked = [(box.kinds, box.slots) for box in boxes if box.kinds and box.slots]
@@ -116,7 +116,8 @@ def _sums(
     kinds = reduce(RankKinds.joined, [each[0] for each in ranked])
     slots = reduce(RankSlots.added, [each[1] for each in ranked])
     forms = sum(one.padded(box.forms, kinds) for (one, _), box in zip(ranked, boxes, strict=True))
-    return np.asarray(forms), boxes[0].one_halo, (kinds, slots.of_cells(some))
+    slots = slots.of_cells(some).raised(kinds.top(nodes.below_cells[some]))
+    return np.asarray(forms), boxes[0].one_halo, (kinds, slots)
 
 
 def cut_box(

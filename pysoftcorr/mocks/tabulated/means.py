@@ -81,10 +81,7 @@ class MeanTables:
         self.boxes = boxes
         self.projection = tensor(projection.T)
         self.bins, self.nodes = rr.size, projection.shape[0]
-        if ranks is None:
-            term = dict(zip(TERMS, forms, strict=True))
-        else:
-            term = _terms(forms, self.nodes)
+        term = _terms(forms, self.nodes) if ranks else dict(zip(TERMS, forms, strict=True))
         # From the coefficients of the second of a pair to terms and bins, by node of the first.
         self.of_centrals = self._matrix(term, ("n_cc", "a_cc", "h_cc"), tensor)
         self.mixed = self._matrix(term, ("n_cs", "ac_cs", "as_cs", "h_cs"), tensor)

@@ -7,11 +7,18 @@ import numpy.typing as npt
 
 __all__ = ["place_numbers"]
 
+#: In all halos.
+_AT_LEAST = 50_000
+
 
 def place_numbers(
     mass: npt.NDArray[np.float64], places: int, fewest: int, most: int
 ) -> npt.NDArray[np.int64]:
-    """Places in each halo: powers of two in proportion to mass, `places` on average."""
+    """Places in each halo: powers of two in proportion to mass, `places` on average.
+
+    In few halos there are more, which cost nothing.
+    """
+    total = max(places * mass.size, _AT_LEAST)
 
     def at(log_scale: float) -> npt.NDArray[np.int64]:
         power = np.rint(np.log2(mass) + log_scale)
@@ -20,5 +27,5 @@ def place_numbers(
     low, high = -float(np.log2(mass.max())), np.log2(most) - float(np.log2(mass.min()))
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (middle, high) if at(middle).sum() <= places * mass.size else (low, middle)
+        low, high = (middle, high) if at(middle).sum() <= total else (low, middle)
     return at(low)

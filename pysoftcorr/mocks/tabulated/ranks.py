@@ -17,21 +17,21 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 #: Subhalos of higher rank are like borrowed ones.
-LARGEST_RANK = 377
+LARGEST_RANK = 400
 
 
-def _bounds() -> IntArray:
-    """First ranks of groups, which grow as Fibonacci's numbers do."""
-    found = [1, 2]
-    while found[-1] <= LARGEST_RANK:  # one of Fibonacci's numbers itself
-        found.append(found[-1] + found[-2])
-    return np.array(found)
+def _rising(factor: float) -> IntArray:
+    """Whole numbers from 1 that grow by a factor, to the largest rank, and one beyond."""
+    found = [1]
+    while found[-1] < LARGEST_RANK:
+        found.append(min(max(found[-1] + 1, round(found[-1] * factor)), LARGEST_RANK))
+    return np.array([*found, LARGEST_RANK + 1])
 
 
-#: First rank of each group, and one beyond.
-GROUPS = _bounds()
+#: First rank of each group, and one beyond: a group is taken as a whole.
+GROUPS = _rising(1.25)
 #: Numbers of subhalos between which what is borrowed is interpolated.
-NUMBERS = np.concatenate([[0], GROUPS])
+NUMBERS = np.concatenate([[0], _rising(1.6)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +113,19 @@ class RankKinds:
         node = np.concatenate([np.arange(*span) for span in spans])
         return node.astype(np.int64), np.repeat(np.arange(len(spans)), np.diff(spans)[:, 0])
 
+    def top(self, below: IntArray) -> IntArray:
+        """Ranks that must be apart in cells of mass with these nodes below.
+
+        Those of the kinds at nodes nearby, since occupations are projected on the nodes, and
+        never fewer than in lighter cells.
+        """
+        most = np.zeros(self.nodes, dtype=np.int64)
+        ranks = np.concatenate([GROUPS[1:] - 1, NUMBERS[:-1]])
+        for rank, (start, stop) in zip(ranks, self.spans, strict=True):
+            most[start:stop] = np.maximum(most[start:stop], rank)
+        most = np.maximum.accumulate(most)
+        return np.asarray(most[np.minimum(below + 2, self.nodes - 1)])
+
     def padded(self, sums: FloatArray, other: RankKinds) -> FloatArray:
         """Sums (..., kinds, kinds, b) of these kinds among those of `other`, which has them all."""
         node, span = self.members
@@ -157,6 +170,7 @@ class RankSlots:
     def raised(self, top: IntArray) -> RankSlots:
         """The same with more ranks apart: those of higher rank are all alike."""
         cells, n = len(self.top), int(self.top.sum())
+        top = np.maximum(self.top, top)
         cell = np.repeat(np.arange(cells), top)
         rank = np.arange(cell.size) - np.repeat(np.cumsum(top) - top, top) + 1
         there = rank <= self.top[cell]
@@ -238,9 +252,8 @@ class RankOccupation:
     def _kinds(self, values: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
         sums = torch.cumsum(values, dim=-1)
         own = (sums[..., self.high] - sums[..., self.low]) / self.width
-        borrowed = total[..., None, :] - (
-            sums[..., self.below] - sums[..., self.zero][..., None, :]
-        )
+        lower = sums[..., self.below] - sums[..., self.zero][..., None, :]
+        borrowed = total[..., None, :] - lower
         found = torch.cat([own, borrowed], dim=-2) @ self.projection
         return found.flatten(-2)[..., self.kind]
 

@@ -21,6 +21,8 @@ IntArray = npt.NDArray[np.int64]
 
 #: Least and most borrowed places in a halo, powers of two.
 _FEWEST, _MOST = 2, 64
+#: Within one halo: so many times as many, at least so many in all, and at most so many in one.
+_ONE, _IN_ALL, _MOST_ONE = 8, 3_000_000, 32_768
 #: Pairs at once.
 _PAIRS = 2_000_000
 
@@ -39,8 +41,12 @@ class SubhaloPlaces:
         From the center of the halo, Mpc/h.
     borrower : ndarray of int, shape (B,)
         Halos of the borrowed places, rising.
-    borrowed, others : ndarray, shape (B, 3)
-        Two places of satellites without a subhalo, drawn independently.
+    borrowed : ndarray, shape (B, 3)
+        Places of satellites without a subhalo.
+    borrower_one : ndarray of int, shape (C,)
+        Halos of the borrowed places that pairs within a halo are taken of, rising.
+    borrowed_one : ndarray, shape (2, C, 3)
+        Two independent ones each.
     """
 
     number: IntArray
@@ -49,40 +55,36 @@ class SubhaloPlaces:
     offset: FloatArray
     borrower: IntArray
     borrowed: FloatArray
-    others: FloatArray
+    borrower_one: IntArray
+    borrowed_one: FloatArray
 
     @classmethod
     def of(cls, halos: Any, places: int, seed: int = 0) -> SubhaloPlaces:
         """All subhalos, and `places` borrowed places in a halo on average."""
         sub = halos.subhalos
-        rank = sub.rank
-        kept = rank <= LARGEST_RANK
+        kept = sub.rank <= LARGEST_RANK
         every = offsets(halos)
-        copies = place_numbers(halos.mass, places, _FEWEST, _MOST)
-        borrower = np.repeat(np.arange(copies.size), copies)
-        index = np.arange(borrower.size) - np.repeat(np.cumsum(copies) - copies, copies)
         rng = stream(seed, "borrowed places")
-        drawn = []
-        for _ in range(2):
-            # A donor for each two, on either side of the axis; donors are even over their masses.
-            u = rng.random((2, borrower.size))[:, np.arange(borrower.size) // 2 * 2]
-            donors = copies[borrower] // 2
-            shift = (rng.random(copies.size)[borrower] * donors).astype(np.int64)
-            donor = ((index // 2 + shift) % donors + u[0]) / donors
-            turn = (u[1] + 0.5 * (index % 2)) % 1
-            drawn.append(borrowed_offsets(halos, every, borrower, donor, turn))
+        copies = place_numbers(halos.mass, places, _FEWEST, _MOST)
+        borrower, borrowed = _drawn(halos, every, copies, rng)
+        # Within a halo every place makes a pair, and so many more are wanted.
+        copies = place_numbers(halos.mass, max(_ONE * places, _IN_ALL // copies.size), 8, _MOST_ONE)
+        one = [_drawn(halos, every, copies, rng) for _ in range(2)]
         number = np.bincount(sub.host[kept], minlength=copies.size)
-        return cls(number, sub.host[kept], rank[kept], every[kept], borrower, *drawn)
+        return cls(
+            number, sub.host[kept], sub.rank[kept], every[kept], borrower, borrowed, one[0][0],
+            np.stack([places for _, places in one]),
+        )  # fmt: skip
 
     def of_rows(self, rows: IntArray, halos: int) -> SubhaloPlaces:
         """Places in these of the halos, numbered anew."""
         number = np.full(halos, -1)
         number[rows] = np.arange(len(rows))
-        host, borrower = number[self.host], number[self.borrower]
-        a, b = host >= 0, borrower >= 0
+        host, borrower, one = (number[of] for of in (self.host, self.borrower, self.borrower_one))
+        a, b, c = host >= 0, borrower >= 0, one >= 0
         return SubhaloPlaces(
             self.number[rows], host[a], self.rank[a], self.offset[a], borrower[b],
-            self.borrowed[b], self.others[b],
+            self.borrowed[b], one[c], self.borrowed_one[:, c],
         )  # fmt: skip
 
     # ------------------------------------------------------------------ two halos
@@ -142,20 +144,24 @@ class SubhaloPlaces:
         for i, j in _each_two(self.number, begin):
             add(pairs, slot[j], _between(self.offset[i], self.offset[j], 2.0, edges))
         # Borrowed places: of all ranks above the number of subhalos.
-        share = 1.0 / np.bincount(self.borrower, minlength=len(cell))[self.borrower]
-        host = self.borrower
+        host = self.borrower_one
+        share = 1.0 / np.bincount(host, minlength=len(cell))[host]
         ranks = [(np.zeros_like(central), np.zeros_like(pairs)) for _ in range(2)]
-        from_ = first[cell] + self.number  # where the ranks above begin, if there are any there
-        start = np.where(self.number < top[cell], from_, of_cell[cell])
-        b, values = _about(halos.axis[host], self.borrowed, edges)
-        add(ranks[0][0], start[host], (b, values * share))
-        b, values = _between(self.borrowed, self.others, 2.0, edges)
-        # 2 (j - 1 - n) pairs of rank j with lower ones that are borrowed, 2 n with subhalos.
-        add(ranks[1][1], start[host], (b, values * share))
-        add(ranks[0][1], start[host], (b, -values * share * self.number[host]))
+        # Where the ranks above begin, if there are any in this cell.
+        start = np.where(self.number < top[cell], first[cell] + self.number, of_cell[cell])[host]
+        for k in range(0, host.size, _PAIRS):
+            some = slice(k, k + _PAIRS)
+            x, y = self.borrowed_one[:, some]
+            b, values = _about(halos.axis[host[some]], x, edges)
+            add(ranks[0][0], start[some], (b, values * share[some]))
+            # A rank j makes 2 (j - 1 - n) pairs with lower borrowed ones, and 2 n with subhalos.
+            b, values = _between(x, y, 2.0, edges)
+            values *= share[some]
+            add(ranks[1][1], start[some], (b, values))
+            add(ranks[0][1], start[some], (b, -values * self.number[host[some]]))
         for i, j in _with_each(host, self.number, begin):
-            b, values = _between(self.offset[j], self.borrowed[i], 2.0, edges)
-            add(ranks[0][1], start[host[i]], (b, values * share[i]))
+            b, values = _between(self.offset[j], self.borrowed_one[0, i], 2.0, edges)
+            add(ranks[0][1], start[i], (b, values * share[i]))
         rank = np.arange(n) - np.repeat(first, top)
         for power, sums in enumerate(ranks):
             for out, found in zip((central, pairs), sums, strict=True):
@@ -166,6 +172,22 @@ class SubhaloPlaces:
                     found[of_cell[k]] += every[-1]
                 out[n + power * cells : n + (power + 1) * cells] += found[n : n + cells]
         return RankSlots(top, central, pairs)
+
+
+def _drawn(
+    halos: Any, every: FloatArray, copies: IntArray, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """Borrowed places in each halo, and its row.
+
+    Each two are of one donor, on either side of the axis; donors are even over their masses.
+    """
+    borrower = np.repeat(np.arange(copies.size), copies)
+    index = np.arange(borrower.size) - np.repeat(np.cumsum(copies) - copies, copies)
+    u = rng.random((2, borrower.size))[:, np.arange(borrower.size) // 2 * 2]
+    donors = copies[borrower] // 2
+    shift = (rng.random(copies.size)[borrower] * donors).astype(np.int64)
+    donor = ((index // 2 + shift) % donors + u[0]) / donors
+    return borrower, borrowed_offsets(halos, every, borrower, donor, (u[1] + 0.5 * (index % 2)) % 1)
 
 
 def _about(axis: FloatArray, offset: FloatArray, edges: FloatArray) -> tuple[IntArray, FloatArray]:
