@@ -18,7 +18,6 @@ from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.means import MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
-from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 
 __all__ = ["between_boxes", "between_parts", "cut_box", "mean_tables", "parts_left"]
 
@@ -123,7 +122,7 @@ def _sums(
 def cut_box(
     halos: Any, number: int, span: tuple[float, float], edges: FloatArray,
     radii: tuple[float, float], title: str | None,
-    places: EllipsoidPlaces | SubhaloPlaces | None = None,
+    places: EllipsoidPlaces | None = None,
 ) -> Subvolumes:  # fmt: skip
     """Tables of a box without each of number**3 sub-volumes.
 

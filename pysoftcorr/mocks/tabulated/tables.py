@@ -162,10 +162,10 @@ class HaloTables:
             Several boxes of one universe are added up; each is kept.
         bins : Binning, str or array_like, optional
             Mpc/h; by default 20 bins from 0.1 to 16.
-        satellites : {"nfw", "triaxial"}
-            Where satellites live: "nfw" is an isotropic NFW profile, "triaxial" one stretched into
-            the ellipsoid of the halo, as `HODModel` has them. Where the catalog lacks shapes, the
-            expectation is over those that are drawn, too.
+        satellites : {"nfw", "triaxial", "subhalos"}
+            Where satellites live, as `HODModel` has them: "nfw" is an isotropic NFW profile,
+            "triaxial" one stretched into the ellipsoid of the halo, "subhalos" the subhalos of the
+            catalog. Where it lacks shapes, the expectation is over those that are drawn, too.
         nodes : int or array_like
             Number of nodes, even in log mass, besides the 22 heaviest halos; or all of them as
             log10 of Msun/h.
@@ -174,9 +174,9 @@ class HaloTables:
             concentrated halos cluster otherwise than others, as in N-body simulations, since the
             profile is a mean over halos. The pass takes the square of it in memory and time.
         places : int
-            Places of satellites in a halo, on average, that what triaxial halos differ by from
-            round ones is summed over; heavy halos have more. The pass takes the square of it in
-            time; with 4 its noise is below that of 2,000 drawn catalogs.
+            Places in a halo, on average, of satellites that are not in spheres; heavy halos have
+            more. Triaxial ones are summed over them, less the same in spheres; those on subhalos
+            where there are more of them than subhalos. The pass takes the square of it in time.
         sites : int
             Halos in all that stand for the others in the covariance of galaxies given the halos;
             0 for none, and no covariance. They make it right to about 3 % of an error.
@@ -194,8 +194,8 @@ class HaloTables:
         Raises
         ------
         ValueError
-            If the box is too small: halo pairs are needed out to the last edge and twice the
-            largest radius, within half of the box, and sub-volumes as large as the last edge; if
+            If satellites want subhalos and the halos have none; if the box is too small: halo pairs
+            are needed out to the last edge and twice the largest radius, within half of the box, and sub-volumes as large as the last edge; if
             boxes differ in cosmology; or a column of the halos has NaN or values that its unit
             does not allow.
         TypeError
@@ -226,14 +226,21 @@ class HaloTables:
         boxes = [grid.tabulate(one, title, w) for one, w in zip(catalogs, where, strict=True)]
         span = (float(chosen.logm[0]), float(chosen.logm[-1]))
         for k, one in enumerate(catalogs):
-            if sites and satellites == "nfw":
+            # Of subhalos the ranks taken depend on one another: no sum over independent galaxies.
+            if sites and satellites != "subhalos":
                 drawn = place_sites(
-                    one, span, edges, grid.steps, grid.kernels, max(sites // len(catalogs), 100), k
-                )
+                    one, span, edges, grid.steps, grid.kernels,
+                    max(sites // len(catalogs), 100), k, satellites,
+                )  # fmt: skip
                 boxes[k] = replace(boxes[k], sites=drawn)
             if subvolumes:
+                # Differences between parts are those of ellipsoids, for satellites on subhalos too.
+                cut = where[k]
+                if isinstance(cut, SubhaloPlaces):
+                    check_places(one, "triaxial")
+                    cut = EllipsoidPlaces.of(one, places, k)
                 extremes = (min(radii), max(radii))
-                parts = cut_box(one, subvolumes, span, edges, extremes, title, where[k])
+                parts = cut_box(one, subvolumes, span, edges, extremes, title, cut)
                 boxes[k] = replace(boxes[k], subvolumes=parts)
         record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
         return cls(chosen.logm, edges, boxes, satellites=satellites, record=record)
