@@ -186,8 +186,8 @@ def refuse_no_noise(model: Any, noise: str) -> None:
     if noise in ("model", "both") and not getattr(model, "has_noise", True):
         if getattr(model, "satellites", None) == "subhalos":
             raise ValueError(
-                f"noise = {noise!r}: tables do not know how galaxies on subhalos scatter; give data "
-                "with a covariance, and noise = 'data'"
+                f"noise = {noise!r}: tables do not know how galaxies on subhalos scatter; give "
+                "data with a covariance, and noise = 'data'"
             )
         raise ValueError(
             f"noise = {noise!r}: these tables of halos do not tell how universes differ; tabulate "

@@ -83,7 +83,7 @@ def test_pair_sums_by_brute_force(sides, edges):
     rng = np.random.default_rng(3)
     n, places, nodes, kinds = 60, 300, 4, 11
     halos = HaloCatalog(
-        rng.uniform(0, 14, (n, 3)), 10 ** rng.uniform(12, 14, n), rng.uniform(0.3, 1, n),
+        rng.uniform(0, 14, (n, 3)), np.full(n, 1e13), rng.uniform(0.4, 0.5, n),
         np.full(n, 6.0), rng.normal(size=(n, 3)), boxsize=sides,
     )  # fmt: skip
     below, part = rng.integers(0, nodes - 1, n), rng.random(n)

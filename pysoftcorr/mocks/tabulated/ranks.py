@@ -31,7 +31,7 @@ def _rising(factor: float) -> IntArray:
 #: First rank of each group, and one beyond: a group is taken as a whole.
 GROUPS = _rising(1.25)
 #: Numbers of subhalos between which what is borrowed is interpolated.
-NUMBERS = np.concatenate([[0], _rising(1.6)])
+NUMBERS = np.concatenate([[0], _rising(1.25)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,8 +21,9 @@ IntArray = npt.NDArray[np.int64]
 
 #: Least and most borrowed places in a halo, powers of two.
 _FEWEST, _MOST = 2, 64
-#: Within one halo: so many times as many, at least so many in all, and at most so many in one.
-_ONE, _IN_ALL, _MOST_ONE = 8, 3_000_000, 32_768
+#: Within one halo: so many times as many, at least so many in all, and at most so many in one;
+#: each with so many subhalos.
+_ONE, _IN_ALL, _MOST_ONE, _EACH = 8, 2_000_000, 2**18, 8
 #: Pairs at once.
 _PAIRS = 2_000_000
 
@@ -67,9 +68,10 @@ class SubhaloPlaces:
         rng = stream(seed, "borrowed places")
         copies = place_numbers(halos.mass, places, _FEWEST, _MOST)
         borrower, borrowed = _drawn(halos, every, copies, rng)
-        # Within a halo every place makes a pair, and so many more are wanted.
-        copies = place_numbers(halos.mass, max(_ONE * places, _IN_ALL // copies.size), 8, _MOST_ONE)
-        one = [_drawn(halos, every, copies, rng) for _ in range(2)]
+        # Within a halo it is pairs that count, which go with the square of mass.
+        many = max(_ONE * places, _IN_ALL // copies.size)
+        copies = place_numbers(halos.mass**2, many, _FEWEST, _MOST_ONE)
+        one = [_drawn(halos, every, copies, rng, even) for even in (True, False)]
         number = np.bincount(sub.host[kept], minlength=copies.size)
         return cls(
             number, sub.host[kept], sub.rank[kept], every[kept], borrower, borrowed, one[0][0],
@@ -159,9 +161,17 @@ class SubhaloPlaces:
             values *= share[some]
             add(ranks[1][1], start[some], (b, values))
             add(ranks[0][1], start[some], (b, -values * self.number[host[some]]))
-        for i, j in _with_each(host, self.number, begin):
-            b, values = _between(self.offset[j], self.borrowed_one[0, i], 2.0, edges)
-            add(ranks[0][1], start[i], (b, values * share[i]))
+            # With some of the subhalos, which stand for all of them.
+            held = self.number[host[some]]
+            for turn in range(_EACH):
+                i = np.flatnonzero(held > turn)
+                few = np.minimum(held[i], _EACH)
+                # The i-th place begins elsewhere than the one before.
+                j = (turn * held[i] + i % np.maximum(held[i], 1)) // few % held[i]
+                j = begin[host[some][i]] + j
+                b, values = _between(self.offset[j], x[i], 2.0, edges)
+                times = share[some][i] * held[i] / few
+                add(ranks[0][1], start[some][i], (b, values * times))
         rank = np.arange(n) - np.repeat(first, top)
         for power, sums in enumerate(ranks):
             for out, found in zip((central, pairs), sums, strict=True):
@@ -175,18 +185,17 @@ class SubhaloPlaces:
 
 
 def _drawn(
-    halos: Any, every: FloatArray, copies: IntArray, rng: np.random.Generator
+    halos: Any, every: FloatArray, copies: IntArray, rng: np.random.Generator, even: bool = True
 ) -> tuple[IntArray, FloatArray]:
     """Borrowed places in each halo, and its row.
 
-    Each two are of one donor, on either side of the axis; donors are even over their masses.
+    Each two are of one donor, on either side of the axis; donors are even over their masses, or
+    else each by chance.
     """
     borrower = np.repeat(np.arange(copies.size), copies)
     index = np.arange(borrower.size) - np.repeat(np.cumsum(copies) - copies, copies)
     u = rng.random((2, borrower.size))[:, np.arange(borrower.size) // 2 * 2]
-    donors = copies[borrower] // 2
-    shift = (rng.random(copies.size)[borrower] * donors).astype(np.int64)
-    donor = ((index // 2 + shift) % donors + u[0]) / donors
+    donor = (index // 2 + u[0]) / (copies[borrower] // 2) if even else u[0]
     return borrower, borrowed_offsets(halos, every, borrower, donor, (u[1] + 0.5 * (index % 2)) % 1)
 
 
@@ -219,18 +228,3 @@ def _each_two(number: IntArray, begin: IntArray) -> Any:
         for k in range(0, start.size, at_once):
             some = start[k : k + at_once, None]
             yield (some + i).ravel(), (some + j).ravel()
-
-
-def _with_each(host: IntArray, number: IntArray, begin: IntArray) -> Any:
-    """Borrowed places with each subhalo of their halo, in parts."""
-    size = number[host]
-    ends = np.cumsum(size)
-    start = 0
-    while start < host.size:
-        before = ends[start - 1] if start else 0
-        stop = max(int(np.searchsorted(ends, before + _PAIRS)), start + 1)
-        some = np.arange(start, stop)
-        i = np.repeat(some, size[some])
-        j = np.arange(i.size) - np.repeat(ends[some] - size[some] - before, size[some])
-        yield i, begin[host[i]] + j
-        start = stop

@@ -195,9 +195,9 @@ class HaloTables:
         ------
         ValueError
             If satellites want subhalos and the halos have none; if the box is too small: halo pairs
-            are needed out to the last edge and twice the largest radius, within half of the box, and sub-volumes as large as the last edge; if
-            boxes differ in cosmology; or a column of the halos has NaN or values that its unit
-            does not allow.
+            are needed out to the last edge and twice the largest radius, within half of the box,
+            and sub-volumes as large as the last edge; if boxes differ in cosmology; or a column of
+            the halos has NaN or values that its unit does not allow.
         TypeError
             If `halos` are none.
         """
