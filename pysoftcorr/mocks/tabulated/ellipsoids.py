@@ -35,8 +35,9 @@ _ENOUGH = 1000
 _CONCENTRATIONS, _LOG_RATIO, _BETWEEN, _DISTANCES = 20, 0.2, 5, 200
 #: Gauss points of each angle of a satellite from the center.
 _FINE = 16
-#: Gauss points: of each angle of a separation, of distance, of both radii, and about it.
-_ANGLES, _APART, _RADII, _ABOUT = 6, 24, 14, 8
+#: Gauss points: of each angle of a separation, of distance on either side of 1, of both radii,
+#: and about it.
+_ANGLES, _APART, _RADII, _ABOUT = 6, 14, 16, 8
 _CHUNK = 20_000
 #: Multiples of it are in no order.
 _GOLDEN = 0.6180339887498949
@@ -185,6 +186,7 @@ def _drawn(halos: Any, host: IntArray, which: IntArray, seed: int) -> Shapes:
     if not _is_drawn(halos):
         return shapes_of(halos, host, seed)
     frame, b_to_a, c_to_a = np.empty((host.size, 3, 3)), np.empty(host.size), np.empty(host.size)
+    which = which % _SHAPES
     order = np.argsort(which, kind="stable")
     for draw, rows in enumerate(np.split(order, np.flatnonzero(np.diff(which[order])) + 1)):
         found = shapes_of(halos, host[rows], seed + draw)
@@ -223,7 +225,9 @@ class _Apart:
     """
 
     def __init__(self, c: FloatArray, direction: FloatArray) -> None:
-        self.w: FloatArray = 2 * _gauss(_APART, 0, 1)[0] ** 2
+        # Means have a kink at 1, beyond which the surface cuts pairs off.
+        t = _gauss(_APART, 0, 1)[0]
+        self.w: FloatArray = np.concatenate([t**2, 1 + t**2])
         x, of_x = _gauss(_RADII, -1, 1)
         y, of_y = _gauss(_RADII, 0, 1)
         w = self.w[:, None, None]
@@ -250,6 +254,21 @@ class _Apart:
         f = np.cross(direction, e)
         phi = 2 * np.pi * (np.arange(_ABOUT) + 0.5) / _ABOUT
         self.turn = np.cos(phi)[:, None, None] * e + np.sin(phi)[:, None, None] * f
+
+    def interpolated(self, lengths: FloatArray, at: FloatArray) -> FloatArray:
+        """`moments` at rising distances `at`."""
+        known = self.moments(lengths)
+        near = at < 1
+        return np.concatenate(
+            [
+                CubicSpline(self.w[part], known[:, :, part], axis=2)(x)
+                for part, x in (
+                    (slice(None, _APART), at[near]),
+                    (slice(_APART, None), at[~near]),
+                )
+            ],
+            axis=2,
+        )
 
     def moments(self, lengths: FloatArray) -> FloatArray:
         """Means (2, c, w, D) of (d . D)^2 - 1/3 and (d . d')^2 - 1/3 in an ellipsoid."""
@@ -301,8 +320,10 @@ def ellipsoid_cumulatives(
     pairs = _Apart(c, direction)
     knots, inside = sphere_pairs(c, min(2e-3, float(x.min()) / 4))
     number = CubicSpline(np.log(knots), inside, axis=1)
-    middle = np.sqrt(np.concatenate([[knots[0] / 2], knots[:-1]]) * knots)
-    steps = np.diff(inside, axis=1, prepend=0)
+    # The first step is from 0, each other one in three.
+    at = np.interp(np.arange(3 * knots.size - 2) / 3, np.arange(knots.size), np.log(knots))
+    middle = np.exp(np.concatenate([[at[0] - 0.5], (at[:-1] + at[1:]) / 2]))
+    steps = np.diff(number(at), axis=1, prepend=0)
     out = np.empty((c.size, b_to_a.size, x.size, 5))
     for k, lengths in enumerate(_lengths(b_to_a, c_to_a)):
         # The profile ends at the surface, where fine angles are wanted.
@@ -315,8 +336,8 @@ def ellipsoid_cumulatives(
         at = np.log(np.clip(scaled, knots[0], knots[-1]))
         small = np.minimum(scaled / knots[0], 1.0) ** 3
         out[:, k, :, 2] = (number(at) * small) @ share
-        q = CubicSpline(pairs.w, pairs.moments(lengths), axis=2)(middle)  # 2, c, knots, D
-        sums = np.cumsum(steps[None, :, :, None] * q, axis=2)
+        q = pairs.interpolated(lengths, middle)  # 2, c, knots, D
+        sums = np.cumsum(steps[None, :, :, None] * q, axis=2)[:, :, ::3]
         out[:, k, :, 3:] = 0
         for d in range(len(direction)):
             value = CubicSpline(np.log(knots), sums[..., d], axis=2)(at[:, d]) * small[:, d]
