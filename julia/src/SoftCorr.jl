@@ -48,6 +48,7 @@ include("gravity.jl")           # test particles in the field of a point mass
 include("columns.jl")           # objects in columns, and their partners in reach
 include("box.jl")               # pair sums in a box
 include("tabulate.jl")          # moments of halo pairs between nodes of mass
+include("places.jl")            # sums over pairs of places between kinds of them
 include("anisotropic.jl")       # pair sums in bins along and across a line of sight
 # The C entry points, the only functions that Python calls.
 include("entries/entry.jl")

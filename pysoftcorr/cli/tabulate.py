@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 _TABLES = derive(
     "pysoftcorr.mocks.tabulated.tables:HaloTables.tabulate",
-    only=("bins", "satellites", "nodes", "concentration_groups", "sites", "subvolumes"),
+    only=("bins", "satellites", "nodes", "concentration_groups", "places", "sites", "subvolumes"),
     bins=mocks.BINS_MPC,
-    satellites={"choices": ("nfw",), "help": "Where satellites live."},
+    satellites={"choices": mocks.PLACES, "help": "Where satellites live: in a sphere, in the "
+                "halo's ellipsoid, or on its subhalos."},
     nodes={"kind": int, "default": 40, "least": 2, "help": "Nodes, even in log mass, besides the "
            "heaviest halos."},
     concentration_groups={"least": 1, "help": "Groups of concentration at each mass, where "
                           "clustering depends on it."},
+    places={"least": 2, "help": "Places of satellites in a halo, on average, that triaxial halos "
+            "are summed over."},
     sites={"least": 0, "help": "Halos that stand for the others in the covariance of galaxies; 0: "
            "no covariance."},
     subvolumes={"least": 0, "help": "Parts along a side of each box that are left out in turn, for "

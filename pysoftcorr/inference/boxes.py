@@ -111,7 +111,8 @@ def same_box(data: Mapping[str, Any], model: Mapping[str, Any], *, on_outside: s
         return
     text = (
         f"the data have {'; '.join(wrong)}: the emulator's correlations are others; train one on "
-        "such halos (softcorr campaign, softcorr train), or pass on_outside='warn'"
+        "such halos (softcorr campaign, softcorr train), tabulate them (softcorr tabulate), or "
+        "pass on_outside='warn'"
     )
     if on_outside == "error":
         raise ValueError(text)

@@ -16,7 +16,8 @@ from pysoftcorr.mocks.shapes import across
 from pysoftcorr.mocks.subhalos import Subhalos
 
 __all__ = [
-    "caution_of_borrowed", "check_subhalos", "offsets", "part_without_subhalos", "subhalo_places",
+    "borrowed_offsets", "caution_of_borrowed", "check_subhalos", "offsets",
+    "part_without_subhalos", "subhalo_places",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
@@ -84,6 +85,26 @@ def _borrowed(
     """Offsets of satellites, from those of subhalos of halos of like mass."""
     if not host.size:
         return np.empty((0, 3))
+    u = [uniforms(seed, f"satellite {name}", host, rank) for name in ("donor", "turn")]
+    return borrowed_offsets(halos, every, host, *u)
+
+
+def borrowed_offsets(
+    halos: Any, every: FloatArray, host: IntArray, u_donor: FloatArray, u_turn: FloatArray
+) -> FloatArray:
+    """Offsets (N, 3) in halos, Mpc/h, like those of subhalos of halos of like mass.
+
+    Parameters
+    ----------
+    halos : HaloCatalog
+        With subhalos.
+    every : ndarray, shape (M, 3)
+        `offsets` of the subhalos.
+    host : ndarray of int, shape (N,)
+        Rows of the halos.
+    u_donor, u_turn : ndarray, shape (N,)
+        In (0, 1): which subhalo, and where about the major axis.
+    """
     donor = halos.subhalos.host
     order = np.argsort(halos.mass[donor], kind="stable")
     there, wanted = np.log10(halos.mass[donor[order]]), np.log10(halos.mass[host])
@@ -91,13 +112,12 @@ def _borrowed(
     high = np.searchsorted(there, wanted + _LIKE_MASS, side="right")
     wider = np.maximum(_FEWEST - (high - low), 0)
     low, high = np.maximum(low - wider, 0), np.minimum(high + wider, order.size)
-    u = uniforms(seed, "satellite donor", host, rank)
-    chosen = order[low + (u * (high - low)).astype(np.int64)]
+    chosen = order[low + (u_donor * (high - low)).astype(np.int64)]
     away = every[chosen] / halos.radius[donor[chosen], None]
     along = np.einsum("ij,ij->i", away, halos.axis[donor[chosen]])
     beside = np.sqrt(np.maximum(np.einsum("ij,ij->i", away, away) - along**2, 0.0))
     axis = halos.axis[host]
-    turned = across(axis, uniforms(seed, "satellite turn", host, rank))
+    turned = across(axis, u_turn)
     return halos.radius[host, None] * (along[:, None] * axis + beside[:, None] * turned)
 
 

@@ -135,3 +135,18 @@ def test_what_is_refused(fails, halos, tables, tmp_path):
     assert "with --merge it is that of" in fails(*tabulate, "--merge", tables, "--nodes", 5)
     assert "holds no tables of halos" in fails(*tabulate, "--merge", halos)
     assert "no such emulator" in fails("predict", "--model", tmp_path / "none.h5", *POINT)
+
+
+def test_satellites_that_are_not_in_spheres(run, halos, tmp_path, fails):
+    few = tmp_path / "few.h5"
+    HaloCatalog.read(halos)[:150].write(few)
+    out = tmp_path / "triaxial.h5"
+    code, said, err = run("tabulate", few, "--bins", "log:0.2:10:3", "--nodes", 4, "--sites", 0,
+                          "--satellites", "triaxial", "--out", out)  # fmt: skip
+    assert code == 0, err
+    assert "satellites  triaxial" in said
+    assert HaloTables.read(out).satellites == "triaxial"
+    fails(
+        ["tabulate", few, "--satellites", "subhalos", "--out", out, "--overwrite"],
+        "--satellites 'subhalos': the halo catalog has no subhalos",
+    )

@@ -140,7 +140,9 @@ def test_terms_of_one_halo_that_vanish():
 def test_pairs_within_a_halo(c):
     edges = np.geomspace(0.05, 3, 11)
     box = HaloTables.tabulate(one_halo_catalog(c), bins=edges, progress=False).boxes[0]
-    central, pairs, along, axes = box.one_halo.sum(axis=1)
+    central, of_axis, with_axis, pairs, along, axes = box.one_halo.sum(axis=1)
+    assert (of_axis == 0).all()
+    assert (with_axis == 0).all()
     rng = np.random.default_rng(1)
     n = 200_000
     d, e = (directions(*rng.random((2, n))) for _ in range(2))

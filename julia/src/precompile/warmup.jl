@@ -162,6 +162,10 @@ push!(STEPS, function ()
              [mod(i, nodes - 1) + 1 for i in 1:n], collect(uniform(n)), n, [10.0, 10.0, height],
              edges, length(edges) - 1, nodes,
              zeros(SoftCorr.HAT_MOMENTS, length(edges) - 1, nodes, nodes))
+        call("place_pair_sums", 3 .* directions(n) .+ 4, directions(n), uniform(n), collect(1:n),
+             [mod(i, nodes - 1) + 1 for i in 1:n], collect(uniform(n)), n, [10.0, 10.0, height],
+             edges, length(edges) - 1, nodes,
+             zeros(SoftCorr.PLACE_MOMENTS, length(edges) - 1, nodes, nodes))
     end
 end)
 

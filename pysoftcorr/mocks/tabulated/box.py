@@ -12,10 +12,13 @@ from pysoftcorr._julia import call
 from pysoftcorr.core.files import fingerprint
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
-from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.nodes import Cells, MassNodes
+from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
 from pysoftcorr.mocks.tabulated.sites import Sites
+from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 
 __all__ = ["BoxTables", "Grid", "Subvolumes"]
 
@@ -36,7 +39,7 @@ class BoxTables:
     ----------
     count, logm : ndarray, shape (cells,)
         Halos in each cell of mass, and their mean log10 mass (Msun/h).
-    one_halo : ndarray, shape (4, cells, b)
+    one_halo : ndarray, shape (6, cells, b)
         As `pysoftcorr.mocks.tabulated.nfw.OneHalo`.
     forms : ndarray, shape (10, K, K, b)
         As `pysoftcorr.mocks.tabulated.nfw.TERMS`.
@@ -44,6 +47,11 @@ class BoxTables:
         Side of a cube, or three sides, Mpc/h.
     fingerprint : str
         Hash of the halos.
+    kinds : RankKinds, optional
+        Kinds of places of satellites on subhalos; `forms` are then number, and sums of the axis of
+        the first and of both, (3, kinds, kinds, b).
+    slots : RankSlots, optional
+        Pairs within halos of satellites on subhalos; `one_halo` is then empty.
     sites : Sites, optional
         What the covariance of galaxies given the halos needs.
     subvolumes : Subvolumes, optional
@@ -56,6 +64,8 @@ class BoxTables:
     forms: FloatArray
     boxsize: BoxSize
     fingerprint: str
+    kinds: RankKinds | None = None
+    slots: RankSlots | None = None
     sites: Sites | None = None
     subvolumes: Subvolumes | None = None
 
@@ -118,8 +128,21 @@ class Grid:
         """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
         return 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
 
-    def tabulate(self, halos: Any, progress: str | None) -> BoxTables:
+    def tabulate(
+        self,
+        halos: Any,
+        progress: str | None,
+        places: EllipsoidPlaces | SubhaloPlaces | None = None,
+    ) -> BoxTables:
         """Tables of one box.
+
+        Parameters
+        ----------
+        halos : HaloCatalog
+        progress : str, optional
+            Title of a progress bar.
+        places : EllipsoidPlaces or SubhaloPlaces, optional
+            Places of satellites in its halos; by default they are in spheres.
 
         Raises
         ------
@@ -143,15 +166,41 @@ class Grid:
         logm = np.log10(halos.mass)
         cells = self.nodes.cell(logm)
         below, part = self.nodes.place(logm)
+        if isinstance(places, SubhaloPlaces):
+            return self._on_subhalos(halos, cells, below, part, places, progress)
         # Each group has nodes of its own in the pass, and is added up after the convolution.
         kind = below + len(self.nodes) * concentration_rank(below, halos, self.groups)
         moments = self._moments(halos, kind, part, progress)
         forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
         shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
-        one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        forms = forms.reshape(shape).sum(axis=(1, 3))
+        if places is None:
+            one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        else:
+            one = places.one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+            forms += places.two_halo(halos, below, part, len(self.nodes), self.edges, progress)
         return BoxTables(
-            cells.number, cells.logm, np.stack(one), forms.reshape(shape).sum(axis=(1, 3)),
+            cells.number, cells.logm, np.stack(one), forms,
             checks.box_size(halos.boxsize), _fingerprint(halos),
+        )  # fmt: skip
+
+    def _on_subhalos(
+        self, halos: Any, cells: Cells, below: IntArray, part: FloatArray, places: SubhaloPlaces,
+        progress: str | None,
+    ) -> BoxTables:  # fmt: skip
+        kinds = places.kinds(below, len(self.nodes))
+        bins = self.edges.size - 1
+        size = 2 * 24e-9 * kinds.number**2 * bins + 0.6
+        if size > _LARGEST:
+            raise ValueError(
+                f"nodes: {len(self.nodes)} nodes and {kinds.number} kinds of places on subhalos "
+                f"take {size:.3g} GB, more than {_LARGEST:g}; take fewer"
+            )
+        forms = places.two_halo(halos, below, part, kinds, self.edges, progress)
+        slots = places.one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        return BoxTables(
+            cells.number, cells.logm, np.zeros((6, 0, bins)), forms, checks.box_size(halos.boxsize),
+            _fingerprint(halos), kinds, slots,
         )  # fmt: skip
 
     def _moments(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Subvolumes
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.means import MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 
 __all__ = ["between_boxes", "between_parts", "cut_box", "mean_tables", "parts_left"]
 
@@ -92,18 +95,34 @@ def mean_tables(
     some = count > 0
     number = count[some]
     place = np.clip(logm[some] / number, nodes.logm[0], nodes.logm[-1])
-    one = np.sum([box.one_halo for box in boxes], axis=0)[:, some]
-    forms = np.sum([box.forms for box in boxes], axis=0)
+    forms, one, ranks = _sums(boxes, some, nodes)
     if rr is None:
         # A shell is the same in every box: of all of them, its part of the whole volume.
         size = float(np.cbrt(sum(box.volume for box in boxes)))
         rr = shell_fraction(edges, size, periodic=True)
-    return MeanTables(place, number, nodes.projection(number, place), forms, one, rr, len(boxes))
+    return MeanTables(place, number, nodes.projection(number, place), forms, one, rr, len(boxes),
+                       ranks)  # fmt: skip
+
+
+def _sums(
+    boxes: Sequence[BoxTables], some: npt.NDArray[np.bool_], nodes: MassNodes
+) -> tuple[FloatArray, FloatArray, tuple[RankKinds, RankSlots] | None]:
+    """Forms, pairs within halos of some of the cells, and of satellites on subhalos their ranks."""
+    ranked = [(box.kinds, box.slots) for box in boxes if box.kinds and box.slots]
+    if not ranked:
+        one = np.sum([box.one_halo for box in boxes], axis=0)[:, some]
+        return np.sum([box.forms for box in boxes], axis=0), one, None
+    kinds = reduce(RankKinds.joined, [each[0] for each in ranked])
+    slots = reduce(RankSlots.added, [each[1] for each in ranked])
+    forms = sum(one.padded(box.forms, kinds) for (one, _), box in zip(ranked, boxes, strict=True))
+    slots = slots.of_cells(some).raised(kinds.top(nodes.below_cells[some]))
+    return np.asarray(forms), boxes[0].one_halo, (kinds, slots)
 
 
 def cut_box(
     halos: Any, number: int, span: tuple[float, float], edges: FloatArray,
     radii: tuple[float, float], title: str | None,
+    places: EllipsoidPlaces | None = None,
 ) -> Subvolumes:  # fmt: skip
     """Tables of a box without each of number**3 sub-volumes.
 
@@ -134,5 +153,7 @@ def cut_box(
                 for name in ("position", "axis", "mass", "radius", "concentration")
             },
         )
-        left.append(grid.tabulate(chosen, None if title is None else f"{title} {k + 1}"))
+        # The same places in all parts: else their noise would be a difference between them.
+        some = None if places is None else places.of_rows(outside, len(label))
+        left.append(grid.tabulate(chosen, None if title is None else f"{title} {k + 1}", some))
     return Subvolumes(number, nodes.logm, tuple(left))

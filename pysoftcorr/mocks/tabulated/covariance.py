@@ -182,8 +182,10 @@ class _Pairs:
         t, (xc, xs), (yc, ys) = self.means, self._nodes(x), self._nodes(y)
         own, bins = (x[1] * y[0]) @ t.central_one, t.bins
         n_cen = self._form(t.of_centrals, 0, xc, yc) + self._form(t.mixed, 0, xc, ys)
-        n_cen = n_cen + (x[0] * y[1]) @ t.central_one
+        of_cen = x[0] * y[1]
+        n_cen = n_cen + of_cen @ t.central_one
         q_cen = self._form(t.of_centrals, 1, xc, yc) + self._form(t.mixed, 1, xc, ys)
+        q_cen = q_cen + of_cen @ t.central_axis_one[:, :bins]
         n_sat = self._form(t.of_satellites, 0, xs, ys) + self._form(t.mixed, 0, yc, xs)
         q_sat = self._form(t.of_satellites, 1, xs, ys) + self._form(t.mixed, 2, yc, xs)
         both = (x[1] * y[1]) @ t.satellite_one
@@ -200,6 +202,7 @@ class _Pairs:
         t, (xc, xs), (yc, ys) = self.means, self._nodes(x), self._nodes(y)
         two = self._form(t.of_centrals, 2, xc, yc) + self._form(t.of_satellites, 2, xs, ys)
         two = two + self._form(t.mixed, 3, xc, ys) + self._form(t.mixed, 3, yc, xs)
+        two = two + (x[0] * y[1] + x[1] * y[0]) @ t.central_axis_one[:, t.bins :]
         return two + (x[1] * y[1]) @ t.satellite_one[:, 2 * t.bins :]
 
     def omega(self, kinds: tuple[_Orientation, _Orientation]) -> torch.Tensor:

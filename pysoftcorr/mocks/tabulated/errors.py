@@ -43,6 +43,11 @@ class TableErrors:
 
     def lacks(self, kind: str) -> str | None:
         """What these tables lack for a covariance of this kind; None if nothing."""
+        if kind != "cosmic" and any(box.kinds is not None for box in self.boxes):
+            return (
+                "how galaxies on subhalos scatter is not known to tables; take kind = 'cosmic' "
+                "and give the data a covariance, or tabulate satellites = 'triaxial'"
+            )
         if kind != "cosmic" and any(box.sites is None for box in self.boxes):
             return (
                 "these tables were made without sites of galaxies; tabulate the halos with "

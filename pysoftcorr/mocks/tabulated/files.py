@@ -11,11 +11,14 @@ import numpy.typing as npt
 
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.tabulated.box import BoxTables, Subvolumes
+from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 from pysoftcorr.mocks.tabulated.sites import Sites
 
 __all__ = ["read_box", "same_box", "write_box"]
 
 _ARRAYS = ("count", "logm", "one_halo", "forms")
+_KINDS = tuple(field.name for field in fields(RankKinds))
+_SLOTS = tuple(field.name for field in fields(RankSlots))
 _SITES = tuple(field.name for field in fields(Sites))
 
 
@@ -23,7 +26,17 @@ def write_box(group: h5py.Group, box: BoxTables) -> None:
     """Write a box into a group."""
     group.attrs["boxsize"], group.attrs["fingerprint"] = box.boxsize, box.fingerprint
     for name in _ARRAYS:
-        group.create_dataset(name, data=getattr(box, name), fletcher32=True)
+        values = getattr(box, name)
+        if box.kinds is None or not values.size:
+            group.create_dataset(name, data=values, fletcher32=values.size > 0)
+        else:
+            _compressed(group, name, values)
+    if box.kinds is not None and box.slots is not None:
+        inner = group.create_group("ranks")
+        for name in _KINDS:
+            inner[name] = getattr(box.kinds, name)
+        for name in _SLOTS:
+            _compressed(inner, name, getattr(box.slots, name))
     if box.sites is not None:
         inner = group.create_group("sites")
         for name in _SITES:
@@ -51,7 +64,13 @@ def read_box(group: h5py.Group) -> BoxTables:
         If numbers are not finite.
     """
     boxsize = checks.box_size(group.attrs["boxsize"])
-    sites = subvolumes = None
+    sites = subvolumes = kinds = slots = None
+    if "ranks" in group:
+        inner = group["ranks"]
+        kinds = RankKinds(int(inner["nodes"][()]), *(np.asarray(inner[n]) for n in _KINDS[1:]))
+        arrays = {name: np.asarray(inner[name]) for name in _SLOTS}
+        _finite(inner.name, arrays)
+        slots = RankSlots(**arrays)
     if "sites" in group:
         arrays = {name: np.asarray(group["sites"][name]) for name in _SITES}
         _finite(group["sites"].name, arrays)
@@ -69,8 +88,8 @@ def read_box(group: h5py.Group) -> BoxTables:
     arrays = {name: np.asarray(group[name], dtype=np.float64) for name in _ARRAYS}
     _finite(group.name, arrays)
     return BoxTables(
-        **arrays, boxsize=boxsize, fingerprint=str(group.attrs["fingerprint"]), sites=sites,
-        subvolumes=subvolumes,
+        **arrays, boxsize=boxsize, fingerprint=str(group.attrs["fingerprint"]), kinds=kinds,
+        slots=slots, sites=sites, subvolumes=subvolumes,
     )  # fmt: skip
 
 
@@ -84,6 +103,8 @@ def same_box(a: BoxTables, b: BoxTables) -> bool:
     if (a.boxsize, a.fingerprint) != (b.boxsize, b.fingerprint):
         return False
     if not _equal(a, b, _ARRAYS) or not _equal(a.sites, b.sites, _SITES):
+        return False
+    if not _equal(a.kinds, b.kinds, _KINDS) or not _equal(a.slots, b.slots, _SLOTS):
         return False
     one, other = a.subvolumes, b.subvolumes
     if one is None or other is None:

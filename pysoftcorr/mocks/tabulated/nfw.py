@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, enclosed, shell_moments
 
-__all__ = ["TERMS", "OneHalo", "one_halo", "two_halo"]
+__all__ = ["TERMS", "OneHalo", "one_halo", "sphere_pairs", "two_halo"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -33,6 +33,9 @@ class OneHalo(NamedTuple):
     ----------
     central : ndarray
         Probability that a satellite is in the bin from the center.
+    central_along, central_axes : ndarray
+        (a . D)^2 - 1/3 of the central's axis and the separation, and (a . d)^2 - 1/3 of it and the
+        reference of the satellite, 0 out of the bin: in spheres they average to 0.
     pairs : ndarray
         Probability that two satellites are in the bin from one another.
     along : ndarray
@@ -42,6 +45,8 @@ class OneHalo(NamedTuple):
     """
 
     central: FloatArray
+    central_along: FloatArray
+    central_axes: FloatArray
     pairs: FloatArray
     along: FloatArray
     axes: FloatArray
@@ -64,13 +69,27 @@ def one_halo(halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> OneHa
     grid = _Grid.of(halos)
     share = grid.share(cell, cells)
     sums = share @ _satellite_pairs(grid.c, grid.radius, edges).reshape(-1, 3 * bins)
-    return OneHalo(central, *(sums[:, k * bins : (k + 1) * bins] for k in range(3)))
+    none = np.zeros_like(central)
+    return OneHalo(central, none, none, *(sums[:, k * bins : (k + 1) * bins] for k in range(3)))
 
 
 def _satellite_pairs(c: FloatArray, radius: FloatArray, edges: FloatArray) -> FloatArray:
     """Moments (concentrations, radii, 3, b) of two satellites of a halo in each bin."""
-    # ln of the distance in Rvir; up to 2, where all pairs are within.
     low = min(2e-3, 0.5 * float(edges[edges > 0][0] / radius.max()))
+    x, parts = _sphere_moments(c, low)
+    within = CubicSpline(np.log(x), np.cumsum(parts, axis=2), axis=2)
+    scaled = edges / radius[:, None]
+    value = within(np.log(np.clip(scaled, x[0], 2.0)))  # concentrations, 3, radii, edges
+    # Below the first point the number goes with the volume.
+    value = value * np.minimum(scaled / x[0], 1.0) ** 3
+    return np.ascontiguousarray(np.moveaxis(np.diff(value, axis=3), 1, 2), dtype=np.float64)
+
+
+def _sphere_moments(c: FloatArray, low: float) -> tuple[FloatArray, FloatArray]:
+    """Distances of two satellites in Rvir, from `low` to 2, and their moments (c, 3, X) in steps.
+
+    All pairs are within the last one.
+    """
     x = np.geomspace(low, 2.0, 200)
     shells = np.concatenate([[0.0], x])
     borders = np.linspace(0, 1, _SHELLS + 1) ** 1.5
@@ -81,12 +100,13 @@ def _satellite_pairs(c: FloatArray, radius: FloatArray, edges: FloatArray) -> Fl
         n, dD, _, dz = shell_moments(r[:, None], r, shells[k], shells[k + 1])
         for moment, of_pair in enumerate((n, dD - n / 3, dz - n / 3)):
             parts[:, moment, k] = np.einsum("ci,ci->c", share @ of_pair, share)
-    within = CubicSpline(np.log(x), np.cumsum(parts, axis=2), axis=2)
-    scaled = edges / radius[:, None]
-    value = within(np.log(np.clip(scaled, x[0], 2.0)))  # concentrations, 3, radii, edges
-    # Below the first point the number goes with the volume.
-    value = value * np.minimum(scaled / x[0], 1.0) ** 3
-    return np.ascontiguousarray(np.moveaxis(np.diff(value, axis=3), 1, 2), dtype=np.float64)
+    return x, parts
+
+
+def sphere_pairs(c: FloatArray, low: float) -> tuple[FloatArray, FloatArray]:
+    """Distances in Rvir, and the part (C, X) of pairs of satellites that are closer."""
+    x, parts = _sphere_moments(c, low)
+    return x, np.cumsum(parts[:, 0], axis=1)
 
 
 class _Grid(NamedTuple):

@@ -68,6 +68,11 @@ class MassNodes:
         """Number of cells."""
         return int(self._first[-1])
 
+    @property
+    def below_cells(self) -> IntArray:
+        """Node below each cell."""
+        return np.repeat(np.arange(len(self) - 1), self._cells)
+
     def place(self, logm: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
         """Node below each mass, and the part that belongs to the node above.
 

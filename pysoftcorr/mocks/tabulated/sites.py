@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from pysoftcorr.core.random import stream
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.satellites import directions, nfw_radius
+from pysoftcorr.mocks.shapes import Shapes, shapes_of
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, enclosed, shell_moments
 
@@ -29,6 +30,8 @@ _NODES = 12
 #: Strata of mass that halos are sampled from.
 _STRATA = 16
 _SHELLS = 100
+#: Satellites drawn in the ellipsoid of each site.
+_DRAWN = 2000
 #: Sites at once.
 _CHUNK = 32
 
@@ -67,7 +70,7 @@ class Sites:
 
 def place_sites(
     halos: Any, span: tuple[float, float], edges: FloatArray, steps: FloatArray,
-    kernels: HaloPairKernels, number: int, seed: int = 0,
+    kernels: HaloPairKernels, number: int, seed: int = 0, satellites: str = "nfw",
 ) -> Sites:  # fmt: skip
     """Draw sites in halos of all masses, and go through their neighbors.
 
@@ -82,6 +85,9 @@ def place_sites(
     number : int
         About so many centers, and as many places of satellites.
     seed : int
+    satellites : {"nfw", "triaxial"}
+        Where satellites live. Those of other halos are in spheres in any case: how triaxial they
+        are plays hardly a role for what one galaxy more adds.
     """
     rng = stream(seed, "sites of galaxies")
     logm = np.log10(halos.mass)
@@ -97,11 +103,21 @@ def place_sites(
     radius[~central] = nfw_radius(u, halos.concentration[host[~central]])
     reference = np.array(halos.axis[host], dtype=np.float64)
     reference[~central] = directions(rng.random(n), rng.random(n))
+    shapes = shapes_of(halos, host, seed) if satellites == "triaxial" else None
+    if shapes is not None:
+        moved = Shapes(*(x[~central] for x in shapes)).stretched(
+            reference[~central] * radius[~central, None]
+        )
+        radius[~central] = np.linalg.norm(moved, axis=1)
+        reference[~central] = moved / radius[~central, None]
     place = halos.position[host] + reference * (radius * halos.radius[host])[:, None]
     place = checks.wrapped(place, halos.boxsize)
     frame = _frames(reference)
     others = _neighbors(halos, logm, nodes, host, place, frame, edges, steps, kernels)
     own = _own(halos, host, central, radius, frame, edges)
+    if shapes is not None:
+        away = reference * (radius * halos.radius[host])[:, None]
+        own[1] = _satellites_of_ellipsoids(halos, host, away, frame, shapes, edges, rng)
     return Sites(central, logm[host], weight, nodes.logm, *others, own)
 
 
@@ -261,4 +277,31 @@ def _own(
         )
         out[1, some, 0], out[1, some, 1] = n, dD - n / 3
         out[1, some, 2], out[1, some, 7] = zD - n / 3, dz - n / 3
+    return out
+
+
+def _satellites_of_ellipsoids(
+    halos: Any, host: IntArray, away: FloatArray, frame: FloatArray, shapes: Shapes,
+    edges: FloatArray, rng: np.random.Generator,
+) -> SingleArray:  # fmt: skip
+    """Moments of a satellite of the own halo about sites away from its center, (S, 12, b)."""
+    bins = edges.size - 1
+    out = np.zeros((host.size, MOMENTS, bins), dtype=np.float32)
+    for k, row in enumerate(host):
+        # Radii even in the enclosed mass.
+        u = (np.arange(_DRAWN) + rng.random(_DRAWN)) / _DRAWN
+        radius = nfw_radius(u, np.full(_DRAWN, halos.concentration[row])) * halos.radius[row]
+        ball = directions(*rng.random((2, _DRAWN))) * radius[:, None]
+        drawn = Shapes(*(np.repeat(x[k : k + 1], _DRAWN, axis=0) for x in shapes)).stretched(ball)
+        d = drawn - away[k]
+        r = np.linalg.norm(d, axis=1)
+        b = np.searchsorted(edges, r) - 1
+        some = (b >= 0) & (b < bins)
+        b, z = b[some], d[some] / r[some, None]
+        a = drawn[some] / np.linalg.norm(drawn[some], axis=1)[:, None]
+        turn = np.broadcast_to(frame[k], (b.size, 3, 3))
+        along = np.einsum("ni,ni->n", a, z) ** 2 - 1 / 3
+        values = [np.ones(b.size), along, *_components(turn, z), *_components(turn, a)]
+        for m, value in enumerate(values):
+            out[k, m] = np.bincount(b, weights=value, minlength=bins) / _DRAWN
     return out

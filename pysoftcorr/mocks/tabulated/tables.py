@@ -24,14 +24,17 @@ from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.design import parameter_bounds
 from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
 from pysoftcorr.mocks.points import check_values, in_rows, table_of
+from pysoftcorr.mocks.satellites import SATELLITES, check_places
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
 from pysoftcorr.mocks.tabulated.cosmic import cut_box, mean_tables
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.errors import KINDS, TableErrors
 from pysoftcorr.mocks.tabulated.files import read_box, same_box, write_box
 from pysoftcorr.mocks.tabulated.means import Means, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
 from pysoftcorr.mocks.tabulated.prediction import STATISTICS, Mean, TabulatedPrediction
 from pysoftcorr.mocks.tabulated.sites import place_sites
+from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["FORMAT", "HaloTables"]
@@ -39,6 +42,9 @@ __all__ = ["FORMAT", "HaloTables"]
 FloatArray = npt.NDArray[np.float64]
 
 FORMAT = FileFormat("pysoftcorr halo tables", "tables of halos")
+_PLACES: dict[str, type[EllipsoidPlaces] | type[SubhaloPlaces]] = {
+    "triaxial": EllipsoidPlaces, "subhalos": SubhaloPlaces
+}  # fmt: skip
 #: What galaxies below the lightest halo may add up to, as in `HODModel.populate`.
 _UNRESOLVED = 0.01
 #: Fewer galaxies than these in all boxes are none.
@@ -119,11 +125,12 @@ class HaloTables:
         self.nodes = self._nodes.logm
         self.edges = radial_edges(np.asarray(edges))
         self.boxes = tuple(boxes)
-        self.satellites = choice("satellites", satellites, ("nfw",))
+        self.satellites = choice("satellites", satellites, SATELLITES)
         self.record = dict(record or {})
         shape = (self._nodes.cells,)
-        size = (len(self.nodes), len(self.nodes), len(self.edges) - 1)
         for box in self.boxes:
+            number = len(self.nodes) if box.kinds is None else box.kinds.number
+            size = (number, number, len(self.edges) - 1)
             if box.count.shape != shape or box.forms.shape[1:] != size:
                 raise ValueError(
                     f"boxes: sums of shapes {box.count.shape} and {box.forms.shape[1:]} do not "
@@ -142,6 +149,7 @@ class HaloTables:
         satellites: str = "nfw",
         nodes: int | npt.ArrayLike = 40,
         concentration_groups: int = 1,
+        places: int = 4,
         sites: int = 800,
         subvolumes: int = 0,
         progress: bool = True,
@@ -154,8 +162,10 @@ class HaloTables:
             Several boxes of one universe are added up; each is kept.
         bins : Binning, str or array_like, optional
             Mpc/h; by default 20 bins from 0.1 to 16.
-        satellites : {"nfw"}
-            Where satellites live: "nfw" is an isotropic NFW profile.
+        satellites : {"nfw", "triaxial", "subhalos"}
+            Where satellites live, as `HODModel` has them: "nfw" is an isotropic NFW profile,
+            "triaxial" one stretched into the ellipsoid of the halo, "subhalos" the subhalos of the
+            catalog. Where it lacks shapes, the expectation is over those that are drawn, too.
         nodes : int or array_like
             Number of nodes, even in log mass, besides the 22 heaviest halos; or all of them as
             log10 of Msun/h.
@@ -163,6 +173,10 @@ class HaloTables:
             Groups of concentration that halos of like mass are parted into: more than one where
             concentrated halos cluster otherwise than others, as in N-body simulations, since the
             profile is a mean over halos. The pass takes the square of it in memory and time.
+        places : int
+            Places in a halo, on average, of satellites that are not in spheres; heavy halos have
+            more. Triaxial ones are summed over them, less the same in spheres; those on subhalos
+            where there are more of them than subhalos. The pass takes the square of it in time.
         sites : int
             Halos in all that stand for the others in the covariance of galaxies given the halos;
             0 for none, and no covariance. They make it right to about 3 % of an error.
@@ -180,21 +194,23 @@ class HaloTables:
         Raises
         ------
         ValueError
-            If the box is too small: halo pairs are needed out to the last edge and twice the
-            largest radius, within half of the box, and sub-volumes as large as the last edge; if
-            boxes differ in cosmology; or a column of the halos has NaN or values that its unit
-            does not allow.
+            If satellites want subhalos and the halos have none; if the box is too small: halo pairs
+            are needed out to the last edge and twice the largest radius, within half of the box,
+            and sub-volumes as large as the last edge; if boxes differ in cosmology; or a column of
+            the halos has NaN or values that its unit does not allow.
         TypeError
             If `halos` are none.
         """
-        choice("satellites", satellites, ("nfw",))
+        choice("satellites", satellites, SATELLITES)
         flag("progress", progress)
         integer("sites", sites, least=0)
         if integer("subvolumes", subvolumes, least=0, most=10) == 1:
             raise ValueError("subvolumes = 1: must be 0, or 2 and more along a side")
         catalogs = [halos] if hasattr(halos, "position") else _listed(halos)
+        integer("places", places, least=2, most=1000)
         for one in catalogs:
             check_halos(one)
+            check_places(one, satellites)
         if len({json.dumps(_cosmology(one), sort_keys=True) for one in catalogs}) > 1:
             raise ValueError("halos: boxes of different cosmologies; tabulate each by itself")
         edges = radial_edges(bins)
@@ -203,17 +219,28 @@ class HaloTables:
         groups = integer("concentration_groups", concentration_groups, least=1, most=20)
         grid = Grid(chosen, edges, min(radii), max(radii), groups)
         title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
-        boxes = [grid.tabulate(one, title) for one in catalogs]
+        where = [
+            None if satellites == "nfw" else _PLACES[satellites].of(one, places, k)
+            for k, one in enumerate(catalogs)
+        ]
+        boxes = [grid.tabulate(one, title, w) for one, w in zip(catalogs, where, strict=True)]
         span = (float(chosen.logm[0]), float(chosen.logm[-1]))
         for k, one in enumerate(catalogs):
-            if sites:
+            # Of subhalos the ranks taken depend on one another: no sum over independent galaxies.
+            if sites and satellites != "subhalos":
                 drawn = place_sites(
-                    one, span, edges, grid.steps, grid.kernels, max(sites // len(catalogs), 100), k
-                )
+                    one, span, edges, grid.steps, grid.kernels,
+                    max(sites // len(catalogs), 100), k, satellites,
+                )  # fmt: skip
                 boxes[k] = replace(boxes[k], sites=drawn)
             if subvolumes:
+                # Differences between parts are those of ellipsoids, for satellites on subhalos too.
+                cut = where[k]
+                if isinstance(cut, SubhaloPlaces):
+                    check_places(one, "triaxial")
+                    cut = EllipsoidPlaces.of(one, places, k)
                 extremes = (min(radii), max(radii))
-                parts = cut_box(one, subvolumes, span, edges, extremes, title)
+                parts = cut_box(one, subvolumes, span, edges, extremes, title, cut)
                 boxes[k] = replace(boxes[k], subvolumes=parts)
         record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
         return cls(chosen.logm, edges, boxes, satellites=satellites, record=record)
