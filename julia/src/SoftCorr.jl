@@ -49,6 +49,7 @@ include("columns.jl")           # objects in columns, and their partners in reac
 include("box.jl")               # pair sums in a box
 include("tabulate.jl")          # moments of halo pairs between nodes of mass
 include("anisotropic.jl")       # pair sums in bins along and across a line of sight
+include("tabulate_sight.jl")    # the same about a line of sight
 # The C entry points, the only functions that Python calls.
 include("entries/entry.jl")
 include("entries/clustering.jl")

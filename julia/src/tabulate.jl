@@ -197,11 +197,10 @@ struct HatColumns
     first::Vector{Int}
 end
 
-function HatColumns(objects::HatObjects, nodes, rmax, sides)
+function HatColumns(objects::HatObjects, nodes, (number, width, reach, origin))
     n = length(objects)
     set = BoxObjects(objects.position, objects.axis, objects.part,
                      convert(Vector{Float64}, objects.node), zeros(Int64, n))
-    number, width, reach, origin = layout(set, set, rmax, sides, true)
     columns = Columns(set, number, width, origin)
     node = [unsafe_trunc(Int, columns.records[8s]) for s in 1:n]
     first = cumsum([1; [count(==(k), node) for k in 1:nodes]])
@@ -288,7 +287,7 @@ The sums of `hat_sums_brute`, through columns.
 function hat_sums(objects::HatObjects{Float64}, nodes, edges, boxsize)
     length(objects) > 1 || return zeros(HAT_MOMENTS, length(edges) - 1, nodes, nodes)
     sides = map(Float64, box_sides(boxsize))
-    set = HatColumns(objects, nodes, edges[end], sides)
+    set = HatColumns(objects, nodes, layout(objects, objects, edges[end], sides, true))
     image = is_cube(sides) ? splat8(sides[1]) : map(splat8, sides)
     return hat_walk(HatSphere(FineTable(edges), image), set, nodes, sides)
 end

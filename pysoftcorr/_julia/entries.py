@@ -48,6 +48,7 @@ ENTRIES = {
     "box_region_sums": (f"{_BOX_REGIONS},{_BOX_REGIONS},i64,i64,i64,i64,f64*,f64*,i64,f64*,f64*"),
     # tabulate.jl
     "hat_pair_sums": "f64*,f64*,i64*,f64*,i64,f64*,f64*,i64,i64,f64*",
+    "sight_hat_pair_sums": "f64*,f64*,i64*,f64*,i64,f64*,f64*,i64,f64*,i64,f64*,i64,f64,i64,f64*",
     # anisotropic.jl
     "sight_pair_sums": f"{_SIGHT_SET},{_SIGHT_SET},i64,i64,i64,f64*,f64*,i64,f64*,i64,f64*",
     # softcorr.jl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.projected import ProjectedBox, Projection, SkyGrid
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
 from pysoftcorr.mocks.tabulated.sites import Sites
 
@@ -48,6 +49,8 @@ class BoxTables:
         What the covariance of galaxies given the halos needs.
     subvolumes : Subvolumes, optional
         What the cosmic covariance of one box needs.
+    projected : ProjectedBox, optional
+        The sums in bins of rp.
     """
 
     count: FloatArray
@@ -58,6 +61,7 @@ class BoxTables:
     fingerprint: str
     sites: Sites | None = None
     subvolumes: Subvolumes | None = None
+    projected: ProjectedBox | None = None
 
     @property
     def halos(self) -> int:
@@ -101,22 +105,29 @@ class Grid:
         Radii of the smallest and of the largest halo, Mpc/h.
     groups : int
         Groups of concentration.
+    projection : Projection, optional
+        Bins of rp and what belongs to them.
     """
 
     def __init__(
-        self, nodes: MassNodes, edges: FloatArray, least: float, most: float, groups: int = 1
-    ) -> None:
+        self, nodes: MassNodes, edges: FloatArray, least: float, most: float, groups: int = 1,
+        projection: Projection | None = None,
+    ) -> None:  # fmt: skip
         self.nodes, self.edges, self.groups = nodes, edges, groups
         self.reach = 2 * most * (1 + 1e-6)
         self.steps = separation_steps(edges, self.reach)
         first = float(edges[edges > 0][0])
         center = _CENTER * min(first, least)
         self.kernels = HaloPairKernels.of(edges, self.steps, center, self.reach)
+        self.sky = None
+        if projection is not None:
+            self.sky = SkyGrid(projection, groups * len(nodes), least, most)
 
     @property
     def gigabytes(self) -> float:
         """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
-        return 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
+        plain = 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
+        return plain if self.sky is None else max(plain, self.sky.gigabytes)
 
     def tabulate(self, halos: Any, progress: str | None) -> BoxTables:
         """Tables of one box.
@@ -147,12 +158,22 @@ class Grid:
         kind = below + len(self.nodes) * concentration_rank(below, halos, self.groups)
         moments = self._moments(halos, kind, part, progress)
         forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
-        shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
         one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        projected = None
+        if self.sky is not None:
+            projected = self.sky.tabulate(
+                halos, kind, part, cells.of_halo, self.nodes.cells, progress
+            )
+            projected = replace(projected, forms=self._of_all_groups(projected.forms))
         return BoxTables(
-            cells.number, cells.logm, np.stack(one), forms.reshape(shape).sum(axis=(1, 3)),
-            checks.box_size(halos.boxsize), _fingerprint(halos),
+            cells.number, cells.logm, np.stack(one), self._of_all_groups(forms),
+            checks.box_size(halos.boxsize), _fingerprint(halos), projected=projected,
         )  # fmt: skip
+
+    def _of_all_groups(self, forms: FloatArray) -> FloatArray:
+        """Sum over the groups of both halos of a pair."""
+        shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
+        return np.asarray(forms.reshape(shape).sum(axis=(1, 3)))
 
     def _moments(
         self, halos: Any, kind: IntArray, part: FloatArray, progress: str | None

@@ -11,11 +11,13 @@ import numpy.typing as npt
 
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.tabulated.box import BoxTables, Subvolumes
+from pysoftcorr.mocks.tabulated.projected import ProjectedBox
 from pysoftcorr.mocks.tabulated.sites import Sites
 
 __all__ = ["read_box", "same_box", "write_box"]
 
 _ARRAYS = ("count", "logm", "one_halo", "forms")
+_PROJECTED = ("one_halo", "forms")
 _SITES = tuple(field.name for field in fields(Sites))
 
 
@@ -24,6 +26,10 @@ def write_box(group: h5py.Group, box: BoxTables) -> None:
     group.attrs["boxsize"], group.attrs["fingerprint"] = box.boxsize, box.fingerprint
     for name in _ARRAYS:
         group.create_dataset(name, data=getattr(box, name), fletcher32=True)
+    if box.projected is not None:
+        inner = group.create_group("projected")
+        for name in _PROJECTED:
+            inner.create_dataset(name, data=getattr(box.projected, name), fletcher32=True)
     if box.sites is not None:
         inner = group.create_group("sites")
         for name in _SITES:
@@ -51,7 +57,11 @@ def read_box(group: h5py.Group) -> BoxTables:
         If numbers are not finite.
     """
     boxsize = checks.box_size(group.attrs["boxsize"])
-    sites = subvolumes = None
+    sites = subvolumes = projected = None
+    if "projected" in group:
+        arrays = {name: np.asarray(group["projected"][name]) for name in _PROJECTED}
+        _finite(group["projected"].name, arrays)
+        projected = ProjectedBox(**arrays)
     if "sites" in group:
         arrays = {name: np.asarray(group["sites"][name]) for name in _SITES}
         _finite(group["sites"].name, arrays)
@@ -70,7 +80,7 @@ def read_box(group: h5py.Group) -> BoxTables:
     _finite(group.name, arrays)
     return BoxTables(
         **arrays, boxsize=boxsize, fingerprint=str(group.attrs["fingerprint"]), sites=sites,
-        subvolumes=subvolumes,
+        subvolumes=subvolumes, projected=projected,
     )  # fmt: skip
 
 
@@ -84,6 +94,8 @@ def same_box(a: BoxTables, b: BoxTables) -> bool:
     if (a.boxsize, a.fingerprint) != (b.boxsize, b.fingerprint):
         return False
     if not _equal(a, b, _ARRAYS) or not _equal(a.sites, b.sites, _SITES):
+        return False
+    if not _equal(a.projected, b.projected, _PROJECTED):
         return False
     one, other = a.subvolumes, b.subvolumes
     if one is None or other is None:

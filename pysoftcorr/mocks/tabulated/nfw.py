@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, enclosed, shell_moments
 
-__all__ = ["TERMS", "OneHalo", "one_halo", "two_halo"]
+__all__ = ["TERMS", "OneHalo", "ProfileGrid", "one_halo", "profiles", "two_halo"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ def one_halo(halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> OneHa
         inside = np.diff(enclosed(edges / radius, c), axis=1)
         for b in range(bins):
             central[:, b] += np.bincount(cell[rows], weights=inside[:, b], minlength=cells)
-    grid = _Grid.of(halos)
+    grid = ProfileGrid.of(halos)
     share = grid.share(cell, cells)
     sums = share @ _satellite_pairs(grid.c, grid.radius, edges).reshape(-1, 3 * bins)
     return OneHalo(central, *(sums[:, k * bins : (k + 1) * bins] for k in range(3)))
@@ -89,7 +89,7 @@ def _satellite_pairs(c: FloatArray, radius: FloatArray, edges: FloatArray) -> Fl
     return np.ascontiguousarray(np.moveaxis(np.diff(value, axis=3), 1, 2), dtype=np.float64)
 
 
-class _Grid(NamedTuple):
+class ProfileGrid(NamedTuple):
     """Grid of concentration and radius, and the halos on it: first of four neighbors, and parts."""
 
     c: FloatArray
@@ -98,7 +98,7 @@ class _Grid(NamedTuple):
     parts: tuple[list[FloatArray], list[FloatArray]]
 
     @classmethod
-    def of(cls, halos: Any) -> _Grid:
+    def of(cls, halos: Any) -> ProfileGrid:
         log_c, log_r = np.log(halos.concentration), np.log(halos.radius)
         grid_c = _even(log_c, number=_CONCENTRATIONS)
         grid_r = _even(log_r, step=_LOG_RADIUS)
@@ -161,7 +161,7 @@ def two_halo(
     """
     count, axis, both = (np.ascontiguousarray(moments[..., k]) for k in range(3))
     nodes = len(moments)
-    profile = _profiles(halos, below, part, nodes, kernels.shells)
+    profile = profiles(halos, below, part, nodes, kernels.shells)
     out = np.empty((len(TERMS), nodes, nodes, edges.size - 1))
     term = dict(zip(TERMS, out, strict=True))
     first = np.searchsorted(steps, edges)
@@ -193,11 +193,11 @@ def two_halo(
     return out
 
 
-def _profiles(
+def profiles(
     halos: Any, below: IntArray, part: FloatArray, nodes: int, shells: FloatArray
 ) -> FloatArray:
     """Mean profile at each node: part of the satellites in each shell, shape (K, Q)."""
-    grid = _Grid.of(halos)
+    grid = ProfileGrid.of(halos)
     share = grid.share(below, nodes, 1 - part) + grid.share(below + 1, nodes, part)
     inside = np.diff(enclosed(shells / grid.radius[:, None], grid.c[:, None, None]), axis=-1)
     total = share.sum(axis=1)[:, None]
