@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _TABLES = derive(
     "pysoftcorr.mocks.tabulated.tables:HaloTables.tabulate",
-    only=("bins", "rp_bins", "pi_max", "line_of_sight", "satellites", "nodes", "concentration_groups", "sites", "subvolumes"),
+    only=("bins", "rp_bins", "pi_max", "line_of_sight", "satellites", "nodes", "concentration_groups", "assembly_split",
+          "sites", "subvolumes"),
     bins=mocks.BINS_MPC,
     rp_bins={"kind": str, "metavar": "BINS", "help": "Bins of rp in Mpc/h, for wp, w_g+ and w_++ "
              "too; by default none."},
@@ -27,6 +28,9 @@ _TABLES = derive(
            "heaviest halos."},
     concentration_groups={"least": 1, "help": "Groups of concentration at each mass, where "
                           "clustering depends on it."},
+    assembly_split={"kind": float, "help": "Keep halos apart that are more and less concentrated "
+                    "than this part of those of their mass, 0.5 as a rule, for predict "
+                    "--assembly-cen and --assembly-sat."},
     sites={"least": 0, "help": "Halos that stand for the others in the covariance of galaxies; 0: "
            "no covariance."},
     subvolumes={"least": 0, "help": "Parts along a side of each box that are left out in turn, for "
@@ -49,12 +53,21 @@ def tabulate(
     options = {o.name: settings[o.name] for o in _TABLES}
     first = None
     if settings["merge"] is not None:
-        for name in ("bins", "rp_bins", "pi_max", "line_of_sight", "satellites", "nodes"):
+        for name in (
+            "bins",
+            "rp_bins",
+            "pi_max",
+            "line_of_sight",
+            "satellites",
+            "nodes",
+            "assembly_split",
+        ):
             if name in explicit:
                 spelled = name.replace("_", "-")
                 raise ValueError(f"--{spelled}: with --merge it is that of {settings['merge']}")
         first = HaloTables.read(settings["merge"])
         options |= {"bins": first.edges, "satellites": first.satellites, "nodes": first.nodes}
+        options["assembly_split"] = first.assembly_split
         if first.projection is not None:
             options |= {"rp_bins": first.projection.edges, "pi_max": first.projection.pi_max,
                         "line_of_sight": first.projection.line_of_sight}  # fmt: skip
@@ -78,11 +91,17 @@ def _record(tables: HaloTables, path: str) -> dict[str, Any]:
         "nodes": len(tables.nodes),
         "edges": tables.edges.tolist(),
         **_projected(tables),
+        **({} if tables.assembly_split is None else {"assembly_split": tables.assembly_split}),
         "satellites": tables.satellites,
         "covariance": " and ".join(kind for kind in ("hod", "cosmic") if tables.knows(kind)),
         "bounds": {name: list(ends) for name, ends in tables.bounds.items()},
         "megabytes": Path(path).expanduser().stat().st_size / 1e6,
     }
+
+
+def _assembly(document: Mapping[str, Any]) -> str:
+    split = document.get("assembly_split")
+    return "" if split is None else f"  assembly    split at {split:g} in concentration\n"
 
 
 def _projected(tables: HaloTables) -> dict[str, Any]:
@@ -115,6 +134,7 @@ def _text(document: Mapping[str, Any]) -> str:
         f"{of_rp}"
         f"  nodes       {document['nodes']}\n"
         f"  logMmin     {low:.4g} to {high:.4g}\n"
+        f"{_assembly(document)}"
         f"  covariance  {document['covariance'] or 'none'}\n"
         f"  size        {document['megabytes']:.1f} MB"
     )

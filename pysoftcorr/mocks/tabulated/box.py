@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pysoftcorr._julia import call
 from pysoftcorr.core.files import fingerprint
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.assembly import concentrated
 from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
@@ -32,6 +33,9 @@ _CENTER = 0.02
 @dataclass(frozen=True, eq=False)
 class BoxTables:
     """Sums over the halos of one box.
+
+    Where halos are kept apart by concentration (`assembly_split`), cells and nodes are those of the
+    less concentrated halos, then those of the others: 2 K stands for K.
 
     Attributes
     ----------
@@ -107,13 +111,16 @@ class Grid:
         Groups of concentration.
     projection : Projection, optional
         Bins of rp and what belongs to them.
+    assembly_split : float, optional
+        Keep halos apart that are more and less concentrated than this part of those of their mass.
     """
 
     def __init__(
         self, nodes: MassNodes, edges: FloatArray, least: float, most: float, groups: int = 1,
-        projection: Projection | None = None,
+        projection: Projection | None = None, assembly_split: float | None = None,
     ) -> None:  # fmt: skip
-        self.nodes, self.edges, self.groups = nodes, edges, groups
+        self.nodes, self.edges, self.assembly_split = nodes, edges, assembly_split
+        self.groups = groups if assembly_split is None else 2
         self.reach = 2 * most * (1 + 1e-6)
         self.steps = separation_steps(edges, self.reach)
         first = float(edges[edges > 0][0])
@@ -121,7 +128,7 @@ class Grid:
         self.kernels = HaloPairKernels.of(edges, self.steps, center, self.reach)
         self.sky = None
         if projection is not None:
-            self.sky = SkyGrid(projection, groups * len(nodes), least, most)
+            self.sky = SkyGrid(projection, self.groups * len(nodes), least, most)
 
     @property
     def gigabytes(self) -> float:
@@ -154,16 +161,22 @@ class Grid:
         logm = np.log10(halos.mass)
         cells = self.nodes.cell(logm)
         below, part = self.nodes.place(logm)
-        # Each group has nodes of its own in the pass, and is added up after the convolution.
-        kind = below + len(self.nodes) * concentration_rank(below, halos, self.groups)
+        # Each group has nodes of its own in the pass, and is added up after the convolution, or
+        # kept apart, with cells of its own.
+        if self.assembly_split is None:
+            group = concentration_rank(below, halos, self.groups)
+            number = self.nodes.cells
+        else:
+            upper = concentrated(halos.mass, halos.concentration, self.assembly_split)
+            group, number = upper.astype(np.int64), 2 * self.nodes.cells
+            cells = self.nodes.cell(logm, group, 2)
+        kind = below + len(self.nodes) * group
         moments = self._moments(halos, kind, part, progress)
         forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
-        one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+        one = one_halo(halos, cells.of_halo, number, self.edges)
         projected = None
         if self.sky is not None:
-            projected = self.sky.tabulate(
-                halos, kind, part, cells.of_halo, self.nodes.cells, progress
-            )
+            projected = self.sky.tabulate(halos, kind, part, cells.of_halo, number, progress)
             projected = replace(projected, forms=self._of_all_groups(projected.forms))
         return BoxTables(
             cells.number, cells.logm, np.stack(one), self._of_all_groups(forms),
@@ -171,7 +184,9 @@ class Grid:
         )  # fmt: skip
 
     def _of_all_groups(self, forms: FloatArray) -> FloatArray:
-        """Sum over the groups of both halos of a pair."""
+        """Sum over the groups of both halos of a pair, unless they are kept apart."""
+        if self.assembly_split is not None:
+            return forms
         shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
         return np.asarray(forms.reshape(shape).sum(axis=(1, 3)))
 

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.mocks.assembly import decoration
+from pysoftcorr.mocks.hod import PARAMETERS
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
 
-__all__ = ["MeanTables", "Means", "mean_numbers"]
+__all__ = ["Assembly", "MeanTables", "Means", "mean_numbers"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -37,6 +39,21 @@ class Means(NamedTuple):
     satellites: torch.Tensor
 
 
+class Assembly(NamedTuple):
+    """Cells of halos that are kept apart by concentration.
+
+    Attributes
+    ----------
+    upper : ndarray of bool, shape (F,)
+        Whether they are those of more concentrated halos.
+    split : float
+        Part of the halos of a mass that are not.
+    """
+
+    upper: npt.NDArray[np.bool_]
+    split: float
+
+
 class MeanTables:
     """Sums over halos and pairs of halos, ready for evaluation.
 
@@ -54,6 +71,9 @@ class MeanTables:
         Pairs that one pair of unclustered galaxies would make in each bin, all boxes together.
     boxes : int
         Boxes that the sums are over.
+    assembly : Assembly, optional
+        Where halos are kept apart by concentration; parameters then may have two more columns,
+        `assembly_cen` and `assembly_sat`.
 
     Notes
     -----
@@ -66,13 +86,14 @@ class MeanTables:
 
     def __init__(
         self, logm: FloatArray, count: FloatArray, projection: FloatArray, forms: FloatArray,
-        one_halo: FloatArray, rr: FloatArray, boxes: int,
+        one_halo: FloatArray, rr: FloatArray, boxes: int, assembly: Assembly | None = None,
     ) -> None:  # fmt: skip
         def tensor(values: FloatArray) -> torch.Tensor:
             return torch.tensor(np.ascontiguousarray(values), dtype=torch.float64)
 
         self.logm, self.count, self.rr = tensor(logm), tensor(count), tensor(rr)
-        self.boxes = boxes
+        self.boxes, self.assembly = boxes, assembly
+        self.upper = None if assembly is None else torch.tensor(assembly.upper)
         self.projection = tensor(projection.T)
         term = dict(zip(TERMS, forms, strict=True))
         # From the coefficients of the second of a pair to terms and bins, by node of the first.
@@ -100,8 +121,16 @@ class MeanTables:
 
     # ------------------------------------------------------------------ occupation
     def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean centrals and satellites of the cells at parameters (..., 7), each (..., F)."""
-        return mean_numbers(params, self.logm)
+        """Mean centrals and satellites of the cells at parameters (..., 7 or 9), each (..., F)."""
+        central, satellite = mean_numbers(params, self.logm)
+        if self.assembly is None or self.upper is None or params.shape[-1] == len(PARAMETERS):
+            return central, satellite
+        upper, split = self.upper, self.assembly.split
+        by_cen, by_sat = params[..., 7:8], params[..., 8:9]
+        return (
+            central + decoration(central, by_cen, upper, split, 1.0, torch),
+            satellite + decoration(satellite, by_sat, upper, split, math.inf, torch),
+        )
 
     # ------------------------------------------------------------------ correlations
     def __call__(self, params: torch.Tensor) -> Means:

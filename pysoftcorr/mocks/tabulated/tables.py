@@ -24,6 +24,7 @@ from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.design import parameter_bounds
 from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
 from pysoftcorr.mocks.points import check_values, in_rows, table_of
+from pysoftcorr.mocks.tabulated.assembly import check_assembly, with_assembly
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
 from pysoftcorr.mocks.tabulated.cosmic import cut_box, mean_tables
 from pysoftcorr.mocks.tabulated.errors import KINDS, TableErrors
@@ -76,6 +77,8 @@ class HaloTables:
         Cosmology and the record of the halos, as JSON can hold it.
     projection : Projection, optional
         Bins of rp, pi_max and line of sight of the projected sums of the boxes.
+    assembly_split : float, optional
+        Part of the halos of a mass that are kept apart as less concentrated.
 
     Attributes
     ----------
@@ -91,6 +94,7 @@ class HaloTables:
     record : dict
     projection : Projection or None
         Bins of rp (`edges`), `pi_max` and `line_of_sight` of wp, w_g+ and w_++; None without them.
+    assembly_split : float or None
     statistics : tuple of str
         xi, omega, eta; wp, w_gp and w_pp, where they were tabulated.
     bounds : dict
@@ -128,6 +132,7 @@ class HaloTables:
         satellites: str = "nfw",
         record: dict[str, Any] | None = None,
         projection: Projection | None = None,
+        assembly_split: float | None = None,
     ) -> None:
         self._nodes = MassNodes(nodes)
         self.nodes = self._nodes.logm
@@ -135,27 +140,28 @@ class HaloTables:
         self.boxes = tuple(boxes)
         self.satellites = choice("satellites", satellites, ("nfw",))
         self.record = dict(record or {})
-        self.projection = projection
-        shape = (self._nodes.cells,)
-        size = (len(self.nodes), len(self.nodes), len(self.edges) - 1)
+        self.projection, self.assembly_split = projection, assembly_split
+        groups = 1 if assembly_split is None else 2
+        shape, number = (groups * self._nodes.cells,), groups * len(self.nodes)
+        size = (number, number, len(self.edges) - 1)
         for box in self.boxes:
             if box.count.shape != shape or box.forms.shape[1:] != size:
                 raise ValueError(
                     f"boxes: sums of shapes {box.count.shape} and {box.forms.shape[1:]} do not "
                     f"belong to these nodes and edges, {shape} and {size}"
                 )
-            self._check_projected(box)
+            self._check_projected(box, number)
         if not self.boxes:
             raise ValueError("boxes: at least one is needed")
 
-    def _check_projected(self, box: BoxTables) -> None:
+    def _check_projected(self, box: BoxTables, number: int) -> None:
         if (box.projected is None) != (self.projection is None):
             raise ValueError("boxes: some have projected sums, and others or the tables do not")
         if box.projected is None or self.projection is None:
             return
         bins = len(self.projection.edges) - 1
         one, forms = box.projected.one_halo.shape[1:], box.projected.forms.shape[1:]
-        if one != (self._nodes.cells, bins) or forms != (len(self.nodes), len(self.nodes), bins):
+        if one != (len(box.count), bins) or forms != (number, number, bins):
             raise ValueError(
                 f"boxes: projected sums of shapes {one} and {forms} do not belong to these nodes "
                 f"and {bins} bins of rp"
@@ -174,6 +180,7 @@ class HaloTables:
         satellites: str = "nfw",
         nodes: int | npt.ArrayLike = 40,
         concentration_groups: int = 1,
+        assembly_split: float | None = None,
         sites: int = 800,
         subvolumes: int = 0,
         progress: bool = True,
@@ -202,6 +209,10 @@ class HaloTables:
             Groups of concentration that halos of like mass are parted into: more than one where
             concentrated halos cluster otherwise than others, as in N-body simulations, since the
             profile is a mean over halos. The pass takes the square of it in memory and time.
+        assembly_split : float, optional
+            Keep halos apart that are more and less concentrated than this part of those of their
+            mass, 0.5 as a rule: `predict` then takes `assembly_cen` and `assembly_sat` as of
+            `HODModel`. Such tables have no covariance.
         sites : int
             Halos in all that stand for the others in the covariance of galaxies given the halos;
             0 for none, and no covariance. They make it right to about 3 % of an error.
@@ -241,7 +252,10 @@ class HaloTables:
         radii = [float(f(one.radius)) for one in catalogs for f in (np.min, np.max)]
         groups = integer("concentration_groups", concentration_groups, least=1, most=20)
         projection = Projection.of(rp_bins, pi_max, line_of_sight)
-        grid = Grid(chosen, edges, min(radii), max(radii), groups, projection)
+        if assembly_split is not None:
+            sites = 0
+            check_assembly(assembly_split, groups, subvolumes)
+        grid = Grid(chosen, edges, min(radii), max(radii), groups, projection, assembly_split)
         title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
         boxes = [grid.tabulate(one, title) for one in catalogs]
         span = (float(chosen.logm[0]), float(chosen.logm[-1]))
@@ -257,8 +271,9 @@ class HaloTables:
                 boxes[k] = replace(boxes[k], subvolumes=parts)
         record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
         return cls(
-            chosen.logm, edges, boxes, satellites=satellites, record=record, projection=projection
-        )
+            chosen.logm, edges, boxes, satellites=satellites, record=record,
+            projection=projection, assembly_split=assembly_split,
+        )  # fmt: skip
 
     @classmethod
     def merge(cls, tables: Iterable[HaloTables]) -> HaloTables:
@@ -289,6 +304,8 @@ class HaloTables:
             if one.satellites != first.satellites:
                 raise ValueError(f"satellites = {one.satellites!r}: the first has "
                                  f"{first.satellites!r}")  # fmt: skip
+            if one.assembly_split != first.assembly_split:
+                raise ValueError("tables differ in assembly_split; tabulate both with the same")
             if one.projection != first.projection:
                 raise ValueError("tables differ in rp_bins, pi_max or line_of_sight; tabulate both "
                                  "with the same, or none")  # fmt: skip
@@ -298,7 +315,8 @@ class HaloTables:
         if len({box.fingerprint for box in boxes}) < len(boxes):
             raise ValueError("tables have a box in common, which would count twice")
         return cls(first.nodes, first.edges, boxes, satellites=first.satellites,
-                   record=first.record, projection=first.projection)  # fmt: skip
+                   record=first.record, projection=first.projection,
+                   assembly_split=first.assembly_split)  # fmt: skip
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the tables to HDF5, whole or not at all; `read` gives equal ones.
@@ -321,6 +339,8 @@ class HaloTables:
             file.create_dataset("record", data=json.dumps(self.record), dtype=h5py.string_dtype())
             file["nodes"], file["edges"] = self.nodes, self.edges
             file["nodes"].attrs["unit"], file["edges"].attrs["unit"] = "log10 Msun/h", "Mpc/h"
+            if self.assembly_split is not None:
+                file.attrs["assembly_split"] = self.assembly_split
             if self.projection is not None:
                 file["rp_edges"] = self.projection.edges
                 file["rp_edges"].attrs["unit"] = "Mpc/h"
@@ -357,6 +377,9 @@ class HaloTables:
                 satellites=str(file.attrs["satellites"]),
                 record=json.loads(file["record"].asstr()[()]),
                 projection=projection,
+                assembly_split=(
+                    float(file.attrs["assembly_split"]) if "assembly_split" in file.attrs else None
+                ),
             )
 
     def __eq__(self, other: object) -> bool:
@@ -369,6 +392,7 @@ class HaloTables:
             and self.satellites == other.satellites
             and self.record == other.record
             and self.projection == other.projection
+            and self.assembly_split == other.assembly_split
             and len(self.boxes) == len(other.boxes)
             and all(map(same_box, self.boxes, other.boxes))
         )
@@ -463,8 +487,11 @@ class HaloTables:
         return self
 
     # ------------------------------------------------------------------ what it says
-    def predict(self, params: Any, *, on_outside: str = "warn") -> TabulatedPrediction:
-        """xi, omega and eta in expectation, and mean numbers of galaxies; wp, w_g+, w_++ if tabulated.
+    def predict(
+        self, params: Any, *, on_outside: str = "warn", assembly_cen: Any = 0.0,
+        assembly_sat: Any = 0.0,
+    ) -> TabulatedPrediction:  # fmt: skip
+        """Expected xi, omega and eta, wp, w_g+ and w_++ if tabulated, and mean numbers of galaxies.
 
         Parameters
         ----------
@@ -473,12 +500,14 @@ class HaloTables:
         on_outside : {"warn", "error", "ignore"}
             What to do about HODs of which halos lighter than the lightest one would hold more than
             1 % of the galaxies.
+        assembly_cen, assembly_sat : float, array_like or Tensor, shape () or (n,)
+            Assembly bias in [-1, 1], as of `HODModel`, of tables with `assembly_split`.
 
         Returns
         -------
         TabulatedPrediction
-            Made of tensors, differentiable in `params`, where a tensor was given; of float64
-            arrays otherwise.
+            Made of tensors, differentiable in `params` and in tensors of assembly bias, where
+            `params` is one; of float64 arrays otherwise.
 
         Raises
         ------
@@ -496,7 +525,7 @@ class HaloTables:
         table, single, is_tensor = table_of(params)
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            x = _double(table)
+            x = with_assembly(_double(table), self.assembly_split, assembly_cen, assembly_sat)
             parts = map(self._means, x.split(len(x) if is_tensor else _ROWS))
             found = Means(*map(torch.cat, zip(*parts, strict=True)))
             sky = self._on_sky(x)
@@ -607,13 +636,18 @@ class HaloTables:
             made = torch.stack([self._errors(row, kind, volume) for row in _double(table)])
             return _like(made[0] if single else made, table)
 
-    def jacobian(self, params: Any, *, on_outside: str = "warn") -> dict[str, Any]:
+    def jacobian(
+        self, params: Any, *, on_outside: str = "warn", assembly_cen: Any = 0.0,
+        assembly_sat: Any = 0.0,
+    ) -> dict[str, Any]:  # fmt: skip
         """Exact derivatives of the means with respect to the parameters.
 
         Parameters
         ----------
         params : array_like or Tensor, shape (7,) or (n, 7); or mapping
         on_outside : {"warn", "error", "ignore"}
+        assembly_cen, assembly_sat : float, array_like or Tensor, shape () or (n,)
+            As of `predict`; derivatives by them come from it, through torch.
 
         Returns
         -------
@@ -629,7 +663,7 @@ class HaloTables:
         table, single, is_tensor = table_of(params)
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            x = _double(table)
+            x = with_assembly(_double(table), self.assembly_split, assembly_cen, assembly_sat)
             central, satellite = self._means.occupation(x.detach())
             number = (central + satellite) @ self._means.count
             self._say_unresolved(values, number.numpy(), on_outside)
@@ -642,15 +676,16 @@ class HaloTables:
     @cached_property
     def _cells(self) -> tuple[FloatArray, FloatArray]:
         """Number of halos and mean log mass of the cells that have any, over all boxes."""
-        count = np.sum([box.count for box in self.boxes], axis=0)
-        logm = np.sum([box.count * box.logm for box in self.boxes], axis=0)
+        groups = (-1, self._nodes.cells)
+        count = np.sum([b.count.reshape(groups).sum(axis=0) for b in self.boxes], axis=0)
+        logm = np.sum([(b.count * b.logm).reshape(groups).sum(axis=0) for b in self.boxes], axis=0)
         some = count > 0
         return count[some], np.clip(logm[some] / count[some], self.nodes[0], self.nodes[-1])
 
     @cached_property
     def _means(self) -> MeanTables:
         """Means of all boxes together."""
-        return mean_tables(self.boxes, self._nodes, self.edges)
+        return mean_tables(self.boxes, self._nodes, self.edges, assembly_split=self.assembly_split)
 
     @cached_property
     def _projected_means(self) -> ProjectedMeanTables | None:
@@ -675,7 +710,7 @@ class HaloTables:
                 slopes += torch.func.jvp(self._projected_means, (x,), (direction,))[1]
             return tuple(slopes)
 
-        unit = torch.eye(len(PARAMETERS), dtype=x.dtype)
+        unit = torch.eye(x.shape[-1], dtype=x.dtype)[: len(PARAMETERS)]
         return tuple(torch.func.vmap(along, out_dims=-1)(unit))
 
     def _checked(self, table: Any, on_outside: str) -> FloatArray:
