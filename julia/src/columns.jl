@@ -99,9 +99,9 @@ end
 """
     walk_column!(find, add, bench, list, rmax2, a, b, slots)
 
-Objects `slots` of a column, in ascending order, with those of the neighbors in `list`: `find(n, ux, uy, uz, start, stop)`
-appends slots in reach of a place to those that the bench holds, and gives their number; `add(i, n)` sums
-the pairs of slot `i` with them.
+Objects `slots` of a column, in ascending order, with those of the neighbors in `list`:
+`find(n, ux, uy, uz, start, stop)` appends slots in reach of a place to those that the bench holds, and
+gives their number; `add(i, n)` sums the pairs of slot `i` with them.
 """
 function walk_column!(find::F, add::G, bench, list, rmax2, a, b, slots) where {F,G}
     lo, hi = bench.lo, bench.hi
@@ -110,7 +110,9 @@ function walk_column!(find::F, add::G, bench, list, rmax2, a, b, slots) where {F
     isempty(slots) && return nothing
     uz = a.z[first(slots)]
     for (k, near) in enumerate(list)
-        lo[k] = hi[k] = first_from(b.z, near.first, near.last, uz - near.shift[3] - near.reach)
+        middle = uz - near.shift[3]
+        lo[k] = first_from(b.z, near.first, near.last, middle - near.reach)
+        hi[k] = first_from(b.z, lo[k], near.last, middle + near.reach)
     end
     @inbounds for i in slots
         cancelled() && break

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _TABLES = derive(
     "pysoftcorr.mocks.tabulated.tables:HaloTables.tabulate",
-    only=("bins", "rp_bins", "pi_max", "line_of_sight", "satellites", "nodes", "concentration_groups", "assembly_split",
-          "sites", "subvolumes"),
+    only=("bins", "rp_bins", "pi_max", "line_of_sight", "satellites", "nodes",
+          "concentration_groups", "assembly_split", "sites", "subvolumes"),
     bins=mocks.BINS_MPC,
     rp_bins={"kind": str, "metavar": "BINS", "help": "Bins of rp in Mpc/h, for wp, w_g+ and w_++ "
              "too; by default none."},

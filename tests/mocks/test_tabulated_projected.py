@@ -326,8 +326,8 @@ def test_boxes_add_up(halos, tables):
     # Steps of separation go with the largest radius of all that are tabulated together.
     merged = HaloTables.merge(parts).predict(row, on_outside="ignore")
     for name in STATISTICS:
-        one, other = (getattr(p, name).mean for p in (said, merged))
-        np.testing.assert_allclose(one, other, rtol=0.01, atol=0.01 * np.abs(one).max())
+        one, same = (getattr(p, name).mean for p in (said, merged))
+        np.testing.assert_allclose(one, same, rtol=0.01, atol=0.01 * np.abs(one).max())
     each = [p.predict(row, on_outside="ignore") for p in parts]
     counts = np.array([p.centrals + p.satellites for p in each])
     volumes = np.array([50.0**3, 60.0**3])
