@@ -31,7 +31,7 @@ IntArray = npt.NDArray[np.int64]
 
 #: Distances from a limit of |pi|, in twice the largest radius, between which the part of the pairs
 #: that cross it is linear; and the steps of rp there, since as many come in as go out.
-_OFFSETS = np.array([0.0, 1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0])
+_OFFSETS = np.array([0, 1, 2, 4, 6, 8, 12, 16, 24, 32, 64]) / 64
 _COARSE = 0.1
 #: Of the lesser of the first edge and the smallest radius: shells of satellites begin here.
 _CENTER = 0.02
