@@ -50,6 +50,7 @@ include("box.jl")               # pair sums in a box
 include("tabulate.jl")          # moments of halo pairs between nodes of mass
 include("places.jl")            # sums over pairs of places between kinds of them
 include("anisotropic.jl")       # pair sums in bins along and across a line of sight
+include("tabulate_sight.jl")    # the same about a line of sight
 # The C entry points, the only functions that Python calls.
 include("entries/entry.jl")
 include("entries/clustering.jl")

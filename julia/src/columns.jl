@@ -87,19 +87,32 @@ end
 @inline outside(c, low, width) =
     ifelse(c < low, low - c, ifelse(c > low + width, c - low - width, 0.0))
 
+"The first of the slots `low:high`, in the order of z, that is not below `least`; or `high + 1`."
+function first_from(z, low, high, least)
+    while low <= high
+        middle = (low + high) >>> 1
+        z[middle] < least ? (low = middle + 1) : (high = middle - 1)
+    end
+    return low
+end
+
 """
     walk_column!(find, add, bench, list, rmax2, a, b, slots)
 
-Objects `slots` of a column with those of the neighbors in `list`: `find(n, ux, uy, uz, start, stop)`
-appends slots in reach of a place to those that the bench holds, and gives their number; `add(i, n)` sums
-the pairs of slot `i` with them.
+Objects `slots` of a column, in ascending order, with those of the neighbors in `list`:
+`find(n, ux, uy, uz, start, stop)` appends slots in reach of a place to those that the bench holds, and
+gives their number; `add(i, n)` sums the pairs of slot `i` with them.
 """
 function walk_column!(find::F, add::G, bench, list, rmax2, a, b, slots) where {F,G}
     lo, hi = bench.lo, bench.hi
     resize!(lo, length(list))
     resize!(hi, length(list))
+    isempty(slots) && return nothing
+    uz = a.z[first(slots)]
     for (k, near) in enumerate(list)
-        lo[k] = hi[k] = near.first
+        middle = uz - near.shift[3]
+        lo[k] = first_from(b.z, near.first, near.last, middle - near.reach)
+        hi[k] = first_from(b.z, lo[k], near.last, middle + near.reach)
     end
     @inbounds for i in slots
         cancelled() && break

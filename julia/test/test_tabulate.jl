@@ -41,7 +41,6 @@ end
 
 @testset "the same bits for any number of tasks" begin
     objects = hat_objects(MersenneTwister(2), 9000, 90.0, 8; clump = 1.0)
-    @test SoftCorr.hat_chunks(length(objects), 8, 200) == 3
     edges = [0; exp.(range(log(0.1), log(20), length = 200))]
     once = SoftCorr.hat_sums(objects, 8, edges, 90.0)
     for workers in (1, 3)
@@ -52,10 +51,11 @@ end
 end
 
 @testset "memory" begin
-    for nodes in (2, 60, 300), steps in (1, 600)
-        bytes = 8 * SoftCorr.hat_length(nodes, steps)
-        @test SoftCorr.hat_chunks(10^7, nodes, steps) * bytes <= max(SoftCorr.HAT_BYTES, bytes)
+    for nodes in (2, 60, 300), rows in (1, 600)
+        bytes = 8 * SoftCorr.HAT_NUMBERS * nodes * rows
+        @test SoftCorr.hat_parts(nodes, rows) * bytes <= SoftCorr.HAT_BYTES
     end
+    @test SoftCorr.hat_parts(1000, 10_000) == 1
 end
 
 end

@@ -49,6 +49,7 @@ ENTRIES = {
     # tabulate.jl
     "hat_pair_sums": "f64*,f64*,i64*,f64*,i64,f64*,f64*,i64,i64,f64*",
     "place_pair_sums": "f64*,f64*,f64*,i64*,i64*,f64*,i64,f64*,f64*,i64,i64,f64*",
+    "sight_hat_pair_sums": "f64*,f64*,i64*,f64*,i64,f64*,f64*,i64,f64*,i64,f64*,i64,f64,i64,f64*",
     # anisotropic.jl
     "sight_pair_sums": f"{_SIGHT_SET},{_SIGHT_SET},i64,i64,i64,f64*,f64*,i64,f64*,i64,f64*",
     # softcorr.jl

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 SHIPPED = "shipped"
 _HOD = Option("hod", str, None, "A fixed HOD, by the least stellar mass, with the strengths "
               "fitted to it; options change it.", choices=mocks.PRESETS)  # fmt: skip
-_POINT = tuple(o for o in mocks.OCCUPATION if o.name not in ("gamma", "modulate", "satellites"))
+_POINT = tuple(
+    o
+    for o in mocks.OCCUPATION
+    if o.name not in ("gamma", "modulate", "satellites", "assembly_split")
+)
 _MODEL = Option("model", str, None, "An emulator, as train writes it, or tables of halos, as "
                 "tabulate does; by default the emulator of the package.",
                 metavar="FILE")  # fmt: skip
@@ -66,7 +70,9 @@ def predict(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -
     output.check_out(settings, suffixes=(".ecsv",))
     emulator = load(settings["model"])
     said, draw = _predicted(emulator, params, settings, explicit)
-    slopes = emulator.jacobian(params, on_outside="ignore") if settings["jacobian"] else None
+    slopes = None
+    if settings["jacobian"]:
+        slopes = emulator.jacobian(params, on_outside="ignore", **_assembly(emulator, settings))
     files: list[Any] = []
     if settings["out"] is not None:
         files.append(said.write(settings["out"], overwrite=settings["overwrite"]))
@@ -202,12 +208,27 @@ def _predicted(
 ) -> tuple[Any, str]:
     """A prediction, and the name of the function that draws it."""
     if model.kind != "tables":
+        _assembly(model, settings)
         options = {name: settings[name] for name in ("passes", "seed", "on_outside")}
         return model.predict(params, **options), "plot_prediction"
     for name in ("passes", "seed"):
         if name in explicit:
             raise ValueError(f"--{name}: tables of halos have no dropout")
-    return model.predict(params, on_outside=settings["on_outside"]), "plot_tabulated_prediction"
+    said = model.predict(params, on_outside=settings["on_outside"], **_assembly(model, settings))
+    return said, "plot_tabulated_prediction"
+
+
+def _assembly(model: Any, settings: Mapping[str, Any]) -> dict[str, float]:
+    """Assembly bias that was asked for; ValueError where the model is no tables of halos."""
+    names = ("assembly_cen", "assembly_sat")
+    given = {name: settings[name] for name in names if settings[name] is not None}
+    for name, value in given.items():
+        if model.kind != "tables":
+            raise ValueError(
+                f"{name} = {value:g}: must be left out, since an emulator knows no assembly bias; "
+                "take tables of halos made with assembly_split = 0.5"
+            )
+    return given
 
 
 def _rows(emulator: Emulator, path: str, part: str) -> tuple[EmulatorData, str]:

@@ -97,7 +97,8 @@ _SIMULATION = derive(
 #: Parameters of an HOD and its alignments; none has a default here, a preset may give it.
 OCCUPATION = derive(
     "pysoftcorr.mocks.hod:HODModel",
-    only=(*HOD, "mu_cen", "mu_sat", "gamma", "modulate", "satellites"),
+    only=(*HOD, "mu_cen", "mu_sat", "gamma", "modulate", "satellites", "assembly_cen",
+          "assembly_sat", "assembly_split"),
     logMmin={"help": "log10 of the mass (Msun/h) where half of the halos have a central galaxy."},
     sigma_logM={"help": "Width of that step."},
     logM0={"help": "log10 of the satellites' cut-off."},
@@ -111,6 +112,11 @@ OCCUPATION = derive(
               "galaxies."},
     satellites={"default": None, "choices": PLACES, "help": "Where satellites live: in a sphere "
                 "(nfw; the default), in the halo's ellipsoid, or on its subhalos."},
+    assembly_cen={"default": None, "help": "Assembly bias of central galaxies, -1 to 1: more in "
+                  "concentrated halos of a mass if positive."},
+    assembly_sat={"default": None, "help": "Assembly bias of satellites."},
+    assembly_split={"default": None, "help": "Part of the halos of a mass that are not "
+                    "concentrated; 0.5 by default."},
 )  # fmt: skip
 _PRESET = Option("preset", str, None, "A fixed HOD, by the least stellar mass; options change it.",
                  choices=PRESETS)  # fmt: skip

@@ -115,6 +115,11 @@ def fixed_values(
     if hasattr(fixed, "with_parameters"):  # an HODModel
         if fixed.gamma != 0:
             raise ValueError(f"fixed: gamma = {fixed.gamma:g} is not among the emulator's inputs")
+        for name in ("assembly_cen", "assembly_sat"):
+            if getattr(fixed, name, 0) != 0:
+                raise ValueError(
+                    f"fixed: {name} = {getattr(fixed, name):g} is not among the emulator's inputs"
+                )
         values = {name: getattr(fixed, name) for name in parameters if name not in free}
     elif fixed is None or isinstance(fixed, Mapping):
         values = dict(fixed or {})

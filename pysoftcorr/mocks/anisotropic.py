@@ -17,8 +17,8 @@ from pysoftcorr.mocks.box import DEFAULT_BINS, BoxSet, box_set, radial_edges, ra
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.sky.binning import Bins
 
-__all__ = ["DEFAULT_MU_BINS", "DEFAULT_PI_MAX", "multipoles", "projected_correlations",
-           "projected_shapes"]  # fmt: skip
+__all__ = ["DEFAULT_MU_BINS", "DEFAULT_PI_MAX", "TURNED", "multipoles", "named_edges",
+           "projected_correlations", "projected_fraction", "projected_shapes"]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ DEFAULT_PI_MAX = 40.0
 DEFAULT_MU_BINS = 40
 
 #: Columns of positions that become x, y (the plane of the sky) and z, for each line of sight.
-_TURNED = {"x": [1, 2, 0], "y": [2, 0, 1], "z": [0, 1, 2]}
+TURNED = {"x": [1, 2, 0], "y": [2, 0, 1], "z": [0, 1, 2]}
 #: Order of the sums of a bin.
 COUNT, WEIGHT, SEPARATION, PLUS, CROSS, PLUS_PLUS, CROSS_CROSS, PLUS_CROSS = range(8)
 
@@ -75,10 +75,10 @@ def projected_shapes(
     >>> projected_shapes([[1, 0, 0], [0, 2, 0], [0, 0, 1], [1, 0, 1]]).round(6).real.tolist()
     [1.0, -1.0, 0.0, 0.5]
     """
-    choice("line_of_sight", line_of_sight, _TURNED)
+    choice("line_of_sight", line_of_sight, TURNED)
     vectors = checks.vectors("axis", axis)
     checks.finite({"axis": vectors}, Origin())
-    first, second, _ = _TURNED[line_of_sight]
+    first, second, _ = TURNED[line_of_sight]
     unit = checks.unit_axes(vectors, Origin())
     return np.asarray((unit[:, first] + 1j * unit[:, second]) ** 2)
 
@@ -181,7 +181,7 @@ def projected_correlations(
         galaxies, axis, ellipticity, weights, second, second_axis, second_ellipticity,
         second_weights, boxsize, line_of_sight, periodic, wrap,
     )  # fmt: skip
-    edges = _edges("rp_bins", DEFAULT_BINS if rp_bins is None else rp_bins)
+    edges = named_edges("rp_bins", DEFAULT_BINS if rp_bins is None else rp_bins)
     inner = _pi_edges(pi_bins, pi_max)
     _fits("rp_bins", float(edges[-1]), float(sides[:2].min()), periodic, "shorter side of the sky")
     name = "pi_max" if not _is_edges(pi_bins) else "pi_bins"
@@ -335,7 +335,7 @@ def cosine_fraction(
 
 
 # ---------------------------------------------------------------------- what goes in
-def _edges(name: str, bins: Bins) -> FloatArray:
+def named_edges(name: str, bins: Bins) -> FloatArray:
     """Edges as `radial_edges` gives them; errors name the argument."""
     try:
         return radial_edges(bins)
@@ -355,7 +355,7 @@ def _pi_edges(pi_bins: Any, pi_max: float) -> FloatArray:
     if not _is_edges(pi_bins):
         count = max(1, round(pi_max)) if pi_bins is None else integer("pi_bins", pi_bins, least=1)
         return np.linspace(0.0, float(pi_max), count + 1)
-    edges = _edges("pi_bins", pi_bins)
+    edges = named_edges("pi_bins", pi_bins)
     if edges[0] != 0:
         raise ValueError(
             f"pi_bins: begin at {edges[0]:g} Mpc/h; they must begin at 0, since projections are "
@@ -373,7 +373,7 @@ def _mu_edges(mu_bins: Any) -> FloatArray:
         return np.linspace(0.0, 1.0, integer("mu_bins", mu_bins, least=1) + 1)
     if isinstance(mu_bins, str):
         raise TypeError(f"mu_bins = {mu_bins!r}: must be a whole number, or edges from 0 to 1")
-    edges = _edges("mu_bins", mu_bins)
+    edges = named_edges("mu_bins", mu_bins)
     if edges[0] != 0 or edges[-1] != 1:
         raise ValueError(
             f"mu_bins: from {edges[0]:g} to {edges[-1]:g}; multipoles need all of |mu|, 0 to 1"
@@ -409,7 +409,7 @@ def _prepared(
     wrap: bool,
 ) -> tuple[FloatArray, list[_Sample], dict[str, Any]]:
     """Sides of the box and samples, turned so that z is the line of sight; the record."""
-    choice("line_of_sight", line_of_sight, _TURNED)
+    choice("line_of_sight", line_of_sight, TURNED)
     flag("periodic", periodic)
     flag("wrap", wrap)
     box = galaxies.boxsize if isinstance(galaxies, GalaxyCatalog) else boxsize
@@ -420,7 +420,7 @@ def _prepared(
             _same_box(sides, objects.boxsize)
     # A number where the sides are equal, as catalogs have it.
     side: Any = float(sides[0]) if (sides == sides[0]).all() else tuple(sides.tolist())
-    turn = _TURNED[line_of_sight]
+    turn = TURNED[line_of_sight]
     samples = [_sample("", galaxies, axis, ellipticity, weights, side, turn, wrap)]
     if second is not None:
         more = (second, second_axis, second_ellipticity, second_weights)

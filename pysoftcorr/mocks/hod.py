@@ -16,6 +16,7 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.options import finite_numbers, numbers
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.assembly import concentrated, decoration
 from pysoftcorr.mocks.satellites import (
     SATELLITES,
     DrawnGalaxies,
@@ -40,6 +41,8 @@ _SLOPE, _UNRESOLVED, _FEW_HALOS = 0.9, 0.01, 10
 HOD_PARAMETERS = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 PARAMETERS = ("mu_cen", "mu_sat", *HOD_PARAMETERS)
 
+#: What lies in [-1, 1].
+_IN_ONE = ("mu_cen", "mu_sat", "assembly_cen", "assembly_sat")
 #: `PARAMETERS` by the least stellar mass; the strengths are those fitted by P25, which gives none
 #: for the last.
 _PRESETS = {
@@ -76,6 +79,11 @@ class HODModel:
         Where satellites live: "nfw", in a spherical NFW profile; "triaxial", in one of the halo's
         ellipsoid, so that they lie along its major axis; "subhalos", on the subhalos of the halo,
         the heaviest first.
+    assembly_cen, assembly_sat : float
+        Assembly bias of centrals and satellites in [-1, 1]: more of them in the more concentrated
+        halos of a mass if positive, fewer if negative, and as many in all.
+    assembly_split : float
+        Part of the halos of a mass that count as less concentrated.
 
     Raises
     ------
@@ -88,8 +96,9 @@ class HODModel:
     -----
     Zheng, Coil & Zehavi 2007, eq. 2, 3 and 5 (here as in halotools: the power law cuts at M0).
     Alignments as Van Alfen et al. 2024; "subhalos" is where Pandya et al. 2025 put satellites
-    (halotools' SubhaloPhaseSpace). Whatever `satellites` is, their reference axis is the direction
-    from the center of the halo, and their numbers are the same.
+    (halotools' SubhaloPhaseSpace). Assembly bias is the decorated HOD of Hearin et al. 2016
+    (`pysoftcorr.mocks.assembly`), halotools' HeavisideAssembias. Whatever `satellites` is, their
+    reference axis is the direction from the center of the halo, and their numbers are the same.
 
     Examples
     --------
@@ -109,12 +118,15 @@ class HODModel:
     modulate: bool = False
     gamma: float = 0.0
     satellites: str = "nfw"
+    assembly_cen: float = 0.0
+    assembly_sat: float = 0.0
+    assembly_split: float = 0.5
 
     def __post_init__(self) -> None:
         options.choice("satellites", self.satellites, SATELLITES)
         object.__setattr__(self, "modulate", options.flag("modulate", self.modulate))
-        for name in (*PARAMETERS, "gamma"):
-            limit = 1 if name in ("mu_cen", "mu_sat") else None
+        for name in (*PARAMETERS, "gamma", "assembly_cen", "assembly_sat"):
+            limit = 1 if name in _IN_ONE else None
             least = None if limit is None else -limit
             value = options.number(name, getattr(self, name), least=least, most=limit)
             object.__setattr__(self, name, value)
@@ -127,6 +139,10 @@ class HODModel:
             if not -20 <= value <= 20:
                 raise ValueError(f"{name} = {value:g}: must be the log10 of a mass in Msun/h")
         options.positive("sigma_logM", self.sigma_logM)
+        split = options.number("assembly_split", self.assembly_split, above=0)
+        if split >= 1:
+            raise ValueError(f"assembly_split = {split:g}: must be a part of the halos, below 1")
+        object.__setattr__(self, "assembly_split", split)
 
     @classmethod
     def preset(cls, name: str) -> HODModel:
@@ -172,6 +188,33 @@ class HODModel:
         if self.modulate:
             n = n * self.mean_ncen(m)
         return _plain(n)
+
+    def mean_numbers(self, halos: Any) -> tuple[FloatArray, FloatArray]:
+        """Mean numbers of centrals and satellites of each halo, assembly bias included.
+
+        Parameters
+        ----------
+        halos : HaloCatalog
+            Or anything with its ``mass`` and ``concentration``.
+
+        Returns
+        -------
+        centrals, satellites : ndarray, shape (N,)
+
+        Raises
+        ------
+        ValueError
+            If there is assembly bias, and the concentrations follow from the masses.
+        """
+        mass = np.asarray(halos.mass, dtype=np.float64)
+        centrals, satellites = np.asarray(self.mean_ncen(mass)), np.asarray(self.mean_nsat(mass))
+        if self.assembly_cen == 0 and self.assembly_sat == 0:
+            return centrals, satellites
+        split = self.assembly_split
+        upper = concentrated(mass, np.asarray(halos.concentration, dtype=np.float64), split)
+        centrals = centrals + decoration(centrals, self.assembly_cen, upper, split, 1.0)
+        satellites = satellites + decoration(satellites, self.assembly_sat, upper, split, np.inf)
+        return np.clip(centrals, 0.0, 1.0), np.maximum(satellites, 0.0)
 
     # ------------------------------------------------------------------ galaxies
     def populate(self, halos: Any, *, seed: Seed = None) -> GalaxyCatalog:
@@ -240,7 +283,7 @@ class HODModel:
         galaxies = self._populate(halos, root_seed(seed), moving=True)
         self._warn_of_light_halos(halos.mass)
         if self.satellites == "subhalos":
-            caution_of_borrowed(part_without_subhalos(halos, self.mean_nsat(halos.mass)))
+            caution_of_borrowed(part_without_subhalos(halos, self.mean_numbers(halos)[1]))
         return galaxies
 
     def _populate(self, halos: Any, root: int, *, moving: bool = False) -> GalaxyCatalog:
@@ -251,9 +294,7 @@ class HODModel:
         from pysoftcorr.mocks.galaxies import GalaxyCatalog
 
         mass = halos.mass
-        drawn = draw_galaxies(
-            halos, self.mean_ncen(mass), self.mean_nsat(mass), root, satellites=self.satellites
-        )
+        drawn = draw_galaxies(halos, *self.mean_numbers(halos), root, satellites=self.satellites)
         self._refuse_none(drawn, mass)
         centrals, host = drawn.centrals, drawn.host
 
@@ -364,12 +405,16 @@ class HODModel:
         modulate: bool | None = None,
         gamma: float | None = None,
         satellites: str | None = None,
+        assembly_cen: float | None = None,
+        assembly_sat: float | None = None,
+        assembly_split: float | None = None,
     ) -> HODModel:
         """Another model with the given parameters, and those of this one where they are None."""
         given = {
             "logMmin": logMmin, "sigma_logM": sigma_logM, "logM0": logM0, "logM1": logM1,
             "alpha": alpha, "mu_cen": mu_cen, "mu_sat": mu_sat, "modulate": modulate,
-            "gamma": gamma, "satellites": satellites,
+            "gamma": gamma, "satellites": satellites, "assembly_cen": assembly_cen,
+            "assembly_sat": assembly_sat, "assembly_split": assembly_split,
         }  # fmt: skip
         return replace(self, **{name: v for name, v in given.items() if v is not None})  # type: ignore[arg-type]
 

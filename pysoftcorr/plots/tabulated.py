@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -21,7 +23,7 @@ __all__ = ["plot_tabulated_prediction"]
 def plot_tabulated_prediction(
     prediction: TabulatedPrediction, *, measured: BoxCorrelations | None = None
 ) -> Figure:
-    """xi, omega and eta in expectation at one point, a panel each.
+    """xi, omega and eta in expectation at one point, a panel each; wp, w_g+ and w_++ if tabulated.
 
     Parameters
     ----------
@@ -33,7 +35,8 @@ def plot_tabulated_prediction(
     Returns
     -------
     Figure
-        xi is logarithmic; below 0 it is drawn broken, as its absolute value.
+        xi and wp are logarithmic; below 0 they are drawn broken, as their absolute values. w_g+
+        and w_++ are times rp.
 
     Raises
     ------
@@ -48,18 +51,12 @@ def plot_tabulated_prediction(
     ):
         raise ValueError("measured has other bins than the prediction")
     said = prediction.to_dict()
-    figure, axes = subplots(1, 3, figsize=(14.4, 4.4))
+    rows = 1 if prediction.projection is None else 2
+    figure, panels = subplots(rows, 3, figsize=(14.4, 4.4 * rows), squeeze=False)
+    axes = panels[0]
     for ax, (name, symbol) in zip(axes, SYMBOLS.items(), strict=True):
         mean = np.array(said[name]["mean"])
-        if name == "xi":
-            ax.plot(prediction.r, np.where(mean > 0, mean, np.nan), color="black", lw=1.5,
-                    label="expected")  # fmt: skip
-            ax.plot(prediction.r, np.where(mean < 0, -mean, np.nan), color="black", lw=1.5, ls="--")
-            ax.set_yscale("log")
-            ax.yaxis.set_minor_formatter(NullFormatter())
-        else:
-            ax.plot(prediction.r, mean, color="black", lw=1.5)
-            ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+        (_signed if name == "xi" else _linear)(ax, prediction.r, mean)
         if measured is not None:
             points = getattr(measured, name)
             good = np.isfinite(points) & ((points > 0) | (name != "xi"))
@@ -68,8 +65,47 @@ def plot_tabulated_prediction(
         separation_axis(ax, edges)
         ax.set_ylabel(rf"${symbol}(r)$")
     axes[0].legend(frameon=False)
+    if rows == 2:
+        _projected(panels[1], prediction)
     given = said["parameters"].items()
     figure.suptitle(
         ",  ".join(rf"${PARAMETER_SYMBOLS.get(n, n)} = {v:.4g}$" for n, v in given), fontsize=10
     )
     return figure
+
+
+def _signed(ax: Axes, r: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]) -> None:
+    """On a logarithmic axis, broken where negative."""
+    ax.plot(r, np.where(mean > 0, mean, np.nan), color="black", lw=1.5, label="expected")
+    ax.plot(r, np.where(mean < 0, -mean, np.nan), color="black", lw=1.5, ls="--")
+    ax.set_yscale("log")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _linear(ax: Axes, r: npt.NDArray[np.float64], mean: npt.NDArray[np.float64]) -> None:
+    ax.plot(r, mean, color="black", lw=1.5)
+    ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+
+
+def _projected(axes: npt.NDArray[np.object_], prediction: TabulatedPrediction) -> None:
+    """wp, and w_g+ and w_++ times rp."""
+    rp, edges = prediction.rp, prediction.rp_edges
+    if rp is None or edges is None:
+        return
+    said = prediction.to_dict()
+    for ax, (name, label) in zip(axes, _PROJECTED.items(), strict=True):
+        mean = np.array(said[name]["mean"])
+        if name == "wp":
+            _signed(ax, rp, mean)
+        else:
+            _linear(ax, rp, rp * mean)
+        separation_axis(ax, edges)
+        ax.set_xlabel(r"$r_p$ [$h^{-1}\,$Mpc]")
+        ax.set_ylabel(label)
+
+
+_PROJECTED = {
+    "wp": r"$w_p$ [$h^{-1}\,$Mpc]",
+    "w_gp": r"$r_p\,w_{g+}$ [$(h^{-1}\,$Mpc$)^2$]",
+    "w_pp": r"$r_p\,w_{++}$ [$(h^{-1}\,$Mpc$)^2$]",
+}

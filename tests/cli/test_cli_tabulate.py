@@ -150,3 +150,68 @@ def test_satellites_that_are_not_in_spheres(run, halos, tmp_path, fails):
         ["tabulate", few, "--satellites", "subhalos", "--out", out, "--overwrite"],
         "--satellites 'subhalos': the halo catalog has no subhalos",
     )
+
+
+@pytest.fixture(scope="module")
+def rich(halos, tmp_path_factory):
+    """Tables with bins of rp and halos kept apart by concentration."""
+    path = tmp_path_factory.mktemp("rich") / "rich.h5"
+    HaloTables.tabulate(
+        HaloCatalog.read(halos), bins=BINS, rp_bins="log:0.2:9:5", pi_max=15, line_of_sight="x",
+        nodes=8, assembly_split=0.5, progress=False,
+    ).write(path)  # fmt: skip
+    return path
+
+
+def test_tabulate_projected_with_assembly_bias(run, halos, rich, tmp_path):
+    out = tmp_path / "made.h5"
+    line = ["tabulate", halos, "--bins", BINS, "--nodes", 8, "--rp-bins", "log:0.2:9:5",
+            "--pi-max", 15, "--line-of-sight", "x", "--assembly-split", 0.5,
+            "--out", out]  # fmt: skip
+    code, said, err = run(*line)
+    assert code == 0, err
+    assert "bins of rp  5, 0.2 to 9 Mpc/h within |pi| of 15 along x" in said
+    assert "assembly    split at 0.5 in concentration" in said
+    assert "covariance  none" in said
+    assert HaloTables.read(out) == HaloTables.read(rich)
+    code, said, err = run(*line, "--overwrite", "--json")
+    document = json.loads(said)
+    assert (document["pi_max"], document["line_of_sight"]) == (15, "x")
+    assert len(document["rp_edges"]) == 6
+
+
+def test_prediction_of_wp_with_assembly_bias(run, rich, tmp_path):
+    out = tmp_path / "said.ecsv"
+    line = ["predict", "--model", rich, *POINT, "--mu-cen", 0.7, "--assembly-cen", 0.4]
+    code, said, err = run(*line, "--jacobian", "--out", out, "--plot", tmp_path, "--json")
+    assert code == 0, err
+    document = json.loads(said)
+    row = [0.7, 0.0, 12.4, 0.3, 12.4, 13.3, 1.0]
+    tables = HaloTables.read(rich)
+    wanted = tables.predict(row, assembly_cen=0.4)
+    for name in ("wp", "w_gp", "w_pp"):
+        np.testing.assert_array_equal(document[name]["mean"], getattr(wanted, name).mean)
+        np.testing.assert_array_equal(
+            document["jacobian"][name], tables.jacobian(row, assembly_cen=0.4)[name]
+        )
+    assert document["pi_max"] == 15
+    table = Table.read(out)
+    np.testing.assert_array_equal(table["wp"][:5], wanted.wp.mean)
+    assert table["wp"].mask.tolist() == [False] * 5 + [True]
+    code, said, err = run(*line)
+    assert "|pi| <= 15 Mpc/h, line of sight x" in said
+
+
+def test_assembly_bias_of_what_knows_none(fails, tables, halos, tmp_path):
+    assert "--assembly-cen 0.4: these tables do not keep halos apart" in fails(
+        "predict", "--model", tables, *POINT, "--assembly-cen", 0.4
+    )
+    assert "--assembly-sat 0.4: must be left out, since an emulator knows" in fails(
+        "predict", *POINT, "--assembly-sat", 0.4
+    )
+    assert "--pi-max 12.0: must come with --rp-bins" in fails(
+        "tabulate", halos, "--bins", BINS, "--pi-max", 12, "--out", tmp_path / "a.h5"
+    )
+    assert "--pi-max: with --merge it is that of" in fails(
+        "tabulate", halos, "--merge", tables, "--pi-max", 12, "--out", tmp_path / "a.h5"
+    )

@@ -480,3 +480,12 @@ def test_what_tables_of_subhalos_do_not_know(halos, tables):
     with pytest.raises(ValueError, match="places = 1"):
         tabulated(halos, "triaxial", places=1)
     assert len(GROUPS) < 40
+
+
+@pytest.mark.parametrize("satellites", ["triaxial", "subhalos"])
+@pytest.mark.parametrize("option", [{"rp_bins": "log:0.3:6:4"}, {"assembly_split": 0.5}])
+def test_places_have_neither_wp_nor_assembly_bias(satellites, option, request):
+    halos = request.getfixturevalue("halos")
+    (name,) = option
+    with pytest.raises(ValueError, match=f"satellites = '{satellites}': must be 'nfw' with {name}"):
+        HaloTables.tabulate(halos, satellites=satellites, progress=False, **option)

@@ -25,3 +25,18 @@ end
     unsafe_wrap(Array, out, (PLACE_MOMENTS, bins, kinds, kinds)) .=
         place_sums(objects, kinds, unsafe_wrap(Array, edges, bins + 1), unsafe_wrap(Array, sides, 3))
 end
+
+# The same about the z axis, in steps of rp, and by `offsets` from the limits of |pi| in `coarse` ones;
+# `out` is (3, rows, nodes, nodes) with the rows of tabulate_sight.jl.
+@entry function sight_hat_pair_sums(position::Ptr{Float64}, axis::Ptr{Float64}, node::Ptr{Int64},
+                                    part::Ptr{Float64}, n::Int64, sides::Ptr{Float64},
+                                    edges::Ptr{Float64}, nedges::Int64, coarse::Ptr{Float64},
+                                    ncoarse::Int64, offsets::Ptr{Float64}, noffsets::Int64,
+                                    pi_max::Float64, nodes::Int64, out::Ptr{Float64})
+    objects = HatObjects(unsafe_wrap(Array, position, (3, n)), unsafe_wrap(Array, axis, (3, n)),
+                         unsafe_wrap(Array, node, n), unsafe_wrap(Array, part, n))
+    steps = SightSteps(unsafe_wrap(Array, edges, nedges), unsafe_wrap(Array, coarse, ncoarse),
+                       unsafe_wrap(Array, offsets, noffsets), pi_max)
+    unsafe_wrap(Array, out, (HAT_MOMENTS, sight_rows(steps), nodes, nodes)) .=
+        sight_hat_sums(objects, nodes, steps, Tuple(unsafe_wrap(Array, sides, 3)))
+end

@@ -166,6 +166,10 @@ push!(STEPS, function ()
              [mod(i, nodes - 1) + 1 for i in 1:n], collect(uniform(n)), n, [10.0, 10.0, height],
              edges, length(edges) - 1, nodes,
              zeros(SoftCorr.PLACE_MOMENTS, length(edges) - 1, nodes, nodes))
+        call("sight_hat_pair_sums", 3 .* directions(n) .+ 4, directions(n),
+             [mod(i, nodes - 1) + 1 for i in 1:n], collect(uniform(n)), n, [10.0, 10.0, height],
+             edges, length(edges), edges, length(edges), [0.0, 0.5, 1.0], 3, 3.0, nodes,
+             zeros(SoftCorr.HAT_MOMENTS, 3 * (length(edges) - 1), nodes, nodes))
     end
 end)
 

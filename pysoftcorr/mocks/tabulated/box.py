@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy.typing as npt
 from pysoftcorr._julia import call
 from pysoftcorr.core.files import fingerprint
 from pysoftcorr.mocks import checks
+from pysoftcorr.mocks.assembly import concentrated
 from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
 from pysoftcorr.mocks.tabulated.nodes import Cells, MassNodes
+from pysoftcorr.mocks.tabulated.projected import ProjectedBox, Projection, SkyGrid
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
 from pysoftcorr.mocks.tabulated.sites import Sites
@@ -34,6 +36,9 @@ _CENTER = 0.02
 @dataclass(frozen=True, eq=False)
 class BoxTables:
     """Sums over the halos of one box.
+
+    Where halos are kept apart by concentration (`assembly_split`), cells and nodes are those of the
+    less concentrated halos, then those of the others: 2 K stands for K.
 
     Attributes
     ----------
@@ -56,6 +61,8 @@ class BoxTables:
         What the covariance of galaxies given the halos needs.
     subvolumes : Subvolumes, optional
         What the cosmic covariance of one box needs.
+    projected : ProjectedBox, optional
+        The sums in bins of rp.
     """
 
     count: FloatArray
@@ -68,6 +75,7 @@ class BoxTables:
     slots: RankSlots | None = None
     sites: Sites | None = None
     subvolumes: Subvolumes | None = None
+    projected: ProjectedBox | None = None
 
     @property
     def halos(self) -> int:
@@ -111,22 +119,32 @@ class Grid:
         Radii of the smallest and of the largest halo, Mpc/h.
     groups : int
         Groups of concentration.
+    projection : Projection, optional
+        Bins of rp and what belongs to them.
+    assembly_split : float, optional
+        Keep halos apart that are more and less concentrated than this part of those of their mass.
     """
 
     def __init__(
-        self, nodes: MassNodes, edges: FloatArray, least: float, most: float, groups: int = 1
-    ) -> None:
-        self.nodes, self.edges, self.groups = nodes, edges, groups
+        self, nodes: MassNodes, edges: FloatArray, least: float, most: float, groups: int = 1,
+        projection: Projection | None = None, assembly_split: float | None = None,
+    ) -> None:  # fmt: skip
+        self.nodes, self.edges, self.assembly_split = nodes, edges, assembly_split
+        self.groups = groups if assembly_split is None else 2
         self.reach = 2 * most * (1 + 1e-6)
         self.steps = separation_steps(edges, self.reach)
         first = float(edges[edges > 0][0])
         center = _CENTER * min(first, least)
         self.kernels = HaloPairKernels.of(edges, self.steps, center, self.reach)
+        self.sky = None
+        if projection is not None:
+            self.sky = SkyGrid(projection, self.groups * len(nodes), least, most)
 
     @property
     def gigabytes(self) -> float:
         """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
-        return 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
+        plain = 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
+        return plain if self.sky is None else max(plain, self.sky.gigabytes)
 
     def tabulate(
         self,
@@ -168,20 +186,31 @@ class Grid:
         below, part = self.nodes.place(logm)
         if isinstance(places, SubhaloPlaces):
             return self._on_subhalos(halos, cells, below, part, places, progress)
-        # Each group has nodes of its own in the pass, and is added up after the convolution.
-        kind = below + len(self.nodes) * concentration_rank(below, halos, self.groups)
+        # Each group has nodes of its own in the pass, and is added up after the convolution, or
+        # kept apart, with cells of its own.
+        if self.assembly_split is None:
+            group = concentration_rank(below, halos, self.groups)
+            number = self.nodes.cells
+        else:
+            upper = concentrated(halos.mass, halos.concentration, self.assembly_split)
+            group, number = upper.astype(np.int64), 2 * self.nodes.cells
+            cells = self.nodes.cell(logm, group, 2)
+        kind = below + len(self.nodes) * group
         moments = self._moments(halos, kind, part, progress)
         forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
-        shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
-        forms = forms.reshape(shape).sum(axis=(1, 3))
+        forms = self._of_all_groups(forms)
         if places is None:
-            one = one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+            one = one_halo(halos, cells.of_halo, number, self.edges)
         else:
-            one = places.one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
+            one = places.one_halo(halos, cells.of_halo, number, self.edges)
             forms += places.two_halo(halos, below, part, len(self.nodes), self.edges, progress)
+        projected = None
+        if self.sky is not None:
+            projected = self.sky.tabulate(halos, kind, part, cells.of_halo, number, progress)
+            projected = replace(projected, forms=self._of_all_groups(projected.forms))
         return BoxTables(
             cells.number, cells.logm, np.stack(one), forms,
-            checks.box_size(halos.boxsize), _fingerprint(halos),
+            checks.box_size(halos.boxsize), _fingerprint(halos), projected=projected,
         )  # fmt: skip
 
     def _on_subhalos(
@@ -202,6 +231,13 @@ class Grid:
             cells.number, cells.logm, np.zeros((6, 0, bins)), forms, checks.box_size(halos.boxsize),
             _fingerprint(halos), kinds, slots,
         )  # fmt: skip
+
+    def _of_all_groups(self, forms: FloatArray) -> FloatArray:
+        """Sum over the groups of both halos of a pair, unless they are kept apart."""
+        if self.assembly_split is not None:
+            return forms
+        shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
+        return np.asarray(forms.reshape(shape).sum(axis=(1, 3)))
 
     def _moments(
         self, halos: Any, kind: IntArray, part: FloatArray, progress: str | None

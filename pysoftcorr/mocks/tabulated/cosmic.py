@@ -15,7 +15,7 @@ from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Subvolumes
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
-from pysoftcorr.mocks.tabulated.means import MeanTables
+from pysoftcorr.mocks.tabulated.means import Assembly, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 
@@ -87,8 +87,9 @@ def _sample(
 
 
 def mean_tables(
-    boxes: Sequence[BoxTables], nodes: MassNodes, edges: FloatArray, rr: FloatArray | None = None
-) -> MeanTables:
+    boxes: Sequence[BoxTables], nodes: MassNodes, edges: FloatArray, rr: FloatArray | None = None,
+    assembly_split: float | None = None,
+) -> MeanTables:  # fmt: skip
     """Boxes added up, ready for evaluation."""
     count = np.sum([box.count for box in boxes], axis=0)
     logm = np.sum([box.count * box.logm for box in boxes], axis=0)
@@ -100,8 +101,25 @@ def mean_tables(
         # A shell is the same in every box: of all of them, its part of the whole volume.
         size = float(np.cbrt(sum(box.volume for box in boxes)))
         rr = shell_fraction(edges, size, periodic=True)
-    return MeanTables(place, number, nodes.projection(number, place), forms, one, rr, len(boxes),
-                       ranks)  # fmt: skip
+    if assembly_split is None:
+        projection = nodes.projection(number, place)
+        return MeanTables(place, number, projection, forms, one, rr, len(boxes), ranks=ranks)
+    # Less concentrated halos, then the others: each has nodes of its own.
+    upper = np.repeat([False, True], nodes.cells)[some]
+    projection = np.zeros((2 * len(nodes), number.size))
+    for k, part in enumerate((~upper, upper)):
+        rows = slice(k * len(nodes), (k + 1) * len(nodes))
+        projection[rows, part] = nodes.projection(number[part], place[part])
+    return MeanTables(
+        place,
+        number,
+        projection,
+        forms,
+        one,
+        rr,
+        len(boxes),
+        assembly=Assembly(upper, assembly_split),
+    )
 
 
 def _sums(

@@ -43,6 +43,11 @@ class TableErrors:
 
     def lacks(self, kind: str) -> str | None:
         """What these tables lack for a covariance of this kind; None if nothing."""
+        if any(box.count.size != self.nodes.cells for box in self.boxes):
+            return (
+                "tables with assembly_split have no covariance; tabulate the halos without it for "
+                "one"
+            )
         if kind != "cosmic" and any(box.kinds is not None for box in self.boxes):
             return (
                 "how galaxies on subhalos scatter is not known to tables; take kind = 'cosmic' "

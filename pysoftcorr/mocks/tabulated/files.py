@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.tabulated.box import BoxTables, Subvolumes
+from pysoftcorr.mocks.tabulated.projected import ProjectedBox
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 from pysoftcorr.mocks.tabulated.sites import Sites
 
@@ -19,6 +20,7 @@ __all__ = ["read_box", "same_box", "write_box"]
 _ARRAYS = ("count", "logm", "one_halo", "forms")
 _KINDS = tuple(field.name for field in fields(RankKinds))
 _SLOTS = tuple(field.name for field in fields(RankSlots))
+_PROJECTED = ("one_halo", "forms")
 _SITES = tuple(field.name for field in fields(Sites))
 
 
@@ -37,6 +39,10 @@ def write_box(group: h5py.Group, box: BoxTables) -> None:
             inner[name] = getattr(box.kinds, name)
         for name in _SLOTS:
             _compressed(inner, name, getattr(box.slots, name))
+    if box.projected is not None:
+        inner = group.create_group("projected")
+        for name in _PROJECTED:
+            inner.create_dataset(name, data=getattr(box.projected, name), fletcher32=True)
     if box.sites is not None:
         inner = group.create_group("sites")
         for name in _SITES:
@@ -64,13 +70,17 @@ def read_box(group: h5py.Group) -> BoxTables:
         If numbers are not finite.
     """
     boxsize = checks.box_size(group.attrs["boxsize"])
-    sites = subvolumes = kinds = slots = None
+    sites = subvolumes = kinds = slots = projected = None
     if "ranks" in group:
         inner = group["ranks"]
         kinds = RankKinds(int(inner["nodes"][()]), *(np.asarray(inner[n]) for n in _KINDS[1:]))
         arrays = {name: np.asarray(inner[name]) for name in _SLOTS}
         _finite(inner.name, arrays)
         slots = RankSlots(**arrays)
+    if "projected" in group:
+        arrays = {name: np.asarray(group["projected"][name]) for name in _PROJECTED}
+        _finite(group["projected"].name, arrays)
+        projected = ProjectedBox(**arrays)
     if "sites" in group:
         arrays = {name: np.asarray(group["sites"][name]) for name in _SITES}
         _finite(group["sites"].name, arrays)
@@ -89,7 +99,7 @@ def read_box(group: h5py.Group) -> BoxTables:
     _finite(group.name, arrays)
     return BoxTables(
         **arrays, boxsize=boxsize, fingerprint=str(group.attrs["fingerprint"]), kinds=kinds,
-        slots=slots, sites=sites, subvolumes=subvolumes,
+        slots=slots, sites=sites, subvolumes=subvolumes, projected=projected,
     )  # fmt: skip
 
 
@@ -105,6 +115,8 @@ def same_box(a: BoxTables, b: BoxTables) -> bool:
     if not _equal(a, b, _ARRAYS) or not _equal(a.sites, b.sites, _SITES):
         return False
     if not _equal(a.kinds, b.kinds, _KINDS) or not _equal(a.slots, b.slots, _SLOTS):
+        return False
+    if not _equal(a.projected, b.projected, _PROJECTED):
         return False
     one, other = a.subvolumes, b.subvolumes
     if one is None or other is None:

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.mocks.assembly import decoration
+from pysoftcorr.mocks.hod import PARAMETERS
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankOccupation, RankSlots
 
-__all__ = ["MeanTables", "Means", "mean_numbers"]
+__all__ = ["Assembly", "MeanTables", "Means", "mean_numbers"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -38,6 +40,21 @@ class Means(NamedTuple):
     satellites: torch.Tensor
 
 
+class Assembly(NamedTuple):
+    """Cells of halos that are kept apart by concentration.
+
+    Attributes
+    ----------
+    upper : ndarray of bool, shape (F,)
+        Whether they are those of more concentrated halos.
+    split : float
+        Part of the halos of a mass that are not.
+    """
+
+    upper: npt.NDArray[np.bool_]
+    split: float
+
+
 class MeanTables:
     """Sums over halos and pairs of halos, ready for evaluation.
 
@@ -59,6 +76,9 @@ class MeanTables:
     ranks : (RankKinds, RankSlots), optional
         Of satellites on subhalos: kinds of places, and pairs within halos, in the place of
         `one_halo`.
+    assembly : Assembly, optional
+        Where halos are kept apart by concentration; parameters then may have two more columns,
+        `assembly_cen` and `assembly_sat`.
 
     Notes
     -----
@@ -72,13 +92,14 @@ class MeanTables:
     def __init__(
         self, logm: FloatArray, count: FloatArray, projection: FloatArray, forms: FloatArray,
         one_halo: FloatArray, rr: FloatArray, boxes: int,
-        ranks: tuple[RankKinds, RankSlots] | None = None,
+        ranks: tuple[RankKinds, RankSlots] | None = None, assembly: Assembly | None = None,
     ) -> None:  # fmt: skip
         def tensor(values: FloatArray) -> torch.Tensor:
             return torch.tensor(np.ascontiguousarray(values), dtype=torch.float64)
 
         self.logm, self.count, self.rr = tensor(logm), tensor(count), tensor(rr)
-        self.boxes = boxes
+        self.boxes, self.assembly = boxes, assembly
+        self.upper = None if assembly is None else torch.tensor(assembly.upper)
         self.projection = tensor(projection.T)
         self.bins, self.nodes = rr.size, projection.shape[0]
         term = _terms(forms, self.nodes) if ranks else dict(zip(TERMS, forms, strict=True))
@@ -131,8 +152,16 @@ class MeanTables:
 
     # ------------------------------------------------------------------ occupation
     def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean centrals and satellites of the cells at parameters (..., 7), each (..., F)."""
-        return mean_numbers(params, self.logm)
+        """Mean centrals and satellites of the cells at parameters (..., 7 or 9), each (..., F)."""
+        central, satellite = mean_numbers(params, self.logm)
+        if self.assembly is None or self.upper is None or params.shape[-1] == len(PARAMETERS):
+            return central, satellite
+        upper, split = self.upper, self.assembly.split
+        by_cen, by_sat = params[..., 7:8], params[..., 8:9]
+        return (
+            central + decoration(central, by_cen, upper, split, 1.0, torch),
+            satellite + decoration(satellite, by_sat, upper, split, math.inf, torch),
+        )
 
     # ------------------------------------------------------------------ correlations
     def __call__(self, params: torch.Tensor) -> Means:

@@ -10,7 +10,9 @@ from scipy.interpolate import CubicSpline
 
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, enclosed, shell_moments
 
-__all__ = ["TERMS", "OneHalo", "one_halo", "sphere_pairs", "two_halo"]
+__all__ = [
+    "TERMS", "OneHalo", "ProfileGrid", "one_halo", "profiles", "sphere_pairs", "two_halo",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -66,7 +68,7 @@ def one_halo(halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> OneHa
         inside = np.diff(enclosed(edges / radius, c), axis=1)
         for b in range(bins):
             central[:, b] += np.bincount(cell[rows], weights=inside[:, b], minlength=cells)
-    grid = _Grid.of(halos)
+    grid = ProfileGrid.of(halos)
     share = grid.share(cell, cells)
     sums = share @ _satellite_pairs(grid.c, grid.radius, edges).reshape(-1, 3 * bins)
     none = np.zeros_like(central)
@@ -109,7 +111,7 @@ def sphere_pairs(c: FloatArray, low: float) -> tuple[FloatArray, FloatArray]:
     return x, np.cumsum(parts[:, 0], axis=1)
 
 
-class _Grid(NamedTuple):
+class ProfileGrid(NamedTuple):
     """Grid of concentration and radius, and the halos on it: first of four neighbors, and parts."""
 
     c: FloatArray
@@ -118,7 +120,7 @@ class _Grid(NamedTuple):
     parts: tuple[list[FloatArray], list[FloatArray]]
 
     @classmethod
-    def of(cls, halos: Any) -> _Grid:
+    def of(cls, halos: Any) -> ProfileGrid:
         log_c, log_r = np.log(halos.concentration), np.log(halos.radius)
         grid_c = _even(log_c, number=_CONCENTRATIONS)
         grid_r = _even(log_r, step=_LOG_RADIUS)
@@ -181,7 +183,7 @@ def two_halo(
     """
     count, axis, both = (np.ascontiguousarray(moments[..., k]) for k in range(3))
     nodes = len(moments)
-    profile = _profiles(halos, below, part, nodes, kernels.shells)
+    profile = profiles(halos, below, part, nodes, kernels.shells)
     out = np.empty((len(TERMS), nodes, nodes, edges.size - 1))
     term = dict(zip(TERMS, out, strict=True))
     first = np.searchsorted(steps, edges)
@@ -213,11 +215,11 @@ def two_halo(
     return out
 
 
-def _profiles(
+def profiles(
     halos: Any, below: IntArray, part: FloatArray, nodes: int, shells: FloatArray
 ) -> FloatArray:
     """Mean profile at each node: part of the satellites in each shell, shape (K, Q)."""
-    grid = _Grid.of(halos)
+    grid = ProfileGrid.of(halos)
     share = grid.share(below, nodes, 1 - part) + grid.share(below + 1, nodes, part)
     inside = np.diff(enclosed(shells / grid.radius[:, None], grid.c[:, None, None]), axis=-1)
     total = share.sum(axis=1)[:, None]

@@ -93,14 +93,17 @@ class MassNodes:
         low, high = self.logm[below], self.logm[below + 1]
         return below.astype(np.int64), (x - low) / (high - low)
 
-    def cell(self, logm: npt.ArrayLike) -> Cells:
-        """Cells of halos of these masses."""
+    def cell(self, logm: npt.ArrayLike, group: IntArray | None = None, groups: int = 1) -> Cells:
+        """Cells of halos of these masses; those of each group by themselves, in turn."""
         below, part = self.place(logm)
         number = self._cells[below]
         of_halo = self._first[below] + np.minimum((part * number).astype(np.int64), number - 1)
-        count = np.bincount(of_halo, minlength=self.cells).astype(np.float64)
-        total = np.bincount(of_halo, weights=np.asarray(logm), minlength=self.cells)
-        middle = np.repeat(self.logm[:-1], self._cells)
+        if group is not None:
+            of_halo = of_halo + self.cells * group
+        every = groups * self.cells
+        count = np.bincount(of_halo, minlength=every).astype(np.float64)
+        total = np.bincount(of_halo, weights=np.asarray(logm), minlength=every)
+        middle = np.tile(np.repeat(self.logm[:-1], self._cells), groups)
         mean = np.divide(total, count, out=middle, where=count > 0)
         return Cells(of_halo, count, np.clip(mean, self.logm[0], self.logm[-1]))
 

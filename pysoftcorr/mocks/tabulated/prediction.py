@@ -9,13 +9,16 @@ import numpy as np
 
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.mocks.predictions import BinnedPrediction, as_array
+from pysoftcorr.mocks.tabulated.projected import Projection
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
-__all__ = ["STATISTICS", "Mean", "TabulatedPrediction"]
+__all__ = ["PROJECTED", "STATISTICS", "Mean", "TabulatedPrediction"]
 
 STATISTICS = ("xi", "omega", "eta")
+#: Those about a line of sight, where they were tabulated.
+PROJECTED = ("wp", "w_gp", "w_pp")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,10 @@ class TabulatedPrediction(BinnedPrediction):
     parameters : ndarray or Tensor, shape (7,) or (n, 7)
     names : tuple of str
         Names of the parameters.
+    wp, w_gp, w_pp : Mean, optional
+        In bins of rp, Mpc/h, where these were tabulated; as of `ProjectedCorrelations`.
+    projection : Projection, optional
+        Their bins, pi_max and line of sight.
     """
 
     xi: Mean
@@ -62,6 +69,25 @@ class TabulatedPrediction(BinnedPrediction):
     edges: np.ndarray
     parameters: Any
     names: tuple[str, ...]
+    wp: Mean | None = None
+    w_gp: Mean | None = None
+    w_pp: Mean | None = None
+    projection: Projection | None = None
+
+    @property
+    def rp(self) -> np.ndarray | None:
+        """Geometric centers of the bins of rp, Mpc/h, shape (b,); None without them."""
+        return None if self.projection is None else self.projection.rp
+
+    @property
+    def rp_edges(self) -> np.ndarray | None:
+        """Edges of the bins of rp, Mpc/h, shape (b + 1,); None without them."""
+        return None if self.projection is None else self.projection.edges.copy()
+
+    def _projected(self) -> dict[str, np.ndarray]:
+        """Means in bins of rp by name; none if they were not tabulated."""
+        found = {name: getattr(self, name) for name in PROJECTED}
+        return {name: as_array(one.mean) for name, one in found.items() if one is not None}
 
     def to_dict(self) -> dict[str, Any]:
         """Parameters, bins and means as plain lists, for JSON."""
@@ -71,7 +97,16 @@ class TabulatedPrediction(BinnedPrediction):
             "edges": self.edges.tolist(),
         }
         out |= {name: {"mean": as_array(getattr(self, name).mean).tolist()} for name in STATISTICS}
+        if self.projection is not None:
+            out |= {"rp": self.projection.rp.tolist(), "rp_edges": self.projection.edges.tolist()}
+            out |= self._limits()
+        out |= {name: {"mean": mean.tolist()} for name, mean in self._projected().items()}
         return out | {name: as_array(getattr(self, name)).tolist() for name in _NUMBERS}
+
+    def _limits(self) -> dict[str, Any]:
+        if self.projection is None:
+            return {}
+        return {"pi_max": self.projection.pi_max, "line_of_sight": self.projection.line_of_sight}
 
     def to_table(self) -> Table:
         """A row for each bin, of a prediction for one point.
@@ -79,7 +114,9 @@ class TabulatedPrediction(BinnedPrediction):
         Returns
         -------
         astropy.table.Table
-            Columns r_lo, r_hi, r (Mpc/h), xi, omega and eta.
+            Columns r_lo, r_hi, r (Mpc/h), xi, omega and eta; where they were tabulated also rp_lo,
+            rp_hi, rp, wp, w_gp and w_pp (Mpc/h). If there are more bins of the one than of the
+            other, the rest of a column is masked.
 
         Raises
         ------
@@ -88,7 +125,13 @@ class TabulatedPrediction(BinnedPrediction):
         """
         self._one("a table")
         numbers = {name: float(as_array(getattr(self, name))) for name in _NUMBERS}
-        return self._tabled({name: getattr(self, name).mean for name in STATISTICS}, numbers)
+        columns = {name: getattr(self, name).mean for name in STATISTICS}
+        table = self._tabled(columns, numbers | self._limits())
+        if self.projection is None:
+            return table
+        edges = self.projection.edges
+        projected = {"rp_lo": edges[:-1], "rp_hi": edges[1:], "rp": self.projection.rp}
+        return _side_by_side(table, projected | self._projected())
 
     def summary(self) -> str:
         """Numbers of galaxies and a line for each bin as text; of one point."""
@@ -101,7 +144,39 @@ class TabulatedPrediction(BinnedPrediction):
             f"{float(as_array(self.number_density)):.4g} galaxies per (Mpc/h)^3, "
             f"{100 * float(as_array(self.satellite_fraction)):.3g} % of them satellites"
         )
-        return f"{numbers}\n\n{aligned_rows(rows)}"
+        text = f"{numbers}\n\n{aligned_rows(rows)}"
+        if self.projection is None:
+            return text
+        found = self._projected()
+        rows = [["rp [Mpc/h]", *(f"{name} [Mpc/h]" for name in found)]]
+        for b, rp in enumerate(self.projection.rp):
+            rows.append([f"{rp:.4g}", *(f"{mean[b]:.4e}" for mean in found.values())])
+        limits = (
+            f"|pi| <= {self.projection.pi_max:g} Mpc/h, line of sight "
+            f"{self.projection.line_of_sight}"
+        )
+        return f"{text}\n\n{limits}\n\n{aligned_rows(rows)}"
 
 
 _NUMBERS = ("number_density", "satellite_fraction", "centrals", "satellites")
+
+
+def _side_by_side(table: Table, columns: dict[str, np.ndarray]) -> Table:
+    """Columns of another length beside those of a table, masked where they end."""
+    from astropy.table import MaskedColumn, Table
+
+    more = len(next(iter(columns.values())))
+    length = max(len(table), more)
+
+    def padded(values: Any) -> Any:
+        values = np.asarray(values)
+        if len(values) == length:
+            return values
+        mask = np.arange(length) >= len(values)
+        return MaskedColumn(np.pad(values, (0, length - len(values))), mask=mask)
+
+    given = {name: table[name] for name in table.colnames} | columns
+    out = Table({name: padded(values) for name, values in given.items()}, meta=table.meta)
+    for name in ("r_lo", "r_hi", "r", *columns):
+        out[name].description = "Mpc/h"
+    return out

@@ -29,8 +29,10 @@ def enclosed(scaled_radius: FloatArray, concentration: FloatArray) -> FloatArray
     )
 
 
-def separation_steps(edges: FloatArray, reach: float) -> FloatArray:
+def separation_steps(edges: FloatArray, reach: float, step: float = _STEP) -> FloatArray:
     """Edges of fine steps from 0 to the last of `edges` plus `reach`; all `edges` among them.
+
+    `step` is the widest in log, from 0.1 Mpc/h or the first edge on.
 
     Examples
     --------
@@ -45,7 +47,7 @@ def separation_steps(edges: FloatArray, reach: float) -> FloatArray:
     marks = np.unique(np.concatenate([[low], positive, [edges[-1] + reach]]))
     parts = [np.linspace(0, low, _CLOSE_STEPS + 1)[:-1]]
     for a, b in pairwise(marks.tolist()):
-        number = int(np.ceil(np.log(b / a) / _STEP))
+        number = int(np.ceil(np.log(b / a) / step))
         part = np.geomspace(a, b, number + 1)[:-1]
         part[0] = a
         parts.append(part)

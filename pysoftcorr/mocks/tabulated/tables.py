@@ -25,6 +25,7 @@ from pysoftcorr.mocks.design import parameter_bounds
 from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
 from pysoftcorr.mocks.points import check_values, in_rows, table_of
 from pysoftcorr.mocks.satellites import SATELLITES, check_places
+from pysoftcorr.mocks.tabulated.assembly import check_assembly, with_assembly
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
 from pysoftcorr.mocks.tabulated.cosmic import cut_box, mean_tables
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
@@ -32,7 +33,14 @@ from pysoftcorr.mocks.tabulated.errors import KINDS, TableErrors
 from pysoftcorr.mocks.tabulated.files import read_box, same_box, write_box
 from pysoftcorr.mocks.tabulated.means import Means, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
-from pysoftcorr.mocks.tabulated.prediction import STATISTICS, Mean, TabulatedPrediction
+from pysoftcorr.mocks.tabulated.prediction import (
+    PROJECTED,
+    STATISTICS,
+    Mean,
+    TabulatedPrediction,
+)
+from pysoftcorr.mocks.tabulated.projected import Projection
+from pysoftcorr.mocks.tabulated.projected_means import ProjectedMeanTables
 from pysoftcorr.mocks.tabulated.sites import place_sites
 from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 from pysoftcorr.sky.binning import Bins
@@ -73,6 +81,10 @@ class HaloTables:
         Where satellites live.
     record : dict, optional
         Cosmology and the record of the halos, as JSON can hold it.
+    projection : Projection, optional
+        Bins of rp, pi_max and line of sight of the projected sums of the boxes.
+    assembly_split : float, optional
+        Part of the halos of a mass that are kept apart as less concentrated.
 
     Attributes
     ----------
@@ -86,6 +98,11 @@ class HaloTables:
     boxes : tuple of BoxTables
     satellites : str
     record : dict
+    projection : Projection or None
+        Bins of rp (`edges`), `pi_max` and `line_of_sight` of wp, w_g+ and w_++; None without them.
+    assembly_split : float or None
+    statistics : tuple of str
+        xi, omega, eta; wp, w_gp and w_pp, where they were tabulated.
     bounds : dict
         Lowest and highest values of each parameter for which the halos are enough.
 
@@ -120,6 +137,8 @@ class HaloTables:
         *,
         satellites: str = "nfw",
         record: dict[str, Any] | None = None,
+        projection: Projection | None = None,
+        assembly_split: float | None = None,
     ) -> None:
         self._nodes = MassNodes(nodes)
         self.nodes = self._nodes.logm
@@ -127,17 +146,33 @@ class HaloTables:
         self.boxes = tuple(boxes)
         self.satellites = choice("satellites", satellites, SATELLITES)
         self.record = dict(record or {})
-        shape = (self._nodes.cells,)
+        self.projection, self.assembly_split = projection, assembly_split
+        groups = 1 if assembly_split is None else 2
+        shape = (groups * self._nodes.cells,)
         for box in self.boxes:
-            number = len(self.nodes) if box.kinds is None else box.kinds.number
+            number = groups * len(self.nodes) if box.kinds is None else box.kinds.number
             size = (number, number, len(self.edges) - 1)
             if box.count.shape != shape or box.forms.shape[1:] != size:
                 raise ValueError(
                     f"boxes: sums of shapes {box.count.shape} and {box.forms.shape[1:]} do not "
                     f"belong to these nodes and edges, {shape} and {size}"
                 )
+            self._check_projected(box, number)
         if not self.boxes:
             raise ValueError("boxes: at least one is needed")
+
+    def _check_projected(self, box: BoxTables, number: int) -> None:
+        if (box.projected is None) != (self.projection is None):
+            raise ValueError("boxes: some have projected sums, and others or the tables do not")
+        if box.projected is None or self.projection is None:
+            return
+        bins = len(self.projection.edges) - 1
+        one, forms = box.projected.one_halo.shape[1:], box.projected.forms.shape[1:]
+        if one != (len(box.count), bins) or forms != (number, number, bins):
+            raise ValueError(
+                f"boxes: projected sums of shapes {one} and {forms} do not belong to these nodes "
+                f"and {bins} bins of rp"
+            )
 
     # ------------------------------------------------------------------ made, read, written
     @classmethod
@@ -146,9 +181,13 @@ class HaloTables:
         halos: Any,
         *,
         bins: Bins | None = None,
+        rp_bins: Bins | None = None,
+        pi_max: float | None = None,
+        line_of_sight: str = "z",
         satellites: str = "nfw",
         nodes: int | npt.ArrayLike = 40,
         concentration_groups: int = 1,
+        assembly_split: float | None = None,
         places: int = 4,
         sites: int = 800,
         subvolumes: int = 0,
@@ -162,6 +201,13 @@ class HaloTables:
             Several boxes of one universe are added up; each is kept.
         bins : Binning, str or array_like, optional
             Mpc/h; by default 20 bins from 0.1 to 16.
+        rp_bins : Binning, str or array_like, optional
+            Bins of rp in Mpc/h, for wp, w_g+ and w_++ in real space as `projected_correlations`
+            measures them; by default none. They take a pass of their own, out to `pi_max`.
+        pi_max : float, optional
+            Largest |pi| in Mpc/h; 40 by default, half of the box at most.
+        line_of_sight : {"z", "x", "y"}
+            Side of the box that is the line of sight.
         satellites : {"nfw", "triaxial", "subhalos"}
             Where satellites live, as `HODModel` has them: "nfw" is an isotropic NFW profile,
             "triaxial" one stretched into the ellipsoid of the halo, "subhalos" the subhalos of the
@@ -173,6 +219,10 @@ class HaloTables:
             Groups of concentration that halos of like mass are parted into: more than one where
             concentrated halos cluster otherwise than others, as in N-body simulations, since the
             profile is a mean over halos. The pass takes the square of it in memory and time.
+        assembly_split : float, optional
+            Keep halos apart that are more and less concentrated than this part of those of their
+            mass, 0.5 as a rule: `predict` then takes `assembly_cen` and `assembly_sat` as of
+            `HODModel`. Such tables have no covariance.
         places : int
             Places in a halo, on average, of satellites that are not in spheres; heavy halos have
             more. Triaxial ones are summed over them, less the same in spheres; those on subhalos
@@ -217,7 +267,18 @@ class HaloTables:
         chosen = choose_nodes(np.concatenate([np.log10(one.mass) for one in catalogs]), nodes)
         radii = [float(f(one.radius)) for one in catalogs for f in (np.min, np.max)]
         groups = integer("concentration_groups", concentration_groups, least=1, most=20)
-        grid = Grid(chosen, edges, min(radii), max(radii), groups)
+        projection = Projection.of(rp_bins, pi_max, line_of_sight)
+        if satellites != "nfw":
+            for name, given in (("rp_bins", rp_bins), ("assembly_split", assembly_split)):
+                if given is not None:
+                    raise ValueError(
+                        f"satellites = {satellites!r}: must be 'nfw' with {name}, of which tables "
+                        "know satellites in spheres alone"
+                    )
+        if assembly_split is not None:
+            sites = 0
+            check_assembly(assembly_split, groups, subvolumes)
+        grid = Grid(chosen, edges, min(radii), max(radii), groups, projection, assembly_split)
         title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
         where = [
             None if satellites == "nfw" else _PLACES[satellites].of(one, places, k)
@@ -243,7 +304,10 @@ class HaloTables:
                 parts = cut_box(one, subvolumes, span, edges, extremes, title, cut)
                 boxes[k] = replace(boxes[k], subvolumes=parts)
         record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
-        return cls(chosen.logm, edges, boxes, satellites=satellites, record=record)
+        return cls(
+            chosen.logm, edges, boxes, satellites=satellites, record=record,
+            projection=projection, assembly_split=assembly_split,
+        )  # fmt: skip
 
     @classmethod
     def merge(cls, tables: Iterable[HaloTables]) -> HaloTables:
@@ -274,13 +338,19 @@ class HaloTables:
             if one.satellites != first.satellites:
                 raise ValueError(f"satellites = {one.satellites!r}: the first has "
                                  f"{first.satellites!r}")  # fmt: skip
+            if one.assembly_split != first.assembly_split:
+                raise ValueError("tables differ in assembly_split; tabulate both with the same")
+            if one.projection != first.projection:
+                raise ValueError("tables differ in rp_bins, pi_max or line_of_sight; tabulate both "
+                                 "with the same, or none")  # fmt: skip
             if one.record.get("cosmology") != first.record.get("cosmology"):
                 raise ValueError("tables are of different cosmologies")
         boxes = [box for one in parts for box in one.boxes]
         if len({box.fingerprint for box in boxes}) < len(boxes):
             raise ValueError("tables have a box in common, which would count twice")
         return cls(first.nodes, first.edges, boxes, satellites=first.satellites,
-                   record=first.record)  # fmt: skip
+                   record=first.record, projection=first.projection,
+                   assembly_split=first.assembly_split)  # fmt: skip
 
     def write(self, path: str | PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the tables to HDF5, whole or not at all; `read` gives equal ones.
@@ -303,6 +373,13 @@ class HaloTables:
             file.create_dataset("record", data=json.dumps(self.record), dtype=h5py.string_dtype())
             file["nodes"], file["edges"] = self.nodes, self.edges
             file["nodes"].attrs["unit"], file["edges"].attrs["unit"] = "log10 Msun/h", "Mpc/h"
+            if self.assembly_split is not None:
+                file.attrs["assembly_split"] = self.assembly_split
+            if self.projection is not None:
+                file["rp_edges"] = self.projection.edges
+                file["rp_edges"].attrs["unit"] = "Mpc/h"
+                file.attrs["pi_max"] = self.projection.pi_max
+                file.attrs["line_of_sight"] = self.projection.line_of_sight
             for k, box in enumerate(self.boxes):
                 write_box(file.create_group(f"box{k}"), box)
         return target
@@ -323,12 +400,20 @@ class HaloTables:
             if tuple(names) != PARAMETERS:
                 raise ValueError(f"its parameters are {', '.join(map(str, names))}")
             boxes = [read_box(file[f"box{k}"]) for k in range(int(file.attrs["boxes"]))]
+            projection = None
+            if "rp_edges" in file:
+                pi_max, sight = float(file.attrs["pi_max"]), str(file.attrs["line_of_sight"])
+                projection = Projection.of(np.asarray(file["rp_edges"]), pi_max, sight)
             return cls(
                 np.asarray(file["nodes"]),
                 np.asarray(file["edges"]),
                 boxes,
                 satellites=str(file.attrs["satellites"]),
                 record=json.loads(file["record"].asstr()[()]),
+                projection=projection,
+                assembly_split=(
+                    float(file.attrs["assembly_split"]) if "assembly_split" in file.attrs else None
+                ),
             )
 
     def __eq__(self, other: object) -> bool:
@@ -340,6 +425,8 @@ class HaloTables:
             and np.array_equal(self.edges, other.edges)
             and self.satellites == other.satellites
             and self.record == other.record
+            and self.projection == other.projection
+            and self.assembly_split == other.assembly_split
             and len(self.boxes) == len(other.boxes)
             and all(map(same_box, self.boxes, other.boxes))
         )
@@ -353,7 +440,17 @@ class HaloTables:
         return (
             f"<HaloTables {self.satellites}: {number} halos of 10**{self.nodes[0]:.4g} to "
             f"10**{self.nodes[-1]:.4g} Msun/h in {boxes} of {sizes} Mpc/h, {len(self.nodes)} "
-            f"nodes, {len(self.edges) - 1} bins of {self.edges[0]:g} to {self.edges[-1]:g} Mpc/h>"
+            f"nodes, {len(self.edges) - 1} bins of {self.edges[0]:g} to {self.edges[-1]:g} Mpc/h"
+            f"{self._of_projection()}>"
+        )
+
+    def _of_projection(self) -> str:
+        if self.projection is None:
+            return ""
+        edges = self.projection.edges
+        return (
+            f", {len(edges) - 1} of rp {edges[0]:g} to {edges[-1]:g} Mpc/h within |pi| of "
+            f"{self.projection.pi_max:g} along {self.projection.line_of_sight}"
         )
 
     # ------------------------------------------------------------------ what it is
@@ -361,6 +458,11 @@ class HaloTables:
     def kind(self) -> str:
         """ "tables"."""
         return "tables"
+
+    @property
+    def statistics(self) -> tuple[str, ...]:
+        """What `predict` gives: xi, omega and eta; wp, w_gp and w_pp if tabulated."""
+        return STATISTICS if self.projection is None else (*STATISTICS, *PROJECTED)
 
     @property
     def r(self) -> FloatArray:
@@ -419,8 +521,11 @@ class HaloTables:
         return self
 
     # ------------------------------------------------------------------ what it says
-    def predict(self, params: Any, *, on_outside: str = "warn") -> TabulatedPrediction:
-        """xi, omega and eta in expectation, and mean numbers of galaxies.
+    def predict(
+        self, params: Any, *, on_outside: str = "warn", assembly_cen: Any = 0.0,
+        assembly_sat: Any = 0.0,
+    ) -> TabulatedPrediction:  # fmt: skip
+        """Expected xi, omega and eta, wp, w_g+ and w_++ if tabulated, and mean numbers of galaxies.
 
         Parameters
         ----------
@@ -429,12 +534,14 @@ class HaloTables:
         on_outside : {"warn", "error", "ignore"}
             What to do about HODs of which halos lighter than the lightest one would hold more than
             1 % of the galaxies.
+        assembly_cen, assembly_sat : float, array_like or Tensor, shape () or (n,)
+            Assembly bias in [-1, 1], as of `HODModel`, of tables with `assembly_split`.
 
         Returns
         -------
         TabulatedPrediction
-            Made of tensors, differentiable in `params`, where a tensor was given; of float64
-            arrays otherwise.
+            Made of tensors, differentiable in `params` and in tensors of assembly bias, where
+            `params` is one; of float64 arrays otherwise.
 
         Raises
         ------
@@ -452,27 +559,42 @@ class HaloTables:
         table, single, is_tensor = table_of(params)
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            x = _double(table)
+            x = with_assembly(_double(table), self.assembly_split, assembly_cen, assembly_sat)
             parts = map(self._means, x.split(len(x) if is_tensor else _ROWS))
             found = Means(*map(torch.cat, zip(*parts, strict=True)))
+            sky = self._on_sky(x)
             boxes, number = len(self.boxes), found.centrals + found.satellites
             self._say_unresolved(values, number.detach().numpy(), on_outside)
             made = [*found[:3], number / self.volume, found.satellites / number,
                     found.centrals / boxes, found.satellites / boxes]  # fmt: skip
             out = [_like(part[0] if single else part, table) for part in made]
+            seen = {
+                name: Mean(_like(part[0] if single else part, table)) for name, part in sky.items()
+            }
         kept = table if is_tensor else values
         return TabulatedPrediction(
             Mean(out[0]), Mean(out[1]), Mean(out[2]), out[3], out[4], out[5], out[6],
             self.r, self.edges.copy(), kept[0] if single else kept, self.names,
+            **seen, projection=self.projection,
         )  # fmt: skip
+
+    def _on_sky(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Means in bins of rp by name; empty if they were not tabulated."""
+        if self._projected_means is None:
+            return {}
+        parts = map(self._projected_means, x.split(_ROWS))
+        return dict(zip(PROJECTED, map(torch.cat, zip(*parts, strict=True)), strict=True))
 
     def means(self, params: torch.Tensor) -> dict[str, torch.Tensor]:
         """Means for use within torch, each of shape (..., b), at parameters (..., 7).
 
         Differentiable, of the dtype of `params`, whose values are not checked.
         """
-        found = self._means(params.double())[:3]
-        return {name: mean.to(params.dtype) for name, mean in zip(STATISTICS, found, strict=True)}
+        x = params.double()
+        found = dict(zip(STATISTICS, self._means(x)[:3], strict=True))
+        if self._projected_means is not None:
+            found |= self._projected_means(x)._asdict()
+        return {name: mean.to(params.dtype) for name, mean in found.items()}
 
     def mean_and_std(self, params: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Means for use within torch, and the standard deviations of one box about them.
@@ -486,7 +608,8 @@ class HaloTables:
         dict of (Tensor, Tensor)
             Each of shape (..., b), by statistic; differentiable, of the dtype of `params`. Values
             are not checked. The deviations are those of ``covariance(kind="total")``, which takes
-            some 20 ms a point; NaN where the tables cannot tell. `means` leaves them out.
+            some 20 ms a point; NaN where the tables cannot tell, as of wp, w_gp and w_pp. `means`
+            leaves them out.
         """
         means = self.means(params)
         std = torch.full((*params.shape[:-1], 3 * self._means.bins), torch.nan, dtype=params.dtype)
@@ -495,7 +618,8 @@ class HaloTables:
             every = [self._errors(row, "total").diagonal().sqrt() for row in flat]
             std = torch.stack(every).reshape(std.shape).to(params.dtype)
         parts = std.split(self._means.bins, dim=-1)
-        return {name: (means[name], part) for name, part in zip(STATISTICS, parts, strict=True)}
+        known = dict(zip(STATISTICS, parts, strict=True))
+        return {n: (m, known.get(n, torch.full_like(m, torch.nan))) for n, m in means.items()}
 
     def covariance(self, params: Any, kind: str = "total", *, volume: float | None = None) -> Any:
         """Covariance of a measured xi, omega and eta about the means of `predict`.
@@ -546,18 +670,24 @@ class HaloTables:
             made = torch.stack([self._errors(row, kind, volume) for row in _double(table)])
             return _like(made[0] if single else made, table)
 
-    def jacobian(self, params: Any, *, on_outside: str = "warn") -> dict[str, Any]:
+    def jacobian(
+        self, params: Any, *, on_outside: str = "warn", assembly_cen: Any = 0.0,
+        assembly_sat: Any = 0.0,
+    ) -> dict[str, Any]:  # fmt: skip
         """Exact derivatives of the means with respect to the parameters.
 
         Parameters
         ----------
         params : array_like or Tensor, shape (7,) or (n, 7); or mapping
         on_outside : {"warn", "error", "ignore"}
+        assembly_cen, assembly_sat : float, array_like or Tensor, shape () or (n,)
+            As of `predict`; derivatives by them come from it, through torch.
 
         Returns
         -------
         dict of ndarray or Tensor
-            "xi", "omega", "eta", each of shape (b, 7) or (n, b, 7).
+            "xi", "omega", "eta", each of shape (b, 7) or (n, b, 7); "wp", "w_gp", "w_pp" if
+            tabulated.
 
         Raises
         ------
@@ -567,28 +697,38 @@ class HaloTables:
         table, single, is_tensor = table_of(params)
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            x = _double(table)
+            x = with_assembly(_double(table), self.assembly_split, assembly_cen, assembly_sat)
             central, satellite = self._means.occupation(x.detach())
             number = (central + satellite) @ self._means.count
             self._say_unresolved(values, number.numpy(), on_outside)
             parts = map(self._slopes, x.split(_ROWS // 8))
             made = list(map(torch.cat, zip(*parts, strict=True)))
             out = [_like(part[0] if single else part, table) for part in made]
-        return dict(zip(STATISTICS, out, strict=True))
+        return dict(zip(self.statistics, out, strict=True))
 
     # ------------------------------------------------------------------ parts
     @cached_property
     def _cells(self) -> tuple[FloatArray, FloatArray]:
         """Number of halos and mean log mass of the cells that have any, over all boxes."""
-        count = np.sum([box.count for box in self.boxes], axis=0)
-        logm = np.sum([box.count * box.logm for box in self.boxes], axis=0)
+        groups = (-1, self._nodes.cells)
+        count = np.sum([b.count.reshape(groups).sum(axis=0) for b in self.boxes], axis=0)
+        logm = np.sum([(b.count * b.logm).reshape(groups).sum(axis=0) for b in self.boxes], axis=0)
         some = count > 0
         return count[some], np.clip(logm[some] / count[some], self.nodes[0], self.nodes[-1])
 
     @cached_property
     def _means(self) -> MeanTables:
         """Means of all boxes together."""
-        return mean_tables(self.boxes, self._nodes, self.edges)
+        return mean_tables(self.boxes, self._nodes, self.edges, assembly_split=self.assembly_split)
+
+    @cached_property
+    def _projected_means(self) -> ProjectedMeanTables | None:
+        """Means in bins of rp of all boxes together."""
+        boxes = [box.projected for box in self.boxes if box.projected is not None]
+        if self.projection is None:
+            return None
+        some = np.sum([box.count for box in self.boxes], axis=0) > 0
+        return ProjectedMeanTables(self._means, boxes, some, self.projection, self.volume)
 
     @cached_property
     def _errors(self) -> TableErrors:
@@ -598,10 +738,13 @@ class HaloTables:
         """Derivatives (n, b, 7), in forward mode: rows do not touch each other."""
 
         def along(direction: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            slopes = torch.func.jvp(self._means, (x,), (direction.expand_as(x),))[1]
-            return tuple(slopes[:3])
+            direction = direction.expand_as(x)
+            slopes = torch.func.jvp(self._means, (x,), (direction,))[1][:3]
+            if self._projected_means is not None:
+                slopes += torch.func.jvp(self._projected_means, (x,), (direction,))[1]
+            return tuple(slopes)
 
-        unit = torch.eye(len(PARAMETERS), dtype=x.dtype)
+        unit = torch.eye(x.shape[-1], dtype=x.dtype)[: len(PARAMETERS)]
         return tuple(torch.func.vmap(along, out_dims=-1)(unit))
 
     def _checked(self, table: Any, on_outside: str) -> FloatArray:
