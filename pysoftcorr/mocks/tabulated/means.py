@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
 
-__all__ = ["MeanTables", "Means", "mean_numbers"]
+__all__ = ["MeanTables", "Means", "mean_numbers", "products"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -75,28 +74,38 @@ class MeanTables:
         self.boxes = boxes
         self.projection = tensor(projection.T)
         term = dict(zip(TERMS, forms, strict=True))
-        # From the coefficients of the second of a pair to terms and bins, by node of the first.
-        self.of_centrals = self._matrix(term, ("n_cc", "a_cc", "h_cc"), tensor)
-        self.mixed = self._matrix(term, ("n_cs", "ac_cs", "as_cs", "h_cs"), tensor)
-        self.of_satellites = self._matrix(term, ("n_ss", "a_ss", "h_ss"), tensor)
-        self.central_one, pairs, along, axes = (tensor(part) for part in one_halo)
-        self.satellite_one = torch.cat([pairs, along, axes], dim=1)
+        central, pairs, along, axes = one_halo
         self.bins, self.nodes = rr.size, projection.shape[0]
+        self.forms, self.one_halo = term, one_halo
+        first, second = np.triu_indices(self.nodes)
+        self.upper = torch.tensor(first), torch.tensor(second)
 
-    @staticmethod
-    def _matrix(
-        term: dict[str, FloatArray],
-        names: tuple[str, ...],
-        tensor: Callable[[FloatArray], torch.Tensor],
-    ) -> torch.Tensor:
-        """(K of the second, terms x b x K of the first)."""
-        stacked = np.stack([term[name] for name in names])  # terms, first, second, b
-        moved = stacked.transpose(2, 0, 3, 1)
-        return tensor(moved.reshape(moved.shape[0], -1))
+        def halves(name: str) -> FloatArray:
+            """(K (K + 1)/2, b): either order of two nodes is one row."""
+            both = (term[name] + term[name].transpose(1, 0, 2))[first, second]
+            return np.where((first == second)[:, None], both / 2, both)
 
-    def _applied(self, matrix: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        """(..., terms, b, K of the first)."""
-        return (second @ matrix).reshape(*second.shape[:-1], -1, self.bins, self.nodes)
+        def flat(name: str) -> FloatArray:
+            return term[name].reshape(-1, self.bins)
+
+        # From products of numbers, of two nodes and of cells, to terms x bins. What an evaluation
+        # costs is to read these.
+        none = np.zeros_like(central)
+        self.number_cc = tensor(halves("n_cc"))
+        self.axes_cc = tensor(np.hstack([halves("a_cc"), halves("h_cc")]))
+        self.number_cs = tensor(np.vstack([flat("n_cs"), central]))
+        self.axes_cs = tensor(
+            np.vstack([
+                np.hstack([flat("ac_cs"), flat("as_cs"), flat("h_cs")]),
+                np.hstack([none, 2 / 3 * central, none]),
+            ])
+        )  # fmt: skip
+        self.of_satellites = tensor(
+            np.vstack([
+                np.hstack([halves("n_ss"), halves("a_ss"), halves("h_ss")]),
+                np.hstack([pairs, along, axes]),
+            ])
+        )  # fmt: skip
 
     # ------------------------------------------------------------------ occupation
     def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,54 +115,118 @@ class MeanTables:
     # ------------------------------------------------------------------ correlations
     def __call__(self, params: torch.Tensor) -> Means:
         """Means at parameters (..., 7) in float64."""
-        p, lam = self.occupation(params)
-        variance = p * (1 - p)
-        cen, sat, spread = (part @ self.projection for part in (p, lam, variance))
-        cc = self._applied(self.of_centrals, cen)
-        cs = self._applied(self.mixed, sat)
-        ss = self._applied(self.of_satellites, sat)
-        cen, sat, spread = (part[..., None, :, None] for part in (cen, sat, spread))
-        n_cc, a_cc, h_cc = (cc @ cen)[..., 0].unbind(-2)
-        n_cs, ac_cs, as_cs, h_cs = (cs @ cen)[..., 0].unbind(-2)
-        n_ss, a_ss, h_ss = (ss @ sat)[..., 0].unbind(-2)
-        own = (p * lam) @ self.central_one
-        pairs, along, axes = ((lam * lam) @ self.satellite_one).split(self.bins, dim=-1)
-
-        centrals, satellites = p @ self.count, lam @ self.count
-        dd = n_cc + 2 * n_cs + n_ss + 2 * own + pairs
-        # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
-        n = (centrals + satellites)[..., None]
-        scatter = ((variance + lam) @ self.count)[..., None]
-        shared = (cc[..., 0, :, :] @ spread[..., 0, :, :])[..., 0] + n_cs + n_ss
-        shared = shared + (cs[..., 0, :, :] @ spread[..., 0, :, :])[..., 0]
-        shared = 2 * shared + 2 * ((variance * lam + lam * p) @ self.central_one) + 2 * pairs
-        unbiased = dd * (1 + 3 * self.boxes * scatter / n**2) - 2 * self.boxes * shared / n
-        xi = unbiased / (n * n * self.rr) - 1
-
+        numbers = self._numbers(*self.occupation(params))
+        total = numbers @ self.count
         order = order_parameter(params[..., :2])
-        of_cen, of_sat = order[..., :1], order[..., 1:]
-        by_cen = a_cc + ac_cs
-        by_sat = as_cs + a_ss + 2 / 3 * own + along
-        omega = _mean(of_cen * by_cen + of_sat * by_sat, dd)
-        eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * h_cs
-        eta = _mean(eta + of_sat * of_sat * (h_ss + axes), dd)
-        return Means(xi, omega, eta, centrals, satellites)
+        xi, omega, eta = self._ratios(self._sums(numbers), total[..., None], order[..., None])
+        return Means(xi, omega, eta, total[..., 0], total[..., 1])
+
+    def slopes(self, params: torch.Tensor) -> torch.Tensor:
+        """Derivatives (..., 3, b, 7) of xi, omega and eta; 0 where there are no pairs.
+
+        A chain of three parts: cells have their numbers, and bins their ratios, each for itself, so
+        that one backward pass has the derivatives of all; sums over pairs are quadratic in the
+        numbers, so that the difference of two is exact.
+        """
+        again = torch.is_grad_enabled() and params.requires_grad
+        with torch.enable_grad():
+            # Every cell with parameters of its own.
+            own = params[..., None, :].expand(*params.shape[:-1], self.logm.numel(), -1)
+            own = own if own.requires_grad else own.detach().requires_grad_(True)
+            numbers = self._numbers(*(x[..., 0] for x in mean_numbers(own, self.logm[:, None])))
+            parts = numbers.unbind(-2)
+            along = [torch.autograd.grad(x.sum(), own, create_graph=True)[0] for x in parts]
+            tangent = torch.stack(along, dim=-1)[..., 2:, :].movedim(-3, -1)  # ..., 5, 3, F
+
+            strengths = params[..., :2]
+            strengths = strengths if again else strengths.detach().requires_grad_(True)
+            order = order_parameter(strengths)
+            (turn,) = torch.autograd.grad(order.sum(), strengths, create_graph=True)
+            total, change = numbers @ self.count, tangent @ self.count
+            here = numbers[..., None, :, :]
+            sums = self._sums(torch.cat([here, here + tangent, here - tangent], dim=-3))
+            there, up, down = sums.split([1, 5, 5], dim=-3)
+            bins = (*total.shape, self.bins)
+            inputs = [there[..., 0, :, :], total[..., None].expand(bins),
+                      order[..., None].expand(*bins[:-2], 2, self.bins)]  # fmt: skip
+            inputs = [x if again else x.detach().requires_grad_(True) for x in inputs]
+            found = []
+            for one in self._ratios(*inputs):
+                value = torch.where(one.isnan(), 0.0, one).sum()
+                by_sum, by_total, by_order = torch.autograd.grad(
+                    value, inputs, create_graph=again, retain_graph=True, allow_unused=True
+                )
+                slope = torch.einsum("...kb,...pkb->...bp", by_sum, (up - down) / 2)
+                if by_total is not None:
+                    slope = slope + torch.einsum("...kb,...pk->...bp", by_total, change)
+                turned = torch.zeros_like(slope[..., :2])
+                if by_order is not None:
+                    turned = by_order.transpose(-1, -2) * turn[..., None, :]
+                found.append(torch.cat([turned, slope], dim=-1))
+            made = torch.stack(found, dim=-3)
+        return made if again else made.detach()
+
+    @staticmethod
+    def _numbers(p: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
+        """Centrals, satellites, and the variance of centrals, (..., 3, F)."""
+        return torch.stack([p, lam, p - p * p], dim=-2)
+
+    def _sums(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Sums over pairs (..., 7, b), quadratic in numbers (..., 3, F).
+
+        Pairs; those that the numbers of galaxies are correlated with; (a . s)^2 - 1/3 of centrals
+        and of satellites; (a . a')^2 - 1/3 of two centrals, one of each, two satellites.
+        """
+        p, lam, variance = numbers.unbind(-2)
+        cen, sat, spread = (numbers @ self.projection).unbind(-2)
+        first, second = (cen.index_select(-1, rows) for rows in self.upper)
+        other, another = (spread.index_select(-1, rows) for rows in self.upper)
+        two = first * second
+        both = torch.stack([two, (first * another + other * second) / 2], dim=-2)
+        n_cc, shared = (both @ self.number_cc).unbind(-2)
+        a_cc, h_cc = (two @ self.axes_cc).split(self.bins, dim=-1)
+        two = torch.cat([products(cen, sat), p * lam], dim=-1)
+        other = torch.cat([products(spread, sat), variance * lam], dim=-1)
+        n_cs, more = (torch.stack([two, other], dim=-2) @ self.number_cs).unbind(-2)
+        ac_cs, as_cs, h_cs = (two @ self.axes_cs).split(self.bins, dim=-1)
+        first, second = (sat.index_select(-1, rows) for rows in self.upper)
+        two = torch.cat([first * second, lam * lam], dim=-1)
+        n_ss, a_ss, h_ss = (two @ self.of_satellites).split(self.bins, dim=-1)
+        dd, shared = n_cc + 2 * n_cs + n_ss, shared + more + n_cs + n_ss
+        return torch.stack([dd, shared, a_cc + ac_cs, as_cs + a_ss, h_cc, h_cs, h_ss], dim=-2)
+
+    def _ratios(
+        self, sums: torch.Tensor, total: torch.Tensor, order: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """xi, omega and eta (..., b) of `_sums`, total numbers (..., 3, 1) and orders (..., 2, 1)."""
+        dd, shared, of_cen, of_sat, h_cc, h_cs, h_ss = sums.unbind(-2)
+        centrals, satellites, variance = total.unbind(-2)
+        # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
+        n = centrals + satellites
+        square, scatter = n * n, (3 * self.boxes) * (variance + satellites)
+        unbiased = dd * (1 + scatter / square) - (4 * self.boxes) * shared / n
+        xi = unbiased / (square * self.rr) - 1
+        cen, sat = order.unbind(-2)
+        omega = cen * of_cen + sat * of_sat
+        eta = cen * (cen * h_cc + 2 * sat * h_cs) + sat * sat * h_ss
+        some = dd > 0
+        # NaN, with derivatives of 0, where there are no pairs.
+        pairs = torch.where(some, dd, 1.0)
+        return xi, torch.where(some, omega / pairs, math.nan), torch.where(some, eta / pairs, math.nan)
+
+
+def products(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Products of numbers at the nodes of the first and of the second, (..., K x K)."""
+    return (first[..., :, None] * second[..., None, :]).flatten(-2)
 
 
 def mean_numbers(params: torch.Tensor, logm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean centrals and satellites of halos of log10 masses (F,), each of shape (..., F)."""
-    log_min, sigma, log_0, log_1, alpha = (params[..., k : k + 1] for k in range(2, 7))
+    log_min, sigma, log_0, log_1, alpha = params[..., 2:, None].unbind(-2)
     central = 0.5 * torch.erfc((log_min - logm) / sigma)
     depth = _LN10 * (log_0 - logm)
     above = depth < 0
     # ln(1 - M0/M), with a slope of 0 below M0 instead of none.
-    left = torch.log(-torch.expm1(torch.where(above, depth, -torch.ones_like(depth))))
+    left = torch.log(-torch.expm1(torch.where(above, depth, -1.0)))
     power = alpha * (_LN10 * (logm - log_1) + left)
-    return central, torch.where(above, torch.exp(power), torch.zeros_like(power))
-
-
-def _mean(total: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
-    """The ratio; NaN, with derivatives of 0, where there are no pairs."""
-    some = pairs > 0
-    ratio = total / torch.where(some, pairs, torch.ones_like(pairs))
-    return torch.where(some, ratio, torch.full_like(ratio, math.nan))
+    return central, torch.where(above, torch.exp(power), 0.0)
