@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -89,23 +90,17 @@ class MeanTables:
             return term[name].reshape(-1, self.bins)
 
         # From products of numbers, of two nodes and of cells, to terms x bins. What an evaluation
-        # costs is to read these.
+        # costs is to read these; eta has its own, so that a posterior without it reads no others.
         none = np.zeros_like(central)
-        self.number_cc = tensor(halves("n_cc"))
-        self.axes_cc = tensor(np.hstack([halves("a_cc"), halves("h_cc")]))
+        self.number_cc, self.along_cc = tensor(halves("n_cc")), tensor(halves("a_cc"))
+        self.axes_cc = tensor(halves("h_cc"))
         self.number_cs = tensor(np.vstack([flat("n_cs"), central]))
-        self.axes_cs = tensor(
-            np.vstack([
-                np.hstack([flat("ac_cs"), flat("as_cs"), flat("h_cs")]),
-                np.hstack([none, 2 / 3 * central, none]),
-            ])
-        )  # fmt: skip
-        self.of_satellites = tensor(
-            np.vstack([
-                np.hstack([halves("n_ss"), halves("a_ss"), halves("h_ss")]),
-                np.hstack([pairs, along, axes]),
-            ])
-        )  # fmt: skip
+        by_cen, by_sat = np.vstack([flat("ac_cs"), none]), np.vstack([flat("as_cs"), 2 / 3 * central])
+        self.along_cs = tensor(np.hstack([by_cen, by_sat]))
+        self.axes_cs = tensor(np.vstack([flat("h_cs"), none]))
+        number, of_sat = np.vstack([halves("n_ss"), pairs]), np.vstack([halves("a_ss"), along])
+        self.number_ss = tensor(np.hstack([number, of_sat]))
+        self.axes_ss = tensor(np.vstack([halves("h_ss"), axes]))
 
     # ------------------------------------------------------------------ occupation
     def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -144,14 +139,15 @@ class MeanTables:
             (turn,) = torch.autograd.grad(order.sum(), strengths, create_graph=True)
             total, change = numbers @ self.count, tangent @ self.count
             here = numbers[..., None, :, :]
-            sums = self._sums(torch.cat([here, here + tangent, here - tangent], dim=-3))
+            rows = torch.cat([here, here + tangent, here - tangent], dim=-3)
+            sums = torch.stack(self._sums(rows), dim=-2)
             there, up, down = sums.split([1, 5, 5], dim=-3)
             bins = (*total.shape, self.bins)
             inputs = [there[..., 0, :, :], total[..., None].expand(bins),
                       order[..., None].expand(*bins[:-2], 2, self.bins)]  # fmt: skip
             inputs = [x if again else x.detach().requires_grad_(True) for x in inputs]
             found = []
-            for one in self._ratios(*inputs):
+            for one in self._ratios(inputs[0].unbind(-2), *inputs[1:]):
                 value = torch.where(one.isnan(), 0.0, one).sum()
                 by_sum, by_total, by_order = torch.autograd.grad(
                     value, inputs, create_graph=again, retain_graph=True, allow_unused=True
@@ -171,8 +167,8 @@ class MeanTables:
         """Centrals, satellites, and the variance of centrals, (..., 3, F)."""
         return torch.stack([p, lam, p - p * p], dim=-2)
 
-    def _sums(self, numbers: torch.Tensor) -> torch.Tensor:
-        """Sums over pairs (..., 7, b), quadratic in numbers (..., 3, F).
+    def _sums(self, numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Seven sums over pairs (..., b), quadratic in numbers (..., 3, F).
 
         Pairs; those that the numbers of galaxies are correlated with; (a . s)^2 - 1/3 of centrals
         and of satellites; (a . a')^2 - 1/3 of two centrals, one of each, two satellites.
@@ -184,22 +180,24 @@ class MeanTables:
         two = first * second
         both = torch.stack([two, (first * another + other * second) / 2], dim=-2)
         n_cc, shared = (both @ self.number_cc).unbind(-2)
-        a_cc, h_cc = (two @ self.axes_cc).split(self.bins, dim=-1)
+        a_cc, h_cc = two @ self.along_cc, two @ self.axes_cc
         two = torch.cat([products(cen, sat), p * lam], dim=-1)
         other = torch.cat([products(spread, sat), variance * lam], dim=-1)
         n_cs, more = (torch.stack([two, other], dim=-2) @ self.number_cs).unbind(-2)
-        ac_cs, as_cs, h_cs = (two @ self.axes_cs).split(self.bins, dim=-1)
+        ac_cs, as_cs = (two @ self.along_cs).split(self.bins, dim=-1)
+        h_cs = two @ self.axes_cs
         first, second = (sat.index_select(-1, rows) for rows in self.upper)
         two = torch.cat([first * second, lam * lam], dim=-1)
-        n_ss, a_ss, h_ss = (two @ self.of_satellites).split(self.bins, dim=-1)
+        n_ss, a_ss = (two @ self.number_ss).split(self.bins, dim=-1)
+        h_ss = two @ self.axes_ss
         dd, shared = n_cc + 2 * n_cs + n_ss, shared + more + n_cs + n_ss
-        return torch.stack([dd, shared, a_cc + ac_cs, as_cs + a_ss, h_cc, h_cs, h_ss], dim=-2)
+        return dd, shared, a_cc + ac_cs, as_cs + a_ss, h_cc, h_cs, h_ss
 
     def _ratios(
-        self, sums: torch.Tensor, total: torch.Tensor, order: torch.Tensor
+        self, sums: Sequence[torch.Tensor], total: torch.Tensor, order: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """xi, omega and eta (..., b) of `_sums`, total numbers (..., 3, 1) and orders (..., 2, 1)."""
-        dd, shared, of_cen, of_sat, h_cc, h_cs, h_ss = sums.unbind(-2)
+        dd, shared, of_cen, of_sat, h_cc, h_cs, h_ss = sums
         centrals, satellites, variance = total.unbind(-2)
         # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
         n = centrals + satellites
