@@ -27,8 +27,13 @@ EDGES = np.geomspace(0.1, 16.0, 21)
 def mocks(path: str, number: int) -> None:
     """Populate and measure with halotools; prints JSON. Runs in its environment."""
     from astropy.cosmology import Planck18
-    from halotools.empirical_models import HodModelFactory, NFWPhaseSpace, TrivialPhaseSpace
-    from halotools.empirical_models import Zheng07Cens, Zheng07Sats
+    from halotools.empirical_models import (
+        HodModelFactory,
+        NFWPhaseSpace,
+        TrivialPhaseSpace,
+        Zheng07Cens,
+        Zheng07Sats,
+    )
     from halotools.mock_observables import ed_3d, tpcf
     from halotools.sim_manager import UserSuppliedHaloCatalog
 
@@ -113,10 +118,14 @@ def main(number: int = 20, python: str = ".venv-peers/bin/python") -> None:
         path = Path(folder) / "halos.npz"
         np.savez(path, **{k: getattr(halos, k) for k in
                           ("position", "mass", "radius", "concentration", "axis")})  # fmt: skip
-        text = subprocess.check_output([python, __file__, "mocks", str(path), str(number)], text=True)
+        text = subprocess.check_output(
+            [python, __file__, "mocks", str(path), str(number)], text=True
+        )
     found = {name: np.array(values) for name, values in json.loads(text.splitlines()[-1]).items()}
     heading(f"xi and omega of {HOD} in expectation, {len(halos)} halos of {SIDE:g} Mpc/h")
-    print(f"  tables: {once:.1f} CPU s once, then {1e3 * one:.2f} ms a prediction, {1 / one:.0f} per s")
+    print(
+        f"  tables: {once:.1f} CPU s once, then {1e3 * one:.2f} ms a prediction, {1 / one:.0f} per s"
+    )
     parts = {name: float(np.median(found[name])) for name in ("populate", "orient", "measure")}
     mock = sum(parts.values())
     print(f"  halotools: {mock:.2f} CPU s a catalog ("

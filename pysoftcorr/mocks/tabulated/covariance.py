@@ -187,9 +187,7 @@ class _Pairs:
             self._form(of_satellites, products(xs, ys), x[1] * y[1]),
         ]
 
-    def _form(
-        self, matrix: torch.Tensor, *features: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
+    def _form(self, matrix: torch.Tensor, *features: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Terms of pairs of two halos, and of those within one."""
         return (torch.cat(features) @ matrix).split(self.means.bins)
 

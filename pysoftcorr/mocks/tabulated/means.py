@@ -95,7 +95,10 @@ class MeanTables:
         self.number_cc, self.along_cc = tensor(halves("n_cc")), tensor(halves("a_cc"))
         self.axes_cc = tensor(halves("h_cc"))
         self.number_cs = tensor(np.vstack([flat("n_cs"), central]))
-        by_cen, by_sat = np.vstack([flat("ac_cs"), none]), np.vstack([flat("as_cs"), 2 / 3 * central])
+        by_cen, by_sat = (
+            np.vstack([flat("ac_cs"), none]),
+            np.vstack([flat("as_cs"), 2 / 3 * central]),
+        )
         self.along_cs = tensor(np.hstack([by_cen, by_sat]))
         self.axes_cs = tensor(np.vstack([flat("h_cs"), none]))
         number, of_sat = np.vstack([halves("n_ss"), pairs]), np.vstack([halves("a_ss"), along])
@@ -210,7 +213,11 @@ class MeanTables:
         some = dd > 0
         # NaN, with derivatives of 0, where there are no pairs.
         pairs = torch.where(some, dd, 1.0)
-        return xi, torch.where(some, omega / pairs, math.nan), torch.where(some, eta / pairs, math.nan)
+        return (
+            xi,
+            torch.where(some, omega / pairs, math.nan),
+            torch.where(some, eta / pairs, math.nan),
+        )
 
 
 def products(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
