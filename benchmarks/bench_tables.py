@@ -41,12 +41,12 @@ def mocks(path: str, number: int) -> None:
 
     halos = np.load(path)
     own = HODModel.preset(HOD)
+    row, none = np.arange(halos["mass"].size), np.zeros(halos["mass"].size)
     there = UserSuppliedHaloCatalog(
-        redshift=0.0, Lbox=SIDE, particle_mass=MMIN / 100, simname="bench", halo_id=np.arange(halos["mass"].size),
-        halo_hostid=np.arange(halos["mass"].size), halo_upid=np.full(halos["mass"].size, -1),
+        redshift=0.0, Lbox=SIDE, particle_mass=MMIN / 100, simname="bench", halo_id=row,
+        halo_hostid=row, halo_upid=np.full(row.size, -1),
         halo_x=halos["position"][:, 0], halo_y=halos["position"][:, 1],
-        halo_z=halos["position"][:, 2], halo_vx=np.zeros(halos["mass"].size),
-        halo_vy=np.zeros(halos["mass"].size), halo_vz=np.zeros(halos["mass"].size),
+        halo_z=halos["position"][:, 2], halo_vx=none, halo_vy=none, halo_vz=none,
         halo_mvir=halos["mass"], halo_rvir=halos["radius"], halo_nfw_conc=halos["concentration"],
         halo_axisA_x=halos["axis"][:, 0], halo_axisA_y=halos["axis"][:, 1],
         halo_axisA_z=halos["axis"][:, 2],
@@ -55,7 +55,8 @@ def mocks(path: str, number: int) -> None:
         cosmology=Planck18, redshift=0.0, mdef="vir", conc_mass_model="direct_from_halo_catalog"
     )
     model = HodModelFactory(
-        centrals_occupation=Zheng07Cens(redshift=0.0), centrals_profile=TrivialPhaseSpace(redshift=0.0),
+        centrals_occupation=Zheng07Cens(redshift=0.0),
+        centrals_profile=TrivialPhaseSpace(redshift=0.0),
         satellites_occupation=Zheng07Sats(redshift=0.0), satellites_profile=profile,
     )  # fmt: skip
     model.param_dict.update(
@@ -123,9 +124,7 @@ def main(number: int = 20, python: str = ".venv-peers/bin/python") -> None:
         )
     found = {name: np.array(values) for name, values in json.loads(text.splitlines()[-1]).items()}
     heading(f"xi and omega of {HOD} in expectation, {len(halos)} halos of {SIDE:g} Mpc/h")
-    print(
-        f"  tables: {once:.1f} CPU s once, then {1e3 * one:.2f} ms a prediction, {1 / one:.0f} per s"
-    )
+    print(f"  tables: {once:.1f} CPU s once, then {1e3 * one:.2f} ms or {1 / one:.0f} a second")
     parts = {name: float(np.median(found[name])) for name in ("populate", "orient", "measure")}
     mock = sum(parts.values())
     print(f"  halotools: {mock:.2f} CPU s a catalog ("

@@ -160,9 +160,9 @@ def halotools(path, halos, sub):
     """A table that halotools has in its cache."""
     columns = {f"halo_{c}": halos.position[:, k] for k, c in enumerate("xyz")}
     columns |= {f"halo_axisA_{c}": halos.axis[:, k] for k, c in enumerate("xyz")}
-    columns |= {"halo_mvir": halos.mass, "halo_rvir": halos.radius, "halo_id": np.arange(len(halos)),
-                "halo_rs": halos.radius / halos.concentration,
-                "halo_upid": np.where(sub, 0, -1)}  # fmt: skip
+    columns |= {"halo_mvir": halos.mass, "halo_rvir": halos.radius}
+    columns |= {"halo_rs": halos.radius / halos.concentration, "halo_id": np.arange(len(halos))}
+    columns["halo_upid"] = np.where(sub, 0, -1)
     Table(columns).write(path, path="data", format="hdf5")
     with h5py.File(path, "r+") as file:
         file.attrs.update({"Lbox": 45.0, "redshift": 0.0, "simname": "bolplanck"})

@@ -510,7 +510,7 @@ def test_the_curvature_of_a_flat_potential_is_bounded():
 
 
 def test_a_free_occupation_is_sampled_from_a_short_warmup(emulator):
-    """Widths that differ a hundredfold: the curvature at the foot is known before the first step."""
+    """Widths that differ a hundredfold: the curvature is known before the first step."""
     truth = {"mu_cen": 0.5, "mu_sat": 0.2, **HOD}
     row = torch.tensor(list(truth.values()), dtype=torch.float64)
     means = {k: v[0].numpy() for k, v in emulator.mean_and_std(row).items()}

@@ -95,11 +95,8 @@ class MeanTables:
         self.number_cc, self.along_cc = tensor(halves("n_cc")), tensor(halves("a_cc"))
         self.axes_cc = tensor(halves("h_cc"))
         self.number_cs = tensor(np.vstack([flat("n_cs"), central]))
-        by_cen, by_sat = (
-            np.vstack([flat("ac_cs"), none]),
-            np.vstack([flat("as_cs"), 2 / 3 * central]),
-        )
-        self.along_cs = tensor(np.hstack([by_cen, by_sat]))
+        of_cen, of_sat = [flat("ac_cs"), none], [flat("as_cs"), 2 / 3 * central]
+        self.along_cs = tensor(np.hstack([np.vstack(of_cen), np.vstack(of_sat)]))
         self.axes_cs = tensor(np.vstack([flat("h_cs"), none]))
         number, of_sat = np.vstack([halves("n_ss"), pairs]), np.vstack([halves("a_ss"), along])
         self.number_ss = tensor(np.hstack([number, of_sat]))
@@ -197,11 +194,11 @@ class MeanTables:
         return dd, shared, a_cc + ac_cs, as_cs + a_ss, h_cc, h_cs, h_ss
 
     def _ratios(
-        self, sums: Sequence[torch.Tensor], total: torch.Tensor, order: torch.Tensor
+        self, sums: Sequence[torch.Tensor], number: torch.Tensor, order: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """xi, omega and eta (..., b) of `_sums`, total numbers (..., 3, 1) and orders (..., 2, 1)."""
+        """xi, omega and eta (..., b) of `_sums`, numbers (..., 3, 1) and orders (..., 2, 1)."""
         dd, shared, of_cen, of_sat, h_cc, h_cs, h_ss = sums
-        centrals, satellites, variance = total.unbind(-2)
+        centrals, satellites, variance = number.unbind(-2)
         # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
         n = centrals + satellites
         square, scatter = n * n, (3 * self.boxes) * (variance + satellites)
@@ -213,11 +210,8 @@ class MeanTables:
         some = dd > 0
         # NaN, with derivatives of 0, where there are no pairs.
         pairs = torch.where(some, dd, 1.0)
-        return (
-            xi,
-            torch.where(some, omega / pairs, math.nan),
-            torch.where(some, eta / pairs, math.nan),
-        )
+        omega, eta = (torch.where(some, total / pairs, math.nan) for total in (omega, eta))
+        return xi, omega, eta
 
 
 def products(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
