@@ -33,6 +33,8 @@ _STATISTICS = ("xi", "omega", "eta")
 #: Draws of the prior to start from where a covariance is sought that fits its own posterior; most
 #: rounds; and by how much of ln its variances change in the last one.
 _STARTS, _ROUNDS, _SETTLED = 256, 5, 0.02
+#: -ln density where there is none.
+_NOWHERE = 1e10
 
 
 def bounds(
@@ -437,18 +439,56 @@ class LogPosterior:
             self._noise = self._made_noise(known)
             if change < _SETTLED:
                 break
+        if any(name not in ALIGNMENT for name in self.names):
+            point = self._likeliest(point)
+            self._noise = self._made_noise(self._model_covariance(point))
         full = self._full(point)
         self.reference = dict(zip(self.parameters, full.tolist(), strict=True))
+
+    def _likeliest(self, point: FloatArray) -> FloatArray:
+        """Peak of the posterior whose covariance is that of the parameters everywhere.
+
+        With an occupation free a covariance that leads to itself is not enough: with more galaxies
+        than the data have it is smaller, and pulls there.
+        """
+        from scipy.optimize import minimize
+
+        torch = need("torch", "a posterior")
+        of_data = torch.tensor(self._noise.constant - self._model_covariance(point))
+        rows = torch.tensor(self._model_rows())
+
+        def loss(values: FloatArray) -> tuple[float, FloatArray]:
+            u = torch.tensor(values, requires_grad=True)
+            params, log_prior = self._prior_terms(u)
+            full = self._base + params @ self._places
+            made = self.emulator.covariance(full, volume=self._volume)  # type: ignore[attr-defined]
+            lower, wrong = torch.linalg.cholesky_ex(made[rows][:, rows] + of_data)
+            residual = (self._data - self._mean_and_std(full)[0])[:, None]
+            white = torch.linalg.solve_triangular(lower, residual, upper=False)
+            log_det = 2 * lower.diagonal().log().sum()
+            value = 0.5 * (white.square().sum() + log_det) - log_prior
+            (slope,) = torch.autograd.grad(value, u)
+            if wrong or not (torch.isfinite(value) and torch.isfinite(slope).all()):
+                return _NOWHERE, np.zeros_like(values)
+            return float(value.detach()), slope.numpy()
+
+        start = self.priors.unbounded(point)
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 60})
+        return np.asarray(self.priors.physical(found.x))
+
+    def _model_rows(self) -> npt.NDArray[np.intp]:
+        """Values that are used among all of the model's covariance."""
+        bins = self.observation.edges.size - 1
+        places = [_STATISTICS.index(name) * bins for name in self.observation.statistics]
+        rows = np.concatenate([first + np.arange(bins) for first in places])
+        return np.asarray(rows[self.observation.rows])
 
     def _model_covariance(self, point: FloatArray) -> FloatArray:
         """Covariance of the values that are used, by the model at free parameters (p,)."""
         every = np.asarray(
             self.emulator.covariance(self._full(point), volume=self._volume)  # type: ignore[attr-defined]
         )
-        bins = self.observation.edges.size - 1
-        places = [_STATISTICS.index(name) * bins for name in self.observation.statistics]
-        rows = np.concatenate([first + np.arange(bins) for first in places])
-        rows = rows[self.observation.rows]
+        bins, rows = self.observation.edges.size - 1, self._model_rows()
         made = every[np.ix_(rows, rows)]
         bad = np.flatnonzero(~np.isfinite(np.diag(made)))
         if bad.size:

@@ -120,6 +120,8 @@ class LockstepNUTS(NUTS):
         Dense mass matrix, or a diagonal one.
     target_accept : float
     max_tree_depth : int
+    covariance : ndarray, shape (p, p), optional
+        What the mass matrix starts from, before draws have taught another; the identity.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class LockstepNUTS(NUTS):
         dense: bool = True,
         target_accept: float = 0.8,
         max_tree_depth: int = 10,
+        covariance: FloatArray | None = None,
     ) -> None:
         super().__init__(
             potential_fn=lambda z: _Potential.apply(z["u"], potential),
@@ -147,6 +150,10 @@ class LockstepNUTS(NUTS):
         self._here = (start, *self._at(start))
         self.initial_params = {"u": torch.tensor(start)}
         self.setup(warmup)
+        if covariance is not None:
+            known = covariance if dense else np.diag(covariance)
+            self.mass_matrix_adapter.inverse_mass_matrix = {("u",): torch.tensor(known)}
+            self._adapter.reset_step_size_adaptation(self.initial_params)
 
     def _at(self, point: FloatArray) -> tuple[float, FloatArray]:
         value, gradient = self._evaluate(point[None])

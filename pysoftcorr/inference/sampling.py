@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +19,20 @@ from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.posterior import Posterior, warn_of_problems
 from pysoftcorr.inference.priors import Prior
 
+if TYPE_CHECKING:
+    from pysoftcorr.inference.compiled import ValueAndGradient
+
 __all__ = ["sample_posterior"]
 
 FloatArray = npt.NDArray[np.float64]
 #: Draws at which the correlation functions are kept.
 _CURVES = 500
 _TRIES = 100
+#: Draws of the prior of which the best begins a descent; step of its gradients' differences; least
+#: curvature, near that of a logistic density; potential where there is none.
+_TRIED, _STEP, _FLAT, _HIGH = 64, 1e-4, 0.1, 1e10
+#: Descents at least.
+_DESCENTS = 4
 
 
 def sample_posterior(
@@ -182,6 +190,9 @@ def _run(
         potential = ValueAndGradient(
             density.potential, p, batch=chains, probes=starts, compiled=compiled
         )
+        covariances: list[FloatArray | None] = [None] * chains
+        if any(name not in ALIGNMENT for name in density.names):
+            starts, covariances = _feet(density, potential, chains, root)
         ready = time.perf_counter()
         kernels = [
             LockstepNUTS(
@@ -192,6 +203,7 @@ def _run(
                 dense=mass == "dense",
                 target_accept=target_accept,
                 max_tree_depth=max_tree_depth,
+                covariance=covariances[k],
             )
             for k in range(chains)
         ]
@@ -269,6 +281,60 @@ def _starts(density: LogPosterior, chains: int, root: int) -> FloatArray:
         f"the posterior density is 0 or NaN at {_TRIES * chains} draws of the prior: the priors, "
         "the emulator and the data do not go together"
     )
+
+
+def _feet(
+    density: LogPosterior, potential: ValueAndGradient, chains: int, root: int
+) -> tuple[FloatArray, list[FloatArray | None]]:
+    """Starts of the chains about the feet of descents, and the covariances there.
+
+    With an occupation free the posterior is narrow in some directions and wide in others: a chain
+    that is to learn that from its own draws makes trajectories of a thousand steps first, and one
+    that is caught in a side valley stays there. So each descends from the best of some draws of the
+    prior, and chains begin at the feet by the mass of the normal density about each.
+    """
+    torch = need("torch", "a posterior")
+    rng = stream(root, "feet of descents")
+    number = max(chains, _DESCENTS)
+    drawn = density.priors.draw(number * _TRIED, rng)
+    value = np.nan_to_num(density(drawn), nan=-np.inf).reshape(number, _TRIED)
+    best = drawn.reshape(number, _TRIED, -1)[np.arange(number), value.argmax(axis=1)]
+    feet = [_foot(potential, point) for point in density.priors.unbounded(best)]
+
+    def heights(u: FloatArray) -> FloatArray:
+        with torch.no_grad():
+            return np.nan_to_num(density.potential(torch.tensor(u)).numpy(), nan=np.inf)
+
+    height = heights(np.array([foot for foot, _ in feet]))
+    mass = np.array([0.5 * np.linalg.slogdet(covariance)[1] for _, covariance in feet]) - height
+    weight = np.exp(mass - mass.max())
+    starts, covariances = [], []
+    for k in rng.choice(number, chains, p=weight / weight.sum()):
+        foot, covariance = feet[k]
+        tried = foot + rng.standard_normal((_TRIED, foot.size)) @ np.linalg.cholesky(covariance).T
+        # Within reach: of a bent posterior the covariance at the foot says little farther out.
+        near = heights(tried) - height[k] < 2 * foot.size
+        starts.append(tried[near.argmax()] if near.any() else foot)
+        covariances.append(covariance)
+    return np.array(starts), covariances
+
+
+def _foot(potential: ValueAndGradient, start: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Minimum of a potential, and the inverse of its curvature there where that is positive."""
+    from scipy.optimize import minimize
+
+    def at(u: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = potential(u[None])
+        if not (np.isfinite(value[0]) and np.isfinite(gradient).all()):
+            return _HIGH, np.zeros_like(u)
+        return float(value[0]), gradient[0]
+
+    found = minimize(at, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    steps = _STEP * np.eye(found.size)
+    rows = [at(found + step)[1] - at(found - step)[1] for step in steps]
+    curvature = np.array(rows) / (2 * _STEP)
+    value, axes = np.linalg.eigh((curvature + curvature.T) / 2)
+    return found, (axes / np.maximum(value, _FLAT)) @ axes.T
 
 
 def _curves(density: LogPosterior, samples: FloatArray, root: int) -> dict[str, FloatArray]:

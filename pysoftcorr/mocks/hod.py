@@ -35,7 +35,9 @@ __all__ = ["HOD_PARAMETERS", "PARAMETERS", "HODModel", "check_halos"]
 FloatArray = npt.NDArray[np.float64]
 
 #: Slope of the mass function at its light end, and where the warning of lighter halos begins.
-_SLOPE, _UNRESOLVED, _FEW_HALOS = 0.9, 0.01, 10
+_SLOPE, _UNRESOLVED, FEW_HALOS = 0.9, 0.01, 10
+#: Step of the masses of halos that are not there, dex.
+_STEP = 0.005
 
 #: Parameters of the occupation, and all seven in the order of a design and of the emulator.
 HOD_PARAMETERS = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
@@ -51,6 +53,26 @@ _PRESETS = {
     "mstar9.5": (0.55, 0.03, 11.61, 0.26, 11.80, 12.60, 1.0),
     "mstar9.0": (0.0, 0.0, 11.37, 0.26, 11.55, 12.35, 1.0),
 }
+
+
+def lighter_halos(least: float, near: int) -> tuple[FloatArray, FloatArray]:
+    """Masses below the lightest halo, and how many halos per dex a full catalog has there.
+
+    Parameters
+    ----------
+    least : float
+        Mass of the lightest halo, Msun/h.
+    near : int
+        Halos up to twice that mass: those lighter follow by dn/dlogM ~ M^-0.9.
+
+    Returns
+    -------
+    mass, halos : ndarray, shape (1201,)
+        Downwards over 6 dex.
+    """
+    x = np.arange(1201) * _STEP
+    first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
+    return least * 10.0**-x, first * 10.0 ** (_SLOPE * x)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -368,15 +390,12 @@ class HODModel:
         galaxies : float
             Mean number of galaxies in all.
         """
-        if near < _FEW_HALOS or near == number:
+        if near < FEW_HALOS or near == number:
             return 0.0, least
-        x = np.linspace(0.0, 6.0, 1201)  # dex below the lightest halo
-        first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
-        lighter = least * 10.0**-x
-        held = first * 10.0 ** (_SLOPE * x) * (self.mean_ncen(lighter) + self.mean_nsat(lighter))
-        step = x[1] - x[0]
-        # Beyond each x, by the trapezoidal rule.
-        beyond = np.append(np.cumsum(((held[1:] + held[:-1]) / 2 * step)[::-1])[::-1], 0.0)
+        lighter, halos = lighter_halos(least, near)
+        held = halos * (self.mean_ncen(lighter) + self.mean_nsat(lighter))
+        # Beyond each mass, by the trapezoidal rule.
+        beyond = np.append(np.cumsum(((held[1:] + held[:-1]) / 2 * _STEP)[::-1])[::-1], 0.0)
         every = galaxies + beyond[0]
         if every <= 0:
             return 0.0, least

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -215,3 +216,60 @@ def test_assembly_bias_of_what_knows_none(fails, tables, halos, tmp_path):
     assert "--pi-max: with --merge it is that of" in fails(
         "tabulate", halos, "--merge", tables, "--pi-max", 12, "--out", tmp_path / "a.h5"
     )
+
+
+def rockstar(path, halos, sub):
+    """A list of Rockstar, with some halos that are subhalos of others."""
+    names = ["id", "num_p", "mvir", "rvir", "vmax", "x", "y", "z", "rs", "b_to_a", "A[x]", "A[y]",
+             "A[z]", "PID"]  # fmt: skip
+    number = np.arange(len(halos))
+    columns = [number, 100 + number, halos.mass, 1e3 * halos.radius, 0 * number,
+               *halos.position.T, 1e3 * halos.radius / halos.concentration, 0.8 + 0 * number,
+               *halos.axis.T, np.where(sub, 0, -1)]  # fmt: skip
+    head = (
+        f"#{' '.join(names)}\n#a = 1.000000\n#Om = 0.311100; Ol = 0.688900; h = 0.676600\n"
+        "#Box size: 45.000000 Mpc/h\n#Rockstar Version: 0.99.9-RC3+\n"
+        "#Units: Masses in Msun / h\n#Units: Positions in Mpc / h (comoving)\n"
+        "#Units: Halo Distances, Lengths, and Radii in kpc / h (comoving)\n"
+    )
+    rows = [" ".join(f"{x:.10g}" for x in row) for row in np.column_stack(columns)]
+    path.write_text(head + "\n".join(rows) + "\n")
+
+
+def halotools(path, halos, sub):
+    """A table that halotools has in its cache."""
+    columns = {f"halo_{c}": halos.position[:, k] for k, c in enumerate("xyz")}
+    columns |= {f"halo_axisA_{c}": halos.axis[:, k] for k, c in enumerate("xyz")}
+    columns |= {"halo_mvir": halos.mass, "halo_rvir": halos.radius}
+    columns |= {"halo_rs": halos.radius / halos.concentration, "halo_id": np.arange(len(halos))}
+    columns["halo_upid"] = np.where(sub, 0, -1)
+    Table(columns).write(path, path="data", format="hdf5")
+    with h5py.File(path, "r+") as file:
+        file.attrs.update({"Lbox": 45.0, "redshift": 0.0, "simname": "bolplanck"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [rockstar, halotools])
+def test_from_a_halo_catalog_to_a_posterior_in_three_commands(run, halos, tmp_path, layout):
+    """No option says anything of the catalog: box, redshift, masses and subhalos are its own."""
+    there = HaloCatalog.read(halos)
+    sub = np.arange(len(there)) % 20 == 7
+    path = tmp_path / ("out_0.list" if layout is rockstar else "halos.hdf5")
+    layout(path, there, sub)
+    galaxies, tables, out = (tmp_path / name for name in ("galaxies.h5", "tables.h5", "p.nc"))
+    lines = [
+        ["tabulate", path, "--subvolumes", 2, "--bins", BINS, "--nodes", 8, "--out", tables],
+        ["mock", path, "--preset", "mstar10.5", "--out", galaxies],
+        ["posterior", "--model", tables, "--data", galaxies, "--hod", "mstar10.5", "--chains", 2,
+         "--warmup", 100, "--draws", 100, "--on-bad", "drop", "--out", out, "--json"],
+    ]  # fmt: skip
+    for line in lines:
+        code, said, err = run(*line)
+        assert code == 0, err
+    document = json.loads(said)
+    assert set(document["parameters"]) == {"mu_cen", "mu_sat"}
+    made = HaloTables.read(tables)
+    assert made.box["boxsize"] == 45.0
+    assert sum(box.halos for box in made.boxes) == np.count_nonzero(~sub)
+    assert made.has_noise
+    assert out.exists()

@@ -22,11 +22,14 @@ from pysoftcorr.inference import (  # noqa: E402
     Normal,
     Observation,
     Posterior,
+    Priors,
     SimulatedModel,
     TruncatedNormal,
     Uniform,
     sample_posterior,
 )
+from pysoftcorr.inference.compiled import ValueAndGradient  # noqa: E402
+from pysoftcorr.inference.sampling import _feet, _foot  # noqa: E402
 from pysoftcorr.mocks import (  # noqa: E402
     HaloCatalog,
     HODModel,
@@ -342,7 +345,7 @@ def test_what_is_written_is_read(drawn, tmp_path, suffix):
 
 def test_covariance_and_dropped_bins_survive_the_file(emulator, tmp_path):
     values = np.array([0.01, np.nan, 0.0, 0.01, 0.0, 0.0])
-    data = Observation(emulator.edges, omega=values, errors={"omega": np.full(6, 0.01)},
+    data = Observation(emulator.edges, omega=values, errors={"omega": np.full(6, 0.003)},
                        on_bad="drop")  # fmt: skip
     found = sample_posterior(emulator, data, fixed=HOD, chains=1, warmup=5, draws=5, seed=1)
     found.write(tmp_path / "p.nc")
@@ -447,3 +450,80 @@ def test_traces(drawn):
     figure = drawn.plot_trace()
     np.testing.assert_array_equal(figure.axes[0].lines[1].get_ydata(), drawn.draws[1, :, 0])
     assert len(figure.axes) == 4
+
+
+# ---------------------------------------------------------------------- where chains begin
+class TwoValleys:
+    """Two normal densities in the prior's unbounded coordinates, of unlike mass and width."""
+
+    def __init__(self, far=0.02):
+        self.names = ("logMmin", "alpha")
+        self.priors = Priors({"logMmin": Uniform(11, 14), "alpha": Uniform(0.5, 1.5)})
+        self.peaks = torch.tensor([[-1.5, 0.0], [2.0, 0.3]], dtype=torch.float64)
+        spread = torch.tensor([[[0.04, 0.03], [0.03, 0.09]], [[0.01, 0], [0, 0.01]]]).double()
+        self.inverse, self.spread = torch.linalg.inv(spread), spread
+        self.part = torch.tensor([1 - far, far], dtype=torch.float64)
+
+    def potential(self, u):
+        away = u[..., None, :] - self.peaks
+        square = torch.einsum("...ki,kij,...kj->...k", away, self.inverse, away)
+        height = self.part.log() - 0.5 * torch.logdet(self.spread)
+        return -torch.logsumexp(height - 0.5 * square, dim=-1)
+
+    def __call__(self, params):
+        with torch.no_grad():
+            return -self.potential(torch.tensor(self.priors.unbounded(params))).numpy()
+
+
+def chains_begin(density, chains, seed):
+    points = density.priors.unbounded(density.priors.draw(4, np.random.default_rng(seed)))
+    potential = ValueAndGradient(density.potential, 2, batch=4, probes=points)
+    starts, covariances = _feet(density, potential, chains, seed)
+    return starts, np.array(covariances)
+
+
+def test_chains_begin_where_the_mass_is_with_its_covariance():
+    density = TwoValleys()
+    starts, covariances = chains_begin(density, 40, 5)
+    wanted = density.spread.numpy()
+    side = (starts[:, 0] > 0).astype(int)
+    np.testing.assert_allclose(covariances, wanted[side], rtol=2e-3, atol=1e-5)
+    # By the mass of each valley: 2 % of 40 chains, and hardly ever four.
+    assert side.sum() < 4
+    away = starts - density.peaks.numpy()[side]
+    square = np.einsum("ni,nij,nj->n", away, np.linalg.inv(wanted)[side], away)
+    assert (square < 2 * 2 * 2).all()
+    assert len(np.unique(starts, axis=0)) == 40
+
+
+def test_a_second_valley_of_like_mass_is_not_left_out():
+    starts, _ = chains_begin(TwoValleys(far=0.5), 40, 7)
+    # Descents find both unless all four of the best draws lie on one side.
+    assert 0 < (starts[:, 0] > 0).sum() < 40
+
+
+def test_the_curvature_of_a_flat_potential_is_bounded():
+    flat = ValueAndGradient(lambda u: 1e-6 * u.square().sum(-1) + 2 * u[..., 0].square(), 2)
+    foot, covariance = _foot(flat, np.array([1.0, 1.0]))
+    np.testing.assert_allclose(foot[0], 0, atol=1e-3)
+    np.testing.assert_allclose(np.diag(covariance), [0.25, 10], rtol=1e-3)
+
+
+def test_a_free_occupation_is_sampled_from_a_short_warmup(emulator):
+    """Widths that differ a hundredfold: the curvature is known before the first step."""
+    truth = {"mu_cen": 0.5, "mu_sat": 0.2, **HOD}
+    row = torch.tensor(list(truth.values()), dtype=torch.float64)
+    means = {k: v[0].numpy() for k, v in emulator.mean_and_std(row).items()}
+    errors = {"xi": 0.01 * means["xi"], "omega": np.full(6, 0.003)}
+    data = Observation(emulator.edges, xi=means["xi"], omega=means["omega"], errors=errors)
+    free = ("mu_cen", "mu_sat", "logMmin", "alpha")
+    fixed = {name: value for name, value in HOD.items() if name not in free}
+    density = LogPosterior(emulator, data, free=free, fixed=fixed)
+    posterior = sample_posterior(
+        density, chains=4, warmup=150, draws=600, target_accept=0.9, seed=1
+    )
+    assert not posterior.problems()
+    assert posterior.stats["n_steps"].max() < 128
+    flat = posterior.draws.reshape(-1, 4)
+    z = (flat.mean(axis=0) - [truth[name] for name in density.names]) / flat.std(axis=0)
+    assert (np.abs(z) < 1).all()

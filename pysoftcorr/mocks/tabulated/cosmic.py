@@ -15,8 +15,9 @@ from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Subvolumes
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
-from pysoftcorr.mocks.tabulated.means import Assembly, MeanTables
+from pysoftcorr.mocks.tabulated.means import Assembly, CellTables, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.ranked_means import RankedMeanTables
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 
 __all__ = ["between_boxes", "between_parts", "cut_box", "mean_tables", "parts_left"]
@@ -27,7 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 _NODES = 16
 
 
-def parts_left(parts: Subvolumes, edges: FloatArray) -> list[MeanTables]:
+def parts_left(parts: Subvolumes, edges: FloatArray) -> list[CellTables]:
     """A box without each of its sub-volumes, ready for evaluation."""
     boxsize, part = parts.left[0].boxsize, parts.number**-3.0
     # Of unclustered points, pairs with neither in the sub-volume.
@@ -39,7 +40,7 @@ def parts_left(parts: Subvolumes, edges: FloatArray) -> list[MeanTables]:
     return [mean_tables([one], nodes, edges, rr) for one in parts.left]
 
 
-def between_parts(means: Sequence[MeanTables], params: torch.Tensor) -> torch.Tensor:
+def between_parts(means: Sequence[CellTables], params: torch.Tensor) -> torch.Tensor:
     """Covariance (3 b, 3 b) between boxes at parameters (7,), by the jackknife over `parts_left`.
 
     After Norberg et al. (2009, MNRAS 396, 19), who find it too large on the scale of the
@@ -51,7 +52,7 @@ def between_parts(means: Sequence[MeanTables], params: torch.Tensor) -> torch.Te
 
 
 def between_boxes(
-    means: Sequence[MeanTables], volumes: Sequence[float], params: torch.Tensor
+    means: Sequence[CellTables], volumes: Sequence[float], params: torch.Tensor
 ) -> torch.Tensor:
     """Covariance (3 b, 3 b) between boxes, times their volume, at parameters (7,)."""
     values = torch.stack([torch.cat(one(params)[:3]) for one in means])
@@ -89,7 +90,7 @@ def _sample(
 def mean_tables(
     boxes: Sequence[BoxTables], nodes: MassNodes, edges: FloatArray, rr: FloatArray | None = None,
     assembly_split: float | None = None,
-) -> MeanTables:  # fmt: skip
+) -> CellTables:  # fmt: skip
     """Boxes added up, ready for evaluation."""
     count = np.sum([box.count for box in boxes], axis=0)
     logm = np.sum([box.count * box.logm for box in boxes], axis=0)
@@ -103,7 +104,9 @@ def mean_tables(
         rr = shell_fraction(edges, size, periodic=True)
     if assembly_split is None:
         projection = nodes.projection(number, place)
-        return MeanTables(place, number, projection, forms, one, rr, len(boxes), ranks=ranks)
+        if ranks is not None:
+            return RankedMeanTables(place, number, projection, forms, *ranks, rr, len(boxes))
+        return MeanTables(place, number, projection, forms, one, rr, len(boxes))
     # Less concentrated halos, then the others: each has nodes of its own.
     upper = np.repeat([False, True], nodes.cells)[some]
     projection = np.zeros((2 * len(nodes), number.size))

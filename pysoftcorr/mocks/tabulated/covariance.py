@@ -5,13 +5,14 @@ In torch, as a function of all seven parameters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from pysoftcorr.mocks.strengths import fourth_moment, order_parameter
-from pysoftcorr.mocks.tabulated.means import MeanTables, mean_numbers
+from pysoftcorr.mocks.tabulated.means import MeanTables, mean_numbers, products
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.sites import Sites
 
@@ -86,11 +87,26 @@ class ChanceCovariance:
         self.of_satellites = tensor(sites.of_satellites.reshape(size))
         self.own = tensor(sites.own)
         self.shape = sites.own.shape[1:]
+        central, own_along, own_axes, pairs, along, axes = means.one_halo
+
+        # Of the first with the second: axes are those of the first.
+        def matrix(names: tuple[str, ...], *own: np.ndarray) -> torch.Tensor:
+            two = np.stack([means.forms[name] for name in names], axis=2)
+            two = two.reshape(-1, len(names) * self.bins)
+            return tensor(np.vstack([two, np.hstack(own)]) if own else two)
+
+        self.matrices = (
+            matrix(("n_cc", "a_cc", "h_cc")),
+            matrix(
+                ("n_cs", "ac_cs", "as_cs", "h_cs"), central, own_along, 2 / 3 * central, own_axes
+            ),
+            matrix(("n_ss", "a_ss", "h_ss"), pairs, along, axes),
+        )
 
     def __call__(self, params: torch.Tensor) -> torch.Tensor:
         """Covariance (3 b, 3 b) of xi, omega and eta at parameters (7,) in float64."""
         kinds = _Orientation.of(params[0]), _Orientation.of(params[1])
-        pairs = _Pairs(self.means, params)
+        pairs = _Pairs(self.means, self.matrices, params)
         dd = pairs.number(pairs.mean, pairs.mean)
         some = dd > 0
         dd = torch.where(some, dd, torch.ones_like(dd))
@@ -148,8 +164,10 @@ class _Pairs:
     Numbers are (centrals, satellites) of cells.
     """
 
-    def __init__(self, means: MeanTables, params: torch.Tensor) -> None:
-        self.means = means
+    def __init__(
+        self, means: MeanTables, matrices: Sequence[torch.Tensor], params: torch.Tensor
+    ) -> None:
+        self.means, self.matrices = means, matrices
         p, lam = means.occupation(params)
         self.mean = (p, lam)
         self.variance = (p * (1 - p), lam)
@@ -157,20 +175,29 @@ class _Pairs:
     def _nodes(self, numbers: tuple[torch.Tensor, torch.Tensor]) -> list[torch.Tensor]:
         return [part @ self.means.projection for part in numbers]
 
-    def _form(
-        self, matrix: torch.Tensor, term: int, first: torch.Tensor, second: torch.Tensor
-    ) -> torch.Tensor:
-        return (self.means._applied(matrix, second)[term] @ first[:, None])[:, 0]
+    def _terms(
+        self, x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]
+    ) -> list[tuple[torch.Tensor, ...]]:
+        """Of centrals, of both in either order (the last one's central first), of satellites."""
+        (xc, xs), (yc, ys) = self._nodes(x), self._nodes(y)
+        of_centrals, mixed, of_satellites = self.matrices
+        return [
+            self._form(of_centrals, products(xc, yc)),
+            self._form(mixed, products(xc, ys), x[0] * y[1]),
+            self._form(mixed, products(yc, xs), x[1] * y[0]),
+            self._form(of_satellites, products(xs, ys), x[1] * y[1]),
+        ]
+
+    def _form(self, matrix: torch.Tensor, *features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Terms of pairs of two halos, and of those within one."""
+        return (torch.cat(features) @ matrix).split(self.means.bins)
 
     def number(
         self, x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
         """Pairs."""
-        t, (xc, xs), (yc, ys) = self.means, self._nodes(x), self._nodes(y)
-        two = self._form(t.of_centrals, 0, xc, yc) + self._form(t.of_satellites, 0, xs, ys)
-        two = two + self._form(t.mixed, 0, xc, ys) + self._form(t.mixed, 0, yc, xs)
-        own = (x[0] * y[1] + x[1] * y[0]) @ t.central_one
-        return two + own + (x[1] * y[1]) @ t.satellite_one[:, : t.bins]
+        cc, cs, sc, ss = self._terms(x, y)
+        return cc[0] + cs[0] + sc[0] + ss[0]
 
     def along(
         self, x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]
@@ -179,19 +206,9 @@ class _Pairs:
 
         The last is the number of satellites with their own central, where q is 2/3.
         """
-        t, (xc, xs), (yc, ys) = self.means, self._nodes(x), self._nodes(y)
-        own, bins = (x[1] * y[0]) @ t.central_one, t.bins
-        n_cen = self._form(t.of_centrals, 0, xc, yc) + self._form(t.mixed, 0, xc, ys)
-        of_cen = x[0] * y[1]
-        n_cen = n_cen + of_cen @ t.central_one
-        q_cen = self._form(t.of_centrals, 1, xc, yc) + self._form(t.mixed, 1, xc, ys)
-        q_cen = q_cen + of_cen @ t.central_axis_one[:, :bins]
-        n_sat = self._form(t.of_satellites, 0, xs, ys) + self._form(t.mixed, 0, yc, xs)
-        q_sat = self._form(t.of_satellites, 1, xs, ys) + self._form(t.mixed, 2, yc, xs)
-        both = (x[1] * y[1]) @ t.satellite_one
-        n_sat = n_sat + own + both[:bins]
-        q_sat = q_sat + 2 / 3 * own + both[bins : 2 * bins]
-        return n_cen, q_cen, n_sat, q_sat, own
+        cc, cs, sc, ss = self._terms(x, y)
+        own = (x[1] * y[0]) @ self.matrices[1][-len(x[0]) :, : self.means.bins]
+        return cc[0] + cs[0], cc[1] + cs[1], sc[0] + ss[0], sc[2] + ss[1], own
 
     def axes(
         self,
@@ -199,11 +216,8 @@ class _Pairs:
         y: tuple[torch.Tensor, torch.Tensor],
     ) -> torch.Tensor:
         """(a . b)^2 - 1/3 of the references."""
-        t, (xc, xs), (yc, ys) = self.means, self._nodes(x), self._nodes(y)
-        two = self._form(t.of_centrals, 2, xc, yc) + self._form(t.of_satellites, 2, xs, ys)
-        two = two + self._form(t.mixed, 3, xc, ys) + self._form(t.mixed, 3, yc, xs)
-        two = two + (x[0] * y[1] + x[1] * y[0]) @ t.central_axis_one[:, t.bins :]
-        return two + (x[1] * y[1]) @ t.satellite_one[:, 2 * t.bins :]
+        cc, cs, sc, ss = self._terms(x, y)
+        return cc[2] + cs[3] + sc[3] + ss[2]
 
     def omega(self, kinds: tuple[_Orientation, _Orientation]) -> torch.Tensor:
         """Numerator of omega."""

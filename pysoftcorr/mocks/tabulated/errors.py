@@ -17,7 +17,7 @@ from pysoftcorr.mocks.tabulated.cosmic import (
     parts_left,
 )
 from pysoftcorr.mocks.tabulated.covariance import ChanceCovariance
-from pysoftcorr.mocks.tabulated.means import MeanTables
+from pysoftcorr.mocks.tabulated.means import CellTables, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 
 __all__ = ["KINDS", "TableErrors"]
@@ -70,7 +70,7 @@ class TableErrors:
         return all(box.subvolumes is not None for box in self.boxes)
 
     @cached_property
-    def _means(self) -> list[MeanTables]:
+    def _means(self) -> list[CellTables]:
         return [mean_tables([box], self.nodes, self.edges) for box in self.boxes]
 
     @cached_property
@@ -78,11 +78,11 @@ class TableErrors:
         return [
             ChanceCovariance(means, box.sites)
             for means, box in zip(self._means, self.boxes, strict=True)
-            if box.sites is not None
+            if box.sites is not None and isinstance(means, MeanTables)
         ]
 
     @cached_property
-    def _left(self) -> list[list[MeanTables]]:
+    def _left(self) -> list[list[CellTables]]:
         return [
             parts_left(box.subvolumes, self.edges)
             for box in self.boxes

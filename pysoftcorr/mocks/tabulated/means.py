@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +14,8 @@ from pysoftcorr.mocks.assembly import decoration
 from pysoftcorr.mocks.hod import PARAMETERS
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
-from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankOccupation, RankSlots
 
-__all__ = ["Assembly", "MeanTables", "Means", "mean_numbers"]
+__all__ = ["Assembly", "CellTables", "MeanTables", "Means", "mean_numbers", "products"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,8 +54,8 @@ class Assembly(NamedTuple):
     split: float
 
 
-class MeanTables:
-    """Sums over halos and pairs of halos, ready for evaluation.
+class CellTables:
+    """Cells of mass, and how many galaxies their halos hold.
 
     Parameters
     ----------
@@ -64,18 +63,10 @@ class MeanTables:
         Cells of mass.
     projection : ndarray, shape (K, F)
         To coefficients of the nodes.
-    forms : ndarray, shape (10, K, K, b) or (3, kinds, kinds, b)
-        `TERMS`, over both orders of a pair; or, with `ranks`, the number and the sums of the axis
-        of the first and of both, by kind of the first and of the second.
-    one_halo : ndarray, shape (6, F, b)
-        As `OneHalo`.
     rr : ndarray, shape (b,)
         Pairs that one pair of unclustered galaxies would make in each bin, all boxes together.
     boxes : int
         Boxes that the sums are over.
-    ranks : (RankKinds, RankSlots), optional
-        Of satellites on subhalos: kinds of places, and pairs within halos, in the place of
-        `one_halo`.
     assembly : Assembly, optional
         Where halos are kept apart by concentration; parameters then may have two more columns,
         `assembly_cen` and `assembly_sat`.
@@ -83,174 +74,219 @@ class MeanTables:
     Notes
     -----
     After Zheng & Guo (2016) and Lange et al. (2019), with orientations. Centrals are Bernoulli with
-    mean p, satellites Poisson with mean l and independent of them, so that <Ncen Nsat> = p l and
-    <Nsat (Nsat - 1)> = l^2; axes of strength mu have <e e^T> - 1/3 = S (n n^T - 1/3) about their
-    reference n, S the order parameter. Of isotropic satellites the axis of a central towards its
-    own ones, and its axis with theirs, average to exactly 0; of others they do not.
+    mean p, satellites Poisson with mean l and independent of them; axes of strength mu have
+    <e e^T> - 1/3 = S (n n^T - 1/3) about their reference n, S the order parameter.
+    """
+
+    def __init__(
+        self, logm: FloatArray, count: FloatArray, projection: FloatArray, rr: FloatArray,
+        boxes: int, assembly: Assembly | None = None,
+    ) -> None:  # fmt: skip
+        self.logm, self.count, self.rr = _tensor(logm), _tensor(count), _tensor(rr)
+        self.boxes, self.assembly = boxes, assembly
+        self.concentrated = None if assembly is None else torch.tensor(assembly.upper)
+        self.projection = _tensor(projection.T)
+        self.bins, self.nodes = rr.size, projection.shape[0]
+
+    def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean centrals and satellites of the cells at parameters (..., 7 or 9), each (..., F)."""
+        return self._occupied(params, self.logm, self.concentrated)
+
+    def _occupied(
+        self, params: torch.Tensor, logm: torch.Tensor, concentrated: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        central, satellite = mean_numbers(params, logm)
+        if self.assembly is None or concentrated is None or params.shape[-1] == len(PARAMETERS):
+            return central, satellite
+        split, by_cen, by_sat = self.assembly.split, params[..., 7:8], params[..., 8:9]
+        return (
+            central + decoration(central, by_cen, concentrated, split, 1.0, torch),
+            satellite + decoration(satellite, by_sat, concentrated, split, math.inf, torch),
+        )
+
+    def __call__(self, params: torch.Tensor) -> Means:
+        """Means at parameters (..., 7 or 9) in float64."""
+        raise NotImplementedError
+
+    def slopes(self, params: torch.Tensor) -> torch.Tensor:
+        """Derivatives (n, 3, b, 7) of xi, omega and eta by the seven parameters."""
+        raise NotImplementedError
+
+
+class MeanTables(CellTables):
+    """Sums over halos and pairs of halos whose satellites have a profile, ready for evaluation.
+
+    Parameters
+    ----------
+    logm, count, projection, rr, boxes, assembly
+        As of `CellTables`.
+    forms : ndarray, shape (10, K, K, b)
+        `TERMS`, over both orders of a pair.
+    one_halo : ndarray, shape (6, F, b)
+        As `OneHalo`.
+
+    Notes
+    -----
+    <Ncen Nsat> = p l and <Nsat (Nsat - 1)> = l^2. Of isotropic satellites the axis of a central
+    towards its own ones, and its axis with theirs, average to exactly 0; of others they do not.
     """
 
     def __init__(
         self, logm: FloatArray, count: FloatArray, projection: FloatArray, forms: FloatArray,
-        one_halo: FloatArray, rr: FloatArray, boxes: int,
-        ranks: tuple[RankKinds, RankSlots] | None = None, assembly: Assembly | None = None,
+        one_halo: FloatArray, rr: FloatArray, boxes: int, assembly: Assembly | None = None,
     ) -> None:  # fmt: skip
-        def tensor(values: FloatArray) -> torch.Tensor:
-            return torch.tensor(np.ascontiguousarray(values), dtype=torch.float64)
+        super().__init__(logm, count, projection, rr, boxes, assembly)
+        term = dict(zip(TERMS, forms, strict=True))
+        central, own_along, own_axes, pairs, along, axes = one_halo
+        self.forms, self.one_halo = term, one_halo
+        first, second = np.triu_indices(self.nodes)
+        self.halves = torch.tensor(first), torch.tensor(second)
 
-        self.logm, self.count, self.rr = tensor(logm), tensor(count), tensor(rr)
-        self.boxes, self.assembly = boxes, assembly
-        self.upper = None if assembly is None else torch.tensor(assembly.upper)
-        self.projection = tensor(projection.T)
-        self.bins, self.nodes = rr.size, projection.shape[0]
-        term = _terms(forms, self.nodes) if ranks else dict(zip(TERMS, forms, strict=True))
-        # From the coefficients of the second of a pair to terms and bins, by node of the first.
-        self.of_centrals = self._matrix(term, ("n_cc", "a_cc", "h_cc"), tensor)
-        self.mixed = self._matrix(term, ("n_cs", "ac_cs", "as_cs", "h_cs"), tensor)
-        self.of_satellites = self._matrix(term, ("n_ss", "a_ss", "h_ss"), tensor)
-        if ranks is None:
-            self.ranks, self.cell_of = None, None
-            self.central_one, *of_central, pairs, along, axes = (tensor(part) for part in one_halo)
-            self.central_axis_one = torch.cat(of_central, dim=1)
-            self.satellite_one = torch.cat([pairs, along, axes], dim=1)
-        else:
-            kinds, slots = ranks
-            self.ranks = RankOccupation(slots.top, kinds, projection)
-            every = np.arange(slots.top.size)
-            self.cell_of = torch.as_tensor(
-                np.concatenate([np.repeat(every, slots.top), every, every])
-            )
-            self.central_one = tensor(slots.central[:, 0])
-            # The reference of a satellite is the separation.
-            self.central_axis_one = tensor(slots.central[:, [1, 1]].reshape(len(slots.central), -1))
-            self.satellite_one = tensor(slots.pairs.reshape(len(slots.pairs), -1))
+        def halves(name: str) -> FloatArray:
+            """(K (K + 1)/2, b): either order of two nodes is one row."""
+            both = (term[name] + term[name].transpose(1, 0, 2))[first, second]
+            return np.where((first == second)[:, None], both / 2, both)
 
-    @staticmethod
-    def _matrix(
-        term: dict[str, FloatArray],
-        names: tuple[str, ...],
-        tensor: Callable[[FloatArray], torch.Tensor],
-    ) -> torch.Tensor:
-        """(K of the second, terms x b x K of the first)."""
-        stacked = np.stack([term[name] for name in names])  # terms, first, second, b
-        moved = stacked.transpose(2, 0, 3, 1)
-        return tensor(moved.reshape(moved.shape[0], -1))
+        def flat(name: str) -> FloatArray:
+            return term[name].reshape(-1, self.bins)
 
-    def _applied(
-        self, matrix: torch.Tensor, second: torch.Tensor, first: int | None = None
-    ) -> torch.Tensor:
-        """(..., terms, b, kinds of the first); these are `first`, by default the nodes."""
-        width = self.nodes if first is None else first
-        return (second @ matrix).reshape(*second.shape[:-1], -1, self.bins, width)
-
-    def _satellites(self, lam: torch.Tensor) -> _Satellites:
-        if self.ranks is None:
-            square = lam * lam
-            sat = lam @ self.projection
-            return _Satellites(sat, sat, lam, lam, square, 2 * square)
-        kinds, slots, kinds_slope, slots_slope = self.ranks(lam)
-        return _Satellites(kinds, kinds_slope, slots, slots_slope, slots, slots_slope)
-
-    # ------------------------------------------------------------------ occupation
-    def occupation(self, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean centrals and satellites of the cells at parameters (..., 7 or 9), each (..., F)."""
-        central, satellite = mean_numbers(params, self.logm)
-        if self.assembly is None or self.upper is None or params.shape[-1] == len(PARAMETERS):
-            return central, satellite
-        upper, split = self.upper, self.assembly.split
-        by_cen, by_sat = params[..., 7:8], params[..., 8:9]
-        return (
-            central + decoration(central, by_cen, upper, split, 1.0, torch),
-            satellite + decoration(satellite, by_sat, upper, split, math.inf, torch),
-        )
+        # From products of numbers, of two nodes and of cells, to terms x bins. What an evaluation
+        # costs is to read these; eta has its own, so that a posterior without it reads no others.
+        self.number_cc, self.along_cc = _tensor(halves("n_cc")), _tensor(halves("a_cc"))
+        self.axes_cc = _tensor(halves("h_cc"))
+        self.number_cs = _tensor(np.vstack([flat("n_cs"), central]))
+        of_cen, of_sat = [flat("ac_cs"), own_along], [flat("as_cs"), 2 / 3 * central]
+        self.along_cs = _tensor(np.hstack([np.vstack(of_cen), np.vstack(of_sat)]))
+        self.axes_cs = _tensor(np.vstack([flat("h_cs"), own_axes]))
+        number, of_sat = np.vstack([halves("n_ss"), pairs]), np.vstack([halves("a_ss"), along])
+        self.number_ss = _tensor(np.hstack([number, of_sat]))
+        self.axes_ss = _tensor(np.vstack([halves("h_ss"), axes]))
 
     # ------------------------------------------------------------------ correlations
     def __call__(self, params: torch.Tensor) -> Means:
-        """Means at parameters (..., 7) in float64."""
-        p, lam = self.occupation(params)
-        variance = p * (1 - p)
-        cen, spread = (part @ self.projection for part in (p, variance))
-        by = self._satellites(lam)
-        cc = self._applied(self.of_centrals, cen)
-        cs = self._applied(self.mixed, by.kinds)
-        ss = self._applied(self.of_satellites, by.kinds, by.kinds.shape[-1])
-        cs_slope = cs
-        if by.slopes is not by.kinds:
-            cs_slope = self._applied(self.mixed, by.slopes)
-        cen, sat, slope, spread = (
-            part[..., None, :, None] for part in (cen, by.kinds, by.slopes, spread)
-        )
-        n_cc, a_cc, h_cc = (cc @ cen)[..., 0].unbind(-2)
-        n_cs, ac_cs, as_cs, h_cs = (cs @ cen)[..., 0].unbind(-2)
-        n_ss, a_ss, h_ss = (ss @ sat)[..., 0].unbind(-2)
-        held, free = (part if self.cell_of is None else part[..., self.cell_of]
-                      for part in (p, variance))  # fmt: skip
-        own = (held * by.own) @ self.central_one
-        own_along, own_axes = ((held * by.own) @ self.central_axis_one).split(self.bins, dim=-1)
-        pairs, along, axes = (by.pairs @ self.satellite_one).split(self.bins, dim=-1)
-
-        centrals, satellites = p @ self.count, lam @ self.count
-        dd = n_cc + 2 * n_cs + n_ss + 2 * own + pairs
-        # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
-        n = (centrals + satellites)[..., None]
-        scatter = ((variance + lam) @ self.count)[..., None]
-        shared = ((cc[..., 0, :, :] + cs[..., 0, :, :]) @ spread[..., 0, :, :])[..., 0]
-        shared = shared + (cs_slope[..., 0, :, :] @ cen[..., 0, :, :])[..., 0]
-        shared = shared + (ss[..., 0, :, :] @ slope[..., 0, :, :])[..., 0]
-        within = free * by.own + held * by.own_slope
-        shared = 2 * shared + 2 * (within @ self.central_one)
-        shared = shared + by.pairs_slope @ self.satellite_one[:, : self.bins]
-        unbiased = dd * (1 + 3 * self.boxes * scatter / n**2) - 2 * self.boxes * shared / n
-        xi = unbiased / (n * n * self.rr) - 1
-
+        """Means at parameters (..., 7 or 9) in float64."""
+        numbers = self._numbers(*self.occupation(params))
+        total = numbers @ self.count
         order = order_parameter(params[..., :2])
-        of_cen, of_sat = order[..., :1], order[..., 1:]
-        by_cen = a_cc + ac_cs + own_along
-        by_sat = as_cs + a_ss + 2 / 3 * own + along
-        omega = _mean(of_cen * by_cen + of_sat * by_sat, dd)
-        eta = of_cen * of_cen * h_cc + 2 * of_cen * of_sat * (h_cs + own_axes)
-        eta = _mean(eta + of_sat * of_sat * (h_ss + axes), dd)
-        return Means(xi, omega, eta, centrals, satellites)
+        xi, omega, eta = self._ratios(self._sums(numbers), total[..., None], order[..., None])
+        return Means(xi, omega, eta, total[..., 0], total[..., 1])
+
+    def slopes(self, params: torch.Tensor) -> torch.Tensor:
+        """Derivatives (..., 3, b, 7) of xi, omega and eta; 0 where there are no pairs.
+
+        A chain of three parts: cells have their numbers, and bins their ratios, each for itself, so
+        that one backward pass has the derivatives of all; sums over pairs are quadratic in the
+        numbers, so that the difference of two is exact.
+        """
+        again = torch.is_grad_enabled() and params.requires_grad
+        with torch.enable_grad():
+            # Every cell with parameters of its own.
+            own = params[..., None, :].expand(*params.shape[:-1], self.logm.numel(), -1)
+            own = own if own.requires_grad else own.detach().requires_grad_(True)
+            of_cell = None if self.concentrated is None else self.concentrated[:, None]
+            held = self._occupied(own, self.logm[:, None], of_cell)
+            numbers = self._numbers(*(x[..., 0] for x in held))
+            parts = numbers.unbind(-2)
+            along = [torch.autograd.grad(x.sum(), own, create_graph=True)[0] for x in parts]
+            tangent = torch.stack(along, dim=-1)[..., 2:7, :].movedim(-3, -1)  # ..., 5, 3, F
+
+            strengths = params[..., :2]
+            strengths = strengths if again else strengths.detach().requires_grad_(True)
+            order = order_parameter(strengths)
+            (turn,) = torch.autograd.grad(order.sum(), strengths, create_graph=True)
+            total, change = numbers @ self.count, tangent @ self.count
+            here = numbers[..., None, :, :]
+            rows = torch.cat([here, here + tangent, here - tangent], dim=-3)
+            sums = torch.stack(self._sums(rows), dim=-2)
+            there, up, down = sums.split([1, 5, 5], dim=-3)
+            bins = (*total.shape, self.bins)
+            inputs = [there[..., 0, :, :], total[..., None].expand(bins),
+                      order[..., None].expand(*bins[:-2], 2, self.bins)]  # fmt: skip
+            inputs = [x if again else x.detach().requires_grad_(True) for x in inputs]
+            found = []
+            for one in self._ratios(inputs[0].unbind(-2), *inputs[1:]):
+                value = torch.where(one.isnan(), 0.0, one).sum()
+                by_sum, by_total, by_order = torch.autograd.grad(
+                    value, inputs, create_graph=again, retain_graph=True, allow_unused=True
+                )
+                slope = torch.einsum("...kb,...pkb->...bp", by_sum, (up - down) / 2)
+                if by_total is not None:
+                    slope = slope + torch.einsum("...kb,...pk->...bp", by_total, change)
+                turned = torch.zeros_like(slope[..., :2])
+                if by_order is not None:
+                    turned = by_order.transpose(-1, -2) * turn[..., None, :]
+                found.append(torch.cat([turned, slope], dim=-1))
+            made = torch.stack(found, dim=-3)
+        return made if again else made.detach()
+
+    @staticmethod
+    def _numbers(p: torch.Tensor, lam: torch.Tensor) -> torch.Tensor:
+        """Centrals, satellites, and the variance of centrals, (..., 3, F)."""
+        return torch.stack([p, lam, p - p * p], dim=-2)
+
+    def _sums(self, numbers: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Seven sums over pairs (..., b), quadratic in numbers (..., 3, F).
+
+        Pairs; those that the numbers of galaxies are correlated with; (a . s)^2 - 1/3 of centrals
+        and of satellites; (a . a')^2 - 1/3 of two centrals, one of each, two satellites.
+        """
+        p, lam, variance = numbers.unbind(-2)
+        cen, sat, spread = (numbers @ self.projection).unbind(-2)
+        first, second = (cen.index_select(-1, rows) for rows in self.halves)
+        other, another = (spread.index_select(-1, rows) for rows in self.halves)
+        two = first * second
+        both = torch.stack([two, (first * another + other * second) / 2], dim=-2)
+        n_cc, shared = (both @ self.number_cc).unbind(-2)
+        a_cc, h_cc = two @ self.along_cc, two @ self.axes_cc
+        two = torch.cat([products(cen, sat), p * lam], dim=-1)
+        other = torch.cat([products(spread, sat), variance * lam], dim=-1)
+        n_cs, more = (torch.stack([two, other], dim=-2) @ self.number_cs).unbind(-2)
+        ac_cs, as_cs = (two @ self.along_cs).split(self.bins, dim=-1)
+        h_cs = two @ self.axes_cs
+        first, second = (sat.index_select(-1, rows) for rows in self.halves)
+        two = torch.cat([first * second, lam * lam], dim=-1)
+        n_ss, a_ss = (two @ self.number_ss).split(self.bins, dim=-1)
+        h_ss = two @ self.axes_ss
+        dd, shared = n_cc + 2 * n_cs + n_ss, shared + more + n_cs + n_ss
+        return dd, shared, a_cc + ac_cs, as_cs + a_ss, h_cc, h_cs, h_ss
+
+    def _ratios(
+        self, sums: Sequence[torch.Tensor], number: torch.Tensor, order: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """xi, omega and eta (..., b) of `_sums`, numbers (..., 3, 1) and orders (..., 2, 1)."""
+        dd, shared, of_cen, of_sat, h_cc, h_cs, h_ss = sums
+        centrals, satellites, variance = number.unbind(-2)
+        # The mean of DD/N^2 is not the ratio of means: to first order in 1/N, of each box.
+        n = centrals + satellites
+        square, scatter = n * n, (3 * self.boxes) * (variance + satellites)
+        unbiased = dd * (1 + scatter / square) - (4 * self.boxes) * shared / n
+        xi = unbiased / (square * self.rr) - 1
+        cen, sat = order.unbind(-2)
+        omega = cen * of_cen + sat * of_sat
+        eta = cen * (cen * h_cc + 2 * sat * h_cs) + sat * sat * h_ss
+        some = dd > 0
+        # NaN, with derivatives of 0, where there are no pairs.
+        pairs = torch.where(some, dd, 1.0)
+        omega, eta = (torch.where(some, total / pairs, math.nan) for total in (omega, eta))
+        return xi, omega, eta
 
 
-class _Satellites(NamedTuple):
-    """Satellites at mean numbers lam, and lam d/dlam, which is the covariance with their number.
-
-    Of the kinds of places; of each with a central of the halo; and of pairs within a halo.
-    """
-
-    kinds: torch.Tensor
-    slopes: torch.Tensor
-    own: torch.Tensor
-    own_slope: torch.Tensor
-    pairs: torch.Tensor
-    pairs_slope: torch.Tensor
-
-
-def _terms(sums: FloatArray, nodes: int) -> dict[str, FloatArray]:
-    """`TERMS` of sums by kinds, of which the first are centers at the nodes."""
-    c, s = slice(0, nodes), slice(nodes, None)
-    n, a, h = sums
-    return {
-        "n_cc": n[c, c], "n_cs": n[c, s], "n_ss": n[s, s],
-        "a_cc": a[c, c], "ac_cs": a[c, s], "as_cs": a[s, c].transpose(1, 0, 2), "a_ss": a[s, s],
-        "h_cc": h[c, c], "h_cs": h[c, s], "h_ss": h[s, s],
-    }  # fmt: skip
+def products(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Products of numbers at the nodes of the first and of the second, (..., K x K)."""
+    return (first[..., :, None] * second[..., None, :]).flatten(-2)
 
 
 def mean_numbers(params: torch.Tensor, logm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean centrals and satellites of halos of log10 masses (F,), each of shape (..., F)."""
-    log_min, sigma, log_0, log_1, alpha = (params[..., k : k + 1] for k in range(2, 7))
+    log_min, sigma, log_0, log_1, alpha = params[..., 2:, None].unbind(-2)
     central = 0.5 * torch.erfc((log_min - logm) / sigma)
     depth = _LN10 * (log_0 - logm)
     above = depth < 0
     # ln(1 - M0/M), with a slope of 0 below M0 instead of none.
-    left = torch.log(-torch.expm1(torch.where(above, depth, -torch.ones_like(depth))))
+    left = torch.log(-torch.expm1(torch.where(above, depth, -1.0)))
     power = alpha * (_LN10 * (logm - log_1) + left)
-    return central, torch.where(above, torch.exp(power), torch.zeros_like(power))
+    return central, torch.where(above, torch.exp(power), 0.0)
 
 
-def _mean(total: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
-    """The ratio; NaN, with derivatives of 0, where there are no pairs."""
-    some = pairs > 0
-    ratio = total / torch.where(some, pairs, torch.ones_like(pairs))
-    return torch.where(some, ratio, torch.full_like(ratio, math.nan))
+def _tensor(values: FloatArray) -> torch.Tensor:
+    return torch.tensor(np.ascontiguousarray(values), dtype=torch.float64)

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.mocks.anisotropic import projected_fraction
+from pysoftcorr.mocks.hod import PARAMETERS
 from pysoftcorr.mocks.strengths import order_parameter
-from pysoftcorr.mocks.tabulated.means import MeanTables
+from pysoftcorr.mocks.tabulated.means import CellTables
 from pysoftcorr.mocks.tabulated.nfw import TERMS
 from pysoftcorr.mocks.tabulated.projected import ProjectedBox, Projection
 
@@ -48,7 +49,7 @@ class ProjectedMeanTables:
 
     Parameters
     ----------
-    tables : MeanTables
+    tables : CellTables
         Of the same boxes: cells and nodes of mass.
     boxes : sequence of ProjectedBox
     some : ndarray of bool, shape (cells,)
@@ -65,7 +66,7 @@ class ProjectedMeanTables:
     """
 
     def __init__(
-        self, tables: MeanTables, boxes: Sequence[ProjectedBox], some: npt.NDArray[np.bool_],
+        self, tables: CellTables, boxes: Sequence[ProjectedBox], some: npt.NDArray[np.bool_],
         projection: Projection, volume: float,
     ) -> None:  # fmt: skip
         self.tables, self.pi_max = tables, projection.pi_max
@@ -128,6 +129,16 @@ class ProjectedMeanTables:
             for s, c in zip(combined(mean), combined(shared), strict=True)
         ]
         return ProjectedMeans(ratios[0] - depth, ratios[1], ratios[2])
+
+    def slopes(self, params: torch.Tensor) -> torch.Tensor:
+        """Derivatives (n, 3, b, 7), in forward mode: rows do not touch each other."""
+
+        def along(direction: torch.Tensor) -> torch.Tensor:
+            direction = direction.expand_as(params)
+            return torch.stack(torch.func.jvp(self, (params,), (direction,))[1], dim=1)
+
+        unit = torch.eye(params.shape[-1], dtype=params.dtype)[: len(PARAMETERS)]
+        return torch.func.vmap(along, out_dims=-1)(unit)
 
     def _sums(
         self, p: torch.Tensor, lam: torch.Tensor, variance: torch.Tensor

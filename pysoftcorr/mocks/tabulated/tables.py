@@ -22,7 +22,7 @@ from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.design import parameter_bounds
-from pysoftcorr.mocks.hod import PARAMETERS, HODModel, check_halos
+from pysoftcorr.mocks.hod import FEW_HALOS, PARAMETERS, check_halos, lighter_halos
 from pysoftcorr.mocks.points import check_values, in_rows, table_of
 from pysoftcorr.mocks.satellites import SATELLITES, check_places
 from pysoftcorr.mocks.tabulated.assembly import check_assembly, with_assembly
@@ -31,7 +31,7 @@ from pysoftcorr.mocks.tabulated.cosmic import cut_box, mean_tables
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.errors import KINDS, TableErrors
 from pysoftcorr.mocks.tabulated.files import read_box, same_box, write_box
-from pysoftcorr.mocks.tabulated.means import Means, MeanTables
+from pysoftcorr.mocks.tabulated.means import CellTables, Means, mean_numbers
 from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
 from pysoftcorr.mocks.tabulated.prediction import (
     PROJECTED,
@@ -701,8 +701,11 @@ class HaloTables:
             central, satellite = self._means.occupation(x.detach())
             number = (central + satellite) @ self._means.count
             self._say_unresolved(values, number.numpy(), on_outside)
-            parts = map(self._slopes, x.split(_ROWS // 8))
-            made = list(map(torch.cat, zip(*parts, strict=True)))
+            parts = x.split(_ROWS // 8)
+            made = list(torch.cat([self._means.slopes(rows) for rows in parts]).unbind(1))
+            if self._projected_means is not None:
+                on_sky = [self._projected_means.slopes(rows) for rows in parts]
+                made += torch.cat(on_sky).unbind(1)
             out = [_like(part[0] if single else part, table) for part in made]
         return dict(zip(self.statistics, out, strict=True))
 
@@ -717,7 +720,22 @@ class HaloTables:
         return count[some], np.clip(logm[some] / count[some], self.nodes[0], self.nodes[-1])
 
     @cached_property
-    def _means(self) -> MeanTables:
+    def _lighter(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """log masses below the lightest halo, and halos that a full catalog would have there.
+
+        None of tables of few halos, or of halos of like mass, as `HODModel.unresolved` has it.
+        """
+        count, logm = self._cells
+        near = int(count[logm < self.nodes[0] + np.log10(2)].sum())
+        mass, halos = lighter_halos(10.0 ** self.nodes[0], near)
+        halos = halos * np.abs(np.gradient(np.log10(mass)))
+        halos[[0, -1]] /= 2
+        if near < FEW_HALOS or near == int(count.sum()):
+            halos[:] = 0
+        return torch.from_numpy(np.log10(mass)), torch.from_numpy(halos)
+
+    @cached_property
+    def _means(self) -> CellTables:
         """Means of all boxes together."""
         return mean_tables(self.boxes, self._nodes, self.edges, assembly_split=self.assembly_split)
 
@@ -733,19 +751,6 @@ class HaloTables:
     @cached_property
     def _errors(self) -> TableErrors:
         return TableErrors(self.boxes, self._nodes, self.edges)
-
-    def _slopes(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Derivatives (n, b, 7), in forward mode: rows do not touch each other."""
-
-        def along(direction: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            direction = direction.expand_as(x)
-            slopes = torch.func.jvp(self._means, (x,), (direction,))[1][:3]
-            if self._projected_means is not None:
-                slopes += torch.func.jvp(self._projected_means, (x,), (direction,))[1]
-            return tuple(slopes)
-
-        unit = torch.eye(x.shape[-1], dtype=x.dtype)[: len(PARAMETERS)]
-        return tuple(torch.func.vmap(along, out_dims=-1)(unit))
 
     def _checked(self, table: Any, on_outside: str) -> FloatArray:
         """Parameters as an array; complains as `predict` says."""
@@ -766,12 +771,10 @@ class HaloTables:
             )
         if on_outside == "ignore":
             return
-        count, logm = self._cells
-        least, near = 10.0 ** self.nodes[0], int(count[logm < self.nodes[0] + np.log10(2)].sum())
-        below = np.zeros(len(values))
-        for i, row in enumerate(values):
-            model = HODModel(**dict(zip(PARAMETERS, row.tolist(), strict=True)))
-            below[i], _ = model.lighter(least, near, int(count.sum()), float(number[i]))
+        with torch.no_grad():
+            logm, halos = self._lighter
+            held = sum(mean_numbers(torch.from_numpy(values), logm)) @ halos
+        below = held.numpy() / (held.numpy() + number)
         rows = np.flatnonzero(below > _UNRESOLVED)
         if not rows.size:
             return
