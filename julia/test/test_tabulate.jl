@@ -58,4 +58,38 @@ end
     @test SoftCorr.hat_parts(1000, 10_000) == 1
 end
 
+@testset "$n places, $kinds kinds, L = $L" for
+        (n, kinds, L, rmax) in ((400, 6, 50.0, 20.0), (300, 2, 12.0, 5.9), (350, 5, (30.0, 50.0, 41.0), 14.0),
+                                (1, 3, 10.0, 4.0))
+    rng = MersenneTwister(n)
+    hats = hat_objects(rng, n, L, kinds; clump = 0.5)
+    objects = SoftCorr.PlaceObjects(hats.position, hats.axis, rand(rng, n), rand(rng, 1:max(1, n ÷ 6), n),
+                                    hats.node, hats.part)
+    for edges in (exp.(range(log(0.3), log(rmax), length = 9)), [0.0, rmax])
+        brute = SoftCorr.place_sums_brute(objects, kinds, edges, L)
+        fast = SoftCorr.place_sums(objects, kinds, edges, L)
+        @test size(fast) == size(brute)
+        @test maximum(abs.(fast - brute)) <= 1e-12 * max(1, maximum(abs.(brute)))
+    end
+end
+
+@testset "places: the same bits for any number of tasks" begin
+    rng = MersenneTwister(2)
+    hats = hat_objects(rng, 9000, 90.0, 8; clump = 1.0)
+    objects = SoftCorr.PlaceObjects(hats.position, hats.axis, rand(rng, 9000), collect(1:9000), hats.node,
+                                    hats.part)
+    @test SoftCorr.place_chunks(9000, 8, 20) == 3
+    edges = exp.(range(log(0.1), log(20), length = 21))
+    once = SoftCorr.place_sums(objects, 8, edges, 90.0)
+    for workers in (1, 3)
+        SoftCorr.WORKERS[] = workers
+        @test SoftCorr.place_sums(objects, 8, edges, 90.0) == once
+    end
+    SoftCorr.WORKERS[] = 0
+    for kinds in (2, 60, 900), bins in (1, 40)
+        bytes = 8 * SoftCorr.place_length(kinds, bins)
+        @test SoftCorr.place_chunks(10^7, kinds, bins) * bytes <= max(SoftCorr.PLACE_BYTES, bytes)
+    end
+end
+
 end

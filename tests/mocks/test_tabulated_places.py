@@ -161,13 +161,9 @@ def test_round_halos_are_those_of_nfw(halos):
     round_ = changed(halos, b_to_a=ones, c_to_a=ones)
     a, b = (tabulated(round_, kind).boxes[0] for kind in ("nfw", "triaxial"))
     np.testing.assert_array_equal(a.forms, b.forms)
-    # Of a cell the part in a bin, and what it has in omega and eta.
-    pairs = np.maximum(a.one_halo[[0, 0, 0, 3, 3, 3]], 1e-3)
-    assert np.abs((b.one_halo - a.one_halo) / pairs).max() < 0.02
+    # In parts of all pairs: with a grid of the ellipsoids between.
     sums = [box.one_halo.sum(axis=1) for box in (a, b)]
-    some = sums[0][3] > 1e-3 * sums[0][3].sum()
-    away = np.abs(sums[1] - sums[0]) / np.maximum(sums[0][[0, 0, 0, 3, 3, 3]], 1e-300)
-    assert away[:, some].max() < 2e-3
+    assert np.abs(sums[1] - sums[0]).max() < 1e-3 * sums[0][[0, 3]].sum(axis=1).min()
 
 
 def test_centrals_do_not_know_of_satellites(halos, tables):
@@ -304,7 +300,7 @@ def test_one_halo_with_subhalos_in_full():
         subhalos=Subhalos(center + offset, 1e12 * 0.9 ** np.arange(n), np.zeros(n, dtype=int)),
     )  # fmt: skip
     edges = np.geomspace(0.2, 2, 6)
-    row = np.array([0.5, 0.9, 16.0, 0.1, 12.0, 13.6, 1.0])
+    row = np.array([0.5, 0.9, 16.0, 0.1, 12.0, 13.9, 1.0])
     hod = model(row, "subhalos")
     lam = float(hod.mean_nsat(1e14))
     said = HaloTables.tabulate(halos, bins=edges, satellites="subhalos", progress=False).predict(
@@ -324,7 +320,7 @@ def test_one_halo_with_subhalos_in_full():
         for m, values in enumerate((np.ones_like(r), q, h)):
             for k in range(5):
                 sums[m, k] += chance[number] * values[some][b == k].sum()
-    s, some = order_parameter(0.9), sums[0] > 1e-3
+    s, some = order_parameter(0.9), sums[0] > 1e-4
     assert some.sum() >= 3
     said.omega.mean[~some] = said.eta.mean[~some] = 0  # where the next rank were borrowed
     sums[1:, ~some] = 0

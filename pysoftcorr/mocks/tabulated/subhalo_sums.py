@@ -175,11 +175,11 @@ class SubhaloPlaces:
         rank = np.arange(n) - np.repeat(first, top)
         for power, sums in enumerate(ranks):
             for out, found in zip((central, pairs), sums, strict=True):
-                for k in np.flatnonzero(top):
-                    some = slice(first[k], first[k] + top[k])
+                for one in np.flatnonzero(top):
+                    some = slice(first[one], first[one] + top[one])
                     every = np.cumsum(found[some], axis=0)
                     out[some] += every * (rank[some, None, None] if power else 1.0)
-                    found[of_cell[k]] += every[-1]
+                    found[of_cell[one]] += every[-1]
                 out[n + power * cells : n + (power + 1) * cells] += found[n : n + cells]
         return RankSlots(top, central, pairs)
 
