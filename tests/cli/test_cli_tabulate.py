@@ -208,7 +208,7 @@ def test_assembly_bias_of_what_knows_none(fails, tables, halos, tmp_path):
     assert "--assembly-sat 0.4: must be left out, since an emulator knows" in fails(
         "predict", *POINT, "--assembly-sat", 0.4
     )
-    assert "--pi-max 12.0: must come with --rp-bins" in fails(
+    assert "--pi-max 12: must come with bins of wp, such as --rp-bins" in fails(
         "tabulate", halos, "--bins", BINS, "--pi-max", 12, "--out", tmp_path / "a.h5"
     )
     assert "--pi-max: with --merge it is that of" in fails(

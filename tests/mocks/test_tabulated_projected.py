@@ -386,7 +386,7 @@ def test_what_cannot_be_tabulated(halos):
     refused("pi_max = 26: must be at most half of the side along", pi_max=26.0)
     refused("pi_max = 40: must be at most half", pi_max=None)
     refused("pi_max = -1", pi_max=-1.0)
-    refused("pi_max = 14.0: must come with rp_bins", rp_bins=None)
+    refused("pi_max = 14: must come with bins of wp", rp_bins=None)
     refused("line_of_sight = 'x': must come with", rp_bins=None, pi_max=None, line_of_sight="x")
     refused("line_of_sight = 'w'", line_of_sight="w")
     refused("rp_bins", rp_bins=[3.0, 2.0])

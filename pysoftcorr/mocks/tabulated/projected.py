@@ -79,14 +79,17 @@ class Projection:
             If there are no such bins, length or line of sight, or any of them without bins.
         """
         choice("line_of_sight", line_of_sight, TURNED)
+        most = DEFAULT_PI_MAX if pi_max is None else number("pi_max", pi_max, above=0)
         if rp_bins is None:
             if pi_max is not None or line_of_sight != "z":
-                name, value = ("pi_max", f"{pi_max}")
+                name, value = ("pi_max", f"{pi_max:g}")
                 if pi_max is None:
                     name, value = ("line_of_sight", repr(line_of_sight))
-                raise ValueError(f"{name} = {value}: must come with rp_bins, the bins of wp")
+                raise ValueError(
+                    f"{name} = {value}: must come with bins of wp, such as "
+                    "rp_bins = 'log:0.1:16:20'"
+                )
             return None
-        most = DEFAULT_PI_MAX if pi_max is None else number("pi_max", pi_max, above=0)
         return cls(named_edges("rp_bins", rp_bins), float(most), line_of_sight)
 
     @property
