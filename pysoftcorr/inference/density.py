@@ -698,6 +698,13 @@ class LogPosterior:
             for name, (mean, std) in found.items()
         }
 
+    def means(self, params: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Mean of every statistic at parameters (..., p)."""
+        torch = need("torch", "a posterior")
+        with torch.no_grad():
+            found = self._found(torch.tensor(self._full(self._checked(params))))
+        return {name: values[0].double().numpy() for name, values in found.items()}
+
     def log_likelihood_pointwise(self, params: npt.ArrayLike) -> FloatArray:
         """ln density of each value given all the others, at parameters (..., p), shape (..., n).
 
