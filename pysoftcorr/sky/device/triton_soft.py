@@ -11,75 +11,7 @@ shear M; a pair of weight B(theta) in a bin adds B Re[M_1 M_2' Phi] and B W_1 W_
 import triton
 import triton.language as tl
 
-#: Squared chord of two places that are the same but for rounding, as in Julia.
-COINCIDENT = tl.constexpr(1.6e-29)
-ARCMIN = tl.constexpr(10800 / 3.141592653589793)
-
-
-@triton.jit
-def _separation(d2, p2, NARROW: tl.constexpr):
-    """Angle in radians of squared chord d2, where p2 is that to the antipode."""
-    if NARROW:
-        # 2 asin(d/2) by its series: to d = 1/2, beyond which narrow bins weigh nothing.
-        series = d2 * 0.0 + 1.0
-        for k in tl.static_range(14):
-            j = 14 - k
-            series = (
-                1.0 + (2.0 * j - 1.0) * (2.0 * j - 1.0) / (8.0 * j * (2.0 * j + 1.0)) * d2 * series
-            )
-        theta = tl.sqrt(d2) * series
-    else:
-        # The tangent of theta/4 from sine and cosine of theta/2, and twice that of half the angle:
-        # then the series of the arc tangent has its digits in 14 terms.
-        t = tl.sqrt(d2) / (2.0 + tl.sqrt(p2))
-        t = t / (1.0 + tl.sqrt(1.0 + t * t))
-        t = t / (1.0 + tl.sqrt(1.0 + t * t))
-        q = -t * t
-        series = t * 0.0 + 1.0 / 27.0
-        for k in tl.static_range(13):
-            series = series * q + 1.0 / (25.0 - 2.0 * k)
-        theta = 16.0 * t * series
-    return theta
-
-
-@triton.jit
-def _geometry(
-    ux, uy, uz, vx, vy, vz, FLAT: tl.constexpr, MINUS: tl.constexpr, NARROW: tl.constexpr
-):
-    """Squared chord, separation, its squared sine, and the half turn z of the shears.
-
-    Separations are in arcmin, or in the unit of the plane. Of z = re + i im, whose direction is
-    half the turn, also 1/|z|^2, or 0 where there is none.
-    """
-    dx, dy, dz = vx - ux, vy - uy, vz - uz
-    d2 = dx * dx + dy * dy + dz * dz
-    if FLAT:
-        theta = tl.sqrt(d2)
-        s2 = d2
-        if MINUS:
-            re, im = dx * dx - dy * dy, -2.0 * dx * dy
-            none = d2 <= COINCIDENT
-        else:
-            re, im = d2 * 0.0 + 1.0, d2 * 0.0
-            none = d2 < 0.0
-    else:
-        px, py, pz = ux + vx, uy + vy, uz + vz
-        p2 = px * px + py * py + pz * pz
-        s2 = d2 * p2 * 0.25
-        theta = ARCMIN * _separation(d2, p2, NARROW)
-        h = 0.5 * d2
-        c = ux * dy - uy * dx
-        a, b = dz + uz * h, dz - vz * h
-        if MINUS:
-            re, im = a * b - c * c, -c * dz * (2.0 - h)
-            none = re * re + im * im < COINCIDENT * COINCIDENT
-        else:
-            re, im = c * c + a * b, c * h * (uz + vz)
-            none = (re * re + im * im < COINCIDENT * COINCIDENT) & (h > 1.0)
-    norm = re * re + im * im
-    none = none | (norm == 0.0)
-    inverse = tl.where(none, 0.0, 1.0 / tl.where(none, 1.0, norm))
-    return d2, theta, s2, re, im, inverse
+from pysoftcorr.sky.device.triton_geometry import ARCMIN, COINCIDENT, geometry, load_points
 
 
 @triton.jit
@@ -103,37 +35,31 @@ def _weight(theta, lo, hi, s, GAUSS: tl.constexpr):
 
 
 @triton.jit
-def _load(points, n, i):
-    """Place, shear and weight of points."""
-    x, y, z = tl.load(points + i), tl.load(points + n + i), tl.load(points + 2 * n + i)
-    a, b = tl.load(points + 3 * n + i), tl.load(points + 4 * n + i)
-    return x, y, z, a, b, tl.load(points + 5 * n + i)
-
-
-@triton.jit
 def soft_sums(
     points, n, first, blocks, bins, out, met,
     bin, nbins,
     FLAT: tl.constexpr, MINUS: tl.constexpr, GAUSS: tl.constexpr, DROP: tl.constexpr,
-    NARROW: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr,
+    TERMS: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Sums of one bin, of each block of objects with those of its list.
 
     points (6, n): x, y, z, M1, M2, W. `first` and `blocks` are lists in compressed rows, of blocks
-    not before the own one. `out` (2, programs), `met` (programs) coincident pairs.
+    not before the own one, each shared out to the programs of the second axis. `out`
+    (2, programs), `met` (programs) coincident pairs.
     """
     own = tl.program_id(0)
+    part, parts = tl.program_id(1), tl.num_programs(1)
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
-    ux, uy, uz, a, b, w = _load(points, n, i)
+    ux, uy, uz, a, b, w = load_points(points, n, i)
     lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
     s = tl.load(bins + 2 * nbins + bin)
     num = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
     den = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
     same = tl.zeros((BLOCK, BLOCK), dtype=tl.int32)
-    for k in range(tl.load(first + own), tl.load(first + own + 1)):
+    for k in range(tl.load(first + own) + part, tl.load(first + own + 1), parts):
         j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
-        vx, vy, vz, c, d, v = _load(points, n, j)
-        d2, theta, _, re, im, inverse = _geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, NARROW)
+        vx, vy, vz, c, d, v = load_points(points, n, j)
+        d2, theta, _, re, im, inverse = geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, TERMS)
         sin = 2.0 * re * im * inverse
         cos = tl.where(inverse == 0.0, 1.0, (re * re - im * im) * inverse)
         if MINUS:
@@ -149,11 +75,11 @@ def soft_sums(
         den += weight * (w * v)
         if COUNT:
             same += ((d2 <= COINCIDENT) & (j > i) & (w * v != 0.0)).to(tl.int32)
-    programs = tl.num_programs(0)
-    tl.store(out + own, tl.sum(tl.sum(num, 1), 0))
-    tl.store(out + programs + own, tl.sum(tl.sum(den, 1), 0))
+    row, rows = own * parts + part, tl.num_programs(0) * parts
+    tl.store(out + row, tl.sum(tl.sum(num, 1), 0))
+    tl.store(out + rows + row, tl.sum(tl.sum(den, 1), 0))
     if COUNT:
-        tl.store(met + own, tl.sum(tl.sum(same, 1), 0))
+        tl.store(met + row, tl.sum(tl.sum(same, 1), 0))
 
 
 @triton.jit
@@ -161,15 +87,16 @@ def soft_pull(
     points, n, first, blocks, bins, by_num, by_den, out,
     bin, nbins,
     FLAT: tl.constexpr, MINUS: tl.constexpr, GAUSS: tl.constexpr, DROP: tl.constexpr,
-    NARROW: tl.constexpr, BLOCK: tl.constexpr,
+    TERMS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Gradient by the points of a block, added to `out` (6, n): of one bin, by all in its list.
+    """Gradient by the points of a block, added to `out` (parts, 6, n): of a bin, by its list.
 
     `by_num` and `by_den` (nbins,) are the cotangents of the sums.
     """
     own = tl.program_id(0)
+    part, parts = tl.program_id(1), tl.num_programs(1)
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
-    ux, uy, uz, a, b, w = _load(points, n, i)
+    ux, uy, uz, a, b, w = load_points(points, n, i)
     lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
     s = tl.load(bins + 2 * nbins + bin)
     cn, cd = tl.load(by_num + bin), tl.load(by_den + bin)
@@ -179,10 +106,10 @@ def soft_pull(
     ga = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
     gb = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
     gw = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    for k in range(tl.load(first + own), tl.load(first + own + 1)):
+    for k in range(tl.load(first + own) + part, tl.load(first + own + 1), parts):
         j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
-        vx, vy, vz, c, d, v = _load(points, n, j)
-        d2, theta, s2, re, im, inverse = _geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, NARROW)
+        vx, vy, vz, c, d, v = load_points(points, n, j)
+        d2, theta, s2, re, im, inverse = geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, TERMS)
         sin = 2.0 * re * im * inverse
         cos = tl.where(inverse == 0.0, 1.0, (re * re - im * im) * inverse)
         if MINUS:
@@ -224,7 +151,7 @@ def soft_pull(
             hh = 0.5 * d2
             cc = ux * dy - uy * dx
             ab, ba = dz + uz * hh, dz - vz * hh
-            # reverse through the lines of `_geometry`
+            # reverse through the lines of `geometry`
             re_, im_ = -im * q, re * q
             a_, b_ = re_ * ba, re_ * ab
             if MINUS:
@@ -241,7 +168,7 @@ def soft_pull(
             gx += c_ * vy - h_ * dx
             gy += -c_ * vx - h_ * dy
             gz += uz_ - h_ * dz - dz_
-    row = own * BLOCK + tl.arange(0, BLOCK)
+    row = part * (6 * n) + own * BLOCK + tl.arange(0, BLOCK)
     tl.store(out + row, tl.load(out + row) + tl.sum(gx, 1))
     tl.store(out + n + row, tl.load(out + n + row) + tl.sum(gy, 1))
     tl.store(out + 2 * n + row, tl.load(out + 2 * n + row) + tl.sum(gz, 1))
