@@ -101,8 +101,8 @@ class Options:
             return
         if str(self.device) != "cpu":
             raise ValueError(
-                f"device = {str(self.device)!r}: TreeCorr counts on the CPU; take method='pairs', or "
-                "device='cpu'"
+                f"device = {str(self.device)!r}: TreeCorr counts on the CPU; take "
+                "method='pairs', or device='cpu'"
             )
         if not self.naive:
             raise ValueError(

@@ -94,11 +94,15 @@ STATISTICS: dict[str, Callable[[int, str], CorrelationSet]] = {
     "rho": lambda n, on: rho_statistics(stars(n), "linear:0:40:3", device=on),
     "tau": lambda n, on: tau_statistics(near_stars(n), stars(n + 9), "linear:1:40:2", device=on),
     "w": lambda n, on: landy_szalay(
-        catalog("sky", n), catalog("sky", 2 * n, 9), SKY, device=on, resampling="jackknife:3", seed=1
+        catalog("sky", n), catalog("sky", 2 * n, 9), SKY, device=on, resampling="jackknife:3",
+        seed=1,
     ),
-    "gamma_t, sky": lambda n, on: gamma_t(catalog("sky", n), catalog("sky", n, 11), SKY, device=on),
+    "gamma_t, sky": lambda n, on: gamma_t(
+        catalog("sky", n), catalog("sky", n, 11), SKY, device=on
+    ),
     "gamma_t, flat": lambda n, on: gamma_t(
-        catalog("flat", 1), catalog("flat", n, 11), FLAT, device=on, resampling="bootstrap:2", seed=1
+        catalog("flat", 1), catalog("flat", n, 11), FLAT, device=on, resampling="bootstrap:2",
+        seed=1,
     ),
 }  # fmt: skip
 FIELDS = (

@@ -1,4 +1,4 @@
-"""Soft pairs on a GPU: what is in reach of a bin anywhere, kernels by Triton's interpreter or CUDA."""
+"""Soft pairs on a GPU: the reach of bins anywhere, kernels by Triton's interpreter or CUDA."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ class Anderson:
 
 
 def _least_squares(columns: list[FloatArray], b: FloatArray) -> FloatArray:
-    """Coefficients that minimize |b - sum_j a_j columns_j|; old columns that depend on newer are 0."""
+    """Coefficients that minimize |b - sum_j a_j columns_j|; 0 of old ones that newer make up."""
     n = len(columns)
     q: list[FloatArray] = []
     triangle = np.zeros((n, n))

@@ -16,10 +16,7 @@ def _load(places, n, i, inside, DIMS: tl.constexpr):
     """Coordinates (D, n) of objects or centers."""
     x = tl.load(places + i, mask=inside, other=0.0)
     y = tl.load(places + n + i, mask=inside, other=0.0)
-    if DIMS == 3:
-        z = tl.load(places + 2 * n + i, mask=inside, other=0.0)
-    else:
-        z = x * 0.0
+    z = tl.load(places + 2 * n + i, mask=inside, other=0.0) if DIMS == 3 else x * 0.0
     return x, y, z
 
 

@@ -1,8 +1,8 @@
 """Hard-binned sums of pairs as a Triton kernel, for GPUs.
 
-What the Julia kernels of pairs.jl do, block by block: a program owns a block of objects of the first
-set and goes through its list of blocks of the second, for one bin. Sums over the second objects stay
-apart by first object, whose own weight and shear they meet afterward.
+What the Julia kernels of pairs.jl do, block by block: a program owns a block of objects of the
+first set and goes through its list of blocks of the second, for one bin. Sums over the second
+objects stay apart by first object, whose own weight and shear they meet afterward.
 """
 
 # Triton compiles the source of these functions, and reads their annotations.
@@ -54,10 +54,7 @@ def hard_sums(
         if not FLAT:
             theta = theta * (1.0 / ARCMIN)
         counts = (d2 >= lo) & (d2 < hi) & (w != 0.0)
-        if MET:
-            counts = counts & (d2 <= COINCIDENT)
-        else:
-            counts = counts & (d2 > COINCIDENT)
+        counts = counts & (d2 <= COINCIDENT if MET else d2 > COINCIDENT)
         if AUTO:
             counts = counts & (j > i)
         number += counts.to(tl.int32)
