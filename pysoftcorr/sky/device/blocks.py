@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Blocks", "Reach", "check_device", "in_blocks", "in_reach", "parts"]
 
-#: Objects of a block; a program owns one, and keeps sums of BLOCK^2 pairs in registers.
+#: Objects of a block; a program owns one.
 BLOCK = 32
-WARPS = 8
+#: Objects of another block that it meets at a time, and warps of 32 threads: one pair a thread, so
+#: that the registers suffice.
+TILE = {"COLUMNS": 8, "num_warps": 8}
 #: Blocks of a group: groups out of reach are left out before their blocks are looked at.
 GROUP = 32
 #: Numbers that a step over pairs of blocks holds at once.

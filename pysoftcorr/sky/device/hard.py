@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.sky.device.blocks import BLOCK, WARPS, Reach, in_blocks, in_reach, parts, terms
+from pysoftcorr.sky.device.blocks import BLOCK, TILE, Reach, in_blocks, in_reach, parts, terms
 
 if TYPE_CHECKING:
     import torch
@@ -184,7 +184,7 @@ def _bin(
     limits = torch.from_numpy(np.ascontiguousarray(edges)).to(device)
     options: dict[str, Any] = {
         "SHEARS": shears, "AUTO": auto, "MET": b == len(edges) - 1, "FLAT": flat,
-        "TERMS": lists.terms, "BLOCK": BLOCK, "num_warps": WARPS,
+        "TERMS": lists.terms, "BLOCK": BLOCK, **TILE,
     }  # fmt: skip
     combinations = COMBINATIONS.get(kind, ())
     fields = sorted({f for pair in combinations for f in pair}) or [0]

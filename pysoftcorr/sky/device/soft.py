@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.sky.device.blocks import BLOCK, WARPS, Reach, in_blocks, in_reach, parts, terms
+from pysoftcorr.sky.device.blocks import BLOCK, TILE, Reach, in_blocks, in_reach, parts, terms
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ class Pairs:
         self.nbins = bins.shape[1]
         self.options = {
             "nbins": self.nbins, "FLAT": flat, "MINUS": minus,
-            "GAUSS": gauss, "DROP": drop or minus, "BLOCK": BLOCK, "num_warps": WARPS,
+            "GAUSS": gauss, "DROP": drop or minus, "BLOCK": BLOCK, **TILE,
         }  # fmt: skip
         self.columns = torch.from_numpy(np.ascontiguousarray(objects)).to(device)
         self.bins = torch.from_numpy(np.ascontiguousarray(bins)).to(device)

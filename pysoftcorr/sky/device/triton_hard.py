@@ -22,7 +22,7 @@ def hard_sums(
     points, n, others, m, first, blocks, edges, out,
     bin, nbins,
     SHEARS: tl.constexpr, AUTO: tl.constexpr, MET: tl.constexpr, FLAT: tl.constexpr,
-    TERMS: tl.constexpr, BLOCK: tl.constexpr,
+    TERMS: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums over the second objects of a bin, by first object, into `out` (parts, sums, n).
 
@@ -33,24 +33,28 @@ def hard_sums(
     """
     own = tl.program_id(0)
     part, parts = tl.program_id(1), tl.num_programs(1)
+    STEPS: tl.constexpr = BLOCK // COLUMNS
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
-    ux, uy, uz, _, _, _ = load_points(points, n, i)
+    ux, uy = tl.load(points + i), tl.load(points + n + i)
+    uz = tl.load(points + 2 * n + i)
     if MET:
         lo, hi = tl.load(edges), tl.load(edges + nbins)
     else:
         lo, hi = tl.load(edges + bin), tl.load(edges + bin + 1)
-    number = tl.zeros((BLOCK, BLOCK), dtype=tl.int32)
-    weight = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    angle = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    log = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    pr = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    pi = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    mr = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    mi = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    for k in range(tl.load(first + own) + part, tl.load(first + own + 1), parts):
-        j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    number = tl.zeros((BLOCK, COLUMNS), dtype=tl.int32)
+    weight = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    angle = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    log = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    pr = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    pi = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    mr = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    mi = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    begin, end = tl.load(first + own) * STEPS, tl.load(first + own + 1) * STEPS
+    for k in range(begin + part, end, parts):
+        j = tl.load(blocks + k // STEPS) * BLOCK + (k % STEPS) * COLUMNS
+        j = j + tl.arange(0, COLUMNS)[None, :]
         vx, vy, vz, c, d, w = load_points(others, m, j)
-        d2, theta, _, re, im, inverse = geometry(ux, uy, uz, vx, vy, vz, FLAT, SHEARS == 2, TERMS)
+        d2, theta, _s2, re, im, inverse = geometry(ux, uy, uz, vx, vy, vz, FLAT, SHEARS == 2, TERMS)
         if not FLAT:
             theta = theta * (1.0 / ARCMIN)
         counts = (d2 >= lo) & (d2 < hi) & (w != 0.0)

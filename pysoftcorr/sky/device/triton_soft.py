@@ -39,7 +39,7 @@ def soft_sums(
     points, n, first, blocks, bins, out, met,
     bin, nbins,
     FLAT: tl.constexpr, MINUS: tl.constexpr, GAUSS: tl.constexpr, DROP: tl.constexpr,
-    TERMS: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr,
+    TERMS: tl.constexpr, COUNT: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Sums of one bin, of each block of objects with those of its list.
 
@@ -49,15 +49,18 @@ def soft_sums(
     """
     own = tl.program_id(0)
     part, parts = tl.program_id(1), tl.num_programs(1)
+    STEPS: tl.constexpr = BLOCK // COLUMNS
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
     ux, uy, uz, a, b, w = load_points(points, n, i)
     lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
     s = tl.load(bins + 2 * nbins + bin)
-    num = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    den = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    same = tl.zeros((BLOCK, BLOCK), dtype=tl.int32)
-    for k in range(tl.load(first + own) + part, tl.load(first + own + 1), parts):
-        j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    num = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    den = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    same = tl.zeros((BLOCK, COLUMNS), dtype=tl.int32)
+    begin, end = tl.load(first + own) * STEPS, tl.load(first + own + 1) * STEPS
+    for k in range(begin + part, end, parts):
+        j = tl.load(blocks + k // STEPS) * BLOCK + (k % STEPS) * COLUMNS
+        j = j + tl.arange(0, COLUMNS)[None, :]
         vx, vy, vz, c, d, v = load_points(points, n, j)
         d2, theta, _, re, im, inverse = geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, TERMS)
         sin = 2.0 * re * im * inverse
@@ -87,7 +90,7 @@ def soft_pull(
     points, n, first, blocks, bins, by_num, by_den, out,
     bin, nbins,
     FLAT: tl.constexpr, MINUS: tl.constexpr, GAUSS: tl.constexpr, DROP: tl.constexpr,
-    TERMS: tl.constexpr, BLOCK: tl.constexpr,
+    TERMS: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     """Gradient by the points of a block, added to `out` (parts, 6, n): of a bin, by its list.
 
@@ -95,19 +98,22 @@ def soft_pull(
     """
     own = tl.program_id(0)
     part, parts = tl.program_id(1), tl.num_programs(1)
+    STEPS: tl.constexpr = BLOCK // COLUMNS
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
     ux, uy, uz, a, b, w = load_points(points, n, i)
     lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
     s = tl.load(bins + 2 * nbins + bin)
     cn, cd = tl.load(by_num + bin), tl.load(by_den + bin)
-    gx = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    gy = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    gz = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    ga = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    gb = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    gw = tl.zeros((BLOCK, BLOCK), dtype=tl.float64)
-    for k in range(tl.load(first + own) + part, tl.load(first + own + 1), parts):
-        j = tl.load(blocks + k) * BLOCK + tl.arange(0, BLOCK)[None, :]
+    gx = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    gy = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    gz = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    ga = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    gb = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    gw = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+    begin, end = tl.load(first + own) * STEPS, tl.load(first + own + 1) * STEPS
+    for k in range(begin + part, end, parts):
+        j = tl.load(blocks + k // STEPS) * BLOCK + (k % STEPS) * COLUMNS
+        j = j + tl.arange(0, COLUMNS)[None, :]
         vx, vy, vz, c, d, v = load_points(points, n, j)
         d2, theta, s2, re, im, inverse = geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, TERMS)
         sin = 2.0 * re * im * inverse
