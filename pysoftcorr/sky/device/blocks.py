@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,13 +12,21 @@ from pysoftcorr.core.extras import need
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Blocks", "Reach", "check_device", "in_blocks", "in_reach", "parts"]
+__all__ = [
+    "Blocks",
+    "Reach",
+    "bins_in_reach",
+    "check_device",
+    "in_blocks",
+    "in_reach",
+    "parts",
+    "terms",
+]
 
 #: Objects of a block; a program owns one.
 BLOCK = 32
-#: Objects of another block that it meets at a time, and warps of 32 threads: one pair a thread, so
-#: that the registers suffice.
-TILE = {"COLUMNS": 8, "num_warps": 8}
+#: Objects of another block that it meets at a time, and warps of 32 threads.
+TILE = {"COLUMNS": 32, "num_warps": 16}
 #: Blocks of a group: groups out of reach are left out before their blocks are looked at.
 GROUP = 32
 #: Numbers that a step over pairs of blocks holds at once.
@@ -200,6 +209,35 @@ def _near(
         d2 += (one[..., k] - other[..., k]).square()
     apart, both = d2.sqrt_(), radius + wide + slack
     return (apart - both <= reach.high) & (apart + both >= reach.low)
+
+
+def bins_in_reach(
+    first: Blocks, second: Blocks, reaches: Sequence[Reach]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Blocks in reach of any bin, as from `in_reach`, and the bins of each entry.
+
+    Those from the third tensor up to the fourth, which is left out.
+    """
+    import torch
+
+    device = first.center.device
+    if not reaches:
+        none = torch.zeros(0, dtype=torch.int32, device=device)
+        return torch.zeros(first.number + 1, dtype=torch.int64, device=device), none, none, none
+    widest = Reach(min(r.low for r in reaches), max(r.high for r in reaches))
+    rows, lists = in_reach(first, second, widest, after=False)
+    own = torch.repeat_interleave(torch.arange(first.number, device=device), rows.diff())
+    low = torch.full_like(lists, len(reaches))
+    high = torch.zeros_like(lists)
+    for start in range(0, len(lists), STEP):
+        part = slice(start, start + STEP)
+        i, j = own[part], lists[part]
+        bounds = first.center[i], first.radius[i], second.center[j], second.radius[j]
+        for b, reach in enumerate(reaches):
+            near = _near(*bounds, reach)
+            high[part][near] = b + 1
+            low[part][near & (low[part] > b)] = b
+    return rows, lists, low, high
 
 
 def parts(number: int) -> int:

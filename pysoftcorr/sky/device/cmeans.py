@@ -15,7 +15,7 @@ __all__ = ["Fit", "Sweeps", "seed_centers"]
 
 FloatArray = npt.NDArray[np.float64]
 
-OBJECTS, CENTERS, WARPS = 32, 32, 4
+OBJECTS, CENTERS, WARPS = 16, 32, 8
 #: Programs that fill a large GPU.
 PROGRAMS = 4096
 #: Objects whose masses are summed as one when a center is drawn.

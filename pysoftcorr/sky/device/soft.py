@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.sky.device.blocks import BLOCK, TILE, Reach, in_blocks, in_reach, parts, terms
+from pysoftcorr.sky.device.blocks import (
+    BLOCK,
+    TILE,
+    Reach,
+    bins_in_reach,
+    in_blocks,
+    in_reach,
+    parts,
+    terms,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Exponent beyond which a weight is left out: e^-40, below the rounding of a sum.
 NEGLIGIBLE = 40.0
+#: As TILE, of the gradient, which needs more registers.
+PULL = {"COLUMNS": 4, "num_warps": 4}
 #: Bins whose weights sum to less have no pairs, as in Julia.
 NO_PAIRS = 1e-290
 ARCMIN = 10800 / math.pi
@@ -152,21 +163,23 @@ class Pairs:
 
         blocks = self.blocks
         grid = (blocks.number, parts(blocks.number))
-        shape = (grid[1], 6, blocks.size)
-        rows = [torch.zeros(shape, dtype=torch.float64, device=self.device) for _ in by_num]
-        wanted = (by_num != 0) | (by_den != 0)
-        for b, reach in enumerate(self.reaches):
-            if not wanted[:, b].any():
-                continue
-            first, lists = in_reach(blocks, blocks, reach, after=False)
-            for r, out in enumerate(rows):
-                if wanted[r, b]:
-                    soft_pull[grid](
-                        self.points, blocks.size, first, lists, self.bins,
-                        by_num[r].contiguous(), by_den[r].contiguous(), out,
-                        bin=b, TERMS=terms(reach.high), **self.options,
-                    )  # fmt: skip
-        return torch.stack([self._by_objects(out.sum(0)[:, blocks.place]) for out in rows], dim=1)
+        out = torch.empty((grid[1], 6, blocks.size), dtype=torch.float64, device=self.device)
+        wanted = ((by_num != 0) | (by_den != 0)).cpu().numpy()
+        back = out.new_empty((5, len(wanted), self.columns.shape[1]))
+        for some in np.unique(wanted, axis=0):
+            chosen = np.flatnonzero(some)
+            reaches = [self.reaches[b] for b in chosen]
+            lists = bins_in_reach(blocks, blocks, reaches)
+            bins = self.bins[:, chosen].contiguous()
+            high = max((reach.high for reach in reaches), default=0.0)
+            for r in np.flatnonzero((wanted == some).all(axis=1)):
+                soft_pull[grid](
+                    self.points, blocks.size, *lists, bins,
+                    by_num[r, chosen].contiguous(), by_den[r, chosen].contiguous(), out,
+                    **(self.options | PULL | {"nbins": len(chosen), "TERMS": terms(high)}),
+                )  # fmt: skip
+                back[:, r] = self._by_objects(out.sum(0)[:, blocks.place])
+        return back
 
     def _by_objects(self, by_points: torch.Tensor) -> torch.Tensor:
         """Gradient (5, N) by the columns from that by the points, (6, N)."""

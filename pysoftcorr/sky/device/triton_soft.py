@@ -87,23 +87,22 @@ def soft_sums(
 
 @triton.jit
 def soft_pull(
-    points, n, first, blocks, bins, by_num, by_den, out,
-    bin, nbins,
+    points, n, first, blocks, low, high, bins, by_num, by_den, out,
+    nbins,
     FLAT: tl.constexpr, MINUS: tl.constexpr, GAUSS: tl.constexpr, DROP: tl.constexpr,
     TERMS: tl.constexpr, BLOCK: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """Gradient by the points of a block, added to `out` (parts, 6, n): of a bin, by its list.
+    """Gradient by the points of a block, into `out` (parts, 6, n), by all in its list.
 
-    `by_num` and `by_den` (nbins,) are the cotangents of the sums.
+    Each entry of the lists is in reach of the bins from `low` up to `high`, whose weights are
+    joined before the pair is turned to a gradient. `by_num` and `by_den` (nbins,) are the
+    cotangents of the sums.
     """
     own = tl.program_id(0)
     part, parts = tl.program_id(1), tl.num_programs(1)
     STEPS: tl.constexpr = BLOCK // COLUMNS
     i = own * BLOCK + tl.arange(0, BLOCK)[:, None]
     ux, uy, uz, a, b, w = load_points(points, n, i)
-    lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
-    s = tl.load(bins + 2 * nbins + bin)
-    cn, cd = tl.load(by_num + bin), tl.load(by_den + bin)
     gx = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
     gy = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
     gz = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
@@ -112,7 +111,8 @@ def soft_pull(
     gw = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
     begin, end = tl.load(first + own) * STEPS, tl.load(first + own + 1) * STEPS
     for k in range(begin + part, end, parts):
-        j = tl.load(blocks + k // STEPS) * BLOCK + (k % STEPS) * COLUMNS
+        entry = k // STEPS
+        j = tl.load(blocks + entry) * BLOCK + (k % STEPS) * COLUMNS
         j = j + tl.arange(0, COLUMNS)[None, :]
         vx, vy, vz, c, d, v = load_points(points, n, j)
         d2, theta, s2, re, im, inverse = geometry(ux, uy, uz, vx, vy, vz, FLAT, MINUS, TERMS)
@@ -125,20 +125,31 @@ def soft_pull(
             g, h = a * c + b * d, b * c - a * d
             ia, ib = c * cos + d * sin, d * cos - c * sin
         product, turned = g * cos - h * sin, g * sin + h * cos
-        weight, slope = _weight(theta, lo, hi, s, GAUSS)
+        both = w * v
+        num = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+        den = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+        along = tl.zeros((BLOCK, COLUMNS), dtype=tl.float64)
+        for bin in range(tl.load(low + entry), tl.load(high + entry)):
+            lo, hi = tl.load(bins + bin), tl.load(bins + nbins + bin)
+            s = tl.load(bins + 2 * nbins + bin)
+            cn, cd = tl.load(by_num + bin), tl.load(by_den + bin)
+            weight, slope = _weight(theta, lo, hi, s, GAUSS)
+            num += cn * weight
+            den += cd * weight
+            along += slope * (cn * product + cd * both)
         counts = j != i
         if DROP:
             counts = counts & (d2 > COINCIDENT)
-        weight, slope = tl.where(counts, weight, 0.0), tl.where(counts, slope, 0.0)
-        ga += weight * cn * ia
-        gb += weight * cn * ib
-        gw += weight * cd * v
-        along = slope * (cn * product + cd * (w * v))
-        about = -2.0 * turned * weight * cn
+        num, den = tl.where(counts, num, 0.0), tl.where(counts, den, 0.0)
+        along = tl.where(counts, along, 0.0)
+        ga += num * ia
+        gb += num * ib
+        gw += den * v
+        about = -2.0 * turned * num
         dx, dy, dz = vx - ux, vy - uy, vz - uz
         if FLAT:
             some = d2 > COINCIDENT
-            f = tl.where(some, along / tl.sqrt(tl.where(some, d2, 1.0)), 0.0)
+            f = tl.where(some, along * tl.rsqrt(tl.where(some, d2, 1.0)), 0.0)
             gx += -f * dx
             gy += -f * dy
             if MINUS:
@@ -147,7 +158,7 @@ def soft_pull(
                 gy += 2.0 * dx * q
         else:
             some = s2 >= COINCIDENT
-            f = tl.where(some, ARCMIN * along / tl.sqrt(tl.where(some, s2, 1.0)), 0.0)
+            f = tl.where(some, ARCMIN * along * tl.rsqrt(tl.where(some, s2, 1.0)), 0.0)
             near = ux * vx + uy * vy + uz * vz >= 0.0
             gx += f * tl.where(near, -dx, -(ux + vx))
             gy += f * tl.where(near, -dy, -(uy + vy))
@@ -175,9 +186,9 @@ def soft_pull(
             gy += -c_ * vx - h_ * dy
             gz += uz_ - h_ * dz - dz_
     row = part * (6 * n) + own * BLOCK + tl.arange(0, BLOCK)
-    tl.store(out + row, tl.load(out + row) + tl.sum(gx, 1))
-    tl.store(out + n + row, tl.load(out + n + row) + tl.sum(gy, 1))
-    tl.store(out + 2 * n + row, tl.load(out + 2 * n + row) + tl.sum(gz, 1))
-    tl.store(out + 3 * n + row, tl.load(out + 3 * n + row) + tl.sum(ga, 1))
-    tl.store(out + 4 * n + row, tl.load(out + 4 * n + row) + tl.sum(gb, 1))
-    tl.store(out + 5 * n + row, tl.load(out + 5 * n + row) + tl.sum(gw, 1))
+    tl.store(out + row, tl.sum(gx, 1))
+    tl.store(out + n + row, tl.sum(gy, 1))
+    tl.store(out + 2 * n + row, tl.sum(gz, 1))
+    tl.store(out + 3 * n + row, tl.sum(ga, 1))
+    tl.store(out + 4 * n + row, tl.sum(gb, 1))
+    tl.store(out + 5 * n + row, tl.sum(gw, 1))
