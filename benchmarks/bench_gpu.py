@@ -21,7 +21,7 @@ BINS = "log:0.5:50:20"
 SIZES = ((5_000, 1.0), (20_000, 1.0), (100_000, 1.0), (1_000_000, 10.0))
 #: Objects, clusters.
 CLUSTERED = ((100_000, 100), (1_000_000, 1_000))
-SWEEPS = 5
+SWEEPS = {"cpu": 5, "cuda": 100}
 
 
 def galaxies(n: int, side: float) -> Catalog:
@@ -66,11 +66,11 @@ def clusters(largest: int, devices: list[str]) -> None:
                 SoftClustering(
                     n_clusters=c, seed=1, device=on, max_iter=sweeps, tol=1e-300, accelerate=False
                 )
-                for sweeps in (1, 1 + SWEEPS)
+                for sweeps in (1, 1 + SWEEPS[on])
             ]
             works = {str(k): partial(fit.fit, catalog) for k, fit in enumerate(fits)}
             one, more = in_turn(3 if n < 1_000_000 else 1, **works).values()
-            sweep = (more.median - one.median) / SWEEPS
+            sweep = (more.median - one.median) / SWEEPS[on]
             print(
                 f"  {n:9,} x {c:,}, {on}: {1e3 * sweep:.1f} ms a sweep, {one.median - sweep:.2f} s "
                 "for start and memberships"

@@ -14,8 +14,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from astropy.table import Table  # noqa: E402
+
 from pysoftcorr import (  # noqa: E402
     Catalog,
+    SoftClustering,
+    SoftCorrelation,
     StarCatalog,
     gamma_t,
     landy_szalay,
@@ -25,6 +29,7 @@ from pysoftcorr import (  # noqa: E402
 )
 from pysoftcorr.core.extras import MissingExtra  # noqa: E402
 from pysoftcorr.sky.result import CorrelationSet  # noqa: E402
+from pysoftcorr.sky.stars import demo_stars_path  # noqa: E402
 
 has_triton = importlib.util.find_spec("triton") is not None
 SKY, FLAT = "log:5:10000:4", "linear:0:45:4"
@@ -148,8 +153,11 @@ import test_hard_device as tests
 from pysoftcorr.sky import clustering, estimate
 # Another name of the CPU, on which tensors take the way of a GPU.
 estimate.check_device = clustering.check_device = str
+from pysoftcorr.sky.device import blocks, cmeans
+# Fewer programs, which take the interpreter less time.
+blocks.PROGRAMS = cmeans.PROGRAMS = 4
 for name in tests.STATISTICS:
-    tests.compare(name, 45, "cpu:0")
+    tests.compare(name, 40, "cpu:0")
 print("fine")
 """
 
@@ -193,3 +201,32 @@ def test_devices_that_do_not_serve(options: dict[str, Any], kind: type, text: st
 
 def test_a_result_says_where_it_was_made() -> None:
     assert xi_pm(near_stars(20), FLAT).settings["device"] == "cpu"
+
+
+@pytest.mark.parametrize("command", ["xi", "wtheta", "gammat", "tau", "rho", "cluster", "gradient"])
+def test_commands_name_the_device(command: str, fails: Callable[..., str], tmp_path: Path) -> None:
+    path = tmp_path / "galaxies.ecsv"
+    galaxies = near_stars(60)
+    Table({"ra": galaxies.ra, "dec": galaxies.dec, "g1": galaxies.g1, "g2": galaxies.g2}).write(
+        path
+    )
+    stars_ = demo_stars_path()
+    places = {
+        "wtheta": [path, path], "gammat": [path, path], "tau": [path, stars_], "rho": [stars_],
+        "gradient": ["--approach", "naive"],
+    }.get(command, [path])  # fmt: skip
+    assert fails(command, *places, "--device", "mps").startswith(
+        "error: --device 'mps': must be 'cpu' or a CUDA device"
+    )
+
+
+def test_clusters_to_differentiate_are_those_of_the_cpu() -> None:
+    galaxies = near_stars(60)
+    fit = SoftClustering(n_clusters=6, seed=1).fit(galaxies)
+    value = SoftCorrelation("linear:1:40:2", clusters=fit).value(galaxies)
+    object.__setattr__(fit.options, "device", "cuda")  # as if found on a GPU
+    np.testing.assert_array_equal(
+        SoftCorrelation("linear:1:40:2", clusters=fit).value(galaxies), value
+    )
+    with pytest.raises(ValueError, match="clusters has device='cuda'"):
+        SoftCorrelation("linear:1:40:2", clusters=fit.options)

@@ -21,7 +21,7 @@ PROGRAMS = 4096
 #: Objects whose masses are summed as one when a center is drawn.
 DRAWN = 1024
 #: Numbers of memberships that are brought from the device at once.
-STEP = 1 << 27
+STEP = 1 << 24
 #: Root mean square change of memberships below which steps are extrapolated, as in Julia.
 SETTLED_CHANGE = 1e-3
 #: Steps that an extrapolation looks back on.
@@ -201,12 +201,15 @@ class Sweeps:
         out = np.empty((self.n, self.c))
         rows = min(self.n, max(1, STEP // self.c))
         u = torch.empty((rows, self.c), dtype=torch.float64, device=self.device)
+        # By a page-locked buffer: what is copied from there is copied by all cores.
+        passing = torch.empty((rows, self.c), dtype=torch.float64, pin_memory=u.is_cuda)
         for start in range(0, self.n, rows):
             shares[(-(-rows // OBJECTS), self.columns)](
                 self.x, self.n, *self.last, self.c, self.powers, start, rows, u, **self.options
             )
             end = min(self.n, start + rows)
-            torch.from_numpy(out[start:end]).copy_(u[: end - start])
+            passing.copy_(u)
+            torch.from_numpy(out[start:end]).copy_(passing[: end - start])
         return out
 
 
