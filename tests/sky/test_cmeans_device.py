@@ -31,7 +31,7 @@ def catalog(kind: str, n: int) -> Catalog:
         x, y = rng.uniform(0, 60, (2, n))
         return Catalog(x=x, y=y, xy_unit="pixel", w=w)
     if kind == "coincident":  # fewer places than centers may be
-        return Catalog(ra=(np.arange(n) % 9) * 1.0, dec=(np.arange(n) % 3) * 2.0, w=w)
+        return Catalog(ra=1.0 + np.arange(n) % 9, dec=(np.arange(n) % 3) * 2.0, w=w)
     if kind == "pole":
         return Catalog(ra=rng.uniform(0, 360, n), dec=rng.uniform(85, 90, n), w=w)
     return Catalog(ra=rng.uniform(-1, 1, n) % 360, dec=rng.uniform(-1, 1, n), w=w)

@@ -36,7 +36,7 @@ SKY, FLAT = "log:5:10000:4", "linear:0:45:4"
 
 
 def catalog(geometry: str, n: int, seed: int = 5, w: str = "positive") -> Catalog:
-    """Objects all over the sky or a plane, two of them at one place and two antipodes."""
+    """Objects all over the sky or a plane, two of them at one place and two almost antipodes."""
     rng = np.random.default_rng(seed)
     weight = rng.uniform(0.5, 2, n)
     if w == "mixed":
@@ -49,7 +49,8 @@ def catalog(geometry: str, n: int, seed: int = 5, w: str = "positive") -> Catalo
         return Catalog(x=x, y=y, xy_unit="arcmin", **more)
     ra, dec = rng.uniform(-1, 1, n) % 360, rng.uniform(-1, 89, n)
     ra[1], dec[1] = ra[0], dec[0]
-    ra[3], dec[3] = (ra[2] + 180) % 360, -dec[2]
+    # Of antipodes themselves the direction is all rounding.
+    ra[3], dec[3] = (ra[2] + 180) % 360, 0.1 - dec[2]
     return Catalog(ra=ra, dec=dec, **more)
 
 

@@ -130,10 +130,11 @@ def hard_pair_sums(
         elif two is None or len(second.xyz) > 1:
             two = Side(second, rows[0], device)
         assert two is not None
-        for b, lists in _lists(one.blocks, two.blocks, edges, auto=second is None, flat=flat):
-            for r in rows:
-                load = one.load(r)
-                loads = (load, load if second is None else two.load(r))
+        bins = list(_lists(one.blocks, two.blocks, edges, auto=second is None, flat=flat))
+        for r in rows:
+            load = one.load(r)
+            loads = (load, load if second is None else two.load(r))
+            for b, lists in bins:
                 out[r, b] = _bin(kind, loads, lists, edges, b, auto=second is None, flat=flat)
     return out
 
