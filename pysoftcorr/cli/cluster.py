@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from pysoftcorr.sky.catalog import Catalog
     from pysoftcorr.sky.clustering import Clustering
 
+_SETTINGS = "pysoftcorr.sky.clustering:SoftClustering"
 CLUSTERING = derive(
-    "pysoftcorr.sky.clustering:SoftClustering",
-    skip=("n_clusters", "tol", "accelerate", "use_weights", "seed"),
+    _SETTINGS,
+    skip=("n_clusters", "tol", "accelerate", "use_weights", "seed", "device"),
     max_iter={"least": 1},
 )
 
@@ -30,7 +31,9 @@ def soft_clustering(settings: Mapping[str, Any]) -> Any:
     from pysoftcorr.sky.clustering import SoftClustering
 
     own = {option.name: settings[option.name] for option in CLUSTERING}
-    return SoftClustering(n_clusters=settings["clusters"], seed=settings["seed"], **own)
+    return SoftClustering(
+        n_clusters=settings["clusters"], seed=settings["seed"], device=settings["device"], **own
+    )
 
 
 def figures(plots: Any, catalog: Catalog, fit: Clustering) -> output.Figures:
@@ -201,6 +204,7 @@ COMMANDS = {
         (
             Option("clusters", int, 100, "Number of soft clusters.", least=0),
             *CLUSTERING,
+            *derive(_SETTINGS, only=("device",)),
             SEED,
             Option("assignments", int, 0, "Sampled cluster assignments to write too.", least=0),
             *reading.options(shears=False, patches=False),

@@ -37,7 +37,7 @@ WIDE, NARROW, POINTS = 1e-2, 1e-4, 31
 _ESTIMATOR = derive(
     "pysoftcorr.sky.differentiable:SoftCorrelation",
     only=("bins", "approach", "clusters", "through", "weighting", "sharpness", "statistic",
-          "fuzziness", "temperature", "max_iter", "seed"),
+          "fuzziness", "temperature", "max_iter", "seed", "device"),
     bins={"default": "linear:0:160:3", "help": BINS},
     approach={"help": "What is paired: clusters by their memberships, of nearest objects, by "
               "relaxed draws; or all galaxies."},

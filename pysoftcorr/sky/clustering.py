@@ -16,6 +16,8 @@ from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.options import at_least_one, choice, count, flag, number, numbers, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
+from pysoftcorr.sky.device.blocks import check_device
+from pysoftcorr.sky.device.cmeans import Fit, Sweeps, seed_centers
 from pysoftcorr.sky.geometry import AXES, FLAT, SKY, to_plane, unit_between
 
 __all__ = ["Clustering", "SoftClustering"]
@@ -58,11 +60,16 @@ class SoftClustering:
         Weigh objects by the catalog's weights; by default all count alike.
     seed : int, numpy.random.Generator or None
         For the k-means++ start (Arthur & Vassilvitskii 2007).
+    device : str
+        Where the sweeps are made: "cpu", or a GPU such as "cuda", by Triton in float64. To rounding
+        every sweep is the same.
 
     Raises
     ------
     ValueError, TypeError
-        A setting that is not possible.
+        A setting that is not possible; a device that is not there.
+    ImportError
+        torch or Triton is not installed, and `device` is a GPU.
 
     Examples
     --------
@@ -85,6 +92,7 @@ class SoftClustering:
     accelerate: bool = True
     use_weights: bool = False
     seed: Seed = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name in ("n_clusters", "max_iter"):
@@ -94,6 +102,7 @@ class SoftClustering:
         choice("metric", self.metric, METRICS)
         for name in ("accelerate", "use_weights"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
+        object.__setattr__(self, "device", check_device(self.device))
         object.__setattr__(self, "seed", root_seed(self.seed))
 
     @property
@@ -136,13 +145,31 @@ class SoftClustering:
         if self.use_weights:
             check_weights("SoftClustering: catalog", catalog)
         w = catalog.w if self.use_weights else np.ones(n)
-        dims = x.shape[1]
+        start = None if centers is None else self._start(centers, catalog)
+        draws = stream(int(self.seed), "k-means++").random(c)  # type: ignore[arg-type]
+        made, u = (self._on_cpu if self.device == "cpu" else self._on_device)(x, w, start, draws)
+        if not made.converged:
+            warnings.warn(
+                f"fuzzy c-means: {self.max_iter} sweeps were not enough, the memberships still "
+                f"change by {made.change[-1]:.1e} (tol = {self.tol:.1e}); raise max_iter",
+                stacklevel=2,
+            )
+        return Clustering(
+            options=self, centers=made.centers, memberships=u, objective=made.objective,
+            change=made.change, converged=made.converged, geometry=catalog.geometry,
+            xy_unit=catalog.xy_unit,
+        )  # fmt: skip
+
+    def _on_cpu(
+        self, x: FloatArray, w: FloatArray, start: FloatArray | None, draws: FloatArray
+    ) -> tuple[Fit, FloatArray]:
+        """Converged centers and memberships, from `start` (c, D) or one uniform number a center."""
+        (n, dims), c = x.shape, len(draws)
         v = np.empty((dims, c))
-        if centers is None:
-            draws = stream(int(self.seed), "k-means++").random(c)  # type: ignore[arg-type]
+        if start is None:
             call("seed_centers", x, dims, n, w, c, draws, v)
         else:
-            v[:] = self._start(centers, catalog).T
+            v[:] = start.T
         u = np.empty((n, c))
         history = np.empty((2, self.max_iter))
         outcome = np.zeros(2, dtype=np.int64)
@@ -150,18 +177,18 @@ class SoftClustering:
             "fuzzy_cmeans", x, dims, n, w, c, float(self.fuzziness), float(self.tol),
             int(self.max_iter), int(self.accelerate), v, u, history, outcome,
         )  # fmt: skip
-        sweeps, converged = int(outcome[0]), bool(outcome[1])
-        if not converged:
-            warnings.warn(
-                f"fuzzy c-means: {self.max_iter} sweeps were not enough, the memberships still "
-                f"change by {history[1, sweeps - 1]:.1e} (tol = {self.tol:.1e}); raise max_iter",
-                stacklevel=2,
-            )
-        return Clustering(
-            options=self, centers=np.ascontiguousarray(v.T), memberships=u,
-            objective=history[0, :sweeps].copy(), change=history[1, :sweeps].copy(),
-            converged=converged, geometry=catalog.geometry, xy_unit=catalog.xy_unit,
-        )  # fmt: skip
+        objective, change = history[:, : outcome[0]].copy()
+        return Fit(np.ascontiguousarray(v.T), objective, change, bool(outcome[1])), u
+
+    def _on_device(
+        self, x: FloatArray, w: FloatArray, start: FloatArray | None, draws: FloatArray
+    ) -> tuple[Fit, FloatArray]:
+        """`_on_cpu` on the device."""
+        sweeps = Sweeps(x, w, len(draws), float(self.fuzziness), self.device)
+        if start is None:
+            start = seed_centers(x, w, draws, self.device)
+        made = sweeps.fit(start, float(self.tol), int(self.max_iter), bool(self.accelerate))
+        return made, sweeps.memberships()
 
     def _start(self, centers: npt.ArrayLike, catalog: Catalog) -> FloatArray:
         start = numbers("centers", centers)

@@ -59,6 +59,7 @@ def xi_pm(
     coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
+    device: str = "cpu",
 ) -> CorrelationSet:
     """Shear-shear correlation functions xi+ and xi-.
 
@@ -96,6 +97,9 @@ def xi_pm(
     method : {"pairs", "treecorr"}
         "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
         catalogs; without clusters, and with resamples of patches alone.
+    device : str
+        Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
+        float64. With a number of clusters, these are found there too.
 
     Returns
     -------
@@ -107,6 +111,8 @@ def xi_pm(
     ValueError, TypeError
         A catalog without shears, a single catalog of one object, or an option that is not
         possible.
+    ImportError
+        torch or Triton is not installed, and `device` is a GPU.
 
     Warns
     -----
@@ -130,7 +136,7 @@ def xi_pm(
     choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method,
+        resampling=resampling, seed=seed, method=method, device=device,
     )  # fmt: skip
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
     settings = {"method": method, "coincident": coincident}
@@ -149,6 +155,7 @@ def rho_statistics(
     coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
+    device: str = "cpu",
 ) -> CorrelationSet:
     """The five rho statistics of a model of the point-spread function.
 
@@ -186,6 +193,9 @@ def rho_statistics(
     method : {"pairs", "treecorr"}
         "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
         catalogs; without clusters, and with resamples of patches alone.
+    device : str
+        Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
+        float64. With a number of clusters, these are found there too.
 
     Returns
     -------
@@ -196,6 +206,8 @@ def rho_statistics(
     ------
     ValueError, TypeError
         A catalog with one star, or an option that is not possible.
+    ImportError
+        torch or Triton is not installed, and `device` is a GPU.
 
     Warns
     -----
@@ -223,7 +235,7 @@ def rho_statistics(
     choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method,
+        resampling=resampling, seed=seed, method=method, device=device,
     )  # fmt: skip
     fields = stars.fields(reference=reference)
     settings = {"reference": reference, "method": method, "coincident": coincident}
@@ -242,6 +254,7 @@ def landy_szalay(
     resampling: Resampling | str | None = None,
     seed: Seed = None,
     method: str = "pairs",
+    device: str = "cpu",
 ) -> CorrelationSet:
     """Angular correlation function of positions, w(theta), by Landy & Szalay (1993).
 
@@ -273,6 +286,9 @@ def landy_szalay(
     method : {"pairs", "treecorr"}
         "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
         catalogs; without clusters, and with resamples of patches alone.
+    device : str
+        Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
+        float64. With a number of clusters, these are found there too.
 
     Returns
     -------
@@ -284,6 +300,8 @@ def landy_szalay(
     ------
     ValueError, TypeError
         A catalog with one object, or an option that is not possible.
+    ImportError
+        torch or Triton is not installed, and `device` is a GPU.
 
     Warns
     -----
@@ -305,7 +323,7 @@ def landy_szalay(
     check_positive("landy_szalay", data=data, randoms=randoms)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method,
+        resampling=resampling, seed=seed, method=method, device=device,
     )  # fmt: skip
     sources = [Source.of(data), Source.of(randoms)]
     settings = {"method": method}
@@ -323,6 +341,7 @@ def gamma_t(
     resampling: Resampling | str | None = None,
     seed: Seed = None,
     method: str = "pairs",
+    device: str = "cpu",
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
 
@@ -355,6 +374,9 @@ def gamma_t(
     method : {"pairs", "treecorr"}
         "treecorr" hands the pairs of objects to TreeCorr, which approximates those of large
         catalogs; without clusters, and with resamples of patches alone.
+    device : str
+        Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
+        float64. With a number of clusters, these are found there too.
 
     Returns
     -------
@@ -365,6 +387,8 @@ def gamma_t(
     ------
     ValueError, TypeError
         Sources without shears, or an option that is not possible.
+    ImportError
+        torch or Triton is not installed, and `device` is a GPU.
 
     Warns
     -----
@@ -387,7 +411,7 @@ def gamma_t(
     check_shears("gamma_t", sources=sources)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method,
+        resampling=resampling, seed=seed, method=method, device=device,
     )  # fmt: skip
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
     return run("gamma_t", both, _count_shear, edges, options, {"method": method})

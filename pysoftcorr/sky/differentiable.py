@@ -29,10 +29,10 @@ from pysoftcorr.core.random import Seed
 from pysoftcorr.sky.binning import Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering, SoftClustering
+from pysoftcorr.sky.device.blocks import check_device
 from pysoftcorr.sky.geometry import PIXEL
 from pysoftcorr.sky.gravity import SimulationResult
 from pysoftcorr.sky.soft_bins import WEIGHTINGS, soft_bins
-from pysoftcorr.sky.soft_device import check_device
 from pysoftcorr.sky.soft_kernels import (
     APPROACHES,
     COINCIDENT,

@@ -17,6 +17,7 @@ from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import ASSIGNMENTS, Clustering, SoftClustering, check_weights
+from pysoftcorr.sky.device.blocks import check_device
 from pysoftcorr.sky.geometry import check_together
 from pysoftcorr.sky.pairs import Objects, Source
 from pysoftcorr.sky.resampling import Bootstrap, Jackknife, Resamples, Resampling, as_resampling
@@ -68,6 +69,7 @@ class Options:
     resampling: Resampling | str | None
     seed: Seed
     method: str = "pairs"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if count("assignments", self.assignments, least=0, most=1_000_000) == 1:
@@ -81,6 +83,7 @@ class Options:
                 "objects to clusters; ask for clusters too, or for assignments=0"
             )
         self._check_method()
+        self._set("device", check_device(self.device))
         self._set("seed", root_seed(self.seed))
 
     def _check_method(self) -> None:
@@ -96,6 +99,11 @@ class Options:
         choice("method", self.method, ("pairs", "treecorr"))
         if self.method == "pairs":
             return
+        if str(self.device) != "cpu":
+            raise ValueError(
+                f"device = {str(self.device)!r}: TreeCorr counts on the CPU; take "
+                "method='pairs', or device='cpu'"
+            )
         if not self.naive:
             raise ValueError(
                 "method = 'treecorr': takes all pairs of objects; leave out clusters and "
@@ -129,7 +137,7 @@ class Options:
         for catalog in catalogs:
             check_weights(f"clusters of {catalog!r}", catalog)
         if isinstance(given, int):
-            given = SoftClustering(n_clusters=given, seed=self.seed)
+            given = SoftClustering(n_clusters=given, seed=self.seed, device=self.device)
         if isinstance(given, SoftClustering):
             return [given.fit(catalog) for catalog in catalogs]
         fits = (given,) if isinstance(given, Clustering) else given
@@ -161,6 +169,7 @@ class Options:
         else:
             clusters = given
         return {
+            "device": self.device,
             "clusters": clusters, "assignment": None if self.naive else self.assignment,
             "assignments": self.assignments,
             "resampling": None if self.resampling is None else str(self.resampling),
@@ -244,7 +253,7 @@ def run(
             "makes none; ask for 2 or more"
         )
     sources = [
-        replace(s, clustering=fit, method=options.method)
+        replace(s, clustering=fit, method=options.method, device=options.device)
         for s, fit in zip(sources, fits, strict=True)
     ]
     resamples = options.resamples(catalogs, fixed)

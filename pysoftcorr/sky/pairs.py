@@ -15,6 +15,7 @@ from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
+from pysoftcorr.sky.device.hard import Versions, hard_pair_sums
 from pysoftcorr.sky.geometry import FLAT, NUMBERS, SKY, plane_scale
 from pysoftcorr.sky.patch_pairs import PairWeights, both_orders, patch_sums
 
@@ -50,6 +51,8 @@ class Objects:
     positions : Catalog, optional
         The catalog, where its pairs are to be counted by TreeCorr.
     geometry : {"sky", "flat"}
+    device : str
+        Where the pairs are summed: "cpu" or a CUDA device.
     """
 
     xyz: FloatArray
@@ -62,6 +65,7 @@ class Objects:
     cut: float = 0.0
     positions: Catalog | None = None
     geometry: str = SKY
+    device: str = "cpu"
 
     @property
     def total(self) -> FloatArray:
@@ -115,6 +119,7 @@ class Source:
     fields: FloatArray
     clustering: Clustering | None = None
     method: str = "pairs"
+    device: str = "cpu"
 
     @classmethod
     def of(
@@ -171,7 +176,7 @@ class Source:
         positions = self.catalog if self.method == "treecorr" else None
         return Objects(
             self.catalog.xyz[None], w, self.fields[None], _squares(w), positions=positions,
-            geometry=self.catalog.geometry,
+            geometry=self.catalog.geometry, device=self.device,
         )  # fmt: skip
 
     @property
@@ -193,7 +198,9 @@ class Source:
             np.ascontiguousarray(w), len(w), np.ascontiguousarray(labels + 1), len(labels),
             self.clustering.n_clusters, r, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g, _squares(w), geometry=self.catalog.geometry)
+        return Objects(
+            x, cw, g, _squares(w), geometry=self.catalog.geometry, device=self.device
+        )  # fmt: skip
 
     def _shared(self, w: FloatArray, share: FloatArray) -> Objects:
         assert self.clustering is not None
@@ -203,7 +210,9 @@ class Source:
             self.fields.shape[1],
             np.ascontiguousarray(w), len(w), share, self.clustering.n_clusters, x, cw, g,
         )  # fmt: skip
-        return Objects(x, cw, g, _squares(w), geometry=self.catalog.geometry)
+        return Objects(
+            x, cw, g, _squares(w), geometry=self.catalog.geometry, device=self.device
+        )  # fmt: skip
 
 
 def _squares(w: FloatArray) -> FloatArray:
@@ -307,28 +316,38 @@ def _kernel(
     bins: Binning,
     progress: str | None = None,
 ) -> FloatArray:
-    """Sums (R, nbins + 1, nsums) as they come from Julia: coincident pairs in the last bin."""
-    number, nsums = KINDS[kind]
+    """Sums (R, nbins + 1, nsums) as the kernels give them: coincident pairs in the last bin."""
     other = first if second is None else second
-    r = max(len(o.xyz) for o in (first, other))
-    r = max(r, len(first.w), len(other.w))
-    out = np.empty((r, bins.nbins + 1, nsums))
-    args: list[object] = []
     flat = first.geometry == FLAT
     unit = plane_scale(first.xyz, other.xyz) if flat else 1.0
+    sets = []
     for o in (first, other):
         fields = np.empty((len(o.xyz), o.xyz.shape[1], 0)) if kind == "nn" else o.fields
         if kind == "ng" and o is first:
             fields = np.empty((len(o.xyz), o.xyz.shape[1], 0))
-        args += [
-            np.ascontiguousarray(o.xyz / unit if flat else o.xyz), np.ascontiguousarray(o.w),
-            np.ascontiguousarray(fields),
-            o.xyz.shape[1], len(o.xyz), len(o.w),
+        sets.append(
+            Versions(
+                np.ascontiguousarray(o.xyz / unit if flat else o.xyz), np.ascontiguousarray(o.w),
+                np.ascontiguousarray(fields),
+            )
+        )  # fmt: skip
+    edges = _edges_flat(bins, unit) if flat else _edges(bins)
+    one, two = sets
+    if first.device != "cpu":
+        out = hard_pair_sums(
+            kind, one, None if second is None else two, edges, flat=flat, device=first.device
+        )
+    else:
+        number, nsums = KINDS[kind]
+        r = max(len(part) for v in sets for part in (v.xyz, v.w))
+        out = np.empty((r, bins.nbins + 1, nsums))
+        args = [
+            (v.xyz, v.w, v.fields, v.xyz.shape[1], len(v.xyz), len(v.w)) for v in sets
         ]  # fmt: skip
-    call(
-        "pair_sums_of", number, NUMBERS[first.geometry], int(second is None), r, *args,
-        _edges_flat(bins, unit) if flat else _edges(bins), bins.nbins, out, progress=progress,
-    )  # fmt: skip
+        call(
+            "pair_sums_of", number, NUMBERS[first.geometry], int(second is None), r, *args[0],
+            *args[1], edges, bins.nbins, out, progress=progress,
+        )  # fmt: skip
     if unit != 1.0:
         out[..., 3] += out[..., 1] * np.log(unit)
         out[..., 2] *= unit
@@ -370,7 +389,7 @@ def _clusters_cut(
 
 
 def _each(objects: Objects, r: npt.NDArray[np.int64], c: npt.NDArray[np.int64]) -> Objects:
-    """Cluster c of version r, each as a version of one object."""
+    """Cluster c of version r, each as a version of one object: too little for a GPU."""
     return Objects(
         objects.xyz[r, c][:, None], objects.w[r, c][:, None], objects.fields[r, c][:, None],
         objects.members[r], geometry=objects.geometry,

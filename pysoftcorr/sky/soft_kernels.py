@@ -16,6 +16,7 @@ from pysoftcorr.core.random import stream
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import SoftClustering
+from pysoftcorr.sky.device.soft import Pairs
 from pysoftcorr.sky.geometry import (
     AXES,
     FLAT,
@@ -27,7 +28,6 @@ from pysoftcorr.sky.geometry import (
     to_plane,
 )  # fmt: skip
 from pysoftcorr.sky.soft_bins import WEIGHTINGS
-from pysoftcorr.sky.soft_device import Pairs
 from pysoftcorr.sky.starts import Start
 
 __all__ = ["FIELDS", "SoftKernels", "Solution"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def clustering_of(
     if isinstance(clusters, Clustering):
         if start is not None:
             raise ValueError("clusters is a Clustering, which is a start; leave start out")
-        start, clusters = clusters, clusters.options
+        start, clusters = clusters, replace(clusters.options, device="cpu")
     begin = None if start is None else start_of(start)
     if isinstance(clusters, SoftClustering):
         if clusters.metric != "chord":
@@ -72,6 +72,11 @@ def clustering_of(
         if fuzziness is not None and fuzziness != clusters.fuzziness:
             raise ValueError(
                 f"fuzziness = {fuzziness} but clusters has {clusters.fuzziness}; give it once"
+            )
+        if clusters.device != "cpu":
+            raise ValueError(
+                f"clusters has device={clusters.device!r}: clusters that are differentiated are "
+                "found on the CPU; use device='cpu'"
             )
         options = clusters
     else:

@@ -55,6 +55,7 @@ def tau_statistics(
     coincident: str = "keep",
     seed: Seed = None,
     method: str = "pairs",
+    device: str = "cpu",
 ) -> CorrelationSet:
     """Tau statistics of galaxies and stars, with the rho statistics of the same fields.
 
@@ -102,6 +103,9 @@ def tau_statistics(
     method : {"pairs", "treecorr"}
         "treecorr": sums over pairs by TreeCorr, which approximates those of large catalogs; of
         all pairs of objects, with resamples of patches.
+    device : str
+        Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
+        float64. With a number of clusters, these are found there too.
 
     Returns
     -------
@@ -113,6 +117,8 @@ def tau_statistics(
     ValueError, TypeError
         Galaxies without shears, stars without a PSF model, a catalog with one object, or an
         option that is not possible.
+    ImportError
+        torch or Triton is not installed, and `device` is a GPU.
 
     Warns
     -----
@@ -141,7 +147,7 @@ def tau_statistics(
     choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method,
+        resampling=resampling, seed=seed, method=method, device=device,
     )  # fmt: skip
     shapes = galaxies.e / positive("response", response)
     fields = stars.fields(reference=reference)

@@ -86,6 +86,7 @@ ESTIMATING = {
     "method": (["--method", "treecorr"], {"method": "treecorr"}),
     "reference": (["--reference", "model"], {"reference": "model"}),
     "coincident": (["--coincident", "drop"], {"coincident": "drop"}),
+    "device": (["--device", "cpu"], {"device": "cpu"}),
 }  # fmt: skip
 #: Tested below, each by itself.
 OTHERS = {"unit", "naive", "patches", "catalog2", "threads", "out", "format", "overwrite", "plot",
@@ -94,7 +95,7 @@ WRONG = {
     "bins": "45", "unit": "parsec", "clusters": "many", "assignment": "random",
     "assignments": "1.5", "resampling": "boots", "seed": "-1", "method": "trees",
     "reference": "moon", "coincident": "perhaps", "fuzziness": "1", "geometry": "torus",
-    "metric": "torus",
+    "metric": "torus", "device": "mps",
     "max_iter": "0", "columns": "g9=g1", "hdu": "NOWHERE", "key": "nowhere", "ra_unit": "parsec",
     "dec_unit": "s", "select": "mag <", "flag": "nowhere", "on_bad": "keep", "patches": "mag",
     "catalog2": "nowhere.fits", "threads": "0", "out": "result.doc", "format": "word",
@@ -242,7 +243,7 @@ def test_estimating(run, folder, command, option):
     document = measured(run, command, *typed(command, places), *words)
     agrees(document, python(command, places, **arguments))
     base = measured(run, command, *typed(command, places))
-    if option not in ("method", "coincident"):
+    if option not in ("method", "coincident", "device"):
         assert numbers(document, command) != numbers(base, command)
 
 
