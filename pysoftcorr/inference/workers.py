@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from pysoftcorr.core.options import MOST_WORKERS, count
-from pysoftcorr.core.processes import refuse_unguarded_script
+from pysoftcorr.core.processes import deaf_children, refuse_unguarded_script
 
 __all__ = ["Problem", "Workers", "one_thread"]
 
@@ -33,7 +33,7 @@ _TARGET: Any = None
 
 def _start(problem: Problem) -> None:
     global _TARGET
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as deaf_children has it, for what they start
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _TARGET = problem.target()
@@ -125,7 +125,8 @@ class Workers:
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """A future of function(target, *arguments); done at once in this process."""
         if self._pool is not None:
-            return self._pool.submit(_with_target, function, arguments, self.part)
+            with deaf_children():  # the pool starts its processes when it is given work
+                return self._pool.submit(_with_target, function, arguments, self.part)
         future: Future[Any] = Future()
         with one_thread():
             future.set_result(function(_part(self._target, self.part), *arguments))
