@@ -84,7 +84,9 @@ def _dotted(node: ast.AST) -> str:
     return "?"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
 def test_no_module_runs_what_a_file_says(path):
     assert faults(path.read_text(encoding="utf-8")) == []
 
