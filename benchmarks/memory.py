@@ -52,7 +52,8 @@ def stars(n: int, path: Path) -> None:
 
 def halos(n: int, path: Path) -> None:
     """Halos at random, about as many as there are above 3e11 Msun/h."""
-    from pysoftcorr.mocks import Cosmology, HaloCatalog
+    from pysoftcorr.mocks import HaloCatalog
+    from pysoftcorr.mocks.cosmology import Cosmology
 
     rng = np.random.default_rng(2)
     side = 100.0 * (n / 13_000) ** (1 / 3)

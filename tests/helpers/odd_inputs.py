@@ -173,7 +173,8 @@ class Targets:
             "Catalog.flat": (p.Catalog, {"x": ra, "y": dec, "g1": g1, "g2": g2}),
             "StarCatalog": (p.StarCatalog, self.star),
             "SoftClustering": (p.SoftClustering, {"n_clusters": 5}),
-            "SoftClustering.fit": (soft.fit, {"catalog": cat, "centers": fit.centers}),
+            "SoftClustering.fit": (
+                soft.fit, {"catalog": cat, "centers": np.stack([ra[:5], dec[:5]], axis=1)}),
             "Clustering.assign": (
                 lambda kind="sampled", n=3, seed=1: fit.assign(kind, n=n, seed=seed),
                 {"kind": "sampled", "n": 3, "seed": 1}),
@@ -188,9 +189,11 @@ class Targets:
             "SoftCorrelation": (p.SoftCorrelation, {"bins": bins}),
             "SoftCorrelation.clustered": (
                 p.SoftCorrelation, {"bins": bins, "clusters": 5, "fuzziness": 2.0}),
-            "SoftCorrelation.value": (p.SoftCorrelation(bins).value, {"catalog": cat}),
+            "SoftCorrelation.value": (
+                p.SoftCorrelation(bins, clusters=5).value, {"catalog": cat}),
             "SoftCorrelation.vjp": (
-                p.SoftCorrelation(bins).vjp, {"catalog": cat, "cotangent": np.ones(4)}),
+                p.SoftCorrelation(bins, clusters=5).vjp,
+                {"catalog": cat, "cotangent": np.ones(4)}),
             "SoftCorrelation.bin_weights": (
                 p.SoftCorrelation(bins).bin_weights, {"theta": np.array([1.0, 20.0])}),
             "GravitySimulation": (p.GravitySimulation, {"n": 12}),
@@ -363,10 +366,7 @@ class Targets:
             function, good = self.table[target]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                try:
-                    self._good[target] = function(**good)
-                except OSError:
-                    self._good[target] = None
+                self._good[target] = function(**good)
         return self._good[target]
 
 
