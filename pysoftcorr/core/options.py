@@ -219,8 +219,10 @@ def several(name: str, value: Any, kind: type) -> list[Any]:
     """A list of objects of one class, from a list, tuple or iterator of them."""
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
         found = list(value)
-        if all(isinstance(one, kind) for one in found):
-            return found
+        for k, one in enumerate(found):
+            if not isinstance(one, kind):
+                raise TypeError(f"{name}[{k}] must be {kind.__name__}, not {type(one).__name__}")
+        return found
     raise TypeError(f"{name} = {shown(value)}: must be a list of {kind.__name__}")
 
 
