@@ -32,7 +32,7 @@ CALLS, EARLY = 200, 60
 
 @pytest.mark.slow
 def test_no_function_grows(fresh):
-    """Julia collects its garbage in a saw-tooth of 30 MB; a kept graph of torch is 4.6 a call."""
+    """Julia collects its garbage in a saw-tooth of 50 MB; a kept graph of torch is 4.6 a call."""
     pytest.importorskip("torch")
     pytest.importorskip("pyro")
     done = fresh(PROGRAM.format(calls=CALLS, early=EARLY), timeout=1200, OMP_NUM_THREADS="1")
@@ -41,4 +41,4 @@ def test_no_function_grows(fresh):
     grown = {name: float(mb) for name, mb, _ in rows}
     kept = {name: int(objects) for name, _, objects in rows}
     assert {n: k for n, k in kept.items() if k > (CALLS - EARLY) / 2} == {}
-    assert {n: mb for n, mb in grown.items() if mb > 45} == {}
+    assert {n: mb for n, mb in grown.items() if mb > 90} == {}

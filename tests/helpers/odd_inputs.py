@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import signal
 import sys
+import types
 import warnings
 from dataclasses import dataclass
 
@@ -505,7 +506,7 @@ def _has_nan(value, depth=0):
         return False
     if isinstance(value, float):
         return value != value
-    if hasattr(value, "detach") and not isinstance(value, type):
+    if hasattr(value, "detach") and not isinstance(value, (type, types.ModuleType)):
         value = value.detach().numpy()
     if isinstance(value, np.ndarray):
         return value.dtype.kind in "fc" and bool(np.isnan(value).any())
@@ -520,7 +521,7 @@ def _has_nan(value, depth=0):
 
 def differs(one, other, depth=0):
     """Whether two results differ in a number by more than its last bits."""
-    if hasattr(one, "detach") and not isinstance(one, type):
+    if hasattr(one, "detach") and not isinstance(one, (type, types.ModuleType)):
         one, other = one.detach().numpy(), other.detach().numpy()
     if isinstance(one, np.ndarray) and one.dtype.kind in "fciu":
         return one.shape != np.shape(other) or not np.allclose(
