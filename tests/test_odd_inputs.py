@@ -16,6 +16,14 @@ CASES, SEED = 1000, 21
 BAD = {"foreign", "foreign text", "hang", "changed", "numpy warning"}
 
 
+def test_good_arguments_are_taken():
+    """Where one of them is refused, so is whatever is odd about another: nothing is tried."""
+    pytest.importorskip("torch")
+    targets = odd_inputs.Targets()
+    for name in targets.table:
+        targets.good(name)
+
+
 def test_a_thousand_odd_arguments_are_taken_or_refused():
     pytest.importorskip("torch")
     targets = odd_inputs.Targets()

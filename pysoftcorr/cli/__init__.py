@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 __all__ = ["main"]
+
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -33,5 +39,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:  # while modules are being imported
         print("interrupted: nothing was done", file=sys.stderr)
-        status = 130
+        status = _INTERRUPTED
+    if status == _INTERRUPTED and arguments is None:
+        _leave()
     raise SystemExit(status)
+
+
+def _leave() -> None:
+    """End this process without taking it apart, which takes seconds once torch was imported."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses twice is heard
+    # Julia's thread, processes of workers, whatever else asked to be told.
+    atexit._run_exitfuncs()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(_INTERRUPTED)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from pysoftcorr.cli.messages import (
+    INTERRUPTED,
     forget_stdout,
     logged,
     one_line_errors,
@@ -66,6 +67,8 @@ def run(arguments: list[str]) -> int:
         app = _plain_arguments(typer.main.get_command(_app(_completed() or arguments)))
         status = app(arguments, prog_name="softcorr", standalone_mode=False)
         sys.stdout.flush()
+        if status == INTERRUPTED:  # some versions of typer give this status without a word
+            raise KeyboardInterrupt
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1
     except BrokenPipeError:
@@ -73,12 +76,12 @@ def run(arguments: list[str]) -> int:
         return 0
     except KeyboardInterrupt:
         say("interrupted", "nothing was done")
-        return 130
+        return INTERRUPTED
     except Exception as error:
         # The parser's own errors; they are of one class or another by typer's version.
         if type(error).__name__ == "Abort":
             say("interrupted", "nothing was done")
-            return 130
+            return INTERRUPTED
         if not hasattr(error, "format_message"):
             raise
         context = getattr(error, "ctx", None)

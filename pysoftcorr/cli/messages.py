@@ -25,6 +25,9 @@ _stderr: TextIO | None = None
 #: Prefix and names of the options of the catalog that is being read.
 _catalog: tuple[str, tuple[str, ...]] = ("", ())
 
+#: Exit status after Ctrl-C, as shells have it.
+INTERRUPTED = 130
+
 _NO_ROOM = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 
 #: How the Python API's words are said on the command line.
@@ -241,7 +244,7 @@ def one_line_errors(options: Iterable[str] = (), *, debug: bool = False) -> Iter
         say("interrupted", str(interrupt) or "the work was not finished")
         if debug:
             traceback.print_exc()
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except BrokenPipeError:
         forget_stdout()
         raise SystemExit(0) from None

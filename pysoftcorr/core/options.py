@@ -14,7 +14,7 @@ from pysoftcorr.core.memory import refuse_beyond_memory
 __all__ = [
     "MOST", "MOST_CHAINS", "MOST_DRAWS", "MOST_REALIZATIONS", "MOST_WORKERS", "array",
     "at_least_one", "choice", "count", "finite_numbers", "flag", "integer", "mapping", "number",
-    "numbers", "positive", "shown", "text", "texts",
+    "numbers", "positive", "several", "shown", "text", "texts",
 ]  # fmt: skip
 
 #: Largest count of anything, such as objects or steps; more cannot be meant.
@@ -213,6 +213,17 @@ def mapping(name: str, value: Any) -> dict[Any, Any]:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} = {shown(value)}: must be a mapping, such as a dict")
     return dict(value)
+
+
+def several(name: str, value: Any, kind: type) -> list[Any]:
+    """A list of objects of one class, from a list, tuple or iterator of them."""
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping)):
+        found = list(value)
+        for k, one in enumerate(found):
+            if not isinstance(one, kind):
+                raise TypeError(f"{name}[{k}] must be {kind.__name__}, not {type(one).__name__}")
+        return found
+    raise TypeError(f"{name} = {shown(value)}: must be a list of {kind.__name__}")
 
 
 def texts(name: str, value: Any) -> list[str]:

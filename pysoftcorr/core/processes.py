@@ -1,21 +1,39 @@
-"""What a script must keep to where processes are started from it."""
+"""Processes that are started: what their script must keep to, and Ctrl-C, which is not for them."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import linecache
 import multiprocessing
+import signal
 import sys
+from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.spawn import get_preparation_data
 from types import FrameType
 from typing import Any
 
-__all__ = ["refuse_unguarded_script"]
+__all__ = ["deaf_children", "refuse_unguarded_script"]
 
 _ADVICE = (
     "each process that is started runs the script again; put the call, or all that the script "
     'does, under if __name__ == "__main__":'
 )
+
+
+@contextlib.contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes and threads that are started within hold Ctrl-C back, from their first moment.
+
+    A terminal sends it to every process of a command: the one that started the others ends them.
+    """
+    resource_tracker.ensure_running()  # where it starts later, it lets Ctrl-C in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def refuse_unguarded_script(call: str) -> None:

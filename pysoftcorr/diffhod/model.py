@@ -654,7 +654,8 @@ class DiffHOD:
         if isinstance(params, dict):
             seven = "mu_cen" in params and "mu_sat" in params
         else:
-            seven = np.size(params) == 7
+            # numpy.size of a tensor is a method.
+            seven = (torch.is_tensor(params) and params.numel() == 7) or np.size(params) == 7
         t = check_parameters(params, self._like, alignment=seven)
         try:
             t.data_ptr()  # a tensor of torch.func has no memory

@@ -11,6 +11,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from pysoftcorr.core.checks import Origin
+from pysoftcorr.core.options import integer
 from pysoftcorr.core.torch import as_tensor, check_device, check_dtype
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges, shell_fraction
@@ -157,6 +158,7 @@ class WeightedPairs:
         stored: int = _STORED,
     ) -> None:
         self.dtype, self.device = check_dtype(dtype), check_device(device)
+        stored = integer("stored", stored, least=0)
         self.boxsize = checks.box_size(boxsize)
         self._sides = checks.box_sides(boxsize)
         self.edges = radial_edges(bins, self.boxsize)

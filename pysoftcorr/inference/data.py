@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import no_file
+from pysoftcorr.core.options import texts
 from pysoftcorr.core.sealed import CHECKSUM, Damaged, check_table
 from pysoftcorr.core.tables.source import first_line
 from pysoftcorr.inference.boxes import from_settings
@@ -40,7 +41,7 @@ _COLUMNS = {*STATISTICS, *(f"{name}_err" for name in STATISTICS)}
 
 def check_statistics(statistics: str | Sequence[str]) -> tuple[str, ...]:
     """Names of statistics in the order xi, omega, eta; ValueError for one there is not."""
-    chosen = statistics.split(",") if isinstance(statistics, str) else list(statistics)
+    chosen = texts("statistics", statistics)
     for name in chosen:
         if name not in STATISTICS:
             raise ValueError(f"statistics: {name!r} is none of {', '.join(STATISTICS)}")

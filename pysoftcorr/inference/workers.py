@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from pysoftcorr.core.options import MOST_WORKERS, count
-from pysoftcorr.core.processes import refuse_unguarded_script
+from pysoftcorr.core.processes import deaf_children, refuse_unguarded_script
 
 __all__ = ["Problem", "Workers", "one_thread"]
 
@@ -31,12 +31,12 @@ class Problem(Protocol):
 _TARGET: Any = None
 
 
-def _start(problem: Problem) -> None:
+def _start(problems: Any) -> None:
     global _TARGET
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends workers without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as deaf_children has it, for what they start
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _TARGET = problem.target()
+    _TARGET = problems.get().target()
 
 
 def _end_with_parent() -> None:
@@ -95,11 +95,14 @@ class Workers:
         self._target: Any = None
         if number > 1:
             refuse_unguarded_script(f"workers = {number}")
+            context = multiprocessing.get_context("spawn")
+            # A process is started with little: Ctrl-C is held back until it has read all of that,
+            # which takes as long as its imports where it does not fit into a pipe.
+            self._problems = context.Queue()
+            for _ in range(number):
+                self._problems.put(problem)
             self._pool = ProcessPoolExecutor(
-                number,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_start,
-                initargs=(problem,),
+                number, mp_context=context, initializer=_start, initargs=(self._problems,)
             )
         else:
             self._target = problem.target()
@@ -120,12 +123,15 @@ class Workers:
             # A block may last half a minute; whoever interrupts does not wait for it.
             for process in list((getattr(self._pool, "_processes", None) or {}).values()):
                 process.terminate()
+        self._problems.cancel_join_thread()  # of processes that were never needed
+        self._problems.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         """A future of function(target, *arguments); done at once in this process."""
         if self._pool is not None:
-            return self._pool.submit(_with_target, function, arguments, self.part)
+            with deaf_children():  # the pool starts its processes when it is given work
+                return self._pool.submit(_with_target, function, arguments, self.part)
         future: Future[Any] = Future()
         with one_thread():
             future.set_result(function(_part(self._target, self.part), *arguments))

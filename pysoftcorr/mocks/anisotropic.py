@@ -13,7 +13,14 @@ from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.options import choice, flag, integer, number
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.anisotropic_results import Multipoles, ProjectedCorrelations
-from pysoftcorr.mocks.box import DEFAULT_BINS, BoxSet, box_set, radial_edges, ratio
+from pysoftcorr.mocks.box import (
+    DEFAULT_BINS,
+    BoxSet,
+    box_set,
+    caution_of_no_pairs,
+    radial_edges,
+    ratio,
+)
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.sky.binning import Bins
 
@@ -189,6 +196,7 @@ def projected_correlations(
     sums = _pair_sums(samples, edges, inner, sides, cosine=False, periodic=periodic)
     fraction = projected_fraction(edges, inner, sides, periodic=periodic)
     found = _statistics(samples, sums, fraction)
+    caution_of_no_pairs(found["npairs"], edges)
     return ProjectedCorrelations(edges=edges, inner_edges=inner, settings=settings, **found)
 
 
@@ -266,6 +274,7 @@ def multipoles(
     sums = _pair_sums(samples, edges, inner, sides, cosine=True, periodic=periodic)
     fraction = cosine_fraction(edges, inner, sides, periodic=periodic)
     found = _statistics(samples, sums, fraction)
+    caution_of_no_pairs(found["npairs"], edges)
     return Multipoles(edges=edges, inner_edges=inner, settings=settings, **found)
 
 
@@ -351,9 +360,10 @@ def _is_edges(pi_bins: Any) -> bool:
 
 
 def _pi_edges(pi_bins: Any, pi_max: float) -> FloatArray:
-    number("pi_max", pi_max, above=0)
+    number("pi_max", pi_max, above=1e-6, most=1e6)
     if not _is_edges(pi_bins):
-        count = max(1, round(pi_max)) if pi_bins is None else integer("pi_bins", pi_bins, least=1)
+        asked = max(1, round(pi_max)) if pi_bins is None else pi_bins
+        count = integer("pi_bins", asked, least=1, most=1_000_000)
         return np.linspace(0.0, float(pi_max), count + 1)
     edges = named_edges("pi_bins", pi_bins)
     if edges[0] != 0:
@@ -509,7 +519,7 @@ def _sample(
 def _ellipticities(name: str, values: Any, n: int) -> npt.NDArray[np.complex128]:
     try:
         e = np.array(values, dtype=np.complex128)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be complex numbers of shape (N,)") from None
     if e.ndim != 1:
         raise ValueError(f"{name} must have shape (N,), not {e.shape}: e1 + 1j*e2")

@@ -18,6 +18,7 @@ from numpy.polynomial import Legendre, Polynomial
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.options import several
 from pysoftcorr.core.version import __version__
 
 __all__ = ["Multipoles", "ProjectedCorrelations"]
@@ -106,7 +107,8 @@ class _BinnedInTwo:
         UserWarning
             If there are no more boxes than values, so that the covariance has no inverse.
         """
-        _check_alike(cls, results)
+        results = several("results", results, cls)
+        _check_alike(results)
         first, boxes = results[0], len(results)
         names = first.statistics
         values = np.array([np.concatenate([getattr(r, n) for n in names]) for r in results])
@@ -445,11 +447,8 @@ def _associated(degree: int, order: int) -> Polynomial:
     return derivative * Polynomial([1.0, 0.0, -1.0]) ** (order // 2)
 
 
-def _check_alike(kind: type[_BinnedInTwo], results: Sequence[Any]) -> None:
-    """ValueError or TypeError where results are not those of several boxes alike."""
-    for result in results:
-        if type(result) is not kind:
-            raise TypeError(f"results must be {kind.__name__}, not {type(result).__name__}")
+def _check_alike(results: Sequence[Any]) -> None:
+    """ValueError where results are not those of several boxes alike."""
     if len(results) < 2:
         raise ValueError(f"results: {len(results)} given; a scatter needs two boxes or more")
     for number, result in enumerate(results):

@@ -144,6 +144,15 @@ def _boxed(name: str, place: FloatArray, boxsize: BoxSize, wrap: bool) -> FloatA
     )
 
 
+def caution_of_no_pairs(npairs: npt.NDArray[Any], edges: FloatArray) -> None:
+    """Warn where no bin holds a pair."""
+    if not npairs.any():
+        caution(
+            f"bins of {edges[0]:g} to {edges[-1]:g} Mpc/h hold no pair of these positions: xi is "
+            "-1 and all else NaN; are the positions and the bins in one unit, and not all the same?"
+        )
+
+
 def radial_edges(
     bins: Bins | None = None, boxsize: BoxSize | None = None, *, periodic: bool = True
 ) -> FloatArray:
@@ -515,11 +524,7 @@ def _correlations(
 
     whole = sums.sum(axis=0)
     result = statistics(whole)
-    if not whole[:, COUNT].any():
-        caution(
-            f"bins of {edges[0]:g} to {edges[-1]:g} Mpc/h hold no pair of these positions: every "
-            "value is NaN; are the positions and the bins in one unit, and not all the same?"
-        )
+    caution_of_no_pairs(whole[:, COUNT], edges)
     result["xi"] = result["xi"] - 1
     if split:
         two, one = statistics(sums[0]), statistics(sums[1])

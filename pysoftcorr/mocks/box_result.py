@@ -12,7 +12,7 @@ import numpy.typing as npt
 from astropy.table import Table
 
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.options import choice
+from pysoftcorr.core.options import choice, several
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import box_files
 from pysoftcorr.mocks.box_errors import STATISTICS, joint_covariance, ratio, warn_of_rank
@@ -177,7 +177,7 @@ class BoxCorrelations:
         True
         """
         choice("errors", errors, ("scatter", "resampling"))
-        boxes = list(results)
+        boxes = several("results", results, BoxCorrelations)
         _check_alike(boxes)
         first, n = boxes[0], len(boxes)
         values: dict[str, Any] = {"edges": first.edges}
@@ -293,9 +293,6 @@ class BoxCorrelations:
 
 def _check_alike(boxes: list[BoxCorrelations]) -> None:
     """Refuse what no mean has a meaning of."""
-    for k, box in enumerate(boxes):
-        if not isinstance(box, BoxCorrelations):
-            raise TypeError(f"results[{k}] must be BoxCorrelations, not {type(box).__name__}")
     if len(boxes) < 2:
         raise ValueError(f"results: a mean of boxes needs at least two, there are {len(boxes)}")
     first = boxes[0]

@@ -229,7 +229,7 @@ def redshift_space(
             "redshift_space: these galaxies have no velocities; make them of halos with "
             "velocities, simulated or read with the columns of their velocities"
         )
-    z = galaxies.redshift if redshift is None else number("redshift", redshift, above=-1)
+    z = galaxies.redshift if redshift is None else number("redshift", redshift, above=-1, most=1e4)
     if z is None:
         raise ValueError(
             "redshift_space: the galaxies do not say their redshift; pass redshift=, such as 0.5"

@@ -197,10 +197,17 @@ class SoftClustering:
                 f"centers has shape {start.shape}: must be ({self.n_clusters}, 2), "
                 "RA and Dec in degrees, or x and y"
             )
+        finite = np.isfinite(start).all(axis=1)
+        if not finite.all():
+            rows = np.flatnonzero(~finite)[:5].tolist()
+            raise ValueError(f"centers are not finite in rows {rows} (counted from 0)")
         if catalog.geometry == FLAT:
-            if not np.isfinite(start).all():
-                raise ValueError("centers must be finite")
             return start
+        if np.abs(start[:, 0]).max() > 720 or np.abs(start[:, 1]).max() > 90:
+            raise ValueError(
+                "centers must be RA within 720 and Dec within 90 degrees, not up to "
+                f"{np.abs(start[:, 0]).max():g} and {np.abs(start[:, 1]).max():g}"
+            )
         return coordinates(Catalog(ra=start[:, 0], dec=start[:, 1]), self.metric)
 
 

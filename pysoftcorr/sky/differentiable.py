@@ -269,7 +269,7 @@ class SoftCorrelation(SoftKernels):
         Raises
         ------
         ValueError
-            As for `value`; a cotangent of another shape.
+            As for `value`; a cotangent of another shape, or not finite.
 
         Warns
         -----
@@ -524,6 +524,11 @@ class SoftCorrelation(SoftKernels):
         given = numbers("cotangent", cotangent)
         if given.shape != (self.nbins,):
             raise ValueError(f"cotangent has shape {given.shape}: must be ({self.nbins},)")
+        if not np.isfinite(given).all():
+            raise ValueError(
+                f"cotangent is not finite in bins {np.flatnonzero(~np.isfinite(given)).tolist()}: "
+                "put 0 where a bin is left out"
+            )
         return given
 
     @staticmethod

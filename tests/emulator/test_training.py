@@ -19,6 +19,7 @@ from pysoftcorr.emulator import (  # noqa: E402
     Emulator,
     EmulatorData,
     Split,
+    correlation,
     read_data,
     split_campaign,
     train,
@@ -46,6 +47,13 @@ def state(emulator: Emulator) -> dict[str, np.ndarray]:
 def same(one: Emulator, other: Emulator) -> bool:
     a, b = state(one), state(other)
     return all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(autouse=True)
+def _few_steps_for_the_noise(request, monkeypatch):
+    """Most of a short training is spent on the noise's correlation, which few tests look at."""
+    if "learned" not in request.fixturenames:
+        monkeypatch.setattr(correlation, "_STEPS", 10)
 
 
 # ---------------------------------------------------------------------- data sets

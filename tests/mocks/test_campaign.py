@@ -447,8 +447,8 @@ def test_a_finished_campaign_is_there_at_once(halos: HaloCatalog, finished: Camp
 @pytest.mark.parametrize(
     ("change", "kind", "words"),
     [
-        ({"realizations": 0}, ValueError, "realizations = 0: must be from 1 to 100,000"),
-        ({"realizations": 10**6}, ValueError, "realizations = 1000000: must be from 1"),
+        ({"realizations": 0}, ValueError, "realizations = 0: must be at least 1"),
+        ({"realizations": 10**6}, ValueError, "realizations = 1000000: must be at most 100,000"),
         ({"realizations": 1.5}, TypeError, "realizations = 1.5"),
         ({"points": [[1, 2]]}, ValueError, "points has shape .1, 2."),
         ({"points": [[2, 0, 12, 0.2, 12, 13, 1]]}, ValueError, "points, row 0: mu_cen = 2"),

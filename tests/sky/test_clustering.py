@@ -350,7 +350,7 @@ def test_bad_catalogs_and_centers():
     settings = SoftClustering(n_clusters=3)
     with pytest.raises(ValueError, match=r"centers has shape \(2, 2\): must be \(3, 2\)"):
         settings.fit(cat, centers=np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match=r"centers are not finite in rows \[0, 1, 2\]"):
         settings.fit(cat, centers=np.full((3, 2), np.nan))
     with pytest.raises(TypeError, match="catalog must be a Catalog, not list"):
         settings.fit(cat).predict([1, 2])

@@ -7,17 +7,19 @@ import logging
 import multiprocessing
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing import resource_tracker
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
 
 from pysoftcorr._julia.errors import JuliaUnavailable
 from pysoftcorr.core.cores import usable_cores
+from pysoftcorr.core.processes import deaf_children
 from pysoftcorr.mocks.campaign.rows import Plan, work
 from pysoftcorr.mocks.halos import HaloCatalog
 
@@ -71,22 +73,27 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
         if scheduler is None:
             cores = usable_cores()
             number = workers or cores
-            address = LocalCluster(
-                n_workers=0,  # they come below, where Ctrl-C finds a cluster to close
-                threads_per_worker=1,
-                processes=True,
-                loop=_deaf_loop(),
-                dashboard_address=None,
-                # Its status page is not asked for, and takes whatever port is free.
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                # The design's largest catalogs need what they need: killing does not help.
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-                preload=[__name__],  # for dask_setup
-                env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
-            )
-            stack.callback(_kill_others, set(multiprocessing.active_children()))
-            stack.callback(_close, address)
+            before = set(multiprocessing.active_children())
+            with _interrupt_later():  # within, Ctrl-C would leave a cluster that nobody closes
+                address = LocalCluster(
+                    n_workers=0,  # they come below, where Ctrl-C finds a cluster to close
+                    threads_per_worker=1,
+                    processes=True,
+                    loop=_deaf_loop(),
+                    dashboard_address=None,
+                    # Its status page is not asked for, and takes whatever port is free.
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+                    # The design's largest catalogs need what they need: killing does not help.
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
+                    preload=[__name__],  # for dask_setup
+                    env={"PYSOFTCORR_THREADS": str(max(1, cores // number))},
+                )
+                # It is closed below; at the end of the process dask would wait for that again.
+                address.shutdown_on_close = False
+                stack.callback(_kill_others, before)
+                stack.callback(_close, address)
+            stack.push(partial(_kill_if_interrupted, address, before))
             address.scale(number)
         try:
             client = Closed(address, timeout=_CONNECT_SECONDS, set_as_default=False)
@@ -94,6 +101,7 @@ def connected(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             raise _no_answer(scheduler, error) from None
         stack.callback(_close, client)
         if scheduler is None:
+            stack.push(partial(_kill_if_interrupted, address, before))
             try:
                 client.wait_for_workers(1, timeout=_START_SECONDS)
             except (OSError, TimeoutError, asyncio.TimeoutError):
@@ -110,13 +118,9 @@ def _deaf_loop() -> Any:
     """
     from distributed.utils import LoopRunner
 
-    resource_tracker.ensure_running()  # where it starts later, it lets Ctrl-C in again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with deaf_children():
         runner = LoopRunner()
         runner.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return runner.loop
 
 
@@ -357,6 +361,35 @@ def _raise_unless_killed(row: int, error: BaseException) -> None:
     raise RuntimeError(
         f"row {row} failed: {type(error).__name__}: {error}; finished rows are kept"
     ) from error
+
+
+@contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Ctrl-C held back until the end of a block that must not be left half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it never comes here
+        return
+    pressed = False
+
+    def hear(*_: Any) -> None:
+        nonlocal pressed
+        pressed = True
+
+    usual = signal.signal(signal.SIGINT, hear)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if usual is None else usual)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _kill_if_interrupted(cluster: Any, before: set[Any], kind: Any, *_: Any) -> None:
+    """End the workers before they are asked to end, which takes seconds while they start."""
+    if kind is not None and issubclass(kind, KeyboardInterrupt):
+        for nanny in list(cluster.workers.values()):
+            nanny.auto_restart = False
+        _kill_others(before)
 
 
 def _kill_others(before: set[Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import integer
+from pysoftcorr.core.options import integer, numbers
 
 __all__ = ["Cells", "MassNodes", "choose_nodes"]
 
@@ -54,7 +54,7 @@ class MassNodes:
     """
 
     def __init__(self, logm: npt.ArrayLike) -> None:
-        self.logm: FloatArray = np.array(logm, dtype=np.float64)
+        self.logm: FloatArray = numbers("nodes", logm).copy()
         if self.logm.ndim != 1 or self.logm.size < 2 or not (np.diff(self.logm) > 0).all():
             raise ValueError("nodes: must be two masses at least, as log10 of Msun/h, rising")
         self._cells = np.maximum(np.ceil(np.diff(self.logm) / _CELL - 1e-6), 1).astype(np.int64)

@@ -660,7 +660,7 @@ class HaloTables:
         """
         choice("kind", kind, KINDS)
         if volume is not None:
-            positive("volume", volume)
+            volume = positive("volume", volume)
         missing = self._errors.lacks(kind)
         if missing is not None:
             raise ValueError(f"kind = {kind!r}: {missing}")
