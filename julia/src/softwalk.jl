@@ -43,7 +43,6 @@ end
 
 "Squared chords between which some of the bins `which` have weights above exp(-depth)."
 function reach2_of(geometry, bins, which, depth)
-    isempty(which) && return (Inf, -Inf)
     ends = [bin_reach(bins, b, depth) for b in which]
     near, far = minimum(first, ends), maximum(last, ends)
     return near <= 0 ? 0.0 : chord2_of(geometry, near), chord2_of(geometry, far)
@@ -352,9 +351,9 @@ end
 "Cotangents of the slots (slots, 6) from those of the sums, (nbins,)."
 function pull_one(pairs::SoftPairs, num_, den_)
     wanted = [b for b in eachindex(num_) if !(vanishes(num_[b]) && vanishes(den_[b]))]
-    if pairs.table.cells == 0
-        return pull_apart(pairs, num_, den_, wanted)
-    end
+    isempty(wanted) && return zeros(promote_type(eltype(pairs.columns[1]), eltype(num_), eltype(den_)),
+                                    length(pairs.tree.order), 6)
+    pairs.table.cells == 0 && return pull_apart(pairs, num_, den_, wanted)
     exact = intersect(wanted, pairs.exact)
     tabled = setdiff(wanted, exact)
     isempty(tabled) && return pull_apart(pairs, num_, den_, exact)

@@ -93,6 +93,13 @@ end
         @test 6 in pairs.exact
     end
     @test SC.sums!(SC.SoftPairs(SPHERE, bins_of(SPHERE, edges, false, true), x, M, W))[3] == 4    # one weighs 0
+    # No pairs in any bin, with a table and without one
+    for sharpness in (1.0, 1e6)
+        pairs = SC.SoftPairs(SPHERE, SC.SoftBins([5000.0, 5100], sharpness), x, M, W)
+        num, den, _ = SC.sums!(pairs)
+        @test num == den == [0]
+        @test all(all(iszero, a) for a in SC.pullback(pairs, SC.ratio_pullback(ones(1, 1), num, den)...))
+    end
     # Bins that overlap, in no order, of very different sharpness
     odd = SC.SoftBins([30.0, 2.0, 1.0], [60.0, 90.0, 3.0], [0.2, 4.0, 30.0], false, false, false)
     same(SPHERE, odd, x, M, W)

@@ -61,7 +61,7 @@ def test_ever_sharper_bins_give_the_hard_estimator():
     catalog = Catalog(**columns())
     hard = xi_pm(catalog, bins="log:1:150:8")
     soft = naive(sharpness=1e9).value(catalog)
-    np.testing.assert_allclose(soft, hard.xip, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(soft, hard.xip.value, rtol=1e-9, atol=1e-15)
 
 
 def test_a_jacobian_in_parts_to_an_array_or_a_file(tmp_path, monkeypatch):

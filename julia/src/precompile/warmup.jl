@@ -193,13 +193,12 @@ push!(STEPS, function ()
         call("softcorr_hvp", estimator..., ones(n, 5), r, ones(nb, r), ones(nb, r), zeros(nb),
              zeros(n, r, 5), zeros(n, r, 5), zeros(Int, 1), zeros(6))
     end
-    # So many objects that their pairs are found by a tree; with a bin too sharp for a table as well.
+    # So many objects that their pairs are found by a tree
     n = SoftCorr.FEW_POINTS
     objects = hcat(uniform(n, 1), uniform(n, 2), 0.1 * uniform(n, 4), 0.1 * uniform(n, 5), ones(n))
-    for geometry in eachindex(SoftCorr.GEOMETRIES), other in (0, 1), sharpness in (1.0, 1e6)
-        bins[:, 3] .= sharpness
+    for geometry in eachindex(SoftCorr.GEOMETRIES), other in (0, 1)
         estimator = (n, objects, 0, zeros(0), zeros(0), [0, 2, other, other, 0, 0, 0, 60, other, geometry],
-                     [2.0, 0.1], nb, Matrix(bins))
+                     [2.0, 0.1], nb, bins)
         call("softcorr_value", estimator..., zeros(nb, 3), zeros(2))
         call("softcorr_vjp", estimator..., 1, ones(nb, 1), zeros(nb), zeros(n, 1, 5), zeros(Int, 1), zeros(6))
         call("softcorr_jvp", estimator..., ones(n, 5), zeros(nb, 2), zeros(1))
