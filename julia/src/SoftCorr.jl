@@ -41,6 +41,8 @@ include("simd.jl")              # eight numbers at a time
 include("tree.jl")              # a k-d tree
 include("pairs.jl")             # hard-binned pair sums
 include("softpairs.jl")         # soft-binned pair sums and their reverse derivative
+include("softtable.jl")         # the weights of soft bins in cells of separation
+include("softwalk.jl")          # the same sums through a tree, eight pairs at a time
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative

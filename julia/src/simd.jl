@@ -1,5 +1,5 @@
 # Eight Float64 side by side. LLVM splits the operations where the processor's registers are
-# shorter, so the code runs anywhere; only the pair sums over large catalogs use it.
+# shorter, so the code runs anywhere; the pair sums over large catalogs use it.
 
 const Vec = NTuple{8,VecElement{Float64}}
 
@@ -76,3 +76,75 @@ const LOG_EXPONENT = """
     end
     return vfma(exponent8(a), splat8(log(2.0)), vmul(sum, f))
 end
+
+"a + x where a is 0, else a."
+@inline vguard(a::Vec, x::Vec) = vifzero(a, x, a)
+
+# ---- lanes among each other ------------------------------------------------------------------------
+
+const ONES = string("<", join(fill("double 1.0", 8), ", "), ">")
+lanes_ir(lanes) = string("<", join(["i32 $k" for k in lanes], ", "), ">")
+
+# The lanes of `a` where a number below 8 stands, and 1 elsewhere.
+for (name, lanes) in ((:vodd, (8, 1, 8, 3, 8, 5, 8, 7)), (:vpairs, (8, 8, 2, 3, 8, 8, 6, 7)),
+                      (:vhalf, (8, 8, 8, 8, 4, 5, 6, 7)))
+    ir = """%2 = shufflevector <8 x double> %0, <8 x double> $ONES, <8 x i32> $(lanes_ir(lanes))
+            ret <8 x double> %2"""
+    @eval @inline $name(a::Vec) = Base.llvmcall($ir, Vec, Tuple{Vec}, a)
+end
+
+for (name, lanes) in ((:vfirst, (0, 1, 2, 3, 8, 9, 10, 11)), (:vlast, (4, 5, 6, 7, 12, 13, 14, 15)),
+                      (:vevens, (0, 8, 2, 10, 4, 12, 6, 14)), (:vodds, (1, 9, 3, 11, 5, 13, 7, 15)),
+                      (:vtwos, (0, 1, 8, 9, 4, 5, 12, 13)), (:vtwins, (2, 3, 10, 11, 6, 7, 14, 15)))
+    ir = """%3 = shufflevector <8 x double> %0, <8 x double> %1, <8 x i32> $(lanes_ir(lanes))
+            ret <8 x double> %3"""
+    @eval @inline $name(a::Vec, b::Vec) = Base.llvmcall($ir, Vec, Tuple{Vec,Vec}, a, b)
+end
+
+"Columns of eight rows."
+@inline function vtranspose(a1, a2, a3, a4, a5, a6, a7, a8)
+    e1, e2, e3, e4 = vevens(a1, a2), vevens(a3, a4), vevens(a5, a6), vevens(a7, a8)
+    o1, o2, o3, o4 = vodds(a1, a2), vodds(a3, a4), vodds(a5, a6), vodds(a7, a8)
+    c1, c3, d1, d3 = vtwos(e1, e2), vtwins(e1, e2), vtwos(e3, e4), vtwins(e3, e4)
+    c2, c4, d2, d4 = vtwos(o1, o2), vtwins(o1, o2), vtwos(o3, o4), vtwins(o3, o4)
+    return vfirst(c1, d1), vfirst(c2, d2), vfirst(c3, d3), vfirst(c4, d4),
+           vlast(c1, d1), vlast(c2, d2), vlast(c3, d3), vlast(c4, d4)
+end
+
+# ---- the bits of eight numbers -------------------------------------------------------------------
+
+const IntVec = NTuple{8,VecElement{Int64}}
+
+@inline splat8(x::Int64) = ntuple(_ -> VecElement(x), Val(8))
+
+"The bits without their last `n`, less `from`; at most `most`, which what is below 0 becomes as well."
+@inline vcell(a::Vec, n::IntVec, from::IntVec, most::IntVec) = Base.llvmcall("""
+    %5 = bitcast <8 x double> %0 to <8 x i64>
+    %6 = lshr <8 x i64> %5, %1
+    %7 = sub <8 x i64> %6, %2
+    %8 = icmp ult <8 x i64> %7, %3
+    %9 = select <8 x i1> %8, <8 x i64> %7, <8 x i64> %3
+    ret <8 x i64> %9""", IntVec, Tuple{Vec,IntVec,IntVec,IntVec}, a, n, from, most)
+
+# The mantissa without its first `n` bits, as a number in [1, 2).
+@eval @inline vfraction(a::Vec, n::IntVec) = Base.llvmcall($("""
+    %3 = bitcast <8 x double> %0 to <8 x i64>
+    %4 = shl <8 x i64> %3, %1
+    %5 = and <8 x i64> %4, $(splat_ir(0x000fffffffffffff % Int64))
+    %6 = or <8 x i64> %5, $(splat_ir(0x3ff0000000000000 % Int64))
+    %7 = bitcast <8 x i64> %6 to <8 x double>
+    ret <8 x double> %7"""), Vec, Tuple{Vec,IntVec}, a, n)
+
+# The inverse of the power of two at or below a positive number.
+@eval @inline vinverse2(a::Vec) = Base.llvmcall($("""
+    %2 = bitcast <8 x double> %0 to <8 x i64>
+    %3 = and <8 x i64> %2, $(splat_ir(0x7ff0000000000000 % Int64))
+    %4 = sub <8 x i64> $(splat_ir(0x7fe0000000000000 % Int64)), %3
+    %5 = bitcast <8 x i64> %4 to <8 x double>
+    ret <8 x double> %5"""), Vec, Tuple{Vec}, a)
+
+"Bits of the lanes that are equal, the first the lowest."
+@inline vequal(a::IntVec, b::IntVec) = Base.llvmcall("""
+    %3 = icmp eq <8 x i64> %0, %1
+    %4 = bitcast <8 x i1> %3 to i8
+    ret i8 %4""", UInt8, Tuple{IntVec,IntVec}, a, b)

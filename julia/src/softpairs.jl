@@ -48,6 +48,9 @@ end
 
 nbins(bins::SoftBins) = length(bins.lo)
 
+Base.getindex(bins::SoftBins, which) = SoftBins(bins.lo[which], bins.hi[which], bins.sharpness[which],
+                                                bins.gaussian, bins.minus, bins.drop)
+
 const ARCMIN = 10800 / pi                 # arcmin in a radian
 # exp(-745.2) is below the least positive number: beyond this a weight is exactly 0.
 const UNDERFLOW = 745.2
@@ -61,10 +64,14 @@ const NO_PAIRS = 1e-290
     return e / (1 + e)
 end
 
+# Most pairs are far outside of most bins: nothing else need be computed for them.
+@inline underflows(s, lo, hi, theta) = s * min(theta - lo, hi - theta) < -UNDERFLOW
+
 "Weight of a pair at `theta` arcmin in bin `b`."
 @inline function bin_weight(bins::SoftBins, b, theta)
     @inbounds s, lo, hi = bins.sharpness[b], bins.lo[b], bins.hi[b]
     bins.gaussian && return exp(-s * (theta - (lo + hi) / 2)^2)
+    underflows(s, lo, hi, primal(theta)) && return zero(s * theta)
     return sigmoid(s * (theta - lo)) * sigmoid(s * (hi - theta))
 end
 
@@ -76,6 +83,7 @@ end
         weight = exp(-s * t^2)
         return weight, -2 * s * t * weight
     end
+    underflows(s, lo, hi, primal(theta)) && return zero(s * theta), zero(s * theta)
     rise, fall = sigmoid(s * (theta - lo)), sigmoid(s * (hi - theta))
     weight = rise * fall
     return weight, s * weight * (fall - rise)
@@ -240,12 +248,12 @@ pair_parts(n, numbers) = n <= 48 ? 1 : clamp(div(1 << 23, max(numbers, 1)), 4, 3
 # ---- values ----------------------------------------------------------------------------------
 
 """
-    soft_pair_sums(geometry, bins, x, M, W) -> (num, den, coincident)
+    soft_pair_sums_brute(geometry, bins, x, M, W) -> (num, den, coincident)
 
-The sums of each bin over all pairs of points, and the number of coincident pairs that carry weight.
-Generic in the number type.
+The sums of each bin over all pairs of points, and the number of coincident pairs that carry weight:
+the definition, pair by pair. Generic in the number type.
 """
-function soft_pair_sums(geometry::Geometry, bins::SoftBins, x, M, W)
+function soft_pair_sums_brute(geometry::Geometry, bins::SoftBins, x, M, W)
     T = promote_type(eltype(x), eltype(M), eltype(W))
     n, nb = length(W), nbins(bins)
     parts = pair_parts(n, 2nb)
@@ -256,7 +264,11 @@ function soft_pair_sums(geometry::Geometry, bins::SoftBins, x, M, W)
         s = zeros(T, 2, nb)
         for i in pair_rows(n, parts, p)
             cancelled() && return nothing
-            coincident[p] += sum_row!(s, geometry, bins, x, M, W, i, reach2)
+            u = point(x, i)
+            @inbounds for j in (i + 1):n
+                coincident[p] += sum_pair!(s, geometry, bins, u, point(x, j), (M[i, 1], M[i, 2]),
+                                           (M[j, 1], M[j, 2]), W[i], W[j], reach2)
+            end
         end
         sums[:, :, p] = s
     end
@@ -264,33 +276,30 @@ function soft_pair_sums(geometry::Geometry, bins::SoftBins, x, M, W)
     return total[1, :], total[2, :], sum(coincident)
 end
 
-function sum_row!(s, geometry, bins, x, M, W, i, reach2)
-    u = point(x, i)
-    met = 0
-    @inbounds for j in (i + 1):length(W)
-        v = point(x, j)
-        t = chord2(u, v)
-        t > reach2 && continue
-        if t <= COINCIDENT
-            met += !(iszero(W[i]) || iszero(W[j]))
-            bins.drop && continue
-        end
-        theta = soft_separation(geometry, u, v)
-        re, im = double_angle(pair_turn(geometry, u, v, bins.minus)...)
-        N = product(M, i, j, re, im, bins.minus)[1]
-        D = W[i] * W[j]
-        for b in 1:nbins(bins)
-            weight = bin_weight(bins, b, theta)
-            s[1, b] += weight * N
-            s[2, b] += weight * D
-        end
+"Add a pair to the sums `s` (2, nbins); whether it is a coincident one that carries weight."
+@inline function sum_pair!(s, geometry, bins, u, v, Mi, Mj, Wi, Wj, reach2)
+    t = chord2(u, v)
+    t > reach2 && return false
+    met = false
+    if t <= COINCIDENT
+        met = !(iszero(Wi) || iszero(Wj))
+        bins.drop && return met
+    end
+    theta = soft_separation(geometry, u, v)
+    re, im = double_angle(pair_turn(geometry, u, v, bins.minus)...)
+    N = product(Mi, Mj, re, im, bins.minus)[1]
+    D = Wi * Wj
+    for b in 1:nbins(bins)
+        weight = bin_weight(bins, b, theta)
+        @inbounds s[1, b] += weight * N
+        @inbounds s[2, b] += weight * D
     end
     return met
 end
 
 "Real and imaginary part of M_i M_j' Phi."
-@inline function product(M, i, j, re, im, minus)
-    @inbounds a, b, c, d = M[i, 1], M[i, 2], M[j, 1], minus ? M[j, 2] : -M[j, 2]
+@inline function product(Mi, Mj, re, im, minus)
+    a, b, c, d = Mi[1], Mi[2], Mj[1], minus ? Mj[2] : -Mj[2]
     g, h = a * c - b * d, a * d + b * c
     return g * re - h * im, g * im + h * re
 end
@@ -319,94 +328,92 @@ function ratio_pullback(cotangent, num, den)
 end
 
 """
-    soft_pair_pullback(geometry, bins, x, M, W, num_, den_) -> (x_, M_, W_)
+    soft_pair_pullback_brute(geometry, bins, x, M, W, num_, den_) -> (x_, M_, W_)
 
 Cotangents (n, 3, R), (n, 2, R) and (n, R) of the points from `num_`, `den_` (nbins, R) of the
 sums. Only the tangent parts of `x_` mean something. Generic in the number type.
 """
-function soft_pair_pullback(geometry::Geometry, bins::SoftBins, x, M, W, num_, den_)
+function soft_pair_pullback_brute(geometry::Geometry, bins::SoftBins, x, M, W, num_, den_)
     T = promote_type(eltype(x), eltype(M), eltype(W), eltype(num_), eltype(den_))
     n, R = length(W), size(num_, 2)
-    # One cotangent a bin, the whole Jacobian: each needs its own bin only.
-    apart = size(num_, 1) == R &&
-        all(b == r || (vanishes(num_[b, r]) && vanishes(den_[b, r])) for b in 1:R, r in 1:R)
     parts = pair_parts(n, 6 * n * R)
     pieces = [zeros(T, 0, 0, 0) for _ in 1:parts]
     reach2 = soft_reach2(geometry, bins)
+    single = one_bin_each(num_, den_)
     chunked(parts, parts) do p, _
-        acc = zeros(T, 6, R, n)
-        weight, slope = zeros(T, nbins(bins)), zeros(T, nbins(bins))
+        acc = zeros(T, n, 6, R)
+        scratch = zeros(T, nbins(bins)), zeros(T, nbins(bins))
         for i in pair_rows(n, parts, p)
             cancelled() && return nothing
-            pull_row!(acc, weight, slope, geometry, bins, x, M, W, num_, den_, i, reach2, apart)
+            u = point(x, i)
+            @inbounds for j in (i + 1):n
+                pull_pair!(acc, scratch, geometry, bins, i, j, u, point(x, j), (M[i, 1], M[i, 2]),
+                           (M[j, 1], M[j, 2]), W[i], W[j], num_, den_, reach2, single)
+            end
         end
         pieces[p] = acc
     end
-    x_, M_, W_ = zeros(T, n, 3, R), zeros(T, n, 2, R), zeros(T, n, R)
-    for acc in pieces, k in 1:n, r in 1:R
-        for d in 1:3
-            x_[k, d, r] += acc[d, r, k]
-        end
-        M_[k, 1, r] += acc[4, r, k]
-        M_[k, 2, r] += acc[5, r, k]
-        W_[k, r] += acc[6, r, k]
-    end
-    return x_, M_, W_
+    total = add_pieces(pieces)
+    return total[:, 1:3, :], total[:, 4:5, :], total[:, 6, :]
 end
 
-function pull_row!(acc, weight, slope, geometry, bins, x, M, W, num_, den_, i, reach2, apart)
-    u = point(x, i)
+# One cotangent a bin, as in the whole Jacobian: each needs its own bin only.
+one_bin_each(num_, den_) = size(num_, 1) == size(num_, 2) &&
+    all(b == r || (vanishes(num_[b, r]) && vanishes(den_[b, r]))
+        for b in axes(num_, 1), r in axes(num_, 2))
+
+"Add what a pair gives to the cotangents `acc` (n, 6, R) of its points i and j."
+@inline function pull_pair!(acc, (weight, slope), geometry, bins, i, j, u, v, Mi, Mj, Wi, Wj, num_, den_,
+                            reach2, single)
     nb, R = size(num_)
     minus = bins.minus
-    sign = minus ? -1.0 : 1.0
-    @inbounds for j in (i + 1):length(W)
-        v = point(x, j)
-        t = chord2(u, v)
-        (t > reach2 || (bins.drop && t <= COINCIDENT)) && continue
-        theta = soft_separation(geometry, u, v)
-        seen = false
-        for b in 1:nb
-            weight[b], slope[b] = bin_weight_slope(bins, b, theta)
-            seen |= !iszero(weight[b])
-        end
-        seen || continue
-        zr, zi = pair_turn(geometry, u, v, minus)
-        re, im = double_angle(zr, zi)
-        N, Q = product(M, i, j, re, im, minus)
-        D = W[i] * W[j]
-        tu, tv = separation_slope(geometry, u, v)
-        fu, fv = turn_slope(geometry, u, v, minus, zr, zi)
-        # dN / dM_i and dN / dM_j
-        a, b, c, d = M[i, 1], M[i, 2], M[j, 1], M[j, 2]
-        i1, i2 = c * re + sign * d * im, sign * d * re - c * im
-        j1, j2 = a * re - b * im, sign * (b * re + a * im)
-        for r in 1:R
-            if apart
-                n_ = weight[r] * num_[r, r]
-                d_ = weight[r] * den_[r, r]
-                t_ = slope[r] * (num_[r, r] * N + den_[r, r] * D)
-            else
-                n_ = d_ = t_ = zero(eltype(acc))
-                for q in 1:nb
-                    n_ += weight[q] * num_[q, r]
-                    d_ += weight[q] * den_[q, r]
-                    t_ += slope[q] * (num_[q, r] * N + den_[q, r] * D)
-                end
-            end
-            t_ *= theta_unit(geometry)
-            f_ = -2 * Q * n_
-            acc[1, r, i] += t_ * tu[1] + f_ * fu[1]
-            acc[2, r, i] += t_ * tu[2] + f_ * fu[2]
-            acc[3, r, i] += t_ * tu[3] + f_ * fu[3]
-            acc[4, r, i] += n_ * i1
-            acc[5, r, i] += n_ * i2
-            acc[6, r, i] += d_ * W[j]
-            acc[1, r, j] += t_ * tv[1] + f_ * fv[1]
-            acc[2, r, j] += t_ * tv[2] + f_ * fv[2]
-            acc[3, r, j] += t_ * tv[3] + f_ * fv[3]
-            acc[4, r, j] += n_ * j1
-            acc[5, r, j] += n_ * j2
-            acc[6, r, j] += d_ * W[i]
-        end
+    t = chord2(u, v)
+    (t > reach2 || (bins.drop && t <= COINCIDENT)) && return nothing
+    theta = soft_separation(geometry, u, v)
+    seen = false
+    @inbounds for b in 1:nb
+        weight[b], slope[b] = bin_weight_slope(bins, b, theta)
+        seen |= !iszero(weight[b])
     end
+    seen || return nothing
+    zr, zi = pair_turn(geometry, u, v, minus)
+    re, im = double_angle(zr, zi)
+    N, Q = product(Mi, Mj, re, im, minus)
+    D = Wi * Wj
+    tu, tv = separation_slope(geometry, u, v)
+    fu, fv = turn_slope(geometry, u, v, minus, zr, zi)
+    di, dj = product_slopes(Mi, Mj, re, im, minus)
+    @inbounds for r in 1:R
+        if single
+            n_ = weight[r] * num_[r, r]
+            d_ = weight[r] * den_[r, r]
+            t_ = slope[r] * (num_[r, r] * N + den_[r, r] * D)
+        else
+            n_ = d_ = t_ = zero(eltype(acc))
+            for q in 1:nb
+                n_ += weight[q] * num_[q, r]
+                d_ += weight[q] * den_[q, r]
+                t_ += slope[q] * (num_[q, r] * N + den_[q, r] * D)
+            end
+        end
+        t_ *= theta_unit(geometry)
+        f_ = -2 * Q * n_
+        for q in 1:3
+            acc[i, q, r] += t_ * tu[q] + f_ * fu[q]
+            acc[j, q, r] += t_ * tv[q] + f_ * fv[q]
+        end
+        for q in 1:2
+            acc[i, 3 + q, r] += n_ * di[q]
+            acc[j, 3 + q, r] += n_ * dj[q]
+        end
+        acc[i, 6, r] += d_ * Wj
+        acc[j, 6, r] += d_ * Wi
+    end
+    return nothing
+end
+
+"Derivatives of Re[M_i M_j' Phi] with respect to M_i and to M_j."
+@inline function product_slopes((a, b), (c, d), re, im, minus)
+    sign = minus ? -1.0 : 1.0
+    return (c * re + sign * d * im, sign * d * re - c * im), (a * re - b * im, sign * (b * re + a * im))
 end

@@ -353,10 +353,9 @@ function soft_correlation_pullback(est::SoftEstimator, v, ra, dec, g, w, cotange
     last = iterates[end]
     X, M, W = timed(() -> point_sums(est, last, x, g, w), report, 1)
     place = place_points(est, last, X, W)
-    num, den, coincident = timed(() -> soft_pair_sums(est.geometry, est.bins, place, M, W), report, 2)
-    points = timed(report, 2) do
-        soft_pair_pullback(est.geometry, est.bins, place, M, W, ratio_pullback(cotangent, num, den)...)
-    end
+    pairs = timed(() -> soft_pairs(est.geometry, est.bins, place, M, W), report, 2)
+    num, den, coincident = timed(() -> sums!(pairs), report, 2)
+    points = timed(() -> pullback(pairs, ratio_pullback(cotangent, num, den)...), report, 2)
     v_ = timed(() -> points_pullback!(to, est, last, x, g, w, X, M, W, place, points...), report, 3)
     if moves_centers(est)
         into = est.weighted ? to : Cotangents(to.x, to.g, zero(to.w))

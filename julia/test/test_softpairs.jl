@@ -110,23 +110,23 @@ end
     bins = bins_in(geometry; gaussian = gaussian, minus = minus)
     rng = MersenneTwister(5)
     num_, den_ = randn(rng, 3, 2), randn(rng, 3, 2)
-    both = SC.soft_pair_pullback(geometry, bins, x, M, w, num_, den_)
-    one = SC.soft_pair_pullback(geometry, bins, x, M, w, num_[:, 2:2], den_[:, 2:2])
+    both = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, num_, den_)
+    one = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, num_[:, 2:2], den_[:, 2:2])
     for (a, b) in zip(both, one)
         @test selectdim(a, ndims(a), 2) ≈ selectdim(b, ndims(b), 1) rtol = 1e-13
     end
     moves = (randn(rng, 60, 3), randn(rng, 60, 2), randn(rng, 60))
     tangent = geometry === SPHERE ? moves[1] .- x .* sum(moves[1] .* x, dims = 2) : moves[1] .* [1 1 0]
     at(y) = geometry === SPHERE ? y ./ sqrt.(sum(abs2, y, dims = 2)) : y
-    along(t) = SC.soft_pair_sums(geometry, bins, at(x .+ t .* tangent), M .+ t .* moves[2],
+    along(t) = SC.soft_pair_sums_brute(geometry, bins, at(x .+ t .* tangent), M .+ t .* moves[2],
                                  w .+ t .* moves[3])[1:2]
     dnum, dden = OD.derivative(t -> vcat(along(t)...), 0.0)[1:3], OD.derivative(t -> vcat(along(t)...), 0.0)[4:6]
     for r in 1:2
         back = sum(both[1][:, :, r] .* tangent) + sum(both[2][:, :, r] .* moves[2]) + sum(both[3][:, r] .* moves[3])
         @test back ≈ dot(num_[:, r], dnum) + dot(den_[:, r], dden) rtol = 1e-11
     end
-    apart = SC.soft_pair_pullback(geometry, bins, x, M, w, Matrix(Diagonal(num_[:, 1])), Matrix(Diagonal(den_[:, 1])))
-    whole = SC.soft_pair_pullback(geometry, bins, x, M, w, num_[:, 1:1], den_[:, 1:1])
+    apart = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, Matrix(Diagonal(num_[:, 1])), Matrix(Diagonal(den_[:, 1])))
+    whole = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, num_[:, 1:1], den_[:, 1:1])
     for (a, b) in zip(apart, whole)
         @test sum(a, dims = ndims(a)) ≈ b rtol = 1e-12
     end

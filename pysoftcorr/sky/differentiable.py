@@ -33,6 +33,7 @@ from pysoftcorr.sky.device.blocks import check_device
 from pysoftcorr.sky.geometry import PIXEL
 from pysoftcorr.sky.gravity import SimulationResult
 from pysoftcorr.sky.soft_bins import WEIGHTINGS, soft_bins
+from pysoftcorr.sky.soft_jacobian import Output, checked_output, jacobian_bytes, receiving
 from pysoftcorr.sky.soft_kernels import (
     APPROACHES,
     COINCIDENT,
@@ -41,6 +42,7 @@ from pysoftcorr.sky.soft_kernels import (
     STATISTICS,
     THROUGH,
     SoftKernels,
+    Solution,
 )
 from pysoftcorr.sky.soft_nodes import Nodes
 from pysoftcorr.sky.starts import Start, clustering_of
@@ -143,6 +145,12 @@ class SoftCorrelation(SoftKernels):
     the re-converged estimate. All derivatives are finite, also for coincident and antipodal
     objects, an object on a center and empty clusters. A bin whose weights sum to nothing has
     value NaN and gradient 0. Results have the same bits for any number of threads.
+
+    Pairs of 1,000 and more points are found by a tree, and their weights, polynomials of the
+    squared separation in cells so small that they are exact to rounding, add up cell by cell: the
+    cost does not grow with the number of bins. Of a bin's sum at most 1e-17 is left out, in weights
+    below e^-64 and beyond the separation where all are below e^-46; where it could be more, the
+    bin is summed pair by pair.
 
     Examples
     --------
@@ -340,16 +348,70 @@ class SoftCorrelation(SoftKernels):
         self.timings["total"] = time.perf_counter() - begun
         return dict(zip(FIELDS[catalog.geometry], rows[:, 0], strict=True))
 
-    def jacobian(self, catalog: Catalog) -> dict[str, FloatArray]:
-        """Gradient of every bin, a dict as of `vjp` with arrays of shape (nbins, N)."""
-        return self.value_and_jacobian(catalog)[1]
+    def jacobian_size(self, n: int) -> int:
+        """Bytes of the `jacobian` by n objects: 40 for each object and bin.
 
-    def value_and_jacobian(self, catalog: Catalog) -> tuple[FloatArray, dict[str, FloatArray]]:
-        """`value` and `jacobian` from one clustering."""
-        begun = self._begin()
-        value, rows = self._pull(self._solve(catalog), np.eye(self.nbins))
+        Parameters
+        ----------
+        n : int
+
+        Examples
+        --------
+        >>> from pysoftcorr.sky.differentiable import SoftCorrelation
+        >>> SoftCorrelation("log:1:200:20", approach="naive").jacobian_size(100_000)
+        80000000
+        """
+        return jacobian_bytes(at_least_one("n", n), self.nbins)
+
+    def jacobian(
+        self, catalog: Catalog, *, out: Output = None, overwrite: bool = False
+    ) -> dict[str, FloatArray]:
+        """Gradient of every bin, a dict as of `vjp` with arrays of shape (nbins, N).
+
+        Parameters
+        ----------
+        catalog : Catalog
+        out : path or ndarray of float64, shape (nbins, 5, N), optional
+            Where the numbers go, some bins after the other: a file ``.npy``, which is then read as
+            it is needed, or an array. The axes are bins, quantities in the order of the dict, and
+            objects; `jacobian_size` says how large it is.
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `value`; more than memory holds; an `out` that does not fit.
+        OSError
+            The file cannot be written.
+        """
+        target = self._target(catalog, out, overwrite)
+        return self._jacobian(self._begin(), self._solve(catalog), target, overwrite)[1]
+
+    def value_and_jacobian(
+        self, catalog: Catalog, *, out: Output = None, overwrite: bool = False
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
+        """`value` and `jacobian` from one clustering; parameters as of the latter."""
+        target = self._target(catalog, out, overwrite)
+        return self._jacobian(self._begin(), self._solve(catalog), target, overwrite)
+
+    def _target(self, catalog: Catalog, out: Output, overwrite: bool) -> Output:
+        """`out`, or an array in its place, before anything is computed."""
+        if not isinstance(catalog, Catalog):
+            return None  # which `_solve` says
+        n = len(catalog)
+        target = checked_output(out, n, self.nbins, flag("overwrite", overwrite))
+        return np.empty((self.nbins, 5, n)) if target is None else target
+
+    def _jacobian(
+        self, begun: float, solution: Solution, target: Output, overwrite: bool
+    ) -> tuple[FloatArray, dict[str, FloatArray]]:
+        n = solution.objects.shape[1]
+        value = self._stream(solution, receiving(target, n, self.nbins, overwrite))
+        assert target is not None
+        found = target if isinstance(target, np.ndarray) else np.load(target, mmap_mode="r")
         self.timings["total"] = time.perf_counter() - begun
-        return value, rows
+        return value, {field: found[:, k] for k, field in enumerate(FIELDS[solution.geometry])}
 
     def gradient_G(self, result: SimulationResult) -> FloatArray:
         """dxi/dG through a simulation, shape (nbins,).

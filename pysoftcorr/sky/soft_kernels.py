@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +30,7 @@ from pysoftcorr.sky.geometry import (
     to_plane,
 )  # fmt: skip
 from pysoftcorr.sky.soft_bins import WEIGHTINGS
+from pysoftcorr.sky.soft_jacobian import bins_at_once
 from pysoftcorr.sky.starts import Start
 
 __all__ = ["FIELDS", "SoftKernels", "Solution"]
@@ -248,6 +251,32 @@ class SoftKernels:
         self._report(int(kind[0]), report)
         rows = solution.of_columns(out)
         return value, dict(zip(FIELDS[solution.geometry], rows, strict=True))
+
+    def _stream(
+        self,
+        solution: Solution,
+        receiving: AbstractContextManager[Callable[[int, FloatArray], None]],
+    ) -> FloatArray:
+        """xi; the gradients of all bins go where they are received, some bins after the other."""
+        step = bins_at_once(solution.objects.shape[1], self.nbins)
+        each = np.eye(self.nbins)
+        clustering = self.timings["clustering"]
+        spent = dict.fromkeys(self.timings, 0.0)
+        said: list[warnings.WarningMessage] = []
+        with receiving as receive:
+            for first in range(0, self.nbins, step):
+                # Every part would warn alike.
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    value, rows = self._pull(solution, each[first : first + step])
+                said = said or caught
+                receive(first, np.stack(list(rows.values()), axis=1))
+                for stage, seconds in self.timings.items():
+                    spent[stage] += seconds
+        self.timings = {**spent, "clustering": clustering}
+        for message in said:
+            warnings.warn(message.message, stacklevel=4)
+        return value
 
     def _push(self, solution: Solution, along: FloatArray) -> FloatArray:
         """Derivative of xi along changes (5, N) of the columns."""

@@ -187,7 +187,7 @@ push!(STEPS, function ()
     end
     c = 3
     noise = reshape(-log.(-log.(0.9 .* uniform(c * n) .+ 0.05)), c, n)
-    bins = [0.0 20 40; 20 40 60; 1 1 1]'
+    bins = Matrix([0.0 20 40; 20 40 60; 1 1 1]')
     for geometry in eachindex(SoftCorr.GEOMETRIES), approach in 0:3, through in 0:3, m in (2.0, 1.7),
         other in (0, 1)
 
@@ -201,6 +201,19 @@ push!(STEPS, function ()
         call("softcorr_hvp", estimator..., ones(n, 5), r, ones(nb, r), ones(nb, r), zeros(nb),
              zeros(n, r, 5), zeros(n, r, 5), zeros(Int, 1), zeros(6))
     end
+    # So many objects that their pairs are found by a tree
+    n = SoftCorr.FEW_POINTS
+    objects = hcat(uniform(n, 1), uniform(n, 2), 0.1 * uniform(n, 4), 0.1 * uniform(n, 5), ones(n))
+    for geometry in eachindex(SoftCorr.GEOMETRIES), other in (0, 1)
+        estimator = (n, objects, 0, zeros(0), zeros(0), [0, 2, other, other, 0, 0, 0, 60, other, geometry],
+                     [2.0, 0.1], nb, bins)
+        call("softcorr_value", estimator..., zeros(nb, 3), zeros(2))
+        call("softcorr_vjp", estimator..., 1, ones(nb, 1), zeros(nb), zeros(n, 1, 5), zeros(Int, 1), zeros(6))
+        call("softcorr_jvp", estimator..., ones(n, 5), zeros(nb, 2), zeros(1))
+        call("softcorr_hvp", estimator..., ones(n, 5), 1, ones(nb, 1), ones(nb, 1), zeros(nb),
+             zeros(n, 1, 5), zeros(n, 1, 5), zeros(Int, 1), zeros(6))
+    end
+    n = 120
     call("soft_bin_weights", n, collect(uniform(n)), 0, nb, Matrix(bins), zeros(n, nb))
     call("soft_bin_weights", n, collect(uniform(n)), 1, nb, Matrix(bins), zeros(n, nb))
 end)
