@@ -42,6 +42,9 @@ include("tree.jl")              # a k-d tree
 include("pairs.jl")             # hard-binned pair sums
 include("softpairs.jl")         # soft-binned pair sums and their reverse derivative
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
+include("farfield.jl")          # sums over far points
+include("sparse.jl")            # fuzzy c-means of many objects in many clusters
+include("seeding.jl")           # the k-means++ start of many clusters
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative
 include("gravity.jl")           # test particles in the field of a point mass
