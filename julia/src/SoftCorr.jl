@@ -38,6 +38,7 @@ include("plane.jl")             # the same in a plane
 include("fuzzy.jl")             # fuzzy c-means
 include("assign.jl")            # memberships -> clusters
 include("simd.jl")              # eight numbers at a time
+include("rows.jl")              # memberships that are nowhere kept
 include("tree.jl")              # a k-d tree
 include("pairs.jl")             # hard-binned pair sums
 include("softpairs.jl")         # soft-binned pair sums and their reverse derivative

@@ -112,3 +112,10 @@ function draw_blocked(mass, sums, alive, uniform)
     end
     return found
 end
+
+# Objects times centers from which on tiles pay.
+const MANY = 10^7
+
+"k-means++ centers into `v`, by whichever way is faster -> numbers of the objects taken."
+seed!(v, x, w, draws) =
+    size(x, 2) * size(v, 1) > MANY ? seed_many!(v, x, w, draws) : seed_centers!(v, x, w, draws)

@@ -14,9 +14,9 @@
 
 # Largest p: beyond it powers of small distances leave the range of numbers.
 const STEEPEST = 10.0
-# Degrees of the expansions: for most sweeps, whose totals are right to 1e-5, and for those that the
-# answer is held against, to 1e-10.
-const ROUGH, FINE = 8, 18
+# Degrees of the expansions: for most sweeps, whose totals are right to 1e-5; for all sweeps of few
+# centers, to 1e-8; for those that the answer is held against, to 1e-10.
+const ROUGH, MIDDLING, FINE = 8, 14, 18
 const LEAF_CENTERS = 6
 const LEAF_OBJECTS = 16
 
@@ -580,15 +580,16 @@ use!(S::Sparse, E) = (S.E = E; S.table = node_table(E); S)
 
 `fuzzy_cmeans!` for many clusters, without memberships: `totals` are sum_k d_ik^(-2p) of each object.
 
-Up to `FEW` centers the iteration is that of `fuzzy_cmeans!`. Extrapolation of that kind leads to
+Up to `most` centers the iteration is that of `fuzzy_cmeans!`. Extrapolation of that kind leads to
 saddles too and is undone there; among thousands of centers some pair is always at one. So more centers
 descend by a quasi-Newton method.
 """
-function sparse_cmeans!(v, x, w, m, tol, max_iter; accelerate = true, degrees = (ROUGH, FINE), report = nothing)
+function sparse_cmeans!(v, x, w, m, tol, max_iter; accelerate = true, most = FEW, degrees = (ROUGH, FINE),
+                        report = nothing)
     chart = Chart(size(x, 1) == 3 ? Sphere() : Plane(), x)
     b = flattened(chart, v)
-    few = size(v, 1) <= FEW
-    S = Sparse(x, w, m, b, chart; degrees = few ? (degrees[2], degrees[2]) : degrees)
+    few = size(v, 1) <= most
+    S = Sparse(x, w, m, b, chart; degrees = few ? (MIDDLING, degrees[2]) : degrees)
     way! = few ? settle! : descend!
     objectives, changes, converged = way!(S, b, tol, max_iter, accelerate, report)
     use!(S, S.fine)
@@ -691,7 +692,7 @@ end
 # are worth their price.
 const CALM, WORTH_FINE = 1e-2, 1e-6
 # Differences of the objective below this part of it are rounding.
-const LEVEL = 1e-13
+const LEVEL = 1e-12
 # And these between two trees: what the rough expansions leave out.
 const GROWN_LEVEL = 1e-8
 # Longest step of a center, in distances of its members.
@@ -749,8 +750,7 @@ function descend!(S::Sparse, b, tol, max_iter, accelerate, report)
             end
             learn!(curvature, b .- from, slope .- from_slope, weight)
         end
-        exact = accelerate ? change < tol || (!corrected && change < WORTH_FINE * sqrt(n)) || (corrected && grown) :
-            change < tol || corrected
+        exact = change < tol || (corrected ? grown : change < WORTH_FINE * sqrt(n))
         if exact
             use!(S, S.fine)
             rough = corrected ? slope .- missed : copy(slope)
@@ -767,7 +767,7 @@ function descend!(S::Sparse, b, tol, max_iter, accelerate, report)
         copyto!(from_slope, slope)
         from_J, stale, shorter = J, false, 0
         calm = calm || (accelerate && change < CALM * sqrt(n))
-        searching = calm
+        searching = calm && !exact
         if searching
             along = direction(curvature, slope, weight)
             shorten!(along, S, q)

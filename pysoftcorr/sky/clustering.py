@@ -13,10 +13,12 @@ import numpy.typing as npt
 from pysoftcorr._julia import call
 from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.frozen import Frozen, frozen_array
+from pysoftcorr.core.memory import refuse_beyond_memory
 from pysoftcorr.core.options import at_least_one, choice, count, flag, number, numbers, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.geometry import AXES, FLAT, SKY, to_plane, unit_between
+from pysoftcorr.sky.nearest import NearestMemberships
 
 __all__ = ["Clustering", "SoftClustering"]
 
@@ -25,6 +27,13 @@ IntArray = npt.NDArray[np.int64]
 
 ASSIGNMENTS = ("greedy", "sampled", "soft", "gumbel")
 METRICS = ("chord", "radec")
+Neighbors = int | str
+#: Memberships up to which "auto" holds every object against every center.
+_DENSE = 20_000_000
+#: Centers of an object whose memberships "auto" keeps beyond that.
+_KEPT = 16
+#: Below this fuzziness powers of distances leave the range of numbers, and far centers have no part.
+_SHARP = 1.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,11 @@ class SoftClustering:
         to; several times fewer are needed.
     use_weights : bool
         Weigh objects by the catalog's weights; by default all count alike.
+    neighbors : int, "auto" or "all"
+        "all" holds every object against every center, N c numbers a sweep. A number k holds it
+        against those around it, lets the others act through expansions of their sums (a fast
+        multipole method; memberships are right to 1e-8), and keeps the memberships in the k nearest
+        centers. "auto" is "all" up to 2e7 memberships, 16 beyond.
     seed : int, numpy.random.Generator or None
         For the k-means++ start (Arthur & Vassilvitskii 2007).
 
@@ -84,6 +98,7 @@ class SoftClustering:
     max_iter: int = 2000
     accelerate: bool = True
     use_weights: bool = False
+    neighbors: Neighbors = "auto"
     seed: Seed = None
 
     def __post_init__(self) -> None:
@@ -94,7 +109,17 @@ class SoftClustering:
         choice("metric", self.metric, METRICS)
         for name in ("accelerate", "use_weights"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
+        object.__setattr__(self, "neighbors", _neighbors(self.neighbors, self.fuzziness))
         object.__setattr__(self, "seed", root_seed(self.seed))
+
+    def kept(self, n: int) -> int | None:
+        """Memberships that are kept of each of `n` objects; None for all."""
+        c = self.n_clusters
+        if self.neighbors == "all":
+            return None
+        if self.neighbors == "auto":
+            return None if n * c <= _DENSE or self.fuzziness < _SHARP else min(_KEPT, c)
+        return None if int(self.neighbors) >= c else int(self.neighbors)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,7 +144,8 @@ class SoftClustering:
         Raises
         ------
         ValueError
-            More clusters than objects, impossible centers, or metric="radec" for a flat catalog.
+            More clusters than objects, impossible centers, metric="radec" for a flat catalog, or
+            memberships that do not fit into memory.
 
         Warns
         -----
@@ -143,12 +169,18 @@ class SoftClustering:
             call("seed_centers", x, dims, n, w, c, draws, v)
         else:
             v[:] = self._start(centers, catalog).T
-        u = np.empty((n, c))
+        kept = self.kept(n)
+        if kept is None:
+            refuse_beyond_memory(
+                f"neighbors = {self.neighbors!r}: {n} x {c} memberships", 8.0 * n * c
+            )
+        out = np.empty((n, c) if kept is None else n)
         history = np.empty((2, self.max_iter))
         outcome = np.zeros(2, dtype=np.int64)
         call(
-            "fuzzy_cmeans", x, dims, n, w, c, float(self.fuzziness), float(self.tol),
-            int(self.max_iter), int(self.accelerate), v, u, history, outcome,
+            "fuzzy_cmeans" if kept is None else "sparse_cmeans", x, dims, n, w, c,
+            float(self.fuzziness), float(self.tol), int(self.max_iter), int(self.accelerate), v, out,
+            history, outcome,
         )  # fmt: skip
         sweeps, converged = int(outcome[0]), bool(outcome[1])
         if not converged:
@@ -157,8 +189,12 @@ class SoftClustering:
                 f"change by {history[1, sweeps - 1]:.1e} (tol = {self.tol:.1e}); raise max_iter",
                 stacklevel=2,
             )
+        found = np.ascontiguousarray(v.T)
+        u: FloatArray | NearestMemberships = out
+        if kept is not None:
+            u = NearestMemberships.of(x, found, self.fuzziness, out, kept)
         return Clustering(
-            options=self, centers=np.ascontiguousarray(v.T), memberships=u,
+            options=self, centers=found, memberships=u,
             objective=history[0, :sweeps].copy(), change=history[1, :sweeps].copy(),
             converged=converged, geometry=catalog.geometry, xy_unit=catalog.xy_unit,
         )  # fmt: skip
@@ -187,10 +223,11 @@ class Clustering(Frozen):
         The settings.
     centers : ndarray, shape (c, 3) or (c, 2)
         Unit vectors, or RA and Dec in degrees where ``metric="radec"``; x and y of a flat catalog.
-    memberships : ndarray, shape (N, c)
-        U; rows sum to 1.
+    memberships : ndarray or NearestMemberships, shape (N, c)
+        U; rows sum to 1. Where `neighbors` keeps the nearest centers alone, a
+        :class:`~pysoftcorr.sky.nearest.NearestMemberships`, whose rows are arrays.
     objective : ndarray, shape (n_iter,)
-        J of each accepted sweep; it does not rise.
+        J of each accepted sweep; it does not rise (with `neighbors`, by no more than 1e-8 of it).
     change : ndarray, shape (n_iter,)
         Frobenius norm of the change of U in each sweep.
     converged : bool
@@ -202,7 +239,7 @@ class Clustering(Frozen):
 
     options: SoftClustering
     centers: FloatArray
-    memberships: FloatArray
+    memberships: FloatArray | NearestMemberships
     objective: FloatArray
     change: FloatArray
     converged: bool
@@ -211,7 +248,9 @@ class Clustering(Frozen):
 
     def __post_init__(self) -> None:
         for name in ("centers", "memberships", "objective", "change"):
-            object.__setattr__(self, name, frozen_array(getattr(self, name)))
+            value = getattr(self, name)
+            if not isinstance(value, NearestMemberships):
+                object.__setattr__(self, name, frozen_array(value))
 
     @property
     def n_clusters(self) -> int:
@@ -278,16 +317,31 @@ class Clustering(Frozen):
     @property
     def max_membership(self) -> FloatArray:
         """Largest membership of each object, shape (N,)."""
-        return self.memberships.max(axis=1)
+        u = self.memberships
+        return u.values[:, 0] if isinstance(u, NearestMemberships) else u.max(axis=1)
 
     @property
     def entropy(self) -> FloatArray:
         """Shannon entropy of each object's memberships in nats, shape (N,)."""
         u = self.memberships
+        if isinstance(u, NearestMemberships):
+            return u.entropy
         return -np.sum(u * np.log(u, out=np.zeros_like(u), where=u > 0), axis=1)
 
+    @property
+    def sizes(self) -> FloatArray:
+        """Sum of the memberships in each cluster, shape (c,)."""
+        u = self.memberships
+        return u.sizes if isinstance(u, NearestMemberships) else u.sum(axis=0)
+
     def predict(self, catalog: Catalog) -> FloatArray:
-        """Memberships of other objects in these centers, shape (N, c)."""
+        """Memberships of other objects in these centers, shape (N, c).
+
+        Raises
+        ------
+        ValueError
+            A catalog of another geometry or unit, or more memberships than fit into memory.
+        """
         _check_catalog(catalog)
         if catalog.geometry != self.geometry:
             raise ValueError(
@@ -300,7 +354,9 @@ class Clustering(Frozen):
                     f"catalog is in {catalog.xy_unit}, the clustering in {self.xy_unit}"
                 )
             x = x * unit_between(str(catalog.xy_unit), str(self.xy_unit))
-        u = np.empty((len(x), self.n_clusters))
+        n, c = len(x), self.n_clusters
+        refuse_beyond_memory(f"memberships of {n} objects in {c} clusters", 8.0 * n * c)
+        u = np.empty((n, c))
         v = np.ascontiguousarray(self.centers.T)
         call("memberships", x, x.shape[1], len(x), self.n_clusters,
              float(self.options.fuzziness), v, u)  # fmt: skip
@@ -346,6 +402,20 @@ class Clustering(Frozen):
         choice("kind", kind, ASSIGNMENTS)
         u = self.memberships
         objects, c = u.shape
+        if isinstance(u, NearestMemberships):
+            if kind == "greedy":
+                return u.indices[:, 0].astype(np.int64)
+            if kind == "sampled":
+                draws = count("n", 1 if n is None else n, each=24.0 * objects)
+                uniform = stream(root_seed(seed), "assignment").random((draws, objects))
+                drawn = u.sampled(uniform)
+                return drawn[0] if n is None else drawn
+            refuse_beyond_memory(
+                f"assignment = {kind!r}: shares of {objects} objects in {c} clusters, which "
+                "'greedy' and 'sampled' do without",
+                24.0 * objects * c,
+            )
+            u = u.toarray()
         if kind == "soft":
             return u.copy()
         if kind == "greedy":
@@ -370,6 +440,22 @@ class Clustering(Frozen):
             f"<Clustering: {len(self.memberships)} objects in {self.n_clusters} clusters, "
             f"{state} in {self.n_iter} sweeps>"
         )
+
+
+def _neighbors(value: Any, fuzziness: float) -> Neighbors:
+    """The option `neighbors`: a number (or its text), or one of two words."""
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
+    if isinstance(value, str):
+        if value not in ("auto", "all"):
+            raise ValueError(f"neighbors = {value!r}: must be a whole number, 'auto' or 'all'")
+        return value
+    value = at_least_one("neighbors", value)
+    if fuzziness < _SHARP:
+        raise ValueError(
+            f"neighbors = {value}: must be 'all' for a fuzziness below {_SHARP}; it is {fuzziness}"
+        )
+    return value
 
 
 def check_weights(whose: str, catalog: Catalog) -> None:
