@@ -45,6 +45,7 @@ include("softpairs.jl")         # soft-binned pair sums and their reverse deriva
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
 include("farfield.jl")          # sums over far points
 include("sparse.jl")            # fuzzy c-means of many objects in many clusters
+include("sparseimplicit.jl")    # the derivative of its centers
 include("seeding.jl")           # the k-means++ start of many clusters
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative

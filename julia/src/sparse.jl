@@ -170,14 +170,23 @@ end
 @inline totals8(W, m::Val{2}) = (i = vdiv(splat8(1.0), W); (i, vmul(i, i)))     # W^(1-m), W^-m
 @inline totals8(W, m) = (map(e -> VecElement(e.value^(1 - m)), W), map(e -> VecElement(e.value^(-m)), W))
 
-# Moments of the centers with charges q.
-function center_moments!(M, S::Sparse, b, charge)
+# Moments of the centers with charges; with `turn` (c, 2), of how they change as the centers move so.
+function center_moments!(M, S::Sparse, b, charge, turn = nothing)
     t, E = S.tree, S.E
     fill!(M, 0)
     for slot in eachindex(S.centers.order)
         k, cell = S.centers.order[slot], t.home[slot]
         (x, y), h = middle(t, cell), WIDER * half(t, cell)
         tx, ty = chebyshev(E.order, (b[k, 1] - x) / h), chebyshev(E.order, (b[k, 2] - y) / h)
+        if turn !== nothing
+            dx, dy = slopes(tx, (b[k, 1] - x) / h), slopes(ty, (b[k, 2] - y) / h)
+            own = factor_change(S.chart, S.p, b[k, 1], b[k, 2], turn[k, 1], turn[k, 2])
+            for d in 0:E.order, j in 0:(E.order - d)
+                M[E.at[d + 1] + j + 1, cell] += charge[k] * (own * tx[j + 1] * ty[d + 1] +
+                    (turn[k, 1] * dx[j + 1] * ty[d + 1] + turn[k, 2] * tx[j + 1] * dy[d + 1]) / h)
+            end
+            continue
+        end
         for d in 0:E.order, j in 0:(E.order - d)
             M[E.at[d + 1] + j + 1, cell] += charge[k] * tx[j + 1] * ty[d + 1]
         end
@@ -187,7 +196,7 @@ function center_moments!(M, S::Sparse, b, charge)
 end
 
 # Far fields of cells with objects, from moments of centers.
-function object_fields!(L, M, S::Sparse, b, charge)
+function object_fields!(L, M, S::Sparse, b, charge, turn = nothing)
     t, E = S.tree, S.E
     fill!(L, 0)
     translate!(E, t, L, M, t.by_objects)
@@ -198,8 +207,11 @@ function object_fields!(L, M, S::Sparse, b, charge)
         for other in t.guests[cell], slot in t.centers[other]
             k = S.centers.order[slot]
             for d in eachindex(py), j in eachindex(px)
-                values[length(px) * (d - 1) + j] +=
-                    charge[k] * ((px[j] - b[k, 1])^2 + (py[d] - b[k, 2])^2)^(-E.p)
+                dx, dy = px[j] - b[k, 1], py[d] - b[k, 2]
+                factor = turn === nothing ? 1.0 :
+                    2 * E.p * (dx * turn[k, 1] + dy * turn[k, 2]) / (dx^2 + dy^2) +
+                    factor_change(S.chart, S.p, b[k, 1], b[k, 2], turn[k, 1], turn[k, 2])
+                values[length(px) * (d - 1) + j] += factor * charge[k] * (dx^2 + dy^2)^(-E.p)
             end
         end
         L[:, cell] .+= S.table * values
@@ -289,7 +301,7 @@ function face!(S::Sparse, b, db, q)
     end
     near = add_pieces(sums)
     lift_all!(E, t, C)
-    center_fields!(S, b, C, near)
+    center_fields!(S, b, C, near, i -> isinf(S.total[i]) ? 0.0 : S.w[i] * S.total[i]^(-S.m) * S.s[i])
     return sum(objective), sum(change)
 end
 
@@ -438,18 +450,16 @@ function apart!(S, K, W, ax, ay, w, found)
     return ntuple(i -> VecElement(W[i]), Val(8))
 end
 
-# Fields of the centers: near parts, and far ones from moments of the objects.
-function center_fields!(S::Sparse, b, C, near)
+# Fields of the centers: near parts, and far ones from moments of the objects, which have `charge`.
+function center_fields!(S::Sparse, b, C, near, charge; L = zeros(S.E.terms, ncells(S.tree)))
     t, E, p = S.tree, S.E, S.p
-    L = zeros(E.terms, ncells(t))
     translate!(E, t, L, C, t.by_centers)
     for cell in 1:ncells(t)
         isempty(S.crowd_of[cell]) && continue
         px, py = nodes_of(E, t, cell)
         values = zeros(length(px) * length(py))
         for other in S.crowd_of[cell], i in t.objects[other]
-            W = S.total[i]
-            e = isinf(W) ? 0.0 : S.w[i] * W^(-S.m) * S.s[i]
+            e = charge(i)
             for d in eachindex(py), j in eachindex(px)
                 values[length(px) * (d - 1) + j] +=
                     e * ((px[j] - S.objects.x[i])^2 + (py[d] - S.objects.y[i])^2)^(-p)
@@ -480,6 +490,15 @@ function center_fields!(S::Sparse, b, C, near)
         end
     end
     return F
+end
+
+# Slopes of Chebyshev polynomials `t` at x.
+function slopes(t, x)
+    d = zero(t)
+    for j in 2:length(t)
+        d[j] = j == 2 ? 1.0 : 2t[j - 1] + 2x * d[j - 1] - d[j - 2]
+    end
+    return d
 end
 
 # A far field and its slopes at one place: value, d/dx, d/dy, Laplacian.

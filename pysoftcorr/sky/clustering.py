@@ -34,6 +34,8 @@ _DENSE = 20_000_000
 _KEPT = 16
 #: Below this fuzziness powers of distances leave the range of numbers, and far centers have no part.
 _SHARP = 1.1
+#: Residual that conjugate gradients go down to, and their most steps.
+_SOLVED, _STEPS = 1e-10, 3000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,6 +364,106 @@ class Clustering(Frozen):
              float(self.options.fuzziness), v, u)  # fmt: skip
         return u
 
+    def vjp(self, catalog: Catalog, cotangent: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Gradient of a function of the centers with respect to every object.
+
+        By the implicit function theorem at the converged centers: their second derivatives act
+        through the near pairs and the expansions of `SoftClustering(neighbors=...)`, and conjugate
+        gradients solve for them, at some tens of sweeps and without a matrix.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            The objects that were clustered.
+        cotangent : array_like, shape (c, 2)
+            Derivative of the function by RA and Dec of each center, per degree, or by x and y.
+
+        Returns
+        -------
+        dict
+            "ra", "dec" (per degree) or "x", "y" (per unit of these), and "w", each of shape (N,);
+            "w" is 0 unless the clustering uses weights.
+
+        Raises
+        ------
+        ValueError
+            Another catalog, or a cotangent of another shape or not finite; a fuzziness below 1.1.
+
+        Warns
+        -----
+        UserWarning
+            The centers have not converged, are at no minimum, or are not determined well enough for
+            the solution.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pysoftcorr import Catalog, SoftClustering
+        >>> ra = np.r_[np.linspace(10, 10.1, 20), np.linspace(11, 11.1, 20)]
+        >>> cat = Catalog(ra=ra, dec=0 * ra)
+        >>> back = SoftClustering(n_clusters=2, seed=1).fit(cat).vjp(cat, [[1, 0], [1, 0]])
+        >>> round(back["ra"].sum(), 6)  # a shift of all objects shifts both centers
+        2.0
+        """
+        _check_catalog(catalog)
+        n, c = len(catalog), self.n_clusters
+        if catalog.geometry != self.geometry or n != len(self.memberships):
+            raise ValueError(
+                f"catalog: must be the {len(self.memberships)} objects that were clustered, of "
+                f"geometry {self.geometry!r}; it is {catalog!r}"
+            )
+        given = numbers("cotangent", cotangent)
+        if given.shape != (c, 2) or not np.isfinite(given).all():
+            raise ValueError(
+                f"cotangent has shape {given.shape}: must be ({c}, 2), finite numbers"
+            )
+        if self.options.fuzziness < _SHARP:
+            raise ValueError(
+                f"fuzziness = {self.options.fuzziness}: must be {_SHARP} or more for a gradient"
+            )
+        if not self.converged:
+            warnings.warn(
+                "the centers have not converged, and their gradient is not exact; raise max_iter",
+                stacklevel=2,
+            )
+        x = coordinates(catalog, self.options.metric)
+        dims = x.shape[1]
+        w = catalog.w if self.options.use_weights else np.ones(n)
+        turn = np.pi / 180
+        if dims == 3:
+            east, north = _tangents(self.ra, self.dec)
+            across = np.cos(turn * self.dec)[:, None]
+            given = (given[:, :1] * east / across + given[:, 1:] * north) / turn
+        places, weights, report = np.empty((n, dims)), np.empty(n), np.empty(3)
+        call(
+            "centers_pullback", x, dims, n, w, c, float(self.options.fuzziness),
+            np.ascontiguousarray(self.centers.T), np.ascontiguousarray(given.T), _SOLVED, _STEPS,
+            places, weights, report,
+        )  # fmt: skip
+        if report[2]:
+            warnings.warn(
+                "the centers are at no minimum of the objective (coincident centers?): their "
+                "gradient is that of this fixed point; ask for fewer clusters or another seed",
+                stacklevel=2,
+            )
+        elif report[1] > 1e3 * _SOLVED:
+            warnings.warn(
+                f"the gradient is right to {report[1]:.0e} alone: {_STEPS} steps of conjugate "
+                "gradients were not enough; ask for fewer clusters",
+                stacklevel=2,
+            )
+        if dims == 3:
+            east, north = _tangents(catalog.ra, catalog.dec)
+            across = np.cos(turn * catalog.dec)
+            places = np.stack(
+                [turn * across * (places * east).sum(1), turn * (places * north).sum(1)], axis=1
+            )
+        first, second = AXES[self.geometry]
+        return {
+            first: places[:, 0].copy(), second: places[:, 1].copy(),
+            "w": weights if self.options.use_weights else np.zeros(n),
+        }  # fmt: skip
+
     def assign(
         self,
         kind: str = "greedy",
@@ -456,6 +558,14 @@ def _neighbors(value: Any, fuzziness: float) -> Neighbors:
             f"neighbors = {value}: must be 'all' for a fuzziness below {_SHARP}; it is {fuzziness}"
         )
     return value
+
+
+def _tangents(ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Unit vectors to the east and to the north, shape (N, 3)."""
+    a, d = np.radians(ra), np.radians(dec)
+    east = np.stack([-np.sin(a), np.cos(a), np.zeros_like(a)], axis=1)
+    north = np.stack([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)], axis=1)
+    return east, north
 
 
 def check_weights(whose: str, catalog: Catalog) -> None:

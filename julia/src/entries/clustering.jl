@@ -44,6 +44,20 @@ end
     unsafe_store!(outcome, converged, 2)
 end
 
+# Cotangents (c, D) of converged centers back to those of the objects (D, N) and of their weights (N).
+# `report`: steps, what is left of the residual, whether the centers are at no minimum.
+@entry function centers_pullback(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
+                                 m::Float64, centers::Ptr{Float64}, cotangent::Ptr{Float64},
+                                 tol::Float64, max_iter::Int64, places::Ptr{Float64},
+                                 weights::Ptr{Float64}, report::Ptr{Float64})
+    x_, w_, steps, residual, downward = sparse_pullback(
+        unsafe_wrap(Array, centers, (c, dims)), unsafe_wrap(Array, xyz, (dims, n)),
+        unsafe_wrap(Array, w, n), m, unsafe_wrap(Array, cotangent, (c, dims)), tol, max_iter)
+    copyto!(unsafe_wrap(Array, places, (dims, n)), x_)
+    copyto!(unsafe_wrap(Array, weights, n), w_)
+    copyto!(unsafe_wrap(Array, report, 3), [steps, residual, downward])
+end
+
 # Entropy of each object's memberships (N), and the sum of each cluster's (c).
 @entry function membership_sums(xyz::Ptr{Float64}, dims::Int64, n::Int64, c::Int64, m::Float64,
                                 centers::Ptr{Float64}, entropy::Ptr{Float64}, sizes::Ptr{Float64})

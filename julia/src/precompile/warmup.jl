@@ -72,6 +72,8 @@ push!(STEPS, function ()
         call("memberships", x, dims, n, c, m, centers, u)
         call("sparse_cmeans", x, dims, n, w, c, m, 1e-3, 40, accelerate, centers, zeros(n),
              zeros(40, 2), zeros(Int, 2))
+        call("centers_pullback", x, dims, n, w, c, m, centers, ones(c, dims), 1e-3, 5, zeros(dims, n),
+             zeros(n), zeros(3))
         call("membership_sums", x, dims, n, c, m, centers, zeros(n), zeros(c))
         call("assign_places", x, dims, n, c, m, centers, r, reshape(collect(uniform(n * r)), n, r),
              zeros(Int, n, r))
