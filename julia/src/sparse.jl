@@ -599,7 +599,7 @@ use!(S::Sparse, E) = (S.E = E; S.table = node_table(E); S)
 
 `fuzzy_cmeans!` for many clusters, without memberships: `totals` are sum_k d_ik^(-2p) of each object.
 
-Up to `most` centers the iteration is that of `fuzzy_cmeans!`. Extrapolation of that kind leads to
+Up to `most` centers the iteration is that of `fuzzy_cmeans!`, but for the last few sweeps. Extrapolation of that kind leads to
 saddles too and is undone there; among thousands of centers some pair is always at one. So more centers
 descend by a quasi-Newton method.
 """
@@ -609,8 +609,15 @@ function sparse_cmeans!(v, x, w, m, tol, max_iter; accelerate = true, most = FEW
     b = flattened(chart, v)
     few = size(v, 1) <= most
     S = Sparse(x, w, m, b, chart; degrees = few ? (MIDDLING, degrees[2]) : degrees)
-    way! = few ? settle! : descend!
-    objectives, changes, converged = way!(S, b, tol, max_iter, accelerate, report)
+    objectives, changes, converged =
+        few ? settle!(S, b, tol, max_iter, accelerate, report) : (Float64[], Float64[], false)
+    if !few || (converged && length(objectives) < max_iter)
+        # The first of these sweeps has no change of memberships before it.
+        more, moved, converged =
+            descend!(S, b, tol, max_iter - length(objectives), accelerate, report)
+        append!(objectives, few ? more[2:end] : more)
+        append!(changes, few ? moved[2:end] : moved)
+    end
     use!(S, S.fine)
     J, _ = face!(S, b, nothing, center_charges(S, b))
     converged && (objectives[end] = J)
