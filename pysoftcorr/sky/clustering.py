@@ -32,7 +32,7 @@ Neighbors = int | str
 _DENSE = 20_000_000
 #: Centers of an object whose memberships "auto" keeps beyond that.
 _KEPT = 16
-#: Below this fuzziness powers of distances leave the range of numbers, and far centers have no part.
+#: Below this fuzziness powers of distances leave the range of numbers.
 _SHARP = 1.1
 #: Residual that conjugate gradients go down to, and their most steps.
 _SOLVED, _STEPS = 1e-10, 3000
@@ -181,8 +181,8 @@ class SoftClustering:
         outcome = np.zeros(2, dtype=np.int64)
         call(
             "fuzzy_cmeans" if kept is None else "sparse_cmeans", x, dims, n, w, c,
-            float(self.fuzziness), float(self.tol), int(self.max_iter), int(self.accelerate), v, out,
-            history, outcome,
+            float(self.fuzziness), float(self.tol), int(self.max_iter), int(self.accelerate),
+            v, out, history, outcome,
         )  # fmt: skip
         sweeps, converged = int(outcome[0]), bool(outcome[1])
         if not converged:
@@ -414,9 +414,7 @@ class Clustering(Frozen):
             )
         given = numbers("cotangent", cotangent)
         if given.shape != (c, 2) or not np.isfinite(given).all():
-            raise ValueError(
-                f"cotangent has shape {given.shape}: must be ({c}, 2), finite numbers"
-            )
+            raise ValueError(f"cotangent has shape {given.shape}: must be ({c}, 2), finite numbers")
         if self.options.fuzziness < _SHARP:
             raise ValueError(
                 f"fuzziness = {self.options.fuzziness}: must be {_SHARP} or more for a gradient"

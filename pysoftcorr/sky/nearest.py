@@ -78,10 +78,10 @@ class NearestMemberships(Frozen):
             indices[rows] = found
             with np.errstate(divide="ignore", invalid="ignore"):
                 u = distance ** (-2 / (fuzziness - 1)) / totals[rows, None]
-            # An object on one or more centers belongs to these alone.
+            # An object on one or more centers, but for rounding, belongs to these alone.
             on = np.isinf(totals[rows]) | (distance[:, 0] == 0)
-            hit = distance[on] == 0
-            u[on] = hit / np.maximum(hit.sum(axis=1, keepdims=True), 1)
+            hit = distance[on] <= distance[on, :1] + 1e-14 * np.abs(centers).max()
+            u[on] = hit / hit.sum(axis=1, keepdims=True)
             values[rows] = u
         return cls(
             indices=indices, values=values, places=places, centers=centers, fuzziness=fuzziness
@@ -162,5 +162,5 @@ class NearestMemberships(Frozen):
         return labels - 1
 
     def __repr__(self) -> str:
-        n, c = self.shape
-        return f"<NearestMemberships: {n} objects in {c} clusters, {self.values.shape[1]} kept each>"
+        (n, c), k = self.shape, self.values.shape[1]
+        return f"<NearestMemberships: {n} objects in {c} clusters, {k} kept each>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -188,7 +189,7 @@ def test_beyond_memory_is_said(monkeypatch):
         SoftClustering(n_clusters=100, neighbors="all").fit(cat)
     fit = SoftClustering(n_clusters=100, neighbors=4, seed=1).fit(cat)
     for ask in (fit.memberships.toarray, lambda: fit.assign("soft"), lambda: fit.predict(cat)):
-        with pytest.raises(ValueError, match="2000 objects in 100 clusters.*must fit into memory"):
+        with pytest.raises(ValueError, match=r"2000 objects in 100 clusters.*must fit into mem"):
             ask()
     assert len(fit.assign("sampled", seed=1)) == 2000
 
@@ -205,15 +206,17 @@ back = fit.vjp(cat, np.ones((600, 2)))
 parts = (fit.centers, fit.memberships.values, fit.objective, fit.entropy, back["ra"])
 print(hashlib.sha256(b"".join(a.tobytes() for a in parts)).hexdigest())
 """
-    import os
-
+    command = [sys.executable, "-W", "ignore", "-c", code]
     found = {
         subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True,
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
             env={**os.environ, "PYSOFTCORR_THREADS": str(threads)},
         ).stdout
         for threads in (1, 3)
-    }  # fmt: skip
+    }
     assert len(found) == 1
 
 
@@ -285,8 +288,8 @@ def test_bad_cotangents():
         fit.vjp(cat, np.ones((3, 2)))
     with pytest.raises(ValueError, match="must be the 200 objects that were clustered"):
         fit.vjp(field(25, 30), np.ones((10, 2)))
-    with pytest.warns(UserWarning, match="have not converged"):
-        short = SoftClustering(n_clusters=10, seed=1, max_iter=2)
-        with pytest.warns(UserWarning, match="sweeps were not enough"):
-            loose = short.fit(cat)
+    with pytest.warns(UserWarning, match="sweeps were not enough"):
+        loose = SoftClustering(n_clusters=10, seed=1, max_iter=2).fit(cat)
+    with pytest.warns(UserWarning) as told:
         loose.vjp(cat, np.ones((10, 2)))
+    assert "have not converged" in str(told[0].message)
