@@ -281,6 +281,7 @@ def test_a_shift_of_all_moves_every_center():
     )
 
 
+@pytest.mark.filterwarnings("ignore:the centers are at no minimum")
 def test_bad_cotangents():
     cat = field(25, 200)
     fit = SoftClustering(n_clusters=10, seed=1).fit(cat)
@@ -290,6 +291,5 @@ def test_bad_cotangents():
         fit.vjp(field(25, 30), np.ones((10, 2)))
     with pytest.warns(UserWarning, match="sweeps were not enough"):
         loose = SoftClustering(n_clusters=10, seed=1, max_iter=2).fit(cat)
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning, match="have not converged"):
         loose.vjp(cat, np.ones((10, 2)))
-    assert "have not converged" in str(told[0].message)
