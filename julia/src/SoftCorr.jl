@@ -38,12 +38,17 @@ include("plane.jl")             # the same in a plane
 include("fuzzy.jl")             # fuzzy c-means
 include("assign.jl")            # memberships -> clusters
 include("simd.jl")              # eight numbers at a time
+include("rows.jl")              # memberships that are nowhere kept
 include("tree.jl")              # a k-d tree
 include("pairs.jl")             # hard-binned pair sums
 include("softpairs.jl")         # soft-binned pair sums and their reverse derivative
 include("softtable.jl")         # the weights of soft bins in cells of separation
 include("softwalk.jl")          # the same sums through a tree, eight pairs at a time
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
+include("farfield.jl")          # sums over far points
+include("sparse.jl")            # fuzzy c-means of many objects in many clusters
+include("sparseimplicit.jl")    # the derivative of its centers
+include("seeding.jl")           # the k-means++ start of many clusters
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative
 include("gravity.jl")           # test particles in the field of a point mass

@@ -351,7 +351,7 @@ function seed_centers(x::AbstractMatrix, c::Integer; weights = ones(size(x, 2)),
     length(weights) == n && length(draws) >= c || throw(DimensionMismatch(
         "seed_centers: weights must be $n and draws $c; they are $(length(weights)) and $(length(draws))"))
     places = float.(map(primal, x))
-    taken = seed_centers!(zeros(eltype(places), c, size(x, 1)), places, map(primal, weights), draws)
+    taken = seed!(zeros(eltype(places), c, size(x, 1)), places, map(primal, weights), draws)
     return permutedims(float.(x[:, taken]))
 end
 

@@ -31,6 +31,10 @@ ENTRIES = {
     # clustering.jl
     "seed_centers": "f64*,i64,i64,f64*,i64,f64*,f64*",
     "fuzzy_cmeans": "f64*,i64,i64,f64*,i64,f64,f64,i64,i64,f64*,f64*,f64*,i64*",
+    "sparse_cmeans": "f64*,i64,i64,f64*,i64,f64,f64,i64,i64,f64*,f64*,f64*,i64*",
+    "centers_pullback": "f64*,i64,i64,f64*,i64,f64,f64*,f64*,f64,i64,f64*,f64*,f64*",
+    "membership_sums": "f64*,i64,i64,i64,f64,f64*,f64*,f64*",
+    "assign_places": "f64*,i64,i64,i64,f64,f64*,i64,f64*,i64*",
     "memberships": "f64*,i64,i64,i64,f64,f64*,f64*",
     "assign_greedy": "f64*,i64,i64,i64*",
     "assign_sampled": "f64*,i64,i64,i64,f64*,i64*",

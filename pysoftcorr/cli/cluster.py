@@ -55,7 +55,8 @@ class Memberships:
     fit : Clustering
     objects : Table
         ra, dec (or x, y), w, ``label`` (greedy, from 0), ``max_membership``, ``entropy`` (nats),
-        ``memberships`` (c,) and, if any were drawn, ``sampled`` labels (n,).
+        ``memberships`` (c,), or of the ``nearest`` clusters (k,), and, if any were drawn,
+        ``sampled`` labels (n,).
     clusters : Table
         ra, dec (or x, y), ``members`` (greedy), and ``size``, the sum of memberships.
     made : dict
@@ -136,6 +137,7 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
     from pysoftcorr.core.version import __version__
     from pysoftcorr.sky.catalog import Catalog
     from pysoftcorr.sky.geometry import AXES
+    from pysoftcorr.sky.nearest import NearestMemberships
 
     if settings["clusters"] < 1:
         raise ValueError("--clusters 0: at least one cluster is needed")
@@ -147,13 +149,17 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
     objects = Table({**{a: getattr(catalog, a) for a in axes}, "w": catalog.w, "label": labels})
     objects["max_membership"] = fit.max_membership
     objects["entropy"] = fit.entropy
-    objects["memberships"] = fit.memberships
+    if isinstance(fit.memberships, NearestMemberships):
+        objects["nearest"] = fit.memberships.indices
+        objects["memberships"] = fit.memberships.values
+    else:
+        objects["memberships"] = fit.memberships
     if settings["assignments"]:
         sampled = fit.assign("sampled", n=settings["assignments"], seed=settings["seed"])
         objects["sampled"] = np.ascontiguousarray(sampled.T)
     clusters = Table({a: getattr(fit, a) for a in axes})
     clusters["members"] = np.bincount(labels, minlength=fit.n_clusters)
-    clusters["size"] = fit.memberships.sum(axis=0)
+    clusters["size"] = fit.sizes
     for table in (objects, clusters):
         for axis in axes:
             table[axis].unit = catalog.xy_unit or "deg"

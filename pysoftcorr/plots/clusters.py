@@ -14,11 +14,14 @@ from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, axes_of, frame_
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
 from pysoftcorr.sky.geometry import FLAT
+from pysoftcorr.sky.nearest import NearestMemberships
 
 #: Colors of objects and centers: of the first clustering on axes, of the next ones.
 _PAIRS = ((ALEATORIC, CLUSTERS), ("#009E73", "#000000"), ("#CC79A7", "#E69F00"))
 #: Memberships below this are drawn as this: they say no more than "hardly".
 FLOOR = 1e-3
+#: Rows of a matrix too large to be kept whole that are drawn.
+ROWS = 1000
 
 
 def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -> Axes:
@@ -67,7 +70,8 @@ def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
     """The membership matrix (Berman et al. 2025, fig. 6), one row an object.
 
     Clusters are put in the order of their declination (or y), objects in that of their likeliest
-    cluster, so that the sharp part of the matrix is a diagonal band.
+    cluster, so that the sharp part of the matrix is a diagonal band. Where the clustering keeps the
+    nearest centers alone, every so many objects are drawn, a thousand in all.
 
     Parameters
     ----------
@@ -81,7 +85,12 @@ def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
     """
     ax = axes_of(ax, figsize=(6.0, 5.6))
     order = np.argsort(fit.y if fit.geometry == FLAT else fit.dec, kind="stable")
-    u = fit.memberships[:, order]
+    u, some = fit.memberships, ""
+    if isinstance(u, NearestMemberships):
+        drawn = np.unique(np.linspace(0, len(u) - 1, min(ROWS, len(u))).astype(np.int64))
+        some = f" ({len(drawn)} of {len(u)})" if len(drawn) < len(u) else ""
+        u = u[drawn]
+    u = u[:, order]
     best = u.argmax(axis=1)
     rows = np.lexsort((-u.max(axis=1), best))
     image = ax.imshow(
@@ -94,7 +103,7 @@ def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
     )
     ax.figure.colorbar(image, ax=ax, label="membership", extend="min")
     ax.set_xlabel(f"cluster, in order of {'y' if fit.geometry == FLAT else 'declination'}")
-    ax.set_ylabel("object, in order of its likeliest cluster")
+    ax.set_ylabel(f"object{some}, in order of its likeliest cluster")
     return ax
 
 
@@ -111,7 +120,7 @@ def plot_membership_histograms(fit: Clustering) -> Figure:
         With two panels; the medians are marked, and the entropy of equal memberships.
     """
     figure, (left, right) = subplots(1, 2, figsize=(9.0, 3.6))
-    c = fit.memberships.shape[1]
+    c = fit.n_clusters
     limit = np.log(c) if c > 1 else 1.0
     for ax, values, top, color, text in (
         (left, fit.max_membership, 1.0, ALEATORIC, "largest membership"),

@@ -119,7 +119,7 @@ def plot_pair_crossing(
 
     u = fit.memberships[list(pair)]
     shown = (u > FAINT).any(axis=0)
-    near = replace(fit, centers=fit.centers[shown], memberships=fit.memberships[:, shown])
+    near = replace(fit, centers=fit.centers[shown], memberships=u[:, shown])
     frame = frame_of(both, near)
     (x, y), (vx, vy) = frame.points(both), frame.points(fit)
     for k, color in enumerate((ALEATORIC, "#009E73")):

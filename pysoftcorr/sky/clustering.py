@@ -13,12 +13,14 @@ import numpy.typing as npt
 from pysoftcorr._julia import call
 from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.frozen import Frozen, frozen_array
+from pysoftcorr.core.memory import refuse_beyond_memory
 from pysoftcorr.core.options import at_least_one, choice, count, flag, number, numbers, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.device.blocks import check_device
 from pysoftcorr.sky.device.cmeans import Fit, Sweeps, seed_centers
 from pysoftcorr.sky.geometry import AXES, FLAT, SKY, to_plane, unit_between
+from pysoftcorr.sky.nearest import NearestMemberships
 
 __all__ = ["Clustering", "SoftClustering"]
 
@@ -27,6 +29,15 @@ IntArray = npt.NDArray[np.int64]
 
 ASSIGNMENTS = ("greedy", "sampled", "soft", "gumbel")
 METRICS = ("chord", "radec")
+Neighbors = int | str
+#: Memberships up to which "auto" holds every object against every center.
+_DENSE = 20_000_000
+#: Centers of an object whose memberships "auto" keeps beyond that.
+_KEPT = 16
+#: Below this fuzziness powers of distances leave the range of numbers.
+_SHARP = 1.1
+#: Residual that conjugate gradients go down to, and their most steps.
+_SOLVED, _STEPS = 1e-10, 3000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +69,11 @@ class SoftClustering:
         to; several times fewer are needed.
     use_weights : bool
         Weigh objects by the catalog's weights; by default all count alike.
+    neighbors : int, "auto" or "all"
+        "all" holds every object against every center, N c numbers a sweep. A number k holds it
+        against those around it, lets the others act through expansions of their sums (a fast
+        multipole method; memberships are right to 1e-8), and keeps the memberships in the k nearest
+        centers. "auto" is "all" up to 2e7 memberships, 16 beyond.
     seed : int, numpy.random.Generator or None
         For the k-means++ start (Arthur & Vassilvitskii 2007).
     device : str
@@ -91,6 +107,7 @@ class SoftClustering:
     max_iter: int = 2000
     accelerate: bool = True
     use_weights: bool = False
+    neighbors: Neighbors = "auto"
     seed: Seed = None
     device: str = "cpu"
 
@@ -103,7 +120,22 @@ class SoftClustering:
         for name in ("accelerate", "use_weights"):
             object.__setattr__(self, name, flag(name, getattr(self, name)))
         object.__setattr__(self, "device", check_device(self.device))
+        object.__setattr__(self, "neighbors", _neighbors(self.neighbors, self.fuzziness))
+        if self.device != "cpu" and self.neighbors not in ("all", "auto"):
+            raise ValueError(
+                f"neighbors = {self.neighbors!r}: must be 'all' or 'auto' with device = "
+                f"{self.device!r}, which holds every object against every center"
+            )
         object.__setattr__(self, "seed", root_seed(self.seed))
+
+    def kept(self, n: int) -> int | None:
+        """Memberships that are kept of each of `n` objects; None for all."""
+        c = self.n_clusters
+        if self.neighbors == "all" or self.device != "cpu":
+            return None
+        if self.neighbors == "auto":
+            return None if n * c <= _DENSE or self.fuzziness < _SHARP else min(_KEPT, c)
+        return None if int(self.neighbors) >= c else int(self.neighbors)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -128,7 +160,8 @@ class SoftClustering:
         Raises
         ------
         ValueError
-            More clusters than objects, impossible centers, or metric="radec" for a flat catalog.
+            More clusters than objects, impossible centers, metric="radec" for a flat catalog, or
+            memberships that do not fit into memory.
 
         Warns
         -----
@@ -147,6 +180,11 @@ class SoftClustering:
         w = catalog.w if self.use_weights else np.ones(n)
         start = None if centers is None else self._start(centers, catalog)
         draws = stream(int(self.seed), "k-means++").random(c)  # type: ignore[arg-type]
+        if self.kept(n) is None:
+            refuse_beyond_memory(
+                f"neighbors = {self.neighbors!r}: {n} x {c} memberships", 8.0 * n * c
+            )
+        u: FloatArray | NearestMemberships
         made, u = (self._on_cpu if self.device == "cpu" else self._on_device)(x, w, start, draws)
         if not made.converged:
             warnings.warn(
@@ -162,7 +200,7 @@ class SoftClustering:
 
     def _on_cpu(
         self, x: FloatArray, w: FloatArray, start: FloatArray | None, draws: FloatArray
-    ) -> tuple[Fit, FloatArray]:
+    ) -> tuple[Fit, FloatArray | NearestMemberships]:
         """Converged centers and memberships, from `start` (c, D) or one uniform number a center."""
         (n, dims), c = x.shape, len(draws)
         v = np.empty((dims, c))
@@ -170,15 +208,20 @@ class SoftClustering:
             call("seed_centers", x, dims, n, w, c, draws, v)
         else:
             v[:] = start.T
-        u = np.empty((n, c))
+        kept = self.kept(n)
+        out = np.empty((n, c) if kept is None else n)
         history = np.empty((2, self.max_iter))
         outcome = np.zeros(2, dtype=np.int64)
         call(
-            "fuzzy_cmeans", x, dims, n, w, c, float(self.fuzziness), float(self.tol),
-            int(self.max_iter), int(self.accelerate), v, u, history, outcome,
+            "fuzzy_cmeans" if kept is None else "sparse_cmeans", x, dims, n, w, c,
+            float(self.fuzziness), float(self.tol), int(self.max_iter), int(self.accelerate),
+            v, out, history, outcome,
         )  # fmt: skip
         objective, change = history[:, : outcome[0]].copy()
-        return Fit(np.ascontiguousarray(v.T), objective, change, bool(outcome[1])), u
+        made = Fit(np.ascontiguousarray(v.T), objective, change, bool(outcome[1]))
+        if kept is None:
+            return made, out
+        return made, NearestMemberships.of(x, made.centers, self.fuzziness, out, kept)
 
     def _on_device(
         self, x: FloatArray, w: FloatArray, start: FloatArray | None, draws: FloatArray
@@ -221,10 +264,11 @@ class Clustering(Frozen):
         The settings.
     centers : ndarray, shape (c, 3) or (c, 2)
         Unit vectors, or RA and Dec in degrees where ``metric="radec"``; x and y of a flat catalog.
-    memberships : ndarray, shape (N, c)
-        U; rows sum to 1.
+    memberships : ndarray or NearestMemberships, shape (N, c)
+        U; rows sum to 1. Where `neighbors` keeps the nearest centers alone, a
+        :class:`~pysoftcorr.sky.nearest.NearestMemberships`, whose rows are arrays.
     objective : ndarray, shape (n_iter,)
-        J of each accepted sweep; it does not rise.
+        J of each accepted sweep; it does not rise (with `neighbors`, by no more than 1e-8 of it).
     change : ndarray, shape (n_iter,)
         Frobenius norm of the change of U in each sweep.
     converged : bool
@@ -236,7 +280,7 @@ class Clustering(Frozen):
 
     options: SoftClustering
     centers: FloatArray
-    memberships: FloatArray
+    memberships: FloatArray | NearestMemberships
     objective: FloatArray
     change: FloatArray
     converged: bool
@@ -245,7 +289,9 @@ class Clustering(Frozen):
 
     def __post_init__(self) -> None:
         for name in ("centers", "memberships", "objective", "change"):
-            object.__setattr__(self, name, frozen_array(getattr(self, name)))
+            value = getattr(self, name)
+            if not isinstance(value, NearestMemberships):
+                object.__setattr__(self, name, frozen_array(value))
 
     @property
     def n_clusters(self) -> int:
@@ -312,16 +358,31 @@ class Clustering(Frozen):
     @property
     def max_membership(self) -> FloatArray:
         """Largest membership of each object, shape (N,)."""
-        return self.memberships.max(axis=1)
+        u = self.memberships
+        return u.values[:, 0] if isinstance(u, NearestMemberships) else u.max(axis=1)
 
     @property
     def entropy(self) -> FloatArray:
         """Shannon entropy of each object's memberships in nats, shape (N,)."""
         u = self.memberships
+        if isinstance(u, NearestMemberships):
+            return u.entropy
         return -np.sum(u * np.log(u, out=np.zeros_like(u), where=u > 0), axis=1)
 
+    @property
+    def sizes(self) -> FloatArray:
+        """Sum of the memberships in each cluster, shape (c,)."""
+        u = self.memberships
+        return u.sizes if isinstance(u, NearestMemberships) else u.sum(axis=0)
+
     def predict(self, catalog: Catalog) -> FloatArray:
-        """Memberships of other objects in these centers, shape (N, c)."""
+        """Memberships of other objects in these centers, shape (N, c).
+
+        Raises
+        ------
+        ValueError
+            A catalog of another geometry or unit, or more memberships than fit into memory.
+        """
         _check_catalog(catalog)
         if catalog.geometry != self.geometry:
             raise ValueError(
@@ -334,11 +395,111 @@ class Clustering(Frozen):
                     f"catalog is in {catalog.xy_unit}, the clustering in {self.xy_unit}"
                 )
             x = x * unit_between(str(catalog.xy_unit), str(self.xy_unit))
-        u = np.empty((len(x), self.n_clusters))
+        n, c = len(x), self.n_clusters
+        refuse_beyond_memory(f"memberships of {n} objects in {c} clusters", 8.0 * n * c)
+        u = np.empty((n, c))
         v = np.ascontiguousarray(self.centers.T)
         call("memberships", x, x.shape[1], len(x), self.n_clusters,
              float(self.options.fuzziness), v, u)  # fmt: skip
         return u
+
+    def vjp(self, catalog: Catalog, cotangent: npt.ArrayLike) -> dict[str, FloatArray]:
+        """Gradient of a function of the centers with respect to every object.
+
+        By the implicit function theorem at the converged centers: their second derivatives act
+        through the near pairs and the expansions of `SoftClustering(neighbors=...)`, and conjugate
+        gradients solve for them, at some tens of sweeps and without a matrix.
+
+        Parameters
+        ----------
+        catalog : Catalog
+            The objects that were clustered.
+        cotangent : array_like, shape (c, 2)
+            Derivative of the function by RA and Dec of each center, per degree, or by x and y.
+
+        Returns
+        -------
+        dict
+            "ra", "dec" (per degree) or "x", "y" (per unit of these), and "w", each of shape (N,);
+            "w" is 0 unless the clustering uses weights.
+
+        Raises
+        ------
+        ValueError
+            Another catalog, or a cotangent of another shape or not finite; a fuzziness below 1.1.
+
+        Warns
+        -----
+        UserWarning
+            The centers have not converged, are at no minimum, or are not determined well enough for
+            the solution.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pysoftcorr import Catalog, SoftClustering
+        >>> ra = np.r_[np.linspace(10, 10.1, 20), np.linspace(11, 11.1, 20)]
+        >>> cat = Catalog(ra=ra, dec=0 * ra)
+        >>> back = SoftClustering(n_clusters=2, seed=1).fit(cat).vjp(cat, [[1, 0], [1, 0]])
+        >>> round(back["ra"].sum(), 6)  # a shift of all objects shifts both centers
+        2.0
+        """
+        _check_catalog(catalog)
+        n, c = len(catalog), self.n_clusters
+        if catalog.geometry != self.geometry or n != len(self.memberships):
+            raise ValueError(
+                f"catalog: must be the {len(self.memberships)} objects that were clustered, of "
+                f"geometry {self.geometry!r}; it is {catalog!r}"
+            )
+        given = numbers("cotangent", cotangent)
+        if given.shape != (c, 2) or not np.isfinite(given).all():
+            raise ValueError(f"cotangent has shape {given.shape}: must be ({c}, 2), finite numbers")
+        if self.options.fuzziness < _SHARP:
+            raise ValueError(
+                f"fuzziness = {self.options.fuzziness}: must be {_SHARP} or more for a gradient"
+            )
+        if not self.converged:
+            warnings.warn(
+                "the centers have not converged, and their gradient is not exact; raise max_iter",
+                stacklevel=2,
+            )
+        x = coordinates(catalog, self.options.metric)
+        dims = x.shape[1]
+        w = catalog.w if self.options.use_weights else np.ones(n)
+        turn = np.pi / 180
+        if dims == 3:
+            east, north = _tangents(self.ra, self.dec)
+            across = np.cos(turn * self.dec)[:, None]
+            given = (given[:, :1] * east / across + given[:, 1:] * north) / turn
+        places, weights, report = np.empty((n, dims)), np.empty(n), np.empty(3)
+        call(
+            "centers_pullback", x, dims, n, w, c, float(self.options.fuzziness),
+            np.ascontiguousarray(self.centers.T), np.ascontiguousarray(given.T), _SOLVED, _STEPS,
+            places, weights, report,
+        )  # fmt: skip
+        if report[2]:
+            warnings.warn(
+                "the centers are at no minimum of the objective (coincident centers?): their "
+                "gradient is that of this fixed point; ask for fewer clusters or another seed",
+                stacklevel=2,
+            )
+        elif report[1] > 1e3 * _SOLVED:
+            warnings.warn(
+                f"the gradient is right to {report[1]:.0e} alone: {_STEPS} steps of conjugate "
+                "gradients were not enough; ask for fewer clusters",
+                stacklevel=2,
+            )
+        if dims == 3:
+            east, north = _tangents(catalog.ra, catalog.dec)
+            across = np.cos(turn * catalog.dec)
+            places = np.stack(
+                [turn * across * (places * east).sum(1), turn * (places * north).sum(1)], axis=1
+            )
+        first, second = AXES[self.geometry]
+        return {
+            first: places[:, 0].copy(), second: places[:, 1].copy(),
+            "w": weights if self.options.use_weights else np.zeros(n),
+        }  # fmt: skip
 
     def assign(
         self,
@@ -380,6 +541,20 @@ class Clustering(Frozen):
         choice("kind", kind, ASSIGNMENTS)
         u = self.memberships
         objects, c = u.shape
+        if isinstance(u, NearestMemberships):
+            if kind == "greedy":
+                return u.indices[:, 0].astype(np.int64)
+            if kind == "sampled":
+                draws = count("n", 1 if n is None else n, each=24.0 * objects)
+                uniform = stream(root_seed(seed), "assignment").random((draws, objects))
+                drawn = u.sampled(uniform)
+                return drawn[0] if n is None else drawn
+            refuse_beyond_memory(
+                f"assignment = {kind!r}: shares of {objects} objects in {c} clusters, which "
+                "'greedy' and 'sampled' do without",
+                24.0 * objects * c,
+            )
+            u = u.toarray()
         if kind == "soft":
             return u.copy()
         if kind == "greedy":
@@ -404,6 +579,30 @@ class Clustering(Frozen):
             f"<Clustering: {len(self.memberships)} objects in {self.n_clusters} clusters, "
             f"{state} in {self.n_iter} sweeps>"
         )
+
+
+def _neighbors(value: Any, fuzziness: float) -> Neighbors:
+    """The option `neighbors`: a number (or its text), or one of two words."""
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
+    if isinstance(value, str):
+        if value not in ("auto", "all"):
+            raise ValueError(f"neighbors = {value!r}: must be a whole number, 'auto' or 'all'")
+        return value
+    value = at_least_one("neighbors", value)
+    if fuzziness < _SHARP:
+        raise ValueError(
+            f"neighbors = {value}: must be 'all' for a fuzziness below {_SHARP}; it is {fuzziness}"
+        )
+    return value
+
+
+def _tangents(ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Unit vectors to the east and to the north, shape (N, 3)."""
+    a, d = np.radians(ra), np.radians(dec)
+    east = np.stack([-np.sin(a), np.cos(a), np.zeros_like(a)], axis=1)
+    north = np.stack([-np.sin(d) * np.cos(a), -np.sin(d) * np.sin(a), np.cos(d)], axis=1)
+    return east, north
 
 
 def check_weights(whose: str, catalog: Catalog) -> None:

@@ -7,8 +7,8 @@ const GEOMETRIES = Any[Sphere(), Plane()]
 
 @entry function seed_centers(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
                              draws::Ptr{Float64}, centers::Ptr{Float64})
-    seed_centers!(unsafe_wrap(Array, centers, (c, dims)), unsafe_wrap(Array, xyz, (dims, n)),
-                  unsafe_wrap(Array, w, n), unsafe_wrap(Array, draws, c))
+    seed!(unsafe_wrap(Array, centers, (c, dims)), unsafe_wrap(Array, xyz, (dims, n)),
+          unsafe_wrap(Array, w, n), unsafe_wrap(Array, draws, c))
 end
 
 # `history` is (max_iter, 2): objective and ||dU||; `outcome` gets the number of sweeps and 1
@@ -26,6 +26,50 @@ end
     out[eachindex(changes), 2] = changes
     unsafe_store!(outcome, length(objectives), 1)
     unsafe_store!(outcome, converged, 2)
+end
+
+# The same for many clusters; `totals` (N) gets the sum of d^(-2/(m-1)) over all centers.
+@entry function sparse_cmeans(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
+                              m::Float64, tol::Float64, max_iter::Int64, accelerate::Int64,
+                              centers::Ptr{Float64}, totals::Ptr{Float64}, history::Ptr{Float64},
+                              outcome::Ptr{Int64})
+    objectives, changes, converged, found = sparse_cmeans!(
+        unsafe_wrap(Array, centers, (c, dims)), unsafe_wrap(Array, xyz, (dims, n)),
+        unsafe_wrap(Array, w, n), m, tol, max_iter; accelerate = accelerate != 0)
+    copyto!(unsafe_wrap(Array, totals, n), found)
+    out = unsafe_wrap(Array, history, (max_iter, 2))
+    out[eachindex(objectives), 1] = objectives
+    out[eachindex(changes), 2] = changes
+    unsafe_store!(outcome, length(objectives), 1)
+    unsafe_store!(outcome, converged, 2)
+end
+
+# Cotangents (c, D) of converged centers back to those of the objects (D, N) and of their weights (N).
+# `report`: steps, what is left of the residual, whether the centers are at no minimum.
+@entry function centers_pullback(xyz::Ptr{Float64}, dims::Int64, n::Int64, w::Ptr{Float64}, c::Int64,
+                                 m::Float64, centers::Ptr{Float64}, cotangent::Ptr{Float64},
+                                 tol::Float64, max_iter::Int64, places::Ptr{Float64},
+                                 weights::Ptr{Float64}, report::Ptr{Float64})
+    x_, w_, steps, residual, downward = sparse_pullback(
+        unsafe_wrap(Array, centers, (c, dims)), unsafe_wrap(Array, xyz, (dims, n)),
+        unsafe_wrap(Array, w, n), m, unsafe_wrap(Array, cotangent, (c, dims)), tol, max_iter)
+    copyto!(unsafe_wrap(Array, places, (dims, n)), x_)
+    copyto!(unsafe_wrap(Array, weights, n), w_)
+    copyto!(unsafe_wrap(Array, report, 3), [steps, residual, downward])
+end
+
+# Entropy of each object's memberships (N), and the sum of each cluster's (c).
+@entry function membership_sums(xyz::Ptr{Float64}, dims::Int64, n::Int64, c::Int64, m::Float64,
+                                centers::Ptr{Float64}, entropy::Ptr{Float64}, sizes::Ptr{Float64})
+    membership_sums!(unsafe_wrap(Array, entropy, n), unsafe_wrap(Array, sizes, c),
+                     unsafe_wrap(Array, xyz, (dims, n)), unsafe_wrap(Array, centers, (c, dims)), m)
+end
+
+# `assign_sampled` of memberships that are nowhere kept.
+@entry function assign_places(xyz::Ptr{Float64}, dims::Int64, n::Int64, c::Int64, m::Float64,
+                              centers::Ptr{Float64}, r::Int64, draws::Ptr{Float64}, labels::Ptr{Int64})
+    assign_places!(unsafe_wrap(Array, labels, (n, r)), unsafe_wrap(Array, xyz, (dims, n)),
+                   unsafe_wrap(Array, centers, (c, dims)), m, unsafe_wrap(Array, draws, (n, r)))
 end
 
 # Memberships of objects in given centers.

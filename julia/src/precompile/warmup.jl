@@ -70,6 +70,17 @@ push!(STEPS, function ()
         call("fuzzy_cmeans", x, dims, n, w, c, m, 1e-3, 40, accelerate, centers, u, zeros(40, 2),
              zeros(Int, 2))
         call("memberships", x, dims, n, c, m, centers, u)
+        call("sparse_cmeans", x, dims, n, w, c, m, 1e-3, 40, accelerate, centers, zeros(n),
+             zeros(40, 2), zeros(Int, 2))
+        call("centers_pullback", x, dims, n, w, c, m, centers, ones(c, dims), 1e-3, 5, zeros(dims, n),
+             zeros(n), zeros(3))
+        call("membership_sums", x, dims, n, c, m, centers, zeros(n), zeros(c))
+        call("assign_places", x, dims, n, c, m, centers, r, reshape(collect(uniform(n * r)), n, r),
+             zeros(Int, n, r))
+        # many clusters: the descent, and the start by tiles
+        many = permutedims(x[:, 1:100])
+        SoftCorr.sparse_cmeans!(many, x, w, m, 1e-3, 20; accelerate = accelerate != 0, most = 0)
+        SoftCorr.seed_many!(many, x, w, collect(uniform(100)))
     end
     u = [1.0 / c for k in 1:c, i in 1:n]
     labels = zeros(Int, n, r)
