@@ -72,7 +72,7 @@ def lighter_halos(least: float, near: int) -> tuple[FloatArray, FloatArray]:
     """
     x = np.arange(1201) * _STEP
     first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
-    return least * 10.0**-x, first * 10.0 ** (_SLOPE * x)
+    return np.asarray(least * 10.0**-x), np.asarray(first * 10.0 ** (_SLOPE * x))
 
 
 @dataclass(frozen=True, kw_only=True)

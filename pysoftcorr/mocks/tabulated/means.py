@@ -158,8 +158,8 @@ class MeanTables(CellTables):
         of_cen, of_sat = [flat("ac_cs"), own_along], [flat("as_cs"), 2 / 3 * central]
         self.along_cs = _tensor(np.hstack([np.vstack(of_cen), np.vstack(of_sat)]))
         self.axes_cs = _tensor(np.vstack([flat("h_cs"), own_axes]))
-        number, of_sat = np.vstack([halves("n_ss"), pairs]), np.vstack([halves("a_ss"), along])
-        self.number_ss = _tensor(np.hstack([number, of_sat]))
+        number, turned = np.vstack([halves("n_ss"), pairs]), np.vstack([halves("a_ss"), along])
+        self.number_ss = _tensor(np.hstack([number, turned]))
         self.axes_ss = _tensor(np.vstack([halves("h_ss"), axes]))
 
     # ------------------------------------------------------------------ correlations
