@@ -82,9 +82,9 @@ class Projection:
         most = DEFAULT_PI_MAX if pi_max is None else number("pi_max", pi_max, above=0)
         if rp_bins is None:
             if pi_max is not None or line_of_sight != "z":
-                name, value = ("pi_max", f"{pi_max:g}")
-                if pi_max is None:
-                    name, value = ("line_of_sight", repr(line_of_sight))
+                name, value = ("line_of_sight", repr(line_of_sight))
+                if pi_max is not None:
+                    name, value = ("pi_max", f"{pi_max:g}")
                 raise ValueError(
                     f"{name} = {value}: must come with bins of wp, such as "
                     "rp_bins = 'log:0.1:16:20'"
