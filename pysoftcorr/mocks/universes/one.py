@@ -11,8 +11,9 @@ import numpy.typing as npt
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.simulate import simulated
-from pysoftcorr.mocks.tabulated.box import BoxTables
+from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
 from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
+from pysoftcorr.mocks.tabulated.sites import place_sites
 from pysoftcorr.mocks.tabulated.tables import HaloTables
 
 __all__ = ["thinned_halos", "thinned_tables", "universe_cosmology"]
@@ -45,7 +46,7 @@ def thinned_halos(
 
 
 def thinned_tables(
-    halos: HaloCatalog, thinned: tuple[float, float], **options: Any
+    halos: HaloCatalog, thinned: tuple[float, float], edges: FloatArray, *, sites: int = 0
 ) -> HaloTables:
     """Tables of halos of which the light ones are a sample: they count for 1/part.
 
@@ -56,20 +57,25 @@ def thinned_tables(
     logm = np.log10(halos.mass)
     heavy = choose_nodes(logm[logm >= light], _HEAVY_NODES).logm
     low = np.linspace(logm.min(), light - _GAP, _LIGHT_NODES)
-    # Halos just below the border are of the light ones' last node.
-    nodes = np.concatenate([low, heavy])
-    tables = HaloTables.tabulate(halos, nodes=nodes, **options)
-    weight = np.where(tables.nodes < light, 1 / part, 1.0)
-    return HaloTables(
-        tables.nodes, tables.edges, [_weighted(box, tables.nodes, weight) for box in tables.boxes],
-        satellites=tables.satellites, record=tables.record,
-    )  # fmt: skip
+    nodes = MassNodes(np.concatenate([low, heavy]))
+    grid = Grid(nodes, edges, float(halos.radius.min()), float(halos.radius.max()))
+    box = grid.tabulate(halos, None)
+    weight = np.where(nodes.logm < light, 1 / part, 1.0)
+    box = _weighted(box, nodes, weight)
+    if sites:
+        counts = np.where(logm < light, 1 / part, 1.0)
+        span = (float(nodes.logm[0]), float(nodes.logm[-1]))
+        drawn = place_sites(
+            halos, span, edges, grid.steps, grid.kernels, sites, counts=counts
+        )
+        box = replace(box, sites=drawn)
+    record = {"cosmology": halos.cosmology, "meta": halos.meta}
+    return HaloTables(nodes.logm, edges, [box], record=record)
 
 
-def _weighted(box: BoxTables, nodes: FloatArray, weight: FloatArray) -> BoxTables:
+def _weighted(box: BoxTables, nodes: MassNodes, weight: FloatArray) -> BoxTables:
     """Sums of a box with a weight of each node's halos."""
-    grid = MassNodes(nodes)
-    below, _ = grid.place(np.clip(box.logm, nodes[0], nodes[-1]))
+    below, _ = nodes.place(np.clip(box.logm, nodes.logm[0], nodes.logm[-1]))
     cells = weight[below]
     return replace(
         box, count=box.count * cells, one_halo=box.one_halo * cells[:, None],
