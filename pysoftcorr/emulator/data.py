@@ -45,6 +45,8 @@ FRACTIONS = (0.7, 0.1, 0.2)
 #: Bits kept of the 23 of a float32: a relative precision of 6e-5, far below the noise of a row.
 MANTISSA_BITS = 13
 _LEAST_ROWS = 10
+#: Pairs of galaxies in each bin of a row of universes, in expectation.
+LEAST_PAIRS = 10
 #: Fewest universes of a split; of those that are not held out one of so many is watched.
 _LEAST_UNIVERSES, _WATCHED = 16, 8
 DRAWN = {"xi": 3, "omega": 3, "eta": 3}  # dimensions: (n, R, b)
@@ -208,7 +210,10 @@ class EmulatorData:
     def from_universes(
         cls, universes: Universes, *, numbers: Any = None
     ) -> EmulatorData:
-        """Rows of a campaign of universes, less those with an xi that is not positive.
+        """Rows of a campaign of universes, less those where a bin has hardly any pair.
+
+        A bin of fewer than ten pairs of galaxies in expectation is empty in one such box or
+        another, and has no log xi.
 
         Parameters
         ----------
@@ -236,8 +241,9 @@ class EmulatorData:
         response = universes.response[chosen].reshape(len(points), -1, xi.shape[1])
         good = np.isfinite(xi).all(axis=1) & (xi > 0).all(axis=1)
         good &= np.isfinite(response).all(axis=(1, 2))
+        good &= (universes.pairs[chosen].reshape(xi.shape) >= LEAST_PAIRS).all(axis=1)
         if not good.any():
-            raise ValueError("universes: every row has an empty bin or an xi <= 0")
+            raise ValueError("universes: every row has a bin of hardly any pairs, or an xi <= 0")
         chance = universes.chance[chosen]
         at = (np.arange(len(chosen))[:, None] * n + np.arange(c)).ravel()
         known = np.isfinite(chance).all(axis=(2, 3, 4)).ravel() & good[at]
@@ -246,7 +252,7 @@ class EmulatorData:
         a, b, cc, cs, ss = np.moveaxis(response[good], 1, 0)
         omega = cen * a + sat * b
         eta = cen * cen * cc + cen * sat * cs + sat * sat * ss
-        left_out = {"empty bins or xi <= 0": int((~good).sum())}
+        left_out = {"few pairs or xi <= 0": int((~good).sum())}
         return cls(
             parameters=np.concatenate([points, worlds], axis=1)[good],
             edges=universes.edges,

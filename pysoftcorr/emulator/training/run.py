@@ -49,7 +49,7 @@ __all__ = ["RECIPES", "Recipe", "train"]
 
 #: Of universes there are more rows, without noise.
 _OF_UNIVERSES: dict[str, Any] = {
-    "epochs": 60, "batch": 256, "tolerance": 0.05, "robust": None, "calibrate": "none",
+    "epochs": 60, "batch": 128, "tolerance": 0.04, "calibrate": "none",
 }  # fmt: skip
 
 
@@ -350,9 +350,6 @@ def _of_universes(kind: str, chosen: Recipe, given: Mapping[str, Any]) -> Recipe
             f"calibrate = {given['calibrate']!r}: errors of universes are learned from the "
             "residuals of each; take 'none'"
         )
-    for name in ("robust", "sufficient"):
-        if given[name] is not None:
-            raise ValueError(f"{name} = {given[name]}: has no meaning for universes")
     usual = {name: value for name, value in _OF_UNIVERSES.items() if given[name] is None}
     return replace(chosen, **usual)
 
@@ -366,7 +363,8 @@ def _device_name(device: torch.device) -> str:
 def _task(network: Any, recipe: Recipe, rows: Targets, validation: Targets, seed: int) -> Task:
     if rows.universe is not None:
         return UniversesTask(
-            network, rows, validation, batch=recipe.batch, tolerance=recipe.tolerance, seed=seed
+            network, rows, validation, batch=recipe.batch, tolerance=recipe.tolerance,
+            robust=recipe.robust, seed=seed,
         )
     if network.kind == "published":
         return PublishedTask(

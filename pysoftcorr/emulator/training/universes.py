@@ -14,28 +14,14 @@ from typing import Any, cast
 
 import torch
 
-from pysoftcorr.emulator.network.response import ResponseNetwork, polynomial
+from pysoftcorr.emulator.network.response import ResponseNetwork
 from pysoftcorr.emulator.network.scaling import ResponseScaling
 from pysoftcorr.emulator.training.tasks import Targets, _epochs, _fractional
 
-__all__ = ["UniversesTask", "leverage"]
+__all__ = ["UniversesTask"]
 
 Tensor = torch.Tensor
 
-#: A residual of an own universe is not less than so much of what it would be of another.
-_LEAST_LEFT = 0.25
-_ROWS = 4096
-
-
-def leverage(worlds: Tensor) -> Tensor:
-    """Part of its own residual that each of the universes (U, 3), standardized, draws to it.
-
-    Of a least-squares fit of a polynomial of second order: x (X'X)^-1 x'. The mean square of the
-    residuals of the universes fitted to is 1 - leverage times that of new ones' noise.
-    """
-    x = torch.cat([torch.ones_like(worlds[:, :1]), polynomial(worlds)], dim=1).double()
-    q, _ = torch.linalg.qr(x)
-    return q.square().sum(dim=1)
 
 
 class UniversesTask:
@@ -43,7 +29,9 @@ class UniversesTask:
 
     Each member of the ensemble weighs the universes by random numbers of mean 1 (Rubin 1981, the
     Bayesian bootstrap): the members differ by what another choice of universes would have given,
-    which is the epistemic error. Squares, not a robust loss: the mean is wanted.
+    which is the epistemic error. The square of a residual from a member is, on average over such
+    weights, that of a new universe from the mean: what the fit has drawn to itself the weights
+    scatter by.
 
     Parameters
     ----------
@@ -54,30 +42,29 @@ class UniversesTask:
         Points; each member has its own order of them.
     tolerance : float
         Part of the size of a target that is a small error of it.
+    robust : float or None
+        Residuals beyond so many tolerances count linearly.
     seed : int
         Of the weights of the universes.
     """
 
     def __init__(
         self, network: ResponseNetwork, train: Targets, validation: Targets, *, batch: int,
-        tolerance: float, seed: int,
+        tolerance: float, robust: float | None, seed: int,
     ) -> None:  # fmt: skip
-        self.network, self.batch, self.tolerance = network, batch, tolerance
+        self.network, self.batch = network, batch
+        self.tolerance, self.robust = tolerance, robust
         scaling = cast(ResponseScaling, network.scaling)
         self.scale = scaling.target_std
         self.train, self.validation = self._prepared(train), self._prepared(validation)
         assert train.universe is not None
         numbers, own = train.universe.unique(return_inverse=True)
-        worlds = torch.stack([train.params[own == k][0] for k in range(len(numbers))])
-        standard = scaling.standardized(worlds)[:, -3:]
-        self.left = (1 - leverage(standard)).clamp(min=_LEAST_LEFT).to(train.params)[own]
         generator = torch.Generator().manual_seed(seed % 2**63)
         drawn = torch.rand((network.members, len(numbers)), generator=generator)
         weight = -torch.log1p(-drawn)
         weight = weight / weight.mean(dim=1, keepdim=True)
         self.weight = weight.to(train.params)[:, own]  # members, n
         self.known = train.chance.isfinite().all(dim=(1, 2))  # type: ignore[union-attr]
-        self.square = torch.zeros_like(train.mean)
 
     def _prepared(self, rows: Targets) -> dict[str, Any]:
         assert rows.response is not None
@@ -93,16 +80,9 @@ class UniversesTask:
         return physical, self.network.means(params, physical)
 
     def batches(self, generator: torch.Generator) -> Iterator[Tensor]:
-        """One epoch; (members, batch). First, squared residuals of every row as of now."""
-        rows = self.train["rows"]
-        network = self.network
-        was = network.training
-        network.eval()
-        with torch.no_grad():
-            parts = [self._mean(params)[1] for params in rows.params.split(_ROWS)]
-            self.square = (torch.cat(parts) - rows.mean).square() / self.left[:, None, None]
-        network.train(was)
-        for index in _epochs(len(rows), self.batch, generator, network.members):
+        """One epoch; (members, batch)."""
+        rows = len(self.train["target"])
+        for index in _epochs(rows, self.batch, generator, self.network.members):
             yield index.to(self.scale.device)
 
     def loss(self, batch: Tensor, epoch: int) -> Tensor:
@@ -112,11 +92,17 @@ class UniversesTask:
         physical = self.network.physical(self.network.responses(params))
         z = self.train["weight"][batch] * (physical - self.train["target"][batch])
         weight = torch.gather(self.weight, 1, batch)
-        first = (weight[..., None, None] * z.square()).mean()
+        first = (weight[..., None, None] * self._residual(z)).mean()
+        mean = self.network.means(params, physical.detach())
+        square = (mean - rows.mean[batch]).square()
         logs = self.network.log_variances(params)
-        return first + self._likelihood(
-            logs, rows.chance[batch], self.square[batch], self.known[batch]
-        )
+        return first + self._likelihood(logs, rows.chance[batch], square, self.known[batch])
+
+    def _residual(self, z: Tensor) -> Tensor:
+        if self.robust is None:
+            return z.square()
+        d = self.robust
+        return 2 * d * d * ((1 + (z / d).square()).sqrt() - 1)
 
     def _likelihood(self, logs: Tensor, chance: Tensor, square: Tensor, known: Tensor) -> Tensor:
         """Of both variances, less that of typical ones: chance where it is known."""
@@ -134,7 +120,7 @@ class UniversesTask:
         logs = self.network.log_variances(rows.params).exp().mean(dim=0).log()
         known = rows.chance.isfinite().all(dim=(1, 2))
         square = (mean - rows.mean).square()
-        first = z.square().mean()
+        first = self._residual(z).mean()
         second = self._likelihood(logs, rows.chance, square, known)
         return {
             "score": float(first + second),

@@ -35,6 +35,8 @@ class Universes:
         As of `training_design`.
     edges : ndarray, shape (b + 1,)
         Mpc/h.
+    pairs : ndarray, shape (U, n, b)
+        Pairs of galaxies, in expectation.
     xi : ndarray, shape (U, n, b)
         In expectation over galaxies, their places and axes, given the halos.
     response : ndarray, shape (U, n, 5, b)
@@ -53,6 +55,7 @@ class Universes:
     worlds: FloatArray
     parameters: FloatArray
     edges: FloatArray
+    pairs: FloatArray
     xi: FloatArray
     response: FloatArray
     chance: FloatArray
@@ -75,7 +78,7 @@ class Universes:
             If it is none, damaged, or of a newer format.
         """
         source = Path(path).expanduser()
-        names = ("worlds", "parameters", "edges", "xi", "response", "chance", "halos")
+        names = ("worlds", "parameters", "edges", "pairs", "xi", "response", "chance", "halos")
         with FORMAT.reading(source) as file:
             arrays: dict[str, Any] = {name: file[name][...] for name in names}
             settings = json.loads(file.attrs["settings"])
@@ -125,7 +128,7 @@ def write_universes(
         file["worlds"], file["edges"] = worlds, edges
         file["edges"].attrs["unit"] = "Mpc/h"
         file["worlds"].attrs["columns"] = list(WITH_COSMOLOGY[7:])
-        for name in ("parameters", "xi", "response", "chance", "halos"):
+        for name in ("parameters", "pairs", "xi", "response", "chance", "halos"):
             shape = (len(records), *records[name].shape[1:])
             made = file.create_dataset(name, shape, records[name].dtype)
             for place, row in enumerate(order):

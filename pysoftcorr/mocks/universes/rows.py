@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.design import training_design
 from pysoftcorr.mocks.tabulated.tables import HaloTables
 from pysoftcorr.mocks.universes.one import thinned_halos, thinned_tables, universe_cosmology
@@ -70,6 +71,7 @@ def universe_dtype(plan: UniversePlan) -> np.dtype[Any]:
             ("row", "<i8"),
             ("halos", "<i8"),
             ("parameters", "<f8", (n, 7)),
+            ("pairs", "<f4", (n, b)),
             ("xi", "<f8", (n, b)),
             ("response", "<f8", (n, _RESPONSES, b)),
             ("chance", "<f4", (c, 3, b, b)),
@@ -121,6 +123,9 @@ def expected_row(plan: UniversePlan, row: int, tables: HaloTables) -> npt.NDArra
         found.append(tables.predict(at, on_outside="ignore"))
     cen, sat, both = found
     record["xi"] = cen.xi.mean
+    number = (cen.centrals + cen.satellites)[:, None]
+    shell = shell_fraction(plan.edges, plan.boxsize, periodic=True)
+    record["pairs"] = 0.5 * number**2 * shell * (1 + cen.xi.mean)
     mixed = both.eta.mean - cen.eta.mean - sat.eta.mean
     parts = (cen.omega.mean, sat.omega.mean, cen.eta.mean, mixed, sat.eta.mean)
     record["response"] = np.stack(parts, axis=1)
