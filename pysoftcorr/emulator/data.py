@@ -17,8 +17,8 @@ import numpy.typing as npt
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.mocks.campaign.file import STATISTICS, Campaign
 from pysoftcorr.mocks.alignment import order_parameter
+from pysoftcorr.mocks.campaign.file import STATISTICS, Campaign
 from pysoftcorr.mocks.hod import PARAMETERS
 from pysoftcorr.mocks.points import COSMOLOGY, WITH_COSMOLOGY
 from pysoftcorr.mocks.universes.design import held_out
@@ -186,7 +186,7 @@ class EmulatorData:
                 stacklevel=2,
             )
         rows = rows[positive]
-        means: dict[str, FloatArray] = {}
+        means: dict[str, Any] = {}
         for name in ("expected_omega", "expected_eta", "response"):
             values = getattr(campaign, name, None)
             if values is not None:
@@ -207,9 +207,7 @@ class EmulatorData:
         return WITH_COSMOLOGY[: self.parameters.shape[1]]
 
     @classmethod
-    def from_universes(
-        cls, universes: Universes, *, numbers: Any = None
-    ) -> EmulatorData:
+    def from_universes(cls, universes: Universes, *, numbers: Any = None) -> EmulatorData:
         """Rows of a campaign of universes, less those where a bin has hardly any pair.
 
         A bin of fewer than ten pairs of galaxies in expectation is empty in one such box or
@@ -230,8 +228,7 @@ class EmulatorData:
         """
         if not isinstance(universes, Universes):
             raise TypeError(
-                "universes must be a pysoftcorr.mocks.Universes, not "
-                f"{type(universes).__name__}"
+                f"universes must be a pysoftcorr.mocks.Universes, not {type(universes).__name__}"
             )
         chosen = np.arange(len(universes)) if numbers is None else np.asarray(list(numbers))
         n, c = universes.xi.shape[1], universes.chance.shape[1]
@@ -246,7 +243,7 @@ class EmulatorData:
             raise ValueError("universes: every row has a bin of hardly any pairs, or an xi <= 0")
         chance = universes.chance[chosen]
         at = (np.arange(len(chosen))[:, None] * n + np.arange(c)).ravel()
-        known = np.isfinite(chance).all(axis=(2, 3, 4)).ravel() & good[at]
+        known = np.isfinite(chance.reshape(len(at), -1)).all(axis=1) & good[at]
         place = np.cumsum(good) - 1
         cen, sat = (order_parameter(points[good, k])[:, None] for k in (0, 1))
         a, b, cc, cs, ss = np.moveaxis(response[good], 1, 0)

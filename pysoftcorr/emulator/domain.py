@@ -63,9 +63,7 @@ class Bounds:
         return WITH_COSMOLOGY[: len(self.box)]
 
     @classmethod
-    def design(
-        cls, logMmin: tuple[float, float], cosmology: npt.ArrayLike | None = None
-    ) -> Bounds:
+    def design(cls, logMmin: tuple[float, float], cosmology: npt.ArrayLike | None = None) -> Bounds:
         """Bounds of `pysoftcorr.mocks.training_design` for log Mmin in the range given.
 
         `cosmology` are those of `COSMOLOGY`, shape (3, 2), where they are parameters.
@@ -187,7 +185,11 @@ class Bounds:
         box, knots, low, high = (np.asarray(arrays[n], dtype=np.float64) for n in
                                  ("box", "logMmin", "low", "high"))  # fmt: skip
         number = len(PARAMETERS)
-        if box.shape not in ((number, 2), (len(WITH_COSMOLOGY), 2)) or knots.ndim != 1 or len(knots) < 2:
+        if (
+            box.shape not in ((number, 2), (len(WITH_COSMOLOGY), 2))
+            or knots.ndim != 1
+            or len(knots) < 2
+        ):
             raise ValueError(f"bounds of shapes {box.shape} and {knots.shape}")
         if low.shape != (len(knots), number - 3) or high.shape != low.shape:
             raise ValueError(f"bounds of shapes {low.shape} and {high.shape}")

@@ -298,14 +298,23 @@ def _calibration_text(c: Calibration) -> dict[str, Any]:
     }
 
 
+_OF_REALIZATIONS = (
+    "fract.: mean |pred - true|/|true| over the elements that count (omega, eta: |true| > "
+    f"{NEAR_ZERO:g} and",
+    f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
+    "without the rule. Spearman, NRMSE, SMAPE: pooled.",
+    "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realizations; xi "
+    "in log xi. 1, 2 sigma: part of",
+    "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
+)
 _OF_UNIVERSES = (
     "fract.: mean |pred - true|/|true| against the expectation in a universe (omega, eta: |true| > "
-    f"{NEAR_ZERO:g}); noise: what",
-    "a perfect mean over universes would have, by the spread between them. Spearman, NRMSE, SMAPE: "
-    "pooled. dex: minus log10",
-    "of the rms of (measured - predicted)/sigma_pred; scatter: of that among universes. 1, 2 sigma: "
-    "part of measurements of",
-    "such a box within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
+    f"{NEAR_ZERO:g}); noise:",
+    "what a perfect mean over universes would have, by the spread between them. Spearman, NRMSE, "
+    "SMAPE: pooled. dex: minus",
+    "log10 of the rms of (measured - predicted)/sigma_pred; scatter: of that among universes. 1, 2 "
+    "sigma: part of measurements",
+    "of such a box within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
 )
 WITHIN = {k: erf(k / sqrt(2)) for k in (1, 2)}
 
@@ -492,8 +501,11 @@ class Evaluation:
         part = self.description.get("part")
         rows = f"{len(self)} rows" + (f" ({part})" if part else "")
         lines = [
-            (f"{rows} in {self.universes} universes that nothing was trained on"
-             if self.universes else f"{rows} x {self.realizations} realizations")
+            (
+                f"{rows} in {self.universes} universes that nothing was trained on"
+                if self.universes
+                else f"{rows} x {self.realizations} realizations"
+            )
             + f", {self.passes} passes"
             + (f"; {self.left_out} rows outside of the bounds" if self.left_out else ""),
             "",
@@ -524,19 +536,7 @@ class Evaluation:
                 f"{c.coverage[2]:>9.1%}{c.coverage_total[1]:>9.1%}{c.coverage_total[2]:>9.1%}"
                 f"{c.epistemic_ratio:>10.3f}"
             )
-        if self.universes:
-            lines += ["", *_OF_UNIVERSES]
-        lines += [] if self.universes else [
-            "",
-            "fract.: mean |pred - true|/|true| over the elements that count (omega, eta: |true| > "
-            f"{NEAR_ZERO:g} and",
-            f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
-            "without the rule. Spearman, NRMSE, SMAPE: pooled.",
-            "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realizations; xi "
-            "in log xi. 1, 2 sigma: part of",
-            "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic "
-            "together.",
-        ]
+        lines += ["", *(_OF_UNIVERSES if self.universes else _OF_REALIZATIONS)]
         if per_bin:
             lines += _bins_text(self)
         return "\n".join(lines)
@@ -624,10 +624,7 @@ def evaluate(
 
 
 def _bounds(emulator: Emulator) -> str:
-    return ", ".join(
-        f"{name} {emulator.bounds[name][0]:g} to {emulator.bounds[name][1]:g}"
-        for name in emulator.names
-    )
+    return ", ".join(f"{name} {a:g} to {b:g}" for name, (a, b) in emulator.bounds.items())
 
 
 def _judge_universes(name: str, predicted: Any, data: EmulatorData) -> StatisticEvaluation:

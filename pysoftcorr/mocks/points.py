@@ -40,9 +40,7 @@ _SENSE = {
 }
 
 
-def table_of(
-    params: Any, names: tuple[str, ...] = PARAMETERS
-) -> tuple[Any, bool, bool]:
+def table_of(params: Any, names: tuple[str, ...] = PARAMETERS) -> tuple[Any, bool, bool]:
     """Parameters as an array or a tensor of shape (n, m), a column for each of m names.
 
     Parameters

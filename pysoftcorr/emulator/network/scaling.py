@@ -127,7 +127,9 @@ class ResponseScaling(Scaling):
                 "input_matrix": np.eye(number),
                 "target_mean": np.zeros((1 + RESPONSES, bins)),
                 "target_std": np.ones((1 + RESPONSES, bins)),
-                "log_variance": np.zeros((2, STATISTICS, bins) if cosmology else (STATISTICS, bins)),
+                "log_variance": np.zeros(
+                    (2, STATISTICS, bins) if cosmology else (STATISTICS, bins)
+                ),
             }
         )
 

@@ -38,7 +38,6 @@ from pysoftcorr.emulator.training.tasks import (
     published_scaling,
     response_scaling,
 )
-
 from pysoftcorr.emulator.training.universes import UniversesTask
 
 if TYPE_CHECKING:
@@ -279,7 +278,7 @@ def train(
     if target is not None and there is not None:
         return _finished(target, there, described)
     loop = Loop(
-        task=_task(made, chosen, *(part.to(where) for part in parts), root),
+        task=_task(made, chosen, parts[0].to(where), parts[1].to(where), root),
         optimizer=torch.optim.AdamW(
             made.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay
         ),
@@ -363,8 +362,13 @@ def _device_name(device: torch.device) -> str:
 def _task(network: Any, recipe: Recipe, rows: Targets, validation: Targets, seed: int) -> Task:
     if rows.universe is not None:
         return UniversesTask(
-            network, rows, validation, batch=recipe.batch, tolerance=recipe.tolerance,
-            robust=recipe.robust, seed=seed,
+            network,
+            rows,
+            validation,
+            batch=recipe.batch,
+            tolerance=recipe.tolerance,
+            robust=recipe.robust,
+            seed=seed,
         )
     if network.kind == "published":
         return PublishedTask(

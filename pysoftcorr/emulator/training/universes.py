@@ -23,7 +23,6 @@ __all__ = ["UniversesTask"]
 Tensor = torch.Tensor
 
 
-
 class UniversesTask:
     """Weighted squared errors of log xi and the responses; likelihood of both variances.
 

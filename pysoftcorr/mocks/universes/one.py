@@ -65,9 +65,7 @@ def thinned_tables(
     if sites:
         counts = np.where(logm < light, 1 / part, 1.0)
         span = (float(nodes.logm[0]), float(nodes.logm[-1]))
-        drawn = place_sites(
-            halos, span, edges, grid.steps, grid.kernels, sites, counts=counts
-        )
+        drawn = place_sites(halos, span, edges, grid.steps, grid.kernels, sites, counts=counts)
         box = replace(box, sites=drawn)
     record = {"cosmology": halos.cosmology, "meta": halos.meta}
     return HaloTables(nodes.logm, edges, [box], record=record)
