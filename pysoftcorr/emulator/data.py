@@ -524,10 +524,8 @@ def read_data(path: str | PathLike[str]) -> Campaign | Universes | EmulatorData 
     ValueError
         If it is none of these, damaged, or of a newer format.
     """
-    if UNIVERSES.is_own(path):
-        return Universes.read(path)
     if not FORMAT.is_own(path):
-        return Campaign.read(path)
+        return Universes.read(path) if UNIVERSES.is_own(path) else Campaign.read(path)
     with FORMAT.reading(path) as file:
         if "parameters" in file:
             return _read_part(file)

@@ -243,6 +243,11 @@ class ResponseNetwork(Network):
         log_xi = mean[..., :1, :] - 0.5 * variance[..., 0, :1, :]
         return torch.cat([log_xi, mean[..., 1:, :]], dim=-2), variance.sum(dim=-3)
 
+    def variances(self, params: torch.Tensor) -> torch.Tensor:
+        """Variance of log xi, omega, eta, of every kind together; (members, n, 3, bins)."""
+        variance = self.log_variances(params).exp()
+        return variance.sum(dim=-3) if self.cosmology else variance
+
     def draw_masks(self, passes: int, generator: torch.Generator) -> Masks:
         parts = (self.trunk, *((self.slopes,) if self.cosmology else ()), self.variance_xi,
                  self.variance_axes)  # fmt: skip
