@@ -197,7 +197,7 @@ def world(settings: Mapping[str, Any], emulator: Any) -> dict[str, float]:
     ValueError
         If one is given that the emulator does not take.
     """
-    from pysoftcorr.mocks.points import PLANCK18
+    from pysoftcorr.mocks.hod import PLANCK18
 
     given = {name: settings[name] for name in PLANCK18 if settings[name] is not None}
     known = [name for name in PLANCK18 if name in emulator.names]

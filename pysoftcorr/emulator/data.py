@@ -19,8 +19,7 @@ from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.mocks.alignment import order_parameter
 from pysoftcorr.mocks.campaign.file import STATISTICS, Campaign
-from pysoftcorr.mocks.hod import PARAMETERS
-from pysoftcorr.mocks.points import COSMOLOGY, WITH_COSMOLOGY
+from pysoftcorr.mocks.hod import COSMOLOGY, PARAMETERS, WITH_COSMOLOGY
 from pysoftcorr.mocks.universes.design import held_out
 from pysoftcorr.mocks.universes.file import FORMAT as UNIVERSES
 from pysoftcorr.mocks.universes.file import Universes

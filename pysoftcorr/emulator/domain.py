@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pysoftcorr.core.options import choice, count
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.mocks.design import log_mmin_range, parameter_bounds
-from pysoftcorr.mocks.hod import PARAMETERS
-from pysoftcorr.mocks.points import WITH_COSMOLOGY, in_rows
+from pysoftcorr.mocks.hod import PARAMETERS, WITH_COSMOLOGY
+from pysoftcorr.mocks.points import in_rows
 
 __all__ = ["Bounds", "OutsideBounds"]
 

@@ -16,8 +16,7 @@ from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.correlation import BinCorrelation
 from pysoftcorr.emulator.domain import Bounds
-from pysoftcorr.mocks.hod import PARAMETERS
-from pysoftcorr.mocks.points import COSMOLOGY, WITH_COSMOLOGY
+from pysoftcorr.mocks.hod import COSMOLOGY, PARAMETERS, WITH_COSMOLOGY
 
 __all__ = ["FORMAT", "ModelFile", "read_model", "shipped_model", "write_model"]
 

@@ -19,7 +19,7 @@ from pysoftcorr.inference.noise import Noise, likelihood_kind, noise_kind
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
 from pysoftcorr.mocks.design import PARAMETERS
-from pysoftcorr.mocks.points import COSMOLOGY, PLANCK18
+from pysoftcorr.mocks.hod import COSMOLOGY, PLANCK18
 
 __all__ = ["CorrelationModel", "LogPosterior"]
 

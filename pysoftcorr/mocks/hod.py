@@ -39,6 +39,10 @@ _SLOPE, _UNRESOLVED, _FEW_HALOS = 0.9, 0.01, 10
 #: Parameters of the occupation, and all seven in the order of a design and of the emulator.
 HOD_PARAMETERS = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 PARAMETERS = ("mu_cen", "mu_sat", *HOD_PARAMETERS)
+#: Parameters of a universe at a redshift, and what they are where they are not given.
+PLANCK18 = {"Omega_m": 0.3111, "sigma_8": 0.8102, "z": 0.0}
+COSMOLOGY = tuple(PLANCK18)
+WITH_COSMOLOGY = (*PARAMETERS, *COSMOLOGY)
 
 #: `PARAMETERS` by the least stellar mass; the strengths are those fitted by P25, which gives none
 #: for the last.

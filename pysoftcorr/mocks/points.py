@@ -10,21 +10,14 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.options import shown
-from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS, PLANCK18
 
-__all__ = [
-    "COSMOLOGY", "PLANCK18", "WITH_COSMOLOGY", "check_values", "in_rows", "table_of",
-    "with_cosmology",
-]  # fmt: skip
+__all__ = ["check_values", "in_rows", "table_of", "with_cosmology"]
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Rows that a message lists.
 _SHOWN = 5
-#: Parameters of a universe at a redshift, and what they are where they are not given.
-PLANCK18 = {"Omega_m": 0.3111, "sigma_8": 0.8102, "z": 0.0}
-COSMOLOGY = tuple(PLANCK18)
-WITH_COSMOLOGY = (*PARAMETERS, *COSMOLOGY)
 #: Outside of these a value has no meaning, or is not in the units it must be in.
 _SENSE = {
     "mu_cen": (-1.0, 1.0, "an alignment strength lies in [-1, 1]"),

@@ -11,7 +11,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from helpers.toy_universes import CHANCE, SPREAD, mean_log_xi, toy_universes  # noqa: E402
-
 from pysoftcorr.cli import main  # noqa: E402
 from pysoftcorr.emulator import (  # noqa: E402
     Emulator,
@@ -23,7 +22,7 @@ from pysoftcorr.emulator import (  # noqa: E402
     train,
 )
 from pysoftcorr.inference import LogPosterior, Observation  # noqa: E402
-from pysoftcorr.mocks.points import PLANCK18, WITH_COSMOLOGY  # noqa: E402
+from pysoftcorr.mocks.hod import PLANCK18, WITH_COSMOLOGY  # noqa: E402
 
 POINT = [0.7, 0.2, 12.0, 0.26, 12.0, 13.0, 1.0]
 WORLD = {"Omega_m": 0.29, "sigma_8": 0.78, "z": 0.6}
@@ -83,9 +82,7 @@ def test_files_hold_the_same(tmp_path, split: Split, emulator: Emulator) -> None
     assert copy.names == WITH_COSMOLOGY
     assert copy.bounds == emulator.bounds
     assert copy.box["boxsize"] == 250
-    np.testing.assert_array_equal(
-        copy.predict(POINT).xi.mean, emulator.predict(POINT).xi.mean
-    )
+    np.testing.assert_array_equal(copy.predict(POINT).xi.mean, emulator.predict(POINT).xi.mean)
 
 
 # ---------------------------------------------------------------------- parameters
@@ -228,7 +225,7 @@ def test_data_bring_their_cosmology(emulator: Emulator) -> None:
     assert density.fixed["z"] == 0.4
     assert density.fixed["Omega_m"] == 0.3
     assert density.fixed["sigma_8"] == 0.77
-    with pytest.raises(ValueError, match="redshift 0.4, the emulator 0.*leave Omega_m"):
+    with pytest.raises(ValueError, match=r"redshift 0.4, the emulator 0.*leave Omega_m"):
         LogPosterior(emulator, seen, fixed={**HOD, "z": 0.0})
 
 

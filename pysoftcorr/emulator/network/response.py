@@ -18,8 +18,7 @@ from torch import nn
 from pysoftcorr.core import options
 from pysoftcorr.emulator.network.base import Masks, Network, bernoulli
 from pysoftcorr.emulator.network.scaling import RESPONSES, STATISTICS, ResponseScaling, Scaling
-from pysoftcorr.mocks.hod import PARAMETERS
-from pysoftcorr.mocks.points import COSMOLOGY, WITH_COSMOLOGY
+from pysoftcorr.mocks.hod import COSMOLOGY, PARAMETERS, WITH_COSMOLOGY
 from pysoftcorr.mocks.strengths import order_parameter
 
 __all__ = ["ResponseNetwork", "polynomial"]

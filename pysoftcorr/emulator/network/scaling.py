@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from pysoftcorr.emulator.data import bin_centers
-from pysoftcorr.mocks.hod import PARAMETERS
-from pysoftcorr.mocks.points import WITH_COSMOLOGY
+from pysoftcorr.mocks.hod import PARAMETERS, WITH_COSMOLOGY
 
 __all__ = ["PublishedScaling", "ResponseScaling", "Scaling", "likely_scaling"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.files import FileFormat
-from pysoftcorr.mocks.points import WITH_COSMOLOGY
+from pysoftcorr.mocks.hod import WITH_COSMOLOGY
 
 __all__ = ["Universes", "read_universes_settings", "write_universes"]
 
