@@ -18,7 +18,7 @@ from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.emulator.data import STATISTICS, EmulatorData
 from pysoftcorr.mocks.hod import PARAMETERS
 
-__all__ = ["BinCorrelation", "fit_correlation"]
+__all__ = ["BinCorrelation", "fit_correlation", "universe_moments"]
 
 FloatArray = npt.NDArray[np.float64]
 Tensor = torch.Tensor
@@ -140,7 +140,7 @@ def fit_correlation(
             part[torch.as_tensor(rows.chance_row)]
             for part, rows in ((points, data), (others, check))
         )
-        here, there = _of_universes(emulator, data), _of_universes(emulator, check)
+        here, there = universe_moments(emulator, data), universe_moments(emulator, check)
     else:
         here, there = _deviations(emulator, data), _deviations(emulator, check)
     matrices, gates, record = {}, {}, {}
@@ -170,7 +170,7 @@ def _deviations(emulator: Any, data: EmulatorData) -> FloatArray:
     return np.stack(parts, axis=2)
 
 
-def _of_universes(emulator: Any, data: EmulatorData) -> FloatArray:
+def universe_moments(emulator: Any, data: EmulatorData) -> FloatArray:
     """Second moments of measurements about the emulator's mean over its sigma, (k, 3, b, b).
 
     The covariance given the halos, and the product of deviations of the universe.

@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 __all__ = ["RECIPES", "Recipe", "train"]
 
 #: Of universes there are more rows, without noise.
+_WIDTH_OF_UNIVERSES = 96
 _OF_UNIVERSES: dict[str, Any] = {
-    "epochs": 60, "batch": 128, "tolerance": 0.04, "calibrate": "none",
+    "epochs": 20, "batch": 128, "tolerance": 0.04, "calibrate": "none",
 }  # fmt: skip
 
 
@@ -253,7 +254,8 @@ def train(
     split, source = _split(data, split_seed)
     universes = split.train.universe is not None
     if universes:
-        chosen, shape = _of_universes(kind, chosen, given), {"cosmology": True, **shape}
+        chosen = _of_universes(kind, chosen, given)
+        shape = {"cosmology": True, "width": _WIDTH_OF_UNIVERSES, **shape}
     options.number("checkpoint_every", checkpoint_every, least=0)
     root = root_seed(seed)
     if device is None:
