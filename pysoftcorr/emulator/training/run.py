@@ -49,7 +49,7 @@ __all__ = ["RECIPES", "Recipe", "train"]
 #: Of universes there are more rows, without noise.
 _WIDTH_OF_UNIVERSES = 96
 _OF_UNIVERSES: dict[str, Any] = {
-    "epochs": 28, "batch": 128, "tolerance": 0.04, "calibrate": "none",
+    "epochs": 24, "batch": 128, "tolerance": 0.04, "calibrate": "none",
 }  # fmt: skip
 
 
