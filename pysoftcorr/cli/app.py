@@ -34,6 +34,7 @@ _WHERE = {
     "gradient": "gradient",
     "tabulate": "tabulate",
     "halos": "mocks", "mock": "mocks", "boxcorr": "mocks", "campaign": "mocks",
+    "universes": "universes",
     "projected": "anisotropic", "multipoles": "anisotropic",
     "predict": "emulator", "train": "emulator", "evaluate": "emulator",
     "posterior": "inference", "minimize": "inference", "diffhod": "diffhod",

@@ -23,6 +23,12 @@ _POINT = tuple(
     for o in mocks.OCCUPATION
     if o.name not in ("gamma", "modulate", "satellites", "assembly_split")
 )
+_WORLD = (
+    Option("Omega_m", float, None, "Density of matter today; Planck 2018 by default."),
+    Option("sigma_8", float, None, "Rms of the linear density today in 8 Mpc/h; Planck 2018 by "
+           "default."),
+    Option("z", float, None, "Redshift; 0 by default."),
+)  # fmt: skip
 _MODEL = Option("model", str, None, "An emulator, as train writes it, or tables of halos, as "
                 "tabulate does; by default the emulator of the package.",
                 metavar="FILE")  # fmt: skip
@@ -69,6 +75,7 @@ def predict(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool) -
     params = point(settings)
     output.check_out(settings, suffixes=(".ecsv",))
     emulator = load(settings["model"])
+    params |= world(settings, emulator)
     said, draw = _predicted(emulator, params, settings, explicit)
     slopes = None
     if settings["jacobian"]:
@@ -188,6 +195,27 @@ def point(settings: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(known[name]) for name in PARAMETERS}
 
 
+def world(settings: Mapping[str, Any], emulator: Any) -> dict[str, float]:
+    """Omega_m, sigma_8 and z, where the emulator takes them; Planck 2018 today if not given.
+
+    Raises
+    ------
+    ValueError
+        If one is given that the emulator does not take.
+    """
+    from pysoftcorr.mocks.hod import PLANCK18
+
+    given = {name: settings[name] for name in PLANCK18 if settings[name] is not None}
+    known = [name for name in PLANCK18 if name in emulator.names]
+    for name in given:
+        if name not in known:
+            kind = "tables are of one universe" if emulator.kind == "tables" else (
+                "this emulator is of one universe")  # fmt: skip
+            raise ValueError(f"{name} = {given[name]:g}: {kind}, whose cosmology and redshift "
+                             "do not change")  # fmt: skip
+    return {name: float({**PLANCK18, **given}[name]) for name in known}
+
+
 def load(path: str | None) -> Any:
     """An emulator, that of the package by default, or tables of halos; raises as their `read`."""
     import h5py
@@ -235,6 +263,7 @@ def _rows(emulator: Emulator, path: str, part: str) -> tuple[EmulatorData, str]:
     """The rows to judge by, and what they are in words."""
     from pysoftcorr.emulator import EmulatorData, Split, read_data, split_campaign
     from pysoftcorr.emulator.data import shipped_test_split
+    from pysoftcorr.mocks import Universes
 
     source = shipped_test_split() if path == SHIPPED else Path(path).expanduser()
     found: Any = read_data(source)
@@ -243,6 +272,10 @@ def _rows(emulator: Emulator, path: str, part: str) -> tuple[EmulatorData, str]:
             raise ValueError(f"--part {part}: {source} is {found.description.get('part')} alone")
         return found, f"{source.name}"
     trained = emulator.description.get("training", {})
+    if isinstance(found, Universes):
+        if part == "all":
+            return EmulatorData.from_universes(found), f"{source.name}, all universes"
+        found = split_campaign(found)
     if not isinstance(found, Split):
         everything = EmulatorData.from_campaign(found)
         of = emulator.description.get("campaign")
@@ -303,6 +336,7 @@ COMMANDS = {
         options=(
             _HOD,
             *_POINT,
+            *_WORLD,
             _MODEL,
             *_DROPOUT,
             *_OUTSIDE,

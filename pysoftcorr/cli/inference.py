@@ -184,7 +184,7 @@ def _problem(settings: Mapping[str, Any], explicit: set[str]) -> tuple[Any, Any,
     fixed = _numbers("fixed", settings["fixed"])
     if settings["hod"] is not None:
         hod = HODModel.preset(settings["hod"]).to_dict()
-        fixed = {**{n: hod[n] for n in emulator.names if n not in free}, **fixed}
+        fixed = {**{n: hod[n] for n in emulator.names if n in hod and n not in free}, **fixed}
     options = {
         "free": free,
         "fixed": fixed,

@@ -18,7 +18,7 @@ from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.emulator.data import STATISTICS, EmulatorData
 from pysoftcorr.mocks.hod import PARAMETERS
 
-__all__ = ["BinCorrelation", "fit_correlation"]
+__all__ = ["BinCorrelation", "fit_correlation", "universe_moments"]
 
 FloatArray = npt.NDArray[np.float64]
 Tensor = torch.Tensor
@@ -135,11 +135,21 @@ def fit_correlation(
         torch.tensor(_with_constant((rows.parameters[:, _HOD] - mean) @ whiten.T))
         for rows in (data, check)
     )
-    here, there = _deviations(emulator, data), _deviations(emulator, check)
+    if data.universe is not None:
+        points, others = (
+            part[torch.as_tensor(rows.chance_row)]
+            for part, rows in ((points, data), (others, check))
+        )
+        here, there = universe_moments(emulator, data), universe_moments(emulator, check)
+    else:
+        here, there = _deviations(emulator, data), _deviations(emulator, check)
     matrices, gates, record = {}, {}, {}
     for k, name in enumerate(STATISTICS):
-        moments, degrees = _moments(here[:, :, k])
-        their, _ = _moments(there[:, :, k])
+        if data.universe is not None:
+            (moments, their), degrees = (torch.tensor(x[:, k]) for x in (here, there)), 1
+        else:
+            moments, degrees = _moments(here[:, :, k])
+            their, _ = _moments(there[:, :, k])
         scale = moments.mean(dim=0).diagonal().sqrt()
         moments, their = (m / scale / scale[:, None] for m in (moments, their))
         found, record[name] = _choose(moments, points, their, others, degrees, (root + k) % 2**63)
@@ -158,6 +168,27 @@ def _deviations(emulator: Any, data: EmulatorData) -> FloatArray:
         mean, std = (t.double().numpy()[:, None] for t in found[name])
         parts.append((getattr(data, name) - mean) / std)
     return np.stack(parts, axis=2)
+
+
+def universe_moments(emulator: Any, data: EmulatorData) -> FloatArray:
+    """Second moments of measurements about the emulator's mean over its sigma, (k, 3, b, b).
+
+    The covariance given the halos, and the product of deviations of the universe.
+    """
+    assert data.chance is not None
+    rows = data.chance_row
+    with torch.no_grad():
+        found = emulator.mean_and_std(torch.tensor(data.parameters[rows]))
+    parts = []
+    for k, name in enumerate(STATISTICS):
+        mean, std = (t.double().numpy() for t in found[name])
+        true = getattr(data, name)[rows, 0]
+        away, sigma = true - mean, std
+        if name == "xi":
+            away, sigma = np.log(true / mean), np.sqrt(np.log1p((std / mean) ** 2))
+        whole = data.chance[:, k] + away[:, :, None] * away[:, None, :]
+        parts.append(whole / (sigma[:, :, None] * sigma[:, None, :]))
+    return np.stack(parts, axis=1)
 
 
 def _with_constant(x: FloatArray) -> FloatArray:

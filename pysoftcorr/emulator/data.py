@@ -17,8 +17,12 @@ import numpy.typing as npt
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.mocks.alignment import order_parameter
 from pysoftcorr.mocks.campaign.file import STATISTICS, Campaign
-from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.hod import COSMOLOGY, PARAMETERS, WITH_COSMOLOGY
+from pysoftcorr.mocks.universes.design import held_out
+from pysoftcorr.mocks.universes.file import FORMAT as UNIVERSES
+from pysoftcorr.mocks.universes.file import Universes
 
 __all__ = [
     "PARTS",
@@ -39,7 +43,13 @@ PARTS = ("train", "validation", "test")
 FRACTIONS = (0.7, 0.1, 0.2)
 #: Bits kept of the 23 of a float32: a relative precision of 6e-5, far below the noise of a row.
 MANTISSA_BITS = 13
+#: Covariances have so many less: they are right to a percent.
+_FEWER_BITS = 5
 _LEAST_ROWS = 10
+#: Pairs of galaxies in each bin of a row of universes, in expectation.
+LEAST_PAIRS = 10
+#: Fewest universes of a split; of those that are not held out one of so many is watched.
+_LEAST_UNIVERSES, _WATCHED = 16, 8
 DRAWN = {"xi": 3, "omega": 3, "eta": 3}  # dimensions: (n, R, b)
 MEANS = {
     "expected_omega": 2,
@@ -48,6 +58,7 @@ MEANS = {
     "expected_eta_variance": 2,
 }
 RESPONSES = {"response": 3, "response_variance": 3}  # (n, 5, b)
+OF_UNIVERSES = ("universe", "chance", "chance_row")
 
 
 def bin_centers(edges: FloatArray) -> FloatArray:
@@ -61,12 +72,13 @@ class EmulatorData:
     """Rows of a campaign that an emulator learns from or is judged by.
 
     n parameter points, R realizations of each, b bins. Variances are over the realizations,
-    without bias (divided by R - 1).
+    without bias (divided by R - 1). Rows of universes have one realization, the expectation in that
+    universe.
 
     Attributes
     ----------
-    parameters : ndarray, shape (n, 7)
-        Columns in the order of `pysoftcorr.mocks.hod.PARAMETERS`.
+    parameters : ndarray, shape (n, 7) or (n, 10)
+        Columns in the order of `pysoftcorr.mocks.hod.PARAMETERS`, and Omega_m, sigma_8, z.
     edges : ndarray, shape (b + 1,)
         Mpc/h.
     xi, omega, eta : ndarray, shape (n, R, b)
@@ -79,6 +91,11 @@ class EmulatorData:
         A, B, C, D, E of omega = a_cen A + a_sat B and
         eta = a_cen^2 C + a_cen a_sat D + a_sat^2 E, averaged over the realizations, where a is
         `pysoftcorr.mocks.alignment.order_parameter` of the alignment strength.
+    universe : ndarray of int64, shape (n,), or None
+        Number of the universe of each row.
+    chance : ndarray, shape (k, 3, b, b), or None
+        Covariance between bins of log xi, omega and eta of one box, given its halos, in the rows
+        `chance_row`, ndarray of int64, shape (k,).
     row : ndarray of int64, shape (n,)
         Row numbers of the campaign.
     description : dict
@@ -101,14 +118,23 @@ class EmulatorData:
     expected_eta_variance: FloatArray | None = None
     response: FloatArray | None = None
     response_variance: FloatArray | None = None
+    universe: IntArray | None = None
+    chance: FloatArray | None = None
+    chance_row: IntArray | None = None
     row: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     description: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name not in ("row", "description") and value is not None:
+            kept = ("row", "universe", "chance_row", "description")
+            if item.name not in kept and value is not None:
                 object.__setattr__(self, item.name, np.asarray(value, dtype=np.float64))
+        if self.universe is not None:
+            # There is no noise of galaxies: what is there is the expectation.
+            for name in ("omega", "eta"):
+                if getattr(self, f"expected_{name}") is None:
+                    object.__setattr__(self, f"expected_{name}", getattr(self, name)[:, 0])
         if self.row.size == 0:
             object.__setattr__(self, "row", np.arange(len(self.parameters), dtype=np.int64))
         _check(self)
@@ -161,7 +187,7 @@ class EmulatorData:
                 stacklevel=2,
             )
         rows = rows[positive]
-        means: dict[str, FloatArray] = {}
+        means: dict[str, Any] = {}
         for name in ("expected_omega", "expected_eta", "response"):
             values = getattr(campaign, name, None)
             if values is not None:
@@ -176,6 +202,67 @@ class EmulatorData:
             description={"campaign": dict(campaign.settings), "part": "all", "left_out": left_out},
         )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameters of the columns."""
+        return WITH_COSMOLOGY[: self.parameters.shape[1]]
+
+    @classmethod
+    def from_universes(cls, universes: Universes, *, numbers: Any = None) -> EmulatorData:
+        """Rows of a campaign of universes, less those where a bin has hardly any pair.
+
+        A bin of fewer than ten pairs of galaxies in expectation is empty in one such box or
+        another, and has no log xi.
+
+        Parameters
+        ----------
+        universes : Universes
+        numbers : sequence of int, optional
+            Which of them; all by default.
+
+        Raises
+        ------
+        TypeError
+            If it is none.
+        ValueError
+            If no row can be used.
+        """
+        if not isinstance(universes, Universes):
+            raise TypeError(
+                f"universes must be a pysoftcorr.mocks.Universes, not {type(universes).__name__}"
+            )
+        chosen = np.arange(len(universes)) if numbers is None else np.asarray(list(numbers))
+        n, c = universes.xi.shape[1], universes.chance.shape[1]
+        points = universes.parameters[chosen].reshape(-1, len(PARAMETERS))
+        worlds = np.repeat(universes.worlds[chosen], n, axis=0)
+        xi = universes.xi[chosen].reshape(len(points), -1)
+        response = universes.response[chosen].reshape(len(points), -1, xi.shape[1])
+        good = np.asarray(np.isfinite(xi).all(axis=1) & (xi > 0).all(axis=1))
+        good &= np.isfinite(response).all(axis=(1, 2))
+        good &= (universes.pairs[chosen].reshape(xi.shape) >= LEAST_PAIRS).all(axis=1)
+        if not good.any():
+            raise ValueError("universes: every row has a bin of hardly any pairs, or an xi <= 0")
+        chance = universes.chance[chosen]
+        at = (np.arange(len(chosen))[:, None] * n + np.arange(c)).ravel()
+        known = np.isfinite(chance.reshape(len(at), -1)).all(axis=1) & good[at]
+        place = np.cumsum(good) - 1
+        cen, sat = (order_parameter(points[good, k])[:, None] for k in (0, 1))
+        a, b, cc, cs, ss = np.moveaxis(response[good], 1, 0)
+        omega = cen * a + sat * b
+        eta = cen * cen * cc + cen * sat * cs + sat * sat * ss
+        left_out = {"few pairs or xi <= 0": int((~good).sum())}
+        return cls(
+            parameters=np.concatenate([points, worlds], axis=1)[good],
+            edges=universes.edges,
+            xi=xi[good, None], omega=omega[:, None], eta=eta[:, None],
+            expected_omega=omega, expected_eta=eta, response=response[good],
+            universe=np.repeat(chosen, n)[good],
+            chance=chance.reshape(-1, *chance.shape[2:])[known], chance_row=place[at[known]],
+            row=np.flatnonzero(good).astype(np.int64),
+            description={"campaign": dict(universes.settings), "part": "all",
+                         "left_out": left_out},
+        )  # fmt: skip
+
     def take(
         self, index: npt.ArrayLike, *, description: Mapping[str, Any] | None = None
     ) -> EmulatorData:
@@ -189,8 +276,15 @@ class EmulatorData:
         chosen = np.asarray(index)
         values: dict[str, Any] = {
             name: None if getattr(self, name) is None else getattr(self, name)[chosen]
-            for name in ("parameters", "row", *DRAWN, *MEANS, *RESPONSES)
+            for name in ("parameters", "row", "universe", *DRAWN, *MEANS, *RESPONSES)
         }
+        if self.chance is not None and self.chance_row is not None:
+            place = np.full(len(self), -1)
+            rows = np.arange(len(self))[chosen]
+            place[rows] = np.arange(len(rows))
+            there = place[self.chance_row] >= 0
+            values["chance"] = self.chance[there]
+            values["chance_row"] = place[self.chance_row[there]]
         return replace(self, **values, description={**self.description, **(description or {})})
 
     def write(
@@ -281,18 +375,20 @@ class Split(NamedTuple):
 
 
 def split_campaign(
-    campaign: Campaign | EmulatorData,
+    campaign: Campaign | Universes | EmulatorData,
     *,
     seed: Seed = 0,
     fractions: tuple[float, float, float] = FRACTIONS,
 ) -> Split:
     """Split the usable rows of a campaign into training, validation and test sets.
 
-    A row is one parameter point with all its realizations, so that no point is in two sets.
+    A row is one parameter point with all its realizations, so that no point is in two sets. Of
+    universes no universe is: the last quarter of them is the test set, of the others an eighth,
+    spread among them, the validation set.
 
     Parameters
     ----------
-    campaign : Campaign or EmulatorData
+    campaign : Campaign, Universes or EmulatorData
     seed : int or numpy.random.Generator, optional
     fractions : (float, float, float)
         Parts of train, validation and test rows; they add to 1.
@@ -315,6 +411,8 @@ def split_campaign(
     parts = np.asarray(fractions, dtype=np.float64)
     if parts.shape != (3,) or not (parts > 0).all() or abs(parts.sum() - 1) > 1e-9:
         raise ValueError(f"fractions = {fractions!r}: must be three positive numbers that add to 1")
+    if isinstance(campaign, Universes):
+        return _split_universes(campaign)
     data = campaign if isinstance(campaign, EmulatorData) else EmulatorData.from_campaign(campaign)
     if len(data) < _LEAST_ROWS:
         raise ValueError(
@@ -332,6 +430,26 @@ def split_campaign(
             for part, piece in zip(PARTS, pieces, strict=True)
         )
     )
+
+
+def _split_universes(universes: Universes) -> Split:
+    if len(universes) < _LEAST_UNIVERSES:
+        raise ValueError(
+            f"universes: {len(universes)} are too few to hold some out; a split needs "
+            f"{_LEAST_UNIVERSES}"
+        )
+    last = held_out(len(universes))
+    others = np.arange(last.start)
+    watched = others[_WATCHED // 2 :: _WATCHED]
+    parts = (np.setdiff1d(others, watched), watched, np.asarray(last))
+    made = []
+    for part, numbers in zip(PARTS, parts, strict=True):
+        rows = EmulatorData.from_universes(universes, numbers=numbers)
+        if part == "test" and rows.chance_row is not None:
+            rows = rows.take(np.unique(rows.chance_row))  # what is judged by
+        said = {"part": part, "universes": numbers.tolist()}
+        made.append(replace(rows, description={**rows.description, **said}))
+    return Split(*made)
 
 
 def shipped_test_split() -> Path:
@@ -358,21 +476,26 @@ def _variance(values: FloatArray) -> FloatArray:
 
 def _check(data: EmulatorData) -> None:
     n, b = len(data.parameters), len(data.edges) - 1
-    if data.parameters.shape != (n, len(PARAMETERS)) or n == 0:
+    m = len(data.names)
+    if data.parameters.shape != (n, m) or m < len(PARAMETERS) or n == 0:
         raise ValueError(
             f"parameters has shape {data.parameters.shape}: must be (n, 7), n at least 1, with "
-            f"columns {', '.join(PARAMETERS)}"
+            f"columns {', '.join(PARAMETERS)}; or (n, 10) with {', '.join(COSMOLOGY)}"
         )
     if b < 1 or not (np.isfinite(data.edges).all() and (np.diff(data.edges) > 0).all()):
         raise ValueError("edges must rise and be at least two")
     r = data.xi.shape[1] if data.xi.ndim == 3 else 0
     wanted = {**dict.fromkeys(DRAWN, (n, r, b)), **dict.fromkeys(MEANS, (n, b))}
     wanted |= dict.fromkeys(RESPONSES, (n, 5, b))
-    for name, shape in {"parameters": (n, 7), **wanted}.items():
+    if (data.chance is None) != (data.chance_row is None):
+        raise ValueError("chance and chance_row: the one needs the other")
+    if data.chance is not None and data.chance_row is not None:
+        wanted["chance"] = (len(data.chance_row), 3, b, b)
+    for name, shape in {"parameters": (n, m), **wanted}.items():
         values = getattr(data, name)
         if values is None:
             continue
-        if values.shape != shape or 0 in shape:
+        if values.shape != shape or (0 in shape and name != "chance"):
             raise ValueError(f"{name} has shape {values.shape}: must be {shape}")
         bad = ~np.isfinite(values)
         kind = "not finite"
@@ -380,21 +503,22 @@ def _check(data: EmulatorData) -> None:
             bad |= ~(values > 0)
             kind = "not positive"
         if bad.any():
-            rows = np.flatnonzero(bad.reshape(n, -1).any(axis=1))
+            rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1))
             shown = ", ".join(str(row) for row in rows[:5])
             raise ValueError(
                 f"{name} is {kind} in {rows.size} of {n} rows (rows {shown}"
                 f"{', ...' if rows.size > 5 else ''}, counted from 0)"
             )
-    if data.row.shape != (n,):
-        raise ValueError(f"row has shape {data.row.shape}: must be {(n,)}")
+    for name in ("row", "universe"):
+        if getattr(data, name) is not None and getattr(data, name).shape != (n,):
+            raise ValueError(f"{name} has shape {getattr(data, name).shape}: must be {(n,)}")
 
 
 FORMAT = FileFormat("pysoftcorr emulator data", "emulator data or campaign")
 
 
-def read_data(path: str | PathLike[str]) -> Campaign | EmulatorData | Split:
-    """Read whichever the file holds: a campaign, one part of it, or a split.
+def read_data(path: str | PathLike[str]) -> Campaign | Universes | EmulatorData | Split:
+    """Read whichever the file holds: a campaign, also of universes, one part of it, or a split.
 
     Raises
     ------
@@ -404,7 +528,7 @@ def read_data(path: str | PathLike[str]) -> Campaign | EmulatorData | Split:
         If it is none of these, damaged, or of a newer format.
     """
     if not FORMAT.is_own(path):
-        return Campaign.read(path)
+        return Universes.read(path) if UNIVERSES.is_own(path) else Campaign.read(path)
     with FORMAT.reading(path) as file:
         if "parameters" in file:
             return _read_part(file)
@@ -441,19 +565,27 @@ def write_data(
             group.attrs["mantissa_bits"] = bits
             for name in ("parameters", "edges", "row"):
                 group.create_dataset(name, data=getattr(data, name), **packed)
-            group["parameters"].attrs["columns"] = list(PARAMETERS)
+            group["parameters"].attrs["columns"] = list(data.names)
+            if data.universe is not None:
+                group.create_dataset("universe", data=data.universe, **packed)
+            if data.chance is not None and data.chance_row is not None:
+                group.create_dataset("chance_row", data=data.chance_row, **packed)
+                few = max(bits - _FEWER_BITS, 1)
+                group.create_dataset("chance", data=_rounded(data.chance, few), **packed)
             group["edges"].attrs["unit"] = "Mpc/h"
             for name in names:
                 values = getattr(data, name)
+                if data.universe is not None and name in MEANS:
+                    continue  # the values of the single realization
                 if values is not None:
                     group.create_dataset(name, data=_rounded(values, bits), **packed)
 
 
 def _read_part(group: h5py.Group) -> EmulatorData:
     columns = [str(name) for name in group["parameters"].attrs["columns"]]
-    if columns != list(PARAMETERS):
+    if tuple(columns) not in (PARAMETERS, WITH_COSMOLOGY):
         raise ValueError(f"its parameters are {', '.join(columns)}, not {', '.join(PARAMETERS)}")
-    names = [n for n in (*DRAWN, *MEANS, *RESPONSES) if n in group or n in DRAWN]
+    names = [n for n in (*DRAWN, *MEANS, *RESPONSES, *OF_UNIVERSES) if n in group or n in DRAWN]
     return EmulatorData(
         parameters=group["parameters"][...],
         edges=group["edges"][...],

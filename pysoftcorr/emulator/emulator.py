@@ -24,8 +24,7 @@ from pysoftcorr.emulator.network.base import Network
 from pysoftcorr.emulator.network.scaling import likely_scaling
 from pysoftcorr.emulator.prediction import Predicted, Prediction
 from pysoftcorr.mocks.box import DEFAULT_BINS, radial_edges
-from pysoftcorr.mocks.hod import PARAMETERS
-from pysoftcorr.mocks.points import check_values, table_of
+from pysoftcorr.mocks.points import check_values, table_of, with_cosmology
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["Emulator"]
@@ -76,8 +75,6 @@ class Emulator:
     (20, 7)
     """
 
-    names: tuple[str, ...] = PARAMETERS
-
     def __init__(
         self,
         network: Network,
@@ -93,6 +90,12 @@ class Emulator:
                 f"bins are {len(self.edges) - 1}; the network was made for {network.bins}"
             )
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.names: tuple[str, ...] = network.names
+        if bounds.names != self.names:
+            raise ValueError(
+                f"bounds are of {', '.join(bounds.names)}; the network takes "
+                f"{', '.join(self.names)}"
+            )
         self.training_bounds = bounds
         self.description: dict[str, Any] = {"version": __version__, **(description or {})}
         self.correlation = correlation
@@ -298,7 +301,7 @@ class Emulator:
         """
         integer("passes", passes, least=2, most=_MOST_PASSES)
         root = root_seed(seed)
-        table, single, is_tensor = table_of(params)
+        table, single, is_tensor = table_of(params, self.names)
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
             x = self._input(table)
@@ -327,7 +330,8 @@ class Emulator:
             of `params`. Values are not checked.
         """
         lead = params.shape[:-1]
-        x = self._input(params.reshape(-1, len(PARAMETERS)))
+        full = with_cosmology(params, self.names)
+        x = self._input(full.reshape(-1, len(self.names)))
         mean, variance = _passes.ensemble(self.network, x)
         std = _passes.root(variance)
         mean, std = (
@@ -355,12 +359,12 @@ class Emulator:
         ValueError, TypeError
             As `predict`.
         """
-        table, single, is_tensor = table_of(params)
+        table, single, is_tensor = table_of(params, self.names)
         self._checked(table, on_outside)
         parts = []
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
             x = self._input(table)
-            size = max(1, self.network.rows_at_once // self.network.members // len(PARAMETERS))
+            size = max(1, self.network.rows_at_once // self.network.members // len(self.names))
             for chunk in x.split(size):
                 parts.append(self._jacobian(chunk))
             made = self._output(torch.cat(parts), table)
@@ -382,7 +386,7 @@ class Emulator:
         """
         integer("passes", passes, least=2, most=_MOST_PASSES)
         root = root_seed(seed)
-        table, single, is_tensor = table_of(params)
+        table, single, is_tensor = table_of(params, self.names)
         self._checked(table, "ignore")
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
             made = _passes.pass_means(self.network, self._input(table), passes, root)
@@ -408,7 +412,7 @@ class Emulator:
         ValueError, TypeError
             As `predict`; or if more than one point is given.
         """
-        if not table_of(params)[1]:
+        if not table_of(params, self.names)[1]:
             raise ValueError("params: a covariance is that of one point, shape (7,)")
         out = {}
         for name, draws in self.draws(params, passes=passes, seed=seed).items():
@@ -421,7 +425,7 @@ class Emulator:
         values = table
         if isinstance(table, torch.Tensor):
             values = table.detach().to("cpu", torch.float64).numpy()
-        check_values(values)
+        check_values(values, self.names)
         self.training_bounds.check(values, on_outside)
         return np.array(values)
 
@@ -445,5 +449,5 @@ class Emulator:
             slope: torch.Tensor = torch.func.jvp(mean, (x,), (direction.expand_as(x),))[1]
             return slope
 
-        unit = torch.eye(len(PARAMETERS), dtype=x.dtype, device=x.device)
+        unit = torch.eye(len(self.names), dtype=x.dtype, device=x.device)
         return torch.func.vmap(along, out_dims=-1)(unit)

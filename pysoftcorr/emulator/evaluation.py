@@ -14,7 +14,6 @@ from scipy import special, stats
 
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.emulator.data import STATISTICS, EmulatorData, bin_centers
-from pysoftcorr.mocks.hod import PARAMETERS
 
 if TYPE_CHECKING:
     from pysoftcorr.emulator import Emulator
@@ -299,6 +298,24 @@ def _calibration_text(c: Calibration) -> dict[str, Any]:
     }
 
 
+_OF_REALIZATIONS = (
+    "fract.: mean |pred - true|/|true| over the elements that count (omega, eta: |true| > "
+    f"{NEAR_ZERO:g} and",
+    f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
+    "without the rule. Spearman, NRMSE, SMAPE: pooled.",
+    "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realizations; xi "
+    "in log xi. 1, 2 sigma: part of",
+    "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
+)
+_OF_UNIVERSES = (
+    "fract.: mean |pred - true|/|true| against the expectation in a universe (omega, eta: |true| > "
+    f"{NEAR_ZERO:g}); noise:",
+    "what a perfect mean over universes would have, by the spread between them. Spearman, NRMSE, "
+    "SMAPE: pooled. dex: minus",
+    "log10 of the rms of (measured - predicted)/sigma_pred; scatter: of that among universes. 1, 2 "
+    "sigma: part of measurements",
+    "of such a box within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic together.",
+)
 WITHIN = {k: erf(k / sqrt(2)) for k in (1, 2)}
 
 
@@ -423,6 +440,8 @@ class Evaluation:
         Rows outside the bounds of the emulator, which are not judged.
     description : dict
         Description of the data.
+    universes : int
+        Universes that the rows are of; 0 of rows of one.
     """
 
     statistics: dict[str, StatisticEvaluation]
@@ -433,6 +452,7 @@ class Evaluation:
     seed: int
     left_out: int
     description: dict[str, Any]
+    universes: int = 0
 
     def __getitem__(self, name: str) -> StatisticEvaluation:
         return self.statistics[name]
@@ -459,6 +479,7 @@ class Evaluation:
             "rows": len(self),
             "left_out": self.left_out,
             "realizations": self.realizations,
+            "universes": self.universes,
             "passes": self.passes,
             "seed": self.seed,
             "edges": self.edges.tolist(),
@@ -480,7 +501,12 @@ class Evaluation:
         part = self.description.get("part")
         rows = f"{len(self)} rows" + (f" ({part})" if part else "")
         lines = [
-            f"{rows} x {self.realizations} realizations, {self.passes} passes"
+            (
+                f"{rows} in {self.universes} universes that nothing was trained on"
+                if self.universes
+                else f"{rows} x {self.realizations} realizations"
+            )
+            + f", {self.passes} passes"
             + (f"; {self.left_out} rows outside of the bounds" if self.left_out else ""),
             "",
             f"{'':<8}{'against':<15}{'fract.':>8}{'noise':>8}{'median':>8}{'all':>9}{'counted':>9}"
@@ -490,6 +516,8 @@ class Evaluation:
             for label, accuracy in (("mean of real.", one.accuracy),
                                     ("expectation", one.accuracy_expected)):  # fmt: skip
                 if accuracy is not None:
+                    if self.universes:
+                        label = "universes"
                     lines.append(f"{name:<8}{label:<15}{_accuracy_row(accuracy)}")
             paper = PUBLISHED[name]
             lines.append(
@@ -508,17 +536,7 @@ class Evaluation:
                 f"{c.coverage[2]:>9.1%}{c.coverage_total[1]:>9.1%}{c.coverage_total[2]:>9.1%}"
                 f"{c.epistemic_ratio:>10.3f}"
             )
-        lines += [
-            "",
-            "fract.: mean |pred - true|/|true| over the elements that count (omega, eta: |true| > "
-            f"{NEAR_ZERO:g} and",
-            f"> {STANDARD_ERRORS:g} standard errors); noise: that of the truth itself; all: "
-            "without the rule. Spearman, NRMSE, SMAPE: pooled.",
-            "dex: mean log10(sigma_pred/sigma_emp), corrected for the number of realizations; xi "
-            "in log xi. 1, 2 sigma: part of",
-            "the realizations within (normal: 68.3 %, 95.4 %); both: aleatoric and epistemic "
-            "together.",
-        ]
+        lines += ["", *(_OF_UNIVERSES if self.universes else _OF_REALIZATIONS)]
         if per_bin:
             lines += _bins_text(self)
         return "\n".join(lines)
@@ -569,7 +587,11 @@ def evaluate(
             f"the emulator {len(edges) - 1} from {edges[0]:g} to {edges[-1]:g}: they must be the "
             "same; measure in the emulator's bins"
         )
-    if data.realizations < 2:
+    if data.universe is not None:
+        if data.chance_row is None:
+            raise ValueError("data of universes have no covariance given the halos")
+        data = data.take(np.unique(data.chance_row))
+    elif data.realizations < 2:
         raise ValueError("data has one realization of each row; a spread needs at least 2")
     inside = ~emulator.training_bounds.outside(data.parameters).any(axis=1)
     left_out = int((~inside).sum())
@@ -586,9 +608,10 @@ def evaluate(
         )
         data = data.take(inside)
     root = root_seed(seed)
+    judge = _judge if data.universe is None else _judge_universes
     prediction = emulator.predict(data.parameters, passes=passes, seed=root, on_outside="ignore")
     return Evaluation(
-        statistics={name: _judge(name, getattr(prediction, name), data) for name in STATISTICS},
+        statistics={name: judge(name, getattr(prediction, name), data) for name in STATISTICS},
         parameters=data.parameters,
         edges=data.edges,
         realizations=data.realizations,
@@ -596,14 +619,66 @@ def evaluate(
         seed=root,
         left_out=left_out,
         description=data.description,
+        universes=0 if data.universe is None else np.unique(data.universe).size,
     )
 
 
 def _bounds(emulator: Emulator) -> str:
-    return ", ".join(
-        f"{name} {emulator.bounds[name][0]:g} to {emulator.bounds[name][1]:g}"
-        for name in PARAMETERS
+    return ", ".join(f"{name} {a:g} to {b:g}" for name, (a, b) in emulator.bounds.items())
+
+
+def _judge_universes(name: str, predicted: Any, data: EmulatorData) -> StatisticEvaluation:
+    """Universes held out: each differs from the mean, and its galaxies from its expectation."""
+    assert data.chance is not None
+    assert data.universe is not None
+    mean, aleatoric, epistemic = (
+        np.asarray(getattr(predicted, part), dtype=np.float64)
+        for part in ("mean", "aleatoric", "epistemic")
     )
+    true = getattr(data, name)[:, 0]
+    chance = np.diagonal(data.chance[:, STATISTICS.index(name)], axis1=1, axis2=2)
+    if name == "xi":
+        s2 = np.log1p((aleatoric / mean) ** 2)
+        center, sigma, sigma_e = np.log(mean) - s2 / 2, np.sqrt(s2), epistemic / mean
+        away, scale = np.log(true) - chance / 2 - center, np.ones_like(true)
+        where = np.ones(true.shape, dtype=bool)
+    else:
+        away, sigma, sigma_e, scale = true - mean, aleatoric, epistemic, np.abs(true)
+        where = counts(true, np.zeros_like(true))
+    between = np.sqrt(np.maximum(sigma**2 - chance, 0)) * np.abs(true) / scale
+    square = away**2 + chance
+    within = {
+        f"{label}_{k}": _expected_coverage(away, chance, k * width)
+        for label, width in (("coverage", sigma), ("coverage_total", np.hypot(sigma, sigma_e)))
+        for k in WITHIN
+    }
+    z2 = square / sigma**2
+    by_universe = np.array([z2[data.universe == u].mean() for u in np.unique(data.universe)])
+    ratio = sigma_e / sigma
+    calibration = Calibration(
+        dex=float(-0.5 * np.log10(z2.mean())),
+        dex_scatter=float(np.std(0.5 * np.log10(by_universe))),
+        coverage={k: float(within[f"coverage_{k}"].mean()) for k in WITHIN},
+        coverage_total={k: float(within[f"coverage_total_{k}"].mean()) for k in WITHIN},
+        epistemic_ratio=float(np.median(ratio)),
+        per_bin={
+            "dex": -0.5 * np.log10(z2.mean(axis=0)),
+            "epistemic_ratio": np.median(ratio, axis=0),
+            **{key: value.mean(axis=0) for key, value in within.items()},
+        },
+    )
+    return StatisticEvaluation(
+        name=name, mean=mean, aleatoric=aleatoric, epistemic=epistemic, true=true,
+        empirical=np.sqrt(square), sigma=sigma, sigma_epistemic=sigma_e, counts=where,
+        expected=None, accuracy=_accuracy("universes held out", mean, true, where, between),
+        accuracy_expected=None, calibration=calibration,
+    )  # fmt: skip
+
+
+def _expected_coverage(away: FloatArray, variance: FloatArray, width: FloatArray) -> FloatArray:
+    """Part of normal values about `away` that are within `width` of 0."""
+    scale = np.sqrt(np.maximum(variance, 1e-300))
+    return np.asarray(special.ndtr((width - away) / scale) - special.ndtr((-width - away) / scale))
 
 
 def _judge(name: str, predicted: Any, data: EmulatorData) -> StatisticEvaluation:

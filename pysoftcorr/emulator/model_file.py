@@ -16,7 +16,7 @@ from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.correlation import BinCorrelation
 from pysoftcorr.emulator.domain import Bounds
-from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.hod import COSMOLOGY, PARAMETERS, WITH_COSMOLOGY
 
 __all__ = ["FORMAT", "ModelFile", "read_model", "shipped_model", "write_model"]
 
@@ -91,7 +91,7 @@ def write_model(model: ModelFile, path: str | PathLike[str], *, overwrite: bool 
         file.attrs["version"] = model.version
         file.attrs["kind"] = model.kind
         file.attrs["config"] = json.dumps(model.config)
-        file.attrs["parameters"] = json.dumps(list(PARAMETERS))
+        file.attrs["parameters"] = json.dumps(list(model.bounds.names))
         # Data, not an attribute: those are limited to 64 kB, a training record is not.
         file.create_dataset("description", data=json.dumps(model.description),
                             dtype=h5py.string_dtype())  # fmt: skip
@@ -145,10 +145,10 @@ def read_model(path: str | PathLike[str]) -> ModelFile:
 
 def _read(file: h5py.File) -> ModelFile:
     names = json.loads(file.attrs["parameters"])
-    if tuple(names) != PARAMETERS:
+    if tuple(names) not in (PARAMETERS, WITH_COSMOLOGY):
         raise ValueError(
             f"its parameters are {', '.join(map(str, names))}; this pysoftcorr has "
-            f"{', '.join(PARAMETERS)}"
+            f"{', '.join(PARAMETERS)}, and {', '.join(COSMOLOGY)}"
         )
     weights: dict[str, npt.NDArray[Any]] = {}
 

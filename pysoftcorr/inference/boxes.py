@@ -11,7 +11,7 @@ from pysoftcorr.core.options import choice, number
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.cosmology import Cosmology
 
-__all__ = ["BOX", "box_record", "check_boxes", "from_settings", "same_box"]
+__all__ = ["BOX", "box_record", "check_boxes", "from_settings", "same_box", "world_of"]
 
 #: What a box may be known by.
 BOX = ("boxsize", "redshift", "cosmology", "mdef", "satellites", "boxes")
@@ -88,8 +88,23 @@ def _cosmology(value: Any) -> dict[str, Any]:
     return Cosmology(value).to_dict()
 
 
-def same_box(data: Mapping[str, Any], model: Mapping[str, Any], *, on_outside: str) -> None:
+def world_of(data: Mapping[str, Any]) -> dict[str, float]:
+    """Omega_m, sigma_8 and z of a box, as far as its record says."""
+    cosmology = data.get("cosmology") or {}
+    known = {
+        "Omega_m": cosmology.get("Om0"),
+        "sigma_8": cosmology.get("sigma8"),
+        "z": data.get("redshift"),
+    }
+    return {name: float(value) for name, value in known.items() if value is not None}
+
+
+def same_box(
+    data: Mapping[str, Any], model: Mapping[str, Any], *, on_outside: str, inputs: bool = False
+) -> None:
     """Compare redshift, cosmology, mass definition and satellites, where both are known.
+
+    `inputs` says that the cosmology and the redshift are parameters of the model.
 
     Raises
     ------
@@ -109,9 +124,14 @@ def same_box(data: Mapping[str, Any], model: Mapping[str, Any], *, on_outside: s
             wrong.append(f"{words} {data[key]}, the emulator {model[key]}")
     if not wrong or on_outside == "ignore":
         return
+    way = (
+        "train one on such halos (softcorr campaign, softcorr train), tabulate them (softcorr "
+        "tabulate)"
+    )
+    if inputs:
+        way = "leave Omega_m, sigma_8 and z out of fixed, so that they are those of the data"
     text = (
-        f"the data have {'; '.join(wrong)}: the emulator's correlations are others; train one on "
-        "such halos (softcorr campaign, softcorr train), tabulate them (softcorr tabulate), or "
+        f"the data have {'; '.join(wrong)}: the emulator's correlations are others; {way}, or "
         "pass on_outside='warn'"
     )
     if on_outside == "error":

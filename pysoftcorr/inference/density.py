@@ -14,11 +14,12 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import choice, finite_numbers, flag, mapping, number, numbers, texts
 from pysoftcorr.core.random import Seed, root_seed, stream
-from pysoftcorr.inference.boxes import box_record, check_boxes, data_volume, same_box
+from pysoftcorr.inference.boxes import box_record, check_boxes, data_volume, same_box, world_of
 from pysoftcorr.inference.noise import Noise, likelihood_kind, noise_kind
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
 from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.hod import COSMOLOGY, PLANCK18
 
 __all__ = ["CorrelationModel", "LogPosterior"]
 
@@ -111,9 +112,13 @@ def free_names(free: str | Sequence[str], parameters: tuple[str, ...]) -> tuple[
 
 
 def fixed_values(
-    fixed: Any, free: tuple[str, ...], parameters: tuple[str, ...]
-) -> dict[str, float]:
-    """Values of all parameters that are not free, from an HODModel or a mapping."""
+    fixed: Any, free: tuple[str, ...], parameters: tuple[str, ...],
+    world: Mapping[str, float] | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Values of all parameters that are not free, from an HODModel or a mapping.
+
+    Parameters of the cosmology that are lacking are those of `world`, or of Planck 2018 today.
+    """
     if hasattr(fixed, "with_parameters"):  # an HODModel
         if fixed.gamma != 0:
             raise ValueError(f"fixed: gamma = {fixed.gamma:g} is not among the emulator's inputs")
@@ -122,7 +127,8 @@ def fixed_values(
                 raise ValueError(
                     f"fixed: {name} = {getattr(fixed, name):g} is not among the emulator's inputs"
                 )
-        values = {name: getattr(fixed, name) for name in parameters if name not in free}
+        hod = [name for name in parameters if name not in (*free, *COSMOLOGY)]
+        values = {name: getattr(fixed, name) for name in hod}
     elif fixed is None or isinstance(fixed, Mapping):
         values = dict(fixed or {})
     else:
@@ -133,6 +139,8 @@ def fixed_values(
         if name in free:
             raise ValueError(f"{name} is both free and fixed")
         number(f"fixed: {name}", value)
+    known = {**PLANCK18, **(world or {})}
+    values |= {n: known[n] for n in COSMOLOGY if n in parameters and n not in (*free, *values)}
     lacking = [name for name in parameters if name not in free and name not in values]
     if lacking:
         raise ValueError(
@@ -343,7 +351,8 @@ class LogPosterior:
         self.names = free_names(free, self.parameters)
         if on_outside == "error":
             _same_satellites(fixed, getattr(emulator, "box", {}))
-        self.fixed = fixed_values(fixed, self.names, self.parameters)
+        world = world_of(observation.box)
+        self.fixed = fixed_values(fixed, self.names, self.parameters, world)
         self.priors = Priors(priors_of(priors, self.names, emulator.bounds))
         observation = self.observation = observation.on(np.asarray(emulator.edges))
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
@@ -505,7 +514,13 @@ class LogPosterior:
         there = getattr(self.emulator, "box", None) or {}
         model = box_record({name: there.get(name) for name in there}, name="emulator.box")
         data = self.observation.box
-        same_box(data, model, on_outside=on_outside)
+        if "z" in self.fixed:
+            model["redshift"] = self.fixed["z"]
+        if {"Omega_m", "sigma_8"} <= set(self.fixed):
+            model["cosmology"] = {
+                "Om0": self.fixed["Omega_m"], "sigma8": self.fixed["sigma_8"]
+            }  # fmt: skip
+        same_box(data, model, on_outside=on_outside, inputs="z" in self.parameters)
         self._volume: float | None = None
         if self.noise == "data":
             return 1.0

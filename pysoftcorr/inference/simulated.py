@@ -13,6 +13,7 @@ from pysoftcorr.core.options import MOST_REALIZATIONS, count, shown
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.inference.data import STATISTICS
 from pysoftcorr.mocks.design import PARAMETERS
+from pysoftcorr.mocks.points import with_cosmology
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["AlignmentResponse", "SimulatedModel", "alignment_response"]
@@ -303,14 +304,13 @@ def _variance_network(
     # A `SimulatedModel` has the noise of an emulator.
     network: Any = getattr(getattr(model, "noise", model), "network", None)
     # That of xi, a log-normal's, needs the mean.
-    if not hasattr(network, "log_variances") or "xi" in statistics:
+    if not hasattr(network, "variances") or "xi" in statistics:
         return None
     rows = {"omega": 1, "eta": 2}
 
     def std(name: str, params: Any) -> Any:
-        points = params.reshape(-1, params.shape[-1])
-        log_variance = network.log_variances(points)[..., rows[name], :]
-        values = log_variance.exp().mean(dim=0).sqrt()
+        points = with_cosmology(params.reshape(-1, params.shape[-1]), network.names)
+        values = network.variances(points)[..., rows[name], :].mean(dim=0).sqrt()
         return values.reshape(*params.shape[:-1], values.shape[-1])
 
     for name in statistics:

@@ -17,6 +17,7 @@ _PUBLIC = {
     "Multipoles": "anisotropic_results",
     "ProjectedCorrelations": "anisotropic_results",
     "Subhalos": "subhalos",
+    "Universes": "universes.file",
     "alignment_sums": "expected",
     "box_correlations": "box",
     "expected_correlations": "expected",
@@ -25,7 +26,9 @@ _PUBLIC = {
     "projected_shapes": "anisotropic",
     "redshift_space": "velocities",
     "run_campaign": "campaign.run",
+    "run_universes": "universes.run",
     "training_design": "design",
+    "universe_design": "universes.design",
 }
 
 __all__ = sorted(_PUBLIC)

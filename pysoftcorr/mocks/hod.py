@@ -42,6 +42,10 @@ _STEP = 0.005
 #: Parameters of the occupation, and all seven in the order of a design and of the emulator.
 HOD_PARAMETERS = ("logMmin", "sigma_logM", "logM0", "logM1", "alpha")
 PARAMETERS = ("mu_cen", "mu_sat", *HOD_PARAMETERS)
+#: Parameters of a universe at a redshift, and what they are where they are not given.
+PLANCK18 = {"Omega_m": 0.3111, "sigma_8": 0.8102, "z": 0.0}
+COSMOLOGY = tuple(PLANCK18)
+WITH_COSMOLOGY = (*PARAMETERS, *COSMOLOGY)
 
 #: What lies in [-1, 1].
 _IN_ONE = ("mu_cen", "mu_sat", "assembly_cen", "assembly_sat")

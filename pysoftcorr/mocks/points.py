@@ -10,15 +10,14 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.options import shown
-from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS, PLANCK18
 
-__all__ = ["check_values", "in_rows", "table_of"]
+__all__ = ["check_values", "in_rows", "table_of", "with_cosmology"]
 
 FloatArray = npt.NDArray[np.float64]
 
 #: Rows that a message lists.
 _SHOWN = 5
-_ORDER = ", ".join(PARAMETERS)
 #: Outside of these a value has no meaning, or is not in the units it must be in.
 _SENSE = {
     "mu_cen": (-1.0, 1.0, "an alignment strength lies in [-1, 1]"),
@@ -28,20 +27,26 @@ _SENSE = {
     "logM0": (0.0, 18.0, "it is log10 of a mass in Msun/h"),
     "logM1": (8.0, 20.0, "it is log10 of a mass in Msun/h"),
     "alpha": (-5.0, 10.0, "it is the slope of a power law"),
+    "Omega_m": (0.01, 1.0, "it is the density of matter today over the critical one"),
+    "sigma_8": (0.1, 3.0, "it is the rms of the linear density today in 8 Mpc/h"),
+    "z": (0.0, 20.0, "it is a redshift"),
 }
 
 
-def table_of(params: Any) -> tuple[Any, bool, bool]:
-    """Parameters as an array or a tensor of shape (n, 7).
+def table_of(params: Any, names: tuple[str, ...] = PARAMETERS) -> tuple[Any, bool, bool]:
+    """Parameters as an array or a tensor of shape (n, m), a column for each of m names.
 
     Parameters
     ----------
-    params : array_like or Tensor, shape (7,) or (n, 7); or mapping of names to values
+    params : array_like or Tensor, shape (m,) or (n, m); or mapping of names to values
+        `COSMOLOGY`, the last three of ten names, may be left out: then it is `PLANCK18`.
+    names : tuple of str
+        `PARAMETERS` or `WITH_COSMOLOGY`.
 
     Returns
     -------
     table : ndarray of float64, or Tensor
-        Shape (n, 7).
+        Shape (n, m).
     single : bool
         One point was given, without an axis for points.
     is_tensor : bool
@@ -53,8 +58,9 @@ def table_of(params: Any) -> tuple[Any, bool, bool]:
     TypeError
         If they are no numbers.
     """
+    m = len(names)
     if isinstance(params, Mapping):
-        params = _from_mapping(params)
+        params = _from_mapping(params, names)
     if isinstance(params, torch.Tensor):
         table: Any = params.contiguous()
         if not params.is_floating_point():
@@ -70,26 +76,41 @@ def table_of(params: Any) -> tuple[Any, bool, bool]:
             table = np.array(given, dtype=np.float64, order="C")
         except (TypeError, ValueError, OverflowError):
             raise TypeError(
-                f"params = {shown(params)}: must be numbers of shape (7,) or (n, 7), or a mapping"
+                f"params = {shown(params)}: must be numbers of shape ({m},) or (n, {m}), or a "
+                "mapping"
             ) from None
-    if table.ndim not in (1, 2) or table.shape[-1] != len(PARAMETERS):
+    if table.ndim not in (1, 2) or table.shape[-1] not in (m, len(PARAMETERS)):
+        few = f"; the first {len(PARAMETERS)} will do" if m > len(PARAMETERS) else ""
         raise ValueError(
-            f"params: shape {tuple(table.shape)}; must be (7,) or (n, 7), in the order {_ORDER}"
+            f"params: shape {tuple(table.shape)}; must be ({m},) or (n, {m}), in the order "
+            f"{', '.join(names)}{few}"
         )
     if table.ndim == 2 and len(table) == 0:
-        raise ValueError("params: no points, shape (0, 7)")
+        raise ValueError(f"params: no points, shape (0, {table.shape[1]})")
+    table = with_cosmology(table, names)
     single = table.ndim == 1
     return (table[None] if single else table), single, isinstance(table, torch.Tensor)
 
 
-def _from_mapping(params: Mapping[str, Any]) -> Any:
-    unknown = [str(name) for name in params if name not in PARAMETERS]
+def with_cosmology(table: Any, names: tuple[str, ...]) -> Any:
+    """A table (..., 7) with the columns of `PLANCK18`, where `names` have them and it has not."""
+    if table.shape[-1] == len(names):
+        return table
+    known = list(PLANCK18.values())
+    if isinstance(table, torch.Tensor):
+        more = torch.tensor(known, dtype=table.dtype, device=table.device)
+        return torch.cat([table, more.expand(*table.shape[:-1], -1)], dim=-1)
+    return np.concatenate([table, np.broadcast_to(known, (*table.shape[:-1], len(known)))], axis=-1)
+
+
+def _from_mapping(params: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    unknown = [str(name) for name in params if name not in names]
     lacking = [name for name in PARAMETERS if name not in params]
     if unknown or lacking:
         parts = [f"unknown {', '.join(unknown)}"] * bool(unknown)
         parts += [f"missing {', '.join(lacking)}"] * bool(lacking)
-        raise ValueError(f"params: {' and '.join(parts)}; they are {_ORDER}")
-    columns = [params[name] for name in PARAMETERS]
+        raise ValueError(f"params: {' and '.join(parts)}; they are {', '.join(names)}")
+    columns = [params[name] if name in params else PLANCK18[name] for name in names]
     if any(isinstance(c, torch.Tensor) for c in columns):
         first = next(c for c in columns if isinstance(c, torch.Tensor) and c.is_floating_point())
         made = [torch.as_tensor(c, dtype=first.dtype, device=first.device) for c in columns]
@@ -101,14 +122,15 @@ def _from_mapping(params: Mapping[str, Any]) -> Any:
     return np.stack(arrays, axis=-1)
 
 
-def check_values(table: FloatArray) -> None:
-    """ValueError for NaN, infinity and what has no meaning in rows of `table`, shape (n, 7)."""
+def check_values(table: FloatArray, names: tuple[str, ...] = PARAMETERS) -> None:
+    """ValueError for NaN, infinity and what has no meaning in rows of `table`, shape (n, m)."""
     bad = ~np.isfinite(table)
     for j in np.flatnonzero(bad.any(axis=0)).tolist():
         rows = np.flatnonzero(bad[:, j])
         value = table[rows[0], j]
-        raise ValueError(f"params: {PARAMETERS[j]} is {value}{in_rows(rows, len(table))}")
-    for j, (name, (least, most, why)) in enumerate(_SENSE.items()):
+        raise ValueError(f"params: {names[j]} is {value}{in_rows(rows, len(table))}")
+    for j, name in enumerate(names):
+        least, most, why = _SENSE[name]
         x = table[:, j]
         rows = np.flatnonzero((x < least) | (x > most) | ((name == "sigma_logM") & (x == 0)))
         if not rows.size:
@@ -116,14 +138,14 @@ def check_values(table: FloatArray) -> None:
         value, hint = float(x[rows[0]]), ""
         if name.startswith("logM") and value > 1e6:
             hint = f"; give its logarithm, {np.log10(value):.4g}"
-        elif _other_order(table[rows[0]]):
-            hint = f"; is the order {_ORDER}?"
+        elif _other_order(table[rows[0]], names):
+            hint = f"; is the order {', '.join(names)}?"
         raise ValueError(f"params: {name} = {value:g}{in_rows(rows, len(table))}: {why}{hint}")
 
 
-def _other_order(row: FloatArray) -> bool:
+def _other_order(row: FloatArray, names: tuple[str, ...]) -> bool:
     """Whether more than one value makes no sense, as where the columns are mixed up."""
-    lows, highs = (np.array([v[k] for v in _SENSE.values()], dtype=float) for k in (0, 1))
+    lows, highs = (np.array([_SENSE[n][k] for n in names], dtype=float) for k in (0, 1))
     return int(((row < lows) | (row > highs)).sum()) > 1
 
 

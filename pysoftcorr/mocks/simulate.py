@@ -528,6 +528,26 @@ def simulate(
     >>> halos.boxsize, bool(halos.mass.min() >= 1e12), halos.meta["mass_function"]
     (50.0, True, 'tinker08')
     """
+    return simulated(
+        cls, boxsize, mesh, cosmology=cosmology, redshift=redshift, mmin=mmin, mmax=mmax,
+        mdef=mdef, mass_function=mass_function, bias=bias, concentration=concentration,
+        concentration_scatter=concentration_scatter, axis_alignment=axis_alignment,
+        exclusion=exclusion, subhalos=subhalos, subhalo_mmin=subhalo_mmin, seed=seed,
+    )  # fmt: skip
+
+
+def simulated(
+    cls: type[HaloCatalog], boxsize: float, mesh: int, *, cosmology: Any, redshift: float,
+    mmin: float, mmax: float | None, mdef: str, mass_function: str, bias: str,
+    concentration: str, concentration_scatter: float, axis_alignment: float, exclusion: bool,
+    subhalos: bool, subhalo_mmin: float | None, seed: Seed,
+    thinned: tuple[float, float] | None = None,
+) -> HaloCatalog:  # fmt: skip
+    """Halos as `simulate` makes them; or, `thinned` = (mass, part), not all of the light ones.
+
+    Each halo below that mass is there with the probability `part`, independently: what makes
+    sums over them of that sample must weigh them by 1/part. Raises as `simulate`.
+    """
     if np.ndim(boxsize) == 0:
         options.number("boxsize", boxsize)
     boxsize = cube_side(boxsize, "other boxes are not simulated")
@@ -555,6 +575,9 @@ def simulate(
         world, mmin=mmin, mmax=mmax, redshift=redshift, mdef=mdef, model=mass_function
     )
     mass = abundance.draw(boxsize**3, stream(used, "halo masses"))
+    if thinned is not None:
+        light, part = thinned
+        mass = mass[(mass >= light) | (stream(used, "light halos").random(mass.size) < part)]
     # Relations are asked before the field is made: what they refuse is refused at once.
     excess = world.bias(mass, redshift=redshift, mdef=mdef, model=bias) - 1.0
     scatter = concentration_scatter * stream(used, "concentrations").standard_normal(mass.size)

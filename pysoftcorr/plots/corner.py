@@ -34,6 +34,9 @@ LABELS = {
     "logM0": r"$\log M_0$",
     "logM1": r"$\log M_1$",
     "alpha": r"$\alpha$",
+    "Omega_m": r"$\Omega_\mathrm{m}$",
+    "sigma_8": r"$\sigma_8$",
+    "z": "$z$",
     "beta": r"$\beta$",
     "eta": r"$\eta$",
 }

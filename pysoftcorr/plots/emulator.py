@@ -32,11 +32,14 @@ PARAMETER_SYMBOLS = {
     "logM0": r"\log M_0",
     "logM1": r"\log M_1",
     "alpha": r"\alpha",
+    "Omega_m": r"\Omega_{\rm m}",
+    "sigma_8": r"\sigma_8",
+    "z": "z",
 }
-#: Okabe & Ito; strengths in full lines, the occupation in broken ones.
+#: Okabe & Ito; strengths in full lines, the occupation in broken ones, the universe in dotted ones.
 _STYLES = (
     ("#0072B2", "-"), ("#D55E00", "-"), ("#000000", "--"), ("#E69F00", "--"), ("#009E73", "--"),
-    ("#CC79A7", "--"), ("#56B4E9", "-."),
+    ("#CC79A7", "--"), ("#56B4E9", "-."), ("#0072B2", ":"), ("#D55E00", ":"), ("#000000", ":"),
 )  # fmt: skip
 
 

@@ -12,11 +12,14 @@ torch = pytest.importorskip("torch")
 
 from helpers.resealed import changed  # noqa: E402
 from pysoftcorr.emulator import Emulator, EmulatorData  # noqa: E402
-from pysoftcorr.emulator.correlation import BinCorrelation, fit_correlation  # noqa: E402
+from pysoftcorr.emulator.correlation import (  # noqa: E402
+    BinCorrelation,
+    fit_correlation,
+    universe_moments,
+)
 from pysoftcorr.emulator.data import shipped_test_split  # noqa: E402
 from pysoftcorr.inference import LogPosterior, Observation  # noqa: E402
 from pysoftcorr.mocks import training_design  # noqa: E402
-from pysoftcorr.mocks.hod import PARAMETERS  # noqa: E402
 
 BINS = 4
 EDGES = np.geomspace(0.5, 8, BINS + 1)
@@ -155,39 +158,35 @@ def test_damaged(emulator, tmp_path, damage, text) -> None:
 # ---------------------------------------------------------------------- the shipped model
 @pytest.fixture(scope="module")
 def shipped():
-    """The model, and rows of the test part that its correlations are not from."""
-    rows = EmulatorData.read(shipped_test_split())
-    return Emulator.read(), rows.take(np.arange(len(rows)) % 2 == 1)
+    """The model, and rows of universes that it has not seen."""
+    return Emulator.read(), EmulatorData.read(shipped_test_split())
 
 
 def test_the_shipped_model_knows_its_box_and_bins(shipped) -> None:
     emulator, _ = shipped
-    assert emulator.box["boxsize"] == 100
-    assert emulator.box["redshift"] == 0
-    assert emulator.box["cosmology"]["name"] == "planck18"
+    assert emulator.box["boxsize"] == 250
+    assert not {"redshift", "cosmology"} & set(emulator.box)  # they are parameters
     assert (emulator.box["mdef"], emulator.box["satellites"]) == ("vir", "nfw")
-    assert set(emulator.correlation.matrices) == {"xi", "omega"}
+    assert set(emulator.correlation.matrices) == {"xi", "omega", "eta"}
 
 
 def test_sums_over_bins_scatter_as_the_shipped_model_says(shipped) -> None:
+    """Variance of the sum over bins, of universes and of galaxies in them, over the predicted."""
     emulator, rows = shipped
-    points = torch.tensor(rows.parameters)
-    with torch.no_grad():
-        said = emulator.double().mean_and_std(points)
-    # Realizations of a point share the emulator's own error: count points, and heavy tails.
-    error = np.sqrt(2 / len(rows))
-    for name, without in (("xi", 6.0), ("omega", 2.1), ("eta", 1.0)):
-        mean, std = (x.numpy()[:, None] for x in said[name])
-        sums = ((getattr(rows, name) - mean) / std).sum(axis=-1)
-        matrix = emulator.correlation.at(name, points)
-        wanted = np.full(len(rows), 20.0) if matrix is None else matrix.numpy().sum((1, 2))
-        assert (sums**2 / wanted[:, None]).mean() == pytest.approx(1, abs=4 * error)
-        assert (sums**2 / 20).mean() == pytest.approx(without, rel=0.1)
+    points = torch.tensor(rows.parameters[rows.chance_row])
+    moments = universe_moments(emulator.double(), rows)
+    # Sixteen universes know the variance of what is between them to sqrt(2/16).
+    for k, (name, room) in enumerate({"xi": 0.7, "omega": 0.15, "eta": 0.1}.items()):
+        wanted = emulator.correlation.at(name, points).numpy().sum((1, 2))
+        ratio = (moments[:, k].sum((1, 2)) / wanted).mean()
+        assert ratio == pytest.approx(1, abs=room), name
+    # Bins of xi go up and down together.
+    assert emulator.correlation.at("xi", points[0]).numpy().sum() > 4 * 20
 
 
 @pytest.mark.slow
 def test_posteriors_hold_what_they_say(shipped) -> None:
-    """Strengths drawn from the prior, data from the simulation: z-scores and 68 % intervals."""
+    """Strengths drawn from the prior, data of other universes: z-scores and 68 % intervals."""
     emulator, rows = shipped
     emulator = emulator.double()
     alone = copy.copy(emulator)
@@ -213,8 +212,11 @@ def test_posteriors_hold_what_they_say(shipped) -> None:
 def _against_the_truth(model, rows, row, n=24):
     """z-score and rank of mu_cen and mu_sat in the posterior of one realization, on a grid."""
     truth = rows.parameters[row]
-    data = Observation(rows.edges, omega=rows.omega[row, row % 10], boxsize=100.0)
-    fixed = dict(zip(PARAMETERS[2:], truth[2:], strict=True))
+    # Rows that are shipped all have a covariance, in their order.
+    lower = np.linalg.cholesky(rows.chance[row, 1])
+    noise = lower @ np.random.default_rng(row).normal(size=20)
+    data = Observation(rows.edges, omega=rows.omega[row, 0] + noise, boxsize=250.0)
+    fixed = dict(zip(rows.names[2:], truth[2:], strict=True))
     density = LogPosterior(model, data, fixed=fixed, on_outside="ignore")
     low, high = np.full(2, -1.0), np.full(2, 1.0)
     for stage in range(3):

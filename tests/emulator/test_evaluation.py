@@ -399,11 +399,9 @@ def test_interrupted_training_says_how_to_go_on(files: Path, tmp_path: Path, cap
 # ---------------------------------------------------------------------- what is shipped
 @pytest.mark.slow
 def test_the_shipped_model_is_good():
-    """Errors, ranks, calibration and coverage on the shipped test split.
+    """Errors, ranks, calibration and coverage in universes that were held out.
 
-    Means of 10 realizations are so noisy in most bins of omega and eta that the exact
-    expectation itself has rank correlations of 0.95 and 0.39 with them: the emulator is held
-    against the expectation, and must come near to it against the means.
+    xi is off by what a universe of 250 Mpc/h differs from the mean: the errors say so.
     """
     try:
         data = EmulatorData.read(shipped_test_split())
@@ -412,18 +410,15 @@ def test_the_shipped_model_is_good():
         pytest.skip(str(error))
     assert shipped_test_split().stat().st_size < 5e6
     found = evaluate(emulator, data)
-    assert found["xi"].accuracy.fractional <= 0.032
-    assert found["xi"].accuracy.spearman >= 0.99
-    for name, spearman in (("omega", 0.98), ("eta", 0.55)):
+    assert found.universes == 16
+    assert found["xi"].accuracy.fractional <= 0.10
+    # No mean over universes could do better by more than this.
+    assert found["xi"].accuracy.fractional <= 1.3 * found["xi"].accuracy.noise
+    assert found["omega"].accuracy.fractional <= 0.06
+    for name, spearman in (("xi", 0.99), ("omega", 0.98), ("eta", 0.55)):
         one = found[name]
-        assert one.accuracy_expected is not None
-        assert one.expected is not None
-        assert one.accuracy_expected.spearman >= spearman, name
-        perfect = float(metrics.spearman(one.expected, one.true))
-        assert one.accuracy.spearman >= perfect - 0.05, name
+        assert one.accuracy.spearman >= spearman, name
         assert abs(one.calibration.dex) <= 0.1, name
-    exact = found["omega"].accuracy_expected
-    assert exact is not None
-    assert exact.fractional <= 0.049
-    for one in found.statistics.values():
-        assert 0.63 <= one.calibration.coverage[1] <= 0.73, one.name
+        # Sixteen universes, half of xi's error in common to all bins.
+        low, high = (0.6, 0.9) if name == "xi" else (0.65, 0.76)
+        assert low <= one.calibration.coverage_total[1] <= high, name

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from helpers import emulator_campaign
+from helpers import emulator_campaign, toy_universes
 from pysoftcorr.mocks.box import BoxCorrelations
 from pysoftcorr.mocks.campaign.file import Campaign
 from pysoftcorr.mocks.cosmology import Cosmology
@@ -187,6 +187,19 @@ def _split(path: Path) -> None:
     split_campaign(emulator_campaign.campaign(40, 3), seed=2).write(path, overwrite=True)
 
 
+def _universes(path: Path) -> None:
+    from pysoftcorr.mocks.universes.file import write_universes
+
+    toy = toy_universes.toy_universes(4, 9)
+    names = ("parameters", "pairs", "xi", "response", "chance", "halos")
+    kinds = [(n, getattr(toy, n).dtype, getattr(toy, n).shape[1:]) for n in names]
+    records = np.zeros(4, dtype=[("row", "i8"), *kinds])
+    records["row"] = np.arange(4)
+    for name in names:
+        records[name] = getattr(toy, name)
+    write_universes(path, records, worlds=toy.worlds, edges=toy.edges, settings=toy.settings)
+
+
 def _reads_data(path: Path) -> Any:
     from pysoftcorr.emulator.data import read_data
 
@@ -235,6 +248,7 @@ KINDS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any], tuple[str, 
     "box.h5": (lambda p: in_a_box().write(p, overwrite=True), BoxCorrelations.read, ()),
     "campaign.h5": (
         lambda p: emulator_campaign.write(p, emulator_campaign.campaign(20, 2)), Campaign.read, ()),
+    "universes.h5": (_universes, _reads_data, ("torch",)),
     "split.h5": (_split, _reads_data, ("torch",)),
     "model.h5": (lambda p: _network().write(p, overwrite=True), _reads_model, ("torch",)),
     "training.checkpoint.h5": (_writes_training, _reads_training, ("torch",)),

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pysoftcorr.emulator.network.scaling import Scaling
+from pysoftcorr.mocks.hod import PARAMETERS
 
 __all__ = ["Masks", "Network", "bernoulli"]
 
@@ -32,6 +33,11 @@ class Network(nn.Module, ABC):
     config: dict[str, Any]
     bins: int
     scaling: Scaling
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parameters that it takes, in their order."""
+        return PARAMETERS
 
     @abstractmethod
     def moments(

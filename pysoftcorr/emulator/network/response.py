@@ -18,14 +18,22 @@ from torch import nn
 from pysoftcorr.core import options
 from pysoftcorr.emulator.network.base import Masks, Network, bernoulli
 from pysoftcorr.emulator.network.scaling import RESPONSES, STATISTICS, ResponseScaling, Scaling
-from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.hod import COSMOLOGY, PARAMETERS, WITH_COSMOLOGY
 from pysoftcorr.mocks.strengths import order_parameter
 
-__all__ = ["ResponseNetwork"]
+__all__ = ["ResponseNetwork", "polynomial"]
 
 _HOD = len(PARAMETERS) - 2
+#: Terms of first and second order in the parameters of the cosmology.
+_POLYNOMIAL = len(COSMOLOGY) * (len(COSMOLOGY) + 3) // 2
 # Far from the training data the logarithm of a variance goes no further than this from typical.
 _MOST_LOG_VARIANCE = 20.0
+
+
+def polynomial(x: torch.Tensor) -> torch.Tensor:
+    """Terms of first and second order of standardized parameters (..., 3), shape (..., 9)."""
+    first, second = torch.triu_indices(x.shape[-1], x.shape[-1])
+    return torch.cat([x, x[..., first] * x[..., second]], dim=-1)
 
 
 class _Perceptrons(nn.Module):
@@ -93,6 +101,11 @@ class ResponseNetwork(Network):
         Hidden units and layers of the two networks of variances, that of log xi and that of
         omega and eta.
     dropout : float
+    cosmology : bool
+        Also of Omega_m, sigma_8 and z: the means are polynomials of second order in them, whose
+        coefficients depend on the HOD.
+    cosmology_width : int
+        Hidden units of the two layers that give the coefficients.
 
     Notes
     -----
@@ -112,12 +125,18 @@ class ResponseNetwork(Network):
         variance_width: int = 64,
         variance_depth: int = 2,
         dropout: float = 0.005,
+        cosmology: bool = False,
+        cosmology_width: int = 48,
     ) -> None:
         super().__init__()
         self.bins = options.integer("bins", bins, least=1, most=1000)
         options.integer("members", members, least=1, most=64)
         drop = options.number("dropout", dropout, least=0, below=1)
-        for name, value in (("width", width), ("variance_width", variance_width)):
+        options.flag("cosmology", cosmology)
+        for name, value in (
+            ("width", width), ("variance_width", variance_width),
+            ("cosmology_width", cosmology_width),
+        ):  # fmt: skip
             options.integer(name, value, least=1, most=4096)
         for name, value in (("depth", depth), ("variance_depth", variance_depth)):
             options.integer(name, value, least=1, most=32)
@@ -125,13 +144,30 @@ class ResponseNetwork(Network):
             "bins": bins, "members": members, "width": width, "depth": depth,
             "variance_width": variance_width, "variance_depth": variance_depth, "dropout": drop,
         }  # fmt: skip
-        self.scaling = ResponseScaling.blank(bins) if scaling is None else scaling
+        if cosmology:
+            self.config |= {"cosmology": True, "cosmology_width": cosmology_width}
+        self.cosmology = cosmology
+        self.scaling = ResponseScaling.blank(bins, cosmology) if scaling is None else scaling
         self.trunk = _Perceptrons(members, _HOD, width, depth, (1 + RESPONSES) * bins, drop)
+        more, parts = (len(COSMOLOGY), 2) if cosmology else (0, 1)
+        if cosmology:
+            # A universe is one draw: what a few dozen of them say of a smooth dependence is a
+            # polynomial, not a network, which would learn each universe by heart.
+            self.slopes = _Perceptrons(
+                members, _HOD, cosmology_width, 2, _POLYNOMIAL * (1 + RESPONSES) * bins, drop
+            )
         # Where galaxies are does not depend on how they are aligned: nor does xi, to the digit.
-        self.variance_xi = _Perceptrons(members, _HOD, variance_width, variance_depth, bins, drop)
-        self.variance_axes = _Perceptrons(
-            members, _HOD + 4, variance_width, variance_depth, (STATISTICS - 1) * bins, drop
+        self.variance_xi = _Perceptrons(
+            members, _HOD + more, variance_width, variance_depth, parts * bins, drop
         )
+        self.variance_axes = _Perceptrons(
+            members, _HOD + more + 4, variance_width, variance_depth,
+            parts * (STATISTICS - 1) * bins, drop,
+        )  # fmt: skip
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return WITH_COSMOLOGY if self.cosmology else PARAMETERS
 
     # ------------------------------------------------------------------ parts, for training
     def responses(self, params: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
@@ -139,7 +175,7 @@ class ResponseNetwork(Network):
 
         Parameters
         ----------
-        params : Tensor, shape (n, 7) or (members, n, 7)
+        params : Tensor, shape (n, m) or (members, n, m)
             Physical; with a leading axis each member has points of its own.
 
         Returns
@@ -147,8 +183,15 @@ class ResponseNetwork(Network):
         Tensor, shape (members or passes, n, 6, bins)
             ``(physical - scaling.target_mean) / scaling.target_std``.
         """
-        hod = self.scaling.standardized(params)[..., 2:]
-        out = self.trunk(hod, masks)
+        x = self.scaling.standardized(params)[..., 2:]
+        hod, universe = x[..., :_HOD], x[..., _HOD:]
+        number = self.trunk.mask_number
+        first, second = (None, None) if masks is None else (masks[:number], masks[number:])
+        out = self.trunk(hod, first)
+        if self.cosmology:
+            by = self.slopes(hod, second)
+            by = by.reshape(*by.shape[:-1], _POLYNOMIAL, -1)
+            out = out + (polynomial(universe).unsqueeze(-2) @ by).squeeze(-2)
         return out.reshape(*out.shape[:-1], 1 + RESPONSES, self.bins)
 
     def physical(self, responses: torch.Tensor) -> torch.Tensor:
@@ -157,15 +200,22 @@ class ResponseNetwork(Network):
         return responses * scaling.target_std + scaling.target_mean
 
     def log_variances(self, params: torch.Tensor, masks: Masks | None = None) -> torch.Tensor:
-        """Log variance of log xi, omega, eta, physical; shape (members or passes, n, 3, bins)."""
+        """Log variance of log xi, omega, eta, physical; shape (members or passes, n, 3, bins).
+
+        Of a network of universes (..., n, 2, 3, bins): that given the halos, of galaxies and their
+        axes, and that between universes.
+        """
         strengths = params[..., :2]
         hod = self.scaling.standardized(params)[..., 2:]
         x = torch.cat([hod, order_parameter(strengths), strengths], dim=-1)
         number = self.variance_xi.mask_number
         first, second = (None, None) if masks is None else (masks[:number], masks[number:])
-        out = torch.cat([self.variance_xi(hod, first), self.variance_axes(x, second)], dim=-1)
+        parts = (2,) if self.cosmology else ()
+        every = (self.variance_xi(hod, first), self.variance_axes(x, second))
+        out = torch.cat(
+            [out.reshape(*out.shape[:-1], *parts, -1, self.bins) for out in every], dim=-2
+        )
         out = _MOST_LOG_VARIANCE * torch.tanh(out / _MOST_LOG_VARIANCE)
-        out = out.reshape(*out.shape[:-1], STATISTICS, self.bins)
         return out + cast(ResponseScaling, self.scaling).log_variance
 
     @staticmethod
@@ -182,13 +232,24 @@ class ResponseNetwork(Network):
     def moments(
         self, params: torch.Tensor, masks: Masks | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        number = self.trunk.mask_number
+        number = self.trunk.mask_number + (self.slopes.mask_number if self.cosmology else 0)
         trunk, variances = (None, None) if masks is None else (masks[:number], masks[number:])
         mean = self.means(params, self.physical(self.responses(params, trunk)))
-        return mean, self.log_variances(params, variances).exp()
+        variance = self.log_variances(params, variances).exp()
+        if not self.cosmology:
+            return mean, variance
+        # What is learned is the log of the mean of xi over galaxies, not the mean of its log.
+        log_xi = mean[..., :1, :] - 0.5 * variance[..., 0, :1, :]
+        return torch.cat([log_xi, mean[..., 1:, :]], dim=-2), variance.sum(dim=-3)
+
+    def variances(self, params: torch.Tensor) -> torch.Tensor:
+        """Variance of log xi, omega, eta, of every kind together; (members, n, 3, bins)."""
+        variance = self.log_variances(params).exp()
+        return variance.sum(dim=-3) if self.cosmology else variance
 
     def draw_masks(self, passes: int, generator: torch.Generator) -> Masks:
-        parts = (self.trunk, self.variance_xi, self.variance_axes)
+        parts = (self.trunk, *((self.slopes,) if self.cosmology else ()), self.variance_xi,
+                 self.variance_axes)  # fmt: skip
         return [mask for part in parts for mask in part.draw_masks(passes, generator)]
 
     @property

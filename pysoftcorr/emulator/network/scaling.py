@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pysoftcorr.emulator.data import bin_centers
-from pysoftcorr.mocks.hod import PARAMETERS
+from pysoftcorr.mocks.hod import PARAMETERS, WITH_COSMOLOGY
 
 __all__ = ["PublishedScaling", "ResponseScaling", "Scaling", "likely_scaling"]
 
@@ -26,8 +26,8 @@ class Scaling(nn.Module):
 
     Attributes
     ----------
-    input_mean : Tensor, shape (7,)
-    input_matrix : Tensor, shape (7, 7)
+    input_mean : Tensor, shape (m,)
+    input_matrix : Tensor, shape (m, m)
         Standardized parameters are ``(params - input_mean) @ input_matrix.T``.
     """
 
@@ -40,7 +40,7 @@ class Scaling(nn.Module):
             self.register_buffer(name, torch.tensor(np.asarray(value), dtype=torch.float32))
 
     def standardized(self, params: torch.Tensor) -> torch.Tensor:
-        """Parameters, shape (..., 7), without their units."""
+        """Parameters, shape (..., m), without their units."""
         return (params - self.input_mean) @ self.input_matrix.T
 
 
@@ -107,8 +107,9 @@ class ResponseScaling(Scaling):
     ----------
     target_mean, target_std : Tensor, shape (6, nbins)
         Mean and deviation of log xi and the responses A, B, C, D, E.
-    log_variance : Tensor, shape (3, nbins)
-        Typical log variance among realizations of log xi, omega, eta.
+    log_variance : Tensor, shape (3, nbins) or (2, 3, nbins)
+        Typical log variance among realizations of log xi, omega, eta; of a network of universes
+        that given the halos, and that between universes.
     """
 
     target_mean: torch.Tensor
@@ -116,15 +117,18 @@ class ResponseScaling(Scaling):
     log_variance: torch.Tensor
 
     @classmethod
-    def blank(cls, bins: int) -> ResponseScaling:
+    def blank(cls, bins: int, cosmology: bool = False) -> ResponseScaling:
         """A scaling that changes nothing, to be filled from a file."""
+        number = len(WITH_COSMOLOGY if cosmology else PARAMETERS)
         return cls(
             {
-                "input_mean": np.zeros(len(PARAMETERS)),
-                "input_matrix": np.eye(len(PARAMETERS)),
+                "input_mean": np.zeros(number),
+                "input_matrix": np.eye(number),
                 "target_mean": np.zeros((1 + RESPONSES, bins)),
                 "target_std": np.ones((1 + RESPONSES, bins)),
-                "log_variance": np.zeros((STATISTICS, bins)),
+                "log_variance": np.zeros(
+                    (2, STATISTICS, bins) if cosmology else (STATISTICS, bins)
+                ),
             }
         )
 
@@ -140,10 +144,10 @@ class ResponseScaling(Scaling):
 
         Parameters
         ----------
-        parameters : array_like, shape (n, 7)
+        parameters : array_like, shape (n, m)
         log_xi : array_like, shape (n, nbins)
         responses : array_like, shape (n, 5, nbins)
-        variances : array_like, shape (n, 3, nbins)
+        variances : array_like, shape (n, 3, nbins) or (n, 2, 3, nbins)
             Variances among realizations of log xi and of the drawn omega and eta.
 
         Raises
@@ -160,7 +164,7 @@ class ResponseScaling(Scaling):
             ("responses", a, (RESPONSES, b)),
             ("variances", v, (STATISTICS, b)),
         ):
-            if array.shape[1:] != shape:
+            if array.shape[1:] not in (shape, (2, *shape) if name == "variances" else shape):
                 raise ValueError(f"{name} of shape {array.shape}: must be (n, *{shape})")
         mean_variance = v.mean(axis=0)
         if not (mean_variance > 0).all():
@@ -183,8 +187,10 @@ def _checked(
     arrays = {"parameters": np.asarray(parameters, dtype=np.float64)}
     arrays |= {name: np.asarray(value, dtype=np.float64) for name, value in others.items()}
     points = arrays["parameters"]
-    if points.ndim != 2 or points.shape[1] != len(PARAMETERS):
-        raise ValueError(f"parameters of shape {points.shape}: must be (n, {len(PARAMETERS)})")
+    columns = (len(PARAMETERS), len(WITH_COSMOLOGY))
+    if points.ndim != 2 or points.shape[1] not in columns:
+        raise ValueError(f"parameters of shape {points.shape}: must be (n, {columns[0]}), or "
+                         f"(n, {columns[1]}) with the cosmology")  # fmt: skip
     for name, array in arrays.items():
         if len(array) != len(points):
             raise ValueError(f"{name} has {len(array)} rows, parameters {len(points)}")
@@ -202,8 +208,12 @@ def _spread(values: FloatArray) -> FloatArray:
 
 
 def _whitening(points: FloatArray) -> FloatArray:
-    """Lower-triangular, for the HOD parameters; the strengths stay as they are."""
-    hod = points[:, 2:]
+    """Lower-triangular, for the HOD parameters; the strengths stay as they are.
+
+    Parameters of the cosmology are scaled alone: they are independent of the others by design.
+    """
+    last = len(PARAMETERS)
+    hod = points[:, 2:last]
     spread = _spread(hod)
     scaled = (hod - hod.mean(axis=0)) / spread
     covariance = scaled.T @ scaled / len(hod)
@@ -212,8 +222,9 @@ def _whitening(points: FloatArray) -> FloatArray:
     empty = np.diag(covariance) < 0.5
     covariance[empty, empty] = 1.0
     inverse = np.linalg.inv(np.linalg.cholesky(covariance))
-    matrix = np.eye(len(PARAMETERS))
-    matrix[2:, 2:] = inverse / spread
+    matrix = np.eye(points.shape[1])
+    matrix[2:last, 2:last] = inverse / spread
+    matrix[last:, last:] = np.diag(1 / _spread(points[:, last:]))
     return matrix
 
 

@@ -38,11 +38,19 @@ from pysoftcorr.emulator.training.tasks import (
     published_scaling,
     response_scaling,
 )
+from pysoftcorr.emulator.training.universes import UniversesTask
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import Campaign
+    from pysoftcorr.mocks.universes import Universes
 
 __all__ = ["RECIPES", "Recipe", "train"]
+
+#: Of universes there are more rows, without noise.
+_WIDTH_OF_UNIVERSES = 96
+_OF_UNIVERSES: dict[str, Any] = {
+    "epochs": 24, "batch": 128, "tolerance": 0.04, "calibrate": "none",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def train(
-    data: Campaign | EmulatorData | Split | str | PathLike[str],
+    data: Campaign | Universes | EmulatorData | Split | str | PathLike[str],
     *,
     kind: str = "response",
     out: str | PathLike[str] | None = None,
@@ -229,15 +237,13 @@ def train(
     torch, whether the run was cut off and resumed or not. GPUs add in no fixed order.
     """
     options.choice("kind", kind, KINDS)
-    chosen = RECIPES[kind].changed(
-        kind,
-        {
-            "epochs": epochs, "learning_rate": learning_rate, "weight_decay": weight_decay,
-            "batch": batch, "clip": clip, "patience": patience, "targets": targets,
-            "sufficient": sufficient, "tolerance": tolerance, "robust": robust,
-            "calibrate": calibrate, "calibrate_per": calibrate_per,
-        },
-    )  # fmt: skip
+    given = {
+        "epochs": epochs, "learning_rate": learning_rate, "weight_decay": weight_decay,
+        "batch": batch, "clip": clip, "patience": patience, "targets": targets,
+        "sufficient": sufficient, "tolerance": tolerance, "robust": robust,
+        "calibrate": calibrate, "calibrate_per": calibrate_per,
+    }  # fmt: skip
+    chosen = RECIPES[kind].changed(kind, given)
     shape = network_config(
         members=members, width=width, depth=depth, variance_width=variance_width,
         variance_depth=variance_depth, dropout=dropout,
@@ -246,6 +252,10 @@ def train(
     target = None if out is None else check_output(out, suffixes=HDF5, overwrite=True)
     there = None if target is None or overwrite else _there(target, resume)
     split, source = _split(data, split_seed)
+    universes = split.train.universe is not None
+    if universes:
+        chosen = _of_universes(kind, chosen, given)
+        shape = {"cosmology": True, "width": _WIDTH_OF_UNIVERSES, **shape}
     options.number("checkpoint_every", checkpoint_every, least=0)
     root = root_seed(seed)
     if device is None:
@@ -270,7 +280,7 @@ def train(
     if target is not None and there is not None:
         return _finished(target, there, described)
     loop = Loop(
-        task=_task(made, chosen, *(part.to(where) for part in parts)),
+        task=_task(made, chosen, parts[0].to(where), parts[1].to(where), root),
         optimizer=torch.optim.AdamW(
             made.parameters(), lr=chosen.learning_rate, weight_decay=chosen.weight_decay
         ),
@@ -287,7 +297,9 @@ def train(
     )
     loop.run()
     made.cpu()
-    factors = sigma_factors(made, parts[1], by=chosen.calibrate, per=chosen.calibrate_per)
+    factors = torch.ones(parts[1].drawn.shape[2:], dtype=torch.float64)
+    if not universes:
+        factors = sigma_factors(made, parts[1], by=chosen.calibrate, per=chosen.calibrate_per)
     if chosen.calibrate != "none":
         apply_factors(made, factors)
     record = {
@@ -315,7 +327,7 @@ def train(
 
 # ---------------------------------------------------------------------- parts of it
 def _split(
-    data: Campaign | EmulatorData | Split | str | PathLike[str], seed: Seed
+    data: Campaign | Universes | EmulatorData | Split | str | PathLike[str], seed: Seed
 ) -> tuple[Split, str]:
     source = ""
     if isinstance(data, (str, PathLike)):
@@ -330,13 +342,36 @@ def _split(
     return split_campaign(data, seed=seed), source
 
 
+def _of_universes(kind: str, chosen: Recipe, given: Mapping[str, Any]) -> Recipe:
+    """The recipe for a campaign of universes."""
+    if kind != "response":
+        raise ValueError(f"kind = {kind!r}: a campaign of universes is learned by 'response'")
+    if given["calibrate"] not in (None, "none"):
+        raise ValueError(
+            f"calibrate = {given['calibrate']!r}: errors of universes are learned from the "
+            "residuals of each; take 'none'"
+        )
+    usual = {name: value for name, value in _OF_UNIVERSES.items() if given[name] is None}
+    return replace(chosen, **usual)
+
+
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
 
 
-def _task(network: Any, recipe: Recipe, rows: Targets, validation: Targets) -> Task:
+def _task(network: Any, recipe: Recipe, rows: Targets, validation: Targets, seed: int) -> Task:
+    if rows.universe is not None:
+        return UniversesTask(
+            network,
+            rows,
+            validation,
+            batch=recipe.batch,
+            tolerance=recipe.tolerance,
+            robust=recipe.robust,
+            seed=seed,
+        )
     if network.kind == "published":
         return PublishedTask(
             network,
@@ -396,7 +431,9 @@ def _emulator(
     points = np.concatenate([part.parameters for part in split])
     span = campaign.get("logMmin")
     # Bounds of the design, where it states them: the least and greatest points fall short.
-    bounds = Bounds.of(points) if span is None else Bounds.design(tuple(span))
+    ranges = campaign.get("ranges")  # of a campaign of universes
+    worlds = None if ranges is None else [ranges[name] for name in network.names[-len(ranges) :]]
+    bounds = Bounds.of(points) if span is None else Bounds.design(tuple(span), worlds)
     if bounds.outside(points).any():
         bounds = Bounds.of(points)
     # What was timed stands apart: the rest is the same, whether the run was resumed or not.

@@ -55,6 +55,10 @@ class Targets:
         Variance of `mean` itself.
     response, response_error : Tensor, shape (n, 5, b), or None
         Mean response functions and the variance of that mean.
+    universe : Tensor, shape (n,), or None
+        Number of the universe of each row.
+    chance : Tensor, shape (n, 3, b), or None
+        Variance in one box given its halos; NaN where it is not known.
     """
 
     params: Tensor
@@ -64,6 +68,8 @@ class Targets:
     error: Tensor
     response: Tensor | None
     response_error: Tensor | None
+    universe: Tensor | None = None
+    chance: Tensor | None = None
 
     @classmethod
     def of(cls, data: EmulatorData, targets: str) -> Targets:
@@ -83,6 +89,8 @@ class Targets:
             realizations.
         """
         choice("targets", targets, TARGETS)
+        if data.universe is not None:
+            return cls._of_universes(data, targets)
         number = data.realizations
         if number < 2:
             raise ValueError("data has one realization of each row; variances need at least 2")
@@ -114,6 +122,28 @@ class Targets:
             response=response,
             response_error=response_error,
         )
+
+    @classmethod
+    def _of_universes(cls, data: EmulatorData, targets: str) -> Targets:
+        """Of each row the expectation in its universe, which has no error but what that one is."""
+        if targets != "expected":
+            raise ValueError(
+                "targets = 'drawn': rows of universes are expectations; take targets='expected'"
+            )
+        if data.response is None or data.chance is None or data.chance_row is None:
+            raise ValueError("data of universes have no responses, or no covariance given the "
+                             "halos, which training needs")  # fmt: skip
+        drawn = np.stack([np.log(data.xi), data.omega, data.eta], axis=2)
+        mean, none = drawn[:, 0], np.zeros_like(drawn[:, 0])
+        chance = np.full(mean.shape, np.nan)
+        chance[data.chance_row] = np.diagonal(data.chance, axis1=2, axis2=3)
+        assert data.universe is not None
+        return cls(
+            params=_tensor(data.parameters), drawn=_tensor(drawn), mean=_tensor(mean),
+            spread=_tensor(none), error=_tensor(none), response=_tensor(data.response),
+            response_error=_tensor(np.zeros_like(data.response)),
+            universe=torch.as_tensor(data.universe), chance=_tensor(chance),
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.params)
@@ -202,11 +232,18 @@ def published_scaling(train: Targets) -> PublishedScaling:
 def response_scaling(train: Targets) -> ResponseScaling:
     """Scaling fitted to the training set alone."""
     assert train.response is not None
+    if train.chance is None:
+        variances = train.drawn.double().var(dim=1, correction=1)
+    else:
+        known = train.chance.double().nan_to_num().sum(dim=0)
+        known = known / train.chance.isfinite().sum(dim=0).clamp(min=1)
+        # Between universes about as much: it is found in training.
+        variances = known.expand(len(train), 2, *known.shape)
     return ResponseScaling.fit(
         train.params.double().numpy(),
         train.mean[:, 0].double().numpy(),
         train.response.double().numpy(),
-        train.drawn.double().var(dim=1, correction=1).numpy(),
+        variances.numpy(),
     )
 
 
@@ -223,7 +260,10 @@ def _fractional(mean: Tensor, true: Targets) -> dict[str, float]:
     off = (mean - true.mean).abs()
     found = {"error_xi": float(off[:, 0].mean())}  # of log xi: a fraction, for it is small
     drawn = true.drawn.mean(dim=1)
-    noise = (true.drawn.var(dim=1, correction=1) / true.drawn.shape[1]).sqrt()
+    number = true.drawn.shape[1]
+    noise = torch.zeros_like(drawn)
+    if number > 1:
+        noise = (true.drawn.var(dim=1, correction=1) / number).sqrt()
     for k, name in ((1, "omega"), (2, "eta")):
         size = drawn[:, k].abs()
         where = (size > 0.01) & (size > 3 * noise[:, k])

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pysoftcorr._julia.errors import JuliaUnavailable
 from pysoftcorr.core.cores import usable_cores
 from pysoftcorr.core.processes import deaf_children
-from pysoftcorr.mocks.campaign.rows import Plan, work
+from pysoftcorr.mocks.campaign.rows import work
 from pysoftcorr.mocks.halos import HaloCatalog
 
 __all__ = ["connected", "finished_rows"]
@@ -152,13 +152,17 @@ def _no_answer(scheduler: str | None, error: Exception) -> ConnectionError:
 
 def finished_rows(
     client: Any,
-    halos: HaloCatalog,
-    plan: Plan,
+    halos: HaloCatalog | None,
+    plan: Any,
     design: npt.NDArray[Any],
     rows: Sequence[int],
     tick: Tick,
+    *,
+    task: Callable[..., bytes] = work,
 ) -> Iterator[bytes]:
     """Records of `rows` in the order in which workers finish them.
+
+    A row is ``task(halos, plan, row, design[row])``, in a worker.
 
     `tick` is called a few times a second, with what is being waited for where that is unusual.
 
@@ -173,7 +177,7 @@ def finished_rows(
     """
     from distributed import CancelledError
 
-    farm = _Farm(client, halos, plan, design)
+    farm = _Farm(client, halos, plan, design, task)
     waiting = list(reversed(rows))
     lost: list[int] = []
     while waiting or farm.running:
@@ -210,9 +214,11 @@ class _Farm:
     """Rows in flight: a few for every thread, so that no worker waits and Ctrl-C is quick."""
 
     def __init__(
-        self, client: Any, halos: HaloCatalog, plan: Plan, design: npt.NDArray[Any]
-    ) -> None:
+        self, client: Any, halos: HaloCatalog | None, plan: Any, design: npt.NDArray[Any],
+        task: Callable[..., bytes],
+    ) -> None:  # fmt: skip
         self.client, self.halos, self.plan, self.design = client, halos, plan, design
+        self.task = task
         #: Row of each future, and how often the halos had been sent when it was submitted.
         self.running: dict[str, tuple[int, int]] = {}
         self._futures: dict[str, Any] = {}
@@ -288,7 +294,7 @@ class _Farm:
         while waiting and len(self.running) < 2 * self._threads + 2:
             row = waiting.pop()
             future = self.client.submit(
-                work,
+                self.task,
                 self._shared,
                 self.plan,
                 row,

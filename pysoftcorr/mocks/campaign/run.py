@@ -45,7 +45,7 @@ from pysoftcorr.mocks.satellites import SATELLITES, check_places
 from pysoftcorr.mocks.subhalo_places import caution_of_borrowed, part_without_subhalos
 from pysoftcorr.sky.binning import Bins
 
-__all__ = ["XI_LIMIT", "Campaign", "run_campaign"]
+__all__ = ["XI_LIMIT", "Campaign", "discard_other", "refuse_without_room", "run_campaign"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -189,9 +189,9 @@ def run_campaign(
     if scheduler is None:
         refuse_unguarded_script("run_campaign")
     if overwrite:
-        _discard_other(unfinished, settings)
+        discard_other(unfinished, settings)
     dtype = record_dtype(plan.realizations, len(plan.edges) - 1)
-    _refuse_without_room(unfinished, dtype.itemsize * len(design))
+    refuse_without_room(unfinished, dtype.itemsize * len(design))
     with Journal(unfinished, settings, dtype) as journal:
         rows = [row for row in range(len(design)) if row not in journal.done]
         if rows:
@@ -331,7 +331,7 @@ def _plan(
     return plan, settings, xi_matter
 
 
-def _discard_other(unfinished: Path, settings: dict[str, Any]) -> None:
+def discard_other(unfinished: Path, settings: dict[str, Any]) -> None:
     """Remove a journal of other settings; one of these settings is resumed."""
     try:
         there = read_settings(unfinished)
@@ -342,7 +342,7 @@ def _discard_other(unfinished: Path, settings: dict[str, Any]) -> None:
         unfinished.unlink()
 
 
-def _refuse_without_room(unfinished: Path, size: int) -> None:
+def refuse_without_room(unfinished: Path, size: int) -> None:
     """OSError where the rows cannot fit on the disk, twice: in the journal and in the file."""
     there = unfinished.stat().st_size if unfinished.exists() else 0
     free = shutil.disk_usage(unfinished.parent).free

@@ -71,6 +71,7 @@ class Sites:
 def place_sites(
     halos: Any, span: tuple[float, float], edges: FloatArray, steps: FloatArray,
     kernels: HaloPairKernels, number: int, seed: int = 0, satellites: str = "nfw",
+    counts: FloatArray | None = None,
 ) -> Sites:  # fmt: skip
     """Draw sites in halos of all masses, and go through their neighbors.
 
@@ -88,6 +89,8 @@ def place_sites(
     satellites : {"nfw", "triaxial"}
         Where satellites live. Those of other halos are in spheres in any case: how triaxial they
         are plays hardly a role for what one galaxy more adds.
+    counts : ndarray, shape (N,), optional
+        Halos that each stands for, where some are a sample; 1 by default.
     """
     rng = stream(seed, "sites of galaxies")
     logm = np.log10(halos.mass)
@@ -95,7 +98,8 @@ def place_sites(
     rows, weight, copies = _sample(logm, max(number // _STRATA, 2), rng)
     host = np.concatenate([rows, np.repeat(rows, copies)])
     central = np.arange(host.size) < rows.size
-    weight = np.concatenate([weight, np.repeat(weight / copies, copies)])
+    counts = np.ones(logm.size) if counts is None else counts
+    weight = np.concatenate([weight, np.repeat(weight / copies, copies)]) * counts[host]
     n = int((~central).sum())
     # Radii even in the enclosed mass, so that few places stand for a profile.
     u = (rng.permutation(n) + rng.random(n)) / max(n, 1)
@@ -113,7 +117,7 @@ def place_sites(
     place = halos.position[host] + reference * (radius * halos.radius[host])[:, None]
     place = checks.wrapped(place, halos.boxsize)
     frame = _frames(reference)
-    others = _neighbors(halos, logm, nodes, host, place, frame, edges, steps, kernels)
+    others = _neighbors(halos, counts, logm, nodes, host, place, frame, edges, steps, kernels)
     own = _own(halos, host, central, radius, frame, edges)
     if shapes is not None:
         away = reference * (radius * halos.radius[host])[:, None]
@@ -153,8 +157,9 @@ def _components(frame: FloatArray, a: FloatArray) -> FloatArray:
 
 
 def _neighbors(
-    halos: Any, logm: FloatArray, nodes: MassNodes, host: IntArray, place: FloatArray,
-    frame: FloatArray, edges: FloatArray, steps: FloatArray, kernels: HaloPairKernels,
+    halos: Any, counts: FloatArray, logm: FloatArray, nodes: MassNodes, host: IntArray,
+    place: FloatArray, frame: FloatArray, edges: FloatArray, steps: FloatArray,
+    kernels: HaloPairKernels,
 ) -> tuple[SingleArray, SingleArray]:  # fmt: skip
     """Moments of the neighbors in other halos: of their centers, and of their satellites."""
     sides = checks.box_sides(halos.boxsize)
@@ -185,11 +190,11 @@ def _neighbors(
         z = d / r[:, None]
         turn = frame[some][row]
         step = np.minimum(np.searchsorted(steps, r) - 1, steps.size - 2)
-        of_z = np.concatenate([np.ones((1, r.size)), _components(turn, z)])
+        of_z = counts[j] * np.concatenate([np.ones((1, r.size)), _components(turn, z)])
         fine = _hats(of_z, row, step, below[j], part[j], (number, len(sites), steps.size - 1))
         axis = halos.axis[j]
         along = np.einsum("ni,ni->n", axis, z) ** 2 - 1 / 3
-        of_a = np.concatenate([along[None], _components(turn, axis)])
+        of_a = counts[j] * np.concatenate([along[None], _components(turn, axis)])
         b = np.searchsorted(edges, r) - 1
         within = (b >= 0) & (b < bins)
         coarse = _hats(

@@ -1,0 +1,209 @@
+"""Campaigns of universes: design, thinned halos, rows, and the file."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("colossus")
+
+from pysoftcorr.mocks import HaloCatalog, HaloTables, Universes, run_universes, universe_design
+from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.mocks.strengths import order_parameter
+from pysoftcorr.mocks.universes import run as running
+from pysoftcorr.mocks.universes.design import RANGES, held_out
+from pysoftcorr.mocks.universes.one import thinned_halos, thinned_tables, universe_cosmology
+from pysoftcorr.mocks.universes.rows import UniversePlan, expected_row, measure_universe
+
+EDGES = radial_edges("log:0.3:8:6")
+PLAN = UniversePlan(
+    seed=3, points=6, chance_points=2, edges=EDGES, boxsize=60.0, mesh=32, mmin=5e11,
+    thinned=(5e12, 0.5), logMmin=(12.0, 12.5), sites=32,
+)  # fmt: skip
+OPTIONS = {
+    "points": 6, "chance_points": 2, "bins": EDGES, "boxsize": 60.0, "mesh": 32, "mmin": 5e11,
+    "thinned": (5e12, 0.5), "logMmin": (12.0, 12.5), "sites": 32,
+}  # fmt: skip
+POINTS = [[0.7, 0.2, 12.2, 0.26, 12.2, 13.2, 1.0], [0.3, -0.4, 12.6, 0.5, 12.5, 13.6, 0.9]]
+
+
+@pytest.fixture(scope="module")
+def halos() -> HaloCatalog:
+    return HaloCatalog.simulate(60.0, 32, mmin=5e11, seed=4)
+
+
+# ---------------------------------------------------------------------- design
+@pytest.mark.parametrize("number", [16, 64])
+def test_a_power_of_two_is_a_latin_hypercube(number) -> None:
+    design = universe_design(number, seed=7)
+    for column, (low, high) in zip(design.T, RANGES.values(), strict=True):
+        slices = ((column - low) / (high - low) * number).astype(int)
+        assert np.array_equal(np.sort(slices), np.arange(number))
+    assert np.array_equal(universe_design(number // 2 + 3, seed=7), design[: number // 2 + 3])
+    # Those held out are spread as evenly: each slice of a fourth of the range has some.
+    last = design[list(held_out(number))]
+    for column, (low, high) in zip(last.T, RANGES.values(), strict=True):
+        assert len(np.unique(((column - low) / (high - low) * 4).astype(int))) == 4
+
+
+@pytest.mark.parametrize("number", [0, 1001, -4, 2.5, "many"])
+def test_a_number_that_is_none_is_refused(number) -> None:
+    with pytest.raises((ValueError, TypeError), match="universes"):
+        universe_design(number, seed=1)
+
+
+# ---------------------------------------------------------------------- thinned halos
+def test_tables_of_all_halos_are_those_of_the_catalog(halos) -> None:
+    ours = thinned_tables(halos, (5e12, 1.0), EDGES)
+    theirs = HaloTables.tabulate(halos, nodes=ours.nodes, bins=EDGES, sites=0, progress=False)
+    said = [t.predict(POINTS, on_outside="ignore") for t in (ours, theirs)]
+    for name in ("xi", "omega", "eta"):
+        one, other = (getattr(s, name).mean for s in said)
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_pairs_of_a_sample_of_light_halos_count_for_all(halos) -> None:
+    """Pairs of halos, one by one: w_i w_j of each."""
+    kept = (halos.mass >= 5e12) | (np.random.default_rng(5).random(len(halos)) < 0.4)
+    part = halos[kept]
+    tables = thinned_tables(part, (5e12, 0.4), EDGES)
+    weight = np.where(part.mass < 5e12, 1 / 0.4, 1.0)
+    box = tables.boxes[0]
+    assert box.count.sum() == pytest.approx(weight.sum(), rel=1e-12)
+    d = part.position[:, None] - part.position
+    d -= 60 * np.rint(d / 60)
+    r = np.sqrt((d**2).sum(axis=-1))
+    pairs = np.outer(weight, weight)
+    np.fill_diagonal(pairs, 0)
+    for b, (low, high) in enumerate(pairwise(EDGES)):
+        true = pairs[(r > low) & (r <= high)].sum()
+        assert box.forms[0, :, :, b].sum() == pytest.approx(true, rel=1e-9)
+
+
+def test_the_sample_is_of_light_halos_alone() -> None:
+    options = {"boxsize": 60.0, "mesh": 32, "mmin": 5e11, "seed": 9}
+    world = universe_cosmology(0.3, 0.8)
+    every = thinned_halos(world, 0.5, thinned=(5e12, 1.0), **options)
+    some = thinned_halos(world, 0.5, thinned=(5e12, 0.3), **options)
+    heavy = [np.sort(one.mass[one.mass >= 5e12]) for one in (every, some)]
+    assert np.array_equal(*heavy)
+    light = [int((one.mass < 5e12).sum()) for one in (every, some)]
+    assert abs(light[1] - 0.3 * light[0]) < 4 * np.sqrt(0.21 * light[0])
+    assert some.cosmology["Om0"] == 0.3
+    assert some.cosmology["sigma8"] == 0.8
+
+
+def test_the_covariance_is_that_of_all_halos(halos) -> None:
+    whole = thinned_tables(halos, (5e12, 1.0), EDGES, sites=800)
+    light = halos.mass < 5e12
+    kept = ~light | (np.random.default_rng(2).random(len(halos)) < 0.5)
+    part = thinned_tables(halos[kept], (5e12, 0.5), EDGES, sites=800)
+    sigma = [np.sqrt(np.diag(t.covariance(POINTS[0], "hod"))) for t in (whole, part)]
+    # Few halos, few sites of the heaviest: errors of errors of some percent.
+    assert np.abs(np.log(sigma[1] / sigma[0])).mean() < 0.15
+
+
+# ---------------------------------------------------------------------- rows
+def test_responses_give_omega_and_eta_at_any_strengths(halos) -> None:
+    tables = thinned_tables(halos, (5e12, 1.0), EDGES, sites=32)
+    row = expected_row(PLAN, 5, tables)
+    points = row["parameters"]
+    said = tables.predict(points, on_outside="ignore")
+    cen, sat = (np.asarray(order_parameter(_tensor(points[:, k])))[:, None] for k in (0, 1))
+    a, b, c, d, e = np.moveaxis(row["response"], 1, 0)
+    np.testing.assert_allclose(said.xi.mean, row["xi"], rtol=1e-12)
+    np.testing.assert_allclose(said.omega.mean, cen * a + sat * b, atol=1e-12)
+    eta = cen * cen * c + cen * sat * d + sat * sat * e
+    np.testing.assert_allclose(said.eta.mean, eta, atol=1e-12)
+    every = tables.covariance(points[1], "hod")
+    np.testing.assert_allclose(row["chance"][1, 1], every[6:12, 6:12], rtol=1e-5)
+    xi = said.xi.mean[1]
+    np.testing.assert_allclose(row["chance"][1, 0], every[:6, :6] / np.outer(xi, xi), rtol=1e-5)
+
+
+def _tensor(values):
+    import torch
+
+    return torch.tensor(values)
+
+
+# ---------------------------------------------------------------------- campaign
+@contextmanager
+def _nobody(scheduler, workers):
+    yield None
+
+
+def _here(client, halos, plan, design, rows, tick, *, task):
+    """Rows in this process, in another order than that of the design."""
+    for row in reversed(list(rows)):
+        yield measure_universe(plan, row, design[row]).tobytes()
+
+
+@pytest.fixture
+def at_home(monkeypatch):
+    monkeypatch.setattr(running, "connected", _nobody)
+    monkeypatch.setattr(running, "finished_rows", _here)
+    monkeypatch.setattr(running, "refuse_unguarded_script", lambda name: None)
+    return monkeypatch
+
+
+def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, at_home) -> None:
+    whole = run_universes(3, out=tmp_path / "whole.h5", seed=3, **OPTIONS)
+    assert whole.xi.shape == (3, 6, 6)
+    assert np.isfinite(whole.chance).all()
+    np.testing.assert_array_equal(whole.worlds, universe_design(3, seed=3))
+
+    def broken(*args, **options):
+        rows = _here(*args, **options)
+        yield next(rows)
+        raise KeyboardInterrupt
+
+    at_home.setattr(running, "finished_rows", broken)
+    out = tmp_path / "again.h5"
+    with pytest.raises(KeyboardInterrupt, match="1 of 3 universes are kept"):
+        run_universes(3, out=out, seed=3, **OPTIONS)
+    at_home.setattr(running, "finished_rows", _here)
+    with pytest.raises(ValueError, match=r"has other settings: halos: meta: mmin"):
+        run_universes(3, out=out, seed=3, **{**OPTIONS, "mmin": 6e11})
+    again = run_universes(3, out=out, **OPTIONS)  # the seed is that of the unfinished one
+    for name in ("parameters", "pairs", "xi", "response", "chance", "halos", "worlds"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
+    assert not list(tmp_path.glob("*.part"))
+    # Finished: the same call reads it, others are refused.
+    assert len(run_universes(3, out=out, seed=3, **OPTIONS)) == 3
+    with pytest.raises(FileExistsError, match="points"):
+        run_universes(3, out=out, seed=3, **{**OPTIONS, "points": 7})
+    assert "3 universes of 60 Mpc/h, 6 HODs in each" in Universes.read(out).summary()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"thinned": (1e11, 0.5)}, "thinned = 1e\\+11: must be above mmin"),
+        ({"thinned": (5e12, 0.0)}, "thinned: part"),
+        ({"thinned": 5e12}, "thinned = .* must be a mass and a part"),
+        ({"chance_points": 7}, "chance_points"),
+        ({"boxsize": 20.0}, "boxsize"),
+        ({"logMmin": (13.0, 12.0)}, "logMmin"),
+        ({"mesh": 4}, "mesh"),
+    ],
+)
+def test_settings_that_make_no_campaign_are_refused(tmp_path, options, words) -> None:
+    with pytest.raises((ValueError, TypeError), match=words):
+        run_universes(2, out=tmp_path / "a.h5", seed=1, **{**OPTIONS, **options})
+    assert not list(tmp_path.iterdir())
+
+
+def test_universes_differ_and_follow_from_their_number() -> None:
+    world = np.array([0.3, 0.8, 0.4])
+    plan = replace(PLAN, points=2, chance_points=1)
+    one, other = (measure_universe(plan, row, world) for row in (0, 1))
+    again = measure_universe(plan, 1, world)
+    assert again.tobytes() == other.tobytes()
+    assert not np.array_equal(one["xi"], other["xi"])
+    assert not np.array_equal(one["parameters"], other["parameters"])
