@@ -267,6 +267,11 @@ class HaloTables:
         chosen = choose_nodes(np.concatenate([np.log10(one.mass) for one in catalogs]), nodes)
         radii = [float(f(one.radius)) for one in catalogs for f in (np.min, np.max)]
         groups = integer("concentration_groups", concentration_groups, least=1, most=20)
+        if satellites == "subhalos" and groups > 1:
+            raise ValueError(
+                f"concentration_groups = {groups}: must be 1, since satellites on subhalos follow "
+                "no profile"
+            )
         projection = Projection.of(rp_bins, pi_max, line_of_sight)
         if satellites != "nfw":
             for name, given in (("rp_bins", rp_bins), ("assembly_split", assembly_split)):
