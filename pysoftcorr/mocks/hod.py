@@ -69,7 +69,9 @@ def lighter_halos(least: float, near: int) -> tuple[FloatArray, FloatArray]:
     """
     x = np.arange(1201) * _STEP
     first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
-    return least * 10.0**-x, first * 10.0 ** (_SLOPE * x)
+    mass: FloatArray = least * 10.0**-x
+    halos: FloatArray = first * 10.0 ** (_SLOPE * x)
+    return mass, halos
 
 
 @dataclass(frozen=True, kw_only=True)

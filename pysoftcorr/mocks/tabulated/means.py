@@ -95,8 +95,8 @@ class MeanTables:
         self.number_cc, self.along_cc = tensor(halves("n_cc")), tensor(halves("a_cc"))
         self.axes_cc = tensor(halves("h_cc"))
         self.number_cs = tensor(np.vstack([flat("n_cs"), central]))
-        of_cen, of_sat = [flat("ac_cs"), none], [flat("as_cs"), 2 / 3 * central]
-        self.along_cs = tensor(np.hstack([np.vstack(of_cen), np.vstack(of_sat)]))
+        by_cen, by_sat = [flat("ac_cs"), none], [flat("as_cs"), 2 / 3 * central]
+        self.along_cs = tensor(np.hstack([np.vstack(by_cen), np.vstack(by_sat)]))
         self.axes_cs = tensor(np.vstack([flat("h_cs"), none]))
         number, of_sat = np.vstack([halves("n_ss"), pairs]), np.vstack([halves("a_ss"), along])
         self.number_ss = tensor(np.hstack([number, of_sat]))

@@ -602,7 +602,8 @@ class HaloTables:
             return
         with torch.no_grad():
             logm, halos = self._lighter
-            held = sum(mean_numbers(torch.from_numpy(values), logm)) @ halos
+            central, satellite = mean_numbers(torch.from_numpy(values), logm)
+            held = (central + satellite) @ halos
         below = held.numpy() / (held.numpy() + number)
         rows = np.flatnonzero(below > _UNRESOLVED)
         if not rows.size:
