@@ -69,9 +69,7 @@ def lighter_halos(least: float, near: int) -> tuple[FloatArray, FloatArray]:
     """
     x = np.arange(1201) * _STEP
     first = near * _SLOPE * math.log(10) / (1 - 2.0**-_SLOPE)
-    mass: FloatArray = least * 10.0**-x
-    halos: FloatArray = first * 10.0 ** (_SLOPE * x)
-    return mass, halos
+    return np.asarray(least * 10.0**-x), np.asarray(first * 10.0 ** (_SLOPE * x))
 
 
 @dataclass(frozen=True, kw_only=True)
