@@ -14,8 +14,8 @@
 
 # Largest p: beyond it powers of small distances leave the range of numbers.
 const STEEPEST = 10.0
-# Degrees of the expansions: for most sweeps, whose totals are right to 1e-5; for all sweeps of few
-# centers, to 1e-8; for those that the answer is held against, to 1e-10.
+# Degrees of the expansions: for most sweeps, whose totals are right to 1e-5; for nearly all sweeps of
+# few centers, to 1e-8; for those that the answer is held against, to 1e-10.
 const ROUGH, MIDDLING, FINE = 8, 14, 18
 const LEAF_CENTERS = 6
 const LEAF_OBJECTS = 16

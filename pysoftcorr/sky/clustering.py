@@ -72,8 +72,8 @@ class SoftClustering:
     neighbors : int, "auto" or "all"
         "all" holds every object against every center, N c numbers a sweep. A number k holds it
         against those around it, lets the others act through expansions of their sums (a fast
-        multipole method; memberships are right to 1e-8), and keeps the memberships in the k nearest
-        centers. "auto" is "all" up to 2e7 memberships, 16 beyond.
+        multipole method; memberships are right to 1e-6 or better), and keeps the memberships in
+        the k nearest centers. "auto" is "all" up to 2e7 memberships, 16 beyond.
     seed : int, numpy.random.Generator or None
         For the k-means++ start (Arthur & Vassilvitskii 2007).
     device : str
