@@ -278,7 +278,7 @@ def products(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 def mean_numbers(params: torch.Tensor, logm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean centrals and satellites of halos of log10 masses (F,), each of shape (..., F)."""
-    log_min, sigma, log_0, log_1, alpha = params[..., 2:, None].unbind(-2)
+    log_min, sigma, log_0, log_1, alpha = params[..., 2:7, None].unbind(-2)
     central = 0.5 * torch.erfc((log_min - logm) / sigma)
     depth = _LN10 * (log_0 - logm)
     above = depth < 0
