@@ -30,6 +30,8 @@ _STEPS = 200
 _RATE = 0.05
 #: Points of one step: of more the fit is no better.
 _POINTS = 1024
+#: Of a correlation matrix, so that its inverse is one.
+_LEAST_EIGENVALUE = 1e-4
 #: Independent vectors for each free number of the mixture, at least.
 _LEAST = 3
 
@@ -155,6 +157,10 @@ def fit_correlation(
         found, record[name] = _choose(moments, points, their, others, degrees, (root + k) % 2**63)
         if found is not None:
             matrices[name], gates[name] = (t.numpy() for t in found)
+            low = np.linalg.eigvalsh(matrices[name]).min()
+            if low < _LEAST_EIGENVALUE:  # bins that are nearly one
+                room = _LEAST_EIGENVALUE + max(-low, 0)
+                matrices[name] = (matrices[name] + room * np.eye(data.nbins)) / (1 + room)
     said = {"points": len(data), "realizations": data.realizations, "seed": root}
     return BinCorrelation(mean, whiten, matrices, gates, {**said, "log_likelihood": record})
 

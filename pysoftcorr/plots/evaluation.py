@@ -44,7 +44,7 @@ def plot_accuracy(evaluation: Evaluation) -> Figure:
     for (name, one), upper, lower in zip(evaluation.statistics.items(), *axes, strict=True):
         symbol = _SYMBOLS[name]
         _against(upper, one)
-        upper.set_xlabel(rf"${symbol}$, mean of {evaluation.realizations} realizations")
+        upper.set_xlabel(rf"${symbol}$, {_truth(evaluation)}")
         upper.set_ylabel(rf"${symbol}$, emulator")
         a = one.accuracy
         upper.set_title(
@@ -86,7 +86,9 @@ def plot_calibration(evaluation: Evaluation) -> Figure:
         good = (one.empirical > 0) & (one.sigma > 0)
         x, y = one.empirical[good], one.sigma[good]
         _density(upper, x, y)
-        upper.set_xlabel(rf"$\sigma$ of ${symbol}$, {evaluation.realizations} realizations")
+        scatter = "a universe held out" if evaluation.universes else (
+            f"{evaluation.realizations} realizations")  # fmt: skip
+        upper.set_xlabel(rf"$\sigma$ of ${symbol}$, {scatter}")
         upper.set_ylabel(rf"$\sigma$ of ${symbol}$, emulator")
         c = one.calibration
         upper.set_title(f"bias {c.dex:+.3f} dex, scatter {c.dex_scatter:.2f} dex",
@@ -130,7 +132,8 @@ def plot_uncertainties(evaluation: Evaluation) -> Figure:
             ax.plot(r, np.where(some, middle, np.nan), color=color, lw=1.5, marker=".", ms=4,
                     label=label if some.any() else f"{label} is 0")  # fmt: skip
         drawn = np.nanmedian(one.empirical, axis=0)
-        ax.plot(r, drawn, "o", ms=4, color="black", label="realizations")
+        label = "universes held out" if evaluation.universes else "realizations"
+        ax.plot(r, drawn, "o", ms=4, color="black", label=label)
         log_limits(ax, [*shown, drawn], [*shown, drawn])
         symbol = rf"\log\xi" if name == "xi" else _SYMBOLS[name]  # noqa: F541
         ax.set_ylabel(rf"$\sigma$ of ${symbol}$")
@@ -248,3 +251,9 @@ def _density(ax: Axes, x: FloatArray, y: FloatArray) -> None:
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
         log_axis(axis, edges[0], edges[-1])
+
+
+def _truth(evaluation: Evaluation) -> str:
+    if evaluation.universes:
+        return f"{evaluation.universes} universes held out"
+    return f"mean of {evaluation.realizations} realizations"

@@ -95,6 +95,8 @@ class Loop:
         A checkpoint of other settings is refused.
     resume : bool
         Resume from a checkpoint that is there; otherwise restart.
+    last : bool
+        Keep the last epoch, whatever the score.
     """
 
     task: Task
@@ -108,6 +110,7 @@ class Loop:
     every: float = 60.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     resume: bool = True
+    last: bool = False
     label: str = "training"
 
     def __post_init__(self) -> None:
@@ -211,7 +214,7 @@ class Loop:
                 f"the loss is {figures['loss']} in epoch {self.epoch + 1}: the learning rate, "
                 f"{self._rates[0]:g}, may be too high"
             )
-        if figures["score"] < self.best_score:
+        if self.last or figures["score"] < self.best_score:
             self.best_score, self.best_epoch = figures["score"], self.epoch
             self.best = copy.deepcopy(network.state_dict())
         self.epoch += 1

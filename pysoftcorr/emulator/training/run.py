@@ -293,6 +293,8 @@ def train(
         every=checkpoint_every,
         settings=settings,
         resume=resume,
+        # A handful of universes that are watched differ more than one epoch from another.
+        last=universes and chosen.patience is None,
         label=f"training ({kind})",
     )
     loop.run()
