@@ -21,9 +21,8 @@ def _said(*words: str) -> str:
 
 def _subcommands(group: str) -> list[str]:
     _, _, listed = _said(group).partition("Commands:")
-    return [
-        line.split()[0] for line in listed.splitlines() if line.startswith("  ") and line[2] != " "
-    ]
+    lines = [line for line in listed.splitlines() if line.startswith("  ") and line[2] != " "]
+    return [line.split()[0] for line in lines]
 
 
 def _text() -> str:
@@ -33,10 +32,8 @@ def _text() -> str:
         "with `--json`, and leaves by 0, by 2 for what you can mend, by 130 where interrupted.\n",
     ]
     for name in _WHERE:
-        words = [[name]] + (
-            [[name, part] for part in _subcommands(name)] if name in _GROUPS else []
-        )
-        for called in words[1:] or words:
+        parts_of = _subcommands(name) if name in _GROUPS else []
+        for called in [[name, part] for part in parts_of] or [[name]]:
             parts.append(f"## softcorr {' '.join(called)}\n")
             parts.append(f"```text\n{_said(*called)}\n```\n")
     return "\n".join(parts)
