@@ -4,13 +4,14 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BENCH_INSTALLED = $(VENV)/.installed-bench
+DOCS_INSTALLED = $(VENV)/.installed-docs
 # One half of the tests, and the examples in docstrings; `make -j2 test` takes both at once.
-SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md
+SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/coming-from.md
 # halotools and the NumPy that it builds on
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo test test-julia test-sky test-rest test-quick test-peers peers bench lint setup julia image clean
+.PHONY: demo docs test test-julia test-sky test-rest test-quick test-peers peers bench lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
@@ -44,6 +45,10 @@ bench: image $(BENCH_INSTALLED) peers
 		case "$$file" in *bench_box.py) bin=$(PEERS)/bin;; *) bin=$(BIN);; esac; \
 		$$bin/python "$$file" || exit 1; done
 
+# The site, in docs/_build/html; a warning is an error.
+docs: julia $(DOCS_INSTALLED)
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,8 +72,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(BENCH_INSTALLED): $(INSTALLED)
 	@sh tools/setup.sh 'bench' $@
 
+$(DOCS_INSTALLED): $(INSTALLED)
+	@sh tools/setup.sh 'docs' $@
+
 $(PEERS)/.installed: pyproject.toml
 	@VENV=$(PEERS) sh tools/setup.sh peers $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) docs/_build docs/reference/api demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,50 @@
+"""The documentation site: `make docs`."""
+
+import sys
+from pathlib import Path
+
+from pysoftcorr import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+project = "pysoftcorr"
+author = "the authors of pysoftcorr"
+copyright = "the authors of pysoftcorr, MIT license"
+release = version = __version__
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "public_names",
+    "command_pages",
+]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates"]
+
+# Docstrings: `name` is a name of this package where there is one, and plain code where not.
+default_role = "py:obj"
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+# Pages in Markdown; notebooks are run when the site is built, and stop it where a cell fails.
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+
+# Pages from elsewhere in the repository name others by their place there.
+suppress_warnings = ["ref.python"]
+
+html_theme = "furo"
+html_title = f"pysoftcorr {__version__}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
