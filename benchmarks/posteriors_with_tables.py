@@ -60,14 +60,9 @@ def strengths(model: Any, halos: HaloCatalog, name: str, draws: int) -> Posterio
     """Posterior of both strengths from omega, the HOD known."""
     hod = HODModel.preset(name)
     data = measured(halos, hod, np.asarray(model.edges), "omega")
-    # The emulator's jitter is for its own box, and would be most of the noise of a large one.
-    size = getattr(model, "box", {}).get("boxsize", halos.boxsize)
-    jitter = 1e-6 * min(1.0, (size / halos.boxsize) ** 3)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "the data are of a box")  # scaled by volume, as is meant
-        return sample_posterior(
-            model, data, fixed=hod, jitter=jitter, draws=draws, seed=1, on_outside="warn"
-        )
+        return sample_posterior(model, data, fixed=hod, draws=draws, seed=1, on_outside="warn")
 
 
 def row(name: str, label: str, posterior: Posterior) -> str:

@@ -18,6 +18,7 @@ from pysoftcorr.inference.boxes import box_record, check_boxes, data_volume, sam
 from pysoftcorr.inference.noise import Noise, likelihood_kind, noise_kind
 from pysoftcorr.inference.observation import Observation
 from pysoftcorr.inference.priors import Normal, Prior, Priors, Uniform, parse_prior
+from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.design import PARAMETERS
 from pysoftcorr.mocks.hod import COSMOLOGY, PLANCK18
 
@@ -34,6 +35,8 @@ _STATISTICS = ("xi", "omega", "eta")
 #: Draws of the prior to start from where a covariance is sought that fits its own posterior; most
 #: rounds; and by how much of ln its variances change in the last one.
 _STARTS, _ROUNDS, _SETTLED = 256, 5, 0.02
+#: Variance added to an emulator's, in a box of this side (Mpc/h) or a smaller one.
+_JITTER, _JITTER_SIDE = 1e-6, 100.0
 #: -ln density where there is none.
 _NOWHERE = 1e10
 
@@ -282,8 +285,9 @@ class LogPosterior:
         other covariances are added), else "gaussian".
     epistemic : bool
         Add the emulator's epistemic covariance, averaged over the posterior without it.
-    jitter : float
-        Variance added to the emulator's noise.
+    jitter : float, optional
+        Variance added to the emulator's noise; by default 1e-6 (Berman et al. 2025) in a box of 100
+        Mpc/h or smaller, less in larger ones as their volume says.
     on_outside : str
         A prior with more than 1e-3 of its mass outside the bounds of the emulator, a fixed
         value outside them, or data of another redshift, cosmology, mass definition or kind of
@@ -332,7 +336,7 @@ class LogPosterior:
         noise: str = "auto",
         likelihood: str = "auto",
         epistemic: bool = False,
-        jitter: float = 1e-6,
+        jitter: float | None = None,
         on_outside: str = "error",
     ) -> None:
         torch = need("torch", "a posterior")
@@ -358,12 +362,13 @@ class LogPosterior:
         bounds(self.names, self.priors, self.fixed, emulator.bounds, on_outside=on_outside)
         self.noise = noise_kind(noise, observation, emulator)
         refuse_no_noise(emulator, self.noise)
-        self.jitter = number("jitter", jitter, least=0)
+        given = None if jitter is None else number("jitter", jitter, least=0)
         self.epistemic = flag("epistemic", epistemic)
         self.likelihood = likelihood_kind(
             likelihood, observation, noise=self.noise, epistemic=self.epistemic
         )
         self.noise_scale = self._compared(on_outside)
+        self.jitter: float = self._jitter() if given is None else given
         self._model = in_double(emulator)
 
         base = [self.fixed.get(name, 0.0) for name in self.parameters]
@@ -408,6 +413,13 @@ class LogPosterior:
         return self._closed is not None
 
     # ------------------------------------------------------------------ set up
+    def _jitter(self) -> float:
+        """Small beside the noise of a box of the size of the data."""
+        size = (getattr(self.emulator, "box", None) or {}).get("boxsize")
+        if size is None:
+            return _JITTER
+        return _JITTER * min(1.0, _JITTER_SIDE**3 * self.noise_scale / checks.volume(size))
+
     def _made_noise(self, of_model: FloatArray | None = None) -> Noise:
         correlation = getattr(self.emulator, "correlation", None)
         hod_free = any(name not in ALIGNMENT for name in self.names)

@@ -45,7 +45,7 @@ def sample_posterior(
     noise: str = "auto",
     likelihood: str = "auto",
     epistemic: bool = False,
-    jitter: float = 1e-6,
+    jitter: float | None = None,
     on_outside: str = "error",
     chains: int = 4,
     warmup: int = 1000,
@@ -126,7 +126,7 @@ def sample_posterior(
             "noise": noise != "auto",
             "likelihood": likelihood != "auto",
             "epistemic": epistemic,
-            "jitter": jitter != 1e-6,
+            "jitter": jitter is not None,
             "on_outside": on_outside != "error",
         }
         if any(given.values()):

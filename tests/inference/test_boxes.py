@@ -62,7 +62,7 @@ def scipy_density(emulator, data, points, *, scale=1.0, extra=0.0, hod=HOD):
                 weight /= weight.sum()
                 part = slice(k * bins, (k + 1) * bins)
                 matrix[part, part] = np.tensordot(weight, CORRELATION.matrices[name], 1)
-        error = np.sqrt(scale * std**2 + 1e-6)
+        error = np.sqrt(scale * std**2 + 1e-6 * min(1.0, scale))
         rows = data.rows
         covariance = (matrix * np.outer(error, error))[np.ix_(rows, rows)] + extra
         out.append(stats.multivariate_normal.logpdf(data.vector, mean[rows], covariance))
@@ -339,3 +339,13 @@ def test_tables_say_their_box(tmp_path, kind) -> None:
     assert Observation.read(path).box == {
         "boxsize": (50.0, 50.0, 100.0), "cosmology": {"Om0": 0.3}, "satellites": "nfw",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("side", "wanted"), [(50.0, 1e-6), (100.0, 1e-6), (200.0, 1.25e-7)])
+def test_jitter_goes_with_the_volume_of_the_data(side, wanted):
+    """What a box of 100 Mpc/h hardly notices would be most of the noise of a large one."""
+    emulator = Known()
+    data = seen(emulator, boxsize=side)
+    options = {"fixed": HOD, "on_outside": "ignore"}
+    assert LogPosterior(emulator, data, **options).jitter == pytest.approx(wanted)
+    assert LogPosterior(emulator, data, jitter=3e-5, **options).jitter == 3e-5
