@@ -435,11 +435,11 @@ end
 # Objects on centers belong to these alone, in equal parts: nothing pulls them, and they weigh on no
 # other center. Their W is infinite.
 function apart!(S, K, W, ax, ay, w, found)
-    x, y, W = collect(lanes(ax)), collect(lanes(ay)), collect(lanes(W))
+    x, y, sums = collect(lanes(ax)), collect(lanes(ay)), collect(lanes(W))
     for lane in 1:8
         on = [j for j in eachindex(K.near) if K.c[1, j] == x[lane] && K.c[2, j] == y[lane]]
         isempty(on) && continue
-        W[lane] = Inf
+        sums[lane] = Inf
         for j in eachindex(K.near)
             K.pw[8j - 8 + lane] = K.ri[8j - 8 + lane] = 0.0
         end
@@ -447,7 +447,7 @@ function apart!(S, K, W, ax, ay, w, found)
             found[5, K.near[j]] += w[lane].value * (1 / length(on))^S.m
         end
     end
-    return ntuple(i -> VecElement(W[i]), Val(8))
+    return ntuple(i -> VecElement(sums[i]), Val(8))
 end
 
 # Fields of the centers: near parts, and far ones from moments of the objects, which have `charge`.
