@@ -11,7 +11,7 @@ SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/com
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs test test-julia test-sky test-rest test-quick test-peers peers bench lint setup julia image clean
+.PHONY: demo docs test test-julia test-sky test-rest test-quick test-long test-peers peers bench lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
@@ -33,6 +33,10 @@ test-rest: julia
 
 test-quick: julia
 	$(BIN)/python -m pytest -m "not slow" tests
+
+# Thousands of drawn catalogs: an hour.
+test-long: julia
+	$(BIN)/python -m pytest -m long tests
 
 test-peers: peers
 	@$(PEERS)/bin/softcorr julia install --no-image

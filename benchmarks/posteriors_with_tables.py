@@ -1,7 +1,7 @@
 """Posteriors by tables of halos and by the shipped emulator, of mocks whose truth is known.
 
 python benchmarks/posteriors_with_tables.py [FOLDER [SIDE [MESH [DRAWS [WARMUP]]]]]: 250 Mpc/h, 256
-cells, four chains of 500 + 1000 draws. One universe is simulated and tabulated, another one holds
+cells, four chains of 500 + 1000 draws, twice as many of seven parameters. One universe is simulated and tabulated, another one holds
 the mocks; both stay in FOLDER, and so do the figures. Three HODs: the two strengths from omega,
 with either model; all seven parameters from xi and omega together, by the tables and their
 covariance.
@@ -28,6 +28,8 @@ from pysoftcorr.plots import plot_corner, save_figure
 
 HODS = ("mstar10.0", "mstar10.5", "mstar9.5")
 MMIN = 1e11
+#: Below M0 = 10^11 there is nothing for it to cut off: xi and omega leave it open downwards.
+PRIORS = {"logM0": "uniform:11:13"}
 
 
 def universe(folder: Path, seed: int, side: float, mesh: int) -> HaloCatalog:
@@ -100,12 +102,13 @@ def main(
         began = time.process_time()
         data = measured(fresh, hod, tables.edges, "xi", "omega")
         joint = sample_posterior(
-            tables, data, free=tables.names, draws=draws, warmup=warmup, seed=1
-        )
+            tables, data, free=tables.names, priors=PRIORS, target_accept=0.95, draws=2 * draws,
+            warmup=2 * warmup, seed=1,
+        )  # fmt: skip
         truth = {p: getattr(hod, p) for p in tables.names}
         mean, sd = joint.draws.mean(axis=(0, 1)), joint.draws.std(axis=(0, 1))
         pulls = (mean - list(truth.values())) / sd
-        print(f"\n{name}: seven parameters from xi and omega, {draws} draws of each chain")
+        print(f"\n{name}: seven parameters from xi and omega, {2 * draws} draws of each chain")
         print(joint.summary())
         print("pulls: " + ", ".join(f"{p} {x:+.1f}" for p, x in zip(truth, pulls, strict=True)))
         print(f"{time.process_time() - began:.0f} CPU seconds", flush=True)
