@@ -460,13 +460,14 @@ def test_subvolumes(halos, satellites):
 
 # ---------------------------------------------------------------------- errors
 @pytest.mark.slow
-def test_covariance_of_triaxial_satellites(halos):
-    tables = tabulated(halos, "triaxial", sites=800, nodes=20)
+@pytest.mark.long
+def test_covariance_of_triaxial_satellites(large):
+    tables = tabulated(large, "triaxial", sites=800, nodes=40)
     row, number = POINTS[1], 400
     drawn = []
     for seed in range(number):
         said = box_correlations(
-            model(row, "triaxial")._populate(halos, 900 + seed), bins=tables.edges
+            model(row, "triaxial")._populate(large, 900 + seed), bins=tables.edges
         )
         drawn.append(np.concatenate([getattr(said, name) for name in STATISTICS]))
     sigma = np.sqrt(np.diag(tables.covariance(row, "hod")))
