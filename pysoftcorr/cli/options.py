@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from pysoftcorr.cli.messages import as_typed
-from pysoftcorr.core.options import number, shown
 
 _KINDS = {
     int: "a whole number",
@@ -44,6 +43,20 @@ _SECTION = re.compile(r"(?:Parameters|Attributes)\n-+\n(.*?)(?:\n\n?\w[\w ]*\n-{
 
 #: Of a whole number; what may be less is checked by the function that it is for.
 _MOST_BITS = 128
+
+
+def number(name: str, value: Any) -> float:
+    """As `pysoftcorr.core.options.number`, which brings NumPy: help is to be quick."""
+    from pysoftcorr.core.options import number as checked
+
+    return checked(name, value)
+
+
+def shown(value: Any) -> str:
+    """As `pysoftcorr.core.options.shown`."""
+    from pysoftcorr.core.options import shown as words
+
+    return words(value)
 
 
 @dataclass(frozen=True)

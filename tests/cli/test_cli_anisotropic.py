@@ -127,8 +127,12 @@ def test_of_any_table_with_velocities(run, fails, tmp_path, kind):
     ("command", "arguments", "says"),
     [
         ("projected", ["--pi-max", 31], "--pi-max: reach to 31 Mpc/h, which must be at most half"),
-        ("projected", ["--pi-max", -3], "--pi-max -3.0: must be finite and above 0"),
-        ("projected", ["--pi-bins", "0", "--pi-max", 20], "--pi-bins 0: must be at least 1"),
+        ("projected", ["--pi-max", -3], "--pi-max -3.0: must be finite and above 1e-06"),
+        (
+            "projected",
+            ["--pi-bins", "0", "--pi-max", 20],
+            "--pi-bins 0: must be from 1 to 1,000,000",
+        ),
         ("projected", ["--pi-bins", "linear:1:20:5"], "--pi-bins: begin at 1 Mpc/h"),
         ("projected", ["--pi-bins", "some"], "--pi-bins: "),
         ("projected", ["--rp-bins", "log:0.1:40:5", "--pi-max", 20], "--rp-bins: reach to 40"),

@@ -76,6 +76,7 @@ ESTIMATING = {
         ["--clusters", "5", "--max-iter", "2"],
         {"clusters": {"max_iter": 2}},
     ),
+    "neighbors": (["--clusters", "5", "--neighbors", "3"], {"clusters": {"neighbors": 3}}),
     "assignments": (
         ["--clusters", "5", "--assignments", "3"],
         {"clusters": {}, "assignments": 3},
@@ -95,7 +96,7 @@ WRONG = {
     "bins": "45", "unit": "parsec", "clusters": "many", "assignment": "random",
     "assignments": "1.5", "resampling": "boots", "seed": "-1", "method": "trees",
     "reference": "moon", "coincident": "perhaps", "fuzziness": "1", "geometry": "torus",
-    "metric": "torus", "device": "mps",
+    "metric": "torus", "device": "mps", "neighbors": "0",
     "max_iter": "0", "columns": "g9=g1", "hdu": "NOWHERE", "key": "nowhere", "ra_unit": "parsec",
     "dec_unit": "s", "select": "mag <", "flag": "nowhere", "on_bad": "keep", "patches": "mag",
     "catalog2": "nowhere.fits", "threads": "0", "out": "result.doc", "format": "word",
@@ -238,12 +239,13 @@ def test_estimating(run, folder, command, option):
         soft = SoftClustering(n_clusters=5, **{"seed": 1} | arguments["clusters"])
         arguments = arguments | {"clusters": soft}
     places = files(command, folder)
-    if option in ("fuzziness", "geometry", "metric", "max_iter", "clusters", "assignment"):
+    if option in ("fuzziness", "geometry", "metric", "max_iter", "neighbors", "clusters",
+                  "assignment"):  # fmt: skip
         words = [*words, "--assignments", 0]
     document = measured(run, command, *typed(command, places), *words)
     agrees(document, python(command, places, **arguments))
     base = measured(run, command, *typed(command, places))
-    if option not in ("method", "coincident", "device"):
+    if option not in ("method", "coincident", "device", "neighbors"):
         assert numbers(document, command) != numbers(base, command)
 
 

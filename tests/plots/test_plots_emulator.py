@@ -217,7 +217,7 @@ def evaluation(*, doubt=0.3, xi_sign=1.0):
             accuracy_expected=None,
             calibration=SimpleNamespace(dex=0.01, dex_scatter=0.1, per_bin=per_bin),
         )  # fmt: skip
-    return SimpleNamespace(statistics=made, r=r, realizations=10)
+    return SimpleNamespace(statistics=made, r=r, realizations=10, universes=0)
 
 
 @pytest.mark.parametrize("options", [{}, {"doubt": 0.0}, {"xi_sign": -1.0}])
