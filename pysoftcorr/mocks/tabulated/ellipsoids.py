@@ -32,7 +32,9 @@ _SHAPES = 64
 #: Halos of a cell that are gone through within one halo; the others are like these.
 _ENOUGH = 1000
 #: Grids of concentration, of ln(c/a) (widest step), of ln(b/a)/ln(c/a), and of distance.
-_CONCENTRATIONS, _LOG_RATIO, _BETWEEN, _DISTANCES = 20, 0.2, 5, 200
+_CONCENTRATIONS, _LOG_RATIO, _BETWEEN, _DISTANCES = 12, 0.2, 5, 200
+#: Points between two of concentration and shape, by splines.
+_FINER = 4
 #: Gauss points of each angle of a satellite from the center.
 _FINE = 16
 #: Gauss points: of each angle of a separation, of distance on either side of 1, of both radii,
@@ -351,6 +353,7 @@ class _Table:
 
     log_c: FloatArray
     log_ratio: FloatArray
+    between: FloatArray
     log_x: FloatArray
     values: FloatArray  # c, ratio, between, x, 5
 
@@ -369,8 +372,14 @@ class _Table:
         values = ellipsoid_cumulatives(
             np.exp(log_c), np.exp(ratio * part), np.exp(ratio), np.exp(log_x)
         )
-        shape = (log_c.size, log_ratio.size, _BETWEEN, log_x.size, 5)
-        return cls(log_c, log_ratio, log_x, values.reshape(shape))
+        values = values.reshape(log_c.size, log_ratio.size, _BETWEEN, log_x.size, 5)
+        # Straight lines between these points would cost up to a percent of omega.
+        found = []
+        for axis, grid in enumerate((log_c, log_ratio, between)):
+            fine = np.linspace(grid[0], grid[-1], _FINER * (grid.size - 1) + 1)
+            values = CubicSpline(grid, values, axis=axis)(fine)
+            found.append(fine)
+        return cls(*found, log_x, values)
 
     def within(
         self, c: FloatArray, radius: FloatArray, b_to_a: FloatArray, c_to_a: FloatArray,
@@ -382,7 +391,7 @@ class _Table:
         corners = [
             _linear(np.log(c), self.log_c),
             _linear(ratio, self.log_ratio),
-            _linear(np.clip(between, 0, 1), np.linspace(0, 1, _BETWEEN)),
+            _linear(np.clip(between, 0, 1), self.between),
         ]
         scaled = edges / radius[:, None]
         at = (np.log(np.clip(scaled, np.exp(self.log_x[0]), None)) - self.log_x[0]) / (
