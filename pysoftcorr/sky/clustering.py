@@ -441,7 +441,7 @@ class Clustering(Frozen):
         >>> ra = np.r_[np.linspace(10, 10.1, 20), np.linspace(11, 11.1, 20)]
         >>> cat = Catalog(ra=ra, dec=0 * ra)
         >>> back = SoftClustering(n_clusters=2, seed=1).fit(cat).vjp(cat, [[1, 0], [1, 0]])
-        >>> round(back["ra"].sum(), 6)  # a shift of all objects shifts both centers
+        >>> round(float(back["ra"].sum()), 6)  # a shift of all objects shifts both centers
         2.0
         """
         _check_catalog(catalog)

@@ -446,6 +446,7 @@ def test_several_boxes_and_files(halos, satellites, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("satellites", KINDS)
 def test_subvolumes(halos, satellites):
     cut = tabulated(halos, satellites, subvolumes=2, bins="log:0.3:9:5")

@@ -374,12 +374,13 @@ class _Table:
         )
         values = values.reshape(log_c.size, log_ratio.size, _BETWEEN, log_x.size, 5)
         # Straight lines between these points would cost up to a percent of omega.
-        found = []
-        for axis, grid in enumerate((log_c, log_ratio, between)):
-            fine = np.linspace(grid[0], grid[-1], _FINER * (grid.size - 1) + 1)
-            values = CubicSpline(grid, values, axis=axis)(fine)
-            found.append(fine)
-        return cls(*found, log_x, values)
+        fine = [
+            np.linspace(grid[0], grid[-1], _FINER * (grid.size - 1) + 1)
+            for grid in (log_c, log_ratio, between)
+        ]
+        for axis, (grid, points) in enumerate(zip((log_c, log_ratio, between), fine, strict=True)):
+            values = CubicSpline(grid, values, axis=axis)(points)
+        return cls(fine[0], fine[1], fine[2], log_x, values)
 
     def within(
         self, c: FloatArray, radius: FloatArray, b_to_a: FloatArray, c_to_a: FloatArray,
