@@ -40,14 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:  # while modules are being imported
         print("interrupted: nothing was done", file=sys.stderr)
         status = _INTERRUPTED
-    if status == _INTERRUPTED and arguments is None:
-        _leave()
+    if arguments is None:
+        # The work is done: whoever presses now, or twice, changes nothing.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if status == _INTERRUPTED:
+            _leave()
     raise SystemExit(status)
 
 
 def _leave() -> None:
     """End this process without taking it apart, which takes seconds once torch was imported."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses twice is heard
     # Julia's thread, processes of workers, whatever else asked to be told.
     atexit._run_exitfuncs()
     with suppress(OSError, ValueError):

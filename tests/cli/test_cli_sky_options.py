@@ -574,7 +574,7 @@ def test_a_wrong_value_is_one_line(fails, folder, tmp_path, command, option, nam
     else:
         value = WRONG.get(name, "nonsense")
         more = ["--out", tmp_path / "r.fits"] if name == "format" else []
-        if option.name == "fuzziness":
+        if option.name in ("fuzziness", "neighbors"):
             more = ["--clusters", 3]
         if name == "key":
             words = [w if w != places[-1] else folder / "two.h5" for w in words]
