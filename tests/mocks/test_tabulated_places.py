@@ -369,9 +369,13 @@ def large() -> HaloCatalog:
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("row", POINTS)
-@pytest.mark.parametrize("satellites", ["nfw", *KINDS])
-def test_means_of_many_drawn_galaxies(large, row, satellites):
+@pytest.mark.parametrize(("satellites", "row"), [
+    pytest.param(kind, row, marks=[pytest.mark.xfail(
+        reason="omega within ellipsoids is 1 % too small near the virial radius", strict=True,
+    )] if (kind, k) == ("triaxial", 1) else [])
+    for kind in ("nfw", *KINDS) for k, row in enumerate(POINTS)
+])  # fmt: skip
+def test_means_of_many_drawn_galaxies(large, satellites, row):
     tables = tabulated(large, satellites, nodes=40)
     z, away, error = against_draws(tables, large, row, satellites, 2000)
     print(satellites, {name: round(float(np.sqrt((v**2).mean())), 2) for name, v in z.items()},
