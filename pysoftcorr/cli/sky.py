@@ -247,6 +247,7 @@ def measure(
     from pysoftcorr.sky.assessment import find
     from pysoftcorr.sky.binning import Binning
     from pysoftcorr.sky.catalog import Catalog
+    from pysoftcorr.sky.resampling import as_resampling
     from pysoftcorr.sky.stars import StarCatalog
 
     statistic = STATISTICS[command]
@@ -254,6 +255,8 @@ def measure(
     function = getattr(correlation, statistic.function)
     bins = Binning.parse(settings["bins"], settings["unit"])
     treecorr = settings.get("method") == "treecorr"
+    if not any(value for name, value in settings.items() if name.endswith("patches")):
+        as_resampling(settings["resampling"])  # a fault is said before anything is read
     soft = cluster.soft_clustering(settings) if settings["clusters"] else None
     found = [
         reading.read(

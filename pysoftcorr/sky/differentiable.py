@@ -409,7 +409,11 @@ class SoftCorrelation(SoftKernels):
         n = solution.objects.shape[1]
         value = self._stream(solution, receiving(target, n, self.nbins, overwrite))
         assert target is not None
-        found = target if isinstance(target, np.ndarray) else np.load(target, mmap_mode="r")
+        found: FloatArray = (
+            target
+            if isinstance(target, np.ndarray)
+            else np.load(target, mmap_mode="r", allow_pickle=False)
+        )
         self.timings["total"] = time.perf_counter() - begun
         return value, {field: found[:, k] for k, field in enumerate(FIELDS[solution.geometry])}
 
