@@ -29,6 +29,13 @@ COMMANDS: dict[str, tuple[str, tuple[int, int], str]] = {
     "projected": ("galaxies", (50_000, 200_000), "projected {galaxies}"),
     "multipoles": ("galaxies", (50_000, 200_000), "multipoles {galaxies}"),
     "tabulate": ("halos", (20_000, 80_000), "tabulate {halos} --out t.h5"),
+    "campaign": (
+        "halos", (20_000, 80_000), "campaign {halos} --points 8 --realizations 2 --workers 1 "
+        "--logmmin 12.2:12.6 --bins log:0.5:10:5 --seed 1 --out c.h5"),
+    "minimize": ("steps", (100, 1_000), "minimize --hod mstar10.0 --max-iter {n}"),
+    "diffhod": (
+        "halos", (20_000, 80_000), "diffhod {halos} --out d --mesh 32 --k-max 0.5 --workers 1 "
+        "--covariance 20 --draws 10 --warmup 10 --walker-draws 20 --walker-warmup 10"),
     "predict": (
         "passes", (50, 1_000), "predict --hod mstar10.0 --mu-cen 0.5 --mu-sat 0.3 --passes {n}"),
     "evaluate": ("passes", (20, 50), "evaluate --passes {n}"),

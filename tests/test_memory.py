@@ -31,6 +31,7 @@ CALLS, EARLY = 200, 60
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_function_grows(fresh):
     """Julia collects its garbage in a saw-tooth of 50 MB; a kept graph of torch is 4.6 a call."""
     pytest.importorskip("torch")

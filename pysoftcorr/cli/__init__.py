@@ -52,7 +52,20 @@ def _leave() -> None:
     """End this process without taking it apart, which takes seconds once torch was imported."""
     # Julia's thread, processes of workers, whatever else asked to be told.
     atexit._run_exitfuncs()
+    _silence_tracker()
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(_INTERRUPTED)
+
+
+def _silence_tracker() -> None:
+    """End the process that watches semaphores of multiprocessing.
+
+    They are gone by now; it would warn of those that were given up while a process was killed.
+    """
+    watch = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    pid = getattr(watch, "_pid", None)
+    if pid is not None:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
