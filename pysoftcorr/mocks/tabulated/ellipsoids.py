@@ -38,8 +38,8 @@ _FINER = 4
 #: Gauss points of each angle of a satellite from the center.
 _FINE = 16
 #: Gauss points: of each angle of a separation, of distance on either side of 1, of both radii,
-#: and about it.
-_ANGLES, _APART, _RADII, _ABOUT = 6, 14, 16, 8
+#: and about it: half of these where axes differ by less than a factor.
+_ANGLES, _APART, _RADII, _ABOUT, _LONG = 10, 14, 16, 32, 2.5
 _CHUNK = 20_000
 #: Multiples of it are in no order.
 _GOLDEN = 0.6180339887498949
@@ -275,11 +275,12 @@ class _Apart:
     def moments(self, lengths: FloatArray) -> FloatArray:
         """Means (2, c, w, D) of (d . D)^2 - 1/3 and (d . d')^2 - 1/3 in an ellipsoid."""
         out = np.empty((2, self.weight.shape[0], self.w.size, len(self.direction)))
+        about = self.turn if lengths.max() > _LONG * lengths.min() else self.turn[::2]
         for k, h in enumerate(self.direction):
             D = h * lengths
             size = np.linalg.norm(D)
             q = np.zeros((2, *self.along.shape))
-            for turn in self.turn[:, k]:
+            for turn in about[:, k]:
                 x = [self.along * h[i] + self.beside * turn[i] for i in range(3)]
                 y = [x[i] - self.w[:, None] * h[i] for i in range(3)]
                 x, y = ([v[i] * lengths[i] for i in range(3)] for v in (x, y))
@@ -288,7 +289,7 @@ class _Apart:
                 xy = sum(a * b for a, b in zip(x, y, strict=True))
                 q[0] += xD**2 / xx
                 q[1] += xy**2 / (xx * yy)
-            q = q / len(self.turn) - 1 / 3
+            q = q / len(about) - 1 / 3
             out[..., k] = np.einsum("cwn,qwn->qcw", self.weight, q)
         return out
 
