@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.cores import usable_cores
 from pysoftcorr.core.files import HDF5, check_output, fingerprint
-from pysoftcorr.core.options import (
-    MOST_REALIZATIONS,
-    MOST_WORKERS,
-    choice,
-    count,
-    flag,
-)
-from pysoftcorr.core.processes import refuse_unguarded_script
-from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.core.options import MOST_REALIZATIONS, choice, count, flag
+from pysoftcorr.core.random import Seed
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.box import radial_edges
-from pysoftcorr.mocks.campaign.farm import connected, finished_rows
+from pysoftcorr.mocks.campaign.course import Course
 from pysoftcorr.mocks.campaign.file import Campaign, read_campaign_settings, write_campaign
-from pysoftcorr.mocks.campaign.journal import (
-    DamagedJournal,
-    Journal,
-    difference,
-    journal_path,
-    read_settings,
-)
-from pysoftcorr.mocks.campaign.rows import Plan, record_dtype
+from pysoftcorr.mocks.campaign.rows import Plan, record_dtype, work
 from pysoftcorr.mocks.checks import box_record
 from pysoftcorr.mocks.cosmology import Cosmology, matter_correlation
 from pysoftcorr.mocks.design import LOG_MMIN_RANGE, log_mmin_range, training_design
@@ -45,7 +26,7 @@ from pysoftcorr.mocks.satellites import SATELLITES, check_places
 from pysoftcorr.mocks.subhalo_places import caution_of_borrowed, part_without_subhalos
 from pysoftcorr.sky.binning import Bins
 
-__all__ = ["XI_LIMIT", "Campaign", "discard_other", "refuse_without_room", "run_campaign"]
+__all__ = ["XI_LIMIT", "Campaign", "run_campaign"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -150,24 +131,13 @@ def run_campaign(
     >>> campaign.omega[campaign.kept].shape  # doctest: +SKIP
     (35, 10, 20)
     """
-    target = check_output(out, suffixes=HDF5, overwrite=True)
-    if workers is not None:
-        workers = count("workers", workers, most=MOST_WORKERS)
-        if workers > usable_cores():
-            caution(
-                f"workers = {workers}: this process may use {usable_cores()} cores; more workers "
-                "take memory and are no faster"
-            )
-        if scheduler is not None:
-            raise ValueError("workers and scheduler are both given: a scheduler has its own")
+    course = Course(
+        "run_campaign", check_output(out, suffixes=HDF5, overwrite=True), read_campaign_settings,
+        unit="row", scheduler=scheduler, workers=workers, overwrite=overwrite,
+    )  # fmt: skip
     if not isinstance(halos, HaloCatalog):
         halos = HaloCatalog.read(halos)
-    unfinished = journal_path(target)
-    there = read_campaign_settings(target) if target.exists() and not overwrite else None
-    if seed is None:
-        before = there or (read_settings(unfinished) if not overwrite else None)
-        seed = before["seed"] if before else None
-    root = root_seed(seed)
+    root = course.seed(seed)
     design, described = _design(points, root, sampling, logMmin)
     check_halos(halos)
     choice("satellites", satellites, SATELLITES)
@@ -175,57 +145,17 @@ def run_campaign(
     plan, settings, xi_matter = _plan(
         halos, root, realizations, bins, cosmology, modulate, satellites, described
     )
-    if there is not None:
-        other = difference(settings, there)
-        if other is not None:
-            raise FileExistsError(
-                f"{target} is there already, a campaign of other settings: {other}; choose "
-                "another out, or pass overwrite=True to replace it"
-            )
-        # A kill may have come between the last two steps.
-        if read_settings(unfinished) == settings:
-            unfinished.unlink()
-        return Campaign.read(target)
-    if scheduler is None:
-        refuse_unguarded_script("run_campaign")
-    if overwrite:
-        discard_other(unfinished, settings)
-    dtype = record_dtype(plan.realizations, len(plan.edges) - 1)
-    refuse_without_room(unfinished, dtype.itemsize * len(design))
-    with Journal(unfinished, settings, dtype) as journal:
-        rows = [row for row in range(len(design)) if row not in journal.done]
-        if rows:
-            try:
-                with (
-                    connected(scheduler, workers) as client,
-                    tqdm(
-                        total=len(design),
-                        initial=len(journal.done),
-                        desc="campaign",
-                        unit="row",
-                        smoothing=0.02,
-                        disable=None,  # on a terminal alone
-                    ) as bar,
-                ):
-                    tick = bar.set_postfix_str
-                    for record in finished_rows(client, halos, plan, design, rows, tick):
-                        journal.append(record)
-                        bar.update()
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    f"{len(journal.done)} of {len(design)} rows are kept in {unfinished}: give "
-                    "the same command again to resume"
-                ) from None
-        write_campaign(
-            target,
-            journal.records(),
-            parameters=design,
-            edges=plan.edges,
-            xi_matter=xi_matter,
-            settings=settings,
-        )
-        unfinished.unlink()
-    return Campaign.read(target)
+    if not course.is_finished(settings):
+
+        def write(records: npt.NDArray[Any]) -> None:
+            write_campaign(
+                course.target, records, parameters=design, edges=plan.edges, xi_matter=xi_matter,
+                settings=settings,
+            )  # fmt: skip
+
+        dtype = record_dtype(plan.realizations, len(plan.edges) - 1)
+        course.run(settings, dtype, design, plan, write, task=work, halos=halos)
+    return Campaign.read(course.target)
 
 
 def _design(
@@ -329,27 +259,3 @@ def _plan(
         "version": __version__,
     }
     return plan, settings, xi_matter
-
-
-def discard_other(unfinished: Path, settings: dict[str, Any]) -> None:
-    """Remove a journal of other settings; one of these settings is resumed."""
-    try:
-        there = read_settings(unfinished)
-        other = there is not None and difference(settings, there) is not None
-    except DamagedJournal:
-        other = True
-    if other:
-        unfinished.unlink()
-
-
-def refuse_without_room(unfinished: Path, size: int) -> None:
-    """OSError where the rows cannot fit on the disk, twice: in the journal and in the file."""
-    there = unfinished.stat().st_size if unfinished.exists() else 0
-    free = shutil.disk_usage(unfinished.parent).free
-    if 2 * size - there > free:
-        raise OSError(
-            errno.ENOSPC,
-            f"the campaign needs {(2 * size - there) / 1e9:.3g} GB, of which {free / 1e9:.3g} GB "
-            "are free",
-            str(unfinished.parent),
-        )

@@ -6,17 +6,14 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+import numpy.typing as npt
 
 from pysoftcorr.core.files import HDF5, check_output
-from pysoftcorr.core.options import MOST_WORKERS, count, integer, number, positive
-from pysoftcorr.core.processes import refuse_unguarded_script
-from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.core.options import count, integer, number, positive
+from pysoftcorr.core.random import Seed
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.box import radial_edges
-from pysoftcorr.mocks.campaign.farm import connected, finished_rows
-from pysoftcorr.mocks.campaign.journal import Journal, difference, journal_path, read_settings
-from pysoftcorr.mocks.campaign.run import discard_other, refuse_without_room
+from pysoftcorr.mocks.campaign.course import Course
 from pysoftcorr.mocks.design import log_mmin_range
 from pysoftcorr.mocks.simulate import MESH_MAX, MESH_MIN
 from pysoftcorr.mocks.universes.design import RANGES, universe_design
@@ -118,61 +115,23 @@ def run_universes(
     >>> universes.xi.shape  # doctest: +SKIP
     (64, 512, 20)
     """
-    target = check_output(out, suffixes=HDF5, overwrite=True)
-    if workers is not None:
-        workers = count("workers", workers, most=MOST_WORKERS)
-        if scheduler is not None:
-            raise ValueError("workers and scheduler are both given: a scheduler has its own")
-    unfinished = journal_path(target)
-    there = read_universes_settings(target) if target.exists() and not overwrite else None
-    if seed is None:
-        before = there or (read_settings(unfinished) if not overwrite else None)
-        seed = before["seed"] if before else None
-    root = root_seed(seed)
+    course = Course(
+        "run_universes", check_output(out, suffixes=HDF5, overwrite=True), read_universes_settings,
+        unit="universe", scheduler=scheduler, workers=workers, overwrite=overwrite,
+    )  # fmt: skip
+    root = course.seed(seed)
     design = universe_design(universes, seed=root)
     plan = _plan(root, points, chance_points, bins, boxsize, mesh, mmin, thinned, logMmin, sites)
     settings = _settings(plan, len(design))
-    if there is not None:
-        other = difference(settings, there)
-        if other is not None:
-            raise FileExistsError(
-                f"{target} is there already, a campaign of other settings: {other}; choose "
-                "another out, or pass overwrite=True to replace it"
+    if not course.is_finished(settings):
+
+        def write(records: npt.NDArray[Any]) -> None:
+            write_universes(
+                course.target, records, worlds=design, edges=plan.edges, settings=settings
             )
-        if read_settings(unfinished) == settings:
-            unfinished.unlink()
-        return Universes.read(target)
-    if scheduler is None:
-        refuse_unguarded_script("run_universes")
-    if overwrite:
-        discard_other(unfinished, settings)
-    dtype = universe_dtype(plan)
-    refuse_without_room(unfinished, dtype.itemsize * len(design))
-    with Journal(unfinished, settings, dtype) as journal:
-        rows = [row for row in range(len(design)) if row not in journal.done]
-        if rows:
-            try:
-                with (
-                    connected(scheduler, workers) as client,
-                    tqdm(
-                        total=len(design), initial=len(journal.done), desc="universes",
-                        unit="universe", smoothing=0.1, disable=None,
-                    ) as bar,
-                ):  # fmt: skip
-                    tick = bar.set_postfix_str
-                    for record in finished_rows(client, None, plan, design, rows, tick, task=work):
-                        journal.append(record)
-                        bar.update()
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(
-                    f"{len(journal.done)} of {len(design)} universes are kept in {unfinished}: "
-                    "give the same command again to resume"
-                ) from None
-        write_universes(
-            target, journal.records(), worlds=design, edges=plan.edges, settings=settings
-        )
-        unfinished.unlink()
-    return Universes.read(target)
+
+        course.run(settings, universe_dtype(plan), design, plan, write, task=work)
+    return Universes.read(course.target)
 
 
 def _plan(
