@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -17,22 +16,22 @@ import torch
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
-from pysoftcorr.core.options import choice, flag, integer, positive
+from pysoftcorr.core.options import choice, positive
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.design import parameter_bounds
-from pysoftcorr.mocks.hod import FEW_HALOS, PARAMETERS, check_halos, lighter_halos
+from pysoftcorr.mocks.hod import FEW_HALOS, PARAMETERS, lighter_halos
 from pysoftcorr.mocks.points import check_values, in_rows, table_of
-from pysoftcorr.mocks.satellites import SATELLITES, check_places
-from pysoftcorr.mocks.tabulated.assembly import check_assembly, with_assembly
-from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
-from pysoftcorr.mocks.tabulated.cosmic import cut_box, mean_tables
-from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
+from pysoftcorr.mocks.satellites import SATELLITES
+from pysoftcorr.mocks.tabulated.assembly import with_assembly
+from pysoftcorr.mocks.tabulated.box import BoxTables
+from pysoftcorr.mocks.tabulated.cosmic import mean_tables
 from pysoftcorr.mocks.tabulated.errors import KINDS, TableErrors
 from pysoftcorr.mocks.tabulated.files import read_box, same_box, write_box
+from pysoftcorr.mocks.tabulated.making import tabulated_boxes
 from pysoftcorr.mocks.tabulated.means import CellTables, Means, mean_numbers
-from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
+from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.prediction import (
     PROJECTED,
     STATISTICS,
@@ -41,8 +40,6 @@ from pysoftcorr.mocks.tabulated.prediction import (
 )
 from pysoftcorr.mocks.tabulated.projected import Projection
 from pysoftcorr.mocks.tabulated.projected_means import ProjectedMeanTables
-from pysoftcorr.mocks.tabulated.sites import place_sites
-from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 from pysoftcorr.sky.binning import Bins
 
 __all__ = ["FORMAT", "HaloTables"]
@@ -50,9 +47,6 @@ __all__ = ["FORMAT", "HaloTables"]
 FloatArray = npt.NDArray[np.float64]
 
 FORMAT = FileFormat("pysoftcorr halo tables", "tables of halos")
-_PLACES: dict[str, type[EllipsoidPlaces] | type[SubhaloPlaces]] = {
-    "triaxial": EllipsoidPlaces, "subhalos": SubhaloPlaces
-}  # fmt: skip
 #: What galaxies below the lightest halo may add up to, as in `HODModel.populate`.
 _UNRESOLVED = 0.01
 #: Fewer galaxies than these in all boxes are none.
@@ -251,67 +245,15 @@ class HaloTables:
         TypeError
             If `halos` are none.
         """
-        choice("satellites", satellites, SATELLITES)
-        flag("progress", progress)
-        integer("sites", sites, least=0)
-        if integer("subvolumes", subvolumes, least=0, most=10) == 1:
-            raise ValueError("subvolumes = 1: must be 0, or 2 and more along a side")
-        catalogs = [halos] if hasattr(halos, "position") else _listed(halos)
-        integer("places", places, least=2, most=1000)
-        for one in catalogs:
-            check_halos(one)
-            check_places(one, satellites)
-        if len({json.dumps(_cosmology(one), sort_keys=True) for one in catalogs}) > 1:
-            raise ValueError("halos: boxes of different cosmologies; tabulate each by itself")
-        edges = radial_edges(bins)
-        chosen = choose_nodes(np.concatenate([np.log10(one.mass) for one in catalogs]), nodes)
-        radii = [float(f(one.radius)) for one in catalogs for f in (np.min, np.max)]
-        groups = integer("concentration_groups", concentration_groups, least=1, most=20)
-        if satellites == "subhalos" and groups > 1:
-            raise ValueError(
-                f"concentration_groups = {groups}: must be 1, since satellites on subhalos follow "
-                "no profile"
-            )
-        projection = Projection.of(rp_bins, pi_max, line_of_sight)
-        if satellites != "nfw":
-            for name, given in (("rp_bins", rp_bins), ("assembly_split", assembly_split)):
-                if given is not None:
-                    raise ValueError(
-                        f"satellites = {satellites!r}: must be 'nfw' with {name}, of which tables "
-                        "know satellites in spheres alone"
-                    )
-        if assembly_split is not None:
-            sites = 0
-            check_assembly(assembly_split, groups, subvolumes)
-        grid = Grid(chosen, edges, min(radii), max(radii), groups, projection, assembly_split)
-        title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
-        where = [
-            None if satellites == "nfw" else _PLACES[satellites].of(one, places, k)
-            for k, one in enumerate(catalogs)
-        ]
-        boxes = [grid.tabulate(one, title, w) for one, w in zip(catalogs, where, strict=True)]
-        span = (float(chosen.logm[0]), float(chosen.logm[-1]))
-        for k, one in enumerate(catalogs):
-            # Of subhalos the ranks taken depend on one another: no sum over independent galaxies.
-            if sites and satellites != "subhalos":
-                drawn = place_sites(
-                    one, span, edges, grid.steps, grid.kernels,
-                    max(sites // len(catalogs), 100), k, satellites,
-                )  # fmt: skip
-                boxes[k] = replace(boxes[k], sites=drawn)
-            if subvolumes:
-                # Differences between parts are those of ellipsoids, for satellites on subhalos too.
-                cut = where[k]
-                if isinstance(cut, SubhaloPlaces):
-                    check_places(one, "triaxial")
-                    cut = EllipsoidPlaces.of(one, places, k)
-                extremes = (min(radii), max(radii))
-                parts = cut_box(one, subvolumes, span, edges, extremes, title, cut)
-                boxes[k] = replace(boxes[k], subvolumes=parts)
-        record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
+        made = tabulated_boxes(
+            halos, bins=bins, rp_bins=rp_bins, pi_max=pi_max, line_of_sight=line_of_sight,
+            satellites=satellites, nodes=nodes, concentration_groups=concentration_groups,
+            places=places, assembly_split=assembly_split, sites=sites, subvolumes=subvolumes,
+            progress=progress,
+        )  # fmt: skip
         return cls(
-            chosen.logm, edges, boxes, satellites=satellites, record=record,
-            projection=projection, assembly_split=assembly_split,
+            made.nodes, made.edges, made.boxes, satellites=satellites, record=made.record,
+            projection=made.projection, assembly_split=assembly_split,
         )  # fmt: skip
 
     @classmethod
@@ -793,22 +735,6 @@ class HaloTables:
         if on_outside == "error":
             raise ValueError(text)
         caution(text)
-
-
-def _listed(halos: Any) -> list[Any]:
-    try:
-        found = list(halos)
-    except TypeError:
-        found = []
-    if not found:
-        raise TypeError(
-            f"halos must be a HaloCatalog or a list of them, not {type(halos).__name__}"
-        )
-    return found
-
-
-def _cosmology(halos: Any) -> Any:
-    return getattr(halos, "cosmology", None)
 
 
 def _double(table: Any) -> torch.Tensor:
