@@ -47,6 +47,7 @@ include("softwalk.jl")          # the same sums through a tree, eight pairs at a
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
 include("farfield.jl")          # sums over far points
 include("sparse.jl")            # fuzzy c-means of many objects in many clusters
+include("descent.jl")           # and its quasi-Newton descent
 include("sparseimplicit.jl")    # the derivative of its centers
 include("seeding.jl")           # the k-means++ start of many clusters
 include("softcorrelation.jl")   # objects -> clusters -> soft bins

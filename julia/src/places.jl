@@ -92,12 +92,6 @@ PlaceBench(kinds, bins) =
     %6 = select <8 x i1> %5, <8 x double> %2, <8 x double> %3
     ret <8 x double> %6""", Vec, NTuple{4,Vec}, a, b, x, y)
 
-@inline function add_block!(sums::Vector{Float64}, at::Int, value::Vec, factor::Float64)
-    place = Ptr{Vec}(pointer(sums, at))
-    unsafe_store!(place, vfma(value, splat8(factor), unsafe_load(place)))
-    return nothing
-end
-
 # Called by `box_column!`. The records have the part in the place of the weight, the kind in that of the
 # strength, and axes as long as the root of the weight, so that the weight is their square.
 @noinline function sum_found!(bench::PlaceBench, table::BinTable, split, drawn, regional, a::Columns,
@@ -152,8 +146,8 @@ end
                 bin = find_bin(table, squares[lane + 1])
                 r, k = unsafe_trunc(Int, bench.rows[lane + 1]), unsafe_trunc(Int, bench.columns[lane + 1])
                 part, value = bench.parts[lane + 1], vload(lanes, 8lane + 1)
-                add_block!(sums, place_at(r, k, bin, bins), value, 1.0 - part)
-                part == 0.0 || add_block!(sums, place_at(r + 1, k, bin, bins), value, part)
+                add_scaled!(sums, place_at(r, k, bin, bins), value, 1.0 - part)
+                part == 0.0 || add_scaled!(sums, place_at(r + 1, k, bin, bins), value, part)
             end
             first += 8
         end

@@ -46,14 +46,14 @@ _MOST_BITS = 128
 
 
 def number(name: str, value: Any) -> float:
-    """As `pysoftcorr.core.options.number`, which brings NumPy: help is to be quick."""
+    """Check a number as `pysoftcorr.core.options` does, which brings NumPy: help does without."""
     from pysoftcorr.core.options import number as checked
 
     return checked(name, value)
 
 
 def shown(value: Any) -> str:
-    """As `pysoftcorr.core.options.shown`."""
+    """Show a value as `pysoftcorr.core.options` does."""
     from pysoftcorr.core.options import shown as words
 
     return words(value)

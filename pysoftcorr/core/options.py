@@ -198,7 +198,7 @@ def numbers(name: str, values: Any, dtype: Any = np.float64) -> npt.NDArray[Any]
 
 
 def finite_numbers(name: str, values: Any) -> npt.NDArray[np.float64]:
-    """As `numbers` in float64; ValueError where one is NaN or infinite, too."""
+    """Numbers in float64, as `numbers` has them; ValueError where one is NaN or infinite, too."""
     found = numbers(name, values)
     if not np.isfinite(found).all():
         bad = found[~np.isfinite(found)].flat[0]

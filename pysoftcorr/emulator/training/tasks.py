@@ -125,7 +125,7 @@ class Targets:
 
     @classmethod
     def _of_universes(cls, data: EmulatorData, targets: str) -> Targets:
-        """Of each row the expectation in its universe, which has no error but what that one is."""
+        """Expectations of rows in their universe, which have no error but what that one is."""
         if targets != "expected":
             raise ValueError(
                 "targets = 'drawn': rows of universes are expectations; take targets='expected'"

@@ -104,7 +104,7 @@ class UniversesTask:
         return 2 * d * d * ((1 + (z / d).square()).sqrt() - 1)
 
     def _likelihood(self, logs: Tensor, chance: Tensor, square: Tensor, known: Tensor) -> Tensor:
-        """Of both variances, less that of typical ones: chance where it is known."""
+        """Losses of both variances, less those of typical ones: chance where it is known."""
         typical = cast(ResponseScaling, self.network.scaling).log_variance
         by_chance, between = logs.unbind(dim=-3)
         first = 0.5 * (chance[known] * (-by_chance[known]).exp() + by_chance[known] - typical[0])

@@ -178,7 +178,7 @@ class _Pairs:
     def _terms(
         self, x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]
     ) -> list[tuple[torch.Tensor, ...]]:
-        """Of centrals, of both in either order (the last one's central first), of satellites."""
+        """Terms of centrals, of both in either order (last one's central first), of satellites."""
         (xc, xs), (yc, ys) = self._nodes(x), self._nodes(y)
         of_centrals, mixed, of_satellites = self.matrices
         return [

@@ -168,7 +168,7 @@ class RankSlots:
     pairs: FloatArray
 
     def raised(self, top: IntArray) -> RankSlots:
-        """The same with more ranks apart: those of higher rank are all alike."""
+        """Sums with more ranks apart: those of higher rank are all alike."""
         cells, n = len(self.top), int(self.top.sum())
         top = np.maximum(self.top, top)
         cell = np.repeat(np.arange(cells), top)
@@ -189,7 +189,7 @@ class RankSlots:
         return RankSlots(top, a.central + b.central, a.pairs + b.pairs)
 
     def of_cells(self, some: npt.NDArray[np.bool_]) -> RankSlots:
-        """Those of some of the cells."""
+        """Sums of some of the cells."""
         kept = np.concatenate([np.repeat(some, self.top), some, some])
         return RankSlots(self.top[some], self.central[kept], self.pairs[kept])
 
