@@ -18,9 +18,11 @@ struct Blocks
     width::NTuple{2,Float64}
     origin::NTuple{2,Float64}
     first::Vector{Int}
-    low::Vector{NTuple{3,Float64}}
-    high::Vector{NTuple{3,Float64}}
+    low::NTuple{3,Vector{Float64}}      # longer by eight, so that eight may be read from any block
+    high::NTuple{3,Vector{Float64}}
     count::Vector{Int}
+    bottom::Float64                     # of all in z
+    top::Float64
     fields::Int
     data::Vector{Float64}       # 8 x fields x blocks
 end
@@ -32,7 +34,7 @@ function Blocks(objects::BoxObjects{Float64}, number, width, origin)
     n = first[end] - 1
     drawn, regional = hasdrawn(objects), !isempty(objects.region)
     fields = drawn ? GZ : regional ? REGION : HOST
-    low, high = Vector{NTuple{3,Float64}}(undef, n), Vector{NTuple{3,Float64}}(undef, n)
+    low, high = ntuple(_ -> fill(OUTSIDE, n + 8), 3), ntuple(_ -> fill(OUTSIDE, n + 8), 3)
     count = Vector{Int}(undef, n)
     # At least a page: such arrays begin at a multiple of 64 bytes, and so does every field.
     data = Vector{Float64}(undef, 8 * fields * max(n, 8))
@@ -40,11 +42,15 @@ function Blocks(objects::BoxObjects{Float64}, number, width, origin)
         for c in range, b in first[c]:(first[c + 1] - 1)
             begins = start[c] + 8 * (b - first[c])
             count[b] = min(8, start[c + 1] - begins)
-            low[b], high[b] = fill_block!(data, 8 * fields * (b - 1), objects, order, begins, count[b],
-                                          drawn, regional)
+            least, most = fill_block!(data, 8 * fields * (b - 1), objects, order, begins, count[b], drawn,
+                                      regional)
+            for k in 1:3
+                low[k][b], high[k][b] = least[k], most[k]
+            end
         end
     end
-    return Blocks(number, width, origin, first, low, high, count, fields, data)
+    return Blocks(number, width, origin, first, low, high, count,
+                  minimum(view(low[3], 1:n)), maximum(view(high[3], 1:n)), fields, data)
 end
 
 # Columns are about as wide as the blocks in them are high where objects are spread evenly: so a block
@@ -107,7 +113,7 @@ function near!(list, a, b, ca, reach, rmax, sides, auto, periodic)
     empty!(list)
     nx, ny = b.number
     ix, iy = divrem(ca - 1, ny)
-    bottom, top = a.low[a.first[ca]][3], a.high[a.first[ca + 1] - 1][3]
+    bottom, top = a.low[3][a.first[ca]], a.high[3][a.first[ca + 1] - 1]
     for jx in (auto ? 0 : -reach[1]):reach[1], jy in (auto && jx == 0 ? 0 : -reach[2]):reach[2]
         gap = hypot(b.width[1] * max(abs(jx) - 1, 0), b.width[2] * max(abs(jy) - 1, 0))
         gap < rmax || continue
@@ -123,7 +129,7 @@ function near!(list, a, b, ca, reach, rmax, sides, auto, periodic)
         for wz in (periodic ? (-1:1) : (0:0))
             own && wz == -1 && continue
             shift = (wx, wy, wz) .* sides
-            (b.high[last][3] + shift[3] < bottom - high || b.low[first][3] + shift[3] > top + high) &&
+            (b.high[3][last] + shift[3] < bottom - high || b.low[3][first] + shift[3] > top + high) &&
                 continue
             image = wx == wy == wz == 0 ? 0 : 100 + 9wx + 3wy + wz
             push!(list, Near(first, last, b.origin[1] + b.width[1] * kx, b.origin[2] + b.width[2] * ky,
@@ -137,7 +143,7 @@ end
 # ---- blocks in reach -----------------------------------------------------------------------------
 
 # Objects with a block in reach of each that are listed before they are summed.
-const LISTED = 1024
+const LISTED = 512
 
 # A block is known by its address, and so is an object: by that of its first number.
 @inline of_block(at::Int, k) = unsafe_load(Ptr{Vec}(at + 64 * (k - 1)))
@@ -147,36 +153,54 @@ const LISTED = 1024
 @inline address(b::Blocks, block) = Int(pointer(b.data)) + 64 * b.fields * (block - 1)
 
 """
-Append the objects of block `own` that have a lane of block `at` in reach, behind the first `n`: the address
-of a block is a multiple of eight, and the number of an object, from 0, is added to it.
+Append the objects of block `own` that have a lane of block `at` in reach: behind the first `n` of `found`
+where all lanes are beyond `cut`, else behind the first `m` of `close`. The address of a block is a multiple
+of 64, and the number of an object, from 0, is added to it.
 """
-@inline function list_in_reach!(found, n, own::Int, at::Int, high)
+@inline function list_in_reach!(found, n, close, m, own::Int, at::Int, cut, high)
     x, y, z = of_block(at, X), of_block(at, Y), of_block(at, Z)
     Base.Cartesian.@nexprs 8 k -> begin
         i = own + 8 * (k - 1)
         dx, dy, dz = vsub(x, of_object(i, X)), vsub(y, of_object(i, Y)), vsub(z, of_object(i, Z))
+        t = dot8(dx, dy, dz, dx, dy, dz)
         unsafe_store!(pointer(found, n + 1), at + k - 1)
-        n += vleast_bits(dot8(dx, dy, dz, dx, dy, dz), high) != 0x00
+        unsafe_store!(pointer(close, m + 1), at + k - 1)
+        below = vleast_bits(t, cut) != 0x00
+        n += (vleast_bits(t, high) != 0x00) & !below
+        m += below
     end
-    return n
+    return n, m
 end
 
-"Distance of two ranges of one axis, 0 where they overlap."
-@inline apart(low1, high1, low2, high2) =
-    ifelse(low2 > high1, low2 - high1, ifelse(low1 > high2, low1 - high2, 0.0))
+# What stands beside the number of an object that is listed with its own block: pairs are those with the
+# lanes behind it.
+const OWN = 8
 
-"""
-Those of the blocks `from:to` that come within a squared distance of a range, behind the first `n`; the new
-number. Without a branch, which would be foreseen half of the time.
-"""
+"Append the objects `lanes` of a block, each with the block itself."
+function list_own!(close, m, own::Int, lanes, at::Int)
+    for k in 1:8
+        (lanes >> (k - 1)) & 0x01 == 0x01 || continue
+        close[m += 1] = at + k - 1 + OWN
+    end
+    return m
+end
+
+# Distance of two ranges of one axis, eight times, or less where they overlap.
+@inline apart(low, high, b, k, at) =
+    vgreatest(vsub(vload(b.low[k], at), splat8(high[k])), vsub(splat8(low[k]), vload(b.high[k], at)))
+
+"Put those of the blocks `from:to` that come within a squared distance of a range in `near`; their number."
 @inline function near_blocks!(near, b::Blocks, from, to, low, high, most)
-    n = 0
-    @inbounds for block in from:to
-        l, h = b.low[block], b.high[block]
-        dx, dy, dz = apart(low[1], high[1], l[1], h[1]), apart(low[2], high[2], l[2], h[2]),
-                     apart(low[3], high[3], l[3], h[3])
-        near[n + 1] = block
-        n += dx * dx + dy * dy + dz * dz <= most
+    n, at, zero8 = 0, from, splat8(0.0)
+    while at <= to
+        dx, dy, dz = vgreatest(apart(low, high, b, 1, at), zero8), vgreatest(apart(low, high, b, 2, at), zero8),
+                     vgreatest(apart(low, high, b, 3, at), zero8)
+        bits = vleast_bits(dot8(dx, dy, dz, dx, dy, dz), most)
+        left = to - at
+        bits &= 0xff >> ifelse(left < 7, 7 - left, 0)
+        store_packed!(pointer(near, n + 1), pointer(PACKED) + 8 * Int(bits), at)
+        n += count_ones(bits)
+        at += 8
     end
     return n
 end
@@ -190,72 +214,82 @@ function retire!(block, lanes::UInt8)
 end
 
 """
-    walk_blocks!(add, active, bench, list, high2, a, b, ca)
+    walk_blocks!(add, active, bench, list, cut2, high2, a, b, ca)
 
-The objects of column `ca` with the blocks of the images in `list`: `add(n, own)` sums the pairs of the
-first `n` objects, each with a block, that the bench lists; with `own` of a block with itself. `active`
-gives the bits of the objects of a block that take part.
+The objects of column `ca` with the blocks of the images in `list`: `add(found, n)` sums the pairs of the
+first `n` objects, each with a block, that are listed in `found`. Only what `bench.close` lists has squared
+separations up to `cut2`, and blocks with themselves. `active` gives the bits of the objects of a block that
+take part.
 """
-function walk_blocks!(add::F, active::G, bench, list, high2, a, b, ca) where {F,G}
-    lo, hi, found, own = bench.lo, bench.hi, bench.found, bench.own
+function walk_blocks!(add::F, active::G, bench, list, cut2, high2, a, b, ca) where {F,G}
+    lo, hi, found, close, own = bench.lo, bench.hi, bench.found, bench.close, bench.own
     resize!(lo, length(list))
     resize!(hi, length(list))
     for (k, near) in enumerate(list)
         lo[k], hi[k] = near.first, near.first - 1
     end
-    high, most = splat8(high2), high2 * (1 + 1e-12)
+    cut, high, most = splat8(cut2), splat8(high2), splat8(high2 * (1 + 1e-12))
     here = Int(pointer(own))
+    rmax, bottom, top = sqrt(high2) * (1 + 1e-12), b.bottom, b.top
     @inbounds for block in a.first[ca]:(a.first[ca + 1] - 1)
         cancelled() && break
         lanes::UInt8 = active(block)
         lanes == 0x00 && continue
-        n, image, origin = 0, 0, 8 * a.fields * (block - 1)
-        low3, high3 = a.low[block], a.high[block]
+        n, m, image, origin = 0, 0, 0, 8 * a.fields * (block - 1)
+        low3, high3 = map(v -> v[block], a.low), map(v -> v[block], a.high)
         copyto!(own, 1, a.data, origin + 1, 8 * a.fields)
         retire!(own, lanes)
+        beyond = -1             # an image of the box out of reach of this block along z
         for k in eachindex(list)
             near = list[k]
+            near.image == beyond && continue
             shift = near.shift
+            if low3[3] - shift[3] - rmax > top || high3[3] - shift[3] + rmax < bottom
+                beyond = near.image
+                continue
+            end
             from, to = lo[k], hi[k]
-            while from <= near.last && b.high[from][3] < low3[3] - shift[3] - near.reach
+            while from <= near.last && b.high[3][from] < low3[3] - shift[3] - near.reach
                 from += 1
             end
             lo[k] = from
             to = max(to, from - 1)
-            while to < near.last && b.low[to + 1][3] <= high3[3] - shift[3] + near.reach
+            while to < near.last && b.low[3][to + 1] <= high3[3] - shift[3] + near.reach
                 to += 1
             end
             hi[k] = to
             near.own && (from = block)
             from > to && continue
             if near.image != image
-                n > 0 && add(n, Val(false))
-                n, image = 0, near.image
+                n, m = add_listed!(add, bench, n, m)
+                image = near.image
                 for axis in 1:3, lane in 1:8
                     own[8 * (axis - 1) + lane] = a.data[origin + 8 * (axis - 1) + lane] - shift[axis]
                 end
                 retire!(own, lanes)
             end
             if near.own
-                n > 0 && add(n, Val(false))
-                n = list_in_reach!(found, 0, here, address(b, block), high)
-                n > 0 && add(n, Val(true))
-                n, from = 0, block + 1
+                m + 8 > LISTED && ((n, m) = add_listed!(add, bench, n, m))
+                m = list_own!(close, m, here, lanes, address(b, block))
+                from = block + 1
             end
             low_here, high_here = low3 .- shift, high3 .- shift
             while from <= to
                 part = min(to - from + 1, LISTED >> 3)
                 few = near_blocks!(bench.near, b, from, from + part - 1, low_here, high_here, most)
                 from += part
-                if n + 8few > LISTED
-                    add(n, Val(false))
-                    n = 0
-                end
+                max(n, m) + 8few > LISTED && ((n, m) = add_listed!(add, bench, n, m))
                 for k in 1:few
-                    n = list_in_reach!(found, n, here, address(b, bench.near[k]), high)
+                    n, m = list_in_reach!(found, n, close, m, here, address(b, bench.near[k]), cut, high)
                 end
             end
         end
-        n > 0 && add(n, Val(false))
+        add_listed!(add, bench, n, m)
     end
+end
+
+@inline function add_listed!(add::F, bench, n, m) where {F}
+    n > 0 && add(bench.found, n)
+    m > 0 && add(bench.close, m)
+    return 0, 0
 end

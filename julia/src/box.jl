@@ -8,6 +8,7 @@ struct BoxBench
     own::Vector{Float64}        # a block
     near::Vector{Int}
     found::Vector{Int}
+    close::Vector{Int}
     lo::Vector{Int}
     hi::Vector{Int}
     touched::Vector{Bool}       # regions in which partners were found
@@ -20,11 +21,24 @@ angles_of(::Val{Drawn}) where {Drawn} = Drawn ? 7 : 5
 function BoxBench(nbins, regions, drawn)
     rows = 2nbins * max(regions, 1)
     return BoxBench(zeros(max(8 * angles_of(drawn) * rows, 512)), zeros(Int, rows), zeros(512), zeros(512),
-                    zeros(Int, LISTED), zeros(Int, LISTED + 8), Int[], Int[], zeros(Bool, regions))
+                    zeros(Int, LISTED + 8), zeros(Int, LISTED + 8),
+                    zeros(Int, LISTED + 8), Int[], Int[], zeros(Bool, regions))
 end
 
-# The outermost bins, of which most pairs are, are summed in registers.
-const OUTERMOST = 3
+# The outermost bins, of which most pairs are, are summed in registers, so many at a time.
+const AT_ONCE = 3
+
+"""
+How often so many of the outermost bins are summed in registers: while they hold, of objects spread evenly,
+half of the pairs that are left.
+"""
+function rounds(edges)
+    n, top = 0, length(edges)
+    while n < 2 && top > 1 && 2 * edges[max(top - AT_ONCE, 1)]^3 <= edges[top]^3
+        n, top = n + 1, top - AT_ONCE
+    end
+    return n
+end
 
 "Squared separations of an object and those of a block, and the summands."
 @inline function eight_in_box(i::Int, at::Int, ::Val{Drawn}) where {Drawn}
@@ -87,39 +101,83 @@ end
     return nothing
 end
 
+# Lists of what has pairs in the outermost bins alone, and of all else.
+struct Far end
+struct Close end
+
 """
-Add the pairs of the first `n` objects, each with a block, that the bench lists; with `Own` a block is that
-of the object, which counts only with those behind it.
+Add the pairs of the first `n` objects, each with a block, that are listed in `found`, in the `AT_ONCE` bins
+up to `top`; the number of those that have pairs in lower ones, which then come first in the list.
 """
-@noinline function sum_blocks!(bench::BoxBench, table::BinTable, ::Val{K}, ::Val{Split}, drawn::Val{Drawn},
-                               regional::Val{Regional}, ::Val{Own}, n::Int) where {K,Split,Drawn,Regional,Own}
-    edges2, nbins = table.edges2, length(table.edges2) - 1
-    here = Int(pointer(bench.own))
+@noinline function sum_blocks!(bench::BoxBench, table::BinTable, ::Val{Split}, drawn::Val{Drawn}, which, top,
+                               found, n::Int) where {Split,Drawn}
+    edges2, nbins, here, left = table.edges2, length(table.edges2) - 1, Int(pointer(bench.own)), 0
     @inbounds begin
-        low, high, outside = splat8(edges2[1]), splat8(edges2[end]), splat8(OUTSIDE)
-        cuts = ntuple(k -> splat8(edges2[nbins + 2 - k]), Val(K + 1))
-        sums = ntuple(_ -> ntuple(_ -> splat8(0.0), Val(Drawn ? 7 : 5)), Val(K))
-        pairs = ntuple(_ -> 0, Val(K))
+        low, outside = splat8(edges2[1]), splat8(OUTSIDE)
+        cuts = ntuple(k -> splat8(edges2[max(top + 2 - k, 1)]), Val(AT_ONCE + 1))
+        sums = ntuple(_ -> ntuple(_ -> splat8(0.0), Val(Drawn ? 7 : 5)), Val(AT_ONCE))
+        pairs = ntuple(_ -> 0, Val(AT_ONCE))
         for k in 1:n
-            lane = bench.found[k] & 7
-            i, at = here + 8lane, bench.found[k] - lane
-            t, values = eight_in_box(i, at, drawn)
-            Own && (t = vput(t, outside, 0xff >> (7 - lane)))
+            entry = found[k]
+            at, t, values = listed_pairs(here, entry, drawn, which)
             if Split
-                same = vequal(whole_of_block(at, HOST), whole_of_object(i, HOST)) & within8(t, low, high)
+                same = same_host(here, entry, at) & within8(t, cuts[AT_ONCE + 1], cuts[1])
                 if same != 0x00
-                    scatter_block!(bench, table, at, t, values, same, same, regional)
+                    scatter_block!(bench, table, at, t, values, same, same, Val(false))
                     t = vput(t, outside, same)
                 end
             end
             sums, pairs = outermost(sums, pairs, values, t, cuts)
-            bits = within8(t, low, cuts[K + 1])
-            bits != 0x00 && scatter_block!(bench, table, at, t, values, bits, 0x00, regional)
+            if which isa Close
+                found[left + 1] = entry
+                left += within8(t, low, cuts[AT_ONCE + 1]) != 0x00
+            end
         end
-        for k in 1:K
-            add_row!(bench, nbins + 1 - k, sums[k], 0xff, pairs[k])
+        for k in 1:min(AT_ONCE, top)
+            add_row!(bench, top + 1 - k, sums[k], 0xff, pairs[k])
         end
     end
+    return left
+end
+
+"Add the pairs of the same up to the bin `top`, one bin of a block after the other."
+@noinline function scatter_blocks!(bench::BoxBench, table::BinTable, ::Val{Split}, drawn, regional, top,
+                                   found, n::Int) where {Split}
+    here = Int(pointer(bench.own))
+    low, high = splat8(table.edges2[1]), splat8(table.edges2[top + 1])
+    @inbounds for k in 1:n
+        at, t, values = listed_pairs(here, found[k], drawn, Close())
+        same = Split ? same_host(here, found[k], at) : 0x00
+        bits = within8(t, low, high)
+        bits != 0x00 && scatter_block!(bench, table, at, t, values, bits, same, regional)
+    end
+    return nothing
+end
+
+"Address of the block of an entry of a list, its squared separations and summands."
+@inline function listed_pairs(here, entry, drawn, which)
+    lane, at = entry & 7, entry & -64
+    t, values = eight_in_box(here + 8lane, at, drawn)
+    # Of its own block an object is summed with the lanes behind it.
+    which isa Close && (t = vput(t, splat8(OUTSIDE), ifelse(entry & OWN == 0, 0x00, 0xff >> (7 - lane))))
+    return at, t, values
+end
+
+@inline same_host(here, entry, at) =
+    vequal(whole_of_block(at, HOST), whole_of_object(here + 8 * (entry & 7), HOST))
+
+"Add the pairs that are listed: of the outermost bins in registers, of what is left bin by bin."
+function sum_listed!(bench, table, rounds, split, drawn, regional, found, n)
+    top = length(table.edges2) - 1
+    if found === bench.found
+        rounds > 0 && sum_blocks!(bench, table, split, drawn, Far(), top, found, n)
+        return nothing
+    end
+    for _ in 1:rounds
+        n = sum_blocks!(bench, table, split, drawn, Close(), top, found, n)
+        top = max(top - AT_ONCE, 0)
+    end
+    n > 0 && top > 0 && scatter_blocks!(bench, table, split, drawn, regional, top, found, n)
     return nothing
 end
 
@@ -131,9 +189,11 @@ end
 # ---- from column to column -----------------------------------------------------------------------
 
 "The objects of a column with those of the images in `list`."
-function box_column!(active::F, bench, list, table, outer, split, drawn, regional, a, b, ca) where {F}
-    add(n, own) = sum_blocks!(bench, table, outer, split, drawn, regional, own, n)
-    walk_blocks!(add, active, bench, list, table.edges2[end], a, b, ca)
+function box_column!(active::F, bench, list, table, rounds, split, drawn, regional, a, b, ca) where {F}
+    add(found, n) = sum_listed!(bench, table, rounds, split, drawn, regional, found, n)
+    # Without rounds all is close.
+    cut2 = rounds == 0 ? table.edges2[end] : table.edges2[max(end - AT_ONCE, 1)]
+    walk_blocks!(add, active, bench, list, cut2, table.edges2[end], a, b, ca)
 end
 
 "Add a row of a bench to the sums of its bin, and empty it."
@@ -184,13 +244,13 @@ function region_column!(sums, pairs, bench, list, table, split, drawn, a, b, ca)
     bits(block, p) = foldl(|, (UInt8(region(block, lane) == p) << (lane - 1) for lane in 1:a.count[block]))
     blocks = a.first[ca]:(a.first[ca + 1] - 1)
     for p in sort!(unique(region(block, lane) for block in blocks for lane in 1:a.count[block]))
-        box_column!(block -> bits(block, p), bench, list, table, Val(0), split, drawn, Val(true), a, b, ca)
+        box_column!(block -> bits(block, p), bench, list, table, 0, split, drawn, Val(true), a, b, ca)
         collect_regions!(sums, pairs, bench, p, angles_of(drawn))
     end
 end
 
 "Sums of the columns `range` of the first set."
-function column_sums(table, outer, split, drawn, a, b, range, reach, sides, periodic, auto, done,
+function column_sums(table, rounds, split, drawn, a, b, range, reach, sides, periodic, auto, done,
                      pairs, regions)
     nbins = length(table.edges2) - 1
     bench, list = BoxBench(nbins, regions, drawn), Near[]
@@ -200,7 +260,7 @@ function column_sums(table, outer, split, drawn, a, b, range, reach, sides, peri
         if a.first[ca] < a.first[ca + 1]
             near!(list, a, b, ca, reach, sqrt(table.edges2[end]), sides, auto, periodic)
             if regions == 0
-                box_column!(block -> 0xff >> (8 - a.count[block]), bench, list, table, outer, split, drawn,
+                box_column!(block -> 0xff >> (8 - a.count[block]), bench, list, table, rounds, split, drawn,
                             Val(false), a, b, ca)
                 collect_rows!(sums, bench, angles_of(drawn))
             else
@@ -244,7 +304,7 @@ function columns_summed(first, second, edges, boxsize; auto, periodic, split, re
     a = Blocks(first, number, width, origin)
     b = auto ? a : Blocks(second, number, width, origin)
     drawn = Val(hasdrawn(first) && hasdrawn(second))
-    table, outer = BinTable(edges), Val(min(length(edges) - 1, OUTERMOST))
+    table, often = BinTable(edges), rounds(edges)
     parts = min(prod(number), 256)
     partial = [zeros(0, 0, 0) for _ in 1:parts]
     regional = [Dict{Int,Matrix{Float64}}() for _ in 1:(regions == 0 ? 0 : parts)]
@@ -252,7 +312,7 @@ function columns_summed(first, second, edges, boxsize; auto, periodic, split, re
     done = Threads.Atomic{Int}(0)
     GC.@preserve a b chunked(prod(number), parts) do part, range
         pairs = regions == 0 ? none : regional[part]
-        partial[part] = column_sums(table, outer, Val(split), drawn, a, b, range, reach, sides,
+        partial[part] = column_sums(table, often, Val(split), drawn, a, b, range, reach, sides,
                                     periodic, auto, done, pairs, regions)
     end
     for p in partial

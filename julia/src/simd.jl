@@ -91,10 +91,21 @@ const LOG_EXPONENT = """
     %7 = bitcast <8 x i64> %6 to <8 x double>
     ret <8 x double> %7"""), Vec, Tuple{Vec}, a)
 
+# 1/x for x from low to high, by the straight line that is nearest to it, and two rounds that each leave
+# the cube of the error: processors divide eight numbers in the time of a dozen such steps.
+@inline function vinverse(x::Vec, low, high)
+    one8, slope = splat8(1.0), 8 / (low^2 + 6low * high + high^2)
+    y = vfnma(x, splat8(slope), splat8(slope * (low + high)))
+    e = vfnma(x, y, one8)
+    y = vfma(vmul(y, e), vadd(e, one8), y)
+    e = vfnma(x, y, one8)
+    return vfma(vmul(y, e), vadd(e, one8), y)
+end
+
 "Natural logarithm of positive normal numbers, to a few units in the last place."
 @inline function vlog(a::Vec)
     m = mantissa8(a)
-    f = vdiv(vsub(m, splat8(1.0)), vadd(m, splat8(1.0)))
+    f = vmul(vsub(m, splat8(1.0)), vinverse(vadd(m, splat8(1.0)), 1 + sqrt(0.5), 1 + sqrt(2.0)))
     ff = vmul(f, f)
     sum = splat8(LOG_SERIES[10])
     k = 9
@@ -172,6 +183,12 @@ end
 @eval @inline transpose8(a::Vec, b::Vec, c::Vec, d::Vec, e::Vec, f::Vec, g::Vec, h::Vec) =
     Base.llvmcall($(transpose_ir()), NTuple{8,Vec}, Tuple{Vec,Vec,Vec,Vec,Vec,Vec,Vec,Vec},
                   a, b, c, d, e, f, g, h)
+
+"Lane by lane the greater one."
+@inline vgreatest(a::Vec, b::Vec) = Base.llvmcall("""
+    %3 = fcmp ogt <8 x double> %0, %1
+    %4 = select <8 x i1> %3, <8 x double> %0, <8 x double> %1
+    ret <8 x double> %4""", Vec, Tuple{Vec,Vec}, a, b)
 
 "Lane by lane the lesser one."
 @inline vleast(a::Vec, b::Vec) = Base.llvmcall("""
