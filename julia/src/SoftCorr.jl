@@ -53,8 +53,10 @@ include("seeding.jl")           # the k-means++ start of many clusters
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative
 include("gravity.jl")           # test particles in the field of a point mass
+include("boxsums.jl")           # pair sums in a box, as they are defined
 include("columns.jl")           # objects in columns, and their partners in reach
-include("box.jl")               # pair sums in a box
+include("blocks.jl")            # the same in blocks of eight
+include("box.jl")               # pair sums in a box through blocks
 include("tabulate.jl")          # moments of halo pairs between nodes of mass
 include("places.jl")            # sums over pairs of places between kinds of them
 include("anisotropic.jl")       # pair sums in bins along and across a line of sight
