@@ -259,6 +259,7 @@ def measure(
     treecorr = settings.get("method") == "treecorr"
     if not any(value for name, value in settings.items() if name.endswith("patches")):
         as_resampling(settings["resampling"])  # a fault is said before anything is read
+    cluster.check_split(statistic.function, bins, settings["split"])
     soft = cluster.soft_clustering(settings) if settings["clusters"] else None
     found = [
         reading.read(
