@@ -53,9 +53,10 @@ class Groups:
         """
         catalog, c = self.catalog, self.fit.n_clusters
         sums = np.zeros((6, c))
-        columns = (catalog.w, catalog.w * catalog.g1, catalog.w * catalog.g2)
+        e = catalog.e
+        columns = [catalog.w, catalog.w * e.real, catalog.w * e.imag]
         if self.labels is not None:
-            columns += tuple((catalog.w[:, None] * catalog.xyz).T)
+            columns += list((catalog.w[:, None] * catalog.xyz).T)
         for rows, index, share in self._blocks():
             for total, column in zip(sums, columns, strict=False):
                 parts = (column[rows, None] * share).ravel()
@@ -64,12 +65,12 @@ class Groups:
         w, g1, g2, *x = sums[:, there]
         first, second = self._places(np.stack(x), w, there)
         names = AXES[catalog.geometry]
-        unit = {"xy_unit": catalog.xy_unit} if catalog.geometry == FLAT else {}
-        columns_ = {names[0]: first, names[1]: second, "g1": g1 / w, "g2": g2 / w, "w": w}
+        unit: dict[str, Any] = {"xy_unit": catalog.xy_unit} if catalog.geometry == FLAT else {}
+        found: dict[str, Any] = {names[0]: first, names[1]: second, "g1": g1 / w, "g2": g2 / w}
         with warnings.catch_warnings():
             # The catalog has said it of its objects.
             warnings.filterwarnings("ignore", message=".*exceeds 1 in rows")
-            return Catalog(**columns_, **unit), there  # type: ignore[arg-type]
+            return Catalog(**found, **unit, w=w), there
 
     def _places(self, x: FloatArray, w: FloatArray, there: IntArray) -> FloatArray:
         """Coordinates (2, clusters) as in the catalog."""
@@ -85,8 +86,8 @@ class Groups:
     def _blocks(self) -> Iterator[tuple[slice, IntArray, FloatArray]]:
         """Rows of objects, the clusters (rows, k) they have shares in, and the shares."""
         u, n = self.fit.memberships, len(self.catalog)
-        nearest = isinstance(u, NearestMemberships)
-        width = 1 if self.labels is not None else u.values.shape[1] if nearest else u.shape[1]
+        width = u.values.shape[1] if isinstance(u, NearestMemberships) else u.shape[1]
+        width = 1 if self.labels is not None else width
         step = max(1, _AT_ONCE // width)
         for first in range(0, n, step):
             rows = slice(first, min(first + step, n))
@@ -114,17 +115,17 @@ class Groups:
         place = np.zeros((2, c))
         place[:, there] = [given[name] for name in names]
         shear, weight = np.zeros((2, c)), np.zeros(c)
-        w, g = clusters.w, np.stack([clusters.g1, clusters.g2])  # type: ignore[list-item]
+        w, g = clusters.w, _parts(clusters.e)
         given_g = np.stack([given["g1"], given["g2"]])
         shear[:, there] = given_g / w
         weight[there] = given["w"] - (g * given_g).sum(axis=0) / w
         out = {name: np.zeros(len(catalog)) for name in (*names, "g1", "g2", "w")}
         if self.labels is not None:
             self._pull_means(out, clusters, there, place)
-        moved = np.zeros((c, 3))
+        moved, of_objects = np.zeros((c, 3)), _parts(catalog.e)
         for rows, index, share in self._blocks():
-            e = np.stack([catalog.g1[rows], catalog.g2[rows]])  # type: ignore[index]
-            of_share = weight[index] + (shear[:, index] * e[:, :, None]).sum(axis=0)
+            e = of_objects[:, rows, None]
+            of_share = weight[index] + (shear[:, index] * e).sum(axis=0)
             out["w"][rows] += (share * of_share).sum(axis=1)
             for name, part in zip(("g1", "g2"), shear, strict=True):
                 out[name][rows] += catalog.w[rows] * (share * part[index]).sum(axis=1)
@@ -206,6 +207,10 @@ class Groups:
             return np.asarray(vectors[:, :2].T * to_plane(str(whose.xy_unit)))
         east, north, across = _frame(whose.ra[rows], whose.dec[rows])
         return _DEGREE * np.stack([across * (vectors * east).sum(1), (vectors * north).sum(1)])
+
+
+def _parts(e: npt.NDArray[np.complex128]) -> FloatArray:
+    return np.stack([e.real, e.imag])
 
 
 def _frame(ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

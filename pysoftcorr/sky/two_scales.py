@@ -119,10 +119,10 @@ class Split:
                     f"{least:.2g} {self.bins.unit} or more, or more clusters",
                     stacklevel=4,
                 )
-            elif broad and (beyond := _strays(catalog, fit, half)) > _FAR:
+            elif broad and (strays := _strays(catalog, fit, half)) > _FAR:
                 warnings.warn(
                     f"{name}: memberships are broad: of the objects{of} drawn into clusters "
-                    f"{100 * beyond:.0f} % are further than half of the split, {self.edge:g} "
+                    f"{100 * strays:.0f} % are further than half of the split, {self.edge:g} "
                     f"{self.bins.unit}, from the center of theirs, and what is drawn is smeared; "
                     "take a SoftClustering of a lower fuzziness "
                     f"(it is {fit.options.fuzziness:g}), such as 1.3",
@@ -151,7 +151,9 @@ class Split:
         if far.aleatoric is not None:
             assert near.aleatoric is not None
             aleatoric = np.hstack([near.aleatoric, far.aleatoric])
-        parts = {n: np.concatenate([getattr(near, n), getattr(far, n)]) for n in names}
+        parts: dict[str, Any] = {
+            n: np.concatenate([getattr(near, n), getattr(far, n)]) for n in names
+        }
         return replace(
             far, bins=self.bins, **parts, epistemic=epistemic, aleatoric=aleatoric, settings=record
         )
