@@ -60,7 +60,7 @@ def quiet():
 def clustered(catalog: Catalog, c: int) -> Clustering:
     """Clusters as they are found at survey scale."""
     settings = SoftClustering(
-        n_clusters=c, fuzziness=FUZZINESS, neighbors=16, seed=1, tol=1e-2, max_iter=400
+        n_clusters=c, fuzziness=FUZZINESS, neighbors=16, seed=1, tol=1e-2, max_iter=200
     )
     with quiet():
         return settings.fit(catalog)
