@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr.core.options import array, choice, numbers, positive, shown
+from pysoftcorr.core.options import array, at_least_one, choice, numbers, positive, shown
 from pysoftcorr.core.random import Seed
 from pysoftcorr.sky.binning import Bins
 from pysoftcorr.sky.catalog import Catalog
@@ -159,7 +159,7 @@ class TwoScaleCorrelation:
         n : int
         seed : int, numpy.random.Generator or None
         """
-        fit = self._fit(catalog)
+        n, fit = at_least_one("n", n), self._fit(catalog)
         out = np.empty((n, self.nbins))
         out[:, : self.near.nbins] = self.near.value(catalog)
         for row, labels in zip(out, fit.draws(n, at_once=1, seed=seed), strict=True):

@@ -34,7 +34,7 @@ FloatArray = npt.NDArray[np.float64]
 #: Part of the weight beyond half the split from its cluster at which a warning is due.
 _FAR = 0.01
 #: Objects whose memberships are looked at.
-_LOOKED_AT = 1000
+_LOOKED_AT = 200
 #: An edge counts as the split but for rounding.
 _ROUNDING = 1e-9
 
@@ -87,8 +87,9 @@ class Split:
         found = [
             np.average(distances(c, fit, fit.assign()) ** 2, weights=c.w)
             for c, fit in zip(catalogs, fits, strict=True)
+            if c.w.sum() > 0
         ]
-        return float(np.sqrt(max(found))) * self._per
+        return float(np.sqrt(max(found, default=0.0))) * self._per
 
     @property
     def _per(self) -> float:
