@@ -113,7 +113,7 @@ class Split:
             away = distances(catalog, fit, fit.assign())
             beyond = np.average(away > half, weights=catalog.w)
             if beyond > _FAR:
-                least = 2 * np.quantile(away, 1 - _FAR) * self._per
+                least = 2.1 * np.quantile(away, 1 - _FAR) * self._per
                 warnings.warn(
                     f"{name}: split = {self.edge:g}: {100 * beyond:.0f} % of the objects{of} lie "
                     f"further than half of it from the center of their cluster; take a split of "
