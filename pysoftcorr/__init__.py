@@ -26,6 +26,7 @@ _PUBLIC = {
     "SoftClustering": "sky.clustering",
     "SoftCorrelation": "sky.differentiable",
     "StarCatalog": "sky.stars",
+    "TwoScaleCorrelation": "sky.two_scale_gradients",
     "demo_stars": "sky.stars",
     "demo_stars_path": "sky.stars",
     "fit_leakage": "sky.leakage",

@@ -15,6 +15,7 @@ from pysoftcorr.cli.options import Argument, Command, Option, derive
 if TYPE_CHECKING:
     from astropy.table import Table
 
+    from pysoftcorr.sky.binning import Binning
     from pysoftcorr.sky.catalog import Catalog
     from pysoftcorr.sky.clustering import Clustering
 
@@ -34,6 +35,15 @@ def soft_clustering(settings: Mapping[str, Any]) -> Any:
     return SoftClustering(
         n_clusters=settings["clusters"], seed=settings["seed"], device=settings["device"], **own
     )
+
+
+def check_split(function: str, bins: Binning, split: float | None) -> None:
+    """A split that is not possible, said before anything is read and clustered."""
+    from pysoftcorr.core.options import positive
+    from pysoftcorr.sky.two_scales import Split
+
+    if split is not None:
+        Split.of(function, bins, positive("split", split))
 
 
 def figures(plots: Any, catalog: Catalog, fit: Clustering) -> output.Figures:

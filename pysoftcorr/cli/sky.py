@@ -64,7 +64,7 @@ STATISTICS = {
     "gammat": Statistic("gamma_t", (Source("lenses", shears=False), Source("sources", "sources"))),
 }
 # What becomes of these is more than to be handed on.
-_OWN = ("bins", "clusters", "assignment", "assignments", "resampling")
+_OWN = ("bins", "clusters", "split", "assignment", "assignments", "resampling")
 
 
 # ---------------------------------------------------------------------- options
@@ -88,6 +88,8 @@ def _measuring(statistic: Statistic) -> tuple[Option, ...]:
             "patches, bootstrap:N:PATCHES; jackknife:PATCHES, or jackknife:PATCHES:match; "
             "leave-out:FRACTION:N; none.",
         },
+        "split": {"metavar": "SEPARATION", "help": "With clusters: bins that begin below "
+                  "this separation are of all pairs of objects, the others of clusters."},
         "method": {"help": "treecorr: values of all pairs by TreeCorr, for many objects."},
         "seed": {"default": SEED.default, "least": SEED.least, "help": SEED.help},
     }  # fmt: skip
@@ -257,6 +259,7 @@ def measure(
     treecorr = settings.get("method") == "treecorr"
     if not any(value for name, value in settings.items() if name.endswith("patches")):
         as_resampling(settings["resampling"])  # a fault is said before anything is read
+    cluster.check_split(statistic.function, bins, settings["split"])
     soft = cluster.soft_clustering(settings) if settings["clusters"] else None
     found = [
         reading.read(
@@ -285,6 +288,8 @@ def measure(
 
     def estimate(fitted: list[Clustering], **more: Any) -> CorrelationSet:
         clusters = tuple(fitted) if fitted else None
+        if fitted or not fits:  # beside clusters there are all pairs, without a split
+            more["split"] = settings["split"]
         result: CorrelationSet = function(
             **catalogs, bins=bins, clusters=clusters, **handed, **more
         )

@@ -113,6 +113,7 @@ def _measure(
     from pysoftcorr.sky.tau import tau_statistics
 
     bins = Binning.parse(settings["bins"], settings["unit"])
+    cluster.check_split("tau_statistics", bins, settings["split"])
     first, own = reading.read(galaxies, settings, Catalog, shears=True)
     second, others = reading.read(stars, settings, StarCatalog, prefix="stars")
     assert isinstance(second, StarCatalog)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -545,10 +546,7 @@ class Clustering(Frozen):
             if kind == "greedy":
                 return u.indices[:, 0].astype(np.int64)
             if kind == "sampled":
-                draws = count("n", 1 if n is None else n, each=24.0 * objects)
-                uniform = stream(root_seed(seed), "assignment").random((draws, objects))
-                drawn = u.sampled(uniform)
-                return drawn[0] if n is None else drawn
+                return self._drawn(n, seed)
             refuse_beyond_memory(
                 f"assignment = {kind!r}: shares of {objects} objects in {c} clusters, which "
                 "'greedy' and 'sampled' do without",
@@ -562,16 +560,49 @@ class Clustering(Frozen):
             call("assign_greedy", u, c, objects, labels)
             return labels - 1
         if kind == "sampled":
-            draws = count("n", 1 if n is None else n, each=24.0 * objects)
-            uniform = stream(root_seed(seed), "assignment").random((draws, objects))
-            sampled = np.empty((draws, objects), dtype=np.int64)
-            call("assign_sampled", u, c, objects, draws, uniform, sampled)
-            return sampled[0] - 1 if n is None else sampled - 1
+            return self._drawn(n, seed)
         temperature = positive("temperature", temperature)
         noise = stream(root_seed(seed), "gumbel").gumbel(size=(objects, c))
         share = np.empty((objects, c))
         call("assign_gumbel", u, c, objects, noise, temperature, int(straight_through), share)
         return share
+
+    def _drawn(self, n: int | None, seed: Seed) -> IntArray:
+        draws = count("n", 1 if n is None else n, each=24.0 * len(self.memberships))
+        (labels,) = self.draws(draws, at_once=draws, seed=seed)
+        return labels[0] if n is None else labels
+
+    def draws(self, n: int, *, at_once: int, seed: Seed = None) -> Iterator[IntArray]:
+        """The labels of ``assign("sampled", n=n)``, some draws after the others.
+
+        Parameters
+        ----------
+        n : int
+            Draws.
+        at_once : int
+            Draws of a part.
+        seed : int, numpy.random.Generator or None
+
+        Yields
+        ------
+        ndarray of int64, shape (at most `at_once`, N)
+
+        Raises
+        ------
+        ValueError
+            A number below 1.
+        """
+        u, rng = self.memberships, stream(root_seed(seed), "assignment")
+        objects, c = u.shape
+        n, at_once = at_least_one("n", n), at_least_one("at_once", at_once)
+        for first in range(0, n, at_once):
+            uniform = rng.random((min(at_once, n - first), objects))
+            if isinstance(u, NearestMemberships):
+                yield u.sampled(uniform)
+                continue
+            labels = np.empty(uniform.shape, dtype=np.int64)
+            call("assign_sampled", u, c, objects, len(uniform), uniform, labels)
+            yield labels - 1
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"

@@ -60,6 +60,7 @@ def xi_pm(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    split: float | None = None,
 ) -> CorrelationSet:
     """Shear-shear correlation functions xi+ and xi-.
 
@@ -100,6 +101,9 @@ def xi_pm(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    split : float, optional
+        With clusters, a separation in the unit of the bins: those that begin below it are of all
+        pairs of objects, which no assignment moves, those from there on of pairs of clusters.
 
     Returns
     -------
@@ -136,7 +140,7 @@ def xi_pm(
     choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method, device=device,
+        resampling=resampling, seed=seed, method=method, device=device, split=split,
     )  # fmt: skip
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
     settings = {"method": method, "coincident": coincident}
@@ -156,6 +160,7 @@ def rho_statistics(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    split: float | None = None,
 ) -> CorrelationSet:
     """The five rho statistics of a model of the point-spread function.
 
@@ -196,6 +201,9 @@ def rho_statistics(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    split : float, optional
+        With clusters, a separation in the unit of the bins: those that begin below it are of all
+        pairs of objects, which no assignment moves, those from there on of pairs of clusters.
 
     Returns
     -------
@@ -235,7 +243,7 @@ def rho_statistics(
     choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method, device=device,
+        resampling=resampling, seed=seed, method=method, device=device, split=split,
     )  # fmt: skip
     fields = stars.fields(reference=reference)
     settings = {"reference": reference, "method": method, "coincident": coincident}
@@ -255,6 +263,7 @@ def landy_szalay(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    split: float | None = None,
 ) -> CorrelationSet:
     """Angular correlation function of positions, w(theta), by Landy & Szalay (1993).
 
@@ -289,6 +298,9 @@ def landy_szalay(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    split : float, optional
+        With clusters, a separation in the unit of the bins: those that begin below it are of all
+        pairs of objects, which no assignment moves, those from there on of pairs of clusters.
 
     Returns
     -------
@@ -323,7 +335,7 @@ def landy_szalay(
     check_positive("landy_szalay", data=data, randoms=randoms)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method, device=device,
+        resampling=resampling, seed=seed, method=method, device=device, split=split,
     )  # fmt: skip
     sources = [Source.of(data), Source.of(randoms)]
     settings = {"method": method}
@@ -342,6 +354,7 @@ def gamma_t(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    split: float | None = None,
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
 
@@ -377,6 +390,9 @@ def gamma_t(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    split : float, optional
+        With clusters, a separation in the unit of the bins: those that begin below it are of all
+        pairs of objects, which no assignment moves, those from there on of pairs of clusters.
 
     Returns
     -------
@@ -411,7 +427,7 @@ def gamma_t(
     check_shears("gamma_t", sources=sources)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method, device=device,
+        resampling=resampling, seed=seed, method=method, device=device, split=split,
     )  # fmt: skip
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
     return run("gamma_t", both, _count_shear, edges, options, {"method": method})

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.options import choice, count, shown
+from pysoftcorr.core.options import choice, count, positive, shown
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
@@ -22,6 +22,7 @@ from pysoftcorr.sky.geometry import check_together
 from pysoftcorr.sky.pairs import Objects, Source
 from pysoftcorr.sky.resampling import Bootstrap, Jackknife, Resamples, Resampling, as_resampling
 from pysoftcorr.sky.result import Correlation, CorrelationSet
+from pysoftcorr.sky.two_scales import Split
 
 FloatArray = npt.NDArray[np.float64]
 Clusters = int | SoftClustering | Clustering | Sequence[Clustering] | None
@@ -70,6 +71,7 @@ class Options:
     seed: Seed
     method: str = "pairs"
     device: str = "cpu"
+    split: float | None = None
 
     def __post_init__(self) -> None:
         if count("assignments", self.assignments, least=0, most=1_000_000) == 1:
@@ -82,6 +84,13 @@ class Options:
                 f"assignments = {self.assignments}: the epistemic error comes from assigning "
                 "objects to clusters; ask for clusters too, or for assignments=0"
             )
+        if self.split is not None:
+            self._set("split", positive("split", self.split))
+            if self.naive:
+                raise ValueError(
+                    f"split = {self.split:g}: is where pairs of clusters take the place of those "
+                    "of objects; ask for clusters too, or leave it out"
+                )
         self._check_method()
         self._set("device", check_device(self.device))
         self._set("seed", root_seed(self.seed))
@@ -240,8 +249,35 @@ def run(
     """Value, epistemic draws and resamples of one estimator.
 
     `fixed` lists the sources that independent resampling leaves alone (random points); the
-    jackknife cuts its patches out of all.
+    jackknife cuts its patches out of all. With a split, bins of objects and bins of clusters are
+    two runs of the same resamples.
     """
+    if options.split is None:
+        return _run(name, sources, measure, bins, options, settings, fixed)
+    cut = Split.of(name, bins, options.split)
+    catalogs = [source.catalog for source in sources]
+    fits = tuple(fit for fit in options.clusterings(catalogs) if fit is not None)
+    broad = options.assignments > 0 or options.assignment != "greedy"
+    cut.warn(name, catalogs, fits, broad=broad)
+    objects = replace(options, clusters=None, assignment="greedy", assignments=0, split=None)
+    clusters = replace(options, clusters=fits, split=None)
+    record = options.record() | {"split": cut.edge, "cluster_radius": cut.radius(catalogs, fits)}
+    return cut.joined(
+        _run(name, sources, measure, cut.near, objects, settings, fixed),
+        _run(name, sources, measure, cut.far, clusters, settings, fixed),
+        record,
+    )
+
+
+def _run(
+    name: str,
+    sources: Sequence[Source],
+    measure: Measure,
+    bins: Binning,
+    options: Options,
+    settings: dict[str, Any],
+    fixed: Sequence[int],
+) -> CorrelationSet:
     catalogs = [source.catalog for source in sources]
     seed = int(options.seed)  # type: ignore[arg-type]
     fits = options.clusterings(catalogs)
@@ -343,7 +379,7 @@ def warn_coincident(
     warnings.warn(
         f"{name}: {head} ha{'s' if most == 1 else 've'} no direction, and "
         f"{', '.join(without)} leaves {'it' if most == 1 else 'them'} out{rest}",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
@@ -377,7 +413,7 @@ def warn_empty(name: str, bins: Binning, npairs: FloatArray, value: FloatArray) 
             warnings.warn(
                 f"{name}: {where.size} of {bins.nbins} bins hold {what} "
                 f"({shown}{more} {bins.unit}); {so}",
-                stacklevel=4,
+                stacklevel=5,
             )
 
 
@@ -390,5 +426,5 @@ def warn_negative(name: str, bins: Binning, weight: FloatArray) -> None:
         warnings.warn(
             f"{name}: the weights of the pairs sum to less than 0 in {where.size} of {bins.nbins} "
             f"bins ({shown}{more} {bins.unit}); their value is the ratio of two negative sums",
-            stacklevel=4,
+            stacklevel=5,
         )

@@ -20,6 +20,8 @@ from pysoftcorr.sky.geometry import FLAT, NUMBERS, SKY, plane_scale
 from pysoftcorr.sky.patch_pairs import PairWeights, both_orders, patch_sums
 
 FloatArray = npt.NDArray[np.float64]
+#: Labels of sampled assignments that are drawn at a time.
+_LABELS = 10_000_000
 T = TypeVar("T", np.float64, np.complex128)
 
 # Numbers of `KINDS` in julia/src/entries/pairs.jl, and how many sums each makes.
@@ -145,9 +147,18 @@ class Source:
     def drawn(self, n: int, seed: int) -> Objects:
         """Clusters of n sampled assignments."""
         assert self.clustering is not None
-        return self._labeled(
-            self.catalog.w[None], self.clustering.assign("sampled", n=n, seed=seed)
-        )
+        w, at_once = self.catalog.w[None], max(1, _LABELS // len(self.catalog))
+        parts = [
+            self._labeled(w, labels)
+            for labels in self.clustering.draws(n, at_once=at_once, seed=seed)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("xyz", "w", "fields", "members")
+        }
+        return replace(parts[0], **joined)
 
     def resampled(self, multiplicity: FloatArray) -> Objects:
         """The objects (or the clusters they fall into greedily) with resampled weights (R, N)."""

@@ -168,13 +168,23 @@ def _how(result: Correlation) -> str:
 
 
 def _notes(results: list[Correlation]) -> list[str]:
-    """By how much the resampling overstates the noise; once where it holds for all."""
+    """By how much the resampling overstates the noise, once where it holds for all; the split."""
     found = {(r.aleatoric_method, r.noise_excess) for r in results if r.noise_excess is not None}
     return [
         f"note: without a signal, sigma_aleatoric ({method}) is up to {excess:.2f} times too "
         f"large; where it is about {excess:.2f} times sigma_shot, sigma_shot is the better error"
         for method, excess in sorted(found)
         if excess > 1.005
+    ] + [
+        f"note: bins below {split:.4g} {results[0].bins.unit} are of all pairs of objects, the "
+        f"others of pairs of clusters, {radius:.3g} {results[0].bins.unit} in rms radius"
+        for split, radius in sorted(
+            {
+                (r.settings["split"], r.settings["cluster_radius"])
+                for r in results
+                if "split" in r.settings and "cluster_radius" in r.settings
+            }
+        )
     ]
 
 

@@ -56,6 +56,7 @@ def tau_statistics(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    split: float | None = None,
 ) -> CorrelationSet:
     """Tau statistics of galaxies and stars, with the rho statistics of the same fields.
 
@@ -106,6 +107,9 @@ def tau_statistics(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    split : float, optional
+        With clusters, a separation in the unit of the bins: those that begin below it are of all
+        pairs of objects, which no assignment moves, those from there on of pairs of clusters.
 
     Returns
     -------
@@ -147,7 +151,7 @@ def tau_statistics(
     choice("coincident", coincident, COINCIDENT)
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
-        resampling=resampling, seed=seed, method=method, device=device,
+        resampling=resampling, seed=seed, method=method, device=device, split=split,
     )  # fmt: skip
     shapes = galaxies.e / positive("response", response)
     fields = stars.fields(reference=reference)

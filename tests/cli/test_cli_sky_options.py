@@ -81,6 +81,7 @@ ESTIMATING = {
         ["--clusters", "5", "--assignments", "3"],
         {"clusters": {}, "assignments": 3},
     ),
+    "split": (["--clusters", "5", "--split", "30"], {"clusters": {}, "split": 30}),
     "resampling": (["--resampling", "jackknife:4"], {"resampling": "jackknife:4"}),
     "seed": (["--resampling", "bootstrap:4", "--seed", "7"],
              {"resampling": "bootstrap:4", "seed": 7}),
@@ -97,8 +98,8 @@ WRONG = {
     "assignments": "1.5", "resampling": "boots", "seed": "-1", "method": "trees",
     "reference": "moon", "coincident": "perhaps", "fuzziness": "1", "geometry": "torus",
     "metric": "torus", "device": "mps", "neighbors": "0",
-    "max_iter": "0", "columns": "g9=g1", "hdu": "NOWHERE", "key": "nowhere", "ra_unit": "parsec",
-    "dec_unit": "s", "select": "mag <", "flag": "nowhere", "on_bad": "keep", "patches": "mag",
+    "max_iter": "0", "split": "0", "columns": "g9=g1", "hdu": "NOWHERE", "key": "nowhere",
+    "ra_unit": "parsec", "dec_unit": "s", "select": "mag <", "flag": "nowhere", "on_bad": "keep", "patches": "mag",
     "catalog2": "nowhere.fits", "threads": "0", "out": "result.doc", "format": "word",
     "plot": "figure.doc", "plot_format": "bmp", "plot_style": "modern",
 }  # fmt: skip
@@ -240,7 +241,7 @@ def test_estimating(run, folder, command, option):
         arguments = arguments | {"clusters": soft}
     places = files(command, folder)
     if option in ("fuzziness", "geometry", "metric", "max_iter", "neighbors", "clusters",
-                  "assignment"):  # fmt: skip
+                  "assignment", "split"):  # fmt: skip
         words = [*words, "--assignments", 0]
     document = measured(run, command, *typed(command, places), *words)
     agrees(document, python(command, places, **arguments))

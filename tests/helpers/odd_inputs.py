@@ -293,7 +293,7 @@ class Targets:
             "xi_pm.resampled": (
                 p.xi_pm,
                 {"catalog": p.Catalog(**self.sky), "bins": np.array([0.0, 20.0, 60.0]),
-                 "clusters": 5, "assignments": 3, "resampling": "bootstrap:4",
+                 "clusters": 5, "split": 20.0, "assignments": 3, "resampling": "bootstrap:4",
                  "seed": 1}),
         }  # fmt: skip
 
