@@ -20,8 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 
 #: Why nothing is differentiated three times.
 NO_THIRD = (
-    "SoftCorrelation: third derivatives are not given; differentiate xi at most twice, and detach "
-    "what is not to be differentiated again"
+    "third derivatives are not given; differentiate soft correlation functions at most "
+    "twice, and detach what is not to be differentiated again"
 )
 
 
