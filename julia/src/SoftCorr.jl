@@ -55,6 +55,7 @@ include("seeding.jl")           # the k-means++ start of many clusters
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative
 include("softstatistics.jl")    # rho, tangential shear, w(theta), a box: values and derivatives in soft bins
+include("softweights.jl")       # and their derivatives by weights, from the pass of the values
 include("gravity.jl")           # test particles in the field of a point mass
 include("columns.jl")           # objects in columns, and their partners in reach
 include("box.jl")               # pair sums in a box

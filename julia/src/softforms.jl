@@ -9,13 +9,13 @@ abstract type PairForm end
 """
 Products of shears: N_k = Re[M_i M_j' Phi], with M the weighted shears of a field (two numbers of p each).
 `turn` is `:plus` (of xi+: ' the conjugate, Phi the turn of both shears to the line that joins them),
-`:minus` (of xi-: no conjugate) or `:tangent` (the shear of j is turned, to its tangential part, and M_i is
-the weight of a lens). `products` are pairs of fields (a, b), symmetric in i and j.
+`:minus` (of xi-: no conjugate), `:tangent` (the shear of j is turned, to its tangential part, and M_i is the
+weight of a lens) or `:tangent_back` (that of i, about a lens j; values alone). `products` are pairs of fields (a, b), symmetric in i and j.
 """
 struct Shears{turn,products} <: PairForm end
 
 const XI_PLUS, XI_MINUS = Shears{:plus,((1, 1),)}(), Shears{:minus,((1, 1),)}()
-const TANGENTIAL = Shears{:tangent,((1, 1),)}()
+const TANGENTIAL, TANGENTIAL_BACK = Shears{:tangent,((1, 1),)}(), Shears{:tangent_back,((1, 1),)}()
 # Of the fields e, de, q (Rowe 2010; Jarvis et al. 2021; Berman et al. 2025, eqs. 2 to 6).
 const RHO = Shears{:plus,((2, 2), (1, 2), (3, 3), (2, 3), (1, 3))}()
 
@@ -50,7 +50,7 @@ leaves_out(::AxisPairs, bins) = true
 
 A complex number z whose direction is half the turn Phi = z^2/|z|^2 of a pair, and what it is made of. For
 xi+ and xi- it is the product of the two `projections` (the first with the conjugate of the second for xi+)
-with what cancels for close pairs already cancelled; for tangential shears that of v alone, times i.
+with what cancels for close pairs already cancelled; for tangential shears that of v (or u) alone, times i.
 """
 @inline function turn_parts(geometry::Sphere, ::Val{kind}, u, v) where {kind}
     (dx, dy, dz), t = apart(geometry, u, v)
@@ -65,7 +65,7 @@ with what cancels for close pairs already cancelled; for tangential shears that 
         re, im = a * b - c * c, -(c * k)
     else
         k = h
-        re, im = b, -c
+        re, im = kind === :tangent ? b : a, -c
     end
     return re, im, (dx, dy, dz, h, c, a, b, k)
 end
@@ -122,7 +122,7 @@ end
 end
 
 # |z| is about sin^2(theta), or sin(theta): what is left of it for such points is rounding.
-nothing_left(::Val{kind}) where {kind} = kind === :tangent ? COINCIDENT : COINCIDENT^2
+nothing_left(::Val{kind}) where {kind} = kind === :plus || kind === :minus ? COINCIDENT^2 : COINCIDENT
 
 """
     turn_of(geometry, kind, u, v) -> (cosine, sine, re, im, parts, inverse)

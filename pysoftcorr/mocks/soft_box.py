@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +82,7 @@ class SoftBoxCorrelations(SoftStatistic):
 
     statistics = ("xi", "omega", "eta")
     catalogs = ("galaxies",)
-    _vectors = {"position": _POSITION, "axis": _AXIS}
+    _vectors: ClassVar = {"position": _POSITION, "axis": _AXIS}
     _weights = "weights"
     _kind = 4
 
@@ -105,9 +105,9 @@ class SoftBoxCorrelations(SoftStatistic):
         if weights[worst] > _FAINT:
             raise ValueError(
                 f"SoftBoxCorrelations: bin {worst} of {self.bins} still weighs "
-                f"{weights[worst]:.1g} at half the shortest side, {half:g} Mpc/h, where pairs begin "
-                f"to have no nearest image: must be at most {_FAINT:g}; end the bins lower, or make "
-                "them sharper by sharpness="
+                f"{weights[worst]:.1g} at half the shortest side, {half:g} Mpc/h, where pairs "
+                f"begin to have no nearest image: must be at most {_FAINT:g}; end the bins "
+                "lower, or make them sharper by sharpness="
             )
 
     def _columns(self, argument: str, flat: bool) -> tuple[str, ...]:

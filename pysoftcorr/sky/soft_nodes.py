@@ -77,6 +77,10 @@ class Nodes:
                 self._solutions.popitem(last=False)
         return found
 
+    def wanting(self, wanted: Sequence[bool]) -> Nodes:
+        """These, whose gradients come all at once, whichever of `FIELDS` are asked for."""
+        return self
+
     def value(self, objects: Sequence[FloatArray]) -> FloatArray:
         """xi, shape (nbins,)."""
         return self.estimator._value(self._at(objects))

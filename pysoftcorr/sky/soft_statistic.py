@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -83,7 +84,7 @@ class SoftStatistic(ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the value: (nbins,), or (number of statistics, nbins) where there are several."""
+        """Shape of the value: (nbins,), or (number of statistics, nbins) of several."""
         several = len(self.statistics) > 1
         return (len(self.statistics), self.nbins) if several else (self.nbins,)
 
@@ -214,6 +215,34 @@ class SoftStatistic(ABC):
             pairs, [part.reshape(len(part), *self.shape, part.shape[-1]) for part in rows]
         )
 
+    def value_and_weight_jacobian(self, *catalogs: Any) -> tuple[FloatArray, Any]:
+        """The value and its derivatives by all weights, from one pass over the pairs.
+
+        Sums over pairs are linear in the weight of each object: those of every object with all
+        others make up the value, and are its derivatives as well.
+
+        Parameters
+        ----------
+        *catalogs
+            As for `value`.
+
+        Returns
+        -------
+        value : ndarray
+        by_weights : ndarray, shape (\\*shape of the value, N)
+            Of two catalogs a dict of these by the names of the catalogs.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As for `value`.
+        """
+        pairs = self._given(catalogs)
+        value, by = self._by_weights(pairs)
+        if len(by) == 1:
+            return value, by[0]
+        return value, dict(zip(self.catalogs, by, strict=True))
+
     def bin_weights(self, separation: npt.ArrayLike) -> FloatArray:
         """Weight of separations in every bin, shape (nbins, ...), in the unit of the bins."""
         given = finite_numbers("separation", separation)
@@ -272,6 +301,8 @@ class SoftStatistic(ABC):
                 tensors.append((argument, name, column))
         units = {} if xy_unit is None else {"xy_unit": xy_unit}
         nodes = StatisticNodes(self, [(a, n) for a, n, _ in tensors], units)
+        asking = {n for _, n, t in tensors if getattr(t, "requires_grad", False)}
+        nodes.expecting = asking == {self._weights}
         return soft_torch.xi(nodes, *(t for _, _, t in tensors))
 
     def _components(self, given: dict[str, Any], split: Any) -> dict[str, Any]:
@@ -407,12 +438,24 @@ class SoftStatistic(ABC):
                 part *= objects.units[:, None, None]
         return value, back, more
 
+    def _by_weights(self, pairs: Pairs) -> tuple[FloatArray, list[FloatArray]]:
+        """The value, and its derivatives (*shape, N) by the weights of each set."""
+        value = np.empty((len(self.statistics), self.nbins))
+        by = [np.empty((len(o), *value.shape)) for o in pairs.objects]
+        empty = [np.empty(0)] * (2 - len(by))
+        call("soft_statistic_weights", *self._arguments(pairs), value, *by, *empty)
+        self._warn(value, 0)
+        parts = []
+        for part, objects in zip(by, pairs.objects, strict=True):
+            unit = objects.units[objects.names.index(self._weights)]
+            parts.append(np.moveaxis(part * unit, 0, -1).reshape(*self.shape, len(objects)))
+        return value.reshape(self.shape), parts
+
     def _warn(self, value: FloatArray, coincident: float) -> None:
         count = int(coincident)
         if count and self._left_out:
             warnings.warn(
-                f"{count} pair{'s' if count > 1 else ''} of objects at one place "
-                f"{self._left_out}",
+                f"{count} pair{'s' if count > 1 else ''} of objects at one place {self._left_out}",
                 stacklevel=4,
             )
         empty = np.flatnonzero(np.isnan(value).any(axis=0))
@@ -433,7 +476,26 @@ class StatisticNodes:
         self.statistic, self.columns, self.units = statistic, columns, units
         single = len(statistic.catalogs) == 1
         self.fields = tuple(name if single else f"{a}[{name!r}]" for a, name in columns)
-        self.name = f"{type(statistic).__name__}.torch"
+        #: Whether the derivatives by weights are kept with the value, which gives them as well.
+        self.expecting = False
+        self._kept: tuple[list[FloatArray], list[FloatArray]] | None = None
+        self._wanted: Sequence[bool] = ()
+
+    def wanting(self, wanted: Sequence[bool]) -> StatisticNodes:
+        """These, of whose gradients only some columns' are asked for."""
+        nodes = copy.copy(self)
+        nodes._wanted = wanted
+        return nodes
+
+    def _kept_of(self, arrays: Sequence[FloatArray]) -> list[FloatArray] | None:
+        """Derivatives by weights of each set, where they are known and all that is wanted."""
+        weights = [name == self.statistic._weights for _, name in self.columns]
+        others = any(w and not of for w, of in zip(self._wanted, weights, strict=False))
+        if self._kept is None or not self._wanted or others:
+            return None
+        kept, by = self._kept
+        same = all(np.array_equal(a, b) for a, b in zip(kept, arrays, strict=True))
+        return by if same else None
 
     def _at(self, arrays: Sequence[FloatArray]) -> Pairs:
         of_catalogs: dict[str, Columns] = {}
@@ -444,12 +506,24 @@ class StatisticNodes:
 
     def value(self, arrays: Sequence[FloatArray]) -> FloatArray:
         """The value."""
+        if self.expecting:
+            value, by = self.statistic._by_weights(self._at(arrays))
+            self._kept = list(arrays), by
+            return value
         return self.statistic._values(self._at(arrays))[0].reshape(self.statistic.shape)
 
     def pull(self, cotangent: FloatArray, arrays: Sequence[FloatArray]) -> list[FloatArray]:
         """Gradients of a sum of the values by each column, (N,)."""
-        rows = self.statistic._pull(self._at(arrays), cotangent[None])[1]
-        return [row[0] for part in rows for row in part]
+        by = self._kept_of(arrays)
+        if by is not None:
+            axes = tuple(range(cotangent.ndim))
+            rows = iter(np.tensordot(cotangent, part, (axes, axes)) for part in by)
+            return [
+                next(rows) if name == self.statistic._weights else np.zeros_like(array)
+                for (_, name), array in zip(self.columns, arrays, strict=True)
+            ]
+        back = self.statistic._pull(self._at(arrays), cotangent[None])[1]
+        return [row[0] for part in back for row in part]
 
     def push(self, tangents: Sequence[FloatArray], arrays: Sequence[FloatArray]) -> FloatArray:
         """Derivative of the value along changes of the columns."""

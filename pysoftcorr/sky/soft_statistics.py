@@ -1,7 +1,8 @@
 """Rho statistics, tangential shear and w(theta) in soft bins, with their derivatives.
 
-The estimators of :mod:`pysoftcorr.sky.correlation` over all pairs of objects, with the soft bins of
-Berman et al. 2025 (arXiv:2504.06174, eqs. 22 and 23); `SoftCorrelation` is the same for xi+ and xi-.
+The estimators of :mod:`pysoftcorr.sky.correlation` over all pairs of objects, with the soft bins
+of Berman et al. 2025 (arXiv:2504.06174, eqs. 22 and 23); `SoftCorrelation` is the same for xi+ and
+xi-.
 """
 
 from __future__ import annotations
@@ -33,9 +34,7 @@ class _OnSky(SoftStatistic):
     #: Columns of each catalog behind its coordinates.
     _behind: ClassVar[dict[str, tuple[str, ...]]]
 
-    def __init__(
-        self, bins: Bins, weighting: str, sharpness: float | npt.ArrayLike | None
-    ) -> None:
+    def __init__(self, bins: Bins, weighting: str, sharpness: float | npt.ArrayLike | None) -> None:
         self.weighting = choice("weighting", weighting, WEIGHTINGS)
         self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
 
@@ -69,7 +68,9 @@ class _OnSky(SoftStatistic):
             "leave those rows out",
         )  # fmt: skip
         if "g1" in self._behind[argument] and (catalog.g1 is None or catalog.g2 is None):
-            raise ValueError(f"{name}: {argument}: {catalog!r} has no ellipticities; give g1 and g2")
+            raise ValueError(
+                f"{name}: {argument}: {catalog!r} has no ellipticities; give g1 and g2"
+            )
 
     def _objects(self, argument: str, catalog: Catalog, unit: float) -> Objects:
         flat = catalog.geometry == FLAT
@@ -95,9 +96,9 @@ class SoftRhoStatistics(_OnSky):
 
     With e the star's ellipticity, de its residual and q = e dT/T: rho1 = <de* de>, rho2 = <e* de>,
     rho3 = <q* q>, rho4 = <de* q>, rho5 = <e* q> (Rowe 2010; Jarvis et al. 2021; Berman et al. 2025,
-    eqs. 2 to 6), each the real part of the xi+ of two fields over the pairs of different stars, with
-    the weights of soft bins. Derivatives are by positions, ellipticities and sizes of stars and
-    model, and weights.
+    eqs. 2 to 6), each the real part of the xi+ of two fields over the pairs of different stars,
+    with the weights of soft bins. Derivatives are by positions, ellipticities and sizes of stars
+    and model, and weights.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ class SoftRhoStatistics(_OnSky):
     catalogs = ("stars",)
     _kind = 1
     # In the order of `SOFT_COLUMNS` in Julia.
-    _behind = {"stars": ("g1", "g2", "w", "g1_model", "g2_model", "T", "T_model")}
+    _behind: ClassVar = {"stars": ("g1", "g2", "w", "g1_model", "g2_model", "T", "T_model")}
 
     def __init__(
         self,
@@ -196,7 +197,8 @@ class SoftGammaT(_OnSky):
     statistics : tuple of str
         "gamma_t"; its value has the shape (nbins,).
     catalogs : tuple of str
-        What methods take: ``lenses`` and ``sources``, of class `Catalog`, the latter with g1 and g2.
+        What methods take: ``lenses`` and ``sources``, of class `Catalog`, the latter with
+        g1 and g2.
 
     Raises
     ------
@@ -227,7 +229,7 @@ class SoftGammaT(_OnSky):
     statistics = ("gamma_t",)
     catalogs = ("lenses", "sources")
     _kind = 2
-    _behind = {"lenses": ("w",), "sources": ("g1", "g2", "w")}
+    _behind: ClassVar = {"lenses": ("w",), "sources": ("g1", "g2", "w")}
     _left_out = "have no tangential direction and are left out"
 
     def __init__(
@@ -288,7 +290,7 @@ class SoftLandySzalay(_OnSky):
     statistics = ("w",)
     catalogs = ("data", "randoms")
     _kind = 3
-    _behind = {"data": ("w",), "randoms": ("w",)}
+    _behind: ClassVar = {"data": ("w",), "randoms": ("w",)}
 
     def __init__(
         self,

@@ -99,7 +99,9 @@ class _Node(Function):
             for i in range(info.batch_size)
         ]
         if isinstance(rows[0], tuple):
-            return tuple(torch.stack(column) for column in zip(*rows, strict=True)), (0,) * len(rows[0])
+            return tuple(torch.stack(column) for column in zip(*rows, strict=True)), (0,) * len(
+                rows[0]
+            )
         return torch.stack(rows), 0
 
 
@@ -112,8 +114,8 @@ class _Value(_Node):
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> Any:
-        rows = _Gradient.apply(ctx.nodes, cotangent, *ctx.saved_tensors)
         wanted = ctx.needs_input_grad[1:]
+        rows = _Gradient.apply(ctx.nodes.wanting(wanted), cotangent, *ctx.saved_tensors)
         return None, *(row if needed else None for row, needed in zip(rows, wanted, strict=True))
 
     @staticmethod
