@@ -16,7 +16,8 @@ from pysoftcorr.mocks.checks import BoxSize
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.sky.binning import BOX_UNIT, Binning, Bins
 from pysoftcorr.sky.soft_bins import WEIGHTINGS, soft_edges
-from pysoftcorr.sky.soft_statistic import Columns, FloatArray, Objects, Pairs, SoftStatistic
+from pysoftcorr.sky.soft_statistic import SoftStatistic
+from pysoftcorr.sky.soft_statistic_kernels import Columns, FloatArray, Objects, Pairs
 
 __all__ = ["SoftBoxCorrelations"]
 

@@ -19,7 +19,8 @@ from pysoftcorr.sky.binning import Bins
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.geometry import AXES, FLAT, NUMBERS, check_together, plane_scale, to_plane
 from pysoftcorr.sky.soft_bins import WEIGHTINGS, soft_bins
-from pysoftcorr.sky.soft_statistic import Columns, FloatArray, Objects, Pairs, SoftStatistic
+from pysoftcorr.sky.soft_statistic import SoftStatistic
+from pysoftcorr.sky.soft_statistic_kernels import Columns, FloatArray, Objects, Pairs
 from pysoftcorr.sky.stars import StarCatalog
 
 __all__ = ["SoftGammaT", "SoftLandySzalay", "SoftRhoStatistics"]
@@ -42,7 +43,8 @@ class _OnSky(SoftStatistic):
         return (*(AXES[FLAT] if flat else ("ra", "dec")), *self._behind[argument])
 
     def _catalog(self, argument: str, columns: Columns, **units: Any) -> Catalog:
-        return Catalog(**columns, **units)
+        given: dict[str, Any] = {**columns, **units}
+        return Catalog(**given)
 
     def _prepare(self, *catalogs: Any) -> Pairs:
         name = type(self).__name__
@@ -171,7 +173,8 @@ class SoftRhoStatistics(_OnSky):
         super()._check(name, argument, catalog)
 
     def _catalog(self, argument: str, columns: Columns, **units: Any) -> Catalog:
-        return StarCatalog(**columns, **units)
+        given: dict[str, Any] = {**columns, **units}
+        return StarCatalog(**given)
 
     def _options(self) -> tuple[int, ...]:
         return int(self.coincident == "drop"), REFERENCES[self.reference]

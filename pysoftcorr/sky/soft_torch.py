@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-from pysoftcorr.sky.soft_nodes import NO_THIRD, Nodes
-from pysoftcorr.sky.soft_statistic import StatisticNodes
+from pysoftcorr.sky.soft_nodes import NO_THIRD, Nodes, StatisticNodes
 
 __all__ = ["xi"]
 
