@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -164,8 +166,8 @@ def test_gradients_are_finite_for_objects_at_one_place(kind):
     options = {"randoms": "free"} if kind is SoftLandySzalay else {}
     estimator, catalogs = kind(bins, **options), made(kind, given)
     cotangent = np.ones(estimator.shape)
-    with np.testing.suppress_warnings() as said:
-        said.filter(UserWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         back = estimator.vjp(*catalogs, cotangent=cotangent)
         value = estimator.value(*catalogs)
     assert np.isfinite(value).all()
@@ -239,8 +241,8 @@ def test_derivatives_by_weights_come_with_the_value(kind, options, n):
     estimator, catalogs = kind("log:2:60:3", **options), made(kind, given)
     cotangent = np.random.default_rng(4).normal(size=estimator.shape)
     value, by = estimator.value_and_weight_jacobian(*catalogs)
-    with np.testing.suppress_warnings() as said:
-        said.filter(UserWarning)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         np.testing.assert_allclose(value, estimator.value(*catalogs), rtol=1e-10, atol=1e-14)
         back = estimator.vjp(*catalogs, cotangent=cotangent)
     axes = tuple(range(cotangent.ndim))
