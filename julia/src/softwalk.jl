@@ -386,17 +386,18 @@ function pull_in_range(pairs::SoftPairs{F,G,C,S}, table, bins, sums_, which, ran
     parts = walk_parts(pairs, (3 + C) * maximum(slots))
     rows = cotangent_rows(T, table, sums_, which)
     pieces = [zeros(T, 0, 0) for _ in 1:parts], [zeros(T, 0, 0) for _ in 1:parts]
+    each_sums_ = reshape(sums_, size(sums_)..., 1)
     chunked(parts, parts) do p, _
-        acc1 = zeros(T, slots[1], 3 + C)
-        acc2 = pairs.auto ? acc1 : zeros(T, slots[2], 3 + C)
+        acc1 = zeros(T, slots[1], 3 + C, 1)
+        acc2 = pairs.auto ? acc1 : zeros(T, slots[2], 3 + C, 1)
         bench = PullBench(rows, acc1, acc2, (zeros(T, nbins(bins)), zeros(T, nbins(bins))), zeros(Int64, 8))
         stack = Int[]
         each_leaf(pairs, parts, p) do I
             each_leaf_pair(pairs, I, stack, range) do J
-                leaf_pull!(bench, pairs, table, bins, sums_, range[2], I, J)
+                leaf_pull!(bench, pairs, table, bins, each_sums_, range[2], I, J)
             end
         end
-        pieces[1][p], pieces[2][p] = acc1, acc2
+        pieces[1][p], pieces[2][p] = dropdims(acc1, dims = 3), dropdims(acc2, dims = 3)
     end
     first = add_pieces(pieces[1])
     return first, pairs.auto ? first : add_pieces(pieces[2])
@@ -405,8 +406,8 @@ end
 "Work space of one part of the second pass."
 struct PullBench{T}
     rows::Vector{T}         # rows of each cell: sums over bins of cotangents times the weight; and of none
-    acc1::Matrix{T}
-    acc2::Matrix{T}
+    acc1::Array{T,3}        # (slots, 3 + C, 1)
+    acc2::Array{T,3}
     scratch::Tuple{Vector{T},Vector{T}}
     cell::Vector{Int64}
 end
@@ -492,7 +493,7 @@ function leaf_pull!(bench::PullBench{Float64}, pairs::SoftPairs{F,G,C}, table, b
             add_all!(acc2, at, slots, (map(+, dv, along)..., with_weight(dq, n[end] * p[end])...))
         end
         for k in 1:(3 + C)
-            acc1[s, k] += vsum(own[k].v)
+            acc1[s, k, 1] += vsum(own[k].v)
         end
     end
     return nothing
@@ -508,11 +509,9 @@ end
 end
 
 @noinline pull_by_itself!(bench, pairs, bins, sums_, far2, s, r) =
-    pull_pair!(third_axis(bench.acc1), third_axis(bench.acc2), bench.scratch, pairs.form, pairs.geometry, bins, s,
-               r, at_slot(pairs.first, s), at_slot(pairs.second, r), numbers_at(pairs.first, s),
-               numbers_at(pairs.second, r), third_axis(sums_), far2, false)
-
-third_axis(a) = reshape(a, size(a, 1), size(a, 2), 1)
+    pull_pair!(bench.acc1, bench.acc2, bench.scratch, pairs.form, pairs.geometry, bins, s, r,
+               at_slot(pairs.first, s), at_slot(pairs.second, r), numbers_at(pairs.first, s),
+               numbers_at(pairs.second, r), sums_, far2, false)
 
 # Numbers that carry derivatives, one pair after the other.
 function leaf_pull!(bench::PullBench, pairs::SoftPairs{F,G,C}, table, bins, sums_, far2, I, J) where {F,G,C}
@@ -536,15 +535,15 @@ function leaf_pull!(bench::PullBench, pairs::SoftPairs{F,G,C}, table, bins, sums
             t_ = 2 * steep * sum_of(map(*, slope, numbers))
             du, dv, dp, dq = pair_slopes(form, geometry, u, v, p, q, aimed, n)
             for i in 1:3
-                acc1[s, i] += du[i] - t_ * d[i]
-                acc2[j, i] += dv[i] + t_ * d[i]
+                acc1[s, i, 1] += du[i] - t_ * d[i]
+                acc2[j, i, 1] += dv[i] + t_ * d[i]
             end
             for c in 1:C
-                acc1[s, 3 + c] += dp[c]
-                acc2[j, 3 + c] += dq[c]
+                acc1[s, 3 + c, 1] += dp[c]
+                acc2[j, 3 + c, 1] += dq[c]
             end
-            acc1[s, 3 + C] += n[end] * q[end]
-            acc2[j, 3 + C] += n[end] * p[end]
+            acc1[s, 3 + C, 1] += n[end] * q[end]
+            acc2[j, 3 + C, 1] += n[end] * p[end]
         end
     end
     return nothing
