@@ -119,6 +119,25 @@ end
 "a + x where a is 0, else a."
 @inline vguard(a::Vec, x::Vec) = vifzero(a, x, a)
 
+# ---- formulas that are written once ----------------------------------------------------------------
+
+"Eight numbers in the place of one: what has no branches is written once for both."
+struct Lanes
+    v::Vec
+end
+Lanes(x::Real) = Lanes(splat8(Float64(x)))
+
+for (op, name) in ((:+, :vadd), (:-, :vsub), (:*, :vmul), (:/, :vdiv))
+    @eval @inline Base.$op(a::Lanes, b::Lanes) = Lanes($name(a.v, b.v))
+    @eval @inline Base.$op(a::Lanes, b::Real) = Lanes($name(a.v, splat8(Float64(b))))
+    @eval @inline Base.$op(a::Real, b::Lanes) = Lanes($name(splat8(Float64(a)), b.v))
+end
+@inline Base.:-(a::Lanes) = 0.0 - a
+@inline Base.zero(::Lanes) = Lanes(0.0)
+@inline Base.one(::Lanes) = Lanes(1.0)
+"1/n; of lanes that are 0, 1."
+@inline guarded_inverse(n::Lanes) = Lanes(vdiv(splat8(1.0), vguard(n.v, splat8(1.0))))
+
 # ---- lanes among each other ------------------------------------------------------------------------
 
 const ONES = string("<", join(fill("double 1.0", 8), ", "), ">")

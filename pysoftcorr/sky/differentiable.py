@@ -517,9 +517,13 @@ class SoftCorrelation(SoftKernels):
         torch.Size([3])
         """
         need("torch", "SoftCorrelation.torch")
+        import torch
+
         from pysoftcorr.sky import soft_torch
 
         nodes, places = Nodes.of(self, (ra, dec), (x, y), xy_unit)
+        if w is None and isinstance(places[0], torch.Tensor):
+            w = torch.ones_like(places[0])
         return soft_torch.xi(nodes, *places, g1, g2, w)
 
     def jax(
