@@ -545,9 +545,7 @@ class Clustering(Frozen):
             if kind == "greedy":
                 return u.indices[:, 0].astype(np.int64)
             if kind == "sampled":
-                draws = count("n", 1 if n is None else n, each=24.0 * objects)
-                uniform = stream(root_seed(seed), "assignment").random((draws, objects))
-                drawn = u.sampled(uniform)
+                drawn = self.drawn_by(self.uniform(1 if n is None else n, seed))
                 return drawn[0] if n is None else drawn
             refuse_beyond_memory(
                 f"assignment = {kind!r}: shares of {objects} objects in {c} clusters, which "
@@ -562,16 +560,30 @@ class Clustering(Frozen):
             call("assign_greedy", u, c, objects, labels)
             return labels - 1
         if kind == "sampled":
-            draws = count("n", 1 if n is None else n, each=24.0 * objects)
-            uniform = stream(root_seed(seed), "assignment").random((draws, objects))
-            sampled = np.empty((draws, objects), dtype=np.int64)
-            call("assign_sampled", u, c, objects, draws, uniform, sampled)
-            return sampled[0] - 1 if n is None else sampled - 1
+            drawn = self.drawn_by(self.uniform(1 if n is None else n, seed))
+            return drawn[0] if n is None else drawn
         temperature = positive("temperature", temperature)
         noise = stream(root_seed(seed), "gumbel").gumbel(size=(objects, c))
         share = np.empty((objects, c))
         call("assign_gumbel", u, c, objects, noise, temperature, int(straight_through), share)
         return share
+
+    def uniform(self, n: int, seed: Seed = None) -> FloatArray:
+        """Random numbers (n, N) of n sampled assignments."""
+        n = count("n", n, each=24.0 * len(self.memberships))
+        return stream(root_seed(seed), "assignment").random((n, len(self.memberships)))
+
+    def drawn_by(self, uniform: FloatArray) -> npt.NDArray[np.int64]:
+        """Labels (n, N) of the sampled assignments that random numbers (n, N) draw."""
+        u = self.memberships
+        if isinstance(u, NearestMemberships):
+            return u.sampled(uniform)
+        sampled = np.empty(uniform.shape, dtype=np.int64)
+        call(
+            "assign_sampled", u, u.shape[1], len(u), len(uniform),
+            np.ascontiguousarray(uniform), sampled,
+        )  # fmt: skip
+        return sampled - 1
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"

@@ -60,6 +60,8 @@ def xi_pm(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Shear-shear correlation functions xi+ and xi-.
 
@@ -100,6 +102,13 @@ def xi_pm(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -113,6 +122,8 @@ def xi_pm(
         possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -137,6 +148,7 @@ def xi_pm(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
     settings = {"method": method, "coincident": coincident}
@@ -156,6 +168,8 @@ def rho_statistics(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """The five rho statistics of a model of the point-spread function.
 
@@ -196,6 +210,13 @@ def rho_statistics(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -208,6 +229,8 @@ def rho_statistics(
         A catalog with one star, or an option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -236,6 +259,7 @@ def rho_statistics(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     fields = stars.fields(reference=reference)
     settings = {"reference": reference, "method": method, "coincident": coincident}
@@ -255,6 +279,8 @@ def landy_szalay(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Angular correlation function of positions, w(theta), by Landy & Szalay (1993).
 
@@ -289,6 +315,13 @@ def landy_szalay(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -302,6 +335,8 @@ def landy_szalay(
         A catalog with one object, or an option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -324,6 +359,7 @@ def landy_szalay(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     sources = [Source.of(data), Source.of(randoms)]
     settings = {"method": method}
@@ -342,6 +378,8 @@ def gamma_t(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
 
@@ -377,6 +415,13 @@ def gamma_t(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -389,6 +434,8 @@ def gamma_t(
         Sources without shears, or an option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -412,6 +459,7 @@ def gamma_t(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
     return run("gamma_t", both, _count_shear, edges, options, {"method": method})

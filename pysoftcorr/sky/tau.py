@@ -56,6 +56,8 @@ def tau_statistics(
     seed: Seed = None,
     method: str = "pairs",
     device: str = "cpu",
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Tau statistics of galaxies and stars, with the rho statistics of the same fields.
 
@@ -106,6 +108,13 @@ def tau_statistics(
     device : str
         Where pairs of objects or clusters are summed: "cpu", or a GPU such as "cuda", by Triton in
         float64. With a number of clusters, these are found there too.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -119,6 +128,8 @@ def tau_statistics(
         option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -148,6 +159,7 @@ def tau_statistics(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     shapes = galaxies.e / positive("response", response)
     fields = stars.fields(reference=reference)

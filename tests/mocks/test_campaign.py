@@ -471,9 +471,9 @@ def test_bad_options_are_named(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from pysoftcorr.mocks.campaign import farm as campaign_farm
+    from pysoftcorr.core.farm import connection
 
-    monkeypatch.setattr(campaign_farm, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.5)
     options = {**SAME, "points": 2, "scheduler": "tcp://127.0.0.1:9", "out": "a.h5", **change}
     options["out"] = tmp_path / options["out"]
     with pytest.raises(kind, match=words):

@@ -1,0 +1,192 @@
+"""Work that is cut into blocks, each a pure function of arrays, done by workers."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from tqdm import tqdm
+
+from pysoftcorr.core.cautions import caution
+from pysoftcorr.core.farm.connection import check_workers, connected
+from pysoftcorr.core.farm.tasks import Shared, Words, finished, use_threads_of_worker
+from pysoftcorr.core.processes import refuse_unguarded_script
+
+__all__ = ["Farm", "batches", "farm_of", "one_farm"]
+
+_WORDS = Words(
+    "block",
+    "nothing is kept: give the same command again",
+    "Give the same command again with fewer workers, or on more memory",
+)
+#: Objects of which a farm remembers that its workers have them.
+_REMEMBERED = 8
+#: One task at a time in a worker with several threads, all of which Julia uses.
+_ONE = threading.Lock()
+
+_open: ContextVar[dict[Any, Farm] | None] = ContextVar("farms that are open", default=None)
+
+
+class Farm:
+    """Workers, and what they have been sent.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    """
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self._shared: list[Shared] = []
+
+    def map(
+        self,
+        task: Callable[..., Any],
+        shared: Sequence[Any],
+        blocks: Sequence[Any],
+        *,
+        title: str | None = None,
+        large: bool = False,
+    ) -> list[Any]:
+        """``task(*shared, block)`` of each block, in the order of these.
+
+        Parameters
+        ----------
+        task : callable
+            A function of a module, of its arguments alone.
+        shared : sequence
+            Sent to the workers once, as long as the same objects are given.
+        blocks : sequence
+        title : str, optional
+            Of a progress bar, shown when standard error is a terminal.
+        large : bool
+            Whether blocks are of many megabytes.
+
+        Raises
+        ------
+        ConnectionError
+            The scheduler goes away.
+        MemoryError
+            Workers died of a block.
+        Exception
+            What the task raises.
+
+        Warns
+        -----
+        UserWarning
+            What the tasks warn of, each text once, in the order of blocks.
+        """
+        results: list[Any] = [None] * len(blocks)
+        said: list[list[tuple[type[Warning], str]]] = [[] for _ in blocks]
+        hidden = title is None or sys.stderr is None or not sys.stderr.isatty()
+        with tqdm(total=len(blocks), desc=title, leave=False, disable=hidden) as bar:
+            for k, (result, warned) in finished(
+                self.client, _done, [self._of(given) for given in shared],
+                lambda k: (task, blocks[k]), range(len(blocks)), bar.set_postfix_str,
+                words=_WORDS, failed=lambda _, error: error, large=large,
+            ):  # fmt: skip
+                results[k], said[k] = result, warned
+                bar.update()
+        for text in dict.fromkeys(text for each in said for _, text in each):
+            caution(text)
+        return results
+
+    def _of(self, given: Any) -> Shared:
+        for one in self._shared:
+            if one.given is given:
+                return one
+        self._shared = [*self._shared[1 - _REMEMBERED :], Shared(given)]
+        return self._shared[-1]
+
+
+def _done(*given: Any) -> tuple[Any, list[tuple[type[Warning], str]]]:
+    """A task in a worker: its result, and what it warned of."""
+    *shared, task, block = given
+    use_threads_of_worker()
+    with _ONE, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        result = task(*shared, block)
+    said = [(w.category, str(w.message)) for w in caught if issubclass(w.category, UserWarning)]
+    return result, said
+
+
+@contextmanager
+def farm_of(name: str, scheduler: str | None, workers: int | None) -> Iterator[Farm | None]:
+    """Workers for a call, which end with the block; None where none are asked for.
+
+    Parameters
+    ----------
+    name : str
+        Of the function that is called, for messages.
+    scheduler : str, optional
+        Address of a dask scheduler.
+    workers : int, optional
+        Number of processes on this machine.
+
+    Raises
+    ------
+    ConnectionError
+        If there is no scheduler at the address, or workers of this machine do not start.
+    RuntimeError
+        If a script without a guard would start processes.
+    """
+    workers = check_workers(scheduler, workers)
+    if scheduler is None and workers is None:
+        yield None
+        return
+    if scheduler is None:
+        refuse_unguarded_script(name)
+    kept = (_open.get() or {}).get((scheduler, workers))
+    if kept is not None:
+        yield kept
+        return
+    with connected(scheduler, workers) as client:
+        yield Farm(client)
+
+
+@contextmanager
+def one_farm(name: str, scheduler: str | None, workers: int | None) -> Iterator[None]:
+    """Let all calls within that ask for these workers have the same, which end with the block."""
+    with farm_of(name, scheduler, workers) as farm:
+        if farm is None:
+            yield
+            return
+        before = _open.set({(scheduler, workers): farm})
+        try:
+            yield
+        finally:
+            _open.reset(before)
+
+
+def batches(costs: Sequence[float], *, least: float, most: float, tasks: int = 64) -> list[slice]:
+    """Items in a row that make a block each, of about one cost: a function of the costs alone.
+
+    Parameters
+    ----------
+    costs : sequence of float
+    least, most : float
+        Cost of a block, but for single items that are more.
+    tasks : int
+        How many blocks there shall be, within these limits.
+
+    Examples
+    --------
+    >>> from pysoftcorr.core.farm.blocks import batches
+    >>> batches([1, 1, 1, 5, 1], least=3, most=9, tasks=2)
+    [slice(0, 4, None), slice(4, 5, None)]
+    """
+    wanted = min(max(sum(costs) / tasks, least), most)
+    cuts, total = [0], 0.0
+    for k, cost in enumerate(costs):
+        total += cost
+        if total >= wanted:
+            cuts.append(k + 1)
+            total = 0.0
+    if cuts[-1] < len(costs):
+        cuts.append(len(costs))
+    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
