@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.farm.blocks import Farm, farm_of
+from pysoftcorr.core.farm.connection import check_workers
 from pysoftcorr.core.options import choice, count, shown
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky import treecorr as _treecorr
@@ -120,6 +121,7 @@ class Options:
             )
 
     def _check_workers(self) -> None:
+        self._set("workers", check_workers(self.scheduler, self.workers))
         for name in ("scheduler", "workers"):
             given = getattr(self, name)
             if given is None:

@@ -213,7 +213,7 @@ def patch_sums(
     if farm is not None:
         # A block of 1e7 possible pairs takes a tenth of a second at most.
         cuts = batches(costs, least=1e5, most=1e7)
-        found = farm.map(
+        found = farm.each(
             _sums_of, (one, two), [(kernel, pairs[cut]) for cut in cuts], title=progress
         )
         for cut, sums in zip(cuts, found, strict=True):

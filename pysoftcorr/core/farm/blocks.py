@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import Any
 
 from tqdm import tqdm
 
 from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.farm.connection import check_workers, connected
+from pysoftcorr.core.farm.connection import connected
 from pysoftcorr.core.farm.tasks import Shared, Words, finished, use_threads_of_worker
 from pysoftcorr.core.processes import refuse_unguarded_script
 
@@ -55,6 +56,21 @@ class Farm:
     ) -> list[Any]:
         """``task(*shared, block)`` of each block, in the order of these.
 
+        The same as `each`, as a list.
+        """
+        return list(self.each(task, shared, blocks, title=title, large=large))
+
+    def each(
+        self,
+        task: Callable[..., Any],
+        shared: Sequence[Any],
+        blocks: Sequence[Any],
+        *,
+        title: str | None = None,
+        large: bool = False,
+    ) -> Iterator[Any]:
+        """``task(*shared, block)`` of each block, in the order of these, as they come.
+
         Parameters
         ----------
         task : callable
@@ -81,8 +97,9 @@ class Farm:
         UserWarning
             What the tasks warn of, each text once, in the order of blocks.
         """
-        results: list[Any] = [None] * len(blocks)
-        said: list[list[tuple[type[Warning], str]]] = [[] for _ in blocks]
+        waiting: dict[int, Any] = {}
+        turn = 0
+        said: list[list[str]] = [[] for _ in blocks]
         hidden = title is None or sys.stderr is None or not sys.stderr.isatty()
         with tqdm(total=len(blocks), desc=title, leave=False, disable=hidden) as bar:
             for k, (result, warned) in finished(
@@ -90,11 +107,13 @@ class Farm:
                 lambda k: (task, blocks[k]), range(len(blocks)), bar.set_postfix_str,
                 words=_WORDS, failed=lambda _, error: error, large=large,
             ):  # fmt: skip
-                results[k], said[k] = result, warned
+                waiting[k], said[k] = result, warned
                 bar.update()
-        for text in dict.fromkeys(text for each in said for _, text in each):
+                while turn in waiting:
+                    yield waiting.pop(turn)
+                    turn += 1
+        for text in dict.fromkeys(text for each in said for text in each):
             caution(text)
-        return results
 
     def _of(self, given: Any) -> Shared:
         for one in self._shared:
@@ -104,15 +123,14 @@ class Farm:
         return self._shared[-1]
 
 
-def _done(*given: Any) -> tuple[Any, list[tuple[type[Warning], str]]]:
+def _done(*given: Any) -> tuple[Any, list[str]]:
     """A task in a worker: its result, and what it warned of."""
     *shared, task, block = given
     use_threads_of_worker()
     with _ONE, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         result = task(*shared, block)
-    said = [(w.category, str(w.message)) for w in caught if issubclass(w.category, UserWarning)]
-    return result, said
+    return result, [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
 
 
 @contextmanager
@@ -126,7 +144,7 @@ def farm_of(name: str, scheduler: str | None, workers: int | None) -> Iterator[F
     scheduler : str, optional
         Address of a dask scheduler.
     workers : int, optional
-        Number of processes on this machine.
+        Number of processes on this machine; both as `check_workers` has found them.
 
     Raises
     ------
@@ -135,7 +153,6 @@ def farm_of(name: str, scheduler: str | None, workers: int | None) -> Iterator[F
     RuntimeError
         If a script without a guard would start processes.
     """
-    workers = check_workers(scheduler, workers)
     if scheduler is None and workers is None:
         yield None
         return
@@ -151,7 +168,13 @@ def farm_of(name: str, scheduler: str | None, workers: int | None) -> Iterator[F
 
 @contextmanager
 def one_farm(name: str, scheduler: str | None, workers: int | None) -> Iterator[None]:
-    """Let all calls within that ask for these workers have the same, which end with the block."""
+    """Let all calls within that ask for these workers have the same, which end with the block.
+
+    Where they cannot be had, the first call says so.
+    """
+    if scheduler is not None and workers is not None:
+        yield
+        return
     with farm_of(name, scheduler, workers) as farm:
         if farm is None:
             yield
@@ -189,4 +212,4 @@ def batches(costs: Sequence[float], *, least: float, most: float, tasks: int = 6
             total = 0.0
     if cuts[-1] < len(costs):
         cuts.append(len(costs))
-    return [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(cuts)]
