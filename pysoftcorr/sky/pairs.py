@@ -101,10 +101,10 @@ class Objects:
     @cached_property
     def constant(self) -> Objects:
         """What all versions have in common; the rest empty."""
-        return replace(
-            self, pair_weights=None, left=None, positions=None, farm=None,
-            **{name: part if len(part) == 1 else part[:0] for name, part in self._parts()},
-        )  # fmt: skip
+        kept: dict[str, Any] = {
+            name: part if len(part) == 1 else part[:0] for name, part in self._parts()
+        }
+        return replace(self, pair_weights=None, left=None, positions=None, farm=None, **kept)
 
     def only(self, chosen: slice) -> dict[str, FloatArray]:
         """Some of the versions, without what `constant` has."""
@@ -195,8 +195,7 @@ class Source:
         uniform = self.clustering.uniform(n, seed)
         if self.farm is None:
             return _drawn(self, uniform)
-        # Looking up labels takes some ns an object.
-        cuts = batches([float(len(self.catalog))] * n, least=1e5, most=1e7)
+        cuts = batches([float(len(self.catalog))] * n)
         found = self.farm.map(
             _drawn, (self._bare,), [uniform[cut] for cut in cuts], title="assignments", large=True
         )
@@ -461,7 +460,7 @@ def _by_workers(
     cost = float(first.w.shape[1]) * (first if second is None else second).w.shape[1]
     blocks = [
         (kernel, first.only(cut), None if second is None else second.only(cut))
-        for cut in batches([cost] * r, least=1e5, most=1e7)
+        for cut in batches([cost] * r)
     ]
     shared = first.constant, None if second is None else second.constant
     return np.concatenate(farm.map(_of_versions, shared, blocks, title=progress, large=True))

@@ -211,8 +211,7 @@ def patch_sums(
     tally = Tally(weights)
     pairs, costs = _within(one, one if two is None else two, two is None, reach)
     if farm is not None:
-        # A block of 1e7 possible pairs takes a tenth of a second at most.
-        cuts = batches(costs, least=1e5, most=1e7)
+        cuts = batches(costs)
         found = farm.each(
             _sums_of, (one, two), [(kernel, pairs[cut]) for cut in cuts], title=progress
         )

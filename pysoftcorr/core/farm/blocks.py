@@ -25,6 +25,8 @@ _WORDS = Words(
     "nothing is kept: give the same command again",
     "Give the same command again with fewer workers, or on more memory",
 )
+#: Of a block, but for single items that are more.
+_LEAST_COST, _MOST_COST = 1e5, 1e7
 #: Objects of which a farm remembers that its workers have them.
 _REMEMBERED = 8
 #: One task at a time in a worker with several threads, all of which Julia uses.
@@ -186,24 +188,24 @@ def one_farm(name: str, scheduler: str | None, workers: int | None) -> Iterator[
             _open.reset(before)
 
 
-def batches(costs: Sequence[float], *, least: float, most: float, tasks: int = 64) -> list[slice]:
+def batches(costs: Sequence[float], *, blocks: int = 64) -> list[slice]:
     """Items in a row that make a block each, of about one cost: a function of the costs alone.
 
     Parameters
     ----------
     costs : sequence of float
-    least, most : float
-        Cost of a block, but for single items that are more.
-    tasks : int
+        Such as possible pairs of objects, of which 1e5 to 1e7 make a block: from where the way to
+        a worker is worth it, to a tenth of a second, after which Ctrl-C may come.
+    blocks : int
         How many blocks there shall be, within these limits.
 
     Examples
     --------
     >>> from pysoftcorr.core.farm.blocks import batches
-    >>> batches([1, 1, 1, 5, 1], least=3, most=9, tasks=2)
-    [slice(0, 4, None), slice(4, 5, None)]
+    >>> batches([1e5, 1e5, 1e5, 5e5, 1e5], blocks=4)
+    [slice(0, 3, None), slice(3, 4, None), slice(4, 5, None)]
     """
-    wanted = min(max(sum(costs) / tasks, least), most)
+    wanted = min(max(sum(costs) / blocks, _LEAST_COST), _MOST_COST)
     cuts, total = [0], 0.0
     for k, cost in enumerate(costs):
         total += cost
