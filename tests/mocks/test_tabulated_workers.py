@@ -23,8 +23,8 @@ def boxes() -> list[HaloCatalog]:
 @pytest.mark.parametrize(
     ("options", "number", "blocks"),
     [
-        ({"satellites": "nfw"}, 2, 4),
-        ({"satellites": "triaxial", "subvolumes": 2, "places": 2}, 1, 10),
+        ({"satellites": "nfw", "subvolumes": 2}, 1, 10),
+        ({"satellites": "triaxial", "places": 2}, 1, 2),
         ({"satellites": "subhalos", "places": 2}, 2, 2),
         ({"assembly_split": 0.5, "rp_bins": "log:1:5:2", "pi_max": 10.0}, 2, 2),
     ],
