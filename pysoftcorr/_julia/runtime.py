@@ -75,6 +75,12 @@ class Runtime:
 
     def call(self, name: str, args: tuple[Any, ...], watch: Watch | None = None) -> None:
         """Run an entry point; see `call`."""
+        # Arrays that another process sent may begin anywhere (of empty ones NumPy does not say so).
+        # Those that Julia writes to are new.
+        args = tuple(
+            a.copy() if isinstance(a, np.ndarray) and not (a.flags.aligned and a.size) else a
+            for a in args
+        )
         converted = entries.convert(name, entries.ENTRIES[name], args)
 
         # `kept`: the arrays stay alive as long as Julia may write to them, also when the caller

@@ -104,7 +104,7 @@ def test_started_processes_do_not_hear_it():
 
 def test_it_waits_for_the_end_of_a_block():
     pytest.importorskip("distributed")
-    from pysoftcorr.mocks.campaign.farm import _interrupt_later
+    from pysoftcorr.core.farm.connection import _interrupt_later
 
     through = []
     before = signal.getsignal(signal.SIGINT)

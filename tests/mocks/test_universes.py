@@ -138,7 +138,7 @@ def _nobody(scheduler, workers):
     yield None
 
 
-def _here(client, halos, plan, design, rows, tick, *, task):
+def _here(client, halos, plan, design, rows, tick, *, task, unit):
     """Rows in this process, in another order than that of the design."""
     for row in reversed(list(rows)):
         yield measure_universe(plan, row, design[row]).tobytes()

@@ -186,6 +186,8 @@ class HaloTables:
         sites: int = 800,
         subvolumes: int = 0,
         progress: bool = True,
+        scheduler: str | None = None,
+        workers: int | None = None,
     ) -> HaloTables:
         """Tabulate halos: one pass over their pairs.
 
@@ -230,6 +232,14 @@ class HaloTables:
             make a better one, without.
         progress : bool
             Show a progress bar, with the memory needed, where standard error is a terminal.
+        scheduler : str, optional
+            Address of a running dask scheduler, whose workers have pysoftcorr and share boxes,
+            sub-volumes and sites; by default all is done in this process. The tables are the same
+            to rounding, and have the same bits for any workers.
+        workers : int, optional
+            Share them among so many processes of this machine, started for the call, each of which
+            takes the memory of a pass. A script must be guarded by
+            ``if __name__ == "__main__":``.
 
         Returns
         -------
@@ -244,12 +254,14 @@ class HaloTables:
             the halos has NaN or values that its unit does not allow.
         TypeError
             If `halos` are none.
+        ConnectionError
+            If the scheduler does not answer or goes away.
         """
         made = tabulated_boxes(
             halos, bins=bins, rp_bins=rp_bins, pi_max=pi_max, line_of_sight=line_of_sight,
             satellites=satellites, nodes=nodes, concentration_groups=concentration_groups,
             places=places, assembly_split=assembly_split, sites=sites, subvolumes=subvolumes,
-            progress=progress,
+            progress=progress, scheduler=scheduler, workers=workers,
         )  # fmt: skip
         return cls(
             made.nodes, made.edges, made.boxes, satellites=satellites, record=made.record,

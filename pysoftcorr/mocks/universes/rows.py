@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.farm.tasks import use_threads_of_worker
 from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.design import training_design
 from pysoftcorr.mocks.tabulated.tables import HaloTables
@@ -143,10 +143,6 @@ def expected_row(plan: UniversePlan, row: int, tables: HaloTables) -> npt.NDArra
 
 def work(shared: Any, plan: UniversePlan, row: int, world: FloatArray) -> bytes:
     """`measure_universe` in a worker; the record as bytes."""
-    if not os.environ.get("PYSOFTCORR_THREADS", "").strip():
-        from distributed import get_worker
-
-        # Julia starts once in a worker, and uses what the worker was given.
-        os.environ["PYSOFTCORR_THREADS"] = str(get_worker().state.nthreads)
+    use_threads_of_worker()
     torch.set_num_threads(1)
     return measure_universe(plan, row, world).tobytes()
