@@ -8,7 +8,7 @@ DOCS_INSTALLED = $(VENV)/.installed-docs
 # Parts of the tests, which `make -j2 test` takes two at once, the longest first; the examples in
 # docstrings among them.
 SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/coming-from.md
-MOCKS = tests/mocks tests/inference
+MOCKS = tests/mocks tests/inference tests/emulator tests/diffhod
 # halotools and the NumPy that it builds on
 PEERS = .venv-peers
 export VENV PYTHON
@@ -19,7 +19,7 @@ export VENV PYTHON
 demo: image
 	$(BIN)/softcorr demo --out demo-output
 
-test: test-julia test-sky test-mocks test-rest test-compared
+test: test-mocks test-rest test-julia test-sky test-compared
 
 test-julia: julia
 	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
