@@ -404,7 +404,7 @@ class Targets:
                 mocks.HaloTables.tabulate,
                 {"halos": self.halo_catalog, "bins": "log:1:20:3", "nodes": 4, "sites": 8,
                  "satellites": "triaxial", "places": 3, "progress": False}),
-            "HaloTables.merge": (mocks.HaloTables.merge, {"tables": [tables, tables]}),
+            "HaloTables.merge": (mocks.HaloTables.merge, {"tables": [tables]}),
             "HaloTables.predict": (tables.predict, {"params": seven}),
             "HaloTables.predict.assembly": (
                 split.predict, {"params": seven, "assembly_cen": 0.2, "assembly_sat": -0.2}),
