@@ -5,31 +5,39 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BENCH_INSTALLED = $(VENV)/.installed-bench
 DOCS_INSTALLED = $(VENV)/.installed-docs
-# One half of the tests, and the examples in docstrings; `make -j2 test` takes both at once.
+# Parts of the tests, which `make -j2 test` takes two at once, the longest first; the examples in
+# docstrings among them.
 SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/coming-from.md
+MOCKS = tests/mocks tests/inference tests/emulator tests/diffhod
 # halotools and the NumPy that it builds on
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs test test-julia test-sky test-rest test-quick test-long test-peers peers bench lint setup julia image clean
+.PHONY: demo docs test test-julia test-sky test-mocks test-rest test-compared test-quick test-long test-peers peers bench lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
 	$(BIN)/softcorr demo --out demo-output
 
-test: test-julia test-sky test-rest
-	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
-	else echo "note: without halotools nothing was compared with it"; \
-		test "$(PYSOFTCORR_PEERS)" != require; fi
+test: test-mocks test-rest test-julia test-sky test-compared
 
 test-julia: julia
 	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
 
-test-sky: julia
+# The parts in Python start dozens of processes with a Julia of their own: compiling once is less.
+test-sky: image
 	$(BIN)/python -m pytest $(SKY)
 
-test-rest: julia
-	$(BIN)/python -m pytest tests $(SKY:%=--ignore=%)
+test-mocks: image
+	$(BIN)/python -m pytest $(MOCKS)
+
+test-rest: image
+	$(BIN)/python -m pytest tests $(SKY:%=--ignore=%) $(MOCKS:%=--ignore=%)
+
+test-compared:
+	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
+	else echo "note: without halotools nothing was compared with it"; \
+		test "$(PYSOFTCORR_PEERS)" != require; fi
 
 test-quick: julia
 	$(BIN)/python -m pytest -m "not slow" tests
@@ -65,8 +73,7 @@ setup: image
 julia: $(INSTALLED)
 	@$(BIN)/softcorr julia install --no-image
 
-# The runtime, and a system image of the Julia sources as they are: some minutes after each edit,
-# which the tests do without.
+# The runtime, and a system image of the Julia sources as they are: some minutes after each edit.
 image: $(INSTALLED)
 	@$(BIN)/softcorr julia install
 

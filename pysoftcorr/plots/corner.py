@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from pysoftcorr.core.extras import need
+from pysoftcorr.core.options import finite_numbers, mapping, number, texts
 from pysoftcorr.plots.figures import new_figure
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC
 
@@ -153,7 +154,7 @@ def _names(every: Mapping[str, Posterior], names: Sequence[str] | None) -> list[
         raise ValueError("posteriors is empty: there is nothing to draw")
     first = next(iter(every.values()))
     shared = [n for n in first.names if all(n in p.names for p in every.values())]
-    chosen = shared if names is None else list(names)
+    chosen = shared if names is None else texts("names", names)
     unknown = [name for name in chosen if name not in shared]
     if unknown or not chosen:
         raise ValueError(f"names: {', '.join(unknown) or 'none'} of {', '.join(shared)} to draw")
@@ -161,26 +162,25 @@ def _names(every: Mapping[str, Posterior], names: Sequence[str] | None) -> list[
 
 
 def _levels(levels: Sequence[float]) -> list[float]:
-    if not len(levels) or not all(0 < level < 1 for level in levels):
-        raise ValueError(f"levels = {tuple(levels)}: must be between 0 and 1")
-    return sorted({float(level) for level in levels})
+    given = np.atleast_1d(finite_numbers("levels", levels)).ravel()
+    if not given.size or not ((given > 0) & (given < 1)).all():
+        raise ValueError(f"levels = {given.tolist()}: must be between 0 and 1")
+    return sorted(set(given.tolist()))
 
 
 def _marks(
     every: Mapping[str, Posterior], truth: Mapping[str, float] | None, chosen: Sequence[str]
 ) -> list[float | None]:
     """The true value of each parameter that is drawn, None where it is not given."""
-    given = {} if truth is None else dict(truth)
+    given = mapping("truth", truth)
     known = {name for p in every.values() for name in (*p.names, *p.fixed)}
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ValueError(
             f"truth: {', '.join(unknown)}: must be among the parameters, {', '.join(sorted(known))}"
         )
-    for name, value in given.items():
-        if not np.isfinite(value):
-            raise ValueError(f"truth of {name} = {value}: must be finite; leave it out")
-    return [None if name not in given else float(given[name]) for name in chosen]
+    values = {name: number(f"truth of {name}", value) for name, value in given.items()}
+    return [values.get(name) for name in chosen]
 
 
 def _draws(label: str, posterior: Posterior, chosen: Sequence[str]) -> FloatArray:

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pysoftcorr.core.options import choice
+from pysoftcorr.core.options import choice, flag
 from pysoftcorr.mocks.box_result import BoxCorrelations
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.statistics import symbol
@@ -67,6 +67,7 @@ def plot_covariance(
     'epistemic (2 assignments)'
     """
     choice("which", which, ("total", "aleatoric", "epistemic"))
+    flag("correlation", correlation)
     if isinstance(result, BoxCorrelations):
         bins, statistics = Binning.explicit(result.edges, BOX_UNIT), list(result.statistics)
         matrix, title = _of_box(result, which)

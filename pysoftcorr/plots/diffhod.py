@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from pysoftcorr.core.options import count, finite_numbers, number
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.series import scale_values
@@ -62,6 +63,22 @@ def _occupations(log_mass: FloatArray, params: Any, tau: float, *, calibrate: bo
     return out[0], out[1] * trials
 
 
+def _parameters(params: Any) -> FloatArray:
+    values = finite_numbers("params", params)
+    if values.shape != (5,):
+        raise ValueError(f"params has shape {values.shape}: must be (5,)")
+    HODModel(**dict(zip(HOD_PARAMETERS, values.tolist(), strict=True)))
+    return values
+
+
+def _span(log_mass: Any) -> tuple[float, float]:
+    """Range of log10 of the mass: of halos there are."""
+    ends = finite_numbers("log_mass", log_mass)
+    if ends.shape != (2,) or not 0 < ends[0] < ends[1] < 20:
+        raise ValueError(f"log_mass = {ends.tolist()}: must be two, from above 0 to below 20")
+    return float(ends[0]), float(ends[1])
+
+
 def plot_occupation(
     params: npt.ArrayLike,
     *,
@@ -92,10 +109,11 @@ def plot_occupation(
         If a temperature or parameter is out of range.
     """
 
-    values = np.asarray(params, dtype=np.float64)
-    if values.shape != (5,):
-        raise ValueError(f"params must have shape (5,), not {values.shape}")
-    grid = np.linspace(*log_mass, 300)
+    values, span = _parameters(params), _span(log_mass)
+    every = finite_numbers("temperatures", temperatures).ravel().tolist()
+    if not every or not 0.001 <= min(every) <= max(every) <= 0.95:
+        raise ValueError(f"temperatures = {every}: must be from 0.001 to 0.95, and at least one")
+    grid = np.linspace(*span, 300)
     mass = 10.0**grid
     model = HODModel(**dict(zip(HOD_PARAMETERS, values.tolist(), strict=True)))
     exact = model.mean_ncen(mass), model.mean_nsat(mass)
@@ -104,7 +122,7 @@ def plot_occupation(
         height_ratios=(3, 2),
     )  # fmt: skip
     lowest, farthest = 0.92, 1.3
-    for i, tau in enumerate(temperatures):
+    for i, tau in enumerate(every):
         color = COLORS[i % len(COLORS)]
         bare = _occupations(grid, values, tau, calibrate=False)
         calibrated = _occupations(grid, values, tau, calibrate=True)
@@ -164,6 +182,11 @@ def plot_occupation_derivatives(
     -------
     Figure
         d<N>/d of each parameter by mass, one panel each. Bars are errors of the mean.
+
+    Raises
+    ------
+    ValueError
+        If the temperature, a parameter, the number of draws or the range of masses is none.
     """
     import torch
 
@@ -172,11 +195,11 @@ def plot_occupation_derivatives(
     from pysoftcorr.diffhod.points import satellite_trials
     from pysoftcorr.diffhod.relaxed import relaxed_bernoulli
 
-    values = np.asarray(params, dtype=np.float64)
-    if values.shape != (5,):
-        raise ValueError(f"params must have shape (5,), not {values.shape}")
-    fine = 10 ** np.linspace(*log_mass, 200)
-    coarse = 10 ** np.linspace(*log_mass, 24)[1:-1]
+    values, span = _parameters(params), _span(log_mass)
+    tau = number("tau", tau, least=0.001, most=0.95)
+    draws = count("draws", draws, least=2, each=24 * 5 * 8)
+    fine = 10 ** np.linspace(*span, 200)
+    coarse = 10 ** np.linspace(*span, 24)[1:-1]
     smooth = torch.tensor(values).repeat(len(fine), 1)
     curves = _rowwise(lambda t: _total(mean_ncen, mean_nsat, fine, t), smooth)
 
@@ -189,8 +212,8 @@ def plot_occupation_derivatives(
         # dz/dp of every trial, times dp/dparams: the same for all trials of a halo.
         slopes = [torch.autograd.grad(p, t, retain_graph=True)[0].numpy() for p in both]
         total = np.zeros((draws, 5))
-        for p, slope, number in zip(both, slopes, (1, int(n)), strict=True):
-            shape = draws, number
+        for p, slope, each_has in zip(both, slopes, (1, int(n)), strict=True):
+            shape = draws, each_has
             each = p.detach().expand(shape).clone().requires_grad_()
             noise = torch.as_tensor(random.logistic(size=shape))
             z = relaxed_bernoulli(each, noise, tau=tau)

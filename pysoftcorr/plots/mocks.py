@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
-from pysoftcorr.core.options import integer
+from pysoftcorr.core.options import integer, number
 from pysoftcorr.mocks.checks import box_sides
 from pysoftcorr.plots.figures import new_figure, subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
@@ -145,7 +145,10 @@ def plot_box_slice(
     """
     sides = box_sides(objects.boxsize)
     integer("axis", axis, least=0, most=2)
-    thick = sides[axis] / 10 if depth is None else float(depth)
+    start = number("start", start)
+    if length is not None:
+        number("length", length, above=0)
+    thick = sides[axis] / 10 if depth is None else number("depth", depth, above=0)
     if not (thick > 0 and start >= 0 and start + thick <= sides[axis]):
         raise ValueError(
             f"start = {start:g} and depth = {thick:g}: must lie in the box of {sides[axis]:g} Mpc/h"
@@ -186,7 +189,7 @@ def plot_box_slice(
                 ("central galaxies", here & central, ALEATORIC),
             ]
     crowd = max(1.0, np.count_nonzero(here) / CROWDED)
-    reach = min(wide, high) / 60 / crowd**0.25 if length is None else float(length)
+    reach = min(wide, high) / 60 / crowd**0.25 if length is None else length
     for name, chosen, color in kinds:
         middle = objects.position[chosen][:, across]
         label = f"{int(chosen.sum())} {name}"

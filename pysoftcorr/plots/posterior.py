@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pysoftcorr.core.options import texts
 from pysoftcorr.plots.corner import (
     LABELS,
     cycle,
@@ -63,7 +64,7 @@ def plot_posterior_correlations(
     if seen is None:
         raise ValueError("posterior: its data are no correlation functions")
     there = [name for name in SYMBOLS if name in posterior.curves]
-    chosen = there if statistics is None else list(statistics)
+    chosen = there if statistics is None else texts("statistics", statistics)
     lacking = [name for name in chosen if name not in there]
     if lacking or not chosen:
         raise ValueError(

@@ -16,7 +16,7 @@ from scipy import stats
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.options import choice, count, flag, number, numbers
+from pysoftcorr.core.options import choice, count, flag, number, numbers, texts
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
@@ -388,7 +388,7 @@ def fit_leakage(
 
 
 def _terms(given: Sequence[str]) -> tuple[str, ...]:
-    names = [given] if isinstance(given, str) else list(given)
+    names = texts("terms", given)
     for name in names:
         choice("terms", name, TERMS)
     if not names or len(set(names)) < len(names):

@@ -25,7 +25,7 @@ COMMANDS = {
                 "--covariance", "500", "--out", "d"],
 }  # fmt: skip
 #: Seconds from the launch: while modules are imported, while workers start, while they work.
-MOMENTS = np.random.default_rng(13).uniform(0.4, 9.0, 5).round(2).tolist()
+MOMENTS = np.random.default_rng(13).uniform([0.4, 1.8, 3.5], [1.8, 3.5, 6.5]).round(2).tolist()
 
 
 @pytest.fixture(scope="module")

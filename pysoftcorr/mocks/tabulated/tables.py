@@ -16,7 +16,7 @@ import torch
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
-from pysoftcorr.core.options import choice, positive
+from pysoftcorr.core.options import choice, positive, several
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges
@@ -281,11 +281,13 @@ class HaloTables:
         Raises
         ------
         ValueError
-            If they differ in these or in cosmology, or have a box in common.
+            If there are none, they differ in these or in cosmology, or have a box in common.
+        TypeError
+            If `tables` is no list of tables.
         """
-        parts = list(tables)
-        if not parts or not all(isinstance(one, HaloTables) for one in parts):
-            raise TypeError("tables: must be HaloTables, in a list")
+        parts = several("tables", tables, HaloTables)
+        if not parts:
+            raise ValueError("tables is empty: must be HaloTables, one at least")
         first = parts[0]
         for one in parts[1:]:
             for name, option in (("nodes", "nodes"), ("edges", "bins")):
