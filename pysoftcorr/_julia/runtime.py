@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import os
 import shlex
-import sys
 import threading
 import time
 import warnings
@@ -18,6 +17,7 @@ import numpy as np
 from pysoftcorr._julia import entries, settings
 from pysoftcorr._julia.errors import JuliaError
 from pysoftcorr._julia.owner import CallerOwner, Control, Job, Owner, ThreadOwner, Watch
+from pysoftcorr.core.progress import watched
 from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
@@ -187,8 +187,8 @@ def call(name: str, *args: Any, progress: str | None = None) -> None:
 
 @contextlib.contextmanager
 def _bar(title: str | None) -> Iterator[Watch | None]:
-    """A function that shows (done, total) on a terminal; None without a title or a terminal."""
-    if title is None or sys.stderr is None or not sys.stderr.isatty():
+    """A function that shows (done, total) where somebody watches; None without a title."""
+    if title is None or not watched():
         yield None
         return
     from tqdm import tqdm

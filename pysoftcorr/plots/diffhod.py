@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.series import scale_values
+from pysoftcorr.plots.series import entries, scale_values
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
 from pysoftcorr.plots.styles import PALETTE, styled
 
@@ -213,7 +213,7 @@ def plot_occupation_derivatives(
         ax.set_xlabel(_MASS)
         ax.axhline(0.0, color="0.8", lw=0.8, zorder=0)
     axes[0].set_ylabel("derivative of the mean number")
-    axes[0].legend()
+    figure.legend(*entries(axes[:1]), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -336,5 +336,5 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
         lower.set_xlabel(r"$k$ [$h\,$Mpc$^{-1}$]")
     axes[0, 0].set_ylabel(r"[$(h^{-1}\,$Mpc$)^2$]")
     axes[1, 0].set_ylabel("difference / its error")
-    axes[0, 0].legend()
+    figure.legend(*entries(axes[:1, 0]), loc="outside upper center", ncols=2)
     return figure

@@ -8,7 +8,6 @@ linear in the sums over the pairs of two patches, which are made once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
+
+from pysoftcorr.core.progress import watched
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.pairs import Objects
@@ -210,7 +211,7 @@ def patch_sums(
         else:
             put(both_orders(kernel, a, b)[0])
 
-    hidden = progress is None or sys.stderr is None or not sys.stderr.isatty()
+    hidden = progress is None or not watched()
     for p in tqdm(range(weights.n_patches), desc=progress, leave=False, disable=hidden):
         a, b = one.inside(p), two.inside(p)
         add(partial(tally.add, p, p), a, b)
