@@ -11,7 +11,7 @@ SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/com
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs test test-julia test-sky test-rest test-quick test-long test-peers peers bench lint setup julia image clean
+.PHONY: demo docs test test-julia test-sky test-rest test-quick test-long test-peers peers bench bench-record lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
@@ -48,6 +48,11 @@ bench: image $(BENCH_INSTALLED) peers
 	@for file in benchmarks/bench_*.py; do \
 		case "$$file" in *bench_box.py) bin=$(PEERS)/bin;; *) bin=$(BIN);; esac; \
 		$$bin/python "$$file" || exit 1; done
+
+# The same, stored for the page of the site; on a machine that does nothing else.
+bench-record: image $(BENCH_INSTALLED) peers
+	$(BIN)/python benchmarks/record.py $(filter-out bench_box.py,$(notdir $(wildcard benchmarks/bench_*.py)))
+	$(PEERS)/bin/python benchmarks/record.py bench_box.py
 
 # The site, in docs/_build/html; a warning is an error.
 docs: julia $(DOCS_INSTALLED)

@@ -7,7 +7,8 @@ by a style, a ``matplotlibrc`` or ``rcParams``, stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -59,7 +60,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
     def drawn(*args: P.args, **kwargs: P.kwargs) -> T:
         given = [a.figure for a in (*args, *kwargs.values()) if isinstance(a, Axes)]
         before = {id(ax) for figure in given for ax in figure.axes}
-        with mpl.rc_context(settings()):
+        with _set(settings()):
             made = draw(*args, **kwargs)
             figure = made if isinstance(made, Figure) else getattr(made, "figure", None)
             if isinstance(figure, Figure):
@@ -67,6 +68,21 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
         return made
 
     return drawn
+
+
+@contextmanager
+def _set(values: dict[str, Any]) -> Iterator[None]:
+    """Hold these settings for a while, and no others.
+
+    ``rc_context`` would take back what a notebook's backend sets when the first figure loads it.
+    """
+    now: Any = mpl.rcParams
+    before = {name: now[name] for name in values}
+    now.update(values)
+    try:
+        yield
+    finally:
+        now.update(before)
 
 
 def _keep_ticks(axes: Iterable[Axes]) -> None:
