@@ -11,7 +11,7 @@ SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/com
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs test test-julia test-sky test-rest test-quick test-long test-peers peers bench bench-record lint setup julia image clean
+.PHONY: demo docs dist test test-julia test-sky test-rest test-quick test-long test-peers peers bench bench-record lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
@@ -57,6 +57,12 @@ bench-record: image $(BENCH_INSTALLED) peers
 # The site, in docs/_build/html; a warning is an error.
 docs: julia $(DOCS_INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+# Wheel and sdist, checked in empty environments.
+dist:
+	rm -rf dist
+	$(BIN)/python -m build
+	PYTHON=$(BIN)/python sh tools/check_dist.sh dist
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

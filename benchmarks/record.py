@@ -97,7 +97,9 @@ def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scripts", nargs="+", help="names of files in benchmarks/")
-    parser.add_argument("--out", type=Path, default=HERE.parent / "docs" / "benchmarks" / "run.json")
+    parser.add_argument(
+        "--out", type=Path, default=HERE.parent / "docs" / "benchmarks" / "run.json"
+    )
     chosen = parser.parse_args()
     stored = json.loads(chosen.out.read_text()) if chosen.out.exists() else {}
     failed = False

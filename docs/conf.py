@@ -27,6 +27,7 @@ extensions = [
     "public_names",
     "command_pages",
     "benchmark_pages",
+    "built_links",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]

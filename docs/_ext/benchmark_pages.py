@@ -31,8 +31,8 @@ def run_text(one: dict[str, Any]) -> str:
     ]
     if one["load_before"] > BUSY * machine["cores"]:
         parts.append(
-            f":::{{warning}}\nThe machine was busy (load {one['load_before']}): times in seconds do "
-            "not count here, and ratios less than usual.\n:::\n"
+            f":::{{warning}}\nThe machine was busy (load {one['load_before']}): times in seconds "
+            "do not count here, and ratios less than usual.\n:::\n"
         )
     if one["status"]:
         parts.append(f"It ended early: `{' '.join(one['error']) or one['status']}`\n")
@@ -44,7 +44,9 @@ def page(folder: Path) -> str:
     runs: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.glob("*.json")):
         runs |= json.loads(path.read_text())
-    return HEAD + ("\n" + "\n".join(run_text(runs[name]) for name in sorted(runs)) if runs else NOTHING)
+    return HEAD + (
+        "\n" + "\n".join(run_text(runs[name]) for name in sorted(runs)) if runs else NOTHING
+    )
 
 
 def _write(app: Any, config: Any) -> None:
