@@ -11,7 +11,7 @@ SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/com
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs dist test test-julia test-sky test-rest test-quick test-long test-peers peers bench bench-record lint setup julia image clean
+.PHONY: demo docs docs-setup docs-links dist test test-julia test-sky test-rest test-quick test-long test-peers peers bench bench-record lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
@@ -54,9 +54,16 @@ bench-record: image $(BENCH_INSTALLED) peers
 	$(BIN)/python benchmarks/record.py $(filter-out bench_box.py,$(notdir $(wildcard benchmarks/bench_*.py)))
 	$(PEERS)/bin/python benchmarks/record.py bench_box.py
 
-# The site, in docs/_build/html; a warning is an error.
+# The site, in docs/_build/html; a warning is an error, and so is a link that leads nowhere. Notebooks
+# are run, as many at once as there are cores, and those that did not change are not run again.
 docs: julia $(DOCS_INSTALLED)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html docs docs/_build/html
+
+docs-setup: $(DOCS_INSTALLED)
+
+# Links to other sites; needs the network.
+docs-links: julia $(DOCS_INSTALLED)
+	$(BIN)/python -m sphinx -q -j auto -b linkcheck docs docs/_build/links
 
 # Wheel and sdist, checked in empty environments.
 dist:
@@ -94,4 +101,4 @@ $(PEERS)/.installed: pyproject.toml
 	@VENV=$(PEERS) sh tools/setup.sh peers $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) docs/_build docs/reference/api demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) docs/_build docs/reference/api docs/reference/commands.md docs/benchmarks.md demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache

@@ -185,6 +185,10 @@ def call(name: str, *args: Any, progress: str | None = None) -> None:
         runtime.call(name, args, watch)
 
 
+#: Seconds of work before its bar is shown.
+_PATIENCE = 0.5
+
+
 @contextlib.contextmanager
 def _bar(title: str | None) -> Iterator[Watch | None]:
     """A function that shows (done, total) where somebody watches; None without a title."""
@@ -193,9 +197,13 @@ def _bar(title: str | None) -> Iterator[Watch | None]:
         return
     from tqdm import tqdm
 
-    with tqdm(desc=title, total=None, leave=False) as shown:
+    # Short work has none: in a notebook its empty line would stay.
+    begun = time.monotonic()
+    with tqdm(desc=title, total=None, leave=False, delay=_PATIENCE) as shown:
 
         def watch(done: int, total: int) -> None:
+            if time.monotonic() - begun < _PATIENCE:
+                return
             if total > 0:
                 shown.total = total
                 shown.n = min(done, total)

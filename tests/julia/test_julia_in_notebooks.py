@@ -25,7 +25,7 @@ def catalog(n):
     return Catalog(ra=rng.uniform(0, 3, n), dec=rng.uniform(0, 3, n), g1=0.1 * rng.normal(size=n),
                    g2=0.1 * rng.normal(size=n))
 
-small, large = catalog(300), catalog(400_000)
+small, large = catalog(300), catalog(150_000)
 first = xi_pm(small, "log:2:60:5", seed=1)
 """
 
@@ -100,13 +100,13 @@ def test_cells_show_tables_and_figures_once_and_can_be_interrupted(kernel):
     began = time.monotonic()
     sent = kernel.run(
         "xi_pm(large, 'log:2:200:10', resampling='jackknife:40', seed=1)",
-        interrupt="%",
+        interrupt="pairs:",
     )
     assert [c["ename"] for k, c in sent if k == "error"] == ["KeyboardInterrupt"]
-    assert "%" in printed(sent)
+    assert "pairs:" in printed(sent)
     assert time.monotonic() - began < 200
     # Julia goes on working, and says the same.
     again = kernel.run(
         "print((xi_pm(small, 'log:2:60:5', seed=1).xip.value == first.xip.value).all())"
     )
-    assert printed(again).strip() == "True"
+    assert printed(again).strip().endswith("True")
