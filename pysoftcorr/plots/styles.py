@@ -25,7 +25,8 @@ SHEET = Path(__file__).with_name("pysoftcorr.mplstyle")
 
 @cache
 def _sheet() -> dict[str, Any]:
-    return dict(mpl.rc_params_from_file(SHEET, use_default_template=False))
+    read: Any = mpl.rc_params_from_file(SHEET, use_default_template=False)
+    return dict(read)
 
 
 #: Colors of series, in their order: those of Okabe & Ito, which stay apart for the color-blind.
@@ -97,6 +98,6 @@ def _keep_ticks(axes: Iterable[Axes]) -> None:
                     "width": now[f"{name}tick.{which}.width"],
                     "labelsize": now[f"{name}tick.labelsize"],
                 }
-                said: Any = axis.get_tick_params(which=which)  # type: ignore[arg-type]
+                said: Any = axis.get_tick_params(which=which)
                 new = {key: value for key, value in kept.items() if key not in said}
-                axis.set_tick_params(which=which, **new)  # type: ignore[arg-type]
+                axis.set_tick_params(which=which, **new)

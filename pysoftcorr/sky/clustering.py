@@ -589,7 +589,7 @@ class Clustering(Frozen):
                 ("sweeps", self.n_iter),
                 ("converged", "yes" if self.converged else "no"),
                 ("fuzziness", self.options.fuzziness),
-                ("median largest membership", float(np.median(self.memberships.max(axis=1)))),
+                ("median largest membership", float(np.median(self.max_membership))),
             ),
         )
 

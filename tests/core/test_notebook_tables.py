@@ -108,11 +108,14 @@ def test_posteriors_and_minima():
     assert {"a", "1", "0.25"} <= set(cells(found._repr_html_()))
 
 
-def test_clusterings():
+@pytest.mark.parametrize("neighbors", ["all", 4])
+def test_clusterings(neighbors):
     rng = np.random.default_rng(1)
     stars = Catalog(ra=rng.uniform(0, 1, 60), dec=rng.uniform(0, 1, 60))
-    fit = SoftClustering(n_clusters=4, seed=1).fit(stars)
-    assert cells(fit._repr_html_())[0] == "60 objects in 4 clusters"
+    fit = SoftClustering(n_clusters=8, neighbors=neighbors, seed=1).fit(stars)
+    said = cells(fit._repr_html_())
+    assert said[0] == "60 objects in 8 clusters"
+    assert f"{np.median(fit.max_membership):.4g}" in said
 
 
 def test_bars_are_shown_on_terminals_and_in_kernels_alone(monkeypatch):
