@@ -90,7 +90,7 @@ def test_a_run_of_benchmarks_is_a_page(tmp_path):
            "error": []}  # fmt: skip
     (tmp_path / "one.json").write_text(json.dumps({"bench_b": run}))
     page = made.page(tmp_path)
-    for text in ("## Ours against theirs\n", "2026-01-02", "P, 2 cores", "numpy 2.0", "a  2.0x"):
+    for text in ("### Ours against theirs\n", "2026-01-02", "P, 2 cores", "numpy 2.0", "a  2.0x"):
         assert text in page
     assert "busy" not in page
     run |= {"load_before": 1.5, "status": 1, "error": ["ValueError: no"]}

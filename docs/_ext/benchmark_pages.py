@@ -9,8 +9,17 @@ from typing import Any
 HEAD = """# Benchmarks
 
 Every claim of speed is a ratio against another code on the same work in the same run, in
-`benchmarks/`. What stands here is what these scripts printed, with the machine and the day;
-`make bench-record` runs them again and stores it.
+`benchmarks/`. `make bench` prints them.
+
+```{include} ../README.md
+:start-after: "## How fast"
+:end-before: "## Limits"
+```
+
+## Stored runs
+
+What the scripts printed, with the machine and the day. `make bench-record` runs them on this machine
+and stores it.
 """
 NOTHING = "\nNo run is stored.\n"
 #: Load of a core above which times do not count.
@@ -24,7 +33,7 @@ def run_text(one: dict[str, Any]) -> str:
     if machine["gpu"]:
         where += f", {machine['gpu']}"
     parts = [
-        f"## {one['title'].rstrip('.')}\n",
+        f"### {one['title'].rstrip('.')}\n",
         f"{one['date']}, {where}, {machine['system']}; "
         + ", ".join(f"{name} {version}" for name, version in one["versions"].items())
         + ".\n",
