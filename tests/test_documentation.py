@@ -140,3 +140,33 @@ def test_one_version_everywhere():
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f'version = "{version}"' in (ROOT / "julia" / "Project.toml").read_text()
     assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
+
+
+def test_the_recipe_for_conda_asks_for_what_the_package_does():
+    jinja2 = pytest.importorskip("jinja2")
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    import yaml
+
+    folder = ROOT / "packaging" / "conda"
+
+    def load_file_regex(load_file, regex_pattern, from_recipe_dir):
+        assert from_recipe_dir
+        return re.search(regex_pattern, (folder / load_file).read_text())
+
+    text = (folder / "meta.yaml").read_text()
+    made = jinja2.Template(text).render(load_file_regex=load_file_regex, PYTHON="python")
+    recipe = yaml.safe_load(made)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert recipe["package"] == {"name": "pysoftcorr", "version": pysoftcorr.__version__}
+    there = {
+        "juliacall": ["pyjuliacall"], "matplotlib": ["matplotlib-base"],
+        "dask[distributed]": ["dask-core", "distributed"],
+    }  # fmt: skip
+    wanted = {f"python {project['requires-python']}"}
+    for line in project["dependencies"]:
+        name, limit = re.fullmatch(r"([\w\[\]-]+)(.*)", line).groups()
+        wanted |= {f"{other} {limit}" for other in there.get(name, [name])}
+    assert set(recipe["requirements"]["run"]) == wanted
+    extras = {line for part in project["optional-dependencies"].values() for line in part}
+    for line in recipe["requirements"]["run_constrained"]:
+        assert line.replace("pytorch", "torch").replace(" ", "") in extras
