@@ -27,6 +27,7 @@ def catalog(n):
 
 small, large = catalog(300), catalog(150_000)
 first = xi_pm(small, "log:2:60:5", seed=1)
+drawn = xi_pm(small, "log:2:60:5", resampling="bootstrap:20", seed=1)
 """
 
 
@@ -93,7 +94,8 @@ def test_cells_show_tables_and_figures_once_and_can_be_interrupted(kernel):
         (page,) = shown(kernel.run(code), "text/html")
         assert "<table" in page or "<pre" in page
     # A figure by its value, axes by pyplot.
-    for code in ("first.plot()", "first.xip.plot()", "f = first.plot(); f", "first.xip.plot();"):
+    for code in ("first.plot()", "first.xip.plot()", "f = first.plot(); f", "first.xip.plot();",
+                 "first.plot(style='paper')", "drawn.plot_covariance()"):  # fmt: skip
         assert len(shown(kernel.run(code), "image/png")) == 1, code
 
     # A bar of progress is seen, and Ctrl-C (interrupt kernel) ends the work of Julia.
