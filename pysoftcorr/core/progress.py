@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 __all__ = ["watched"]
@@ -10,13 +11,15 @@ __all__ = ["watched"]
 def watched() -> bool:
     """Whether a progress bar would be seen: on a terminal, or below the cell of a notebook.
 
+    The environment variable TQDM_DISABLE, which tqdm has as well, says that nobody wants any.
+
     Examples
     --------
     >>> from pysoftcorr.core.progress import watched
     >>> watched() in (True, False)
     True
     """
-    if sys.stderr is None:
+    if sys.stderr is None or os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
         return False
     return sys.stderr.isatty() or _in_notebook()
 

@@ -212,7 +212,7 @@ def patch_sums(
             put(both_orders(kernel, a, b)[0])
 
     hidden = progress is None or not watched()
-    for p in tqdm(range(weights.n_patches), desc=progress, leave=False, disable=hidden):
+    for p in tqdm(range(weights.n_patches), desc=progress, leave=False, disable=hidden, delay=0.5):
         a, b = one.inside(p), two.inside(p)
         add(partial(tally.add, p, p), a, b)
         if not weights.product:
