@@ -13,7 +13,7 @@ MOCKS = tests/mocks tests/inference tests/emulator tests/diffhod
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs test test-julia test-sky test-mocks test-rest test-compared test-quick test-long test-peers peers bench lint setup julia image clean
+.PHONY: demo docs docs-setup docs-links dist test test-julia test-sky test-mocks test-rest test-compared test-quick test-long test-peers peers bench bench-record lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
@@ -57,9 +57,27 @@ bench: image $(BENCH_INSTALLED) peers
 		case "$$file" in *bench_box.py) bin=$(PEERS)/bin;; *) bin=$(BIN);; esac; \
 		$$bin/python "$$file" || exit 1; done
 
-# The site, in docs/_build/html; a warning is an error.
+# The same, stored for the page of the site; on a machine that does nothing else.
+bench-record: image $(BENCH_INSTALLED) peers
+	$(BIN)/python benchmarks/record.py $(filter-out bench_box.py,$(notdir $(wildcard benchmarks/bench_*.py)))
+	$(PEERS)/bin/python benchmarks/record.py bench_box.py
+
+# The site, in docs/_build/html; a warning is an error, and so is a link that leads nowhere. Notebooks
+# are run, as many at once as there are cores, and those that did not change are not run again.
 docs: julia $(DOCS_INSTALLED)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html docs docs/_build/html
+
+docs-setup: $(DOCS_INSTALLED)
+
+# Links to other sites; needs the network.
+docs-links: julia $(DOCS_INSTALLED)
+	$(BIN)/python -m sphinx -q -j auto -b linkcheck docs docs/_build/links
+
+# Wheel and sdist, checked in empty environments.
+dist:
+	rm -rf dist
+	$(BIN)/python -m build
+	PYTHON=$(BIN)/python sh tools/check_dist.sh dist
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -90,4 +108,4 @@ $(PEERS)/.installed: pyproject.toml
 	@VENV=$(PEERS) sh tools/setup.sh peers $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) docs/_build docs/reference/api demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) docs/_build docs/reference/api docs/reference/commands.md docs/benchmarks.md demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache

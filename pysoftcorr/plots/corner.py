@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -17,7 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import finite_numbers, mapping, number, texts
 from pysoftcorr.plots.figures import new_figure
-from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC
+from pysoftcorr.plots.styles import PALETTE, styled
 
 if TYPE_CHECKING:
     from pysoftcorr.inference import Posterior
@@ -41,7 +42,6 @@ LABELS = {
     "beta": r"$\beta$",
     "eta": r"$\eta$",
 }
-_COLORS = (ALEATORIC, EPISTEMIC, "#4b7f52", "#7a5195", "#E69F00", "#000000")
 _CELLS = 60
 #: Mark of contours that are cut.
 _CUT = "cut"
@@ -54,6 +54,7 @@ _QUANTILES = (0.16, 0.5, 0.84)
 _TRUTH: dict[str, Any] = {"color": "black", "lw": 1.1, "ls": ":"}
 
 
+@styled
 def plot_corner(
     posteriors: Posterior | Mapping[str, Posterior],
     *,
@@ -197,7 +198,7 @@ def _draws(label: str, posterior: Posterior, chosen: Sequence[str]) -> FloatArra
 # ---------------------------------------------------------------------- parts of figures
 def cycle(number: int) -> list[str]:
     """Colors of so many posteriors, chains or parameters."""
-    return [_COLORS[k % len(_COLORS)] for k in range(number)]
+    return [PALETTE[k % len(PALETTE)] for k in range(number)]
 
 
 def span(name: str, draws: FloatArray, posterior: Any) -> Range:
@@ -300,9 +301,9 @@ def _titles(ax: Axes, label: str, columns: Sequence[FloatArray], colors: Sequenc
         text, height = f"{label} = {interval(draws)}", 6 + 17 * (n - 1 - k)
         tone = "black" if n == 1 else color
         if k == 0:
-            ax.set_title(text, fontsize=10, pad=height, color=tone)
+            ax.set_title(text, fontsize="medium", pad=height, color=tone)
         else:
-            ax.annotate(text, (0.5, 1.0), (0, height), xycoords="axes fraction", fontsize=10,
+            ax.annotate(text, (0.5, 1.0), (0, height), xycoords="axes fraction", fontsize="medium",
                         textcoords="offset points", ha="center", color=tone)  # fmt: skip
 
 
@@ -378,6 +379,7 @@ def _legend(
     if len(figure.axes) > 4:
         where, right = "upper right", 0.99
     figure.legend(
-        handles=handles, frameon=False, fontsize=9 + 0.8 * len(figure.axes) ** 0.5,
-        loc=where, bbox_to_anchor=(right, height),
+        handles=handles, loc=where,
+        fontsize=rcParams["font.size"] * (0.9 + 0.08 * len(figure.axes) ** 0.5),
+        bbox_to_anchor=(right, height),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from pysoftcorr.core.options import choice, flag
 from pysoftcorr.mocks.box_result import BoxCorrelations
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.statistics import symbol
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.binning import BOX_UNIT, Binning
 from pysoftcorr.sky.covariances import joint, kinds_of
 from pysoftcorr.sky.result import Correlation
@@ -25,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 _WIDE = 30.0
 
 
+@styled
 def plot_covariance(
     result: Correlation | Mapping[str, Correlation] | BoxCorrelations,
     *,

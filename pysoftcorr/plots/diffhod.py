@@ -12,16 +12,15 @@ from matplotlib.figure import Figure
 from pysoftcorr.core.options import count, finite_numbers, number
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.series import scale_values
+from pysoftcorr.plots.series import entries, scale_values
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
+from pysoftcorr.plots.styles import PALETTE, styled
 
 if TYPE_CHECKING:
     from pysoftcorr.diffhod.compare import PowerComparison
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Colors by temperature or by parameter (Okabe & Ito).
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Mean numbers below this are not shown.
 _RARE = 1e-3
 #: Temperatures shown by default.
@@ -79,6 +78,7 @@ def _span(log_mass: Any) -> tuple[float, float]:
     return float(ends[0]), float(ends[1])
 
 
+@styled
 def plot_occupation(
     params: npt.ArrayLike,
     *,
@@ -123,7 +123,7 @@ def plot_occupation(
     )  # fmt: skip
     lowest, farthest = 0.92, 1.3
     for i, tau in enumerate(every):
-        color = COLORS[i % len(COLORS)]
+        color = PALETTE[i % len(PALETTE)]
         bare = _occupations(grid, values, tau, calibrate=False)
         calibrated = _occupations(grid, values, tau, calibrate=True)
         for column in range(2):
@@ -141,7 +141,7 @@ def plot_occupation(
     for column, name in enumerate(("central galaxies", "satellites")):
         upper, lower = axes[:, column]
         upper.plot(mass, exact[column], color=NAIVE, lw=1.2, ls="--", label="Zheng et al. 2007")
-        upper.set_title(name, fontsize=10)
+        upper.set_title(name, fontsize="medium")
         lower.axhspan(0.99, 1.01, color="0.88", zorder=0)
         lower.plot([], [], color=NAIVE, lw=1.5, label="as published")
         lower.plot([], [], color=NAIVE, lw=1.8, ls=(0, (1, 2)), label="calibrated")
@@ -152,11 +152,12 @@ def plot_occupation(
     axes[0, 1].set_ylim(bottom=_RARE)
     axes[0, 0].set_ylabel("mean number in a halo")
     axes[1, 0].set_ylabel("ratio to the exact mean")
-    axes[0, 0].legend(frameon=False, fontsize="small")
-    axes[1, 1].legend(frameon=False, fontsize="small", loc="upper right")
+    axes[0, 0].legend()
+    axes[1, 1].legend(loc="upper right")
     return figure
 
 
+@styled
 def plot_occupation_derivatives(
     params: npt.ArrayLike,
     *,
@@ -231,11 +232,11 @@ def plot_occupation_derivatives(
         ax.set_xscale("log")
         if np.abs(curves[:, k]).max() > 1:  # over decades, and through 0
             ax.set_yscale("symlog", linthresh=0.3)
-        ax.set_title(rf"d$\langle N\rangle$/d{SYMBOLS[name]}", fontsize=10)
+        ax.set_title(rf"d$\langle N\rangle$/d{SYMBOLS[name]}", fontsize="medium")
         ax.set_xlabel(_MASS)
         ax.axhline(0.0, color="0.8", lw=0.8, zorder=0)
     axes[0].set_ylabel("derivative of the mean number")
-    axes[0].legend(frameon=False, fontsize="small")
+    figure.legend(*entries(axes[:1]), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -256,6 +257,7 @@ def _rowwise(function: Any, rows: Any) -> FloatArray:
     return np.asarray(slopes)
 
 
+@styled
 def plot_power_ratio(comparison: PowerComparison) -> Figure:
     """P(k) of the relaxed and the exact HOD, and their ratio (Horowitz et al. 2022, fig. 4).
 
@@ -289,7 +291,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     # Of few galaxies, less the shot noise, it may be below 0.
     scale_values(upper, [comparison.exact.mean(axis=0), comparison.relaxed.mean(axis=0)])
     upper.set_ylabel(r"$P(k)$ [$(h^{-1}\,$Mpc$)^3$]")
-    upper.legend(frameon=False, fontsize="small")
+    upper.legend()
     ratio, error = comparison.ratio()
     lower.axhspan(0.99, 1.01, color="0.88", zorder=0)
     lower.axhline(1.0, color=NAIVE, lw=1.0)
@@ -302,6 +304,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     return figure
 
 
+@styled
 def plot_power_derivatives(comparison: PowerComparison) -> Figure:
     """Derivatives of P(k): of the relaxed HOD by autograd, of the exact one by differences.
 
@@ -350,11 +353,11 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
         lower.plot(k, pulls[i], "o", ms=4, color=ALEATORIC)
         lower.set_ylim(-far, far)
         upper.axhline(0.0, color="0.8", lw=0.8, zorder=0)
-        upper.set_title(rf"$k$ d$P$/d{SYMBOLS[name]}", fontsize=10)
+        upper.set_title(rf"$k$ d$P$/d{SYMBOLS[name]}", fontsize="medium")
         upper.set_xscale("log")
         log_axis(lower.xaxis, k[0], k[-1])
         lower.set_xlabel(r"$k$ [$h\,$Mpc$^{-1}$]")
     axes[0, 0].set_ylabel(r"[$(h^{-1}\,$Mpc$)^2$]")
     axes[1, 0].set_ylabel("difference / its error")
-    axes[0, 0].legend(frameon=False, fontsize="small")
+    figure.legend(*entries(axes[:1, 0]), loc="outside upper center", ncols=2)
     return figure

@@ -15,6 +15,7 @@ from pysoftcorr._julia import call
 from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.memory import refuse_beyond_memory
+from pysoftcorr.core.notebook import html_facts
 from pysoftcorr.core.options import at_least_one, choice, count, flag, number, numbers, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
@@ -599,6 +600,18 @@ class Clustering(Frozen):
         return (
             f"<Clustering: {len(self.memberships)} objects in {self.n_clusters} clusters, "
             f"{state} in {self.n_iter} sweeps>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Sizes, convergence and memberships, as a table for notebooks."""
+        return html_facts(
+            f"{len(self.memberships)} objects in {self.n_clusters} clusters",
+            (
+                ("sweeps", self.n_iter),
+                ("converged", "yes" if self.converged else "no"),
+                ("fuzziness", self.options.fuzziness),
+                ("median largest membership", float(np.median(self.max_membership))),
+            ),
         )
 
 

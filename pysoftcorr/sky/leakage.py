@@ -16,6 +16,7 @@ from scipy import stats
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.notebook import html_rows
 from pysoftcorr.core.options import choice, count, flag, number, numbers, texts
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.text import aligned_rows
@@ -244,6 +245,18 @@ class Leakage:
             header["terms"] = tuple(header["terms"])
             every: dict[str, Any] = {**header, **arrays, **groups}
             return cls(bins=bins, **every)
+
+    def _repr_html_(self) -> str:
+        """Parameters and quality of the fit, as a table for notebooks."""
+        rows = (
+            (t, f"{v:+.4g}", _number(e, ".3g"), _number(v / e, "+.2f"))
+            for t, v, e in zip(self.terms, self.values, self.errors, strict=True)
+        )
+        quality = (
+            f"chi2 = {self.chi2:.4g} for {self.dof} degrees of freedom, "
+            f"p = {_number(self.p_value, '.3g')}"
+        )
+        return html_rows(("term", "value", "error", "value/error"), rows, notes=[quality])
 
 
 _GROUPS = ("rho", "tau", "tau_error")

@@ -8,7 +8,6 @@ linear in the sums over the pairs of two patches, which are made once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pysoftcorr.core.farm.blocks import Farm, batches
+from pysoftcorr.core.progress import watched
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.pairs import Objects
@@ -219,8 +219,8 @@ def patch_sums(
             for (p, q), each in zip(pairs[cut], sums, strict=True):
                 tally.add(p, q, each)
         return tally.sums()
-    hidden = progress is None or sys.stderr is None or not sys.stderr.isatty()
-    with tqdm(total=sum(costs), desc=progress, leave=False, disable=hidden) as bar:
+    hidden = progress is None or not watched()
+    with tqdm(total=sum(costs), desc=progress, leave=False, disable=hidden, delay=0.5) as bar:
         for (p, q), cost in zip(pairs, costs, strict=True):
             tally.add(p, q, _sums_of(one, two, (kernel, [(p, q)]))[0])
             bar.update(cost)

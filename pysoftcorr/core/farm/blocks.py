@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.farm.connection import connected
 from pysoftcorr.core.farm.tasks import Shared, Words, finished, use_threads_of_worker
 from pysoftcorr.core.processes import refuse_unguarded_script
+from pysoftcorr.core.progress import watched
 
 __all__ = ["Farm", "batches", "farm_of", "one_farm"]
 
@@ -102,8 +102,8 @@ class Farm:
         waiting: dict[int, Any] = {}
         turn = 0
         said: list[list[str]] = [[] for _ in blocks]
-        hidden = title is None or sys.stderr is None or not sys.stderr.isatty()
-        with tqdm(total=len(blocks), desc=title, leave=False, disable=hidden) as bar:
+        hidden = title is None or not watched()
+        with tqdm(total=len(blocks), desc=title, leave=False, disable=hidden, delay=0.5) as bar:
             for k, (result, warned) in finished(
                 self.client, _done, [self._of(given) for given in shared],
                 lambda k: (task, blocks[k]), range(len(blocks)), bar.set_postfix_str,

@@ -16,6 +16,7 @@ import torch
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
+from pysoftcorr.core.notebook import html_facts
 from pysoftcorr.core.options import choice, positive, several
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
@@ -749,6 +750,24 @@ class HaloTables:
         if on_outside == "error":
             raise ValueError(text)
         caution(text)
+
+    def _repr_html_(self) -> str:
+        """Boxes, nodes and bins, as a table for notebooks."""
+        sizes = " and ".join(sorted({checks.box_text(box.boxsize) for box in self.boxes}))
+        return html_facts(
+            f"Tables of halos, satellites: {self.satellites}",
+            (
+                ("boxes", len(self.boxes)),
+                ("sides [Mpc/h]", sizes),
+                ("halos", sum(box.halos for box in self.boxes)),
+                ("log10 mass [Msun/h]", f"{self.nodes[0]:.4g} to {self.nodes[-1]:.4g}"),
+                ("nodes", len(self.nodes)),
+                ("bins", len(self.edges) - 1),
+                ("r [Mpc/h]", f"{self.edges[0]:g} to {self.edges[-1]:g}"),
+                ("projection", self._of_projection().lstrip(", ") or None),
+                ("parameters", ", ".join(self.names)),
+            ),
+        )
 
 
 def _double(table: Any) -> torch.Tensor:
