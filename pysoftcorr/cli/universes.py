@@ -12,8 +12,8 @@ from pysoftcorr.cli.options import Command, Option, derive, needed
 
 _DESIGN = derive(
     "pysoftcorr.mocks.universes.run:run_universes",
-    only=("universes", "points", "seed", "boxsize", "mesh", "mmin", "chance_points", "sites",
-          "bins", "workers", "scheduler"),
+    only=("universes", "points", "seed", "boxsize", "mesh", "mmin", "satellites", "places",
+          "chance_points", "sites", "bins", "workers", "scheduler"),
     universes={"least": 1, "help": "Points of the design in Omega_m, sigma_8 and z; a power of two "
                "makes it a Latin hypercube."},
     points={"least": 1, "help": "HODs in each universe."},
@@ -24,6 +24,9 @@ _DESIGN = derive(
     mmin={"help": "Lightest halos, Msun/h."},
     chance_points={"least": 1, "help": "HODs of each universe where the covariance given the halos "
                    "is found."},
+    satellites={"choices": ("triaxial", "nfw"), "help": "Where satellites live: in the ellipsoids "
+                "of halos, or in spheres."},
+    places={"least": 2, "help": "Places of satellites in a halo on average, in ellipsoids."},
     sites={"help": "Halos that stand for the others in that covariance."},
     bins=BINS_MPC,
     workers={"least": 1, "help": "Processes on this machine; one a core by default."},

@@ -47,7 +47,8 @@ class UniversePlan:
     thinned : (float, float)
         Below this mass (Msun/h), only this part of the halos is made, and counts for all.
     logMmin : (float, float)
-    sites : int
+    satellites : {"triaxial", "nfw"}
+    places, sites : int
         As of `HaloTables.tabulate`.
     """
 
@@ -60,6 +61,8 @@ class UniversePlan:
     mmin: float
     thinned: tuple[float, float]
     logMmin: tuple[float, float]
+    satellites: str
+    places: int
     sites: int
 
 
@@ -99,7 +102,10 @@ def measure_universe(plan: UniversePlan, row: int, world: FloatArray) -> npt.NDA
         universe_cosmology(world[0], world[1]), float(world[2]), boxsize=plan.boxsize,
         mesh=plan.mesh, mmin=plan.mmin, thinned=plan.thinned, seed=seed,
     )  # fmt: skip
-    tables = thinned_tables(halos, plan.thinned, plan.edges, sites=plan.sites)
+    tables = thinned_tables(
+        halos, plan.thinned, plan.edges, satellites=plan.satellites, places=plan.places,
+        sites=plan.sites,
+    )  # fmt: skip
     return expected_row(plan, row, tables)
 
 
