@@ -19,7 +19,12 @@ from pysoftcorr.mocks.tabulated.nfw import TERMS
 from pysoftcorr.mocks.universes import run as running
 from pysoftcorr.mocks.universes.design import RANGES, held_out
 from pysoftcorr.mocks.universes.one import thinned_halos, thinned_tables, universe_cosmology
-from pysoftcorr.mocks.universes.rows import UniversePlan, expected_row, measure_universe
+from pysoftcorr.mocks.universes.rows import (
+    UniversePlan,
+    expected_row,
+    measure_universe,
+    work,
+)
 
 EDGES = radial_edges("log:0.3:8:6")
 PLAN = UniversePlan(
@@ -236,6 +241,18 @@ def test_satellites_are_where_the_plan_has_them(satellites) -> None:
     # within a halo alone, the response to mu_cen is 0.
     inner = row["response"][:, 0, 0]
     assert (np.abs(inner) < 0.01).all() if satellites == "nfw" else (inner > 0.01).any(), inner
+
+
+def test_a_worker_takes_a_plan_from_anywhere_in_memory(monkeypatch) -> None:
+    # dask's messages: numbers begin at any byte.
+    monkeypatch.setenv("PYSOFTCORR_THREADS", "1")
+    memory = np.zeros(8 * EDGES.size + 1, dtype=np.uint8)
+    edges = memory[1:].view(np.float64)
+    edges[:] = EDGES
+    assert not edges.flags.aligned
+    plan, world = replace(PLAN, points=2, chance_points=1), np.array([0.3, 0.8, 0.4])
+    told = work(None, replace(plan, edges=edges), 1, world)
+    assert told == measure_universe(plan, 1, world).tobytes()
 
 
 def test_universes_differ_and_follow_from_their_number() -> None:

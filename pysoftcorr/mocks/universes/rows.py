@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -155,4 +155,6 @@ def work(shared: Any, plan: UniversePlan, row: int, world: FloatArray) -> bytes:
         # Julia starts once in a worker, and uses what the worker was given.
         os.environ["PYSOFTCORR_THREADS"] = str(get_worker().state.nthreads)
     torch.set_num_threads(1)
+    # What dask has sent lies anywhere in its message, and Julia takes whole words alone.
+    plan = replace(plan, edges=np.require(plan.edges, requirements="A"))
     return measure_universe(plan, row, world).tobytes()
