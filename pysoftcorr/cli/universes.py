@@ -59,7 +59,7 @@ def _pair(name: str, text: str) -> tuple[float, float]:
     try:
         first, second = (float(part) for part in text.split(":"))
     except ValueError:
-        shape = "LO:HI, as 11.2:13.5" if name == "logmmin" else "MASS:PART, as 1e12:0.12"
+        shape = "LO:HI, as 11:14" if name == "logmmin" else "MASS:PART, as 1e12:0.05"
         raise ValueError(f"{name} = {text}: must be {shape}") from None
     return first, second
 
@@ -69,9 +69,9 @@ COMMANDS = {
         universes,
         options=(
             *_DESIGN,
-            Option("logmmin", str, "11.2:13.5", "Range of log Mmin in the HODs.",
+            Option("logmmin", str, "11:14", "Range of log Mmin in the HODs.",
                    metavar="LO:HI"),
-            Option("thinned", str, "1e12:0.12", "Below this mass (Msun/h) only this part of the "
+            Option("thinned", str, "1e12:0.05", "Below this mass (Msun/h) only this part of the "
                    "halos is made, and counts for all.", metavar="MASS:PART"),
             out("Write the campaign: .h5; needed. The same command resumes an unfinished one."),
             Option("overwrite", bool, False, "Replace a campaign of other settings."),

@@ -48,6 +48,8 @@ _FEWER_BITS = 5
 _LEAST_ROWS = 10
 #: Pairs of galaxies in each bin of a row of universes, in expectation.
 LEAST_PAIRS = 10
+#: Part of the HODs that are all but all of them.
+_TO_THE_END = 0.99
 #: Fewest universes of a split; of those that are not held out one of so many is watched.
 _LEAST_UNIVERSES, _WATCHED = 16, 8
 DRAWN = {"xi": 3, "omega": 3, "eta": 3}  # dimensions: (n, R, b)
@@ -442,12 +444,11 @@ def _reach(universes: Universes, high: float) -> float:
     """Highest log Mmin: most HODs below it have pairs enough in every bin, most above have not."""
     enough = (universes.pairs >= LEAST_PAIRS) & (universes.xi > 0)
     good = enough.all(axis=2).ravel()
-    if good.all():
-        return high
     logm = universes.parameters[..., 2].ravel()
     order = np.argsort(logm, kind="stable")
     gain = np.cumsum(np.where(good[order], 1, -1))
-    return float(logm[order[np.argmax(gain)]])
+    last = int(np.argmax(gain))
+    return high if last >= _TO_THE_END * len(order) - 1 else float(logm[order[last]])
 
 
 def _split_universes(universes: Universes) -> Split:

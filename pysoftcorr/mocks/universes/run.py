@@ -29,16 +29,16 @@ _SATELLITES = ("triaxial", "nfw")
 
 
 def run_universes(
-    universes: int = 64,
+    universes: int = 128,
     *,
     out: str | PathLike[str],
     points: int = 512,
     seed: Seed = None,
     boxsize: float = 250.0,
     mesh: int = 160,
-    mmin: float = 3e10,
-    thinned: tuple[float, float] = (1e12, 0.12),
-    logMmin: tuple[float, float] = (11.2, 13.5),
+    mmin: float = 1e10,
+    thinned: tuple[float, float] = (1e12, 0.05),
+    logMmin: tuple[float, float] = (11.0, 14.0),
     satellites: str = "triaxial",
     places: int = 2,
     chance_points: int = 96,
@@ -119,9 +119,9 @@ def run_universes(
     Examples
     --------
     >>> from pysoftcorr.mocks import run_universes
-    >>> universes = run_universes(64, out="universes.h5", seed=1)  # doctest: +SKIP
+    >>> universes = run_universes(128, out="universes.h5", seed=1)  # doctest: +SKIP
     >>> universes.xi.shape  # doctest: +SKIP
-    (64, 512, 20)
+    (128, 512, 20)
     """
     course = Course(
         "run_universes", check_output(out, suffixes=HDF5, overwrite=True), read_universes_settings,
