@@ -158,9 +158,9 @@ class StatisticKernels(ABC):
         """The value, and its derivatives (*shape, N) by the weights of each set."""
         value = np.empty((len(self.statistics), self.nbins))
         by = [np.empty((len(o), *value.shape)) for o in pairs.objects]
-        empty = [np.empty(0)] * (2 - len(by))
-        call("soft_statistic_weights", *self._arguments(pairs), value, *by, *empty)
-        self._warn(value, 0)
+        empty, report = [np.empty(0)] * (2 - len(by)), np.zeros(1)
+        call("soft_statistic_weights", *self._arguments(pairs), value, *by, *empty, report)
+        self._warn(value, report[0])
         parts = []
         for part, objects in zip(by, pairs.objects, strict=True):
             unit = objects.units[objects.names.index(self._weights)]
