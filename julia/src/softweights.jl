@@ -2,14 +2,14 @@
 # object: sums are linear in each weight, so that the pass that gives the value gives them as well.
 
 """
-    sums_by_object(form, geometry, bins, own, others; same) -> (nsums, nbins, n)
+    sums_by_object(form, geometry, bins, own, others; same) -> (sums, coincident)
 
-Sums of each object of `own`, places and numbers at weight 1, with all of `others`; but for itself, where both
-are the `same` objects.
+Sums (nsums, nbins, n) of each object of `own`, places and numbers at weight 1, with all of `others`; but for
+itself, where both are the `same` objects (which is counted as coincident).
 """
 function sums_by_object(form, geometry, bins, own, others; same)
-    found = of_objects(soft_pairs(form, geometry, bins, PointSets(own..., others...)))
-    same || return found
+    found, met = of_objects(soft_pairs(form, geometry, bins, PointSets(own..., others...)))
+    same || return found, met
     C, reach2 = Val(size(own[2], 2)), soft_reach2(geometry, bins)
     itself = zeros(size(found, 1), size(found, 2))
     for i in axes(found, 3)
@@ -18,39 +18,40 @@ function sums_by_object(form, geometry, bins, own, others; same)
         sum_pair!(itself, form, geometry, bins, u, u, numbers_of(own[2], i, C), numbers_of(others[2], i, C), reach2)
         found[:, :, i] .-= itself
     end
-    return found
+    return found, met
 end
 
 function of_objects(p::FewPairs)
     n, C = size(p.sets.x1, 1), Val(size(p.sets.p1, 2))
-    found = zeros(nsums(p.form), nbins(p.bins), n)
+    found, met = zeros(nsums(p.form), nbins(p.bins), n), zeros(Int, n)
     reach2 = soft_reach2(p.geometry, p.bins)
     chunked(n, 64) do _, range
         for i in range
-            rows_sums!(view(found, :, :, i), p.form, p.geometry, p.bins, p.sets, i:i, reach2, C)
+            met[i] = rows_sums!(view(found, :, :, i), p.form, p.geometry, p.bins, p.sets, i:i, reach2, C)
         end
     end
-    return found
+    return found, sum(met)
 end
 
 function of_objects(pairs::SoftPairs)
     bins, table = pairs.bins, pairs.table
     far2 = table.cells == 0 ? soft_reach2(pairs.geometry, bins) :
         reach2_of(pairs.geometry, bins, 1:nbins(bins), FAR)[2]
-    found = slots_in_range(pairs, table, bins, (0.0, far2))
+    found, met = slots_in_range(pairs, table, bins, (0.0, far2))
     exact = table.cells == 0 ? Int[] : exact_bins(pairs, vec(sum(found[end, :, :], dims = 2)), far2)
     if !isempty(exact)
         few = bins[exact]
         found[:, exact, :] = slots_in_range(pairs, SoftTable(few), few,
-                                            reach2_of(pairs.geometry, few, 1:nbins(few), UNDERFLOW))
+                                            reach2_of(pairs.geometry, few, 1:nbins(few), UNDERFLOW))[1]
     end
-    return found
+    return found, met
 end
 
 function slots_in_range(pairs::SoftPairs, table, bins, range)
     tree, S = pairs.first.tree, nsums(pairs.form)
     found = zeros(S, nbins(bins), count(!iszero, tree.real))
     parts = walk_parts(pairs, 1 << 19)
+    met = zeros(Int, parts)
     chunked(parts, parts) do p, _
         bench = SumsBench(Float64, S, table, bins)
         stack = Int[]
@@ -59,13 +60,13 @@ function slots_in_range(pairs::SoftPairs, table, bins, range)
                 fill!(bench.moments, 0.0)
                 fill!(bench.apart, 0.0)
                 each_leaf_pair(pairs, I, stack, range) do J
-                    slot_sums!(bench, pairs, table, bins, range[2], s, J, 0)
+                    met[p] += slot_sums!(bench, pairs, table, bins, range[2], s, J, 0)
                 end
                 found[:, :, tree.order[s]] = bench.apart .+ from_moments(bench.moments, table, S, nbins(bins))
             end
         end
     end
-    return found
+    return found, sum(met)
 end
 
 # ---- statistics ------------------------------------------------------------------------------
@@ -88,15 +89,16 @@ function quotients_by(found, sums)
 end
 
 """
-    soft_values_by_weights(stat, one, two) -> (values, one_, two_)
+    soft_values_by_weights(stat, one, two) -> (values, one_, two_, coincident)
 
-Values (nbins, V) and their derivatives (nbins, V, n) by the weights of each set.
+Values (nbins, V) and their derivatives (nbins, V, n) by the weights of each set; and how many coincident
+pairs a tangential shear leaves out.
 """
 function soft_values_by_weights(stat::RhoStatistics, one, two)
-    found = sums_by_object(RHO, stat.geometry, stat.bins, rho_points(stat, at_weight_one(one, 5)),
-                           rho_points(stat, one); same = true)
+    found, _ = sums_by_object(RHO, stat.geometry, stat.bins, rho_points(stat, at_weight_one(one, 5)),
+                              rho_points(stat, one); same = true)
     sums = half_sum(found, one[:, 5])
-    return quotients(sums), quotients_by(found, sums), zeros(stat_size(stat)..., 0)
+    return quotients(sums), quotients_by(found, sums), zeros(stat_size(stat)..., 0), 0
 end
 
 stat_size(stat) = (nbins(stat.bins), nvalues(stat))
@@ -104,28 +106,29 @@ stat_size(stat) = (nbins(stat.bins), nvalues(stat))
 function soft_values_by_weights(stat::TangentialShear, one, two)
     geometry = stat.geometry
     lenses, sources = lens_points(geometry, one), source_points(geometry, two)
-    of_lenses = sums_by_object(TANGENTIAL, geometry, stat.bins, lens_points(geometry, at_weight_one(one, 3)),
-                               sources; same = false)
-    of_sources = sums_by_object(TANGENTIAL_BACK, geometry, stat.bins,
-                                source_points(geometry, at_weight_one(two, 5)), lenses; same = false)
+    of_lenses, met = sums_by_object(TANGENTIAL, geometry, stat.bins,
+                                    lens_points(geometry, at_weight_one(one, 3)), sources; same = false)
+    of_sources, _ = sums_by_object(TANGENTIAL_BACK, geometry, stat.bins,
+                                   source_points(geometry, at_weight_one(two, 5)), lenses; same = false)
     sums = 2 .* half_sum(of_lenses, one[:, 3])
-    return quotients(sums), quotients_by(of_lenses, sums), quotients_by(of_sources, sums)
+    return quotients(sums), quotients_by(of_lenses, sums), quotients_by(of_sources, sums), met
 end
 
 function soft_values_by_weights(stat::BoxStatistics, one, two)
-    found = sums_by_object(AxisPairs(), stat.geometry, stat.bins, box_points(at_weight_one(one, 7)),
-                           box_points(one); same = true)
+    found, _ = sums_by_object(AxisPairs(), stat.geometry, stat.bins, box_points(at_weight_one(one, 7)),
+                              box_points(one); same = true)
     sums, total = half_sum(found, one[:, 7]), sum(one[:, 7])
     per = 2 ./ (total^2 .* stat.shells)
     of_xi = per .* found[3, :, :] .- 2 / total .* per .* sums[3, :]
     one_ = cat(reshape(of_xi, length(per), 1, :), quotients_by(found, sums), dims = 2)
-    return values_of(stat, (sums,), one, two), one_, zeros(stat_size(stat)..., 0)
+    return values_of(stat, (sums,), one, two), one_, zeros(stat_size(stat)..., 0), 0
 end
 
 function soft_values_by_weights(stat::LandySzalay, one, two)
     data, randoms = counted_points(stat.geometry, one), counted_points(stat.geometry, two)
     unit(y) = counted_points(stat.geometry, at_weight_one(y, 3))
-    by(own, others, same) = sums_by_object(Counts(), stat.geometry, stat.bins, own, others; same = same)[1, :, :]
+    by(own, others, same) =
+        sums_by_object(Counts(), stat.geometry, stat.bins, own, others; same = same)[1][1, :, :]
     dd, dr = by(unit(one), data, true), by(unit(one), randoms, false)
     sums = dd * one[:, 3] ./ 2, dr * one[:, 3]
     total, ratio = sum(one[:, 3]), sum(two[:, 3]) / sum(one[:, 3])
@@ -145,5 +148,5 @@ function soft_values_by_weights(stat::LandySzalay, one, two)
             by_ratio ./ total
     end
     values = values_of(stat, map(permutedims, (sums[1], sums[2], rr)), one, two)
-    return values, reshape(one_, nbins(stat.bins), 1, :), reshape(two_, nbins(stat.bins), 1, :)
+    return values, reshape(one_, nbins(stat.bins), 1, :), reshape(two_, nbins(stat.bins), 1, :), 0
 end

@@ -66,7 +66,7 @@ ENTRIES = {
     "soft_bin_weights": "i64,f64*,i64,i64,f64*,f64*",
     # softstatistics.jl
     "soft_statistic": f"{_STATISTIC},i64,f64*,f64*,f64*,f64*",
-    "soft_statistic_weights": f"{_STATISTIC},f64*,f64*,f64*",
+    "soft_statistic_weights": f"{_STATISTIC},f64*,f64*,f64*,f64*",
     "soft_statistic_pullback": (
         f"{_STATISTIC},i64,f64*,i64,f64*,f64*,f64*,f64*,f64*,f64*,f64*,f64*"
     ),

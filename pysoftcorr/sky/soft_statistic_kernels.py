@@ -55,7 +55,7 @@ class StatisticKernels(ABC):
     #: Column that may be left out of tensors: 1 then.
     _weights: ClassVar[str] = "w"
     _kind: ClassVar[int]
-    #: Why some pairs have no direction, for a warning that counts those that are left out.
+    #: What pairs of objects at one place have not, for a warning that counts those left out.
     _left_out: ClassVar[str] = ""
 
     bins: Binning
@@ -158,9 +158,9 @@ class StatisticKernels(ABC):
         """The value, and its derivatives (*shape, N) by the weights of each set."""
         value = np.empty((len(self.statistics), self.nbins))
         by = [np.empty((len(o), *value.shape)) for o in pairs.objects]
-        empty = [np.empty(0)] * (2 - len(by))
-        call("soft_statistic_weights", *self._arguments(pairs), value, *by, *empty)
-        self._warn(value, 0)
+        empty, report = [np.empty(0)] * (2 - len(by)), np.zeros(1)
+        call("soft_statistic_weights", *self._arguments(pairs), value, *by, *empty, report)
+        self._warn(value, report[0])
         parts = []
         for part, objects in zip(by, pairs.objects, strict=True):
             unit = objects.units[objects.names.index(self._weights)]
@@ -170,8 +170,11 @@ class StatisticKernels(ABC):
     def _warn(self, value: FloatArray, coincident: float) -> None:
         count = int(coincident)
         if count and self._left_out:
+            plural = count > 1
             warnings.warn(
-                f"{count} pair{'s' if count > 1 else ''} of objects at one place {self._left_out}",
+                f"{count} pair{'s' if plural else ''} of objects at one place "
+                f"ha{'ve' if plural else 's'} {self._left_out}, and {self.statistics[0]} leaves "
+                f"{'them' if plural else 'it'} out",
                 stacklevel=4,
             )
         empty = np.flatnonzero(np.isnan(value).any(axis=0))

@@ -233,7 +233,7 @@ class SoftGammaT(_OnSky):
     catalogs = ("lenses", "sources")
     _kind = 2
     _behind: ClassVar = {"lenses": ("w",), "sources": ("g1", "g2", "w")}
-    _left_out = "have no tangential direction and are left out"
+    _left_out = "no tangential direction"
 
     def __init__(
         self,

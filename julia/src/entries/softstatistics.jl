@@ -69,14 +69,15 @@ end
     unsafe_store!(report, met)
 end
 
-# `by1` (nbins, V, n1) and `by2` (nbins, V, n2): derivatives by weights.
+# `by1` (nbins, V, n1) and `by2` (nbins, V, n2): derivatives by weights; `report`: pairs left out.
 @entry function soft_statistic_weights(kind::Int64, options::Ptr{Int64}, numbers::Ptr{Float64}, n1::Int64,
                                        one::Ptr{Float64}, n2::Int64, two::Ptr{Float64}, nb::Int64,
                                        bins::Ptr{Float64}, values::Ptr{Float64}, by1::Ptr{Float64},
-                                       by2::Ptr{Float64})
+                                       by2::Ptr{Float64}, report::Ptr{Float64})
     stat = wrapped_statistic(kind, options, numbers, nb, bins)
-    found, one_, two_ = soft_values_by_weights(stat, wrapped_objects(kind, n1, one, n2, two)...)
+    found, one_, two_, met = soft_values_by_weights(stat, wrapped_objects(kind, n1, one, n2, two)...)
     copyto!(unsafe_wrap(Array, values, (nb, nvalues(stat))), found)
     copyto!(unsafe_wrap(Array, by1, (nb, nvalues(stat), n1)), one_)
     n2 == 0 || copyto!(unsafe_wrap(Array, by2, (nb, nvalues(stat), n2)), two_)
+    unsafe_store!(report, met)
 end

@@ -250,7 +250,8 @@ push!(STEPS, function ()
                 call("soft_statistic_pullback", statistic..., r, ones(nb, v, r), derive, one, two, zeros(nb, v),
                      out(n, c1), out(m, c2), out(n, c1), out(m, c2), zeros(1))
             end
-            call("soft_statistic_weights", statistic..., zeros(nb, v), zeros(nb, v, n), zeros(nb, v, m))
+            call("soft_statistic_weights", statistic..., zeros(nb, v), zeros(nb, v, n), zeros(nb, v, m),
+                 zeros(1))
         end
     end
 end)
