@@ -234,3 +234,12 @@ def test_workers_that_start_are_left_at_once(fresh, tmp_path):
     done = fresh(textwrap.dedent(SCRIPT), folder=tmp_path)
     assert done.stdout.splitlines() == ["[1000001, 1000002, 1000003]", "True"]
     assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_workers_that_nobody_needs_are_not_waited_for(fresh, tmp_path):
+    """As where Ctrl-C comes before the block is entered."""
+    pytest.importorskip("torch")
+    script = textwrap.dedent(SCRIPT).split('if __name__ == "__main__":')[0]
+    script += 'if __name__ == "__main__":\n    Workers(Large(), 2)\n    print("end")\n'
+    assert fresh(script, folder=tmp_path, timeout=200).stdout == "end\n"
