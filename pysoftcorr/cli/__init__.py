@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from pysoftcorr.cli import interrupts
+
 __all__ = ["main"]
 
 _INTERRUPTED = 130
@@ -33,18 +35,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ...
     SystemExit: 0
     """
+    if arguments is None:
+        interrupts.listen()
     try:
         from pysoftcorr.cli.app import run
 
         status = run(list(sys.argv[1:] if arguments is None else arguments))
-    except KeyboardInterrupt:  # while modules are being imported
+    except (KeyboardInterrupt, Exception) as error:  # while modules are being imported
+        if not (isinstance(error, KeyboardInterrupt) or interrupts.pressed()):
+            raise
         print("interrupted: nothing was done", file=sys.stderr)
         status = _INTERRUPTED
-    if arguments is None:
-        # The work is done: whoever presses now, or twice, changes nothing.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if status == _INTERRUPTED:
-            _leave()
+    finally:
+        if arguments is None:
+            interrupts.forget()
+    if arguments is None and status == _INTERRUPTED:
+        _leave()
     raise SystemExit(status)
 
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from pysoftcorr.cli import interrupts
 from pysoftcorr.core.version import __version__
 
 #: Where messages are kept too (--log), and stderr as it was before --quiet.
@@ -251,6 +252,9 @@ def one_line_errors(options: Iterable[str] = (), *, debug: bool = False) -> Iter
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if interrupts.pressed() and not isinstance(error, OSError):
+            say("interrupted", "the work was not finished")
+            raise SystemExit(INTERRUPTED) from None
         from pysoftcorr._julia.errors import JuliaUnavailable
         from pysoftcorr.core.extras import MissingExtra
 

@@ -99,6 +99,8 @@ class Workers:
             # A process is started with little: Ctrl-C is held back until it has read all of that,
             # which takes as long as its imports where it does not fit into a pipe.
             self._problems = context.Queue()
+            # Else whoever is interrupted before a process reads of it waits for that at the end.
+            self._problems.cancel_join_thread()
             for _ in range(number):
                 self._problems.put(problem)
             self._pool = ProcessPoolExecutor(
@@ -123,7 +125,6 @@ class Workers:
             # A block may last half a minute; whoever interrupts does not wait for it.
             for process in list((getattr(self._pool, "_processes", None) or {}).values()):
                 process.terminate()
-        self._problems.cancel_join_thread()  # of processes that were never needed
         self._problems.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

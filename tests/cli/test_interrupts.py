@@ -7,6 +7,7 @@ import os
 import signal
 import textwrap
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -68,6 +69,73 @@ def test_what_asked_for_it_is_told_before_the_process_ends(fresh):
     )
     assert (done.returncode, done.stdout.split()) == (130, ["before", "told"])
     assert done.stderr == "interrupted: nothing was done\n"
+
+
+SWALLOWED = """
+    import os, signal, sys, time
+    from pysoftcorr.cli import app, main
+    from pysoftcorr.cli.messages import one_line_errors
+
+    def press():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:  # as modules in C do while they are imported
+            pass
+
+    def goes_on():
+        press()
+        for _ in range(600):
+            time.sleep(0.1)
+
+    def fails():
+        press()
+        raise {}
+
+    def cleans_up():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        finally:
+            for _ in range(12):
+                time.sleep(0.1)
+                try:
+                    float("x")
+                except ValueError:
+                    pass
+            print("cleaned up")
+
+    def work(arguments):
+        with one_line_errors():
+            {}()
+        return 0
+
+    app.run = {}
+    main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "error", "within", "out"),
+    [
+        ("goes_on", "OSError", True, ""),
+        ("goes_on", "OSError", False, ""),
+        ("fails", "ImportError('cannot import name')", True, ""),
+        ("fails", "AttributeError('partially initialized module')", False, ""),
+        ("fails", "TypeError('of half a module')", True, ""),
+        ("cleans_up", "OSError", True, "cleaned up\n"),
+        ("cleans_up", "OSError", False, "cleaned up\n"),
+    ],
+)
+def test_what_a_library_swallows_is_heard_all_the_same(fresh, kind, error, within, out):
+    run = "work" if within else f"lambda arguments: {kind}()"
+    begun = time.monotonic()
+    done = fresh(SWALLOWED.format(error, kind, run), ok=False)
+    assert time.monotonic() - begun < 50
+    assert (done.returncode, done.stdout) == (130, out), done.stderr
+    said = "the work was not finished" if within else "nothing was done"
+    assert done.stderr == f"interrupted: {said}\n"
 
 
 def test_the_status_of_a_parser_that_was_interrupted_is_said(run, monkeypatch):
@@ -166,3 +234,12 @@ def test_workers_that_start_are_left_at_once(fresh, tmp_path):
     done = fresh(textwrap.dedent(SCRIPT), folder=tmp_path)
     assert done.stdout.splitlines() == ["[1000001, 1000002, 1000003]", "True"]
     assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_workers_that_nobody_needs_are_not_waited_for(fresh, tmp_path):
+    """As where Ctrl-C comes before the block is entered."""
+    pytest.importorskip("torch")
+    script = textwrap.dedent(SCRIPT).split('if __name__ == "__main__":')[0]
+    script += 'if __name__ == "__main__":\n    Workers(Large(), 2)\n    print("end")\n'
+    assert fresh(script, folder=tmp_path, timeout=200).stdout == "end\n"

@@ -107,7 +107,7 @@ def test_processes_and_an_interruption_change_nothing(made, halos, tmp_path):
 
 def test_relaxed_trials_are_an_option(halos, tmp_path):
     settings = PowerSettings(**{
-        **SMALL, "galaxies": "relaxed", "tau": 0.5, "chains": 1, "warmup": 4, "draws": 4,
+        **SMALL, "galaxies": "relaxed", "tau": 0.5, "chains": 1, "warmup": 10, "draws": 4,
     })  # fmt: skip
     made = run_power_experiment(halos, tmp_path, settings=settings, emcee=False)
     assert made.nuts.draws.shape == (1, 4, 5)
