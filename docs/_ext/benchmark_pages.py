@@ -11,6 +11,8 @@ HEAD = """# Benchmarks
 Every claim of speed is a ratio against another code on the same work in the same run, in
 `benchmarks/`. `make bench` prints them.
 
+## Ratios
+
 ```{include} ../README.md
 :start-after: "## How fast"
 :end-before: "## Limits"
