@@ -46,6 +46,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
+nb_merge_streams = True
 
 # Pages from elsewhere in the repository name others by their place there.
 suppress_warnings = ["ref.python"]

@@ -139,6 +139,7 @@ def test_one_version_everywhere():
     assert re.fullmatch(r"\d+\.\d+\.\d+", version)
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f'version = "{version}"' in (ROOT / "julia" / "Project.toml").read_text()
+    assert f'VERSION = "{version}"' in (ROOT / "julia" / "src" / "SoftCorr.jl").read_text()
     assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), re.M)
 
 

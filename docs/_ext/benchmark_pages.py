@@ -11,6 +11,8 @@ HEAD = """# Benchmarks
 Every claim of speed is a ratio against another code on the same work in the same run, in
 `benchmarks/`. `make bench` prints them.
 
+## Ratios
+
 ```{include} ../README.md
 :start-after: "## How fast"
 :end-before: "## Limits"
@@ -18,8 +20,8 @@ Every claim of speed is a ratio against another code on the same work in the sam
 
 ## Stored runs
 
-What the scripts printed, with the machine and the day. `make bench-record` runs them on this
-machine and stores it.
+What the scripts printed, with the machine and the day. `make bench-record` runs and stores
+them.
 """
 NOTHING = "\nNo run is stored.\n"
 #: Load of a core above which times do not count.

@@ -27,7 +27,7 @@ export xi_pm, SoftBins, SoftEstimator, soft_xi, box_correlations
 export simulate
 export derivative, gradient
 
-const SOURCE_VERSION = "0.1.0"
+const SOURCE_VERSION = "0.2.0"
 
 # Each file uses what stands before it.
 include("control.jl")           # cancellation, progress, deterministic threading
