@@ -101,7 +101,7 @@ class Farm:
         """
         waiting: dict[int, Any] = {}
         turn = 0
-        said: list[list[str]] = [[] for _ in blocks]
+        said: list[list[str]] = [[]] * len(blocks)
         hidden = title is None or sys.stderr is None or not sys.stderr.isatty()
         with tqdm(total=len(blocks), desc=title, leave=False, disable=hidden) as bar:
             for k, (result, warned) in finished(
