@@ -25,7 +25,7 @@ def boxes() -> list[HaloCatalog]:
     [
         ({"satellites": "nfw", "subvolumes": 2}, 1, 10),
         ({"satellites": "subhalos", "places": 2}, 1, 1),
-        ({"assembly_split": 0.5, "rp_bins": "log:1:5:2", "pi_max": 10.0}, 2, 2),
+        ({"assembly_split": 0.5}, 2, 2),
     ],
     ids=["nfw", "subhalos", "assembly"],
 )
