@@ -22,7 +22,7 @@ def shuffled(
     if small:
         monkeypatch.setattr(blocks, "_LEAST_COST", 500.0)
     rng = np.random.default_rng(seed)
-    done = {"blocks": 0, "shared": 0}
+    done = {"blocks": 0, "shared": 0, "farms": 0}
 
     def here(
         client: Any, task: Callable[..., Any], shared: Any, arguments: Any, numbers: Any, tick: Any,
@@ -44,6 +44,7 @@ def shuffled(
 
     @contextmanager
     def nobody(scheduler: Any, workers: Any) -> Iterator[None]:
+        done["farms"] += 1
         yield None
 
     monkeypatch.setenv("PYSOFTCORR_THREADS", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -32,6 +33,7 @@ from pysoftcorr.core.farm.tasks import Shared
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.pairs import Source, _kernel
 from pysoftcorr.sky.patch_pairs import PairWeights, Patches, compact_parts, patch_sums
+from pysoftcorr.sky.stars import demo_stars_path
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*bins hold no pairs:UserWarning")
 BINS = "log:0.5:80:6"
@@ -279,6 +281,22 @@ def _warns(factor: int, block: int) -> int:
 
     warnings.warn(f"block {block}", stacklevel=1)
     return factor * block
+
+
+def test_commands_share_work(run, fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that a command measures by the same workers, which are started once."""
+    command = ["rho", str(demo_stars_path()), "--clusters", "20", "--assignments", "4"]
+    command += ["--resampling", "bootstrap:3", "--bins", "linear:0:45:3", "--json"]
+    plain = json.loads(run(*command)[1])
+    done = shuffled(monkeypatch)
+    code, out, _ = run(*command, "--workers", "2")
+    assert (code, done["farms"]) == (0, 1)
+    assert done["blocks"] >= 5
+    shared = json.loads(out)
+    for name in ("rho1", "rho5"):
+        np.testing.assert_allclose(shared[name]["value"], plain[name]["value"], rtol=1e-10)
+    both = fails(*command, "--workers", "2", "--scheduler", "tcp://a:1")
+    assert "both given: a scheduler has its own" in both
 
 
 # ---------------------------------------------------------------------- how work is cut
