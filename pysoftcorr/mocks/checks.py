@@ -440,9 +440,7 @@ def correct_rows(origin: Origin) -> str:
 
 
 def lengths(vectors: FloatArray) -> FloatArray:
-    """Lengths (N,) of vectors (N, 3); bit for bit what ``numpy.linalg.norm`` by rows takes thrice as
-    long for.
-    """
+    """Lengths (N,) of vectors (N, 3): the bits of ``numpy.linalg.norm`` in a third of the time."""
     squares = vectors[:, 0] * vectors[:, 0]
     for k in (1, 2):
         squares += vectors[:, k] * vectors[:, k]
