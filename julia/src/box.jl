@@ -1,9 +1,15 @@
 # The pair sums of boxsums.jl through blocks of eight objects, and the correlations for users.
 
+# Pairs that are added one by one take eight numbers of a bin at once; neighboring lanes add to different
+# copies, so that one addition need not wait for the one before.
+const COPIES = 4
+
 "The working memory of one chunk."
 struct BoxBench
-    rows::Vector{Float64}       # 8 lanes x sums x nbins x 2 x regions
-    pairs::Vector{Int}          # nbins x 2 x regions
+    rows::Vector{Float64}       # of whole blocks: 8 lanes x sums x nbins
+    pairs::Vector{Int}          # nbins
+    singles::Vector{Float64}    # of single pairs: 8 sums x COPIES x nbins x 2 x regions
+    lanes::Vector{Float64}
     squares::Vector{Float64}
     own::Vector{Float64}        # a block
     near::Vector{Int}
@@ -12,18 +18,18 @@ struct BoxBench
     lo::Vector{Int}
     hi::Vector{Int}
     touched::Vector{Bool}       # regions in which partners were found
+    gain::Vector{Int}           # entries of lists of close pairs, and their pairs in the outermost bins
 end
 
 # Sums of a pair besides its count: w, w |d|, those of the three angles, and the two of second axes.
 angles_of(::Val{Drawn}) where {Drawn} = Drawn ? 7 : 5
 
 # At least a page: such arrays begin at a multiple of 64 bytes.
-function BoxBench(nbins, regions, drawn)
-    rows = 2nbins * max(regions, 1)
-    return BoxBench(zeros(max(8 * angles_of(drawn) * rows, 512)), zeros(Int, rows), zeros(512), zeros(512),
-                    zeros(Int, LISTED + 8), zeros(Int, LISTED + 8),
-                    zeros(Int, LISTED + 8), Int[], Int[], zeros(Bool, regions))
-end
+BoxBench(nbins, regions, drawn) =
+    BoxBench(zeros(max(8 * angles_of(drawn) * nbins, 512)), zeros(Int, nbins),
+             zeros(max(8 * COPIES * 2nbins * max(regions, 1), 512)), zeros(512), zeros(512), zeros(512),
+             zeros(Int, LISTED + 8), zeros(Int, LISTED + 8), zeros(Int, LISTED + 8), Int[], Int[],
+             zeros(Bool, regions), zeros(Int, 2))
 
 # The outermost bins, of which most pairs are, are summed in registers, so many at a time.
 const AT_ONCE = 3
@@ -77,26 +83,27 @@ end
     return nothing
 end
 
-"Add the lanes `bits` of a block bin by bin, hosts and regions apart."
-@inline function scatter_block!(bench, table, at, t, values, bits, same, ::Val{Regional}) where {Regional}
-    nbins = length(table.edges2) - 1
+"Add the lanes `bits` of a block one by one, hosts and regions apart."
+@inline function scatter_block!(bench, table, at, t, values::NTuple{M}, bits, same, ::Val{Regional}) where {M,Regional}
+    nbins, lanes = length(table.edges2) - 1, bench.lanes
+    zero8 = splat8(0.0)
+    square = transpose8(splat8(1.0), values[1], values[2], values[3], values[4], values[5],
+                        M == 7 ? values[6] : zero8, M == 7 ? values[7] : zero8)
+    for k in 1:8
+        unsafe_store!(Ptr{Vec}(pointer(lanes, 8k - 7)), square[k])
+    end
     unsafe_store!(Ptr{Vec}(pointer(bench.squares)), t)
     @inbounds while bits != 0x00
         lane = trailing_zeros(bits)
-        bin = find_bin(table, bench.squares[lane + 1])
-        here = bits & within8(t, splat8(table.edges2[bin]), splat8(table.edges2[bin + 1]))
-        twin = (same >> lane) & 0x01 == 0x01
-        here &= twin ? same : ~same
-        row = twin ? bin + nbins : bin
+        bits &= bits - 0x01
+        row = find_bin(table, bench.squares[lane + 1])
+        (same >> (lane & 7)) & 0x01 == 0x01 && (row += nbins)
         if Regional
-            regions = whole_of_block(at, REGION)
             region = unsafe_load(Ptr{Int64}(at + 64 * (REGION - 1)), lane + 1)
-            here &= vequal(regions, splat8(region))
             bench.touched[region] = true
             row += 2nbins * (region - 1)
         end
-        add_row!(bench, row, values, here, count_ones(here))
-        bits &= ~here
+        add_at!(bench.singles, 8 * (COPIES * (row - 1) + (lane & (COPIES - 1))) + 1, vload(lanes, 8lane + 1))
     end
     return nothing
 end
@@ -140,7 +147,7 @@ up to `top`; the number of those that have pairs in lower ones, which then come 
     return left
 end
 
-"Add the pairs of the same up to the bin `top`, one bin of a block after the other."
+"Add the pairs of such a list up to the bin `top`, one by one."
 @noinline function scatter_blocks!(bench::BoxBench, table::BinTable, ::Val{Split}, drawn, regional, top,
                                    found, n::Int) where {Split}
     here = Int(pointer(bench.own))
@@ -166,20 +173,34 @@ end
 @inline same_host(here, entry, at) =
     vequal(whole_of_block(at, HOST), whole_of_object(here + 8 * (entry & 7), HOST))
 
-"Add the pairs that are listed: of the outermost bins in registers, of what is left bin by bin."
+# Lists of close pairs in a row of which one shows whether registers pay, where they did not before.
+const TRIAL = 16
+
+"Add the pairs that are listed: of the outermost bins in registers, of what is left one by one."
 function sum_listed!(bench, table, rounds, split, drawn, regional, found, n)
     top = length(table.edges2) - 1
     if found === bench.found
         rounds > 0 && sum_blocks!(bench, table, split, drawn, Far(), top, found, n)
         return nothing
     end
-    for _ in 1:rounds
+    # Of objects that are all close together hardly a pair is in the outermost bins.
+    gain = bench.gain
+    gain[1] += n
+    if rounds > 0 && gain[1] <= max(gain[2], TRIAL * LISTED)
+        before = outermost_pairs(bench, top)
         n = sum_blocks!(bench, table, split, drawn, Close(), top, found, n)
+        gain[2] += outermost_pairs(bench, top) - before
         top = max(top - AT_ONCE, 0)
+        if rounds > 1
+            n = sum_blocks!(bench, table, split, drawn, Close(), top, found, n)
+            top = max(top - AT_ONCE, 0)
+        end
     end
     n > 0 && top > 0 && scatter_blocks!(bench, table, split, drawn, regional, top, found, n)
     return nothing
 end
+
+outermost_pairs(bench, top) = sum(view(bench.pairs, max(top - AT_ONCE + 1, 1):top))
 
 "Add the lanes between two cuts to the sums and the number of pairs of that bin."
 @inline outermost(sums::NTuple{K}, pairs, values::NTuple{M}, t, cuts) where {K,M} =
@@ -196,14 +217,12 @@ function box_column!(active::F, bench, list, table, rounds, split, drawn, region
     walk_blocks!(add, active, bench, list, cut2, table.edges2[end], a, b, ca)
 end
 
-"Add a row of a bench to the sums of its bin, and empty it."
-function collect_row!(into, bench, row, m)
-    into[1] += bench.pairs[row]
-    bench.pairs[row] = 0
-    for k in 1:m
-        at = 8 * (m * (row - 1) + k - 1) + 1
-        into[k + 1] += vsum(vload(bench.rows, at))
-        unsafe_store!(Ptr{Vec}(pointer(bench.rows, at)), splat8(0.0))
+"Add single pairs of a bin of a region to their sums, and empty it."
+function collect_single!(into, bench, row)
+    for copy in 1:COPIES, k in 1:BOX_SUMS
+        at = 8 * (COPIES * (row - 1) + copy - 1) + k
+        into[k] += bench.singles[at]
+        bench.singles[at] = 0.0
     end
 end
 
@@ -211,8 +230,17 @@ end
 function collect_rows!(sums, bench, m)
     nbins = size(sums, 2)
     for part in 1:2, bin in 1:nbins
-        row = nbins * (part - 1) + bin
-        bench.pairs[row] == 0 || collect_row!(view(sums, :, bin, part), bench, row, m)
+        collect_single!(view(sums, :, bin, part), bench, nbins * (part - 1) + bin)
+    end
+    for bin in 1:nbins
+        bench.pairs[bin] == 0 && continue
+        sums[1, bin, 1] += bench.pairs[bin]
+        bench.pairs[bin] = 0
+        for k in 1:m
+            at = 8 * (m * (bin - 1) + k - 1) + 1
+            sums[k + 1, bin, 1] += vsum(vload(bench.rows, at))
+            unsafe_store!(Ptr{Vec}(pointer(bench.rows, at)), splat8(0.0))
+        end
     end
 end
 
@@ -220,16 +248,14 @@ end
 Add the sums of objects of region `p` to those of their chunk, and to those of the pairs of regions, of
 which only few have pairs.
 """
-function collect_regions!(sums, pairs, bench, p, m)
+function collect_regions!(sums, pairs, bench, p)
     nbins, one_row = size(sums, 2), zeros(BOX_SUMS)
     for q in eachindex(bench.touched)
         bench.touched[q] || continue
         into = get!(() -> zeros(BOX_SUMS, nbins), pairs, region_pair(p, q))
         for part in 1:2, bin in 1:nbins
-            row = nbins * (2 * (q - 1) + part - 1) + bin
-            bench.pairs[row] == 0 && continue
             fill!(one_row, 0.0)
-            collect_row!(one_row, bench, row, m)
+            collect_single!(one_row, bench, nbins * (2 * (q - 1) + part - 1) + bin)
             view(sums, :, bin, part) .+= one_row
             view(into, :, bin) .+= one_row
         end
@@ -245,7 +271,7 @@ function region_column!(sums, pairs, bench, list, table, split, drawn, a, b, ca)
     blocks = a.first[ca]:(a.first[ca + 1] - 1)
     for p in sort!(unique(region(block, lane) for block in blocks for lane in 1:a.count[block]))
         box_column!(block -> bits(block, p), bench, list, table, 0, split, drawn, Val(true), a, b, ca)
-        collect_regions!(sums, pairs, bench, p, angles_of(drawn))
+        collect_regions!(sums, pairs, bench, p)
     end
 end
 

@@ -163,9 +163,9 @@ end
 
 """
 Objects sorted by column, and by z within a column. Of the `number` of columns along x and y, of
-`width` along each, column (ix, iy), from 0, is number `ix * number[2] + iy + 1`. Coordinates are there twice: apart, longer by eight so that a full block may
-be read from any slot, and in records of eight numbers (position, axis, weight, strength). Second
-axes have records of their own, of which five numbers are idle; none where there are none.
+`width` along each, column (ix, iy), from 0, is number `ix * number[2] + iy + 1`. Coordinates are there
+twice: apart, longer by eight so that a full block may be read from any slot, and in records of eight
+numbers (position, axis, weight, strength).
 """
 struct Columns
     number::NTuple{2,Int}
@@ -176,9 +176,7 @@ struct Columns
     y::Vector{Float64}
     z::Vector{Float64}
     records::Vector{Float64}
-    drawn::Vector{Float64}
     host::Vector{Int64}
-    region::Vector{Int64}
 end
 
 function Columns(objects::BoxObjects{Float64}, number, width, origin)
@@ -187,14 +185,12 @@ function Columns(objects::BoxObjects{Float64}, number, width, origin)
     order, first = by_column(position, number, width, origin)
     # At least a page: such arrays begin at a multiple of 64 bytes, and so does every record.
     records = zeros(8 * max(n, 64))
-    drawn = zeros(hasdrawn(objects) ? 8 * max(n, 64) : 0)
     chunked(n, 64) do _, range
         for s in range
             i = order[s]
             for k in 1:3
                 records[8s - 8 + k] = position[k, i]
                 records[8s - 5 + k] = objects.axis[k, i]
-                isempty(drawn) || (drawn[8s - 8 + k] = objects.drawn[k, i])
             end
             records[8s - 1] = objects.weight[i]
             records[8s] = objects.strength[i]
@@ -202,8 +198,7 @@ function Columns(objects::BoxObjects{Float64}, number, width, origin)
     end
     coordinate(k) = append!(position[k, order], zeros(8))
     return Columns(number, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records,
-                   drawn, objects.host[order],
-                   isempty(objects.region) ? objects.region : objects.region[order])
+                   objects.host[order])
 end
 
 "Lower corner of all objects in x and y, and the range and the volume that they take."

@@ -102,11 +102,36 @@ end
     turned = SoftCorr.transpose8((vec8(square[:, k]) for k in 1:8)...)
     @test [turned[i][k].value for i in 1:8, k in 1:8] == square
     x = 10 .^ (20 .* rand(rng, 8) .- 10)
-    @test numbers(SoftCorr.rsqrt8(vec8(x))) ≈ 1 ./ sqrt.(x) rtol = 4eps()
+    @test numbers(SoftCorr.rsqrt8(vec8(x))) ≈ 1 ./ sqrt.(x) rtol = 2eps()
+    near = 2 .+ 0.8 .* rand(rng, 8)
+    @test numbers(SoftCorr.vinverse(vec8(near), 2.0, 2.8)) ≈ 1 ./ near rtol = 2eps()
     @test SoftCorr.within8(vec8(1.0:8.0), SoftCorr.splat8(2.0), SoftCorr.splat8(5.0)) == 0b00011100
     d, L = 40 .* rand(rng, 8) .- 20, 20.0
     @test numbers(SoftCorr.nearest_image8(vec8(d), SoftCorr.splat8(L), SoftCorr.splat8(1 / L))) ≈
         SoftCorr.nearest_image.(d, L) rtol = 1e-13
+end
+
+@testset "many in few columns: $n of clump $clump, $(length(edges) - 1) bins to $(edges[end])" for
+        (n, clump, edges) in ((1500, 0.0, log_edges(0.5, 9.9, 60)), (1500, 0.0, [4.0, 9.0, 9.5, 9.8, 9.9]),
+                              (1200, 0.4, log_edges(0.05, 9.9, 12)), (1200, 0.4, [0.0, 1e-3, 9.9]))
+    rng = MersenneTwister(n)
+    a = box_objects(rng, n, 20.0; clump = clump, hosts = clump > 0 ? 3 : 300)
+    brute = joined(SoftCorr.box_sums_brute(a, a, edges, 20.0; auto = true, periodic = true), true)
+    fast = joined(SoftCorr.box_sums(a, a, edges, 20.0; auto = true, periodic = true, split = true), true)
+    @test fast[1, :, :] == brute[1, :, :]
+    @test maximum(abs.(fast - brute) ./ max.(maximum(abs.(brute), dims = (2, 3)), 1e-300)) < 1e-12
+end
+
+@testset "the same bits for any number of tasks" begin
+    for (clump, edges) in ((0.5, log_edges(0.1, 16, 20)), (0.05, log_edges(0.1, 16, 20)), (0.0, [0.0, 8, 12, 16]))
+        a = box_objects(MersenneTwister(8), 6000, 60.0; clump = clump, hosts = 4)
+        sums = map((1, 2, 5)) do workers
+            SoftCorr.WORKERS[] = workers
+            SoftCorr.box_sums(a, a, edges, 60.0; auto = true, periodic = true, split = true)
+        end
+        SoftCorr.WORKERS[] = 0
+        @test sums[1] == sums[2] == sums[3]
+    end
 end
 
 @testset "the same bits again" begin

@@ -342,7 +342,9 @@ def axis_fault(
     axis: FloatArray, origin: Origin, name: str = "axis", *, hint: str = ""
 ) -> Fault | None:
     """Rows in which an axis has no direction: length 0, or a code for a missing one."""
-    largest = np.abs(axis).max(axis=1)
+    largest = np.abs(axis[:, 0])
+    for k in (1, 2):
+        np.maximum(largest, np.abs(axis[:, k]), out=largest)
     bad = np.flatnonzero((largest > 1e100) | ((largest < 1e-100) & (largest > 0)))
     if bad.size:
         return Fault(
@@ -351,7 +353,7 @@ def axis_fault(
             f"{origin.column(name)} must have components of 1e-100 to 1e100; its largest is "
             f"{origin.show(bad, largest)}: {correct_rows(origin)}{hint}",
         )
-    length = np.linalg.norm(axis, axis=1)
+    length = lengths(axis)
     bad = np.flatnonzero(length == 0)
     if bad.size:
         return Fault(
@@ -362,7 +364,8 @@ def axis_fault(
         )
     # Three equal components of -9 or less are no direction, but -99 and the like.
     code = axis[:, 0]
-    bad = np.flatnonzero((code <= -9) & (axis == code[:, None]).all(axis=1))
+    bad = np.flatnonzero(code <= -9)
+    bad = bad[(axis[bad] == code[bad, None]).all(axis=1)]
     if bad.size:
         return Fault(
             name,
@@ -436,12 +439,20 @@ def correct_rows(origin: Origin) -> str:
     return "correct such rows, or leave them out"
 
 
+def lengths(vectors: FloatArray) -> FloatArray:
+    """Lengths (N,) of vectors (N, 3): the bits of ``numpy.linalg.norm`` in a third of the time."""
+    squares = vectors[:, 0] * vectors[:, 0]
+    for k in (1, 2):
+        squares += vectors[:, k] * vectors[:, k]
+    return np.sqrt(squares, out=squares)
+
+
 def unit_axes(
     axis: FloatArray, origin: Origin, name: str = "axis", *, hint: str = ""
 ) -> FloatArray:
     """Axes (N, 3) of length 1; ValueError where one has no direction."""
     _refuse(axis_fault(axis, origin, name, hint=hint))
-    length = np.linalg.norm(axis, axis=1)
+    length = lengths(axis)
     # What is of length 1 already stays bit for bit as it is.
     length[np.abs(length - 1.0) < 1e-14] = 1.0
     return axis / length[:, None]
