@@ -181,7 +181,7 @@ def draw(found: Table, path: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), constrained_layout=True)
+    figure, axes = plt.subplots(1, 3, figsize=(11, 4.0), constrained_layout=True)
     ours = found[found["method"] == "two scales"]
     numbers = sorted(set(ours["clusters"]))
     colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(numbers)))
@@ -209,7 +209,8 @@ def draw(found: Table, path: str) -> None:
             rf"$\xi_{'+' if statistic == 'xip' else '-'}$: difference from all pairs [%]"
         )
         axis.set_yscale("symlog", linthresh=1)
-    axes[1].legend(fontsize=7, frameon=False)
+    lines, labels = axes[0].get_legend_handles_labels()
+    figure.legend(lines, labels, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
     for b, style in ((int(np.searchsorted(BINS.edges, edge)), "-"), (BINS.nbins - 1, "--")):
         label = f"{BINS.edges[b]:.0f}-{BINS.edges[b + 1]:.0f} arcmin"
         for column, color in (("epistemic", "C0"), ("aleatoric", "C1")):
