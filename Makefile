@@ -5,31 +5,39 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 BENCH_INSTALLED = $(VENV)/.installed-bench
 DOCS_INSTALLED = $(VENV)/.installed-docs
-# One half of the tests, and the examples in docstrings; `make -j2 test` takes both at once.
+# Parts of the tests, which `make -j2 test` takes two at once, the longest first; the examples in
+# docstrings among them.
 SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/coming-from.md
+MOCKS = tests/mocks tests/inference tests/emulator tests/diffhod
 # halotools and the NumPy that it builds on
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs test test-julia test-sky test-rest test-quick test-long test-peers peers bench lint setup julia image clean
+.PHONY: demo docs docs-setup docs-links dist test test-julia test-sky test-mocks test-rest test-compared test-quick test-long test-peers peers bench bench-record lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
 	$(BIN)/softcorr demo --out demo-output
 
-test: test-julia test-sky test-rest
-	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
-	else echo "note: without halotools nothing was compared with it"; \
-		test "$(PYSOFTCORR_PEERS)" != require; fi
+test: test-mocks test-rest test-julia test-sky test-compared
 
 test-julia: julia
 	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
 
-test-sky: julia
+# The parts in Python start dozens of processes with a Julia of their own: compiling once is less.
+test-sky: image
 	$(BIN)/python -m pytest $(SKY)
 
-test-rest: julia
-	$(BIN)/python -m pytest tests $(SKY:%=--ignore=%)
+test-mocks: image
+	$(BIN)/python -m pytest $(MOCKS)
+
+test-rest: image
+	$(BIN)/python -m pytest tests $(SKY:%=--ignore=%) $(MOCKS:%=--ignore=%)
+
+test-compared:
+	@if $(MAKE) --no-print-directory peers; then $(MAKE) --no-print-directory test-peers; \
+	else echo "note: without halotools nothing was compared with it"; \
+		test "$(PYSOFTCORR_PEERS)" != require; fi
 
 test-quick: julia
 	$(BIN)/python -m pytest -m "not slow" tests
@@ -49,9 +57,27 @@ bench: image $(BENCH_INSTALLED) peers
 		case "$$file" in *bench_box.py) bin=$(PEERS)/bin;; *) bin=$(BIN);; esac; \
 		$$bin/python "$$file" || exit 1; done
 
-# The site, in docs/_build/html; a warning is an error.
+# The same, stored for the page of the site; on a machine that does nothing else.
+bench-record: image $(BENCH_INSTALLED) peers
+	$(BIN)/python benchmarks/record.py $(filter-out bench_box.py,$(notdir $(wildcard benchmarks/bench_*.py)))
+	$(PEERS)/bin/python benchmarks/record.py bench_box.py
+
+# The site, in docs/_build/html; a warning is an error, and so is a link that leads nowhere. Notebooks
+# are run, as many at once as there are cores, and those that did not change are not run again.
 docs: julia $(DOCS_INSTALLED)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html docs docs/_build/html
+
+docs-setup: $(DOCS_INSTALLED)
+
+# Links to other sites; needs the network.
+docs-links: julia $(DOCS_INSTALLED)
+	$(BIN)/python -m sphinx -q -j auto -b linkcheck docs docs/_build/links
+
+# Wheel and sdist, checked in empty environments.
+dist:
+	rm -rf dist
+	$(BIN)/python -m build
+	PYTHON=$(BIN)/python sh tools/check_dist.sh dist
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -65,8 +91,7 @@ setup: image
 julia: $(INSTALLED)
 	@$(BIN)/softcorr julia install --no-image
 
-# The runtime, and a system image of the Julia sources as they are: some minutes after each edit,
-# which the tests do without.
+# The runtime, and a system image of the Julia sources as they are: some minutes after each edit.
 image: $(INSTALLED)
 	@$(BIN)/softcorr julia install
 
@@ -83,4 +108,4 @@ $(PEERS)/.installed: pyproject.toml
 	@VENV=$(PEERS) sh tools/setup.sh peers $@
 
 clean:
-	rm -rf $(VENV) $(PEERS) docs/_build docs/reference/api demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(PEERS) docs/_build docs/reference/api docs/reference/commands.md docs/benchmarks.md demo-output bench-output build dist .pytest_cache .ruff_cache .mypy_cache

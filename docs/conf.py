@@ -1,11 +1,15 @@
 """The documentation site: `make docs`."""
 
+import os
 import sys
 from pathlib import Path
 
 from pysoftcorr import __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+
+# Bars of progress are for people who wait.
+os.environ["TQDM_DISABLE"] = "1"
 
 project = "pysoftcorr"
 author = "the authors of pysoftcorr"
@@ -22,6 +26,8 @@ extensions = [
     "sphinx_design",
     "public_names",
     "command_pages",
+    "benchmark_pages",
+    "built_links",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import pysoftcorr
+from helpers.dask_workers import end, start_scheduler, start_workers
 from pysoftcorr.cli import main
 
 Fresh = Callable[..., subprocess.CompletedProcess[str]]
@@ -59,6 +60,19 @@ def fresh() -> Fresh:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a scheduler with two workers, each a process of its own."""
+    folder = tmp_path_factory.mktemp("dask")
+    process, address = start_scheduler(folder)
+    workers = start_workers(address, 2, folder)
+    try:
+        yield address
+    finally:
+        end(workers)
+        end(process)
 
 
 @pytest.fixture

@@ -41,7 +41,9 @@ include("simd.jl")              # eight numbers at a time
 include("rows.jl")              # memberships that are nowhere kept
 include("tree.jl")              # a k-d tree
 include("pairs.jl")             # hard-binned pair sums
-include("softpairs.jl")         # soft-binned pair sums and their reverse derivative
+include("softbins.jl")          # soft bins of separation
+include("softforms.jl")         # what is summed over pairs of points in them
+include("softpairs.jl")         # the sums and their reverse derivative, pair by pair
 include("softtable.jl")         # the weights of soft bins in cells of separation
 include("softwalk.jl")          # the same sums through a tree, eight pairs at a time
 include("implicit.jl")          # the fixed point of fuzzy c-means, and its derivative
@@ -52,9 +54,13 @@ include("sparseimplicit.jl")    # the derivative of its centers
 include("seeding.jl")           # the k-means++ start of many clusters
 include("softcorrelation.jl")   # objects -> clusters -> soft bins
 include("softreverse.jl")       # and back: the reverse derivative
+include("softstatistics.jl")    # rho, tangential shear, w(theta), a box: values and derivatives in soft bins
+include("softweights.jl")       # and their derivatives by weights, from the pass of the values
 include("gravity.jl")           # test particles in the field of a point mass
+include("boxsums.jl")           # pair sums in a box, as they are defined
 include("columns.jl")           # objects in columns, and their partners in reach
-include("box.jl")               # pair sums in a box
+include("blocks.jl")            # the same in blocks of eight
+include("box.jl")               # pair sums in a box through blocks
 include("tabulate.jl")          # moments of halo pairs between nodes of mass
 include("places.jl")            # sums over pairs of places between kinds of them
 include("anisotropic.jl")       # pair sums in bins along and across a line of sight
@@ -68,6 +74,7 @@ include("entries/box.jl")
 include("entries/tabulate.jl")
 include("entries/anisotropic.jl")
 include("entries/softcorr.jl")
+include("entries/softstatistics.jl")
 
 # A package of Julia 1.9 or newer keeps machine code: of the entry points, which are called here.
 if VERSION >= v"1.9" && HAS_EXTENSIONS && ccall(:jl_generating_output, Cint, ()) == 1

@@ -37,10 +37,19 @@ function by_column(position, number, width, origin)
     end
     chunked(prod(number), 64) do _, range
         for c in range
-            sort!(view(order, first[c]:(first[c + 1] - 1)), by = i -> (position[3, i], i))
+            sort_by_height!(view(order, first[c]:(first[c + 1] - 1)), position)
         end
     end
     return order, first
+end
+
+"Objects in ascending order of z, those of equal z by their number."
+function sort_by_height!(objects, position)
+    heights = [(position[3, i], i) for i in objects]
+    sort!(heights; alg = QuickSort)
+    for (k, (_, i)) in enumerate(heights)
+        objects[k] = i
+    end
 end
 
 "An image of a column in reach of another: its displacement and the greatest |dz|."
@@ -149,3 +158,172 @@ function walk_column!(find::F, add::G, bench, list, rmax2, a, b, slots) where {F
         n > 0 && add(i, n)
     end
 end
+
+# ---- columns -------------------------------------------------------------------------------------
+
+"""
+Objects sorted by column, and by z within a column. Of the `number` of columns along x and y, of
+`width` along each, column (ix, iy), from 0, is number `ix * number[2] + iy + 1`. Coordinates are there twice: apart, longer by eight so that a full block may
+be read from any slot, and in records of eight numbers (position, axis, weight, strength). Second
+axes have records of their own, of which five numbers are idle; none where there are none.
+"""
+struct Columns
+    number::NTuple{2,Int}
+    width::NTuple{2,Float64}
+    origin::NTuple{2,Float64}
+    first::Vector{Int}
+    x::Vector{Float64}
+    y::Vector{Float64}
+    z::Vector{Float64}
+    records::Vector{Float64}
+    drawn::Vector{Float64}
+    host::Vector{Int64}
+    region::Vector{Int64}
+end
+
+function Columns(objects::BoxObjects{Float64}, number, width, origin)
+    n = length(objects)
+    position = objects.position
+    order, first = by_column(position, number, width, origin)
+    # At least a page: such arrays begin at a multiple of 64 bytes, and so does every record.
+    records = zeros(8 * max(n, 64))
+    drawn = zeros(hasdrawn(objects) ? 8 * max(n, 64) : 0)
+    chunked(n, 64) do _, range
+        for s in range
+            i = order[s]
+            for k in 1:3
+                records[8s - 8 + k] = position[k, i]
+                records[8s - 5 + k] = objects.axis[k, i]
+                isempty(drawn) || (drawn[8s - 8 + k] = objects.drawn[k, i])
+            end
+            records[8s - 1] = objects.weight[i]
+            records[8s] = objects.strength[i]
+        end
+    end
+    coordinate(k) = append!(position[k, order], zeros(8))
+    return Columns(number, width, origin, first, coordinate(1), coordinate(2), coordinate(3), records,
+                   drawn, objects.host[order],
+                   isempty(objects.region) ? objects.region : objects.region[order])
+end
+
+"Lower corner of all objects in x and y, and the range and the volume that they take."
+function extent(first, second, rmax, sides, periodic)
+    periodic && return (0.0, 0.0), (sides[1], sides[2]), prod(sides)
+    low = min.(minimum(first.position, dims = 2), minimum(second.position, dims = 2))
+    high = max.(maximum(first.position, dims = 2), maximum(second.position, dims = 2))
+    wide = max(high[1] - low[1], high[2] - low[2], rmax)
+    return (low[1], low[2]), (wide, wide), prod(max.(high - low, rmax / 8))
+end
+
+"Number, width and reach of columns of which `most` are within `rmax`."
+function columns_of(most, span, rmax)
+    number = map(s -> max(1, floor(Int, min(most * s / rmax, 1024.0))), span)
+    return number, span ./ number, map((n, s) -> min(most, ceil(Int, rmax * n / s * (1 + 1e-12))), number, span)
+end
+
+"Number, width and reach (in columns) of the columns along x and y, and their origin."
+function layout(first, second, rmax, sides, periodic)
+    origin, span, volume = extent(first, second, rmax, sides, periodic)
+    density = max(length(first), length(second)) / volume
+    return columns_of(clamp(round(Int, sqrt(density * rmax^3 / RUN)), 1, MAX_REACH), span, rmax)..., origin
+end
+
+# ---- bins ----------------------------------------------------------------------------------------
+
+"""
+Bin of a squared separation without a logarithm: its leading bits index a table of the lowest
+bin that numbers with these bits can be in. Hardly any entry holds an edge, so that the search
+from there on is almost never taken.
+"""
+struct BinTable
+    edges2::Vector{Float64}
+    shift::Int
+    base::Int
+    start::Vector{Int}
+end
+
+leading(t::Float64, shift) = reinterpret(Int64, t) >> shift
+
+function BinTable(edges)
+    edges2 = edges .^ 2
+    shift = 52 - 7
+    base = leading(edges2[2], shift) - 1
+    start = map(base:leading(edges2[end], shift)) do key
+        bin = searchsortedfirst(edges2, reinterpret(Float64, key << shift)) - 1
+        clamp(bin, 1, length(edges) - 1)
+    end
+    return BinTable(edges2, shift, base, start)
+end
+
+"Bin of `t`, which is in one of them."
+@inline function find_bin(table::BinTable, t::Float64)
+    @inbounds begin
+        key = leading(t, table.shift) - table.base
+        bin = table.start[ifelse(key > 0, key, 0) + 1]
+        while t > table.edges2[bin + 1]
+            bin += 1
+        end
+    end
+    return bin
+end
+
+# ---- pairs in reach ------------------------------------------------------------------------------
+
+# The lanes of each of the 256 masks, in order: slots in reach are packed without a branch.
+const PACKED = [k <= count_ones(mask) ? UInt8(filter(l -> (mask >> l) & 1 == 1, 0:7)[k]) : 0x00
+                for k in 1:8, mask in 0:255]
+
+@inline store_packed!(slots::Ptr{Int64}, lanes::Ptr{UInt8}, s::Int64) = Base.llvmcall("""
+    %4 = inttoptr i64 %0 to <8 x i64>*
+    %5 = inttoptr i64 %1 to <8 x i8>*
+    %6 = load <8 x i8>, <8 x i8>* %5, align 1
+    %7 = zext <8 x i8> %6 to <8 x i64>
+    %8 = insertelement <8 x i64> undef, i64 %2, i32 0
+    %9 = shufflevector <8 x i64> %8, <8 x i64> undef, <8 x i32> zeroinitializer
+    %10 = add <8 x i64> %7, %9
+    store <8 x i64> %10, <8 x i64>* %4, align 8
+    ret void""", Cvoid, Tuple{Ptr{Int64},Ptr{UInt8},Int64}, slots, lanes, s)
+
+"""
+Append those of the slots `start:stop` that are in reach of a point to `found`, behind its first `n`
+entries; the new number of entries.
+"""
+@inline function find_in_reach!(found, n, b::Columns, ux, uy, uz, start, stop, low, high)
+    x, y, z = splat8(ux), splat8(uy), splat8(uz)
+    packed = pointer(PACKED)
+    s = start
+    while s <= stop
+        dx, dy, dz = vsub(vload(b.x, s), x), vsub(vload(b.y, s), y), vsub(vload(b.z, s), z)
+        mask = within8(dot8(dx, dy, dz, dx, dy, dz), low, high)
+        left = stop - s
+        mask &= 0xff >> ifelse(left < 7, 7 - left, 0)
+        store_packed!(pointer(found, n + 1), packed + 8 * Int(mask), s)
+        n += count_ones(mask)
+        s += 8
+    end
+    return n
+end
+
+# d less the nearest whole number of sides: adding and taking away ROUNDER leaves a whole number.
+const ROUNDER = 1.5 * 2.0^52
+@inline nearest_image8(d::Vec, ::Nothing, inverse) = d
+@inline nearest_image8(d::Vec, side::Vec, inverse::Vec) =
+    vfnma(side, vsub(vadd(vmul(d, inverse), splat8(ROUNDER)), splat8(ROUNDER)), d)
+
+# The sides of a periodic box, eight times each. A cube has one vector for all axes, and so its
+# loop the registers that two more would take; without images there is none.
+const Sides = Union{Nothing,Vec,NTuple{3,Vec}}
+@inline along_axis(sides::Union{Nothing,Vec}, k) = sides
+@inline along_axis(sides::NTuple{3,Vec}, k) = sides[k]
+@inline inverses(::Nothing) = nothing
+@inline inverses(side::Vec) = vdiv(splat8(1.0), side)
+@inline inverses(sides::NTuple{3,Vec}) = map(inverses, sides)
+
+@inline record8(records, slot::Int64) = vload(records, 8slot - 7)
+
+# The records of eight objects as eight vectors, one of each number.
+@inline gather8(records, found, first) = @inbounds transpose8(
+    record8(records, found[first]), record8(records, found[first + 1]),
+    record8(records, found[first + 2]), record8(records, found[first + 3]),
+    record8(records, found[first + 4]), record8(records, found[first + 5]),
+    record8(records, found[first + 6]), record8(records, found[first + 7]))

@@ -127,29 +127,36 @@ function expand!(geometry, s::Series, low, high)
     ratio < 0.22 || return false
     s.middle = middle
     s.inverse = 1 / half
+    # What is left out of the power series falls as ratio^k, of Chebyshev's as (ratio/2)^k.
+    lost = log(ratio)
+    last = min(ceil(Int, -28.0 / lost), DEGREE)
+    s.degree = clamp(ceil(Int, -24.0 / (lost - log(2.0))), 2, last)
     q0, q1, q2 = quadratic(geometry, middle, half)
-    previous, y = 0.0, 1 / sqrt(q0)
+    by_q0 = 1 / q0
+    previous, y = 0.0, sqrt(by_q0)
     @inbounds begin
-        s.theta[1] = angle_of(geometry, middle)
-        for k in 0:(DEGREE - 1)
-            s.theta[k + 2] = half * y / (k + 1)
-            y, previous = -((k + 0.5) * q1 * y + k * q2 * previous) / (q0 * (k + 1)), y
+        theta0 = angle_of(geometry, middle)
+        s.theta[1], s.logtheta[1] = theta0, log(theta0)
+        inverse = 1 / theta0
+        for k in 0:(last - 1)
+            s.theta[k + 2] = half * y * INVERSES[k + 1]
+            y, previous = -((k + 0.5) * q1 * y + k * q2 * previous) * (by_q0 * INVERSES[k + 1]), y
         end
-        s.logtheta[1] = log(s.theta[1])
-        inverse = 1 / s.theta[1]
-        for k in 1:DEGREE
+        for k in 1:last
             rest = k * s.theta[k + 1]
             for j in 1:(k - 1)
                 rest -= j * s.logtheta[j + 1] * s.theta[k - j + 1]
             end
-            s.logtheta[k + 1] = rest * inverse / k
+            s.logtheta[k + 1] = rest * inverse * INVERSES[k]
         end
     end
-    s.degree = clamp(ceil(Int, -24.0 / log(ratio / 2)), 2, DEGREE)
-    economize!(s.theta, s.degree)
-    economize!(s.logtheta, s.degree)
+    economize!(s.theta, s.degree, last)
+    economize!(s.logtheta, s.degree, last)
     return true
 end
+
+# Divisions are slow, and each of these would wait for the one before.
+const INVERSES = ntuple(k -> 1 / k, DEGREE)
 
 # Distance to the nearest singular point; q at middle + half x; theta.
 room(::Sphere, middle) = min(middle, 4 - middle)
@@ -167,9 +174,9 @@ const CHEBYSHEV = let T = [[1.0], [0.0, 1.0]]
     [t[1:(end - 1)] ./ t[end] for t in T]
 end
 
-"Take the terms above `degree` off a power series on [-1, 1], with the least change to its values."
-function economize!(a, degree)
-    @inbounds for k in DEGREE:-1:(degree + 1)
+"Take the terms from `last` to above `degree` off a power series on [-1, 1], with the least change to its values."
+function economize!(a, degree, last)
+    @inbounds for k in last:-1:(degree + 1)
         t, top = CHEBYSHEV[k + 1], a[k + 1]
         for j in (k - 1):-2:1
             a[j] -= top * t[j]
@@ -212,11 +219,11 @@ near_zero(::Plane, far) = true
         b = vfma(b, t, splat8(NEAR_LOG[k]))
         k -= 1
     end
-    return vmul(a, vsqrt(t)), vifzero(t, splat8(LOG_ZERO), vfma(splat8(0.5), vlog(t), b))
+    return vmul(a, vmul(t, rsqrt8(t))), vifzero(t, splat8(LOG_ZERO), vfma(splat8(0.5), vlog(t), b))
 end
 
 @inline angles(::Plane, ::NearZero, s::Series, t::Vec) =
-    (vsqrt(t), vifzero(t, splat8(LOG_ZERO), vmul(splat8(0.5), vlog(t))))
+    (vmul(t, rsqrt8(t)), vifzero(t, splat8(LOG_ZERO), vmul(splat8(0.5), vlog(t))))
 
 @inline angles(geometry, ::OneByOne, s::Series, t::Vec) = (t, t)
 
@@ -250,8 +257,7 @@ end
 "Work space of one thread's share: eight lanes per sum and bin, coincident pairs in one more bin."
 struct Bench
     sums::Vector{Float64}       # of all objects: nsums x nbins
-    row::Vector{Float64}        # of one object and one leaf: nvalues x nbins
-    lanes::Vector{Float64}      # of eight pairs: nvalues, and the squared chord
+    lanes::Vector{Float64}      # of eight pairs: two numbers each
     series::Series
 end
 
@@ -261,8 +267,7 @@ nvalues(::NN) = 4
 nvalues(::NG{K}) where {K} = 4 + 2K
 nvalues(::GG{K}) where {K} = 4 + 4K
 
-Bench(kind::Kind, bins) = Bench(zeros(8 * nsums(kind) * bins), zeros(8 * nvalues(kind) * bins),
-                                zeros(8 * (nvalues(kind) + 1)), Series())
+Bench(kind::Kind, bins) = Bench(zeros(8 * nsums(kind) * bins), zeros(16), Series())
 
 @inline function differences(u::NTuple{3,Vec}, v::NTuple{3,Vec})
     dx, dy, dz = vsub(v[1], u[1]), vsub(v[2], u[2]), vsub(v[3], u[3])
@@ -392,9 +397,8 @@ in the `B` bins from `low` on (0 and nbins + 1: outside).
             acc = cumulate(acc, t, values, cuts)
         end
     end
-    for (bin, sums) in apart(acc, low)
-        1 <= bin <= nbins && flush!(bench.sums, kind, bin, sums, load1, s, pairing.auto)
-    end
+    flush_bins!(bench.sums, kind, acc, low, nbins, load1, s, pairing.auto)
+    return nothing
 end
 
 "Call `few_bins!` for each object of the leaf `I`."
@@ -406,11 +410,25 @@ function leaf_few_bins!(bench, kind, bins, pairing, load1, load2, I, start, nblo
     end
 end
 
-"Sums of each bin from the sums below each cut."
-@inline apart(acc::NTuple{1}, low) = ((low, acc[1]),)
-@inline apart(acc::NTuple{2}, low) = ((low, acc[2]), (low + 1, less(acc[1], acc[2])))
-@inline apart(acc::NTuple{3}, low) =
-    ((low, acc[2]), (low + 1, less(acc[3], acc[2])), (low + 2, less(acc[1], acc[3])))
+# Sums of each bin from the sums below each cut, joined one after the other: in a loop they would go
+# through memory, which takes as long as some blocks of pairs.
+@inline join_bin!(sums, kind, bin, nbins, values, load, s, auto) =
+    (1 <= bin <= nbins && flush!(sums, kind, bin, values, load, s, auto); nothing)
+
+@inline flush_bins!(sums, kind, acc::NTuple{1}, low, nbins, load, s, auto) =
+    join_bin!(sums, kind, low, nbins, acc[1], load, s, auto)
+
+@inline function flush_bins!(sums, kind, acc::NTuple{2}, low, nbins, load, s, auto)
+    join_bin!(sums, kind, low, nbins, acc[2], load, s, auto)
+    join_bin!(sums, kind, low + 1, nbins, less(acc[1], acc[2]), load, s, auto)
+end
+
+@inline function flush_bins!(sums, kind, acc::NTuple{3}, low, nbins, load, s, auto)
+    join_bin!(sums, kind, low, nbins, acc[2], load, s, auto)
+    join_bin!(sums, kind, low + 1, nbins, less(acc[3], acc[2]), load, s, auto)
+    join_bin!(sums, kind, low + 2, nbins, less(acc[1], acc[3]), load, s, auto)
+end
+
 @inline less(a::NTuple{M}, b::NTuple{M}) where {M} = ntuple(k -> vsub(a[k], b[k]), Val(M))
 
 @inline function add_at!(sums, i, v::Vec)
@@ -418,35 +436,25 @@ end
     unsafe_store!(p, vadd(unsafe_load(p), v))
 end
 
-"Join the sums over the second objects of one bin with the first object."
-@generated function flush!(sums, kind::K, bin, values, load, s, auto) where {K<:Kind}
+"Sums of one bin: those over second objects joined with the first object."
+@generated function joined(kind::K, values, load, s, auto) where {K<:Kind}
     k = K()
-    out = quote
-        base = 8 * $(nsums(k)) * (bin - 1) + 1
-        @inbounds w = splat8(load.w[s])
-        add_at!(sums, base, values[1])
-        add_at!(sums, base + 8, vmul(w, values[2]))
-        add_at!(sums, base + 16, vmul(w, values[3]))
-        add_at!(sums, base + 24, vmul(w, values[4]))
-    end
+    sums = Any[:(values[1]), :(vmul(w, values[2])), :(vmul(w, values[3])), :(vmul(w, values[4]))]
     if k isa NG
-        for n in 1:nproducts(k)
-            push!(out.args, :(add_at!(sums, base + $(8 * (3 + n)), vsub(splat8(0.0), vmul(w, values[$(4 + n)])))))
-        end
+        append!(sums, (:(vsub(splat8(0.0), vmul(w, values[$(4 + n)]))) for n in 1:nproducts(k)))
     elseif k isa GG
-        for (n, (e, f)) in enumerate(combos(k))
-            push!(out.args, :(join!(sums, base + $(32n), load, s, $e, $f, values[$(4f + 1)], values[$(4f + 2)],
-                                    values[$(4f + 3)], values[$(4f + 4)], values[$(4e + 1)], values[$(4e + 2)],
-                                    values[$(4e + 3)], values[$(4e + 4)], auto)))
+        for (e, f) in combos(k)
+            push!(sums, :(joined_fields(load, s, $e, $f, values[$(4f + 1)], values[$(4f + 2)],
+                                        values[$(4f + 3)], values[$(4f + 4)], values[$(4e + 1)],
+                                        values[$(4e + 2)], values[$(4e + 3)], values[$(4e + 4)], auto)...))
         end
     end
-    push!(out.args, :(return nothing))
-    return out
+    return :(Base.@_inline_meta; @inbounds w = splat8(load.w[s]); ($(sums...),))
 end
 
 # Fields e of the first with f of the second object; for one set also f of the first with e of the
 # second, the mean of the two orders. (fr, fi) is the sum of F+ conj(g_f), (fR, fI) that of F- g_f.
-@inline function join!(sums, at, load, s, e, f, fr, fi, fR, fI, er, ei, eR, eI, auto)
+@inline function joined_fields(load, s, e, f, fr, fi, fR, fI, er, ei, eR, eI, auto)
     @inbounds a, b = splat8(load.g[2e - 1][s]), splat8(load.g[2e][s])
     plus_re, plus_im = vfnma(b, fi, vmul(a, fr)), vfma(b, fr, vmul(a, fi))
     minus_re, minus_im = vfnma(b, fI, vmul(a, fR)), vfma(b, fR, vmul(a, fI))
@@ -458,19 +466,26 @@ end
         minus_re = vmul(half, vadd(minus_re, vfnma(d, eI, vmul(c, eR))))
         minus_im = vmul(half, vadd(minus_im, vfma(d, eR, vmul(c, eI))))
     end
-    add_at!(sums, at, plus_re)
-    add_at!(sums, at + 8, plus_im)
-    add_at!(sums, at + 16, minus_re)
-    add_at!(sums, at + 24, minus_im)
+    return plus_re, plus_im, minus_re, minus_im
+end
+
+"Add sums of eight lanes to those of a bin."
+@inline function flush!(sums, kind, bin, values, load, s, auto)
+    found = joined(kind, values, load, s, auto)
+    base = 8 * nsums(kind) * (bin - 1) + 1
+    for k in 1:length(found)
+        add_at!(sums, base + 8 * (k - 1), found[k])
+    end
+    return nothing
 end
 
 # ---- many bins, close pairs, a leaf with itself --------------------------------------------------
 
 """
-All pairs of two leaves that meet in many bins; of one leaf with itself, each pair once. Seen from
+All pairs of two leaves that meet in many bins, from `least` to `most`; of one leaf with itself, each pair once. Seen from
 one object the other leaf spans fewer bins than from all, often few enough.
 """
-function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
+function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node, least, most)
     a, b = pairing.first, pairing.second
     own = pairing.auto && I == J
     center, reach = b.center[node], b.radius[node]
@@ -478,8 +493,7 @@ function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
     for s in a.first[I]:(a.first[I] + a.count[I] - 1)
         @inbounds iszero(load1.w[s]) && continue
         @inbounds middle = sqrt(chord2((a.x[s], a.y[s], a.z[s]), center))
-        low = outer_bin(pairing.edges, max(middle - reach, 0.0)^2)
-        high = outer_bin(pairing.edges, (middle + reach)^2)
+        low, high = bins_between(pairing.edges, max(middle - reach, 0.0)^2, (middle + reach)^2, least, most)
         # Where pairs may coincide, ln(theta) must not be had as a difference: it holds LOG_ZERO.
         few = own || how isa OneByOne || middle - reach <= sqrt(COINCIDENT) ? 0 : high - low + 1
         if few == 1
@@ -489,75 +503,76 @@ function many_bins!(bench, kind, how, pairing, load1, load2, I, J, node)
         elseif few == 3
             few_bins!(bench, kind, how, Val(3), pairing, load1, load2, s, start, nblocks, low)
         else
-            each_bin!(bench, kind, how, pairing, load1, load2, s, own ? s : 0, start, nblocks)
+            each_bin!(bench, kind, how, pairing, load1, load2, s, own ? s : 0, start, nblocks, low, high)
         end
     end
 end
 
-"The object in slot `s` with those behind slot `after` of a leaf, each pair into its bin."
-function each_bin!(bench, kind, how, pairing, load1, load2, s, after, start, nblocks)
-    a, b = pairing.first, pairing.second
+"""
+The object in slot `s` with those behind slot `after` of a leaf, each pair into its bin, from the bin `low`
+to `high`.
+"""
+function each_bin!(bench, kind, how, pairing, load1, load2, s, after, start, nblocks, low, high)
+    a, b, edges = pairing.first, pairing.second, pairing.edges
+    nbins = length(edges) - 1
     @inbounds u = (splat8(a.x[s]), splat8(a.y[s]), splat8(a.z[s]))
-    low, high = typemax(Int), 0
+    coincident, outside = splat8(COINCIDENT), splat8(Inf)
+    least = splat8(edges[1])
     for block in (after > start ? (after - start) >> 3 : 0):(nblocks - 1)
         at = start + 8block
         t, values = eight_pairs(no_sums(kind), kind, pairing.geometry, how, u, b, load2, at,
                                 bench.series)
-        store_lanes!(bench.lanes, t, values)
-        low, high = scatter!(bench, how, Val(nvalues(kind)), pairing, load2, s, at, after, low, high)
-    end
-    for bin in low:high
-        sums = take_row!(bench.row, bin, Val(nvalues(kind)))
-        flush!(bench.sums, kind, bin, sums, load1, s, pairing.auto)
+        how isa OneByOne && (values = (values[1], values[2], one_by_one!(bench, pairing, load2, s, at)...,
+                                       Base.tail(Base.tail(Base.tail(Base.tail(values))))...))
+        after >= at && (t = vput(t, outside, 0xff >> (7 - (after - at))))
+        sums = joined(kind, values, load1, s, pairing.auto)
+        same = vleast_bits(t, coincident)
+        if same != 0x00
+            scatter!(bench.sums, nbins + 1, sums, same & vleast_bits(least, t))
+            t = vput(t, outside, same)
+        end
+        for bin in max(low, 1):min(high, nbins)
+            @inbounds bits = vleast_bits(splat8(edges[bin]), t) & ~vleast_bits(splat8(edges[bin + 1]), t)
+            bits == 0x00 || scatter!(bench.sums, bin, sums, bits)
+        end
     end
 end
 
-@inline function store_lanes!(lanes, t::Vec, values::NTuple{M,Vec}) where {M}
+"Add the lanes `bits` of sums to those of a bin."
+@inline function scatter!(into, bin, sums::NTuple{M,Vec}, bits) where {M}
     for k in 1:M
-        unsafe_store!(Ptr{Vec}(pointer(lanes, 8k - 7)), values[k])
+        p = Ptr{Vec}(pointer(into, 8 * (M * (bin - 1) + k - 1) + 1))
+        unsafe_store!(p, vaddif(unsafe_load(p), sums[k], bits))
     end
-    unsafe_store!(Ptr{Vec}(pointer(lanes, 8M + 1)), t)
 end
 
-@inline function scatter!(bench, how, ::Val{M}, pairing, load, s, at, after, low, high) where {M}
-    lanes, row, edges = bench.lanes, bench.row, pairing.edges
-    a, b = pairing.first, pairing.second
+"w theta and w ln(theta) of a slot with eight others, not by 2 asin(sqrt(t)/2), which loses half the
+digits near theta = pi."
+function one_by_one!(bench, pairing, load, s, at)
+    a, b, lanes = pairing.first, pairing.second, bench.lanes
     @inbounds for lane in 1:8
         slot = at + lane - 1
-        (slot <= after || iszero(load.real[slot])) && continue
-        t = lanes[8M + lane]
-        bin = find_bin(edges, t)
-        bin == 0 && continue
-        t <= COINCIDENT && (bin = length(edges))
-        low, high = min(low, bin), max(high, bin)
-        if how isa OneByOne
-            # not 2 asin(sqrt(t)/2), which loses half the digits near theta = pi
-            theta = separation(pairing.geometry, (a.x[s], a.y[s], a.z[s]),
-                               (b.x[slot], b.y[slot], b.z[slot]))
-            lanes[16 + lane] = load.w[slot] * theta
-            lanes[24 + lane] = load.w[slot] * log_of(theta)
-        end
-        base = 8M * (bin - 1) + lane
-        @simd for k in 0:(M - 1)
-            row[base + 8k] += lanes[8k + lane]
-        end
+        theta = separation(pairing.geometry, (a.x[s], a.y[s], a.z[s]), (b.x[slot], b.y[slot], b.z[slot]))
+        lanes[lane] = load.w[slot] * theta
+        lanes[8 + lane] = load.w[slot] * log_of(theta)
     end
-    return low, high
-end
-
-@inline function take_row!(row, bin, ::Val{M}) where {M}
-    base = 8M * (bin - 1)
-    values = ntuple(k -> vload(row, base + 8k - 7), Val(M))
-    for k in 1:M
-        unsafe_store!(Ptr{Vec}(pointer(row, base + 8k - 7)), splat8(0.0))
-    end
-    return values
+    return vload(lanes, 1), vload(lanes, 9)
 end
 
 # ---- the walk ------------------------------------------------------------------------------------
 
 "Last bin whose lower edge is at or below `t`: 0 below all bins, nbins + 1 above."
 @inline outer_bin(edges, t) = searchsortedlast(edges, t)
+
+"The same of two squared chords between the bins `least` and `most`: counted, where a search would guess."
+@inline function bins_between(edges, near, far, least, most)
+    low, high = least, least
+    @inbounds for bin in (least + 1):min(most, length(edges))
+        low += edges[bin] <= near
+        high += edges[bin] <= far
+    end
+    return low, high
+end
 
 "Leaf `I` of the first tree with every leaf of the second (of one tree: from itself on)."
 function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
@@ -589,11 +604,11 @@ function walk!(bench, stack, kind, pairing, load1, load2, I, leafnode)
         elseif b.left[node] == 0
             J = b.lo[node]
             if distinct && expand!(geometry, bench.series, near, far)
-                many_bins!(bench, kind, BySeries(), pairing, load1, load2, I, J, node)
+                many_bins!(bench, kind, BySeries(), pairing, load1, load2, I, J, node, low, high)
             elseif near_zero(geometry, far)
-                many_bins!(bench, kind, NearZero(), pairing, load1, load2, I, J, node)
+                many_bins!(bench, kind, NearZero(), pairing, load1, load2, I, J, node, low, high)
             else
-                many_bins!(bench, kind, OneByOne(), pairing, load1, load2, I, J, node)
+                many_bins!(bench, kind, OneByOne(), pairing, load1, load2, I, J, node, low, high)
             end
         else
             push!(stack, b.right[node])

@@ -92,10 +92,10 @@ PlaceBench(kinds, bins) =
     %6 = select <8 x i1> %5, <8 x double> %2, <8 x double> %3
     ret <8 x double> %6""", Vec, NTuple{4,Vec}, a, b, x, y)
 
-# Called by `box_column!`. The records have the part in the place of the weight, the kind in that of the
+# The records have the part in the place of the weight, the kind in that of the
 # strength, and axes as long as the root of the weight, so that the weight is their square.
-@noinline function sum_found!(bench::PlaceBench, table::BinTable, split, drawn, regional, a::Columns,
-                              b::Columns, i::Int, n::Int, sides::Sides)
+@noinline function sum_places!(bench::PlaceBench, table::BinTable, a::Columns, i::Int, n::Int,
+                               sides::Sides)
     sums, lanes, squares, found = bench.sums, bench.lanes, bench.squares, bench.found
     bins = length(table.edges2) - 1
     at = 8i - 7
@@ -113,7 +113,7 @@ PlaceBench(kinds, bins) =
         end
         first = 1
         while first <= n
-            jx, jy, jz, fx, fy, fz, part2, kind2 = gather8(b.records, found, first)
+            jx, jy, jz, fx, fy, fz, part2, kind2 = gather8(a.records, found, first)
             dx = nearest_image8(vsub(jx, x), along_axis(sides, 1), along_axis(inverse_sides, 1))
             dy = nearest_image8(vsub(jy, y), along_axis(sides, 2), along_axis(inverse_sides, 2))
             dz = nearest_image8(vsub(jz, z), along_axis(sides, 3), along_axis(inverse_sides, 3))
@@ -142,7 +142,7 @@ PlaceBench(kinds, bins) =
             unsafe_store!(Ptr{Vec}(pointer(bench.columns)), column)
             unsafe_store!(Ptr{Vec}(pointer(bench.parts)), vpick(kind2, kind1, part2, part1))
             for lane in 0:min(7, n - first)
-                b.host[found[first + lane]] == host && continue
+                a.host[found[first + lane]] == host && continue
                 bin = find_bin(table, squares[lane + 1])
                 r, k = unsafe_trunc(Int, bench.rows[lane + 1]), unsafe_trunc(Int, bench.columns[lane + 1])
                 part, value = bench.parts[lane + 1], vload(lanes, 8lane + 1)
@@ -177,13 +177,16 @@ function place_sums(objects::PlaceObjects{Float64}, kinds, edges, boxsize)
         done = Threads.Atomic{Int}(0)
         chunked(columns, chunks) do chunk, range
             bench, list = benches[chunk], Neighbor[]
+            low, high = splat8(table.edges2[1]), splat8(table.edges2[end])
+            find(n, ux, uy, uz, start, stop) =
+                find_in_reach!(bench.found, n, a, ux, uy, uz, start, stop, low, high)
+            add(i, n) = sum_places!(bench, table, a, i, n, image)
             for ca in range
                 cancelled() && break
                 slots = a.first[ca]:(a.first[ca + 1] - 1)
                 if !isempty(slots)
                     neighbors!(list, a, a, ca, reach, edges[end], sides, true, true)
-                    box_column!(bench, list, table, Val(false), Val(false), Val(false), a, a, slots,
-                                image)
+                    walk_column!(find, add, bench, list, edges[end]^2 * (1 + 1e-12), a, a, slots)
                 end
                 progress(Threads.atomic_add!(done, 1) + 1, columns)
             end

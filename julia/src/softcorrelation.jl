@@ -245,7 +245,8 @@ for `NAIVE`). Angles in degrees (x and y in the plane), g (2, N). Numbers that c
 function soft_correlation_at(est::SoftEstimator, v, ra, dec, g, w)
     x = places(est.geometry, ra, dec)
     X, M, W = paired_points(est, carried_centers(est, v, x, clustering_weights(est, w)), x, g, w)
-    num, den, coincident = soft_pair_sums(est.geometry, est.bins, X, M, W)
+    sums, coincident = sums!(shear_pairs(est.geometry, est.bins, X, M, W))
+    num, den = sums[1, :], sums[2, :]
     return soft_ratio(num, den), num, den, coincident
 end
 

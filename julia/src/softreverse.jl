@@ -353,9 +353,12 @@ function soft_correlation_pullback(est::SoftEstimator, v, ra, dec, g, w, cotange
     last = iterates[end]
     X, M, W = timed(() -> point_sums(est, last, x, g, w), report, 1)
     place = place_points(est, last, X, W)
-    pairs = timed(() -> soft_pairs(est.geometry, est.bins, place, M, W), report, 2)
-    num, den, coincident = timed(() -> sums!(pairs), report, 2)
-    points = timed(() -> pullback(pairs, ratio_pullback(cotangent, num, den)...), report, 2)
+    pairs = timed(() -> shear_pairs(est.geometry, est.bins, place, M, W), report, 2)
+    sums, coincident = timed(() -> sums!(pairs), report, 2)
+    num, den = sums[1, :], sums[2, :]
+    num_, den_ = ratio_pullback(cotangent, num, den)
+    back = timed(() -> pullback(pairs, sums_cotangent(num_, den_))[1], report, 2)
+    points = back[:, 1:3, :], back[:, 4:5, :], back[:, 6, :]
     v_ = timed(() -> points_pullback!(to, est, last, x, g, w, X, M, W, place, points...), report, 3)
     if moves_centers(est)
         into = est.weighted ? to : Cotangents(to.x, to.g, zero(to.w))

@@ -16,7 +16,7 @@ const OCTAVES = 12
 const FINEST = 11
 # Largest t of a table: near the antipode t says little about the separation.
 widest(::Sphere) = 3.5
-widest(::Plane) = Inf
+widest(::Geometry) = Inf
 
 """
 Cells of the squared chord: 2^`bits` in each octave, from `offset` on (a number with its last
@@ -62,7 +62,7 @@ function bin_reach(bins::SoftBins, b, depth)
 end
 
 separation_of(::Sphere, t) = ARCMIN * 2 * asin(min(sqrt(t) / 2, 1.0))
-separation_of(::Plane, t) = sqrt(t)
+separation_of(::Geometry, t) = sqrt(t)
 
 # Chebyshev nodes; the polynomials T_j there, scaled so that sums with values at the nodes are the
 # coefficients of a Chebyshev series; and what takes these to powers of x. (At once the two would lose

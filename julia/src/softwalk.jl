@@ -6,40 +6,62 @@
 # So few points are summed pair by pair: a table would take longer.
 const FEW_POINTS = 1000
 
-"""
-    SoftPairs(geometry, bins, x, M, W)
-
-Points made ready for passes over their pairs: in the order of a tree, padded with points without
-weight, and with the table of the `bins` where it is worth it. `sums!` must come before `pullback`.
-Generic in the number type.
-"""
-mutable struct SoftPairs{G<:Geometry,T}
-    geometry::G
-    bins::SoftBins
+"A set of points in the order of a tree, padded with points without weight."
+struct SoftPoints{C,T}
     tree::Tree
     nodes::Vector{Int}
-    columns::NTuple{6,Vector{T}}    # of the slots: x, y, z, M1, M2, W
+    place::NTuple{3,Vector{T}}      # of the slots
+    numbers::NTuple{C,Vector{T}}
+    size::Float64                   # sum of |W|
+end
+
+function SoftPoints(x::Matrix{T}, p::Matrix{T}, ::Val{C}) where {T,C}
+    tree = Tree(permutedims(map(primal, x)), collect(1:size(x, 1)); leafsize = 64)
+    place = ntuple(k -> T[x[i, k] for i in tree.order], Val(3))
+    numbers = ntuple(c -> T[r * p[i, c] for (i, r) in zip(tree.order, tree.real)], Val(C))
+    return SoftPoints{C,T}(tree, leaf_nodes(tree), place, numbers, sum(abs, map(primal, view(p, :, C))))
+end
+
+last_slot(points::SoftPoints, J) = points.tree.first[J] + points.tree.count[J] - 1
+at_slot(points::SoftPoints, s) = map(a -> (@inbounds a[s]), points.place)
+numbers_at(points::SoftPoints, s) = map(a -> (@inbounds a[s]), points.numbers)
+
+"""
+    SoftPairs(form, geometry, bins, sets)
+
+Points of two `PointSets` made ready for passes over their pairs, with the table of the `bins` where it is
+worth it. `sums!` must come before `pullback`. Generic in the number type.
+"""
+mutable struct SoftPairs{F<:PairForm,G<:Geometry,C,T}
+    form::F
+    geometry::G
+    bins::SoftBins
+    first::SoftPoints{C,T}
+    second::SoftPoints{C,T}
+    auto::Bool
     table::SoftTable
     all::Float64                    # sum of |W_i W_j| over all pairs
     den::Vector{Float64}
     exact::Vector{Int}              # bins that are summed pair by pair
 end
 
-function SoftPairs(geometry::Geometry, bins::SoftBins, x, M, W)
-    T = promote_type(eltype(x), eltype(M), eltype(W))
-    plain = permutedims(map(primal, x))
-    n = length(W)
-    tree = Tree(plain, collect(1:n); leafsize = 64)
-    slots(a) = T[a[i] for i in tree.order]
-    weighted(a) = T[r * a[i] for (i, r) in zip(tree.order, tree.real)]
-    size = sum(abs, map(primal, W))
-    extent2 = sum(abs2, maximum(plain, dims = 2) .- minimum(plain, dims = 2)) * (1 + 1e-9)
-    table = soft_table(geometry, bins, min(extent2, reach2_of(geometry, bins, eachindex(bins.lo), FAR)[2]))
-    return SoftPairs{typeof(geometry),T}(
-        geometry, bins, tree, leaf_nodes(tree),
-        (slots(x[:, 1]), slots(x[:, 2]), slots(x[:, 3]), weighted(M[:, 1]), weighted(M[:, 2]), weighted(W)),
-        table, size^2 / 2, zeros(0), Int[])
+function SoftPairs(form::PairForm, geometry::Geometry, bins::SoftBins, sets::PointSets)
+    C = Val(size(sets.p1, 2))
+    first = SoftPoints(sets.x1, sets.p1, C)
+    second = sets.auto ? first : SoftPoints(sets.x2, sets.p2, C)
+    reach2 = reach2_of(geometry, bins, eachindex(bins.lo), FAR)[2]
+    table = soft_table(geometry, bins, min(extent2(geometry, sets), reach2))
+    all = sets.auto ? first.size^2 / 2 : first.size * second.size
+    return SoftPairs(form, geometry, bins, first, second, sets.auto, table, all, zeros(0), Int[])
 end
+
+"Squared chord beyond which there are no pairs."
+function extent2(::Geometry, sets::PointSets)
+    x, y = map(primal, sets.x1), map(primal, sets.x2)
+    most = max.(maximum(x, dims = 1), maximum(y, dims = 1))
+    return sum(abs2, most .- min.(minimum(x, dims = 1), minimum(y, dims = 1))) * (1 + 1e-9)
+end
+extent2(box::PeriodicBox, sets::PointSets) = sum(abs2, box.sides) / 4 * (1 + 1e-9)
 
 "Squared chords between which some of the bins `which` have weights above exp(-depth)."
 function reach2_of(geometry, bins, which, depth)
@@ -49,49 +71,46 @@ function reach2_of(geometry, bins, which, depth)
 end
 
 "Few points, whose pairs are summed by the definition."
-struct FewPairs{G<:Geometry,X,M,W}
+struct FewPairs{F<:PairForm,G<:Geometry,T}
+    form::F
     geometry::G
     bins::SoftBins
-    x::X
-    M::M
-    W::W
+    sets::PointSets{T}
 end
 
-sums!(p::FewPairs) = soft_pair_sums_brute(p.geometry, p.bins, p.x, p.M, p.W)
-pullback(p::FewPairs, num_, den_) = soft_pair_pullback_brute(p.geometry, p.bins, p.x, p.M, p.W, num_, den_)
+sums!(p::FewPairs) = pair_sums_brute(p.form, p.geometry, p.bins, p.sets)
+pullback(p::FewPairs, sums_) = pair_pullback_brute(p.form, p.geometry, p.bins, p.sets, sums_)
 
 """
-    soft_pairs(geometry, bins, x, M, W)
+    soft_pairs(form, geometry, bins, sets)
 
 The pairs of points, for `sums!` and then `pullback`: with a tree and a table, or few of them.
 """
-soft_pairs(geometry, bins, x, M, W) =
-    (length(W) < FEW_POINTS ? FewPairs : SoftPairs)(geometry, bins, x, M, W)
-
-"""
-    soft_pair_sums(geometry, bins, x, M, W) -> (num, den, coincident)
-
-The sums of [`soft_pair_sums_brute`](@ref) to rounding.
-"""
-soft_pair_sums(geometry::Geometry, bins::SoftBins, x, M, W) = sums!(soft_pairs(geometry, bins, x, M, W))
+function soft_pairs(form, geometry, bins, sets::PointSets)
+    few = min(size(sets.x1, 1), size(sets.x2, 1)) == 0 ||
+          size(sets.x1, 1) * size(sets.x2, 1) < FEW_POINTS^2
+    return (few ? FewPairs : SoftPairs)(form, geometry, bins, sets)
+end
 
 # ---- the walk --------------------------------------------------------------------------------
 
 """
-    each_leaf_pair(f, pairs, leaves, stack, (near2, far2))
+    each_leaf_pair(f, pairs, I, stack, (near2, far2))
 
-Call `f(I, J)` for the leaves J from I on that may hold a pair with a squared chord in a range.
+Call `f(J)` for the leaves J of the second set (of one set, from I on) that may hold a pair with leaf I of the
+first and a squared chord in a range.
 """
-function each_leaf_pair(f::F, pairs::SoftPairs, I, stack, (near2, far2)) where {F}
-    tree, nodes = pairs.tree, pairs.nodes
+function each_leaf_pair(f::F, pairs::SoftPairs, I, stack, (near2, far2); from = pairs.auto ? I : 1) where {F}
+    first, tree = pairs.first.tree, pairs.second.tree
+    node = pairs.first.nodes[I]
     rmin, rmax = sqrt(near2), sqrt(far2)
-    center, radius = tree.center[nodes[I]], tree.radius[nodes[I]]
+    center, radius = first.center[node], first.radius[node]
     empty!(stack)
     push!(stack, 1)
     while !isempty(stack)
         node = pop!(stack)
-        tree.hi[node] < I && continue
-        middle = sqrt(chord2(center, tree.center[node]))
+        tree.hi[node] < from && continue
+        middle = sqrt(apart(pairs.geometry, center, tree.center[node])[2])
         reach = radius + tree.radius[node]
         (middle - reach > rmax || middle + reach < rmin) && continue
         if tree.left[node] == 0
@@ -104,53 +123,17 @@ function each_leaf_pair(f::F, pairs::SoftPairs, I, stack, (near2, far2)) where {
 end
 
 "Parts of a pass over the leaves, a function of the work alone."
-walk_parts(pairs, numbers) = min(clamp(div(1 << 23, max(numbers, 1)), 8, 32), nleaves(pairs.tree))
+walk_parts(pairs, numbers) = min(clamp(div(1 << 23, max(numbers, 1)), 8, 32), nleaves(pairs.first.tree))
 
-last_slot(tree, J) = tree.first[J] + tree.count[J] - 1
-at_slot(pairs, s) = @inbounds (pairs.columns[1][s], pairs.columns[2][s], pairs.columns[3][s])
-shear_at(pairs, s) = @inbounds (pairs.columns[4][s], pairs.columns[5][s])
+"Call `f(I)` for the leaves of a part of the first set."
+function each_leaf(f::F, pairs, parts, p) where {F}
+    for I in part_rows(nleaves(pairs.first.tree), parts, p, pairs.auto)
+        cancelled() && return nothing
+        f(I)
+    end
+end
 
 # ---- eight pairs -----------------------------------------------------------------------------
-
-"""
-What eight pairs share: squared chord, differences, and z of `pair_turn` with what it is made of.
-"""
-@inline function soft_turns(::Sphere, ::Val{minus}, u, v) where {minus}
-    dx, dy, dz, t = differences(u, v)
-    h = vmul(t, splat8(0.5))
-    c = vfnma(u[2], dx, vmul(u[1], dy))
-    a, b = vfma(u[3], h, dz), vfnma(v[3], h, dz)
-    if minus
-        k = vmul(dz, vsub(splat8(2.0), h))
-        re, im = vfnma(c, c, vmul(a, b)), vsub(splat8(0.0), vmul(c, k))
-    else
-        k = vmul(h, vadd(u[3], v[3]))
-        re, im = vfma(a, b, vmul(c, c)), vmul(c, k)
-    end
-    return t, (dx, dy, dz, h, c, a, b, k), re, im
-end
-
-@inline function soft_turns(::Plane, ::Val{minus}, u, v) where {minus}
-    dx, dy, dz, t = differences(u, v)
-    zero8 = splat8(0.0)
-    minus || return t, (dx, dy, dz, zero8, zero8, zero8, zero8, zero8), splat8(1.0), zero8
-    re, im = vfnma(dy, dy, vmul(dx, dx)), vmul(splat8(-2.0), vmul(dx, dy))
-    return t, (dx, dy, dz, zero8, zero8, zero8, zero8, zero8), re, im
-end
-
-"cos and sin of twice the direction, and 1/|z|^2."
-@inline function soft_phase(re, im)
-    rr = vmul(re, re)
-    inverse = vdiv(splat8(1.0), vguard(vfma(im, im, rr), splat8(1.0)))
-    return vmul(vfnma(im, im, rr), inverse), vmul(vmul(re, im), vadd(inverse, inverse)), inverse
-end
-
-"Real and imaginary part of M_i M_j' Phi."
-@inline function soft_product(::Val{minus}, (a, b), (c, d), cosine, sine) where {minus}
-    g, h = minus ? (vfnma(b, d, vmul(a, c)), vfma(a, d, vmul(b, c))) :
-        (vfma(b, d, vmul(a, c)), vfnma(a, d, vmul(b, c)))
-    return vfnma(h, sine, vmul(g, cosine)), vfma(h, cosine, vmul(g, sine))
-end
 
 "Bits of a squared chord that choose its cell and place it there."
 struct Cells
@@ -164,23 +147,37 @@ Cells(table::SoftTable) = Cells(splat8(52 - table.bits), splat8(table.offset), s
 @inline cell8(cells::Cells, t) = vcell(t, cells.drop, cells.from, cells.most)
 @inline place8(cells::Cells, t) = vfma(vfraction(t, cells.bits), splat8(2.0), splat8(-3.0))
 
+@inline splatted(a, s) = map(column -> Lanes(@inbounds column[s]), a)
+@inline loaded(a, at) = map(column -> Lanes(vload(column, at)), a)
+
 # A row of 2 TERMS numbers, the coefficients or moments of two polynomials: 0 to 7 of the first, of the
-# second, then 8 to 11 of both.
+# second, then 8 to 11 of both. A cell has a row for every two sums; of an odd number of sums half of the
+# last is idle.
 const ROW = 2 * TERMS
-row_index(q, k) = k <= 8 ? 8 * (q - 1) + k : 16 + 4 * (q - 1) + k - 8
+rows_of(sums) = cld(sums, 2)
+function row_index(sum, term)
+    row, second = divrem(sum - 1, 2)
+    return ROW * row + (term <= 8 ? 8 * second + term : 16 + 4 * second + term - 8)
+end
 
 # ---- values ----------------------------------------------------------------------------------
 
 "Work space of one part of the first pass."
 struct SumsBench{T}
-    moments::Vector{T}      # ROW of each cell, of N and D
-    apart::Matrix{T}        # (2, nbins): pairs by themselves
+    moments::Vector{T}      # rows of each cell
+    apart::Matrix{T}        # (nsums, nbins): pairs by themselves
     cell::Vector{Int64}
-    lanes::Vector{Float64}  # x, N, D of eight pairs
+    lanes::Vector{Float64}  # x and the terms of eight pairs
 end
 
+SumsBench(T, sums, table, bins) =
+    SumsBench(zeros(T, ROW * rows_of(sums) * table.cells), zeros(T, sums, nbins(bins)), zeros(Int64, 8),
+              zeros(8 * (2 * rows_of(sums) + 1)))
+
+number_type(::SoftPairs{F,G,C,T}) where {F,G,C,T} = T
+
 """
-    sums!(pairs) -> (num, den, coincident)
+    sums!(pairs) -> (sums, coincident)
 
 The first pass. It finds, for the second, the bins that the table is not good enough for.
 """
@@ -188,15 +185,15 @@ function sums!(pairs::SoftPairs)
     bins, table = pairs.bins, pairs.table
     range = table.cells == 0 ? (0.0, soft_reach2(pairs.geometry, bins)) :
         (0.0, reach2_of(pairs.geometry, bins, 1:nbins(bins), FAR)[2])
-    num, den, met = sums_in_range(pairs, table, bins, range)
-    pairs.exact = table.cells == 0 ? Int[] : exact_bins(pairs, map(primal, den), range[2])
+    sums, met = sums_in_range(pairs, table, bins, range)
+    pairs.exact = table.cells == 0 ? Int[] : exact_bins(pairs, map(primal, sums[end, :]), range[2])
     if !isempty(pairs.exact)
         few = bins[pairs.exact]
-        near, far = reach2_of(pairs.geometry, few, 1:nbins(few), UNDERFLOW)
-        num[pairs.exact], den[pairs.exact], _ = sums_in_range(pairs, SoftTable(few), few, (near, far))
+        sums[:, pairs.exact] = sums_in_range(pairs, SoftTable(few), few,
+                                             reach2_of(pairs.geometry, few, 1:nbins(few), UNDERFLOW))[1]
     end
-    pairs.den = map(primal, den)
-    return num, den, met
+    pairs.den = map(primal, sums[end, :])
+    return sums, met
 end
 
 "Bins in which more than a share `MISSED` could be missing."
@@ -208,67 +205,70 @@ function exact_bins(pairs, den, far2)
 end
 
 function sums_in_range(pairs::SoftPairs, table, bins, range)
-    T, tree = eltype(pairs.columns[1]), pairs.tree
+    T, S = number_type(pairs), nsums(pairs.form)
     parts = walk_parts(pairs, 1 << 19)
     found, met = [zeros(T, 0, 0) for _ in 1:parts], zeros(Int, parts)
-    turn = Val(bins.minus)
     chunked(parts, parts) do p, _
-        bench = SumsBench(zeros(T, ROW * table.cells), zeros(T, 2, nbins(bins)), zeros(Int64, 8), zeros(24))
+        bench = SumsBench(T, S, table, bins)
         stack = Int[]
-        for I in pair_rows(nleaves(tree), parts, p)
-            cancelled() && return nothing
+        each_leaf(pairs, parts, p) do I
             each_leaf_pair(pairs, I, stack, range) do J
-                met[p] += leaf_sums!(bench, pairs, table, bins, turn, range[2], I, J)
+                met[p] += leaf_sums!(bench, pairs, table, bins, range[2], I, J)
             end
         end
-        found[p] = bench.apart .+ from_moments(bench.moments, table, nbins(bins))
+        found[p] = bench.apart .+ from_moments(bench.moments, table, S, nbins(bins))
     end
-    total = add_pieces(found)
-    return total[1, :], total[2, :], sum(met)
+    return add_pieces(found), sum(met)
 end
 
-"Sums (2, nbins) from the moments of all cells."
-function from_moments(moments, table, nb)
-    sums = zeros(eltype(moments), 2, nb)
-    @inbounds for k in 1:table.cells, b in table.from[k]:table.to[k]
-        base = ROW * (k - 1)
-        for q in 1:2
-            s = zero(eltype(moments))
-            for term in 1:TERMS
-                s += table.coefficients[term, b, k] * moments[base + row_index(q, term)]
-            end
-            sums[q, b] += s
+"Sums (nsums, nbins) from the moments of all cells."
+function from_moments(moments, table, sums, nb)
+    found = zeros(eltype(moments), sums, nb)
+    stride = ROW * rows_of(sums)
+    @inbounds for k in 1:table.cells, b in table.from[k]:table.to[k], q in 1:sums
+        base = stride * (k - 1)
+        s = zero(eltype(moments))
+        for term in 1:TERMS
+            s += table.coefficients[term, b, k] * moments[base + row_index(q, term)]
         end
+        found[q, b] += s
     end
-    return sums
+    return found
 end
 
-function leaf_sums!(bench::SumsBench{Float64}, pairs::SoftPairs, table, bins, turn, far2, I, J)
-    tree = pairs.tree
-    X, Y, Z, A, B, W = pairs.columns
-    cells = Cells(table)
+function leaf_sums!(bench::SumsBench, pairs::SoftPairs, table, bins, far2, I, J)
     met = 0
-    @inbounds for s in tree.first[I]:last_slot(tree, I)
-        u = splat8(X[s]), splat8(Y[s]), splat8(Z[s])
-        Mi, Wi = (splat8(A[s]), splat8(B[s])), splat8(W[s])
-        after, stop = I == J ? s : 0, last_slot(tree, J)
-        for at in tree.first[J]:8:stop
-            at + 7 <= after && continue
-            t, _, re, im = soft_turns(pairs.geometry, turn, u, (vload(X, at), vload(Y, at), vload(Z, at)))
-            cosine, sine, _ = soft_phase(re, im)
-            N = soft_product(turn, Mi, (vload(A, at), vload(B, at)), cosine, sine)[1]
-            store_at!(bench.lanes, 1, place8(cells, t))
-            store_at!(bench.lanes, 9, N)
-            store_at!(bench.lanes, 17, vmul(Wi, vload(W, at)))
-            unsafe_store!(Ptr{IntVec}(pointer(bench.cell)), cell8(cells, t))
-            for lane in max(1, after - at + 2):min(8, stop - at + 1)
-                k = bench.cell[lane]
-                if k < table.cells
-                    spread!(bench.moments, ROW * k + 1, bench.lanes[lane], bench.lanes[8 + lane],
-                            bench.lanes[16 + lane])
-                else
-                    met += by_itself!(bench.apart, pairs, bins, s, at + lane - 1, far2)
-                end
+    for s in pairs.first.tree.first[I]:last_slot(pairs.first, I)
+        met += slot_sums!(bench, pairs, table, bins, far2, s, J, pairs.auto && I == J ? s : 0)
+    end
+    return met
+end
+
+"Add the pairs of slot `s` with those of leaf J that come after the slot `after`."
+function slot_sums!(bench::SumsBench{Float64}, pairs::SoftPairs, table, bins, far2, s, J, after)
+    form, geometry, second = pairs.form, pairs.geometry, pairs.second
+    cells, lanes = Cells(table), bench.lanes
+    sums = nsums(form)
+    stride = ROW * rows_of(sums)
+    u, p = splatted(pairs.first.place, s), splatted(pairs.first.numbers, s)
+    begun, stop = second.tree.first[J], last_slot(second, J)
+    met = 0
+    @inbounds for at in begun:8:stop
+        at + 7 <= after && continue
+        v, q = loaded(second.place, at), loaded(second.numbers, at)
+        t = apart(geometry, u, v)[2].v
+        numbers = (pair_numbers(form, p, q, aim(form, geometry, u, v))..., p[end] * q[end])
+        store_at!(lanes, 1, place8(cells, t))
+        for k in 1:sums
+            store_at!(lanes, 8k + 1, numbers[k].v)
+        end
+        unsafe_store!(Ptr{IntVec}(pointer(bench.cell)), cell8(cells, t))
+        for lane in max(1, after - at + 2):min(8, stop - at + 1)
+            k = bench.cell[lane]
+            if k < table.cells
+                spread!(bench.moments, stride * k + 1, lanes, lane, rows_of(sums))
+            else
+                met += by_itself!(bench.apart, pairs, bins, s, at + lane - 1, far2)
             end
         end
     end
@@ -276,51 +276,52 @@ function leaf_sums!(bench::SumsBench{Float64}, pairs::SoftPairs, table, bins, tu
 end
 
 @noinline by_itself!(apart, pairs, bins, s, r, far2) =
-    sum_pair!(apart, pairs.geometry, bins, at_slot(pairs, s), at_slot(pairs, r), shear_at(pairs, s),
-              shear_at(pairs, r), pairs.columns[6][s], pairs.columns[6][r], far2)
+    sum_pair!(apart, pairs.form, pairs.geometry, bins, at_slot(pairs.first, s), at_slot(pairs.second, r),
+              numbers_at(pairs.first, s), numbers_at(pairs.second, r), far2)
 
 @inline store_at!(lanes, i, v::Vec) = unsafe_store!(Ptr{Vec}(pointer(lanes, i)), v)
 
-"Add N and D times the powers of x to a row of moments."
-@inline function spread!(moments, at, x, N, D)
-    x1, n, d = splat8(x), splat8(N), splat8(D)
+"Add the terms of a pair times the powers of x to the rows of moments from `at` on."
+@inline function spread!(moments, at, lanes, lane, rows)
+    @inbounds x1 = splat8(lanes[lane])
     x2 = vmul(x1, x1)
     x4 = vmul(x2, x2)
     powers = vmul(vmul(vodd(x1), vpairs(x2)), vhalf(x4))
     more = vmul(vfirst(powers, powers), vmul(x4, x4))
     p = Ptr{Vec}(pointer(moments, at))
-    unsafe_store!(p, vfma(powers, n, unsafe_load(p)))
-    unsafe_store!(p + 64, vfma(powers, d, unsafe_load(p + 64)))
-    unsafe_store!(p + 128, vfma(more, vfirst(n, d), unsafe_load(p + 128)))
+    @inbounds for row in 1:rows
+        n, d = splat8(lanes[16row - 8 + lane]), splat8(lanes[16row + lane])
+        unsafe_store!(p, vfma(powers, n, unsafe_load(p)))
+        unsafe_store!(p + 64, vfma(powers, d, unsafe_load(p + 64)))
+        unsafe_store!(p + 128, vfma(more, vfirst(n, d), unsafe_load(p + 128)))
+        p += 8ROW
+    end
     return nothing
 end
 
 # Numbers that carry derivatives, one pair after the other.
-function leaf_sums!(bench::SumsBench, pairs::SoftPairs, table, bins, turn, far2, I, J)
-    tree = pairs.tree
-    moments, W = bench.moments, pairs.columns[6]
+function slot_sums!(bench::SumsBench, pairs::SoftPairs, table, bins, far2, s, J, after)
+    form, second, moments = pairs.form, pairs.second, bench.moments
+    u, p = at_slot(pairs.first, s), numbers_at(pairs.first, s)
+    stride = ROW * rows_of(nsums(form))
     met = 0
-    @inbounds for s in tree.first[I]:last_slot(tree, I)
-        u = at_slot(pairs, s)
-        for r in (I == J ? s + 1 : tree.first[J]):last_slot(tree, J)
-            v = at_slot(pairs, r)
-            t = chord2(u, v)
-            k = cell_of(table, t)
-            if !(1 <= k <= table.cells)
-                met += by_itself!(bench.apart, pairs, bins, s, r, far2)
-                continue
+    @inbounds for r in max(second.tree.first[J], after + 1):last_slot(second, J)
+        v = at_slot(second, r)
+        t = apart(pairs.geometry, u, v)[2]
+        k = cell_of(table, t)
+        if !(1 <= k <= table.cells)
+            met += by_itself!(bench.apart, pairs, bins, s, r, far2)
+            continue
+        end
+        q = numbers_at(second, r)
+        numbers = (pair_numbers(form, p, q, aim(form, pairs.geometry, u, v))..., p[end] * q[end])
+        x = in_cell(table, t, k)[1]
+        power = one(x)
+        for term in 1:TERMS
+            for i in eachindex(numbers)
+                moments[stride * (k - 1) + row_index(i, term)] += power * numbers[i]
             end
-            re, im = double_angle(pair_turn(pairs.geometry, u, v, bins.minus)...)
-            N = product(shear_at(pairs, s), shear_at(pairs, r), re, im, bins.minus)[1]
-            D = W[s] * W[r]
-            x = in_cell(table, t, k)[1]
-            base = ROW * (k - 1)
-            for term in 1:TERMS
-                moments[base + row_index(1, term)] += N
-                moments[base + row_index(2, term)] += D
-                N *= x
-                D *= x
-            end
+            power *= x
         end
     end
     return met
@@ -329,41 +330,45 @@ end
 # ---- reverse derivative ----------------------------------------------------------------------
 
 """
-    pullback(pairs, num_, den_) -> (x_, M_, W_)
+    pullback(pairs, sums_) -> (first, second)
 
-The second pass, once a cotangent: (n, 3, R), (n, 2, R) and (n, R).
+The second pass, once a cotangent: (n, 3 + C, R) of each set from `sums_` (nsums, nbins, R).
 """
-function pullback(pairs::SoftPairs, num_, den_)
-    T = promote_type(eltype(pairs.columns[1]), eltype(num_), eltype(den_))
-    n, R = count(!iszero, pairs.tree.real), size(num_, 2)
-    x_, M_, W_ = zeros(T, n, 3, R), zeros(T, n, 2, R), zeros(T, n, R)
-    for r in 1:R
-        of_slots = pull_one(pairs, num_[:, r], den_[:, r])
-        for (s, i) in enumerate(pairs.tree.order)
-            iszero(pairs.tree.real[s]) && continue
-            x_[i, 1, r], x_[i, 2, r], x_[i, 3, r] = of_slots[s, 1], of_slots[s, 2], of_slots[s, 3]
-            M_[i, 1, r], M_[i, 2, r], W_[i, r] = of_slots[s, 4], of_slots[s, 5], of_slots[s, 6]
-        end
+function pullback(pairs::SoftPairs{F,G,C,S}, sums_) where {F,G,C,S}
+    T = promote_type(S, eltype(sums_))
+    of_points(points) = zeros(T, count(!iszero, points.tree.real), 3 + C, size(sums_, 3))
+    first = of_points(pairs.first)
+    second = pairs.auto ? first : of_points(pairs.second)
+    for r in axes(sums_, 3)
+        slots = pull_one(pairs, sums_[:, :, r])
+        into_order!(first, r, slots[1], pairs.first.tree)
+        pairs.auto || into_order!(second, r, slots[2], pairs.second.tree)
     end
-    return x_, M_, W_
+    return first, second
 end
 
-"Cotangents of the slots (slots, 6) from those of the sums, (nbins,)."
-function pull_one(pairs::SoftPairs, num_, den_)
-    wanted = [b for b in eachindex(num_) if !(vanishes(num_[b]) && vanishes(den_[b]))]
-    isempty(wanted) && return zeros(promote_type(eltype(pairs.columns[1]), eltype(num_), eltype(den_)),
-                                    length(pairs.tree.order), 6)
-    pairs.table.cells == 0 && return pull_apart(pairs, num_, den_, wanted)
+function into_order!(out, r, slots, tree)
+    for (s, i) in enumerate(tree.order)
+        iszero(tree.real[s]) || (out[i, :, r] = slots[s, :])
+    end
+end
+
+"Cotangents of the slots of both sets from those of the sums, (nsums, nbins)."
+function pull_one(pairs::SoftPairs{F,G,C,S}, sums_) where {F,G,C,S}
+    wanted = [b for b in axes(sums_, 2) if !all(vanishes, view(sums_, :, b))]
+    T = promote_type(S, eltype(sums_))
+    isempty(wanted) && return map(p -> zeros(T, length(p.tree.order), 3 + C), (pairs.first, pairs.second))
+    pairs.table.cells == 0 && return pull_apart(pairs, sums_, wanted)
     exact = intersect(wanted, pairs.exact)
     tabled = setdiff(wanted, exact)
-    isempty(tabled) && return pull_apart(pairs, num_, den_, exact)
-    out = pull_in_range(pairs, pairs.table, pairs.bins[tabled], num_[tabled], den_[tabled], tabled,
+    isempty(tabled) && return pull_apart(pairs, sums_, exact)
+    out = pull_in_range(pairs, pairs.table, pairs.bins[tabled], sums_[:, tabled], tabled,
                         reach_of_sums(pairs, tabled))
-    return isempty(exact) ? out : out .+ pull_apart(pairs, num_, den_, exact)
+    return isempty(exact) ? out : map(+, out, pull_apart(pairs, sums_, exact))
 end
 
-pull_apart(pairs, num_, den_, which) =
-    pull_in_range(pairs, SoftTable(pairs.bins[which]), pairs.bins[which], num_[which], den_[which], which,
+pull_apart(pairs, sums_, which) =
+    pull_in_range(pairs, SoftTable(pairs.bins[which]), pairs.bins[which], sums_[:, which], which,
                   reach2_of(pairs.geometry, pairs.bins, which, UNDERFLOW))
 
 "Range of squared chords outside of which bins miss no more than a share `MISSED` of their sums."
@@ -375,45 +380,45 @@ function reach_of_sums(pairs, which)
     return minimum(first, ends), maximum(last, ends)
 end
 
-function pull_in_range(pairs::SoftPairs, table, bins, num_, den_, which, range)
-    T = promote_type(eltype(pairs.columns[1]), eltype(num_), eltype(den_))
-    tree = pairs.tree
-    slots = length(tree.order)
-    parts = walk_parts(pairs, 6 * slots)
-    rows = cotangent_rows(T, table, num_, den_, which)
-    pieces = [zeros(T, 0, 0) for _ in 1:parts]
-    turn = Val(bins.minus)
+function pull_in_range(pairs::SoftPairs{F,G,C,S}, table, bins, sums_, which, range) where {F,G,C,S}
+    T = promote_type(S, eltype(sums_))
+    slots = map(p -> length(p.tree.order), (pairs.first, pairs.second))
+    parts = walk_parts(pairs, (3 + C) * maximum(slots))
+    rows = cotangent_rows(T, table, sums_, which)
+    pieces = [zeros(T, 0, 0) for _ in 1:parts], [zeros(T, 0, 0) for _ in 1:parts]
+    each_sums_ = reshape(sums_, size(sums_)..., 1)
     chunked(parts, parts) do p, _
-        acc = zeros(T, slots, 6, 1)
-        bench = PullBench(rows, acc, (zeros(T, nbins(bins)), zeros(T, nbins(bins))), zeros(Int64, 8))
+        acc1 = zeros(T, slots[1], 3 + C, 1)
+        acc2 = pairs.auto ? acc1 : zeros(T, slots[2], 3 + C, 1)
+        bench = PullBench(rows, acc1, acc2, (zeros(T, nbins(bins)), zeros(T, nbins(bins))), zeros(Int64, 8))
         stack = Int[]
-        for I in pair_rows(nleaves(tree), parts, p)
-            cancelled() && return nothing
+        each_leaf(pairs, parts, p) do I
             each_leaf_pair(pairs, I, stack, range) do J
-                leaf_pull!(bench, pairs, table, bins, turn, num_, den_, range[2], I, J)
+                leaf_pull!(bench, pairs, table, bins, each_sums_, range[2], I, J)
             end
         end
-        pieces[p] = dropdims(acc, dims = 3)
+        pieces[1][p], pieces[2][p] = dropdims(acc1, dims = 3), dropdims(acc2, dims = 3)
     end
-    return add_pieces(pieces)
+    first = add_pieces(pieces[1])
+    return first, pairs.auto ? first : add_pieces(pieces[2])
 end
 
 "Work space of one part of the second pass."
 struct PullBench{T}
-    rows::Vector{T}         # ROW of each cell: sums over bins of num_ and den_ times the weight; and of none
-    acc::Array{T,3}
+    rows::Vector{T}         # rows of each cell: sums over bins of cotangents times the weight; and of none
+    acc1::Array{T,3}        # (slots, 3 + C, 1)
+    acc2::Array{T,3}
     scratch::Tuple{Vector{T},Vector{T}}
     cell::Vector{Int64}
 end
 
-function cotangent_rows(T, table, num_, den_, which)
-    rows = zeros(T, ROW * (table.cells + 1))
+function cotangent_rows(T, table, sums_, which)
+    stride = ROW * rows_of(size(sums_, 1))
+    rows = zeros(T, stride * (table.cells + 1))
     @inbounds for k in 1:table.cells, (q, b) in enumerate(which)
         table.from[k] <= b <= table.to[k] || continue
-        for term in 1:TERMS
-            c = table.coefficients[term, b, k]
-            rows[ROW * (k - 1) + row_index(1, term)] += c * num_[q]
-            rows[ROW * (k - 1) + row_index(2, term)] += c * den_[q]
+        for term in 1:TERMS, i in axes(sums_, 1)
+            rows[stride * (k - 1) + row_index(i, term)] += table.coefficients[term, b, k] * sums_[i, q]
         end
     end
     return rows
@@ -429,156 +434,129 @@ end
     return p, slope
 end
 
-@inline function rows8(rows, cell, first)
+@inline function rows8(rows, cell, first, stride)
     p = pointer(rows, first)
-    r = Base.Cartesian.@ntuple 8 lane -> unsafe_load(Ptr{Vec}(p + 8ROW * @inbounds(cell[lane])))
+    r = Base.Cartesian.@ntuple 8 lane -> unsafe_load(Ptr{Vec}(p + 8stride * @inbounds(cell[lane])))
     return vtranspose(r...)
 end
 
-function leaf_pull!(bench::PullBench{Float64}, pairs::SoftPairs, table, bins, turn, num_, den_, far2, I, J)
-    tree, acc = pairs.tree, bench.acc
-    slots = size(acc, 1)
-    X, Y, Z, A, B, W = pairs.columns
+"Values and slopes of the two polynomials of row `row` of eight cells."
+@inline function both8(rows, cell, x, row, stride)
+    f = rows8(rows, cell, ROW * (row - 1) + 1, stride)
+    g = rows8(rows, cell, ROW * (row - 1) + 9, stride)
+    fg = rows8(rows, cell, ROW * (row - 1) + 17, stride)
+    return horner8((f..., fg[1], fg[2], fg[3], fg[4]), x), horner8((g..., fg[5], fg[6], fg[7], fg[8]), x)
+end
+
+"Values and slopes of the polynomials of all sums."
+@inline function cotangents8(bench, x, ::Val{sums}) where {sums}
+    of_rows = ntuple(row -> both8(bench.rows, bench.cell, x, row, ROW * rows_of(sums)), Val(rows_of(sums)))
+    return ntuple(k -> Lanes(of_rows[(k + 1) >> 1][2 - k % 2][1]), Val(sums)),
+           ntuple(k -> Lanes(of_rows[(k + 1) >> 1][2 - k % 2][2]), Val(sums))
+end
+
+function leaf_pull!(bench::PullBench{Float64}, pairs::SoftPairs{F,G,C}, table, bins, sums_, far2, I, J) where {F,G,C}
+    form, geometry, first, second = pairs.form, pairs.geometry, pairs.first, pairs.second
+    acc1, acc2 = bench.acc1, bench.acc2
+    slots = size(acc2, 1)
     cells = Cells(table)
-    @inbounds for s in tree.first[I]:last_slot(tree, I)
-        u = splat8(X[s]), splat8(Y[s]), splat8(Z[s])
-        Mi, Wi = (splat8(A[s]), splat8(B[s])), splat8(W[s])
-        own = Base.Cartesian.@ntuple 6 q -> splat8(0.0)
-        after, stop = I == J ? s : 0, last_slot(tree, J)
-        for at in tree.first[J]:8:stop
+    within = pairs.auto && I == J
+    stop = last_slot(second, J)
+    @inbounds for s in first.tree.first[I]:last_slot(first, I)
+        u, p = splatted(first.place, s), splatted(first.numbers, s)
+        own = ntuple(_ -> Lanes(0.0), Val(3 + C))
+        after = within ? s : 0
+        for at in second.tree.first[J]:8:stop
             at + 7 <= after && continue
-            v = vload(X, at), vload(Y, at), vload(Z, at)
-            Mj, Wj = (vload(A, at), vload(B, at)), vload(W, at)
-            t, parts, re, im = soft_turns(pairs.geometry, turn, u, v)
-            cell, found = bench.cell, cell8(cells, t)
+            v, q = loaded(second.place, at), loaded(second.numbers, at)
+            d, t = apart(geometry, u, v)
+            cell, found = bench.cell, cell8(cells, t.v)
             unsafe_store!(Ptr{IntVec}(pointer(cell)), found)
             if at <= after || !iszero(vequal(found, cells.most))
                 begun, done = max(1, after - at + 2), min(8, stop - at + 1)
                 for lane in begun:done
-                    cell[lane] == table.cells &&
-                        pull_by_itself!(bench, pairs, bins, num_, den_, far2, s, at + lane - 1)
+                    cell[lane] == table.cells && pull_by_itself!(bench, pairs, bins, sums_, far2, s, at + lane - 1)
                 end
                 for lane in 1:(begun - 1)
                     cell[lane] = table.cells
                 end
             end
-            cosine, sine, inverse = soft_phase(re, im)
-            N, Q = soft_product(turn, Mi, Mj, cosine, sine)
-            x = place8(cells, t)
-            f = rows8(bench.rows, cell, 1)
-            g = rows8(bench.rows, cell, 9)
-            fg = rows8(bench.rows, cell, 17)
-            n_, nt = horner8((f..., fg[1], fg[2], fg[3], fg[4]), x)
-            d_, dt = horner8((g..., fg[5], fg[6], fg[7], fg[8]), x)
+            aimed = aim(form, geometry, u, v)
+            numbers = (pair_numbers(form, p, q, aimed)..., p[end] * q[end])
+            n, slope = cotangents8(bench, place8(cells, t.v), Val(nsums(form)))
             # 2 d/dt of both: the width of a cell is that of its octave over 2^bits
-            t_ = vmul(vmul(vfma(nt, N, vmul(dt, vmul(Wi, Wj))), splat8(2.0^(table.bits + 2))), vinverse2(t))
-            f_ = vmul(vmul(Q, n_), splat8(-2.0))
-            fu, fv = soft_turn_slope(pairs.geometry, turn, u, v, parts, re, im, vmul(f_, inverse))
-            di, dj = soft_product_slopes(turn, Mi, Mj, vmul(n_, cosine), vmul(n_, sine))
-            dx, dy, dz = parts
-            own = (vadd(own[1], vfnma(t_, dx, fu[1])), vadd(own[2], vfnma(t_, dy, fu[2])),
-                   vadd(own[3], vfnma(t_, dz, fu[3])), vadd(own[4], di[1]), vadd(own[5], di[2]),
-                   vfma(d_, Wj, own[6]))
-            add_at!(acc, at, vfma(t_, dx, fv[1]))
-            add_at!(acc, at + slots, vfma(t_, dy, fv[2]))
-            add_at!(acc, at + 2slots, vfma(t_, dz, fv[3]))
-            add_at!(acc, at + 3slots, dj[1])
-            add_at!(acc, at + 4slots, dj[2])
-            add_at!(acc, at + 5slots, vmul(d_, Wi))
+            # (in this order: the last factor is 2^1023 where points meet)
+            t_ = sum_of(map(*, slope, numbers)) * 2.0^(table.bits + 2) * Lanes(vinverse2(t.v))
+            du, dv, dp, dq = pair_slopes(form, geometry, u, v, p, q, aimed, n)
+            along = map(x -> t_ * x, d)
+            own = map(+, own, (map(-, du, along)..., with_weight(dp, n[end] * q[end])...))
+            add_all!(acc2, at, slots, (map(+, dv, along)..., with_weight(dq, n[end] * p[end])...))
         end
-        Base.Cartesian.@nexprs 6 q -> (acc[s, q, 1] += vsum(own[q]))
+        for k in 1:(3 + C)
+            acc1[s, k, 1] += vsum(own[k].v)
+        end
     end
     return nothing
 end
 
-"`product_slopes` of eight pairs."
-@inline function soft_product_slopes(::Val{minus}, (a, b), (c, d), re, im) where {minus}
-    minus && return (vfnma(d, im, vmul(c, re)), vsub(splat8(0.0), vfma(d, re, vmul(c, im)))),
-                    (vfnma(b, im, vmul(a, re)), vsub(splat8(0.0), vfma(b, re, vmul(a, im))))
-    return (vfma(d, im, vmul(c, re)), vfnma(c, im, vmul(d, re))),
-           (vfnma(b, im, vmul(a, re)), vfma(b, re, vmul(a, im)))
+"Slopes of numbers, and what the sum of weights adds to that of the last."
+@inline with_weight(slopes::NTuple{C,Any}, more) where {C} = ntuple(c -> c == C ? slopes[c] + more : slopes[c], Val(C))
+
+@inline add_all!(acc, at, slots, columns::Tuple{}) = nothing
+@inline function add_all!(acc, at, slots, columns::Tuple)
+    add_at!(acc, at, columns[1].v)
+    add_all!(acc, at + slots, slots, Base.tail(columns))
 end
 
-"`turn_slope` of eight pairs times a number; `f` is that number over |z|^2."
-@inline function soft_turn_slope(::Sphere, ::Val{minus}, u, v, (dx, dy, dz, h, c, a, b, k), re, im,
-                                 f) where {minus}
-    im_, re_ = vmul(f, re), vsub(splat8(0.0), vmul(f, im))
-    a_, b_ = vmul(re_, b), vmul(re_, a)
-    rc = vmul(vadd(re_, re_), c)
-    ic = vmul(im_, c)
-    z_ = vadd(a_, b_)
-    if minus
-        c_ = vsub(splat8(0.0), vfma(im_, k, rc))
-        h_ = vmul(ic, dz)
-        z_ = vfnma(ic, vsub(splat8(2.0), h), z_)
-        u3_ = v3_ = splat8(0.0)
-    else
-        c_ = vfma(im_, k, rc)
-        h_ = vmul(ic, vadd(u[3], v[3]))
-        u3_ = v3_ = vmul(ic, h)
-    end
-    h_ = vadd(h_, vfnma(b_, v[3], vmul(a_, u[3])))
-    u3_, v3_ = vfma(a_, h, u3_), vfnma(b_, h, v3_)
-    px, py, pz = vmul(h_, dx), vmul(h_, dy), vfma(h_, dz, z_)
-    return (vfnma(px, splat8(1.0), vmul(c_, v[2])), vsub(splat8(0.0), vfma(c_, v[1], py)), vsub(u3_, pz)),
-           (vfnma(c_, u[2], px), vfma(c_, u[1], py), vadd(v3_, pz))
-end
-
-@inline function soft_turn_slope(::Plane, ::Val{minus}, u, v, (dx, dy, dz), re, im, f) where {minus}
-    zero8 = splat8(0.0)
-    minus || return (zero8, zero8, zero8), (zero8, zero8, zero8)
-    # |z| = t, and arg(z) is minus twice the direction of v seen from u
-    twice = vmul(vadd(f, f), vfma(dx, dx, vmul(dy, dy)))
-    a, b = vmul(twice, dy), vmul(twice, dx)
-    return (vsub(zero8, a), b, zero8), (a, vsub(zero8, b), zero8)
-end
-
-@noinline pull_by_itself!(bench, pairs, bins, num_, den_, far2, s, r) =
-    pull_pair!(bench.acc, bench.scratch, pairs.geometry, bins, s, r, at_slot(pairs, s), at_slot(pairs, r),
-               shear_at(pairs, s), shear_at(pairs, r), pairs.columns[6][s], pairs.columns[6][r],
-               reshape(num_, :, 1), reshape(den_, :, 1), far2, false)
+@noinline pull_by_itself!(bench, pairs, bins, sums_, far2, s, r) =
+    pull_pair!(bench.acc1, bench.acc2, bench.scratch, pairs.form, pairs.geometry, bins, s, r,
+               at_slot(pairs.first, s), at_slot(pairs.second, r), numbers_at(pairs.first, s),
+               numbers_at(pairs.second, r), sums_, far2, false)
 
 # Numbers that carry derivatives, one pair after the other.
-function leaf_pull!(bench::PullBench, pairs::SoftPairs, table, bins, turn, num_, den_, far2, I, J)
-    tree, acc, W = pairs.tree, bench.acc, pairs.columns[6]
-    @inbounds for s in tree.first[I]:last_slot(tree, I)
-        u, Mi = at_slot(pairs, s), shear_at(pairs, s)
-        for j in (I == J ? s + 1 : tree.first[J]):last_slot(tree, J)
-            v, Mj = at_slot(pairs, j), shear_at(pairs, j)
-            t = chord2(u, v)
+function leaf_pull!(bench::PullBench, pairs::SoftPairs{F,G,C}, table, bins, sums_, far2, I, J) where {F,G,C}
+    form, geometry, first, second = pairs.form, pairs.geometry, pairs.first, pairs.second
+    acc1, acc2 = bench.acc1, bench.acc2
+    @inbounds for s in first.tree.first[I]:last_slot(first, I)
+        u, p = at_slot(first, s), numbers_at(first, s)
+        for j in (pairs.auto && I == J ? s + 1 : second.tree.first[J]):last_slot(second, J)
+            v = at_slot(second, j)
+            d, t = apart(geometry, u, v)
             k = cell_of(table, t)
             if !(1 <= k <= table.cells)
-                pull_by_itself!(bench, pairs, bins, num_, den_, far2, s, j)
+                pull_by_itself!(bench, pairs, bins, sums_, far2, s, j)
                 continue
             end
+            q = numbers_at(second, j)
             x, steep = in_cell(table, t, k)
-            (n_, nt), (d_, dt) = horner(bench.rows, k, 1, x), horner(bench.rows, k, 2, x)
-            zr, zi = pair_turn(pairs.geometry, u, v, bins.minus)
-            re, im = double_angle(zr, zi)
-            N, Q = product(Mi, Mj, re, im, bins.minus)
-            t_ = 2 * steep * (nt * N + dt * W[s] * W[j])
-            f_ = -2 * Q * n_
-            fu, fv = turn_slope(pairs.geometry, u, v, bins.minus, zr, zi)
-            di, dj = product_slopes(Mi, Mj, re, im, bins.minus)
-            for q in 1:3
-                d = t_ * (u[q] - v[q])
-                acc[s, q, 1] += d + f_ * fu[q]
-                acc[j, q, 1] += f_ * fv[q] - d
+            aimed = aim(form, geometry, u, v)
+            numbers = (pair_numbers(form, p, q, aimed)..., p[end] * q[end])
+            n, slope = cotangents_of(bench.rows, k, x, Val(nsums(form)))
+            t_ = 2 * steep * sum_of(map(*, slope, numbers))
+            du, dv, dp, dq = pair_slopes(form, geometry, u, v, p, q, aimed, n)
+            for i in 1:3
+                acc1[s, i, 1] += du[i] - t_ * d[i]
+                acc2[j, i, 1] += dv[i] + t_ * d[i]
             end
-            for q in 1:2
-                acc[s, 3 + q, 1] += n_ * di[q]
-                acc[j, 3 + q, 1] += n_ * dj[q]
+            for c in 1:C
+                acc1[s, 3 + c, 1] += dp[c]
+                acc2[j, 3 + c, 1] += dq[c]
             end
-            acc[s, 6, 1] += d_ * W[j]
-            acc[j, 6, 1] += d_ * W[s]
+            acc1[s, 3 + C, 1] += n[end] * q[end]
+            acc2[j, 3 + C, 1] += n[end] * p[end]
         end
     end
     return nothing
 end
 
-"Value and slope of polynomial `q` of a row."
-@inline function horner(rows, k, q, x)
-    base = ROW * (k - 1)
+"Values and slopes of the polynomials of all sums in cell `k`."
+@inline function cotangents_of(rows, k, x, ::Val{sums}) where {sums}
+    of_sums = ntuple(q -> horner(rows, ROW * rows_of(sums) * (k - 1), q, x), Val(sums))
+    return map(first, of_sums), map(last, of_sums)
+end
+
+"Value and slope of polynomial `q` of the rows behind `base`."
+@inline function horner(rows, base, q, x)
     @inbounds p = rows[base + row_index(q, TERMS)] + zero(x)
     slope = zero(p)
     @inbounds for term in (TERMS - 1):-1:1
@@ -587,3 +565,10 @@ end
     end
     return p, slope
 end
+
+# ---- shear pairs of one set of points --------------------------------------------------------
+
+xi_form(bins::SoftBins) = bins.minus ? XI_MINUS : XI_PLUS
+
+"The pairs of points with weighted shears M (n, 2) and weights W, for xi+ or xi- as `bins` have it."
+shear_pairs(geometry, bins, x, M, W) = soft_pairs(xi_form(bins), geometry, bins, PointSets(x, hcat(M, W)))

@@ -28,10 +28,10 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
 @testset "box" begin
 
 @testset "sums of $n and $m, L = $L, periodic = $periodic, clumps of $clump" for
-        (n, m, L, rmax) in ((500, 400, 50.0, 16.0), (300, 1, 30.0, 9.9), (2, 3, 10.0, 3.0),
-                            (60, 900, 200.0, 16.0), (900, 800, 12.0, 3.99),
-                            (700, 600, (33.0, 50.0, 75.0), 16.4), (800, 700, (40.0, 9.0, 13.0), 4.4),
-                            (500, 900, [21.0, 120.0, 20.0], 9.99), (40, 30, (9.0, 9.0, 300.0), 4.0)),
+        (n, m, L, rmax) in ((250, 200, 50.0, 16.0), (150, 1, 30.0, 9.9), (2, 3, 10.0, 3.0),
+                            (60, 400, 200.0, 16.0), (400, 350, 12.0, 3.99),
+                            (300, 250, (33.0, 50.0, 75.0), 16.4), (350, 300, (40.0, 9.0, 13.0), 4.4),
+                            (200, 400, [21.0, 120.0, 20.0], 9.99), (40, 30, (9.0, 9.0, 300.0), 4.0)),
         periodic in (true, false), clump in (0.0, 0.7)
     rng = MersenneTwister(n + m)
     a, b = box_objects(rng, n, L; clump = clump), box_objects(rng, m, L; clump = clump)
@@ -56,9 +56,9 @@ log_edges(lo, hi, n) = 10 .^ range(log10(lo), log10(hi), length = n + 1)
 end
 
 @testset "sums by regions: $n and $m, L = $L, $regions regions, periodic = $periodic" for
-        (n, m, L, rmax, regions) in ((500, 400, 50.0, 16.0, 8), (300, 200, 30.0, 9.9, 27),
-                                     (60, 900, 200.0, 16.0, 5), (900, 800, 12.0, 3.99, 2),
-                                     (3, 2, 10.0, 3.0, 4), (400, 300, (30.0, 50.0, 40.0), 13.0, 9)),
+        (n, m, L, rmax, regions) in ((250, 200, 50.0, 16.0, 8), (300, 200, 30.0, 9.9, 27),
+                                     (60, 400, 200.0, 16.0, 5), (400, 350, 12.0, 3.99, 2),
+                                     (3, 2, 10.0, 3.0, 4), (250, 200, (30.0, 50.0, 40.0), 13.0, 9)),
         periodic in (true, false)
     rng = MersenneTwister(n + regions)
     # Layers across z and numbers at random: objects of one column lie in many regions.

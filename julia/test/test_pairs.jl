@@ -49,7 +49,7 @@ const RHO = S.GG{3,((2, 2), (2, 1), (3, 3), (3, 2), (3, 1))}()
 const KINDS = [S.NN(), S.NG{1}(), S.GG{1,((1, 1),)}(), RHO]
 
 @testset "trees give the sums of the definition: $n objects, width $width" for
-        n in (2, 7, 8, 9, 32, 33, 65, 97, 300, 800), width in (0.005, 0.05, 4)
+        n in (2, 7, 8, 9, 32, 33, 65, 97, 210, 420), width in (0.005, 0.05, 4)
     rng = MersenneTwister(n)
     leafsize = n > 200 ? 32 : 8
     x = sky(rng, n, width)
@@ -62,7 +62,7 @@ const KINDS = [S.NN(), S.NG{1}(), S.GG{1,((1, 1),)}(), RHO]
     y[:, 1] = x[:, 1]
     v = rand(rng, size(y, 2))
     for edges in EDGES, kind in KINDS
-        n > 500 && kind === RHO && continue
+        n > 400 && kind === RHO && continue
         f = 2 * S.nfields(kind)
         g, h = randn(rng, f, n), randn(rng, f, size(y, 2))
         g1 = kind isa S.NG ? zeros(0, n) : g
@@ -74,7 +74,7 @@ const KINDS = [S.NN(), S.NG{1}(), S.GG{1,((1, 1),)}(), RHO]
     end
 end
 
-@testset "in the plane: $n objects, side $side" for n in (2, 8, 9, 33, 97, 300, 800), side in (0.003, 1.0)
+@testset "in the plane: $n objects, side $side" for n in (2, 8, 9, 33, 97, 210, 420), side in (0.003, 1.0)
     rng = MersenneTwister(n)
     leafsize = n > 200 ? 32 : 8
     place(k) = vcat(side .* rand(rng, 2, k) .- 0.3, zeros(1, k))
@@ -84,7 +84,7 @@ end
     w, v = rand(rng, n), rand(rng, size(y, 2))
     # bins of few and of many objects, and all pairs
     for edges in (side .* range(0, 1.5, length = 9), side .* exp.(range(-6, 0.5, length = 30)), [0.0, 9.0]), kind in KINDS
-        n > 500 && kind === RHO && continue
+        n > 400 && kind === RHO && continue
         f = 2 * S.nfields(kind)
         g, h = randn(rng, f, n), randn(rng, f, size(y, 2))
         worst(args...) = differences(kind, collect(edges) .^ 2, args..., leafsize; geometry = S.Plane())

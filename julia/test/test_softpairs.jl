@@ -43,12 +43,12 @@ end
         a = [6.3 * rand(rng), 2.8 * (rand(rng) - 0.5)]
         b = a .+ size .* randn(rng, 2) ./ 3
         u, v = on_sphere(a), on_sphere(b)
-        turn = SC.double_angle(SC.pair_turn(SPHERE, u, v, minus)...)
+        kind = minus ? Val(:minus) : Val(:plus)
+        cosine, sine, re, im, made, inverse = SC.turn_of(SPHERE, kind, u, v)
         p, q = SC.double_phase.(SC.projections(u, v))
         expected = minus ? p * q : p * conj(q)
-        @test complex(turn...) ≈ expected atol = 1e-14 / size
-        re, im = SC.pair_turn(SPHERE, u, v, minus)
-        along = SC.turn_slope(SPHERE, u, v, minus, re, im)
+        @test complex(cosine, sine) ≈ expected atol = 1e-14 / size
+        along = SC.turn_back(SPHERE, kind, u, v, re, im, made, inverse)
         apart = SC.separation_slope(SPHERE, u, v)
         for move in (randn(rng, 4), randn(rng, 4))
             f(t) = (x = on_sphere(a .+ t .* move[1:2]); y = on_sphere(b .+ t .* move[3:4]); (x, y))
@@ -56,7 +56,8 @@ end
             dv = OD.derivative(t -> f(t)[2], 0.0)
             # the direction of z, from its own derivative in extended precision
             big_a, big_b, big_m = big.(a), big.(b), big.(move)
-            z(t) = SC.pair_turn(SPHERE, on_sphere(big_a .+ t .* big_m[1:2]), on_sphere(big_b .+ t .* big_m[3:4]), minus)
+            z(t) = SC.turn_parts(SPHERE, kind, on_sphere(big_a .+ t .* big_m[1:2]),
+                                 on_sphere(big_b .+ t .* big_m[3:4]))[1:2]
             zr, zi = z(big(0.0))
             dz = OD.derivative(t -> collect(z(t)), big(0.0))
             angle = Float64((zr * dz[2] - zi * dz[1]) / (zr^2 + zi^2))
@@ -67,23 +68,34 @@ end
         end
     end
     u = on_sphere([1.0, 0.3])
-    for v in (u, -u), minus in (false, true)
+    for v in (u, -u), kind in (Val(:plus), Val(:minus), Val(:tangent))
         @test all(iszero, vcat(collect.(SC.separation_slope(SPHERE, u, v))...))
-        @test all(iszero, vcat(collect.(SC.turn_slope(SPHERE, u, v, minus, SC.pair_turn(SPHERE, u, v, minus)...))...))
+        @test iszero(SC.turn_of(SPHERE, kind, u, v)[6])
+    end
+    # the tangential shear is that of a source turned toward its lens, with its sign
+    for geometry in (SPHERE, PLANE), _ in 1:5
+        u, v = geometry === SPHERE ? (on_sphere(randn(rng, 2)), on_sphere(randn(rng, 2))) :
+            ((randn(rng, 2)..., 0.0), (randn(rng, 2)..., 0.0))
+        toward = SC.double_phase(SC.projections(geometry, u, v)[2])
+        @test complex(SC.turn_of(geometry, Val(:tangent), u, v)[1:2]...) ≈ -toward
+        @test complex(SC.turn_of(geometry, Val(:tangent_back), v, u)[1:2]...) ≈ -toward
     end
     # in the plane: xi- turns by four times the direction, xi+ not at all
     for _ in 1:5
         u, v = (randn(rng, 2)..., 0.0), (randn(rng, 2)..., 0.0)
-        phase(p, minus) = SC.pair_turn(PLANE, (p[1], p[2], 0.0), (p[3], p[4], 0.0), minus)
+        phase(p, kind) = SC.turn_of(PLANE, Val(kind), (p[1], p[2], 0.0), (p[3], p[4], 0.0))
         direction = atan(v[2] - u[2], v[1] - u[1])
-        @test complex(SC.double_angle(phase([u[1:2]...; v[1:2]...], true)...)...) ≈ cis(-4 * direction)
-        @test SC.double_angle(phase([u[1:2]...; v[1:2]...], false)...) == (1, 0)
+        at = [u[1:2]...; v[1:2]...]
+        @test complex(phase(at, :minus)[1:2]...) ≈ cis(-4 * direction)
+        @test phase(at, :plus)[1:2] == (1, 0)
         p, q = SC.double_phase.(SC.projections(PLANE, u, v))
         @test p ≈ cis(-2 * direction) && p ≈ q
-        at = [u[1:2]...; v[1:2]...]
-        slopes = SC.turn_slope(PLANE, u, v, true, phase(at, true)...)
-        @test vcat(collect.(t[1:2] for t in slopes)...) ≈
-            OD.gradient(p -> (z = phase(p, true); atan(z[2], z[1])), at) rtol = 1e-10
+        for kind in (:minus, :tangent)
+            _, _, re, im, made, inverse = phase(at, kind)
+            slopes = SC.turn_back(PLANE, Val(kind), u, v, re, im, made, inverse)
+            @test vcat(collect.(t[1:2] for t in slopes)...) ≈
+                OD.gradient(p -> (z = phase(p, kind); atan(z[4], z[3])), at) rtol = 1e-10
+        end
         slopes = SC.separation_slope(PLANE, u, v)
         @test vcat(collect.(t[1:2] for t in slopes)...) ≈
             OD.gradient(p -> SC.separation(PLANE, (p[1], p[2], 0.0), (p[3], p[4], 0.0)), at) rtol = 1e-10
@@ -110,23 +122,28 @@ end
     bins = bins_in(geometry; gaussian = gaussian, minus = minus)
     rng = MersenneTwister(5)
     num_, den_ = randn(rng, 3, 2), randn(rng, 3, 2)
-    both = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, num_, den_)
-    one = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, num_[:, 2:2], den_[:, 2:2])
+    form = SC.xi_form(bins)
+    function pulled(num_, den_)
+        back = SC.pair_pullback_brute(form, geometry, bins, SC.PointSets(x, hcat(M, w)),
+                                      SC.sums_cotangent(num_, den_))[1]
+        return back[:, 1:3, :], back[:, 4:5, :], back[:, 6, :]
+    end
+    both, one = pulled(num_, den_), pulled(num_[:, 2:2], den_[:, 2:2])
     for (a, b) in zip(both, one)
         @test selectdim(a, ndims(a), 2) ≈ selectdim(b, ndims(b), 1) rtol = 1e-13
     end
     moves = (randn(rng, 60, 3), randn(rng, 60, 2), randn(rng, 60))
     tangent = geometry === SPHERE ? moves[1] .- x .* sum(moves[1] .* x, dims = 2) : moves[1] .* [1 1 0]
     at(y) = geometry === SPHERE ? y ./ sqrt.(sum(abs2, y, dims = 2)) : y
-    along(t) = SC.soft_pair_sums_brute(geometry, bins, at(x .+ t .* tangent), M .+ t .* moves[2],
-                                 w .+ t .* moves[3])[1:2]
-    dnum, dden = OD.derivative(t -> vcat(along(t)...), 0.0)[1:3], OD.derivative(t -> vcat(along(t)...), 0.0)[4:6]
+    moved(t) = SC.PointSets(at(x .+ t .* tangent), hcat(M .+ t .* moves[2], w .+ t .* moves[3]))
+    slope = OD.derivative(t -> vec(SC.pair_sums_brute(form, geometry, bins, moved(t))[1]), 0.0)
+    dnum, dden = slope[1:2:end], slope[2:2:end]
     for r in 1:2
         back = sum(both[1][:, :, r] .* tangent) + sum(both[2][:, :, r] .* moves[2]) + sum(both[3][:, r] .* moves[3])
         @test back ≈ dot(num_[:, r], dnum) + dot(den_[:, r], dden) rtol = 1e-11
     end
-    apart = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, Matrix(Diagonal(num_[:, 1])), Matrix(Diagonal(den_[:, 1])))
-    whole = SC.soft_pair_pullback_brute(geometry, bins, x, M, w, num_[:, 1:1], den_[:, 1:1])
+    apart = pulled(Matrix(Diagonal(num_[:, 1])), Matrix(Diagonal(den_[:, 1])))
+    whole = pulled(num_[:, 1:1], den_[:, 1:1])
     for (a, b) in zip(apart, whole)
         @test sum(a, dims = ndims(a)) ≈ b rtol = 1e-12
     end

@@ -37,12 +37,23 @@ tangent(::SC.Plane, x, x_) = x_[:, 1:2, :]
 tangent(::SC.Sphere, x, x_) = x_ .- x .* sum(x_ .* x, dims = 2)
 worst(a, b) = maximum(abs.(a .- b)) / maximum(abs.(b))
 
+points_of(x, M, W) = SC.PointSets(x, hcat(M, W))
+walk(geometry, bins, x, M, W) = SC.SoftPairs(SC.xi_form(bins), geometry, bins, points_of(x, M, W))
+"Sums of products and of weights, and coincident pairs."
+apart((sums, met)) = sums[1, :], sums[2, :], met
+summed(geometry, bins, x, M, W) = apart(SC.sums!(walk(geometry, bins, x, M, W)))
+brute(geometry, bins, x, M, W) = apart(SC.pair_sums_brute(SC.xi_form(bins), geometry, bins, points_of(x, M, W)))
+parts(back) = back[1][:, 1:3, :], back[1][:, 4:5, :], back[1][:, 6, :]
+pulled(pairs, num_, den_) = parts(SC.pullback(pairs, SC.sums_cotangent(num_, den_)))
+brute_pulled(geometry, bins, x, M, W, num_, den_) =
+    parts(SC.pair_pullback_brute(SC.xi_form(bins), geometry, bins, points_of(x, M, W), SC.sums_cotangent(num_, den_)))
+
 "Values and pull-backs of both ways; sums of weights, and of shears as shares of those of their sizes."
 function same(geometry, bins, x, M, W; tolerance = 1e-12)
-    num, den, met = SC.soft_pair_sums_brute(geometry, bins, x, M, W)
-    size = SC.soft_pair_sums_brute(geometry, bins, x, hcat(sqrt.(sum(abs2, M, dims = 2)), zero(W)), W)[2]
-    pairs = SC.SoftPairs(geometry, bins, x, M, W)
-    found = SC.sums!(pairs)
+    num, den, met = brute(geometry, bins, x, M, W)
+    size = brute(geometry, bins, x, hcat(sqrt.(sum(abs2, M, dims = 2)), zero(W)), W)[2]
+    pairs = walk(geometry, bins, x, M, W)
+    found = apart(SC.sums!(pairs))
     some = den .> SC.NO_PAIRS
     @test found[3] == met
     @test found[2][some] ≈ den[some] rtol = tolerance
@@ -50,7 +61,7 @@ function same(geometry, bins, x, M, W; tolerance = 1e-12)
     @test (found[2] .> SC.NO_PAIRS) == some
     rng = MersenneTwister(2)
     num_, den_ = SC.ratio_pullback(randn(rng, SC.nbins(bins), 2), num, den)
-    a, b = SC.pullback(pairs, num_, den_), SC.soft_pair_pullback_brute(geometry, bins, x, M, W, num_, den_)
+    a, b = pulled(pairs, num_, den_), brute_pulled(geometry, bins, x, M, W, num_, den_)
     @test worst(tangent(geometry, x, a[1]), tangent(geometry, x, b[1])) < 10 * tolerance
     @test worst(a[2], b[2]) < tolerance
     @test worst(a[3], b[3]) < tolerance
@@ -92,13 +103,13 @@ end
         # In a bin whose weights come from far outside of it, and in one that has none at all
         @test 6 in pairs.exact
     end
-    @test SC.sums!(SC.SoftPairs(SPHERE, bins_of(SPHERE, edges, false, true), x, M, W))[3] == 4    # one weighs 0
+    @test summed(SPHERE, bins_of(SPHERE, edges, false, true), x, M, W)[3] == 4    # one weighs 0
     # No pairs in any bin, with a table and without one
     for sharpness in (1.0, 1e6)
-        pairs = SC.SoftPairs(SPHERE, SC.SoftBins([5000.0, 5100], sharpness), x, M, W)
-        num, den, _ = SC.sums!(pairs)
+        pairs = walk(SPHERE, SC.SoftBins([5000.0, 5100], sharpness), x, M, W)
+        num, den, _ = apart(SC.sums!(pairs))
         @test num == den == [0]
-        @test all(all(iszero, a) for a in SC.pullback(pairs, SC.ratio_pullback(ones(1, 1), num, den)...))
+        @test all(all(iszero, a) for a in pulled(pairs, SC.ratio_pullback(ones(1, 1), num, den)...))
     end
     # Bins that overlap, in no order, of very different sharpness
     odd = SC.SoftBins([30.0, 2.0, 1.0], [60.0, 90.0, 3.0], [0.2, 4.0, 30.0], false, false, false)
@@ -117,13 +128,13 @@ end
         bins = bins_of(SPHERE, edges, false, minus; sharper = 1e9)
         pairs = same(SPHERE, bins, x, M, W)
         @test pairs.table.cells == 0
-        num, den, _ = SC.sums!(pairs)
+        num, den, _ = apart(SC.sums!(pairs))
         @test den ≈ hard[2, 1:12] rtol = 1e-12
         @test num ≈ hard[minus ? 7 : 5, 1:12] atol = 1e-12 * maximum(den)
         # A table can still be had up to some sharpness, and the limit is approached from there.
-        between = SC.sums!(SC.SoftPairs(SPHERE, bins_of(SPHERE, edges, false, minus; sharper = 10.0), x, M, W))[2]
+        between = summed(SPHERE, bins_of(SPHERE, edges, false, minus; sharper = 10.0), x, M, W)[2]
         @test maximum(abs.(between ./ den .- 1)) <
-            maximum(abs.(SC.sums!(SC.SoftPairs(SPHERE, bins_of(SPHERE, edges, false, minus), x, M, W))[2] ./ den .- 1))
+            maximum(abs.(summed(SPHERE, bins_of(SPHERE, edges, false, minus), x, M, W)[2] ./ den .- 1))
     end
 end
 
@@ -135,24 +146,23 @@ end
     moves = randn(rng, 200, 3) .* [1 1 geometry === SPHERE], randn(rng, 200, 2), randn(rng, 200)
     at(t) = (y = x .+ t .* moves[1]; geometry === SPHERE ? y ./ sqrt.(sum(abs2, y, dims = 2)) : y)
     moved(way, t) = way(geometry, bins, at(t), M .+ t .* moves[2], W .+ t .* moves[3])
-    walk(p...) = SC.sums!(SC.SoftPairs(p...))
     slope(way) = OD.derivative(t -> vcat(moved(way, t)[1:2]...), 0.0)
-    @test slope(walk) ≈ slope(SC.soft_pair_sums_brute) rtol = 1e-10
+    @test slope(summed) ≈ slope(brute) rtol = 1e-10
     curved(way) = OD.derivative(s -> OD.derivative(t -> vcat(moved(way, s + t)[1:2]...), 0.0), 0.0)
-    @test curved(walk) ≈ curved(SC.soft_pair_sums_brute) rtol = 1e-8
+    @test curved(summed) ≈ curved(brute) rtol = 1e-8
     # The derivative of the pull-back, and of one whose cotangents alone carry any
     num_, den_ = randn(rng, 5, 1), randn(rng, 5, 1)
-    function pulled(t, along)
-        pairs = SC.SoftPairs(geometry, bins, at(along * t), M .+ along .* t .* moves[2], W .+ along .* t .* moves[3])
+    function tree_pulled(t, along)
+        pairs = walk(geometry, bins, at(along * t), M .+ along .* t .* moves[2], W .+ along .* t .* moves[3])
         SC.sums!(pairs)
-        return SC.pullback(pairs, num_ .* (1 + t), den_ .* (1 - t))
+        return pulled(pairs, num_ .* (1 + t), den_ .* (1 - t))
     end
-    brute(t, along) = SC.soft_pair_pullback_brute(geometry, bins, at(along * t), M .+ along .* t .* moves[2],
+    pairwise(t, along) = brute_pulled(geometry, bins, at(along * t), M .+ along .* t .* moves[2],
                                                   W .+ along .* t .* moves[3], num_ .* (1 + t), den_ .* (1 - t))
     both(f, along) = OD.derivative(t -> (p = f(t, along); vcat(vec(tangent(geometry, at(along * t), p[1])),
                                                                vec(p[2]), vec(p[3]))), 0.0)
     for along in (0.0, 1.0)
-        @test worst(both(pulled, along), both(brute, along)) < 1e-9
+        @test worst(both(tree_pulled, along), both(pairwise, along)) < 1e-9
     end
 end
 
@@ -161,9 +171,9 @@ end
     bins = bins_of(SPHERE, log_edges(0.5, 200, 12), false, false)
     function all_of(workers)
         SC.WORKERS[] = workers
-        pairs = SC.SoftPairs(SPHERE, bins, x, M, W)
+        pairs = walk(SPHERE, bins, x, M, W)
         sums = SC.sums!(pairs)
-        return sums, SC.pullback(pairs, ones(12, 1), ones(12, 1))
+        return sums, pulled(pairs, ones(12, 1), ones(12, 1))
     end
     found = [all_of(workers) for workers in (1, 2, 5)]
     SC.WORKERS[] = 0

@@ -18,6 +18,7 @@ _PAIR_SET = "f64*,f64*,f64*,i64,i64,i64"
 _BOX_SET = "f64*,f64*,f64*,f64*,i64*,f64*,i64"
 _BOX_REGIONS = "f64*,f64*,f64*,f64*,i64*,i64*,i64"
 _SIGHT_SET = "f64*,f64*,f64*,i64"
+_STATISTIC = "i64,i64*,f64*,i64,f64*,i64,f64*,i64,f64*"
 _ESTIMATOR = "i64,f64*,i64,f64*,f64*,i64*,f64*,i64,f64*"
 
 #: Name -> argument types of every entry point, by the file of ``julia/src/entries`` that defines
@@ -63,6 +64,12 @@ ENTRIES = {
     "softcorr_jvp": f"{_ESTIMATOR},f64*,f64*,f64*",
     "softcorr_hvp": f"{_ESTIMATOR},f64*,i64,f64*,f64*,f64*,f64*,f64*,i64*,f64*",
     "soft_bin_weights": "i64,f64*,i64,i64,f64*,f64*",
+    # softstatistics.jl
+    "soft_statistic": f"{_STATISTIC},i64,f64*,f64*,f64*,f64*",
+    "soft_statistic_weights": f"{_STATISTIC},f64*,f64*,f64*",
+    "soft_statistic_pullback": (
+        f"{_STATISTIC},i64,f64*,i64,f64*,f64*,f64*,f64*,f64*,f64*,f64*,f64*"
+    ),
 }
 
 C_TYPES: dict[str, Any] = {

@@ -25,6 +25,10 @@ PRELOAD = (
     "libunwind.so.8",
     "libutf8proc.so.2",
     "libffi.so.7",
+    "libmd.so.0",
+    "libbsd.so.0",
+    "libedit.so.2",
+    "libz3.so.4",
     "libLLVM-9.so.1",
     "libopenlibm.so.3",
 )

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import os
 import shlex
-import sys
 import threading
 import time
 import warnings
@@ -18,6 +17,7 @@ import numpy as np
 from pysoftcorr._julia import entries, settings
 from pysoftcorr._julia.errors import JuliaError
 from pysoftcorr._julia.owner import CallerOwner, Control, Job, Owner, ThreadOwner, Watch
+from pysoftcorr.core.progress import watched
 from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
@@ -75,6 +75,12 @@ class Runtime:
 
     def call(self, name: str, args: tuple[Any, ...], watch: Watch | None = None) -> None:
         """Run an entry point; see `call`."""
+        # Arrays that another process sent may begin anywhere (of empty ones NumPy does not say so).
+        # Those that Julia writes to are new.
+        args = tuple(
+            a.copy() if isinstance(a, np.ndarray) and not (a.flags.aligned and a.size) else a
+            for a in args
+        )
         converted = entries.convert(name, entries.ENTRIES[name], args)
 
         # `kept`: the arrays stay alive as long as Julia may write to them, also when the caller
@@ -185,17 +191,25 @@ def call(name: str, *args: Any, progress: str | None = None) -> None:
         runtime.call(name, args, watch)
 
 
+#: Seconds of work before its bar is shown.
+_PATIENCE = 0.5
+
+
 @contextlib.contextmanager
 def _bar(title: str | None) -> Iterator[Watch | None]:
-    """A function that shows (done, total) on a terminal; None without a title or a terminal."""
-    if title is None or sys.stderr is None or not sys.stderr.isatty():
+    """A function that shows (done, total) where somebody watches; None without a title."""
+    if title is None or not watched():
         yield None
         return
     from tqdm import tqdm
 
-    with tqdm(desc=title, total=None, leave=False) as shown:
+    # Short work has none: in a notebook its empty line would stay.
+    begun = time.monotonic()
+    with tqdm(desc=title, total=None, leave=False, delay=_PATIENCE) as shown:
 
         def watch(done: int, total: int) -> None:
+            if time.monotonic() - begun < _PATIENCE:
+                return
             if total > 0:
                 shown.total = total
                 shown.n = min(done, total)

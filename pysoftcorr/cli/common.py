@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pysoftcorr.cli.options import Option, derive
 from pysoftcorr.cli.output import FIGURE_FORMATS
 
@@ -15,6 +17,12 @@ BINS = "linear:LO:HI:N, log:LO:HI:N or edges:E0,E1,..."
 (UNIT,) = derive(
     "pysoftcorr.sky.binning:Binning.of", only=("unit",), unit={"help": "Unit of the bins."}
 )
+#: What `derive` says of options of work that workers may share.
+WORKERS: dict[str, Any] = {
+    "scheduler": {"metavar": "ADDRESS", "help": "Share the work among the workers of a running "
+                  "dask scheduler, as tcp://host:8786."},
+    "workers": {"least": 1, "help": "Share the work among processes of this machine."},
+}  # fmt: skip
 SEED = Option("seed", int, 1, "Seed of everything random.", least=0)
 THREADS = Option("threads", int, None, "Threads; every core by default.", least=1)
 OVERWRITE = Option("overwrite", bool, False, "Replace FILE if it is there.")

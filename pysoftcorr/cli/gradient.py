@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.cli import output
-from pysoftcorr.cli.common import BINS, PLOT, THREADS, UNIT
+from pysoftcorr.cli.common import BINS, PLOT, THREADS, UNIT, WORKERS
 from pysoftcorr.cli.options import Command, Option, derive
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
@@ -37,7 +37,7 @@ WIDE, NARROW, POINTS = 1e-2, 1e-4, 31
 _ESTIMATOR = derive(
     "pysoftcorr.sky.differentiable:SoftCorrelation",
     only=("bins", "approach", "clusters", "through", "weighting", "sharpness", "statistic",
-          "fuzziness", "temperature", "max_iter", "seed", "device"),
+          "fuzziness", "temperature", "max_iter", "seed", "device", "scheduler", "workers"),
     bins={"default": "linear:0:160:3", "help": BINS},
     approach={"help": "What is paired: clusters by their memberships, of nearest objects, by "
               "relaxed draws; or all galaxies."},
@@ -52,6 +52,7 @@ _ESTIMATOR = derive(
     temperature={"help": "Temperature of the relaxed draws of gumbel."},
     max_iter={"least": 1, "help": "Most steps of fuzzy c-means."},
     seed={"default": 1, "least": 0, "help": "Seed of everything random."},
+    **WORKERS,
 )  # fmt: skip
 
 

@@ -117,6 +117,8 @@ class Option:
                 f"{source}{self.name}: {shown(value)} must be {_KINDS[self.kind]}, "
                 f"not {type(value).__name__}"
             )
+        if self.kind is str and not value.strip():
+            raise ValueError(f"{source}{self.name}: {value!r} must not be empty")
         if self.choices and value not in self.choices:
             raise ValueError(
                 f"{source}{self.name}: {shown(value)} must be one of {', '.join(self.choices)}"

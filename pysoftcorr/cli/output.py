@@ -99,8 +99,6 @@ def check_plot(settings: Mapping[str, Any]) -> None:
         if form is not None:
             raise ValueError(f"plot_format = {form!r}: has no meaning without --plot")
         return
-    if not os.fspath(path).strip():
-        raise ValueError("plot = '': must name a file or a folder; . is the current folder")
     if not _is_file(path):
         check_folder(path)
         return

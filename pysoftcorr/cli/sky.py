@@ -16,6 +16,7 @@ from pysoftcorr.cli.common import (
     SEED,
     THREADS,
     UNIT,
+    WORKERS,
     out,
 )
 from pysoftcorr.cli.options import Argument, Command, Option, arguments, derive
@@ -92,6 +93,7 @@ def _measuring(statistic: Statistic) -> tuple[Option, ...]:
                   "this separation are of all pairs of objects, the others of clusters."},
         "method": {"help": "treecorr: values of all pairs by TreeCorr, for many objects."},
         "seed": {"default": SEED.default, "least": SEED.least, "help": SEED.help},
+        **WORKERS,
     }  # fmt: skip
     there = arguments(statistic.target)
     derived = derive(
@@ -245,6 +247,7 @@ def measure(
     Without clusters there is nothing to assign, and TreeCorr gives no errors: the defaults then
     give way, while what was asked for is left for the estimators to refuse.
     """
+    from pysoftcorr.core.farm.blocks import one_farm
     from pysoftcorr.sky import correlation
     from pysoftcorr.sky.assessment import find
     from pysoftcorr.sky.binning import Binning
@@ -295,17 +298,18 @@ def measure(
         )
         return result
 
-    result = estimate(
-        fits, assignment=settings["assignment"] if fits else "greedy", assignments=assignments,
-        resampling=resampling,
-    )  # fmt: skip
-    naive = finding = None
-    if fits and settings["naive"]:
-        naive = estimate([])
-        finding = find(result, naive=naive, soft=estimate(fits, assignment="soft"))
-        result = result.with_all_pairs(naive)
-    elif fits:
-        finding = find(result)
+    with one_farm(command, handed["scheduler"], handed["workers"]):
+        result = estimate(
+            fits, assignment=settings["assignment"] if fits else "greedy", assignments=assignments,
+            resampling=resampling,
+        )  # fmt: skip
+        naive = finding = None
+        if fits and settings["naive"]:
+            naive = estimate([])
+            finding = find(result, naive=naive, soft=estimate(fits, assignment="soft"))
+            result = result.with_all_pairs(naive)
+        elif fits:
+            finding = find(result)
     return Outcome(dict(settings), list(catalogs.values()), fits, result, naive, finding)
 
 

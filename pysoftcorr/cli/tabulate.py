@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pysoftcorr.cli import mocks, output
-from pysoftcorr.cli.common import OVERWRITE, SEED, THREADS, out
+from pysoftcorr.cli.common import OVERWRITE, SEED, THREADS, WORKERS, out
 from pysoftcorr.cli.options import Command, Option, derive, needed
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _TABLES = derive(
     "pysoftcorr.mocks.tabulated.tables:HaloTables.tabulate",
     only=("bins", "rp_bins", "pi_max", "line_of_sight", "satellites", "nodes",
           "concentration_groups", "assembly_split", "places", "sites",
-          "subvolumes"),
+          "subvolumes", "scheduler", "workers"),
     bins=mocks.BINS_MPC,
     rp_bins={"kind": str, "metavar": "BINS", "help": "Bins of rp in Mpc/h, for wp, w_g+ and w_++ "
              "too; by default none."},
@@ -39,6 +39,7 @@ _TABLES = derive(
            "no covariance."},
     subvolumes={"least": 0, "help": "Parts along a side of each box that are left out in turn, for "
                 "the cosmic covariance of one box; 3 will do, 0: none."},
+    **WORKERS,
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from pysoftcorr.cli.common import (
     SEED,
     THREADS,
     UNIT,
+    WORKERS,
     out,
 )
 from pysoftcorr.cli.options import Argument, Command, Option, arguments, derive
@@ -42,6 +43,7 @@ _MEASURING = derive(
                 "jackknife:N (N patches), bootstrap:N, leave-out:FRACTION:N, or none, which "
                 "leaves out the fit."},
     seed={"default": SEED.default, "least": SEED.least, "help": SEED.help},
+    **WORKERS,
 )  # fmt: skip
 _FITTING = (
     *derive(

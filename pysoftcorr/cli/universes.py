@@ -12,8 +12,8 @@ from pysoftcorr.cli.options import Command, Option, derive, needed
 
 _DESIGN = derive(
     "pysoftcorr.mocks.universes.run:run_universes",
-    only=("universes", "points", "seed", "boxsize", "mesh", "mmin", "chance_points", "sites",
-          "bins", "workers", "scheduler"),
+    only=("universes", "points", "seed", "boxsize", "mesh", "mmin", "satellites", "places",
+          "chance_points", "sites", "bins", "workers", "scheduler"),
     universes={"least": 1, "help": "Points of the design in Omega_m, sigma_8 and z; a power of two "
                "makes it a Latin hypercube."},
     points={"least": 1, "help": "HODs in each universe."},
@@ -24,6 +24,9 @@ _DESIGN = derive(
     mmin={"help": "Lightest halos, Msun/h."},
     chance_points={"least": 1, "help": "HODs of each universe where the covariance given the halos "
                    "is found."},
+    satellites={"choices": ("triaxial", "nfw"), "help": "Where satellites live: in the ellipsoids "
+                "of halos, or in spheres."},
+    places={"least": 2, "help": "Places of satellites in a halo on average, in ellipsoids."},
     sites={"help": "Halos that stand for the others in that covariance."},
     bins=BINS_MPC,
     workers={"least": 1, "help": "Processes on this machine; one a core by default."},
@@ -56,7 +59,7 @@ def _pair(name: str, text: str) -> tuple[float, float]:
     try:
         first, second = (float(part) for part in text.split(":"))
     except ValueError:
-        shape = "LO:HI, as 11.2:13.5" if name == "logmmin" else "MASS:PART, as 1e12:0.12"
+        shape = "LO:HI, as 11:14" if name == "logmmin" else "MASS:PART, as 1e12:0.05"
         raise ValueError(f"{name} = {text}: must be {shape}") from None
     return first, second
 
@@ -66,9 +69,9 @@ COMMANDS = {
         universes,
         options=(
             *_DESIGN,
-            Option("logmmin", str, "11.2:13.5", "Range of log Mmin in the HODs.",
+            Option("logmmin", str, "11:14", "Range of log Mmin in the HODs.",
                    metavar="LO:HI"),
-            Option("thinned", str, "1e12:0.12", "Below this mass (Msun/h) only this part of the "
+            Option("thinned", str, "1e12:0.05", "Below this mass (Msun/h) only this part of the "
                    "halos is made, and counts for all.", metavar="MASS:PART"),
             out("Write the campaign: .h5; needed. The same command resumes an unfinished one."),
             Option("overwrite", bool, False, "Replace a campaign of other settings."),

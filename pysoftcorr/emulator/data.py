@@ -48,6 +48,8 @@ _FEWER_BITS = 5
 _LEAST_ROWS = 10
 #: Pairs of galaxies in each bin of a row of universes, in expectation.
 LEAST_PAIRS = 10
+#: Part of the HODs that are all but all of them.
+_TO_THE_END = 0.99
 #: Fewest universes of a split; of those that are not held out one of so many is watched.
 _LEAST_UNIVERSES, _WATCHED = 16, 8
 DRAWN = {"xi": 3, "omega": 3, "eta": 3}  # dimensions: (n, R, b)
@@ -212,7 +214,8 @@ class EmulatorData:
         """Rows of a campaign of universes, less those where a bin has hardly any pair.
 
         A bin of fewer than ten pairs of galaxies in expectation is empty in one such box or
-        another, and has no log xi.
+        another, and has no log xi. Where that is so for most HODs, log Mmin ends: rows beyond, few
+        and unlike others, are left out too.
 
         Parameters
         ----------
@@ -240,6 +243,11 @@ class EmulatorData:
         good = np.asarray(np.isfinite(xi).all(axis=1) & (xi > 0).all(axis=1))
         good &= np.isfinite(response).all(axis=(1, 2))
         good &= (universes.pairs[chosen].reshape(xi.shape) >= LEAST_PAIRS).all(axis=1)
+        low, high = universes.settings.get("logMmin", (points[:, 2].min(), points[:, 2].max()))
+        reach = _reach(universes, float(high))
+        left_out = {"few pairs or xi <= 0": int((~good).sum())}
+        left_out["logMmin beyond reach"] = int((good & (points[:, 2] > reach)).sum())
+        good &= points[:, 2] <= reach
         if not good.any():
             raise ValueError("universes: every row has a bin of hardly any pairs, or an xi <= 0")
         chance = universes.chance[chosen]
@@ -250,7 +258,7 @@ class EmulatorData:
         a, b, cc, cs, ss = np.moveaxis(response[good], 1, 0)
         omega = cen * a + sat * b
         eta = cen * cen * cc + cen * sat * cs + sat * sat * ss
-        left_out = {"few pairs or xi <= 0": int((~good).sum())}
+        campaign = {**universes.settings, "logMmin": [float(low), reach]}
         return cls(
             parameters=np.concatenate([points, worlds], axis=1)[good],
             edges=universes.edges,
@@ -259,7 +267,7 @@ class EmulatorData:
             universe=np.repeat(chosen, n)[good],
             chance=chance.reshape(-1, *chance.shape[2:])[known], chance_row=place[at[known]],
             row=np.flatnonzero(good).astype(np.int64),
-            description={"campaign": dict(universes.settings), "part": "all",
+            description={"campaign": campaign, "part": "all",
                          "left_out": left_out},
         )  # fmt: skip
 
@@ -430,6 +438,17 @@ def split_campaign(
             for part, piece in zip(PARTS, pieces, strict=True)
         )
     )
+
+
+def _reach(universes: Universes, high: float) -> float:
+    """Highest log Mmin: most HODs below it have pairs enough in every bin, most above have not."""
+    enough = (universes.pairs >= LEAST_PAIRS) & (universes.xi > 0)
+    good = enough.all(axis=2).ravel()
+    logm = universes.parameters[..., 2].ravel()
+    order = np.argsort(logm, kind="stable")
+    gain = np.cumsum(np.where(good[order], 1, -1))
+    last = int(np.argmax(gain))
+    return high if last >= _TO_THE_END * len(order) - 1 else float(logm[order[last]])
 
 
 def _split_universes(universes: Universes) -> Split:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from pysoftcorr.core.notebook import html_text
 from pysoftcorr.core.random import Seed, root_seed
 from pysoftcorr.emulator.data import STATISTICS, EmulatorData, bin_centers
 
@@ -540,6 +541,10 @@ class Evaluation:
         if per_bin:
             lines += _bins_text(self)
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The summary, for notebooks."""
+        return html_text(self.summary())
 
 
 def evaluate(

@@ -124,12 +124,23 @@ def same_box(
             wrong.append(f"{words} {data[key]}, the emulator {model[key]}")
     if not wrong or on_outside == "ignore":
         return
-    way = (
-        "train one on such halos (softcorr campaign, softcorr train), tabulate them (softcorr "
-        "tabulate)"
+    other = (
+        "satellites" in data and "satellites" in model and data["satellites"] != model["satellites"]
     )
-    if inputs:
-        way = "leave Omega_m, sigma_8 and z out of fixed, so that they are those of the data"
+    ways = []
+    if len(wrong) > other:
+        ways.append(
+            "leave Omega_m, sigma_8 and z out of fixed, so that they are those of the data"
+            if inputs
+            else "train one on such halos (softcorr campaign, softcorr train), tabulate them "
+            "(softcorr tabulate)"
+        )
+    if other:
+        ways.append(
+            f"tabulate halos with satellites={data['satellites']!r} (softcorr tabulate), make "
+            f"mocks with satellites={model['satellites']!r} (HODModel, softcorr mock)"
+        )
+    way = "; ".join(ways)
     text = (
         f"the data have {'; '.join(wrong)}: the emulator's correlations are others; {way}, or "
         "pass on_outside='warn'"

@@ -51,6 +51,8 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Arrays | None:
         return None
     with _FILE.reading(path) as file:
         found = json.loads(file.attrs["identity"])
+        if not isinstance(found, dict):
+            raise ValueError("its identity is no mapping")
         arrays = {name: file[name][...] for name in file}
     wanted = json.loads(json.dumps(dict(identity)))
     other = sorted(k for k in found.keys() | wanted.keys() if found.get(k) != wanted.get(k))

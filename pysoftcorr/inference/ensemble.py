@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pysoftcorr.core.options import MOST_DRAWS, count
+from pysoftcorr.core.progress import watched
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.checkpoint import Arrays, read_checkpoint, write_checkpoint
@@ -167,7 +167,7 @@ def run_emcee(
     total = plan.warmup + plan.draws
     bar = tqdm(
         total=total, initial=len(arrays["u"]), unit="draw", desc="emcee",
-        disable=not sys.stderr.isatty(),
+        disable=not watched(),
     )  # fmt: skip
     with bar:
         while len(arrays["u"]) < total:

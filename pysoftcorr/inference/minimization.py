@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -15,7 +14,9 @@ import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, write_table
+from pysoftcorr.core.notebook import html_rows
 from pysoftcorr.core.options import at_least_one, choice, flag, mapping, number, positive
+from pysoftcorr.core.progress import watched
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import LogPosterior
 from pysoftcorr.inference.observation import said_of
@@ -137,6 +138,16 @@ class Minimization:
                 converged=record["converged"],
                 settings=record["settings"],
             )
+
+    def _repr_html_(self) -> str:
+        """Start and best point, as a table for notebooks."""
+        rows = (
+            (name, f"{self.trace[0, k]:.6g}", f"{self.best[name]:.6g}")
+            for k, name in enumerate(self.names)
+        )
+        state = "converged" if self.converged else "not converged"
+        fell = f"loss {self.loss[0]:.6g} -> {self.loss.min():.6g} in {self.steps} steps, {state}"
+        return html_rows(("", "start", "best"), rows, notes=[fell])
 
 
 class _Box:
@@ -305,7 +316,7 @@ def minimize(
             line_search_fn="strong_wolfe",
         )  # fmt: skip
         schedule = None
-    shown = sys.stderr.isatty() if progress is None else flag("progress", progress)
+    shown = watched() if progress is None else flag("progress", progress)
     for _ in tqdm(range(most), unit="step", disable=not shown):
         if converged:
             break

@@ -12,7 +12,6 @@ different generators: neither can replace the other without changing every chain
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -29,6 +28,7 @@ from pyro.infer import NUTS
 from tqdm import tqdm
 
 from pysoftcorr.core.options import MOST_CHAINS, MOST_DRAWS, count, integer, number
+from pysoftcorr.core.progress import watched
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.torch import once
 from pysoftcorr.core.version import __version__
@@ -651,7 +651,7 @@ def run_nuts(
     total = sum(n for n, _ in plan.blocks()) * plan.chains
     bar = tqdm(
         total=total, initial=sum(len(c.arrays["u"]) for c in chains), unit="draw", desc="NUTS",
-        disable=not sys.stderr.isatty(),
+        disable=not watched(),
     )  # fmt: skip
     with bar:
         running: dict[Future[Any], _Chain] = {}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import FileFormat, check_output, whole_file
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.notebook import html_rows
 from pysoftcorr.core.sealed import check_hdf5, seal_hdf5
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
@@ -38,6 +39,10 @@ _POINTWISE = "values"
 #: Draws that count as independent: of each chain, and of an ensemble, whose walkers are not
 #: independent chains, in all (Vehtari et al. 2021).
 _LEAST_OF_A_CHAIN, _LEAST_OF_AN_ENSEMBLE = 100, 400
+
+
+#: Columns of the table of parameters.
+_TITLES = ("", "mean", "sd", "16 %", "50 %", "84 %", "MC error", "r-hat", "ESS bulk", "ESS tail")
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,33 +229,40 @@ class Posterior:
 
     def summary(self) -> str:
         """A few lines for a terminal: every parameter, and how the chains did."""
-        chains, draws, _ = self.draws.shape
-        titles = ("", "mean", "sd", "16 %", "50 %", "84 %", "MC error", "r-hat", "ESS bulk",
-                  "ESS tail")  # fmt: skip
-        rows = [
-            (
-                name,
+        rows = [(name, *numbers) for name, numbers in self._lines().items()]
+        return "\n".join([aligned_rows([_TITLES, *rows]), "", *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """The table of `summary`, for notebooks."""
+        rows = ((name, *numbers) for name, numbers in self._lines().items())
+        return html_rows(_TITLES, rows, notes=self._notes())
+
+    def _lines(self) -> dict[str, list[str]]:
+        """The numbers of each parameter, by the titles of the table."""
+        return {
+            name: [
                 *(f"{row[key]:.4g}" for key in ("mean", "sd", "q16", "median", "q84")),
                 f"{row['mcse']:.2g}",
                 f"{row['r_hat']:.4f}",
                 *(f"{row[key]:.0f}" for key in ("ess_bulk", "ess_tail")),
-            )
+            ]
             for name, row in self.diagnostics().items()
-        ]
-        said = (
+        }
+
+    def _notes(self) -> list[str]:
+        """How the chains did, and what they were given."""
+        chains, draws, _ = self.draws.shape
+        text = (
             f"{chains} {self._kind} of {self.settings.get('warmup', 0)} + {draws} draws in "
             f"{self.settings.get('seconds', float('nan')):.1f} s; acceptance {self.acceptance:.3f}"
         )
         if self.divergences is not None:
             sizes = ", ".join(f"{size:.2g}" for size in self._step_size)
-            said += (
+            text += (
                 f", {self.divergences} divergences, {self.stats['n_steps'].mean():.1f} steps a "
                 f"draw, step size {sizes}"
             )
-        lines = [aligned_rows([titles, *rows]), "", said]
-        if "data" in self.settings:
-            lines.append(said_of(self.settings))
-        return "\n".join(lines)
+        return [text, *([said_of(self.settings)] if "data" in self.settings else [])]
 
     @property
     def _step_size(self) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import MOST_CHAINS, MOST_DRAWS, choice, count, flag, integer, number
+from pysoftcorr.core.progress import watched
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import ALIGNMENT, CorrelationModel, LogPosterior
@@ -154,7 +154,7 @@ def sample_posterior(
         max_tree_depth=integer("max_tree_depth", max_tree_depth, least=1, most=20),
         root=root_seed(seed),
         compiled=flag("compiled", compiled),
-        progress=sys.stderr.isatty() if progress is None else flag("progress", progress),
+        progress=watched() if progress is None else flag("progress", progress),
     )
     warn_of_problems(posterior, f"NUTS on {type(density.emulator).__name__}")
     return posterior

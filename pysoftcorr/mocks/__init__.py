@@ -16,6 +16,7 @@ _PUBLIC = {
     "HaloTables": "tabulated.tables",
     "Multipoles": "anisotropic_results",
     "ProjectedCorrelations": "anisotropic_results",
+    "SoftBoxCorrelations": "soft_box",
     "Subhalos": "subhalos",
     "Universes": "universes.file",
     "alignment_sums": "expected",

@@ -18,6 +18,7 @@ from numpy.polynomial import Legendre, Polynomial
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.notebook import html_table
 from pysoftcorr.core.options import several
 from pysoftcorr.core.version import __version__
 
@@ -213,8 +214,13 @@ class _BinnedInTwo:
                 covariance=np.array(record["covariance"]) if "covariance" in record else None,
             )
 
+    #: Settings in which realizations agree, as far as they are known.
 
-#: Settings in which realizations agree, as far as they are known.
+    def _repr_html_(self) -> str:
+        """The columns of one number a bin, as a table for notebooks."""
+        return html_table(self.to_table(), caption="lengths in Mpc/h")
+
+
 _OF_A_KIND = (
     "boxsize", "line_of_sight", "periodic", "auto", "weighted", "redshift_space", "redshift",
     "cosmology", "mdef", "satellites",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from astropy.table import Table
 
 from pysoftcorr.core.lazy import plots
+from pysoftcorr.core.notebook import html_table
 from pysoftcorr.core.options import choice, several
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import box_files
@@ -289,6 +290,14 @@ class BoxCorrelations:
         """
         figure: Figure = plots().plot_covariance(self, correlation=correlation)
         return figure
+
+    def _repr_html_(self) -> str:
+        """Bins, counts and values with their errors, as a table for notebooks."""
+        columns = ["r_lo", "r_hi", "npairs"]
+        for name in ("xi", "omega", "eta"):
+            columns += [name, *([f"{name}_err"] if name in self.errors else [])]
+        notes = [] if self.resampling is None else [f"errors: {self.resampling}"]
+        return html_table(self.to_table(), columns=columns, caption="lengths in Mpc/h", notes=notes)
 
 
 def _check_alike(boxes: list[BoxCorrelations]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.notebook import html_rows, said
 from pysoftcorr.core.options import flag, number
 from pysoftcorr.mocks import alignment
 from pysoftcorr.mocks import box as _pairs
@@ -72,6 +73,17 @@ class ExpectedCorrelations:
     mu_cen: float
     mu_sat: float
     gamma: float
+
+    def _repr_html_(self) -> str:
+        """Bins and values, as a table for notebooks."""
+        rows = zip(self.edges[:-1], self.edges[1:], self.npairs, self.xi, self.omega, self.eta,
+                   strict=True)  # fmt: skip
+        return html_rows(
+            ("r_lo", "r_hi", "npairs", "xi", "omega", "eta"),
+            (list(map(said, row)) for row in rows),
+            caption=f"mean over all axes, mu_cen = {self.mu_cen:g}, mu_sat = {self.mu_sat:g}; "
+            "lengths in Mpc/h",
+        )
 
 
 @dataclass(frozen=True, eq=False)

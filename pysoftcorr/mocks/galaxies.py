@@ -15,6 +15,7 @@ from astropy.io import fits
 
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, suffix_of, whole_file
+from pysoftcorr.core.notebook import html_facts
 from pysoftcorr.core.options import choice, mapping, number, text
 from pysoftcorr.core.random import Seed, root_seed, uniforms
 from pysoftcorr.core.sealed import check_fits, open_fits
@@ -368,6 +369,20 @@ class GalaxyCatalog:
             record = json.loads(text)
             FORMAT.check(source, record)
             return cls(**columns, **{k: v for k, v in record.items() if k not in FORMAT.header()})
+
+    def _repr_html_(self) -> str:
+        """Numbers, box and columns, as a table for notebooks."""
+        centrals = int(self.central.sum())
+        return html_facts(
+            f"{len(self)} galaxies",
+            (
+                ("centrals", centrals),
+                ("satellites", len(self) - centrals),
+                ("box [Mpc/h]", checks.box_text(self.boxsize)),
+                ("per (Mpc/h)^3", float(len(self) / checks.volume(self.boxsize))),
+                ("columns", ", ".join(self._columns())),
+            ),
+        )
 
 
 def _fits_format(dtype: Any, width: int) -> str:

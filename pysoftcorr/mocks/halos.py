@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin, as_float
 from pysoftcorr.core.files import HDF5, FileFormat, check_output, fingerprint
+from pysoftcorr.core.notebook import html_facts
 from pysoftcorr.core.options import mapping, number, shown
 from pysoftcorr.core.random import Seed
 from pysoftcorr.mocks import checks
@@ -384,6 +385,12 @@ class HaloCatalog:
 
     from_table = classmethod(_from_table)
     simulate = classmethod(_simulate)
+
+    def _repr_html_(self) -> str:
+        """What `summary` says, as a table for notebooks."""
+        head, *lines = self.summary().splitlines()
+        pairs = (line.strip().split(maxsplit=1) for line in lines)
+        return html_facts(head, ((name, "".join(rest)) for name, *rest in pairs))
 
 
 def _plain_json(name: str, value: Any) -> Any:

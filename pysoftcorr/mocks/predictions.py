@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pysoftcorr.core.files import check_output, write_table
+from pysoftcorr.core.notebook import html_table, html_text
 from pysoftcorr.core.version import __version__
 
 if TYPE_CHECKING:
@@ -70,6 +71,16 @@ class BinnedPrediction:
     def _one(self, what: str) -> None:
         if self.xi.mean.ndim != 1:
             raise ValueError(f"{what} is of one point; this prediction has {len(self.xi.mean)}")
+
+    def _repr_html_(self) -> str:
+        """The table of one point, or how many points there are, for notebooks."""
+        points = as_array(self.parameters)
+        if points.ndim > 1:
+            return html_text(f"{len(points)} points of {', '.join(self.names)}")
+        given = ", ".join(f"{k} = {v:.4g}" for k, v in self._parameters().items())
+        table = self.to_table()
+        columns = [name for name in table.colnames if name != "r"]
+        return html_table(table, columns=columns, caption="lengths in Mpc/h", notes=[given])
 
 
 def as_array(values: Any) -> np.ndarray:

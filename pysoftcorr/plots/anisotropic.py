@@ -15,6 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from pysoftcorr.plots.figures import new_figure
 from pysoftcorr.plots.mocks import FEWEST_COUNTED, FEWEST_PAIRS, nothing, say_left_out
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
+from pysoftcorr.plots.styles import styled
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import Multipoles, ProjectedCorrelations
@@ -25,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 LEVELS, LINEAR, HIGHEST = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0), 0.05, 30.0
 
 
+@styled
 def plot_projected(result: ProjectedCorrelations) -> Figure:
     """Projected correlations, and xi as a map of both coordinates.
 
@@ -59,6 +61,7 @@ def plot_projected(result: ProjectedCorrelations) -> Figure:
     return figure
 
 
+@styled
 def plot_multipoles(result: Multipoles) -> Figure:
     """Multipoles of xi, and with shapes of the alignments, times the separation squared.
 
@@ -156,7 +159,7 @@ def _signed(ax: Axes, result: ProjectedCorrelations, pairs: Any) -> None:
     if ((pairs > 0) & ~good).any():
         say_left_out(ax, FEWEST_COUNTED)
     if (good & (values < 0)).any():
-        ax.legend(frameon=False)
+        ax.legend()
 
 
 def _linear(
@@ -184,6 +187,6 @@ def _linear(
             None if sigma is None else r**power * sigma[good],
             marker=marker, ms=4, lw=1.0, color=color, capsize=2, label=text,
         )  # fmt: skip
-    ax.legend(frameon=False)
+    ax.legend()
     if ((pairs > 0) & ~good).any():
         say_left_out(ax, FEWEST_PAIRS)

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.series import held, widen
 from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, EPISTEMIC, axes_of, frame_of
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
 from pysoftcorr.sky.geometry import FLAT
@@ -24,6 +25,7 @@ FLOOR = 1e-3
 ROWS = 1000
 
 
+@styled
 def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -> Axes:
     """Cluster centers over the objects (Berman et al. 2025, fig. 5).
 
@@ -62,10 +64,11 @@ def plot_centers(catalog: Catalog, fit: Clustering, *, ax: Axes | None = None) -
     )
     frame.draw(ax)
     widen(ax, before)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax
 
 
+@styled
 def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
     """The membership matrix (Berman et al. 2025, fig. 6), one row an object.
 
@@ -107,6 +110,7 @@ def plot_memberships(fit: Clustering, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@styled
 def plot_membership_histograms(fit: Clustering) -> Figure:
     """Histograms of the largest membership and of the entropy (Berman et al. 2025, fig. 9).
 
@@ -137,5 +141,5 @@ def plot_membership_histograms(fit: Clustering) -> Figure:
     for ax in (left, right):
         # Room above the bars, so that the legend lies on none of them.
         ax.set_ylim(0.0, 1.3 * ax.get_ylim()[1])
-        ax.legend(loc="upper left", frameon=False, ncols=2, fontsize="small")
+        ax.legend(loc="upper left", ncols=2)
     return figure

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -15,8 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
 from pysoftcorr.core.extras import need
+from pysoftcorr.core.options import finite_numbers, mapping, number, texts
 from pysoftcorr.plots.figures import new_figure
-from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC
+from pysoftcorr.plots.styles import PALETTE, styled
 
 if TYPE_CHECKING:
     from pysoftcorr.inference import Posterior
@@ -40,7 +42,6 @@ LABELS = {
     "beta": r"$\beta$",
     "eta": r"$\eta$",
 }
-_COLORS = (ALEATORIC, EPISTEMIC, "#4b7f52", "#7a5195", "#E69F00", "#000000")
 _CELLS = 60
 #: Mark of contours that are cut.
 _CUT = "cut"
@@ -53,6 +54,7 @@ _QUANTILES = (0.16, 0.5, 0.84)
 _TRUTH: dict[str, Any] = {"color": "black", "lw": 1.1, "ls": ":"}
 
 
+@styled
 def plot_corner(
     posteriors: Posterior | Mapping[str, Posterior],
     *,
@@ -153,7 +155,7 @@ def _names(every: Mapping[str, Posterior], names: Sequence[str] | None) -> list[
         raise ValueError("posteriors is empty: there is nothing to draw")
     first = next(iter(every.values()))
     shared = [n for n in first.names if all(n in p.names for p in every.values())]
-    chosen = shared if names is None else list(names)
+    chosen = shared if names is None else texts("names", names)
     unknown = [name for name in chosen if name not in shared]
     if unknown or not chosen:
         raise ValueError(f"names: {', '.join(unknown) or 'none'} of {', '.join(shared)} to draw")
@@ -161,26 +163,25 @@ def _names(every: Mapping[str, Posterior], names: Sequence[str] | None) -> list[
 
 
 def _levels(levels: Sequence[float]) -> list[float]:
-    if not len(levels) or not all(0 < level < 1 for level in levels):
-        raise ValueError(f"levels = {tuple(levels)}: must be between 0 and 1")
-    return sorted({float(level) for level in levels})
+    given = np.atleast_1d(finite_numbers("levels", levels)).ravel()
+    if not given.size or not ((given > 0) & (given < 1)).all():
+        raise ValueError(f"levels = {given.tolist()}: must be between 0 and 1")
+    return sorted(set(given.tolist()))
 
 
 def _marks(
     every: Mapping[str, Posterior], truth: Mapping[str, float] | None, chosen: Sequence[str]
 ) -> list[float | None]:
     """The true value of each parameter that is drawn, None where it is not given."""
-    given = {} if truth is None else dict(truth)
+    given = mapping("truth", truth)
     known = {name for p in every.values() for name in (*p.names, *p.fixed)}
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ValueError(
             f"truth: {', '.join(unknown)}: must be among the parameters, {', '.join(sorted(known))}"
         )
-    for name, value in given.items():
-        if not np.isfinite(value):
-            raise ValueError(f"truth of {name} = {value}: must be finite; leave it out")
-    return [None if name not in given else float(given[name]) for name in chosen]
+    values = {name: number(f"truth of {name}", value) for name, value in given.items()}
+    return [values.get(name) for name in chosen]
 
 
 def _draws(label: str, posterior: Posterior, chosen: Sequence[str]) -> FloatArray:
@@ -197,7 +198,7 @@ def _draws(label: str, posterior: Posterior, chosen: Sequence[str]) -> FloatArra
 # ---------------------------------------------------------------------- parts of figures
 def cycle(number: int) -> list[str]:
     """Colors of so many posteriors, chains or parameters."""
-    return [_COLORS[k % len(_COLORS)] for k in range(number)]
+    return [PALETTE[k % len(PALETTE)] for k in range(number)]
 
 
 def span(name: str, draws: FloatArray, posterior: Any) -> Range:
@@ -300,9 +301,9 @@ def _titles(ax: Axes, label: str, columns: Sequence[FloatArray], colors: Sequenc
         text, height = f"{label} = {interval(draws)}", 6 + 17 * (n - 1 - k)
         tone = "black" if n == 1 else color
         if k == 0:
-            ax.set_title(text, fontsize=10, pad=height, color=tone)
+            ax.set_title(text, fontsize="medium", pad=height, color=tone)
         else:
-            ax.annotate(text, (0.5, 1.0), (0, height), xycoords="axes fraction", fontsize=10,
+            ax.annotate(text, (0.5, 1.0), (0, height), xycoords="axes fraction", fontsize="medium",
                         textcoords="offset points", ha="center", color=tone)  # fmt: skip
 
 
@@ -378,6 +379,7 @@ def _legend(
     if len(figure.axes) > 4:
         where, right = "upper right", 0.99
     figure.legend(
-        handles=handles, frameon=False, fontsize=9 + 0.8 * len(figure.axes) ** 0.5,
-        loc=where, bbox_to_anchor=(right, height),
+        handles=handles, loc=where,
+        fontsize=rcParams["font.size"] * (0.9 + 0.08 * len(figure.axes) ** 0.5),
+        bbox_to_anchor=(right, height),
     )  # fmt: skip

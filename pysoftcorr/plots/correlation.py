@@ -19,6 +19,7 @@ from pysoftcorr.plots.requirement import curve
 from pysoftcorr.plots.series import entries, held, same_unit, widen
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.plots.statistics import abscissa, beside, symbol
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.result import Correlation
 
 #: Middles of series on the same axes about the separations, in bins: first beside one another.
@@ -27,6 +28,7 @@ _MIDDLES = (0.0, 0.34, -0.34, 0.17, -0.17, 0.42, -0.42)
 FURTHER = ("#56B4E9", "#CC79A7", "#009E73", "#E69F00", "#000000")
 
 
+@styled
 def plot_correlation(
     correlation: Correlation,
     *,
@@ -150,10 +152,11 @@ def plot_correlation(
     widen(ax, limits)
     if ax.get_xscale() == "log":
         log_axis(ax.xaxis, *ax.get_xlim())
-    ax.legend(*_entries(ax), fontsize="small", frameon=False)
+    ax.legend(*_entries(ax))
     return ax
 
 
+@styled
 def plot_correlation_set(
     correlations: Mapping[str, Correlation],
     *,
@@ -215,9 +218,9 @@ def plot_correlation_set(
     if n < len(panels):
         for ax in panels[n:]:
             ax.axis("off")
-        panels[n].legend(handles, labels, loc="center", frameon=False)
+        panels[n].legend(handles, labels, loc="center")
     else:
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     if title:
         figure.suptitle(title)
     return figure

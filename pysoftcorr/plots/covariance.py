@@ -11,10 +11,11 @@ from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from pysoftcorr.core.options import choice
+from pysoftcorr.core.options import choice, flag
 from pysoftcorr.mocks.box_result import BoxCorrelations
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.statistics import symbol
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.binning import BOX_UNIT, Binning
 from pysoftcorr.sky.covariances import joint, kinds_of
 from pysoftcorr.sky.result import Correlation
@@ -25,6 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 _WIDE = 30.0
 
 
+@styled
 def plot_covariance(
     result: Correlation | Mapping[str, Correlation] | BoxCorrelations,
     *,
@@ -67,6 +69,7 @@ def plot_covariance(
     'epistemic (2 assignments)'
     """
     choice("which", which, ("total", "aleatoric", "epistemic"))
+    flag("correlation", correlation)
     if isinstance(result, BoxCorrelations):
         bins, statistics = Binning.explicit(result.edges, BOX_UNIT), list(result.statistics)
         matrix, title = _of_box(result, which)

@@ -9,7 +9,9 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.series import entries
 from pysoftcorr.plots.sky import ALEATORIC, CLUSTERS, NAIVE, frame_of, log_axis
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.binning import RADIANS, Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
@@ -78,6 +80,7 @@ def _hop(fit: Clustering, bins: Binning, pair: tuple[int, int]) -> float:
     return float(second * (1.0 - fit.max_membership[list(pair)]).min())
 
 
+@styled
 def plot_pair_crossing(
     catalog: Catalog,
     fit: Clustering,
@@ -136,8 +139,6 @@ def plot_pair_crossing(
         label="the pair; lines as thick as memberships",
     )  # fmt: skip
     frame.draw(left, square=True)
-    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False,
-                fontsize="small")  # fmt: skip
 
     probability = bin_probabilities(fit, bins, pair)
     right.bar(
@@ -153,8 +154,7 @@ def plot_pair_crossing(
     right.set_ylim(0.0, 1.1 * max(float(probability.max()), 0.1))
     right.set_xlabel(f"separation [{bins.unit}]")
     right.set_ylabel("probability of the pair's bin")
-    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False,
-                 fontsize="small")  # fmt: skip
+    figure.legend(*entries((left, right)), loc="outside upper center", ncols=2)
     return figure
 
 

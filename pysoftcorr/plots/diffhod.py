@@ -9,18 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from pysoftcorr.core.options import count, finite_numbers, number
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, HODModel
 from pysoftcorr.plots.figures import subplots
-from pysoftcorr.plots.series import scale_values
+from pysoftcorr.plots.series import entries, scale_values
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
+from pysoftcorr.plots.styles import PALETTE, styled
 
 if TYPE_CHECKING:
     from pysoftcorr.diffhod.compare import PowerComparison
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Colors by temperature or by parameter (Okabe & Ito).
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: Mean numbers below this are not shown.
 _RARE = 1e-3
 #: Temperatures shown by default.
@@ -62,6 +62,23 @@ def _occupations(log_mass: FloatArray, params: Any, tau: float, *, calibrate: bo
     return out[0], out[1] * trials
 
 
+def _parameters(params: Any) -> FloatArray:
+    values = finite_numbers("params", params)
+    if values.shape != (5,):
+        raise ValueError(f"params has shape {values.shape}: must be (5,)")
+    HODModel(**dict(zip(HOD_PARAMETERS, values.tolist(), strict=True)))
+    return values
+
+
+def _span(log_mass: Any) -> tuple[float, float]:
+    """Range of log10 of the mass: of halos there are."""
+    ends = finite_numbers("log_mass", log_mass)
+    if ends.shape != (2,) or not 0 < ends[0] < ends[1] < 20:
+        raise ValueError(f"log_mass = {ends.tolist()}: must be two, from above 0 to below 20")
+    return float(ends[0]), float(ends[1])
+
+
+@styled
 def plot_occupation(
     params: npt.ArrayLike,
     *,
@@ -92,10 +109,11 @@ def plot_occupation(
         If a temperature or parameter is out of range.
     """
 
-    values = np.asarray(params, dtype=np.float64)
-    if values.shape != (5,):
-        raise ValueError(f"params must have shape (5,), not {values.shape}")
-    grid = np.linspace(*log_mass, 300)
+    values, span = _parameters(params), _span(log_mass)
+    every = finite_numbers("temperatures", temperatures).ravel().tolist()
+    if not every or not 0.001 <= min(every) <= max(every) <= 0.95:
+        raise ValueError(f"temperatures = {every}: must be from 0.001 to 0.95, and at least one")
+    grid = np.linspace(*span, 300)
     mass = 10.0**grid
     model = HODModel(**dict(zip(HOD_PARAMETERS, values.tolist(), strict=True)))
     exact = model.mean_ncen(mass), model.mean_nsat(mass)
@@ -104,8 +122,8 @@ def plot_occupation(
         height_ratios=(3, 2),
     )  # fmt: skip
     lowest, farthest = 0.92, 1.3
-    for i, tau in enumerate(temperatures):
-        color = COLORS[i % len(COLORS)]
+    for i, tau in enumerate(every):
+        color = PALETTE[i % len(PALETTE)]
         bare = _occupations(grid, values, tau, calibrate=False)
         calibrated = _occupations(grid, values, tau, calibrate=True)
         for column in range(2):
@@ -123,7 +141,7 @@ def plot_occupation(
     for column, name in enumerate(("central galaxies", "satellites")):
         upper, lower = axes[:, column]
         upper.plot(mass, exact[column], color=NAIVE, lw=1.2, ls="--", label="Zheng et al. 2007")
-        upper.set_title(name, fontsize=10)
+        upper.set_title(name, fontsize="medium")
         lower.axhspan(0.99, 1.01, color="0.88", zorder=0)
         lower.plot([], [], color=NAIVE, lw=1.5, label="as published")
         lower.plot([], [], color=NAIVE, lw=1.8, ls=(0, (1, 2)), label="calibrated")
@@ -134,11 +152,12 @@ def plot_occupation(
     axes[0, 1].set_ylim(bottom=_RARE)
     axes[0, 0].set_ylabel("mean number in a halo")
     axes[1, 0].set_ylabel("ratio to the exact mean")
-    axes[0, 0].legend(frameon=False, fontsize="small")
-    axes[1, 1].legend(frameon=False, fontsize="small", loc="upper right")
+    axes[0, 0].legend()
+    axes[1, 1].legend(loc="upper right")
     return figure
 
 
+@styled
 def plot_occupation_derivatives(
     params: npt.ArrayLike,
     *,
@@ -164,6 +183,11 @@ def plot_occupation_derivatives(
     -------
     Figure
         d<N>/d of each parameter by mass, one panel each. Bars are errors of the mean.
+
+    Raises
+    ------
+    ValueError
+        If the temperature, a parameter, the number of draws or the range of masses is none.
     """
     import torch
 
@@ -172,11 +196,11 @@ def plot_occupation_derivatives(
     from pysoftcorr.diffhod.points import satellite_trials
     from pysoftcorr.diffhod.relaxed import relaxed_bernoulli
 
-    values = np.asarray(params, dtype=np.float64)
-    if values.shape != (5,):
-        raise ValueError(f"params must have shape (5,), not {values.shape}")
-    fine = 10 ** np.linspace(*log_mass, 200)
-    coarse = 10 ** np.linspace(*log_mass, 24)[1:-1]
+    values, span = _parameters(params), _span(log_mass)
+    tau = number("tau", tau, least=0.001, most=0.95)
+    draws = count("draws", draws, least=2, each=24 * 5 * 8)
+    fine = 10 ** np.linspace(*span, 200)
+    coarse = 10 ** np.linspace(*span, 24)[1:-1]
     smooth = torch.tensor(values).repeat(len(fine), 1)
     curves = _rowwise(lambda t: _total(mean_ncen, mean_nsat, fine, t), smooth)
 
@@ -189,8 +213,8 @@ def plot_occupation_derivatives(
         # dz/dp of every trial, times dp/dparams: the same for all trials of a halo.
         slopes = [torch.autograd.grad(p, t, retain_graph=True)[0].numpy() for p in both]
         total = np.zeros((draws, 5))
-        for p, slope, number in zip(both, slopes, (1, int(n)), strict=True):
-            shape = draws, number
+        for p, slope, each_has in zip(both, slopes, (1, int(n)), strict=True):
+            shape = draws, each_has
             each = p.detach().expand(shape).clone().requires_grad_()
             noise = torch.as_tensor(random.logistic(size=shape))
             z = relaxed_bernoulli(each, noise, tau=tau)
@@ -208,11 +232,11 @@ def plot_occupation_derivatives(
         ax.set_xscale("log")
         if np.abs(curves[:, k]).max() > 1:  # over decades, and through 0
             ax.set_yscale("symlog", linthresh=0.3)
-        ax.set_title(rf"d$\langle N\rangle$/d{SYMBOLS[name]}", fontsize=10)
+        ax.set_title(rf"d$\langle N\rangle$/d{SYMBOLS[name]}", fontsize="medium")
         ax.set_xlabel(_MASS)
         ax.axhline(0.0, color="0.8", lw=0.8, zorder=0)
     axes[0].set_ylabel("derivative of the mean number")
-    axes[0].legend(frameon=False, fontsize="small")
+    figure.legend(*entries(axes[:1]), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -233,6 +257,7 @@ def _rowwise(function: Any, rows: Any) -> FloatArray:
     return np.asarray(slopes)
 
 
+@styled
 def plot_power_ratio(comparison: PowerComparison) -> Figure:
     """P(k) of the relaxed and the exact HOD, and their ratio (Horowitz et al. 2022, fig. 4).
 
@@ -266,7 +291,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     # Of few galaxies, less the shot noise, it may be below 0.
     scale_values(upper, [comparison.exact.mean(axis=0), comparison.relaxed.mean(axis=0)])
     upper.set_ylabel(r"$P(k)$ [$(h^{-1}\,$Mpc$)^3$]")
-    upper.legend(frameon=False, fontsize="small")
+    upper.legend()
     ratio, error = comparison.ratio()
     lower.axhspan(0.99, 1.01, color="0.88", zorder=0)
     lower.axhline(1.0, color=NAIVE, lw=1.0)
@@ -279,6 +304,7 @@ def plot_power_ratio(comparison: PowerComparison) -> Figure:
     return figure
 
 
+@styled
 def plot_power_derivatives(comparison: PowerComparison) -> Figure:
     """Derivatives of P(k): of the relaxed HOD by autograd, of the exact one by differences.
 
@@ -327,11 +353,11 @@ def plot_power_derivatives(comparison: PowerComparison) -> Figure:
         lower.plot(k, pulls[i], "o", ms=4, color=ALEATORIC)
         lower.set_ylim(-far, far)
         upper.axhline(0.0, color="0.8", lw=0.8, zorder=0)
-        upper.set_title(rf"$k$ d$P$/d{SYMBOLS[name]}", fontsize=10)
+        upper.set_title(rf"$k$ d$P$/d{SYMBOLS[name]}", fontsize="medium")
         upper.set_xscale("log")
         log_axis(lower.xaxis, k[0], k[-1])
         lower.set_xlabel(r"$k$ [$h\,$Mpc$^{-1}$]")
     axes[0, 0].set_ylabel(r"[$(h^{-1}\,$Mpc$)^2$]")
     axes[1, 0].set_ylabel("difference / its error")
-    axes[0, 0].legend(frameon=False, fontsize="small")
+    figure.legend(*entries(axes[:1, 0]), loc="outside upper center", ncols=2)
     return figure

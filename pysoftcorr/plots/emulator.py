@@ -15,6 +15,7 @@ from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.series import band, entries, log_limits, signed_points
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, log_axis
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.binning import Bins
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _STYLES = (
 )  # fmt: skip
 
 
+@styled
 def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None = None) -> Figure:
     """xi, omega and eta of one point with both errors, and below the errors over the mean.
 
@@ -109,10 +111,11 @@ def plot_prediction(prediction: Prediction, *, measured: BoxCorrelations | None 
         separation_axis(lower, prediction.edges)
         upper.tick_params(labelbottom=False)
     handles, labels = entries(axes[0])
-    axes[0, 0].legend(handles, labels, frameon=False)
+    axes[0, 0].legend(handles, labels)
     given = said["parameters"].items()
     figure.suptitle(
-        ",  ".join(rf"${PARAMETER_SYMBOLS.get(n, n)} = {v:.4g}$" for n, v in given), fontsize=10
+        ",  ".join(rf"${PARAMETER_SYMBOLS.get(n, n)} = {v:.4g}$" for n, v in given),
+        fontsize="medium",
     )
     return figure
 
@@ -132,9 +135,10 @@ def _errors(ax: Axes, r: FloatArray, values: Mapping[str, FloatArray], symbol: s
         shown.append(error)
     log_limits(ax, shown, shown)
     ax.set_ylabel(rf"$\sigma$ of ${symbol}$ (mean is 0)" if zero else rf"$\sigma/|{symbol}|$")
-    ax.legend(frameon=False, fontsize="small", ncols=2)
+    ax.legend(ncols=2)
 
 
+@styled
 def plot_jacobians(
     jacobian: Mapping[str, Any],
     *,
@@ -184,7 +188,7 @@ def plot_jacobians(
         what = rf"\ln {symbol}" if name == "xi" else symbol
         ax.set_ylabel(rf"$\partial {what}/\partial p$")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center",
-                  ncols=len(names), frameon=False)  # fmt: skip
+                  ncols=len(names))  # fmt: skip
     return figure
 
 

@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.series import log_limits, scale_values
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, log_axis
+from pysoftcorr.plots.styles import styled
 
 if TYPE_CHECKING:
     from pysoftcorr.emulator.evaluation import Evaluation, StatisticEvaluation
@@ -25,6 +26,7 @@ _SYMBOLS = {"xi": r"\xi", "omega": r"\omega", "eta": r"\eta"}
 _BAND = (16, 50, 84)  # percentiles
 
 
+@styled
 def plot_accuracy(evaluation: Evaluation) -> Figure:
     """Predicted means against the means of the realizations, and fractional errors by bin.
 
@@ -65,10 +67,11 @@ def plot_accuracy(evaluation: Evaluation) -> Figure:
         lower.yaxis.set_major_formatter(PercentFormatter(1.0))
         lower.set_ylabel(rf"fractional error of ${symbol}$")
         _separations(lower, r)
-        lower.legend(frameon=False, fontsize="small")
+        lower.legend()
     return figure
 
 
+@styled
 def plot_calibration(evaluation: Evaluation) -> Figure:
     """Predicted aleatoric errors against the scatter of realizations, and coverage by bin.
 
@@ -104,10 +107,11 @@ def plot_calibration(evaluation: Evaluation) -> Figure:
         lower.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         lower.set_ylabel(rf"coverage of ${_SYMBOLS[name]}$, 1 and 2 $\sigma$")
         _separations(lower, r)
-        lower.legend(frameon=False, fontsize="small", loc="lower left")
+        lower.legend(loc="lower left")
     return figure
 
 
+@styled
 def plot_uncertainties(evaluation: Evaluation) -> Figure:
     """Epistemic and aleatoric errors by bin: medians over the rows and 16 to 84 %.
 
@@ -138,10 +142,11 @@ def plot_uncertainties(evaluation: Evaluation) -> Figure:
         symbol = rf"\log\xi" if name == "xi" else _SYMBOLS[name]  # noqa: F541
         ax.set_ylabel(rf"$\sigma$ of ${symbol}$")
         _separations(ax, r)
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend()
     return figure
 
 
+@styled
 def plot_learning_curves(training: Mapping[str, Any]) -> Figure:
     """Losses and validation errors by epoch, of all epochs of a training that was resumed too.
 
@@ -188,7 +193,7 @@ def plot_learning_curves(training: Mapping[str, Any]) -> Figure:
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.set_xlabel("epoch")
         ax.set_ylabel(label)
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend()
     axes[0].set_title(f"{training['kind']}, {training['epochs_run']} epochs", fontsize="medium")
     return figure
 
@@ -230,7 +235,7 @@ def _against(ax: Axes, one: StatisticEvaluation) -> None:
     if good.any():
         ends = min(x[good].min(), y[good].min()), max(x[good].max(), y[good].max())
         ax.plot(ends, ends, color="black", lw=0.8, ls="--", label="equal")
-    ax.legend(frameon=False, fontsize="small", markerscale=4, loc="upper left")
+    ax.legend(markerscale=4, loc="upper left")
 
 
 def _density(ax: Axes, x: FloatArray, y: FloatArray) -> None:
@@ -246,7 +251,7 @@ def _density(ax: Axes, x: FloatArray, y: FloatArray) -> None:
     bar = ax.figure.colorbar(image, ax=ax, label="elements in a cell")
     log_axis(bar.ax.yaxis, 1.0, max(2.0, counts.max()))
     ax.plot(edges[[0, -1]], edges[[0, -1]], color="black", lw=0.9, ls="--", label="equal")
-    ax.legend(frameon=False, fontsize="small", loc="upper left")
+    ax.legend(loc="upper left")
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):

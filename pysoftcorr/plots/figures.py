@@ -15,6 +15,8 @@ import matplotlib.pyplot as plt
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.figure import Figure
 
+from pysoftcorr.plots.styles import fitted
+
 #: Label of figures that keep their width in a file.
 LABEL = "paper"
 
@@ -32,7 +34,7 @@ def new_figure(figsize: tuple[float, float] | None = None, *, layout: Any = None
         Layout engine or its name, as of `matplotlib.figure.Figure`.
     """
     # Made by pyplot all the same: that loads the backend, which tells a notebook how to show it.
-    figure = plt.figure(figsize=figsize, layout=layout)
+    figure = plt.figure(figsize=fitted(figsize), layout=layout)
     if type(figure.canvas.manager) is FigureManagerBase:
         plt.close(figure)
     return figure

@@ -6,6 +6,7 @@ import io
 from os import PathLike
 from pathlib import Path
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
@@ -22,8 +23,8 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int | None = 
     path : path
         The suffix decides the format: .png, .pdf, .svg and what else matplotlib writes.
     dpi : int, optional
-        Dots per inch of a .png; by default 150, and 300 of the style "paper", whose figures keep
-        their width.
+        Dots per inch of a .png; by default what the reader's style says ("savefig.dpi"), else
+        150, and 300 of the style "paper", whose figures keep their width.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int | None = 
             figure.savefig(
                 made,
                 format=target.suffix[1:].lower(),
-                dpi=dpi or (300 if paper else 150),
+                dpi=dpi or _dpi(paper),
                 bbox_inches=None if paper else "tight",
             )
         with whole_file(target, overwrite=True) as temporary:
@@ -51,3 +52,10 @@ def save_figure(figure: Figure, path: str | PathLike[str], *, dpi: int | None = 
     finally:
         plt.close(figure)
     return target
+
+
+def _dpi(paper: bool) -> float:
+    chosen = mpl.rcParams["savefig.dpi"]
+    if chosen != mpl.rcParamsDefault["savefig.dpi"]:
+        return float(chosen)
+    return 300.0 if paper else 150.0

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.sky import CLUSTERS, NAIVE, SkyFrame, frame_of
 from pysoftcorr.plots.statistics import symbol
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.binning import PIXEL, Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.differentiable import SoftCorrelation
@@ -28,6 +29,7 @@ MULTIPLES = (0.25, 1.0, 4.0)
 PANELS = 4
 
 
+@styled
 def plot_bin_weights(
     bins: Binning | str, *, multiples: Sequence[float] = MULTIPLES, points: int = 1001
 ) -> Figure:
@@ -75,8 +77,8 @@ def plot_bin_weights(
             highest = max(highest, float(weights.sum(axis=0).max()))
             per = f"{unit}$^{{-{power}}}$"
             ax.set_ylim(0.0, 1.08 * highest)
-            ax.set_title(f"{weighting}, s = {_range(estimator.sharpness)} {per}", fontsize=10)
-    axes[0, 0].legend(frameon=False, fontsize="small", loc="lower center")
+            ax.set_title(f"{weighting}, s = {_range(estimator.sharpness)} {per}", fontsize="medium")
+    axes[0, 0].legend(loc="lower center")
     axes[0, 0].set_xlim(theta[0], theta[-1])
     for ax in axes[-1]:
         ax.set_xlabel(f"separation [{unit}]")
@@ -85,6 +87,7 @@ def plot_bin_weights(
     return figure
 
 
+@styled
 def plot_xi_of_G(
     runs: Sequence[tuple[str, npt.ArrayLike, npt.ArrayLike]],
     at: float,
@@ -163,14 +166,15 @@ def plot_xi_of_G(
             ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
             if k == 0:
                 lo, hi = bins.edges[b : b + 2]
-                ax.set_title(f"{lo:.4g} to {hi:.4g} {bins.unit}", fontsize=10, pad=16)
+                ax.set_title(f"{lo:.4g} to {hi:.4g} {bins.unit}", fontsize="medium", pad=16)
         row[0].set_ylabel(f"{symbol(statistic)}, {title}")
     for ax in axes[-1]:
         ax.set_xlabel(f"change of G from {at:g} [%]")
-    axes[0, 0].legend(frameon=False, fontsize="small")
+    axes[0, 0].legend()
     return figure
 
 
+@styled
 def plot_gradient_arrows(
     catalog: Catalog,
     ra_gradient: npt.ArrayLike,
@@ -255,11 +259,11 @@ def plot_gradient_arrows(
             ax.text(0.5, 0.5, "no gradient", transform=ax.transAxes, ha="center", color=NAIVE)
         frame.draw(ax)
         lo, hi = bins.edges[b : b + 2]
-        ax.set_title(f"{lo:.4g} to {hi:.4g} {bins.unit}", fontsize=10)
+        ax.set_title(f"{lo:.4g} to {hi:.4g} {bins.unit}", fontsize="medium")
     for ax in axes[0, 1:]:
         ax.set_ylabel("")
     if centers is not None:
-        axes[0, 0].legend(loc="upper left", fontsize="small", framealpha=0.8, handletextpad=0.2)
+        axes[0, 0].legend(loc="upper left", framealpha=0.8, handletextpad=0.2)
     figure.colorbar(
         ScalarMappable(norm, "viridis_r"), ax=axes,
         label=f"|d{symbol(statistic)}/dx| [{unit}$^{{-1}}$]", extend="both", pad=0.01,

@@ -13,11 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import NullFormatter
 
-from pysoftcorr.core.options import integer
+from pysoftcorr.core.options import integer, number
 from pysoftcorr.mocks.checks import box_sides
 from pysoftcorr.plots.figures import new_figure, subplots
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.plots.statistics import symbol
+from pysoftcorr.plots.styles import PALETTE, styled
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ONE_HALO, TWO_HALO = EPISTEMIC, ALEATORIC
 #: Colors (Okabe & Ito) and markers of several results.
-SEVERAL = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SEVERAL = ("#000000", *(color for color in PALETTE if color != "#000000"))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 #: A mean over this few pairs is noise: random axes scatter by 0.3/sqrt(pairs).
 #: xi of very few pairs says how many halos there happen to be.
@@ -38,6 +39,7 @@ FEWEST_PAIRS, FEWEST_COUNTED = 100, 10
 MOST_HALOS, CROWDED = 2000, 1500
 
 
+@styled
 def plot_halo_statistics(halos: HaloCatalog) -> Figure:
     """Mass function and large-scale bias of halos, beside the published relations.
 
@@ -90,7 +92,7 @@ def plot_halo_statistics(halos: HaloCatalog) -> Figure:
     upper.set_ylabel(r"d$n$/dlog$_{10}M$ [$(h^{-1}\,$Mpc$)^{-3}$]")
     lower.set_ylabel("ratio")
     lower.set_xlabel(r"$M$ [$h^{-1}\,M_\odot$]")
-    upper.legend(frameon=False)
+    upper.legend()
     if bias is not None:
         ax = figure.add_subplot(grid[:, 1])
         ax.errorbar(
@@ -102,10 +104,11 @@ def plot_halo_statistics(halos: HaloCatalog) -> Figure:
         ax.set_xlabel(r"median $M$ of the bin [$h^{-1}\,M_\odot$]")
         ax.set_ylabel(r"bias $P_{hm}/P_{mm}$")
         ax.set_ylim(bottom=0.0)
-        ax.legend(frameon=False, loc="upper left")
+        ax.legend(loc="upper left")
     return figure
 
 
+@styled
 def plot_box_slice(
     objects: GalaxyCatalog | HaloCatalog,
     *,
@@ -145,7 +148,10 @@ def plot_box_slice(
     """
     sides = box_sides(objects.boxsize)
     integer("axis", axis, least=0, most=2)
-    thick = sides[axis] / 10 if depth is None else float(depth)
+    start = number("start", start)
+    if length is not None:
+        number("length", length, above=0)
+    thick = sides[axis] / 10 if depth is None else number("depth", depth, above=0)
     if not (thick > 0 and start >= 0 and start + thick <= sides[axis]):
         raise ValueError(
             f"start = {start:g} and depth = {thick:g}: must lie in the box of {sides[axis]:g} Mpc/h"
@@ -186,7 +192,7 @@ def plot_box_slice(
                 ("central galaxies", here & central, ALEATORIC),
             ]
     crowd = max(1.0, np.count_nonzero(here) / CROWDED)
-    reach = min(wide, high) / 60 / crowd**0.25 if length is None else float(length)
+    reach = min(wide, high) / 60 / crowd**0.25 if length is None else length
     for name, chosen, color in kinds:
         middle = objects.position[chosen][:, across]
         label = f"{int(chosen.sum())} {name}"
@@ -208,17 +214,18 @@ def plot_box_slice(
     ax.set_ylabel(rf"{names[across[1]]} [$h^{{-1}}\,$Mpc]")
     ax.set_title(
         rf"{start:g} $\leq$ {names[axis]} < {start + thick:g} $h^{{-1}}\,$Mpc",
-        loc="left", fontsize=10,
+        loc="left", fontsize="medium",
     )  # fmt: skip
     # Above a slice that is narrow the title alone has room.
     narrow = wide < 0.8 * high
     ax.legend(
         loc="upper left" if narrow else "lower right", bbox_to_anchor=(1.0, 1.0),
-        ncols=1 if narrow else 2, frameon=False, fontsize="small", borderaxespad=0.1,
+        ncols=1 if narrow else 2, borderaxespad=0.1,
     )  # fmt: skip
     return ax
 
 
+@styled
 def plot_box_correlations(
     result: BoxCorrelations | Sequence[BoxCorrelations] | Mapping[str, BoxCorrelations],
     *,
@@ -292,11 +299,10 @@ def plot_box_correlations(
     entries = list(zip(*axes[0].get_legend_handles_labels(), strict=True))
     entries.sort(key=lambda entry: entry[1] == "negative")
     if entries:
-        axes[0].legend(*zip(*entries, strict=True), frameon=False)
+        axes[0].legend(*zip(*entries, strict=True))
     if expected is not None:
         axes[1].legend(
             handles=[line for line in axes[1].lines if line.get_label() == "mean of all draws"],
-            frameon=False,
         )
     return figure
 

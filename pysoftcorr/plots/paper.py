@@ -23,6 +23,7 @@ from pysoftcorr.plots.requirement import curve
 from pysoftcorr.plots.series import held, widen
 from pysoftcorr.plots.sky import NAIVE, log_axis
 from pysoftcorr.plots.statistics import abscissa, symbol
+from pysoftcorr.plots.styles import PALETTE
 from pysoftcorr.sky.result import Correlation
 
 FloatArray = npt.NDArray[np.float64]
@@ -35,7 +36,7 @@ _TOGETHER = (
     ("rho1", "rho3", "rho4"), ("rho0", "rho2", "rho5"), ("tau0", "tau2", "tau5"), ("xip", "xim"),
 )  # fmt: skip
 #: Apart for the color-blind (Okabe & Ito), and by shape in gray.
-_STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v"))
+_STYLES = tuple(zip((*PALETTE[:4], "#000000"), "os^Dv", strict=True))
 #: What axes show already.
 _DRAWN: WeakKeyDictionary[Axes, list[Correlation]] = WeakKeyDictionary()
 #: Decades below the largest value that are shown at most.
@@ -136,7 +137,7 @@ def _legend(ax: Axes, handles: list[Any], notes: list[Any]) -> None:
     rows = [part + [nothing] * (columns - len(part)) for part in parts]
     ax.legend(
         handles=[handle for column in zip(*rows, strict=True) for handle in column],
-        fontsize=_SIZE - 1, frameon=False, ncols=columns, loc="upper right", handletextpad=0.2,
+        fontsize=_SIZE - 1, ncols=columns, loc="upper right", handletextpad=0.2,
         columnspacing=0.9, borderaxespad=0.2,
     )  # fmt: skip
 

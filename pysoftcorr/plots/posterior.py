@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pysoftcorr.core.options import texts
 from pysoftcorr.plots.corner import (
     LABELS,
     cycle,
@@ -22,6 +23,7 @@ from pysoftcorr.plots.corner import (
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.series import band, entries, log_limits, scale_values, signed_points
 from pysoftcorr.plots.sky import EPISTEMIC, NAIVE, log_axis
+from pysoftcorr.plots.styles import styled
 
 if TYPE_CHECKING:
     from pysoftcorr.diffhod.experiments.power import PowerExperiment
@@ -33,6 +35,7 @@ FloatArray = npt.NDArray[np.float64]
 SYMBOLS = {"xi": r"$\xi$", "omega": r"$\omega$", "eta": r"$\eta$"}
 
 
+@styled
 def plot_posterior_correlations(
     posterior: Posterior, *, statistics: Sequence[str] | None = None
 ) -> Figure:
@@ -63,7 +66,7 @@ def plot_posterior_correlations(
     if seen is None:
         raise ValueError("posterior: its data are no correlation functions")
     there = [name for name in SYMBOLS if name in posterior.curves]
-    chosen = there if statistics is None else list(statistics)
+    chosen = there if statistics is None else texts("statistics", statistics)
     lacking = [name for name in chosen if name not in there]
     if lacking or not chosen:
         raise ValueError(
@@ -96,11 +99,12 @@ def plot_posterior_correlations(
         if not log:
             ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
     handles, labels = entries(axes[0])
-    figure.legend(handles, labels, loc="outside upper center", frameon=False, fontsize="small",
+    figure.legend(handles, labels, loc="outside upper center",
                   ncols=min(len(labels), 2 + len(chosen)))  # fmt: skip
     return figure
 
 
+@styled
 def plot_trace(posterior: Posterior) -> Figure:
     """Draws of every chain one after the other, and their ranks among all (flat if mixed).
 
@@ -141,11 +145,11 @@ def plot_trace(posterior: Posterior) -> Figure:
     if chains > 6:  # walkers of an ensemble, more than there are colors
         kept = [k for k, label in enumerate(labels) if not label.startswith("chain ")]
         handles, labels = [handles[k] for k in kept], [labels[k] for k in kept]
-    figure.legend(handles, labels, loc="outside upper center", ncols=8, frameon=False,
-                  fontsize="small")  # fmt: skip
+    figure.legend(handles, labels, loc="outside upper center", ncols=8)
     return figure
 
 
+@styled
 def plot_minimization(found: Minimization) -> Figure:
     """Loss and every parameter against the step of a descent.
 
@@ -174,7 +178,7 @@ def plot_minimization(found: Minimization) -> Figure:
                 label=f"lowest loss, step {best}: {values[best]:.4g}")  # fmt: skip
         ax.set_xlabel("step")
         ax.set_ylabel(label)
-        ax.legend(frameon=False, fontsize="small")
+        ax.legend()
     finite = found.loss[np.isfinite(found.loss)]
     if finite.max() - finite.min() > 100 * np.abs(finite).min():
         scale_values(grid.flat[0], [finite])
@@ -183,6 +187,7 @@ def plot_minimization(found: Minimization) -> Figure:
     return figure
 
 
+@styled
 def plot_diffhod_posteriors(experiment: PowerExperiment) -> Figure:
     """Posteriors of NUTS through DiffHOD and of emcee on the exact HOD (H22, Fig. 5).
 
@@ -202,6 +207,7 @@ def plot_diffhod_posteriors(experiment: PowerExperiment) -> Figure:
     return plot_corner(every, truth=truth, levels=(0.68, 0.95))
 
 
+@styled
 def plot_strengths(experiment: StrengthExperiment) -> Figure:
     """Posteriors of the alignment strengths by each model, and the mock omega(r).
 
@@ -237,8 +243,8 @@ def plot_strengths(experiment: StrengthExperiment) -> Figure:
         Line2D([], [], ls="", marker="o", ms=4, color="black", label="median"),
         *level_handles("black", levels),
     ]
-    left.legend(handles=handles, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-                ncols=4, fontsize="small")  # fmt: skip
+    left.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+                ncols=4)  # fmt: skip
     right.errorbar(
         experiment.r, experiment.omega, yerr=experiment.error, fmt="o", ms=4, lw=1.2, capsize=2,
         color="black", label="mock data",
@@ -248,7 +254,7 @@ def plot_strengths(experiment: StrengthExperiment) -> Figure:
     log_axis(right.xaxis, float(experiment.r[0]), float(experiment.r[-1]))
     right.set_xlabel(r"$r$ [$h^{-1}\,$Mpc]")
     right.set_ylabel(r"$\omega(r)$ of the mock catalog")
-    right.legend(frameon=False, fontsize="small")
+    right.legend()
     return figure
 
 

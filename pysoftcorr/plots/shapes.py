@@ -11,10 +11,12 @@ from matplotlib.quiver import QuiverKey
 from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.series import held, widen
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, axes_of, frame_of
+from pysoftcorr.plots.styles import styled
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.stars import StarCatalog
 
 
+@styled
 def plot_shapes(
     catalog: Catalog,
     *,
@@ -94,6 +96,7 @@ def plot_shapes(
     return ax
 
 
+@styled
 def plot_star_shapes(stars: StarCatalog) -> Figure:
     """Whiskers of the stars, of the PSF model, and of what the model leaves over.
 

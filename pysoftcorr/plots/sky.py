@@ -12,6 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from pysoftcorr.plots.series import same_unit
+from pysoftcorr.plots.styles import PALETTE, fitted
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
 from pysoftcorr.sky.description import ra_range
@@ -20,7 +21,7 @@ from pysoftcorr.sky.geometry import FLAT, PIXEL, unit_between
 FloatArray = npt.NDArray[np.float64]
 
 #: Colors that stay apart for the color-blind (Okabe & Ito) and in gray.
-ALEATORIC, EPISTEMIC, NAIVE, CLUSTERS = "#0072B2", "#D55E00", "#555555", "#D55E00"
+ALEATORIC, EPISTEMIC, NAIVE, CLUSTERS = PALETTE[0], PALETTE[1], "#555555", PALETTE[1]
 
 
 def axes_of(ax: Axes | None, **kwargs: Any) -> Axes:
@@ -28,7 +29,7 @@ def axes_of(ax: Axes | None, **kwargs: Any) -> Axes:
     if ax is not None:
         return ax
     kwargs.setdefault("layout", "constrained")
-    return plt.subplots(**kwargs)[1]
+    return plt.subplots(figsize=fitted(kwargs.pop("figsize", None)), **kwargs)[1]
 
 
 def log_axis(axis: Axis, low: float, high: float) -> None:

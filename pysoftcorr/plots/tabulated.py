@@ -12,6 +12,7 @@ from matplotlib.ticker import NullFormatter
 
 from pysoftcorr.plots.emulator import PARAMETER_SYMBOLS, SYMBOLS, separation_axis
 from pysoftcorr.plots.figures import subplots
+from pysoftcorr.plots.styles import styled
 
 if TYPE_CHECKING:
     from pysoftcorr.mocks import BoxCorrelations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_tabulated_prediction"]
 
 
+@styled
 def plot_tabulated_prediction(
     prediction: TabulatedPrediction, *, measured: BoxCorrelations | None = None
 ) -> Figure:
@@ -64,12 +66,13 @@ def plot_tabulated_prediction(
                     label="one simulated box")  # fmt: skip
         separation_axis(ax, edges)
         ax.set_ylabel(rf"${symbol}(r)$")
-    axes[0].legend(frameon=False)
+    axes[0].legend()
     if rows == 2:
         _projected(panels[1], prediction)
     given = said["parameters"].items()
     figure.suptitle(
-        ",  ".join(rf"${PARAMETER_SYMBOLS.get(n, n)} = {v:.4g}$" for n, v in given), fontsize=10
+        ",  ".join(rf"${PARAMETER_SYMBOLS.get(n, n)} = {v:.4g}$" for n, v in given),
+        fontsize="medium",
     )
     return figure
 

@@ -17,6 +17,7 @@ from pysoftcorr.plots.figures import subplots
 from pysoftcorr.plots.series import DEPTH, entries, held, same_unit, widen
 from pysoftcorr.plots.sky import ALEATORIC, EPISTEMIC, NAIVE, axes_of, log_axis
 from pysoftcorr.plots.statistics import SYMBOLS, symbol
+from pysoftcorr.plots.styles import PALETTE, styled
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.leakage import TAU_OF, Leakage
 from pysoftcorr.sky.result import Correlation, CorrelationSet
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 #: Color of each term's part of a tau.
-TERM_COLORS = {"alpha": "#009E73", "beta": "#CC79A7", "eta": "#E69F00"}
+TERM_COLORS = dict(zip(("alpha", "beta", "eta"), PALETTE[2:5], strict=True))
 
 
+@styled
 def plot_tau(result: CorrelationSet | Leakage) -> Figure:
     """Plot the tau statistics times separation, a panel each, with the best fit and its parts.
 
@@ -77,10 +79,11 @@ def plot_tau(result: CorrelationSet | Leakage) -> Figure:
         ax.yaxis.set_major_formatter(formatter)
         ax.set_title(symbol(name))
         ax.set_ylabel(rf"$\theta\,${SYMBOLS[name]} [{bins.unit}]")
-    axes[0][0].legend(*entries(axes[0]), frameon=False, fontsize="small")
+    axes[0][0].legend(*entries(axes[0]))
     return figure
 
 
+@styled
 def plot_leakage(leakage: Leakage, *, truth: Mapping[str, float] | None = None) -> Figure:
     """Plot the parameters of the leakage against one another, by the package ``corner``.
 
@@ -128,6 +131,7 @@ class _Draws:
     priors: dict[str, Any] = field(default_factory=dict)
 
 
+@styled
 def plot_contamination(
     leakage: Leakage, *, xip: Correlation | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -197,9 +201,7 @@ def plot_contamination(
     widen(ax, before)
     ax.set_ylabel(r"contribution to $\xi_+$")
     # Above the axes: errors that reach below 0 cross them from top to bottom.
-    ax.legend(
-        frameon=False, fontsize="small", ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0)
-    )
+    ax.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
 
 

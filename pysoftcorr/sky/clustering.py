@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from pysoftcorr._julia import call
 from pysoftcorr.core.checks import not_negative
 from pysoftcorr.core.frozen import Frozen, frozen_array
 from pysoftcorr.core.memory import refuse_beyond_memory
+from pysoftcorr.core.notebook import html_facts
 from pysoftcorr.core.options import at_least_one, choice, count, flag, number, numbers, positive
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky.catalog import Catalog
@@ -569,46 +570,48 @@ class Clustering(Frozen):
 
     def _drawn(self, n: int | None, seed: Seed) -> IntArray:
         draws = count("n", 1 if n is None else n, each=24.0 * len(self.memberships))
-        (labels,) = self.draws(draws, at_once=draws, seed=seed)
+        (uniform,) = self.uniforms([draws], seed)
+        labels = self.drawn_by(uniform)
         return labels[0] if n is None else labels
 
-    def draws(self, n: int, *, at_once: int, seed: Seed = None) -> Iterator[IntArray]:
-        """The labels of ``assign("sampled", n=n)``, some draws after the others.
+    def uniforms(self, numbers: Iterable[int], seed: Seed = None) -> Iterator[FloatArray]:
+        """Random numbers (k, N) of sampled assignments, for each k of `numbers`.
 
-        Parameters
-        ----------
-        n : int
-            Draws.
-        at_once : int
-            Draws of a part.
-        seed : int, numpy.random.Generator or None
-
-        Yields
-        ------
-        ndarray of int64, shape (at most `at_once`, N)
-
-        Raises
-        ------
-        ValueError
-            A number below 1.
+        One stream, however it is cut.
         """
-        u, rng = self.memberships, stream(root_seed(seed), "assignment")
-        objects, c = u.shape
-        n, at_once = at_least_one("n", n), at_least_one("at_once", at_once)
-        for first in range(0, n, at_once):
-            uniform = rng.random((min(at_once, n - first), objects))
-            if isinstance(u, NearestMemberships):
-                yield u.sampled(uniform)
-                continue
-            labels = np.empty(uniform.shape, dtype=np.int64)
-            call("assign_sampled", u, c, objects, len(uniform), uniform, labels)
-            yield labels - 1
+        rng = stream(root_seed(seed), "assignment")
+        for k in numbers:
+            yield rng.random((k, len(self.memberships)))
+
+    def drawn_by(self, uniform: FloatArray) -> IntArray:
+        """Labels (k, N) of the sampled assignments that random numbers (k, N) draw."""
+        u = self.memberships
+        if isinstance(u, NearestMemberships):
+            return u.sampled(uniform)
+        labels = np.empty(uniform.shape, dtype=np.int64)
+        call(
+            "assign_sampled", u, u.shape[1], len(u), len(uniform),
+            np.ascontiguousarray(uniform), labels,
+        )  # fmt: skip
+        return labels - 1
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
         return (
             f"<Clustering: {len(self.memberships)} objects in {self.n_clusters} clusters, "
             f"{state} in {self.n_iter} sweeps>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Sizes, convergence and memberships, as a table for notebooks."""
+        return html_facts(
+            f"{len(self.memberships)} objects in {self.n_clusters} clusters",
+            (
+                ("sweeps", self.n_iter),
+                ("converged", "yes" if self.converged else "no"),
+                ("fuzziness", self.options.fuzziness),
+                ("median largest membership", float(np.median(self.max_membership))),
+            ),
         )
 
 

@@ -61,6 +61,8 @@ def xi_pm(
     method: str = "pairs",
     device: str = "cpu",
     split: float | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Shear-shear correlation functions xi+ and xi-.
 
@@ -104,6 +106,13 @@ def xi_pm(
     split : float, optional
         With clusters, a separation in the unit of the bins: those that begin below it are of all
         pairs of objects, which no assignment moves, those from there on of pairs of clusters.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -117,6 +126,8 @@ def xi_pm(
         possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -141,6 +152,7 @@ def xi_pm(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device, split=split,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     sources = [Source.of(c, (c.e,)) for c in catalogs.values()]
     settings = {"method": method, "coincident": coincident}
@@ -161,6 +173,8 @@ def rho_statistics(
     method: str = "pairs",
     device: str = "cpu",
     split: float | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """The five rho statistics of a model of the point-spread function.
 
@@ -204,6 +218,13 @@ def rho_statistics(
     split : float, optional
         With clusters, a separation in the unit of the bins: those that begin below it are of all
         pairs of objects, which no assignment moves, those from there on of pairs of clusters.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -216,6 +237,8 @@ def rho_statistics(
         A catalog with one star, or an option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -244,6 +267,7 @@ def rho_statistics(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device, split=split,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     fields = stars.fields(reference=reference)
     settings = {"reference": reference, "method": method, "coincident": coincident}
@@ -264,6 +288,8 @@ def landy_szalay(
     method: str = "pairs",
     device: str = "cpu",
     split: float | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Angular correlation function of positions, w(theta), by Landy & Szalay (1993).
 
@@ -301,6 +327,13 @@ def landy_szalay(
     split : float, optional
         With clusters, a separation in the unit of the bins: those that begin below it are of all
         pairs of objects, which no assignment moves, those from there on of pairs of clusters.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -314,6 +347,8 @@ def landy_szalay(
         A catalog with one object, or an option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -336,6 +371,7 @@ def landy_szalay(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device, split=split,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     sources = [Source.of(data), Source.of(randoms)]
     settings = {"method": method}
@@ -355,6 +391,8 @@ def gamma_t(
     method: str = "pairs",
     device: str = "cpu",
     split: float | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Mean tangential shear of sources around lenses.
 
@@ -393,6 +431,13 @@ def gamma_t(
     split : float, optional
         With clusters, a separation in the unit of the bins: those that begin below it are of all
         pairs of objects, which no assignment moves, those from there on of pairs of clusters.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -405,6 +450,8 @@ def gamma_t(
         Sources without shears, or an option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -428,6 +475,7 @@ def gamma_t(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device, split=split,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     both = [Source.of(lenses, (np.zeros(len(lenses), complex),)), Source.of(sources, (sources.e,))]
     return run("gamma_t", both, _count_shear, edges, options, {"method": method})

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from pysoftcorr._julia import call
 from pysoftcorr.core.extras import need
+from pysoftcorr.core.farm.blocks import farm_of
+from pysoftcorr.core.farm.connection import check_workers
 from pysoftcorr.core.options import (
     at_least_one,
     choice,
@@ -122,6 +124,13 @@ class SoftCorrelation(SoftKernels):
         Where pairs of objects are summed: "cpu", or for approach="naive" a GPU such as "cuda", by
         Triton in float64: the value, `vjp`, `jvp` and `jacobian`. Second derivatives are those of
         the CPU.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the bins of
+        `vjp` and `jacobian`: of a catalog that each of them holds. By default all is done in this
+        process; the result is the same to rounding, and has the same bits for any workers.
+    workers : int, optional
+        Share them among so many processes of this machine, started for each call. A script must be
+        guarded by ``if __name__ == "__main__":``.
 
     Attributes
     ----------
@@ -138,6 +147,8 @@ class SoftCorrelation(SoftKernels):
         A setting that is not possible; a device that is not there.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        Of `vjp` and `jacobian`: the scheduler does not answer or goes away.
 
     Notes
     -----
@@ -192,6 +203,8 @@ class SoftCorrelation(SoftKernels):
         start: npt.ArrayLike | Clustering | None = None,
         max_iter: int = 5000,
         device: str = "cpu",
+        scheduler: str | None = None,
+        workers: int | None = None,
     ) -> None:
         self.approach = choice("approach", approach, APPROACHES)
         self.through = choice("through", through, THROUGH)
@@ -216,6 +229,13 @@ class SoftCorrelation(SoftKernels):
             raise ValueError(
                 f"device = {device!r}: is of the approach 'naive', all pairs of objects, not of "
                 f"{self.approach!r}, whose clusters are found on the CPU; leave it out"
+            )
+        self.scheduler, self.workers = scheduler, check_workers(scheduler, workers)
+        if self.device != "cpu" and (scheduler is not None or workers is not None):
+            name = "workers" if scheduler is None else "scheduler"
+            raise ValueError(
+                f"{name} = {getattr(self, name)!r}: workers count on CPUs; take device='cpu', or "
+                f"leave out {name}"
             )
         self.bins, self._bins = soft_bins(bins, self.weighting, sharpness)
         self.clustering, self._start = clustering_of(clusters, start, fuzziness, use_weights, seed)
@@ -286,9 +306,16 @@ class SoftCorrelation(SoftKernels):
         """
         given = self._cotangent(cotangent)
         begun = self._begin()
-        _, rows = self._pull(self._solve(catalog), given[None, :])
+        solution = self._solve(catalog)
+        with farm_of("SoftCorrelation.vjp", self.scheduler, self.workers) as farm:
+            if farm is None:
+                _, rows = self._pull(solution, given[None, :])
+                found = [row[0] for row in rows.values()]
+            else:
+                parts = self._shared(farm, solution, given[None, :])
+                found = list(sum(part.rows[:, 0] for part in parts))  # type: ignore[arg-type]
         self.timings["total"] = time.perf_counter() - begun
-        return {field: row[0] for field, row in rows.items()}
+        return dict(zip(FIELDS[catalog.geometry], found, strict=True))
 
     def jvp(self, catalog: Catalog, tangents: Mapping[str, npt.ArrayLike]) -> FloatArray:
         """Derivative of xi along a change of the objects, shape (nbins,).
@@ -517,9 +544,13 @@ class SoftCorrelation(SoftKernels):
         torch.Size([3])
         """
         need("torch", "SoftCorrelation.torch")
+        import torch
+
         from pysoftcorr.sky import soft_torch
 
         nodes, places = Nodes.of(self, (ra, dec), (x, y), xy_unit)
+        if w is None and isinstance(places[0], torch.Tensor):
+            w = torch.ones_like(places[0])
         return soft_torch.xi(nodes, *places, g1, g2, w)
 
     def jax(

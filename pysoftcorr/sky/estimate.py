@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin
+from pysoftcorr.core.farm.blocks import Farm, farm_of
+from pysoftcorr.core.farm.connection import check_workers
 from pysoftcorr.core.options import choice, count, positive, shown
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.sky import treecorr as _treecorr
@@ -72,6 +74,8 @@ class Options:
     method: str = "pairs"
     device: str = "cpu"
     split: float | None = None
+    scheduler: str | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if count("assignments", self.assignments, least=0, most=1_000_000) == 1:
@@ -93,6 +97,7 @@ class Options:
                 )
         self._check_method()
         self._set("device", check_device(self.device))
+        self._check_workers()
         self._set("seed", root_seed(self.seed))
 
     def _check_method(self) -> None:
@@ -123,6 +128,23 @@ class Options:
                 f"method = 'treecorr': resamples patches, not objects ({str(way)!r}); use "
                 "resampling='jackknife:25', resampling='bootstrap:100:25' or method='pairs'"
             )
+
+    def _check_workers(self) -> None:
+        self._set("workers", check_workers(self.scheduler, self.workers))
+        for name in ("scheduler", "workers"):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            if self.method == "treecorr":
+                raise ValueError(
+                    f"{name} = {given!r}: TreeCorr counts in this process; take method='pairs', "
+                    f"or leave out {name}"
+                )
+            if self.device != "cpu":
+                raise ValueError(
+                    f"{name} = {given!r}: workers count on CPUs; take device='cpu', or leave out "
+                    f"{name}"
+                )
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -279,47 +301,13 @@ def _run(
     fixed: Sequence[int],
 ) -> CorrelationSet:
     catalogs = [source.catalog for source in sources]
-    seed = int(options.seed)  # type: ignore[arg-type]
-    fits = options.clusterings(catalogs)
-    # Pairs within one catalog; those of lenses and sources may be of one cluster each.
-    own = len(catalogs) == 1 or name == "landy_szalay"
-    if own and any(fit is not None and fit.n_clusters == 1 for fit in fits):
-        raise ValueError(
-            f"{name}: clusters = 1: the correlation is one of pairs of clusters, and one cluster "
-            "makes none; ask for 2 or more"
-        )
-    sources = [
-        replace(s, clustering=fit, method=options.method, device=options.device)
-        for s, fit in zip(sources, fits, strict=True)
-    ]
-    resamples = options.resamples(catalogs, fixed)
-    pairs = None if resamples is None else resamples.pairs
-    drawn = resampled = None
-    if pairs is not None and options.method == "treecorr":
-        # one walk for the value and all its resamples
-        whole = pairs.with_whole()
-        both = measure([s.by_patch(whole, k) for k, s in enumerate(sources)], bins, None)
-        base = {name: m.rows(slice(0, 1)) for name, m in both.items()}
-        resampled = {name: m.rows(slice(1, None)) for name, m in both.items()}
-    else:
-        base = measure(
-            [s.base(options.assignment, _own(seed, "value", k)) for k, s in enumerate(sources)],
-            bins, "pairs",
-        )  # fmt: skip
+    with farm_of(name, options.scheduler, options.workers) as farm:
+        found = _measure(name, sources, measure, bins, options, fixed, farm)
+    fits, resamples, base = found.fits, found.resamples, found.base
+    drawn, resampled = found.drawn, found.resampled
     warn_empty(name, bins, *(m[0] for m in _counts(base)))
     warn_negative(name, bins, next(iter(base.values())).weight[0])
-    if options.assignments:
-        draws = [
-            s.drawn(options.assignments, _own(seed, "epistemic", k)) for k, s in enumerate(sources)
-        ]
-        drawn = measure(draws, bins, "epistemic assignments")
-    if resamples is not None and resampled is None:
-        versions = (
-            [s.resampled(times) for s, times in zip(sources, resamples.drawn, strict=True)]
-            if pairs is None
-            else [s.by_patch(pairs, k) for k, s in enumerate(sources)]
-        )
-        resampled = measure(versions, bins, f"{resamples.method} resamples")
+    seed = int(options.seed)  # type: ignore[arg-type]
     record = {"estimator": name} | settings | options.record()
     record["geometry"] = catalogs[0].geometry
     record["coincident_pairs"] = _coincident(base)
@@ -343,6 +331,71 @@ def _run(
         ],
         name=name,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What an estimator has measured."""
+
+    fits: list[Clustering | None]
+    resamples: Resamples | None
+    base: dict[str, Measured]
+    drawn: dict[str, Measured] | None
+    resampled: dict[str, Measured] | None
+
+
+def _measure(
+    name: str,
+    sources: Sequence[Source],
+    measure: Measure,
+    bins: Binning,
+    options: Options,
+    fixed: Sequence[int],
+    farm: Farm | None,
+) -> _Found:
+    """The objects of one estimator, their draws and resamples measured."""
+    catalogs = [source.catalog for source in sources]
+    seed = int(options.seed)  # type: ignore[arg-type]
+    fits = options.clusterings(catalogs)
+    # Pairs within one catalog; those of lenses and sources may be of one cluster each.
+    own = len(catalogs) == 1 or name == "landy_szalay"
+    if own and any(fit is not None and fit.n_clusters == 1 for fit in fits):
+        raise ValueError(
+            f"{name}: clusters = 1: the correlation is one of pairs of clusters, and one cluster "
+            "makes none; ask for 2 or more"
+        )
+    sources = [
+        replace(s, clustering=fit, method=options.method, device=options.device, farm=farm)
+        for s, fit in zip(sources, fits, strict=True)
+    ]
+    resamples = options.resamples(catalogs, fixed)
+    pairs = None if resamples is None else resamples.pairs
+    drawn = resampled = None
+    once = options.method == "treecorr" or (farm is not None and options.naive)
+    if pairs is not None and once:
+        # one walk for the value and all its resamples
+        whole = pairs.with_whole()
+        both = measure([s.by_patch(whole, k) for k, s in enumerate(sources)], bins, "pairs")
+        base = {name: m.rows(slice(0, 1)) for name, m in both.items()}
+        resampled = {name: m.rows(slice(1, None)) for name, m in both.items()}
+    else:
+        base = measure(
+            [s.base(options.assignment, _own(seed, "value", k)) for k, s in enumerate(sources)],
+            bins, "pairs",
+        )  # fmt: skip
+    if options.assignments:
+        draws = [
+            s.drawn(options.assignments, _own(seed, "epistemic", k)) for k, s in enumerate(sources)
+        ]
+        drawn = measure(draws, bins, "epistemic assignments")
+    if resamples is not None and resampled is None:
+        versions = (
+            [s.resampled(times) for s, times in zip(sources, resamples.drawn, strict=True)]
+            if pairs is None
+            else [s.by_patch(pairs, k) for k, s in enumerate(sources)]
+        )
+        resampled = measure(versions, bins, f"{resamples.method} resamples")
+    return _Found(fits, resamples, base, drawn, resampled)
 
 
 def _coincident(measured: dict[str, Measured]) -> int:

@@ -16,7 +16,8 @@ from scipy import stats
 
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.lazy import plots
-from pysoftcorr.core.options import choice, count, flag, number, numbers
+from pysoftcorr.core.notebook import html_rows
+from pysoftcorr.core.options import choice, count, flag, number, numbers, texts
 from pysoftcorr.core.random import Seed, root_seed, stream
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.version import __version__
@@ -245,6 +246,18 @@ class Leakage:
             every: dict[str, Any] = {**header, **arrays, **groups}
             return cls(bins=bins, **every)
 
+    def _repr_html_(self) -> str:
+        """Parameters and quality of the fit, as a table for notebooks."""
+        rows = (
+            (t, f"{v:+.4g}", _number(e, ".3g"), _number(v / e, "+.2f"))
+            for t, v, e in zip(self.terms, self.values, self.errors, strict=True)
+        )
+        quality = (
+            f"chi2 = {self.chi2:.4g} for {self.dof} degrees of freedom, "
+            f"p = {_number(self.p_value, '.3g')}"
+        )
+        return html_rows(("term", "value", "error", "value/error"), rows, notes=[quality])
+
 
 _GROUPS = ("rho", "tau", "tau_error")
 _ARRAYS = (
@@ -388,7 +401,7 @@ def fit_leakage(
 
 
 def _terms(given: Sequence[str]) -> tuple[str, ...]:
-    names = [given] if isinstance(given, str) else list(given)
+    names = texts("terms", given)
     for name in names:
         choice("terms", name, TERMS)
     if not names or len(set(names)) < len(names):

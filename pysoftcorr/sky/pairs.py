@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr._julia import call
+from pysoftcorr.core.farm.blocks import Farm, batches
 from pysoftcorr.sky import treecorr as _treecorr
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
 from pysoftcorr.sky.clustering import Clustering
 from pysoftcorr.sky.device.hard import Versions, hard_pair_sums
 from pysoftcorr.sky.geometry import FLAT, NUMBERS, SKY, plane_scale
-from pysoftcorr.sky.patch_pairs import PairWeights, both_orders, patch_sums
+from pysoftcorr.sky.patch_pairs import (
+    PairWeights,
+    Patches,
+    both_orders,
+    compact_parts,
+    patch_sums,
+)  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
-#: Labels of sampled assignments that are drawn at a time.
-_LABELS = 10_000_000
+
+#: Objects of a part of the work, and how many parts there are at least.
+_OF_A_PART, _LEAST_PARTS = 50_000, 8
 T = TypeVar("T", np.float64, np.complex128)
 
 # Numbers of `KINDS` in julia/src/entries/pairs.jl, and how many sums each makes.
@@ -55,6 +63,8 @@ class Objects:
     geometry : {"sky", "flat"}
     device : str
         Where the pairs are summed: "cpu" or a CUDA device.
+    farm : Farm, optional
+        Workers that share the pairs.
     """
 
     xyz: FloatArray
@@ -68,6 +78,40 @@ class Objects:
     positions: Catalog | None = None
     geometry: str = SKY
     device: str = "cpu"
+    farm: Farm | None = None
+
+    @property
+    def versions(self) -> int:
+        """R."""
+        return max(len(self.xyz), len(self.w))
+
+    @cached_property
+    def by_patch(self) -> Patches:
+        """The objects sorted by the patches of `pair_weights`."""
+        assert self.pair_weights is not None
+        return Patches(self, self.pair_weights.labels[self.place], self.pair_weights.n_patches)
+
+    @cached_property
+    def in_parts(self) -> Patches:
+        """The objects of one version in compact parts, a function of their places alone."""
+        n = self.w.shape[1]
+        parts = min(max(_LEAST_PARTS, -(-n // _OF_A_PART)), n)
+        return Patches(self, compact_parts(self.xyz[0], parts), parts)
+
+    @cached_property
+    def constant(self) -> Objects:
+        """What all versions have in common; the rest empty."""
+        kept: dict[str, Any] = {
+            name: part if len(part) == 1 else part[:0] for name, part in self._parts()
+        }
+        return replace(self, pair_weights=None, left=None, positions=None, farm=None, **kept)
+
+    def only(self, chosen: slice) -> dict[str, FloatArray]:
+        """Some of the versions, without what `constant` has."""
+        return {name: part[chosen] for name, part in self._parts() if len(part) > 1}
+
+    def _parts(self) -> list[tuple[str, FloatArray]]:
+        return [(name, getattr(self, name)) for name in ("xyz", "w", "fields", "members")]
 
     @property
     def total(self) -> FloatArray:
@@ -122,6 +166,7 @@ class Source:
     clustering: Clustering | None = None
     method: str = "pairs"
     device: str = "cpu"
+    farm: Farm | None = None
 
     @classmethod
     def of(
@@ -147,18 +192,21 @@ class Source:
     def drawn(self, n: int, seed: int) -> Objects:
         """Clusters of n sampled assignments."""
         assert self.clustering is not None
-        w, at_once = self.catalog.w[None], max(1, _LABELS // len(self.catalog))
-        parts = [
-            self._labeled(w, labels)
-            for labels in self.clustering.draws(n, at_once=at_once, seed=seed)
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        joined: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("xyz", "w", "fields", "members")
-        }
-        return replace(parts[0], **joined)
+        cuts = batches([float(len(self.catalog))] * n)
+        uniforms = self.clustering.uniforms([cut.stop - cut.start for cut in cuts], seed)
+        if self.farm is None:
+            found = [_drawn(self, uniform) for uniform in uniforms]
+        else:
+            found = self.farm.map(
+                _drawn, (self._bare,), list(uniforms), title="assignments", large=True
+            )
+        x, w, g = (np.concatenate([getattr(o, p) for o in found]) for p in ("xyz", "w", "fields"))
+        return replace(found[0], xyz=x, w=w, fields=g, farm=self.farm)
+
+    @cached_property
+    def _bare(self) -> Source:
+        """As it goes to workers."""
+        return replace(self, farm=None)
 
     def resampled(self, multiplicity: FloatArray) -> Objects:
         """The objects (or the clusters they fall into greedily) with resampled weights (R, N)."""
@@ -187,7 +235,7 @@ class Source:
         positions = self.catalog if self.method == "treecorr" else None
         return Objects(
             self.catalog.xyz[None], w, self.fields[None], _squares(w), positions=positions,
-            geometry=self.catalog.geometry, device=self.device,
+            geometry=self.catalog.geometry, device=self.device, farm=self.farm,
         )  # fmt: skip
 
     @property
@@ -210,7 +258,8 @@ class Source:
             self.clustering.n_clusters, r, x, cw, g,
         )  # fmt: skip
         return Objects(
-            x, cw, g, _squares(w), geometry=self.catalog.geometry, device=self.device
+            x, cw, g, _squares(w), geometry=self.catalog.geometry, device=self.device,
+            farm=self.farm,
         )  # fmt: skip
 
     def _shared(self, w: FloatArray, share: FloatArray) -> Objects:
@@ -222,8 +271,15 @@ class Source:
             np.ascontiguousarray(w), len(w), share, self.clustering.n_clusters, x, cw, g,
         )  # fmt: skip
         return Objects(
-            x, cw, g, _squares(w), geometry=self.catalog.geometry, device=self.device
+            x, cw, g, _squares(w), geometry=self.catalog.geometry, device=self.device,
+            farm=self.farm,
         )  # fmt: skip
+
+
+def _drawn(source: Source, uniform: FloatArray) -> Objects:
+    """Clusters of the assignments that random numbers (R, N) draw."""
+    assert source.clustering is not None
+    return source._labeled(source.catalog.w[None], source.clustering.drawn_by(uniform))
 
 
 def _squares(w: FloatArray) -> FloatArray:
@@ -329,6 +385,8 @@ def _kernel(
 ) -> FloatArray:
     """Sums (R, nbins + 1, nsums) as the kernels give them: coincident pairs in the last bin."""
     other = first if second is None else second
+    if first.farm is not None:
+        return _by_workers(kind, first, second, bins, progress)
     flat = first.geometry == FLAT
     unit = plane_scale(first.xyz, other.xyz) if flat else 1.0
     sets = []
@@ -376,7 +434,57 @@ def _by_patch(
     kernel = partial(_kernel, kind, bins=bins)
     if first.pair_weights is None:
         return kernel(first, second)
-    return patch_sums(kernel, first.pair_weights, first, second, progress)
+    return patch_sums(
+        kernel, first.pair_weights, first.by_patch, None if second is None else second.by_patch,
+        reach=_reach(first, bins), farm=first.farm, progress=progress,
+    )  # fmt: skip
+
+
+def _by_workers(
+    kind: str,
+    first: Objects,
+    second: Objects | None,
+    bins: Binning,
+    progress: str | None = None,
+) -> FloatArray:
+    """Sums of `_kernel` by workers: of compact parts of one version, or of some versions each."""
+    kernel, farm = partial(_kernel, kind, bins=bins), first.farm
+    assert farm is not None
+    r = max(first.versions, 1 if second is None else second.versions)
+    if r == 1:
+        one, two = first.in_parts, None if second is None else second.in_parts
+        n = len(one.sizes) if two is None else max(len(one.sizes), len(two.sizes))
+        return patch_sums(
+            kernel, PairWeights.whole((), n), one, two, reach=_reach(first, bins), farm=farm,
+            progress=progress,
+        )  # fmt: skip
+    cost = float(first.w.shape[1]) * (first if second is None else second).w.shape[1]
+    blocks = [
+        (kernel, first.only(cut), None if second is None else second.only(cut))
+        for cut in batches([cost] * r)
+    ]
+    shared = first.constant, None if second is None else second.constant
+    return np.concatenate(farm.map(_of_versions, shared, blocks, title=progress, large=True))
+
+
+def _of_versions(
+    first: Objects, second: Objects | None, block: tuple[Any, dict[str, Any], Any]
+) -> FloatArray:
+    """Sums over the pairs of some versions."""
+    kernel, one, two = block
+    out: FloatArray = kernel(
+        replace(first, **one), None if second is None else replace(second, **two)
+    )
+    return out
+
+
+def _reach(objects: Objects, bins: Binning) -> float:
+    """A distance beyond which pairs are in no bin, in the unit of positions."""
+    if objects.geometry == FLAT:
+        return float(bins.edges_flat[-1] * (1 + 1e-9))
+    if bins.edges_rad[-1] > np.pi * (1 - 1e-9):
+        return np.inf
+    return float(np.sqrt(bins.edges_chord2[-1]) * (1 + 1e-9) + 1e-12)
 
 
 def _clusters_cut(

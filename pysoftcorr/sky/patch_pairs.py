@@ -8,15 +8,16 @@ linear in the sums over the pairs of two patches, which are made once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
+
+from pysoftcorr.core.farm.blocks import Farm, batches
+from pysoftcorr.core.progress import watched
 
 if TYPE_CHECKING:
     from pysoftcorr.sky.pairs import Objects
@@ -25,6 +26,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 # Sums (R, nbins, nsums) over the pairs of two sets of objects, or of one.
 Kernel = Callable[[Any, Any], FloatArray]
+
+#: Number of sums of counts alone, and of those with xi+ and xi- of one field.
+_COUNTS, _ONE_FIELD = 4, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +64,11 @@ class PairWeights:
     def n_patches(self) -> int:
         """Number of patches."""
         return self.own.shape[1]
+
+    @classmethod
+    def whole(cls, labels: tuple[IntArray, ...], n: int) -> PairWeights:
+        """Every pair once, cut into n patches for the work alone."""
+        return cls(labels, np.ones((1, n)), np.ones((1, n)), np.full((1, n), 0.5))
 
     @classmethod
     def jackknife(cls, labels: tuple[IntArray, ...], n: int, way: str) -> PairWeights:
@@ -152,10 +161,6 @@ class Tally:
             self._gather(self._touching, p, sums)
             self._gather(self._touching, q, sums)
 
-    def add_touching(self, p: int, sums: FloatArray) -> None:
-        """Pairs of an object in patch `p` and one in any other, where weights are no products."""
-        self._gather(self._touching, p, sums)
-
     @staticmethod
     def _gather(into: dict[int, FloatArray], p: int, sums: FloatArray) -> None:
         into[p] = into[p] + sums if p in into else np.array(sums)
@@ -180,8 +185,11 @@ class Tally:
 def patch_sums(
     kernel: Kernel,
     weights: PairWeights,
-    first: Objects,
-    second: Objects | None,
+    one: Patches,
+    two: Patches | None,
+    *,
+    reach: float,
+    farm: Farm | None = None,
     progress: str | None = None,
 ) -> FloatArray:
     """Sums (R, nbins, nsums) of every resample, from one pass over the pairs.
@@ -191,72 +199,133 @@ def patch_sums(
     kernel : callable
         Sums (1, nbins, nsums) over the pairs of two sets, or of one where the second is None.
     weights : PairWeights
-    first, second : Objects
-        Of one version; the pairs of `first` alone where `second` is None.
+    one, two : Patches
+        Of one version of objects; the pairs of the first alone where the second is None.
+    reach : float
+        Pairs that are farther apart count in no bin; in the unit of positions.
+    farm : Farm, optional
+        Workers that share the pairs of patches; the sums have the same bits.
     progress : str, optional
         Title of a progress bar, shown when standard error is a terminal.
     """
     tally = Tally(weights)
-    one = _Patches(first)
-    two = one if second is None else _Patches(second)
-
-    def add(put: Callable[[FloatArray], None], a: Objects | None, b: Objects | None) -> None:
-        if a is None or b is None:
-            return
-        if second is not None:
-            put(kernel(a, b)[0])
-        elif a is b:
-            put(kernel(a, None)[0])
-        else:
-            put(both_orders(kernel, a, b)[0])
-
-    hidden = progress is None or sys.stderr is None or not sys.stderr.isatty()
-    for p in tqdm(range(weights.n_patches), desc=progress, leave=False, disable=hidden):
-        a, b = one.inside(p), two.inside(p)
-        add(partial(tally.add, p, p), a, b)
-        if not weights.product:
-            add(partial(tally.add_touching, p), a, two.outside(p))
-            if second is not None:
-                add(partial(tally.add_touching, p), one.outside(p), b)
-            continue
-        for q in range(p + 1, weights.n_patches):
-            add(partial(tally.add, p, q), a, two.inside(q))
-            if second is not None:
-                add(partial(tally.add, p, q), one.inside(q), b)
+    pairs, costs = _within(one, one if two is None else two, two is None, reach)
+    if farm is not None:
+        cuts = batches(costs)
+        found = farm.each(
+            _sums_of, (one, two), [(kernel, pairs[cut]) for cut in cuts], title=progress
+        )
+        for cut, sums in zip(cuts, found, strict=True):
+            for (p, q), each in zip(pairs[cut], sums, strict=True):
+                tally.add(p, q, each)
+        return tally.sums()
+    hidden = progress is None or not watched()
+    with tqdm(total=sum(costs), desc=progress, leave=False, disable=hidden, delay=0.5) as bar:
+        for (p, q), cost in zip(pairs, costs, strict=True):
+            tally.add(p, q, _sums_of(one, two, (kernel, [(p, q)]))[0])
+            bar.update(cost)
     return tally.sums()
+
+
+def _sums_of(
+    one: Patches, two: Patches | None, block: tuple[Kernel, list[tuple[int, int]]]
+) -> FloatArray:
+    """Sums (n, nbins, nsums) over the pairs of n pairs of patches."""
+    kernel, pairs = block
+    out = []
+    for p, q in pairs:
+        a = one.inside(p)
+        if two is not None:
+            out.append(kernel(a, two.inside(q))[0])
+        elif p == q:
+            out.append(kernel(a, None)[0])
+        else:
+            out.append(both_orders(kernel, a, one.inside(q))[0])
+    return np.array(out)
+
+
+def _within(
+    one: Patches, two: Patches, auto: bool, reach: float
+) -> tuple[list[tuple[int, int]], list[float]]:
+    """Pairs of patches, each once, that have objects within `reach`, and of how many pairs."""
+    pairs = []
+    for p in np.flatnonzero(one.sizes):
+        apart = np.sqrt(((two.centers - one.centers[p]) ** 2).sum(axis=1))
+        near = (apart - two.radii - one.radii[p] <= reach) & (two.sizes > 0)
+        if auto:
+            near[:p] = False
+        pairs += [(int(p), int(q)) for q in np.flatnonzero(near)]
+    if not pairs:  # one all the same, which says how many sums there are
+        pairs = [(int(np.argmax(one.sizes)), int(np.argmax(two.sizes)))]
+    return pairs, [float(one.sizes[p] * two.sizes[q]) for p, q in pairs]
 
 
 def both_orders(kernel: Kernel, a: Objects, b: Objects) -> FloatArray:
     """Sums over the pairs of two parts of one set, whose products are the mean of both orders."""
     out = kernel(a, b)
-    return out if out.shape[-1] == 4 else (out + kernel(b, a)) / 2
+    sums = out.shape[-1]
+    if sums == _COUNTS:
+        return out
+    if sums == _ONE_FIELD:  # of xi+ the other order is the conjugate, and xi- has none
+        out[..., _COUNTS + 1] = 0.0
+        return out
+    return (out + kernel(b, a)) / 2
 
 
-class _Patches:
-    """Objects sorted by patch, so that those of each are a slice."""
+class Patches:
+    """Objects sorted by patch, so that those of each are a slice.
 
-    def __init__(self, objects: Objects) -> None:
-        assert objects.pair_weights is not None
-        labels = objects.pair_weights.labels[objects.place]
+    Parameters
+    ----------
+    objects : Objects
+        Of one version.
+    labels : ndarray of int64, shape (N,)
+        From 0 on.
+    n : int
+        Number of patches.
+    """
+
+    def __init__(self, objects: Objects, labels: IntArray, n: int) -> None:
         order = np.argsort(labels, kind="stable")
-        n = objects.pair_weights.n_patches
         self.starts = np.searchsorted(labels[order], np.arange(n + 1))
         self.objects = take(objects, order)
-        self._inside: dict[int, Objects | None] = {}
+        self.sizes = np.diff(self.starts)
+        self.centers, self.radii = np.zeros((n, 3)), np.zeros(n)
+        for p in np.flatnonzero(self.sizes):
+            places = self.objects.xyz[0, self.starts[p] : self.starts[p + 1]]
+            self.centers[p] = places.mean(axis=0)
+            self.radii[p] = np.sqrt(((places - self.centers[p]) ** 2).sum(axis=1).max())
 
-    def inside(self, p: int) -> Objects | None:
-        """The objects of a patch; None where it has none."""
-        if p not in self._inside:
-            chosen = slice(self.starts[p], self.starts[p + 1])
-            empty = chosen.start == chosen.stop
-            self._inside[p] = None if empty else take(self.objects, chosen)
-        return self._inside[p]
+    def inside(self, p: int) -> Objects:
+        """The objects of a patch."""
+        return take(self.objects, slice(self.starts[p], self.starts[p + 1]))
 
-    def outside(self, p: int) -> Objects | None:
-        """All other objects; None where there are none."""
-        lo, hi = self.starts[p], self.starts[p + 1]
-        others = np.r_[0:lo, hi : self.objects.w.shape[1]]
-        return take(self.objects, others) if others.size else None
+
+def compact_parts(xyz: FloatArray, n: int) -> IntArray:
+    """Labels 0 to n - 1 of compact parts of about one size: halved along their longest side.
+
+    Parameters
+    ----------
+    xyz : ndarray, shape (N, 3)
+    n : int
+        At most N.
+    """
+    labels = np.zeros(len(xyz), dtype=np.int64)
+    waiting = [(np.arange(len(xyz)), 0, n)]
+    while waiting:
+        rows, first, parts = waiting.pop()
+        if parts == 1:
+            labels[rows] = first
+            continue
+        places = xyz[rows]
+        axis = int(np.argmax(places.max(axis=0) - places.min(axis=0)))
+        order = np.argsort(places[:, axis], kind="stable")
+        low = parts // 2
+        cut = len(rows) * low // parts
+        waiting += [
+            (rows[order[:cut]], first, low), (rows[order[cut:]], first + low, parts - low)
+        ]  # fmt: skip
+    return labels
 
 
 def take(objects: Objects, chosen: Any) -> Objects:
@@ -267,4 +336,5 @@ def take(objects: Objects, chosen: Any) -> Objects:
         w=np.ascontiguousarray(objects.w[:, chosen]),
         fields=np.ascontiguousarray(objects.fields[:, chosen]),
         pair_weights=None,
+        farm=None,
     )

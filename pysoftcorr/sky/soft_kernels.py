@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from pysoftcorr._julia import call
 from pysoftcorr.core.checks import not_negative
+from pysoftcorr.core.farm.blocks import Farm, farm_of
 from pysoftcorr.core.random import stream
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.catalog import Catalog
@@ -57,6 +59,9 @@ def gumbel_numbers(seed: int, n: int, n_clusters: int) -> FloatArray:
     return stream(seed, "gumbel").gumbel(size=(n, n_clusters))
 
 
+#: Of the work that workers share: each block goes over the pairs once for its values.
+_BINS_OF_A_BLOCK = 2
+
 # Below this reciprocal condition of the implicit solve its answer has lost half its digits.
 ILL_CONDITIONED = 1e-8
 
@@ -88,6 +93,24 @@ class Solution:
         return rows
 
 
+@dataclass(frozen=True)
+class _Bins:
+    """Value and gradients (5, R, N) of the bins from one on, and how they were found."""
+
+    first: int
+    value: FloatArray
+    rows: FloatArray
+    kind: int
+    report: FloatArray
+
+
+def _of_bins(estimator: SoftKernels, solution: Solution, block: tuple[slice, FloatArray]) -> _Bins:
+    """Gradients of some bins, in a worker."""
+    cut, cotangents = block
+    some = replace(solution, bins=np.ascontiguousarray(solution.bins[:, cut]))
+    return _Bins(cut.start, *estimator._pulled(some, cotangents))
+
+
 class SoftKernels:
     """The work of `SoftCorrelation`, whose settings it reads."""
 
@@ -106,6 +129,8 @@ class SoftKernels:
     _bins: FloatArray
     _start: Start | None
     device: str
+    scheduler: str | None
+    workers: int | None
 
     @property
     def nbins(self) -> int:
@@ -202,7 +227,7 @@ class SoftKernels:
         c = 0 if self.approach == "naive" else self.clustering.n_clusters
         return (
             solution.objects.shape[1], solution.objects, c, centers, solution.noise, options,
-            numbers, self.nbins, solution.bins,
+            numbers, solution.bins.shape[1], solution.bins,
         )  # fmt: skip
 
     def _pairs(self, solution: Solution) -> Pairs:
@@ -240,17 +265,44 @@ class SoftKernels:
             self.timings["pairs"] = time.perf_counter() - begun
             self._warn(xi, met)
             return xi, dict(zip(FIELDS[solution.geometry], solution.of_columns(back), strict=True))
-        r, n = len(cotangents), solution.objects.shape[1]
-        value, out = np.empty(self.nbins), np.empty((5, r, n))
+        value, rows, kind, report = self._pulled(solution, cotangents)
+        self._warn(value, report[5])
+        self._report(kind, report)
+        return value, dict(zip(FIELDS[solution.geometry], rows, strict=True))
+
+    def _pulled(
+        self, solution: Solution, cotangents: FloatArray
+    ) -> tuple[FloatArray, FloatArray, int, FloatArray]:
+        """xi, gradients (5, R, N), the kind of the solve, and the report of Julia."""
+        r, n, nbins = len(cotangents), solution.objects.shape[1], solution.bins.shape[1]
+        value, out = np.empty(nbins), np.empty((5, r, n))
         kind, report = np.zeros(1, dtype=np.int64), np.zeros(6)
         call(
             "softcorr_vjp", *self._arguments(solution, derivative=True), r,
             np.ascontiguousarray(cotangents), value, out, kind, report,
         )  # fmt: skip
-        self._warn(value, report[5])
-        self._report(int(kind[0]), report)
-        rows = solution.of_columns(out)
-        return value, dict(zip(FIELDS[solution.geometry], rows, strict=True))
+        return value, solution.of_columns(out), int(kind[0]), report
+
+    def _shared(self, farm: Farm, solution: Solution, cotangents: FloatArray) -> Iterator[_Bins]:
+        """What workers make of some bins after the other, of cotangents (R, nbins).
+
+        With one cotangent a bin, those of the same bins; the gradients of others add up.
+        """
+        alone = copy.copy(self)
+        alone.scheduler = alone.workers = None
+        cuts = [slice(b, b + _BINS_OF_A_BLOCK) for b in range(0, self.nbins, _BINS_OF_A_BLOCK)]
+        one_each = len(cotangents) > 1
+        blocks = [(cut, cotangents[cut, cut] if one_each else cotangents[:, cut]) for cut in cuts]
+        kinds, reports, values = [], [], []
+        for found in farm.each(_of_bins, (alone, solution), blocks, title="gradients"):
+            kinds.append(found.kind)
+            reports.append(found.report)
+            values.append(found.value)
+            yield found
+        whole = np.array(reports)
+        report = np.concatenate([whole[:, :4].sum(axis=0), [whole[:, 4].min(), whole[:, 5].max()]])
+        self._warn(np.concatenate(values), report[5])
+        self._report(max(kinds), report)
 
     def _stream(
         self,
@@ -260,6 +312,14 @@ class SoftKernels:
         """xi; the gradients of all bins go where they are received, some bins after the other."""
         step = bins_at_once(solution.objects.shape[1], self.nbins)
         each = np.eye(self.nbins)
+        with farm_of("SoftCorrelation.jacobian", self.scheduler, self.workers) as farm:
+            if farm is not None:
+                values = []
+                with receiving as receive:
+                    for found in self._shared(farm, solution, each):
+                        receive(found.first, np.ascontiguousarray(found.rows.swapaxes(0, 1)))
+                        values.append(found.value)
+                return np.concatenate(values)
         clustering = self.timings["clustering"]
         spent = dict.fromkeys(self.timings, 0.0)
         said: list[warnings.WarningMessage] = []

@@ -1,4 +1,4 @@
-"""SoftCorrelation as nodes of torch graphs, differentiable twice.
+"""Soft correlation functions as nodes of torch graphs, differentiable twice.
 
 Four functions of the objects y, a cotangent c of xi and changes t of the objects: xi(y), its
 gradient J(y)' c, its derivative J(y) t, and H(y, c) t with the Hessian H of c . xi. Each derivative
@@ -12,18 +12,16 @@ from typing import Any
 import torch
 from torch.autograd import Function
 
-from pysoftcorr.sky.soft_nodes import NO_THIRD, Nodes
+from pysoftcorr.sky.soft_nodes import NO_THIRD, Nodes, StatisticNodes
 
 __all__ = ["xi"]
 
 Tensors = tuple[torch.Tensor, ...]
+AnyNodes = Nodes | StatisticNodes
 
 
-def xi(nodes: Nodes, *given: Any) -> torch.Tensor:
-    """xi of five tensors, the last of which may be None."""
-    first, *_, w = given
-    if isinstance(first, torch.Tensor) and w is None:
-        given = (*given[:-1], torch.ones_like(first))
+def xi(nodes: AnyNodes, *given: Any) -> torch.Tensor:
+    """The value of `nodes` at tensors, one for each of its fields."""
     for name, tensor in zip(nodes.fields, given, strict=True):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"{name} must be a torch tensor, not {type(tensor).__name__}")
@@ -45,7 +43,7 @@ def _array(tensor: torch.Tensor) -> Any:
     except RuntimeError as error:
         # The batches of torch.autograd, older than those of torch.func, know no custom function.
         raise RuntimeError(
-            "SoftCorrelation.torch: its tensors have no numbers to work on; for is_grads_batched, "
+            "torch: these tensors have no numbers to work on; for is_grads_batched, "
             "vectorize=True and the like use torch.func (vmap, jacrev, jacfwd, hessian)"
         ) from error
 
@@ -76,6 +74,12 @@ def _filled(tangents: Any, like: Any) -> Tensors:
     )
 
 
+def _halves(tensors: Any) -> tuple[Any, Any]:
+    """Changes of the objects, and the objects."""
+    k = len(tensors) // 2
+    return tensors[:k], tensors[k:]
+
+
 class _Node(Function):
     """Tensors are kept for both modes; a batch is done one after the other."""
 
@@ -94,7 +98,9 @@ class _Node(Function):
             for i in range(info.batch_size)
         ]
         if isinstance(rows[0], tuple):
-            return tuple(torch.stack(column) for column in zip(*rows, strict=True)), (0,) * 5
+            return tuple(torch.stack(column) for column in zip(*rows, strict=True)), (0,) * len(
+                rows[0]
+            )
         return torch.stack(rows), 0
 
 
@@ -102,13 +108,13 @@ class _Value(_Node):
     """xi(y)."""
 
     @staticmethod
-    def forward(nodes: Nodes, *objects: torch.Tensor) -> torch.Tensor:
+    def forward(nodes: AnyNodes, *objects: torch.Tensor) -> torch.Tensor:
         return _of_bins(nodes.value(_arrays(objects)), objects)
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> Any:
-        rows = _Gradient.apply(ctx.nodes, cotangent, *ctx.saved_tensors)
         wanted = ctx.needs_input_grad[1:]
+        rows = _Gradient.apply(ctx.nodes.wanting(wanted), cotangent, *ctx.saved_tensors)
         return None, *(row if needed else None for row, needed in zip(rows, wanted, strict=True))
 
     @staticmethod
@@ -126,7 +132,7 @@ class _Gradient(_Node):
     """J(y)' c."""
 
     @staticmethod
-    def forward(nodes: Nodes, cotangent: torch.Tensor, *objects: torch.Tensor) -> Tensors:
+    def forward(nodes: AnyNodes, cotangent: torch.Tensor, *objects: torch.Tensor) -> Tensors:
         rows = nodes.pull(_array(cotangent), _arrays(objects))
         return _of_objects(rows, objects)
 
@@ -136,7 +142,7 @@ class _Gradient(_Node):
         by_cotangent = None
         if ctx.needs_input_grad[1]:
             by_cotangent = _Along.apply(ctx.nodes, *changes, *objects).to(cotangent)
-        rows: Any = [None] * 5
+        rows: Any = [None] * len(objects)
         wanted = ctx.needs_input_grad[2:]
         if any(wanted):
             rows = _Second.apply(ctx.nodes, cotangent, *changes, *objects)
@@ -164,25 +170,27 @@ class _Along(_Node):
     """J(y) t."""
 
     @staticmethod
-    def forward(nodes: Nodes, *tensors: torch.Tensor) -> torch.Tensor:
-        tangents, objects = tensors[:5], tensors[5:]
+    def forward(nodes: AnyNodes, *tensors: torch.Tensor) -> torch.Tensor:
+        tangents, objects = _halves(tensors)
         return _of_bins(nodes.push(_arrays(tangents), _arrays(objects)), objects)
 
     @staticmethod
     def backward(ctx: Any, cotangent: torch.Tensor) -> Any:
-        tangents, objects = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
-        rows: list[Any] = [None] * 10
-        if any(ctx.needs_input_grad[1:6]):
-            rows[:5] = _Gradient.apply(ctx.nodes, cotangent, *objects)
-        if any(ctx.needs_input_grad[6:]):
-            rows[5:] = _Second.apply(ctx.nodes, cotangent, *tangents, *objects)
+        tangents, objects = _halves(ctx.saved_tensors)
+        k = len(objects)
+        rows: list[Any] = [None] * (2 * k)
+        if any(ctx.needs_input_grad[1 : 1 + k]):
+            rows[:k] = _Gradient.apply(ctx.nodes, cotangent, *objects)
+        if any(ctx.needs_input_grad[1 + k :]):
+            rows[k:] = _Second.apply(ctx.nodes, cotangent, *tangents, *objects)
         wanted = ctx.needs_input_grad[1:]
         return None, *(row if needed else None for row, needed in zip(rows, wanted, strict=True))
 
     @staticmethod
     def jvp(ctx: Any, _: None, *changes: Any) -> torch.Tensor:
-        tangents, objects = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
-        turns, moves = _filled(changes[:5], objects), _filled(changes[5:], objects)
+        tangents, objects = _halves(ctx.saved_tensors)
+        turned, moved = _halves(changes)
+        turns, moves = _filled(turned, objects), _filled(moved, objects)
         along = _Along.apply(ctx.nodes, *turns, *objects)
         out: torch.Tensor = along + _Bend.apply(ctx.nodes, *tangents, *moves, *objects)
         return out
@@ -208,8 +216,8 @@ class _Second(_Last):
     """H(y, c) t."""
 
     @staticmethod
-    def forward(nodes: Nodes, cotangent: torch.Tensor, *tensors: torch.Tensor) -> Tensors:
-        tangents, objects = tensors[:5], tensors[5:]
+    def forward(nodes: AnyNodes, cotangent: torch.Tensor, *tensors: torch.Tensor) -> Tensors:
+        tangents, objects = _halves(tensors)
         rows = nodes.second(_array(cotangent), _arrays(tangents), _arrays(objects))
         return _of_objects(rows, objects)
 
@@ -222,8 +230,9 @@ class _Bend(_Last):
     """t' H_b(y) s of each bin b."""
 
     @staticmethod
-    def forward(nodes: Nodes, *tensors: torch.Tensor) -> torch.Tensor:
-        one, other, objects = tensors[:5], tensors[5:10], tensors[10:]
+    def forward(nodes: AnyNodes, *tensors: torch.Tensor) -> torch.Tensor:
+        k = len(tensors) // 3
+        one, other, objects = tensors[:k], tensors[k : 2 * k], tensors[2 * k :]
         return _of_bins(nodes.bend(_arrays(one), _arrays(other), _arrays(objects)), objects)
 
     @staticmethod

@@ -57,6 +57,8 @@ def tau_statistics(
     method: str = "pairs",
     device: str = "cpu",
     split: float | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> CorrelationSet:
     """Tau statistics of galaxies and stars, with the rho statistics of the same fields.
 
@@ -110,6 +112,13 @@ def tau_statistics(
     split : float, optional
         With clusters, a separation in the unit of the bins: those that begin below it are of all
         pairs of objects, which no assignment moves, those from there on of pairs of clusters.
+    scheduler : str, optional
+        Address of a running dask scheduler, whose workers have pysoftcorr and share the pairs;
+        by default all is done in this process. The result is that of this process to rounding,
+        and has the same bits for any workers.
+    workers : int, optional
+        Share the pairs among so many processes of this machine, started for the call. A script
+        must be guarded by ``if __name__ == "__main__":``.
 
     Returns
     -------
@@ -123,6 +132,8 @@ def tau_statistics(
         option that is not possible.
     ImportError
         torch or Triton is not installed, and `device` is a GPU.
+    ConnectionError
+        The scheduler does not answer or goes away.
 
     Warns
     -----
@@ -152,6 +163,7 @@ def tau_statistics(
     options = Options(
         clusters=clusters, assignment=assignment, assignments=assignments,
         resampling=resampling, seed=seed, method=method, device=device, split=split,
+        scheduler=scheduler, workers=workers,
     )  # fmt: skip
     shapes = galaxies.e / positive("response", response)
     fields = stars.fields(reference=reference)

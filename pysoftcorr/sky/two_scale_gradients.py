@@ -162,8 +162,8 @@ class TwoScaleCorrelation:
         n, fit = at_least_one("n", n), self._fit(catalog)
         out = np.empty((n, self.nbins))
         out[:, : self.near.nbins] = self.near.value(catalog)
-        for row, labels in zip(out, fit.draws(n, at_once=1, seed=seed), strict=True):
-            clusters, _ = Groups(catalog, fit, labels[0]).clusters()
+        for row, uniform in zip(out, fit.uniforms([1] * n, seed), strict=True):
+            clusters, _ = Groups(catalog, fit, fit.drawn_by(uniform)[0]).clusters()
             row[self.near.nbins :] = self.far.value(clusters)
         return out
 

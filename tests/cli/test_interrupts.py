@@ -25,7 +25,7 @@ COMMANDS = {
                 "--covariance", "500", "--out", "d"],
 }  # fmt: skip
 #: Seconds from the launch: while modules are imported, while workers start, while they work.
-MOMENTS = np.random.default_rng(13).uniform(0.4, 9.0, 5).round(2).tolist()
+MOMENTS = np.random.default_rng(13).uniform([0.4, 1.8, 3.5], [1.8, 3.5, 6.5]).round(2).tolist()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_started_processes_do_not_hear_it():
 
 def test_it_waits_for_the_end_of_a_block():
     pytest.importorskip("distributed")
-    from pysoftcorr.mocks.campaign.farm import _interrupt_later
+    from pysoftcorr.core.farm.connection import _interrupt_later
 
     through = []
     before = signal.getsignal(signal.SIGINT)

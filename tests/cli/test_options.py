@@ -94,6 +94,16 @@ def test_every_option_is_documented_once(name):
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_empty_texts_are_refused_by_name(name):
+    """Of --out '' the suffix of the current folder was missed."""
+    for option in ALL[name].options:
+        if option.kind in (str, list):
+            for text in ("", " "):
+                with pytest.raises(ValueError, match=f"^--{option.name}: .*empty"):
+                    option.parsed(text)
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_help_of_every_command(run, name):
     code, out, _ = run(*name.split(), "--help")
     assert code == 0

@@ -20,6 +20,7 @@ import pytest
 from astropy.io import fits
 
 from helpers import damage, own_files, tables_on_disk, typed_tables
+from helpers.resealed import changed
 from pysoftcorr.cli.messages import spoken
 from pysoftcorr.core import memory
 from pysoftcorr.core.sealed import check_hdf5, seal_hdf5
@@ -115,6 +116,37 @@ def test_column_of_fits_and_member_of_a_result_are_named(tmp_path: Path) -> None
     path.write_text(line[0] + "\n" + " ".join(cells) + "\n")
     with pytest.raises(ValueError, match=r"is damaged: rho1, \w+: its checksum is not"):
         own_files.read("result.ecsv", path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in own_files.KINDS if n.endswith((".h5", ".nc")) and not n.startswith("treecorr")],
+)
+def test_records_that_say_something_else(tmp_path: Path, name: str) -> None:
+    """JSON and texts of a file whose checksums are right: refused with its name, or read."""
+    path = own_files.written(name, tmp_path)
+    data, records = path.read_bytes(), []
+
+    def gather(place: str, item: h5py.Group | h5py.Dataset) -> None:
+        records.extend((place, a) for a, v in item.attrs.items() if isinstance(v, (str, bytes)))
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "O" and not item.shape:
+            records.append((place, None))
+
+    with h5py.File(path) as file:
+        gather("/", file)
+        file.visititems(gather)
+    assert records
+    for place, attribute in records:
+        for text in ("", "{", "[]", "null", "3", '"x"', '{"a": 1}', "NaN", 3.0):
+            path.write_bytes(data)
+            with changed(path) as file:
+                if attribute is None:
+                    del file[place]
+                    file[place] = text
+                else:
+                    del file[place].attrs[attribute]
+                    file[place].attrs[attribute] = text
+            refused(lambda p: own_files.read(name, p), path)
 
 
 def test_checksums_of_chunks_and_of_files_sealed_twice(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_rows_without_pairs_are_left_out() -> None:
     xi[4, 5, 0] = -0.5
     data = EmulatorData.from_universes(replace(toy, pairs=pairs, xi=xi))
     assert len(data) == 16 * 16 - 3
-    assert data.description["left_out"] == {"few pairs or xi <= 0": 3}
+    assert data.description["left_out"] == {"few pairs or xi <= 0": 3, "logMmin beyond reach": 0}
     assert len(data.chance) == 16 * 8 - 3
     # Rows and covariances go together.
     for k in (0, 17, len(data.chance) - 1):
@@ -69,6 +69,33 @@ def test_rows_without_pairs_are_left_out() -> None:
     assert len(kept) == 15
     assert len(kept.chance) == 7
     np.testing.assert_array_equal(kept.row[kept.chance_row], 15 * 16 + np.arange(1, 8))
+
+
+@pytest.mark.parametrize("lost", [0.3, 0.75, 1.0])
+def test_masses_end_where_most_hods_have_empty_bins(lost: float) -> None:
+    toy = toy_universes(16, 64)
+    logm = toy.parameters[..., 2]
+    low, high = np.quantile(logm, [0, 1])
+    end = low + 0.7 * (high - low)
+    empty = (logm > end) & (np.random.default_rng(4).random(logm.shape) < lost)
+    pairs = np.where(empty[..., None], 3.0, toy.pairs)
+    settings = {**toy.settings, "logMmin": [11.5, 13.0]}
+    data = EmulatorData.from_universes(replace(toy, pairs=pairs, settings=settings))
+    reach = data.description["campaign"]["logMmin"][1]
+    assert data.description["campaign"]["logMmin"][0] == 11.5
+    if lost < 0.5:
+        assert reach == 13.0
+        assert len(data) == (~empty).sum()
+    else:
+        assert abs(reach - end) < 0.06 * (high - low)
+        assert (data.parameters[:, 2] <= reach).all()
+        left_out = data.description["left_out"]
+        assert left_out["few pairs or xi <= 0"] == empty.sum()
+        assert left_out["logMmin beyond reach"] == (~empty & (logm > reach)).sum()
+    # Every part of a split ends there.
+    parts = split_campaign(replace(toy, pairs=pairs, settings=settings))
+    ends = [part.description["campaign"]["logMmin"][1] for part in parts]
+    assert ends == [reach] * 3
 
 
 def test_files_hold_the_same(tmp_path, split: Split, emulator: Emulator) -> None:

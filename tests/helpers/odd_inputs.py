@@ -256,6 +256,7 @@ class Targets:
     def _of_boxes(self, points):
         import pysoftcorr as p
         from pysoftcorr import mocks
+        from tests.helpers.leakage_mocks import drawn, noise
 
         given = {**points, "boxsize": 50.0}
         flat = {
@@ -264,11 +265,18 @@ class Targets:
         }  # fmt: skip
         ellipticity = np.full(len(points["axis"]), 0.3 + 0.1j)
         moving = mocks.GalaxyCatalog(**given, velocity=np.full_like(points["position"], 100.0))
-        ones = [
-            mocks.box_correlations(
-                points["position"][k::2], points["axis"][k::2], boxsize=50.0, bins="log:1:20:4")
-            for k in range(2)
-        ]  # fmt: skip
+        halves = [(points["position"][k::2], points["axis"][k::2]) for k in range(2)]
+        ones = [mocks.box_correlations(*x, boxsize=50.0, bins="log:1:20:4") for x in halves]
+        sky = {"boxsize": 50.0, "rp_bins": [1, 5, 20], "pi_max": 20.0, "pi_bins": 4}
+        flats = [mocks.projected_correlations(*x, **sky) for x in halves]
+        cat = p.Catalog(**self.sky)
+
+        def fitted(neighbors=3, device="cpu", max_iter=50, n_clusters=8):
+            soft = p.SoftClustering(
+                n_clusters=n_clusters, neighbors=neighbors, device=device, max_iter=max_iter, seed=1
+            )
+            return soft.fit(cat).memberships
+
         self.table |= {
             "projected_correlations": (
                 mocks.projected_correlations,
@@ -290,6 +298,21 @@ class Targets:
                 mocks.box_correlations,
                 {**flat, "bins": "log:1:20:4", "periodic": False, "wrap": False}),
             "BoxCorrelations.combine": (mocks.BoxCorrelations.combine, {"results": ones}),
+            "ProjectedCorrelations.combine": (
+                mocks.ProjectedCorrelations.combine, {"results": flats}),
+            "projected_shapes": (
+                mocks.projected_shapes, {"axis": points["axis"], "line_of_sight": "z"}),
+            "universe_design": (mocks.universe_design, {"universes": 4, "seed": 1}),
+            "Subhalos": (
+                mocks.Subhalos,
+                {"position": points["position"], "mass": np.full(len(points["axis"]), 1e11),
+                 "host": np.zeros(len(points["axis"]), int)}),
+            "HODModel.preset": (mocks.HODModel.preset, {"name": "mstar10.0"}),
+            "SoftClustering.neighbors": (fitted, {"neighbors": 3, "n_clusters": 8}),
+            "fit_leakage": (
+                p.fit_leakage,
+                {"result": drawn(np.random.default_rng(3), [0.1, 1.0, 1.5], noise(30, 15)),
+                 "n_samples": 20, "seed": 1}),
             "xi_pm.resampled": (
                 p.xi_pm,
                 {"catalog": p.Catalog(**self.sky), "bins": np.array([0.0, 20.0, 60.0]),
@@ -316,6 +339,10 @@ class Targets:
             tables = mocks.HaloTables.tabulate(
                 self.halo_catalog, bins="log:1:20:3", nodes=4, sites=20, progress=False
             )
+            split = mocks.HaloTables.tabulate(
+                self.halo_catalog, bins="log:1:20:3", rp_bins="log:1:20:3", pi_max=20.0, nodes=4,
+                assembly_split=0.5, progress=False,
+            )  # fmt: skip
         field = diffhod.DiffHOD(self.halo_catalog, mesh=8, seed=1)
         five = np.array([12.5, 0.3, 12.5, 13.0, 1.0])
         quick = {"chains": 2, "warmup": 5, "draws": 5, "seed": 1, "compiled": False}
@@ -369,7 +396,19 @@ class Targets:
                 mocks.HaloTables.tabulate,
                 {"halos": self.halo_catalog, "bins": "log:1:20:3", "nodes": 4, "sites": 20,
                  "subvolumes": 0, "concentration_groups": 1, "progress": False}),
+            "HaloTables.tabulate.projected": (
+                mocks.HaloTables.tabulate,
+                {"halos": self.halo_catalog, "bins": "log:1:20:3", "rp_bins": np.array([1, 9.0]),
+                 "pi_max": 20.0, "assembly_split": 0.5, "nodes": 4, "progress": False}),
+            "HaloTables.tabulate.triaxial": (
+                mocks.HaloTables.tabulate,
+                {"halos": self.halo_catalog, "bins": "log:1:20:3", "nodes": 4, "sites": 8,
+                 "satellites": "triaxial", "places": 3, "progress": False}),
+            "HaloTables.merge": (mocks.HaloTables.merge, {"tables": [tables]}),
             "HaloTables.predict": (tables.predict, {"params": seven}),
+            "HaloTables.predict.assembly": (
+                split.predict, {"params": seven, "assembly_cen": 0.2, "assembly_sat": -0.2}),
+            "HaloTables.jacobian": (tables.jacobian, {"params": seven}),
             "HaloTables.covariance": (
                 tables.covariance, {"params": seven, "kind": "hod", "volume": 1e5}),
             "Observation.cut": (observed.cut, {"r_min": 0.5, "r_max": 10.0}),

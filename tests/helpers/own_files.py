@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 
 from helpers import emulator_campaign, toy_universes
+from pysoftcorr.mocks.anisotropic_results import Multipoles, ProjectedCorrelations
 from pysoftcorr.mocks.box import BoxCorrelations
 from pysoftcorr.mocks.campaign.file import Campaign
 from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.subhalos import Subhalos
+from pysoftcorr.mocks.tabulated.tables import HaloTables
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.leakage import Leakage
 from pysoftcorr.sky.result import Correlation, CorrelationSet, read_result
@@ -110,6 +113,36 @@ def in_a_box() -> BoxCorrelations:
     }
     pairs = {n: rng.integers(9, 99, 5) for n in ("npairs", "npairs_1h", "npairs_2h")}
     return BoxCorrelations(edges=EDGES, settings={"boxsize": 50.0, "rows": 7}, **arrays, **pairs)
+
+
+def _in_two(kind: type, edges: list[float]) -> Callable[[Path], None]:
+    """Correlations in bins of two coordinates, of arrays drawn at random."""
+
+    def write(path: Path) -> None:
+        rng = np.random.default_rng(11)
+        shape = (EDGES.size - 1, len(edges) - 1)
+        names = ("weight", "rr", "xi", "xi_gp", "xi_gx", "xi_pp", "xi_xx", "xi_px")
+        made = {n: rng.random(shape) for n in names}
+        kind(
+            edges=EDGES, inner_edges=np.array(edges), separation=rng.random(shape[0]),
+            npairs=rng.integers(9, 99, shape), settings={"boxsize": 50.0, "auto": True},
+            version="9", covariance=None, **made,
+        ).write(path, overwrite=True)  # fmt: skip
+
+    return write
+
+
+@functools.cache
+def _tables(satellites: str, projected: bool) -> HaloTables:
+    options = {"rp_bins": [0.5, 3, 9], "pi_max": 20.0} if projected else {}
+    return HaloTables.tabulate(
+        halos(), bins=[0.5, 2, 9], nodes=4, sites=8 if satellites != "subhalos" else 0,
+        satellites=satellites, progress=False, **options,
+    )  # fmt: skip
+
+
+def _tabulated(satellites: str, projected: bool = False) -> Callable[[Path], Any]:
+    return lambda path: _tables(satellites, projected).write(path, overwrite=True)
 
 
 def _network() -> Any:
@@ -246,6 +279,14 @@ KINDS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any], tuple[str, 
     "galaxies.fits.gz": (lambda p: galaxies().write(p, overwrite=True), GalaxyCatalog.read, ()),
     "box.ecsv": (lambda p: in_a_box().write(p, overwrite=True), BoxCorrelations.read, ()),
     "box.h5": (lambda p: in_a_box().write(p, overwrite=True), BoxCorrelations.read, ()),
+    "projected.ecsv": (
+        _in_two(ProjectedCorrelations, [0.0, 5.0, 20.0]), ProjectedCorrelations.read, ()),
+    "multipoles.ecsv": (
+        _in_two(Multipoles, [0.0, 0.4, 0.7, 1.0]), Multipoles.read, ()),
+    "tables.h5": (_tabulated("nfw"), HaloTables.read, ("torch",)),
+    "tables_of_wp.h5": (_tabulated("nfw", True), HaloTables.read, ("torch",)),
+    "triaxial.h5": (_tabulated("triaxial"), HaloTables.read, ("torch",)),
+    "subhalos.h5": (_tabulated("subhalos"), HaloTables.read, ("torch",)),
     "campaign.h5": (
         lambda p: emulator_campaign.write(p, emulator_campaign.campaign(20, 2)), Campaign.read, ()),
     "universes.h5": (_universes, _reads_data, ("torch",)),

@@ -291,7 +291,7 @@ def test_a_plane_wave_along_the_line_of_sight() -> None:
     """xi = A^2/2 cos(k pi), whose multipoles are spherical Bessel functions."""
     L, contrast = 60.0, 0.9
     k = 2 * np.pi * 2 / L
-    p = wave(60_000, L, k, contrast, 2, np.random.default_rng(1))
+    p = wave(20_000, L, k, contrast, 2, np.random.default_rng(1))
     amplitude = contrast**2 / 2
     edges = np.linspace(2, 29, 10)
     result = multipoles(p, boxsize=L, bins=edges, mu_bins=60)
@@ -318,7 +318,7 @@ def test_shapes_on_a_plane_wave() -> None:
     """Shapes a cos(kx) on a density 1 + A cos(kx): xi_g+ is -a A/2 J2(k rp), averaged by angle."""
     L, contrast, size = 60.0, 0.9, 0.4
     k = 2 * np.pi * 2 / L
-    p = wave(80_000, L, k, contrast, 0, np.random.default_rng(2))
+    p = wave(25_000, L, k, contrast, 0, np.random.default_rng(2))
     e = size * np.cos(k * p[:, 0]).astype(complex)
     edges = np.linspace(2, 29, 10)
     options = {"boxsize": L, "rp_bins": edges, "pi_max": 20, "pi_bins": 4, "ellipticity": e}

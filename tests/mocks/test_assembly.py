@@ -157,7 +157,7 @@ def drawn(halos, tables, model, number):
 @pytest.mark.parametrize(("by_cen", "by_sat"), [(0.9, -0.7), (-0.6, 1.0)])
 def test_tables_of_drawn_galaxies(halos, tables, by_cen, by_sat):
     model = BASE.with_parameters(assembly_cen=by_cen, assembly_sat=by_sat)
-    for name, z in drawn(halos, tables, model, 300).items():
+    for name, z in drawn(halos, tables, model, 150).items():
         # Eight bins: the rms has a scatter of .25, more where bins are correlated.
         assert np.sqrt((z**2).mean()) < 1.75, (name, z)
         assert np.abs(z).max() < 4.5, (name, z)

@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import pysoftcorr
+from helpers.dask_workers import end, environment, start_scheduler, start_workers, until
 from pysoftcorr.cli import main
 from pysoftcorr.mocks import (
     Campaign,
@@ -35,7 +35,6 @@ from pysoftcorr.mocks.hod import PARAMETERS
 EDGES = np.geomspace(0.3, 9.0, 5)
 POINTS, REALIZATIONS, SEED = 24, 2, 3
 SAME = {"points": POINTS, "realizations": REALIZATIONS, "seed": SEED, "bins": EDGES}
-_FILES = Path(pysoftcorr.__file__).resolve().parents[1]
 
 SCRIPT = """
 import sys
@@ -60,64 +59,11 @@ def halo_file(halos: HaloCatalog, tmp_path_factory: pytest.TempPathFactory) -> P
     return path
 
 
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(_FILES), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path}
-
-
-def _start_scheduler(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    file = folder / "scheduler.json"
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1"]
-    command += ["--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=_environment())
-    _until(file.exists, 60)
-    _until(lambda: file.read_text().strip().endswith("}"), 10)
-    return process, json.loads(file.read_text())["address"]
-
-
-def _start_workers(address: str, number: int, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
-    command += ["--nworkers", str(number), "--nthreads", "1", "--memory-limit", "0"]
-    command += ["--local-directory", str(folder)]
-    # Not told how many threads: a row finds out from its worker.
-    env = {k: v for k, v in _environment().items() if k != "PYSOFTCORR_THREADS"}
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=env)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(15)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def _size(journal: Path) -> int:
     try:
         return journal.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _until(happened, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A scheduler with two workers, each a process of its own."""
-    folder = tmp_path_factory.mktemp("dask")
-    process, address = _start_scheduler(folder)
-    workers = _start_workers(address, 2, folder)
-    try:
-        yield address
-    finally:
-        _end(workers)
-        _end(process)
 
 
 @pytest.fixture(scope="module")
@@ -233,9 +179,9 @@ def test_kills_at_any_moment_lose_and_double_nothing(
     sizes = [0]
     for _ in range(3):
         command = [sys.executable, str(script), str(halo_file), str(out), scheduler]
-        process = subprocess.Popen(command, env=_environment())
+        process = subprocess.Popen(command, env=environment())
         try:
-            _until(lambda: _size(journal) > max(sizes[-1], 2500) or out.exists(), 90)
+            until(lambda: _size(journal) > max(sizes[-1], 2500) or out.exists(), 90)
             time.sleep(rng.uniform(0, 0.05))
         finally:
             process.kill()
@@ -471,9 +417,9 @@ def test_bad_options_are_named(
     words: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from pysoftcorr.mocks.campaign import farm as campaign_farm
+    from pysoftcorr.core.farm import connection
 
-    monkeypatch.setattr(campaign_farm, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "_CONNECT_SECONDS", 0.5)
     options = {**SAME, "points": 2, "scheduler": "tcp://127.0.0.1:9", "out": "a.h5", **change}
     options["out"] = tmp_path / options["out"]
     with pytest.raises(kind, match=words):
@@ -496,20 +442,20 @@ def test_not_enough_room_is_said_before_the_work(halos: HaloCatalog, tmp_path: P
 def test_a_scheduler_that_goes_away_is_an_error_and_rows_are_kept(
     halo_file: Path, halos: HaloCatalog, finished: Campaign, scheduler: str, tmp_path: Path
 ) -> None:
-    process, address = _start_scheduler(tmp_path)
-    workers = _start_workers(address, 1, tmp_path)
+    process, address = start_scheduler(tmp_path)
+    workers = start_workers(address, 1, tmp_path)
     out = tmp_path / "a.h5"
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(halo_file), str(out), address]
-    campaign = subprocess.Popen(command, env=_environment(), stderr=subprocess.PIPE, text=True)
+    campaign = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
     try:
-        _until(lambda: _size(journal_path(out)) > 2500, 90)
+        until(lambda: _size(journal_path(out)) > 2500, 90)
         process.kill()
         _, errors = campaign.communicate(timeout=30)
     finally:
         for each in (campaign, process, workers):
-            _end(each)
+            end(each)
     assert errors.splitlines()[-1].startswith("ConnectionError: the dask scheduler went away")
     assert journal_path(out).stat().st_size > 2500
     run_campaign(halos, **SAME, out=out, scheduler=scheduler)
@@ -524,14 +470,14 @@ def test_ctrl_c_ends_within_seconds_and_says_what_is_kept(halo_file: Path, tmp_p
     command += ["--bins", "log:0.3:9:4"]
     # A session of its own, so that the signal reaches every process, as a terminal's does.
     campaign = subprocess.Popen(
-        command, env=_environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, env=environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     try:
-        _until(lambda: _size(journal_path(out)) > 9000 or campaign.poll() is not None, 90)
+        until(lambda: _size(journal_path(out)) > 9000 or campaign.poll() is not None, 90)
         os.killpg(campaign.pid, signal.SIGINT)
         _, errors = campaign.communicate(timeout=30)
     finally:
-        _end(campaign)
+        end(campaign)
     assert campaign.returncode == 130, errors
     assert re.fullmatch(
         r"(warning: --points: halos below .*\n)?interrupted: \d+ of 5000 rows are kept in "

@@ -14,10 +14,8 @@ from pysoftcorr.mocks.hod import PARAMETERS  # noqa: E402
 from pysoftcorr.mocks.satellites import directions, nfw_radius  # noqa: E402
 from pysoftcorr.mocks.shapes import Shapes  # noqa: E402
 from pysoftcorr.mocks.subhalos import Subhalos  # noqa: E402
-from pysoftcorr.mocks.tabulated.ellipsoids import (  # noqa: E402
-    EllipsoidPlaces,
-    ellipsoid_cumulatives,
-)
+from pysoftcorr.mocks.tabulated.ellipsoid_pairs import ellipsoid_cumulatives  # noqa: E402
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces  # noqa: E402
 from pysoftcorr.mocks.tabulated.nfw import TERMS  # noqa: E402
 from pysoftcorr.mocks.tabulated.pair_sums import place_sums  # noqa: E402
 from pysoftcorr.mocks.tabulated.places import place_numbers  # noqa: E402

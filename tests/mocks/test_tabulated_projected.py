@@ -82,7 +82,7 @@ def compared(halos, made, row, number):
     ],
 )
 def test_means_of_drawn_galaxies(halos, row, options):
-    for name, z in compared(halos, tabulated(halos, **options), row, 300).items():
+    for name, z in compared(halos, tabulated(halos, **options), row, 150).items():
         # Ten bins: the rms has a scatter of .22, more where bins are correlated.
         assert np.sqrt((z**2).mean()) < 1.7, (name, z)
         assert np.abs(z).max() < 4.5, (name, z)

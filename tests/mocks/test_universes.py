@@ -16,18 +16,24 @@ from pysoftcorr.mocks import HaloCatalog, HaloTables, Universes, run_universes, 
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.campaign import course as running
 from pysoftcorr.mocks.strengths import order_parameter
+from pysoftcorr.mocks.tabulated.nfw import TERMS
 from pysoftcorr.mocks.universes.design import RANGES, held_out
 from pysoftcorr.mocks.universes.one import thinned_halos, thinned_tables, universe_cosmology
-from pysoftcorr.mocks.universes.rows import UniversePlan, expected_row, measure_universe
+from pysoftcorr.mocks.universes.rows import (
+    UniversePlan,
+    expected_row,
+    measure_universe,
+    work,
+)
 
 EDGES = radial_edges("log:0.3:8:6")
 PLAN = UniversePlan(
     seed=3, points=6, chance_points=2, edges=EDGES, boxsize=60.0, mesh=32, mmin=5e11,
-    thinned=(5e12, 0.5), logMmin=(12.0, 12.5), sites=32,
+    thinned=(5e12, 0.5), logMmin=(12.0, 12.5), satellites="triaxial", places=2, sites=32,
 )  # fmt: skip
 OPTIONS = {
     "points": 6, "chance_points": 2, "bins": EDGES, "boxsize": 60.0, "mesh": 32, "mmin": 5e11,
-    "thinned": (5e12, 0.5), "logMmin": (12.0, 12.5), "sites": 32,
+    "thinned": (5e12, 0.5), "logMmin": (12.0, 12.5), "satellites": "nfw", "sites": 32,
 }  # fmt: skip
 POINTS = [[0.7, 0.2, 12.2, 0.26, 12.2, 13.2, 1.0], [0.3, -0.4, 12.6, 0.5, 12.5, 13.6, 0.9]]
 
@@ -58,9 +64,14 @@ def test_a_number_that_is_none_is_refused(number) -> None:
 
 
 # ---------------------------------------------------------------------- thinned halos
-def test_tables_of_all_halos_are_those_of_the_catalog(halos) -> None:
-    ours = thinned_tables(halos, (5e12, 1.0), EDGES)
-    theirs = HaloTables.tabulate(halos, nodes=ours.nodes, bins=EDGES, sites=0, progress=False)
+@pytest.mark.parametrize("satellites", ["nfw", "triaxial"])
+def test_tables_of_all_halos_are_those_of_the_catalog(halos, satellites) -> None:
+    ours = thinned_tables(halos, (5e12, 1.0), EDGES, satellites=satellites, places=3)
+    theirs = HaloTables.tabulate(
+        halos, nodes=ours.nodes, bins=EDGES, satellites=satellites, places=3, sites=0,
+        progress=False,
+    )  # fmt: skip
+    assert ours.satellites == satellites
     said = [t.predict(POINTS, on_outside="ignore") for t in (ours, theirs)]
     for name in ("xi", "omega", "eta"):
         one, other = (getattr(s, name).mean for s in said)
@@ -83,6 +94,23 @@ def test_pairs_of_a_sample_of_light_halos_count_for_all(halos) -> None:
     for b, (low, high) in enumerate(pairwise(EDGES)):
         true = pairs[(r > low) & (r <= high)].sum()
         assert box.forms[0, :, :, b].sum() == pytest.approx(true, rel=1e-9)
+
+
+def test_satellites_in_ellipsoids_of_a_sample_count_for_all(halos) -> None:
+    kept = (halos.mass >= 5e12) | (np.random.default_rng(6).random(len(halos)) < 0.3)
+    part = halos[kept]
+    edges = np.array([1e-3, 0.1, 1.0, 8.0])  # of one halo, all pairs
+    box = thinned_tables(part, (5e12, 0.3), edges, satellites="triaxial").boxes[0]
+    weight = np.where(part.mass < 5e12, 1 / 0.3, 1.0)
+    for pairs in (box.one_halo[0], box.one_halo[3]):
+        assert pairs.sum() == pytest.approx(weight.sum(), rel=2e-3)
+    # Pairs with satellites of other halos are as many as with their centers, but for what moves
+    # across the last edge.
+    d = part.position[:, None] - part.position
+    d -= 60 * np.rint(d / 60)
+    true = np.outer(weight, weight)[np.linalg.norm(d, axis=2) < 8.0].sum() - (weight**2).sum()
+    for name in ("n_cs", "n_ss"):
+        assert box.forms[TERMS.index(name)].sum() == pytest.approx(true, rel=0.02)
 
 
 def test_the_sample_is_of_light_halos_alone() -> None:
@@ -138,7 +166,7 @@ def _nobody(scheduler, workers):
     yield None
 
 
-def _here(client, halos, plan, design, rows, tick, *, task):
+def _here(client, halos, plan, design, rows, tick, *, task, unit):
     """Rows in this process, in another order than that of the design."""
     for row in reversed(list(rows)):
         yield measure_universe(plan, row, design[row]).tobytes()
@@ -170,6 +198,8 @@ def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, at_home) -> None:
     at_home.setattr(running, "finished_rows", _here)
     with pytest.raises(ValueError, match=r"has other settings: halos: meta: mmin"):
         run_universes(3, out=out, seed=3, **{**OPTIONS, "mmin": 6e11})
+    with pytest.raises(ValueError, match=r"has other settings: satellites = \"triaxial\" here"):
+        run_universes(3, out=out, seed=3, **{**OPTIONS, "satellites": "triaxial"})
     again = run_universes(3, out=out, **OPTIONS)  # the seed is that of the unfinished one
     for name in ("parameters", "pairs", "xi", "response", "chance", "halos", "worlds"):
         np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
@@ -191,12 +221,38 @@ def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, at_home) -> None:
         ({"boxsize": 20.0}, "boxsize"),
         ({"logMmin": (13.0, 12.0)}, "logMmin"),
         ({"mesh": 4}, "mesh"),
+        ({"satellites": "subhalos"}, "satellites = 'subhalos': must be 'triaxial' or 'nfw'"),
+        ({"places": 1}, "places = 1"),
     ],
 )
 def test_settings_that_make_no_campaign_are_refused(tmp_path, options, words) -> None:
     with pytest.raises((ValueError, TypeError), match=words):
         run_universes(2, out=tmp_path / "a.h5", seed=1, **{**OPTIONS, **options})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("satellites", ["nfw", "triaxial"])
+def test_satellites_are_where_the_plan_has_them(satellites) -> None:
+    world = np.array([0.3, 0.8, 0.4])
+    plan = replace(PLAN, points=4, satellites=satellites)
+    row = measure_universe(plan, 2, world)
+    assert np.isfinite(row["chance"]).all()
+    # In spheres a central's axis and its own satellites know nothing of one another: of pairs
+    # within a halo alone, the response to mu_cen is 0.
+    inner = row["response"][:, 0, 0]
+    assert (np.abs(inner) < 0.01).all() if satellites == "nfw" else (inner > 0.01).any(), inner
+
+
+def test_a_worker_takes_a_plan_from_anywhere_in_memory(monkeypatch) -> None:
+    # dask's messages: numbers begin at any byte.
+    monkeypatch.setenv("PYSOFTCORR_THREADS", "1")
+    memory = np.zeros(8 * EDGES.size + 1, dtype=np.uint8)
+    edges = memory[1:].view(np.float64)
+    edges[:] = EDGES
+    assert not edges.flags.aligned
+    plan, world = replace(PLAN, points=2, chance_points=1), np.array([0.3, 0.8, 0.4])
+    told = work(None, replace(plan, edges=edges), 1, world)
+    assert told == measure_universe(plan, 1, world).tobytes()
 
 
 def test_universes_differ_and_follow_from_their_number() -> None:

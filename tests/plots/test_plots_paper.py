@@ -322,29 +322,6 @@ def test_every_plot_makes_its_figures_by_the_one_mechanism():
                                       "pyplot.figure"), f"{path.name}: {called}"  # fmt: skip
 
 
-def test_cells_of_a_notebook_show_a_figure_once():
-    """With the inline backend: a returned Figure by its value, Axes by pyplot."""
-    pytest.importorskip("matplotlib_inline")
-    pytest.importorskip("IPython")
-    from IPython.core.interactiveshell import InteractiveShell
-    from IPython.utils.capture import capture_output
-
-    backend = mpl.get_backend()
-    shell = InteractiveShell.instance()
-    try:
-        shell.run_line_magic("matplotlib", "inline")
-        shell.push({"rho": rho()})
-        for code in ("rho.plot()", "rho.rho1.plot()", "rho.plot(style='paper')",
-                     "rho.plot_covariance()", "f = rho.plot(); f"):  # fmt: skip
-            with capture_output() as captured:
-                shell.run_cell(code)
-            images = [o for o in captured.outputs if "image/png" in o.data]
-            assert len(images) == 1, code
-    finally:
-        InteractiveShell.clear_instance()
-        plt.switch_backend(backend)
-
-
 def test_catalogs_are_shown_escaped():
     page = Catalog(ra=[1.0, 2.0], dec=[0.0, 1.0], name="<b>&")._repr_html_()
     assert "&lt;b&gt;&amp;" in page

@@ -175,7 +175,7 @@ def test_error_of_xi_sys(case):
     true = expected(theta)
     want = sum(theta[i] * theta[j] * true[NAMES.index(RHO_OF[i][j])]
                for i in range(3) for j in range(3))  # fmt: skip
-    rng, n, seen = np.random.default_rng(8), 200, []
+    rng, n, seen = np.random.default_rng(8), 120, []
     for _ in range(n):
         found = fit_leakage(drawn(rng, theta, noise(30, 15)))
         seen.append((found.xi_sys - found.xi_sys_bias - want, found.xi_sys_error))

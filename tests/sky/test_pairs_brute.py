@@ -203,7 +203,7 @@ def test_many_weightings_at_once_equal_one_by_one():
 
 
 def test_memory_is_flat(fresh):
-    """Twenty thousand objects, 2e8 pairs: an N x N array would take 3 GB."""
+    """Ten thousand objects, 5e7 pairs: an N x N array would take 800 MB."""
     code = """
     import resource, numpy as np
     from pysoftcorr import Catalog, xi_pm
@@ -214,6 +214,6 @@ def test_memory_is_flat(fresh):
         xi_pm(cat, "log:0.5:50:10")
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     small = run(500)
-    print((run(20_000) - small) / 1024)
+    print((run(10_000) - small) / 1024)
     """
     assert float(fresh(code).stdout) < 200

@@ -19,7 +19,7 @@ from pysoftcorr import (
     tau_statistics,
     xi_pm,
 )
-from pysoftcorr.sky import pairs
+from pysoftcorr.core.farm import blocks
 
 BINS = Binning.log(2, 60, 7)
 SPLIT = 10.0
@@ -160,10 +160,9 @@ def test_draws_some_at_a_time(neighbors, monkeypatch):
     fit = fitted(cat, 30, neighbors=neighbors)
     options = {"clusters": fit, "split": SPLIT, "assignments": 7, "seed": 1}
     whole = xi_pm(cat, BINS, **options)
-    monkeypatch.setattr(pairs, "_LABELS", 3 * len(cat))
+    monkeypatch.setattr(blocks, "_LEAST_COST", 3.0 * len(cat))
     assert xi_pm(cat, BINS, **options) == whole
-    parts = list(fit.draws(7, at_once=3, seed=4))
-    assert [len(part) for part in parts] == [3, 3, 1]
+    parts = [fit.drawn_by(uniform) for uniform in fit.uniforms([3, 3, 1], seed=4)]
     np.testing.assert_array_equal(np.vstack(parts), fit.assign("sampled", n=7, seed=4))
 
 

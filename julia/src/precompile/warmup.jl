@@ -229,6 +229,32 @@ push!(STEPS, function ()
     call("soft_bin_weights", n, collect(uniform(n)), 1, nb, Matrix(bins), zeros(n, nb))
 end)
 
+# ---- statistics in soft bins: few objects with all derivatives, many with the first ones ---------
+
+push!(STEPS, function ()
+    nb, r = 3, 2
+    bins = Matrix([0.0 20 40; 20 40 60; 1 1 1]')
+    for kind in 1:4, geometry in (kind == 4 ? (1:1) : eachindex(SoftCorr.GEOMETRIES)), n in (120, SoftCorr.FEW_POINTS)
+        v, (c1, c2) = (5, 1, 1, 3)[kind], SoftCorr.SOFT_COLUMNS[kind]
+        m = c2 == 0 ? 0 : n
+        objects(n, c) = hcat((collect(uniform(n, k)) for k in 1:c)...)
+        one, two = objects(n, c1), m == 0 ? zeros(0, 0) : objects(m, c2)
+        # in a box of side 1
+        numbers, b = kind == 4 ? (ones(3 + nb), bins ./ [100 100 0.01]) : (fill(NaN, nb), bins)
+        for randoms in (kind == 3 ? (0:1) : (0:0))
+            statistic = (kind, [geometry, 0, 0, 0, randoms], numbers, n, one, m, two, nb, b)
+            for derive in 0:1
+                call("soft_statistic", statistic..., derive, one, two, zeros(nb, v, 2), zeros(1))
+                derive == 1 && n > 120 && continue
+                out(n, c) = zeros(n, c, r)
+                call("soft_statistic_pullback", statistic..., r, ones(nb, v, r), derive, one, two, zeros(nb, v),
+                     out(n, c1), out(m, c2), out(n, c1), out(m, c2), zeros(1))
+            end
+            call("soft_statistic_weights", statistic..., zeros(nb, v), zeros(nb, v, n), zeros(nb, v, m))
+        end
+    end
+end)
+
 # ---- all of it -------------------------------------------------------------------------------
 
 "Entry points that no step calls."

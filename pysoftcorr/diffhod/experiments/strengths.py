@@ -168,7 +168,7 @@ class StrengthExperiment:
     r, omega, error : ndarray, shape (nbins,)
         Mock data.
     posteriors : dict of Posterior
-        By model: "DiffHOD", "exact expectation" and, where one is shipped, "emulator".
+        By model: "DiffHOD", "exact expectation" and, where one is given, "emulator".
     setup_seconds : dict of float
         Time that each model took to be made ready.
     files : list of Path
@@ -257,7 +257,8 @@ def run_strength_experiment(
         same call resumes one that was ended.
     settings : StrengthSettings, optional
     emulator : Emulator, optional
-        By default that which comes with the package, if there is one. False: none.
+        Of satellites in spheres, as those of DiffHOD. By default that which comes with the package,
+        if its satellites are there. False: none.
     overwrite : bool
         Restart, whatever the folder holds of an earlier run.
     tell : callable, optional
@@ -350,10 +351,11 @@ def _mocks(halos: HaloCatalog, s: StrengthSettings) -> Arrays:
 
 
 def _shipped() -> Any:
-    """Emulator that comes with the package; None if this one comes without."""
+    """Emulator that comes with the package, if its satellites are in spheres as those here."""
     try:
         from pysoftcorr.emulator import Emulator
 
-        return Emulator.read()
+        found = Emulator.read()
     except (FileNotFoundError, ImportError):
         return None
+    return found if found.box.get("satellites") == "nfw" else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from pysoftcorr.core.cautions import caution
-from pysoftcorr.core.cores import usable_cores
-from pysoftcorr.core.options import MOST_WORKERS, count
+from pysoftcorr._julia.errors import JuliaUnavailable
+from pysoftcorr.core.farm.connection import check_workers, connected
+from pysoftcorr.core.farm.tasks import Shared, Tick, Words, finished
 from pysoftcorr.core.processes import refuse_unguarded_script
 from pysoftcorr.core.random import Seed, root_seed
-from pysoftcorr.mocks.campaign.farm import connected, finished_rows
 from pysoftcorr.mocks.campaign.journal import (
     DamagedJournal,
     Journal,
@@ -25,9 +24,10 @@ from pysoftcorr.mocks.campaign.journal import (
     journal_path,
     read_settings,
 )
+from pysoftcorr.mocks.campaign.rows import work
 from pysoftcorr.mocks.halos import HaloCatalog
 
-__all__ = ["Course"]
+__all__ = ["Course", "finished_rows"]
 
 
 class Course:
@@ -56,15 +56,7 @@ class Course:
         self, name: str, target: Path, finished: Callable[[Path], dict[str, Any]], *, unit: str,
         scheduler: str | None, workers: int | None, overwrite: bool,
     ) -> None:  # fmt: skip
-        if workers is not None:
-            workers = count("workers", workers, most=MOST_WORKERS)
-            if workers > usable_cores():
-                caution(
-                    f"workers = {workers}: this process may use {usable_cores()} cores; more "
-                    "workers take memory and are no faster"
-                )
-            if scheduler is not None:
-                raise ValueError("workers and scheduler are both given: a scheduler has its own")
+        workers = check_workers(scheduler, workers)
         self.name, self.target, self.unit = name, target, unit
         self.scheduler, self.workers, self.overwrite = scheduler, workers, overwrite
         self.unfinished = journal_path(target)
@@ -138,7 +130,7 @@ class Course:
                     ):  # fmt: skip
                         tick = bar.set_postfix_str
                         for record in finished_rows(
-                            client, halos, plan, design, rows, tick, task=task
+                            client, halos, plan, design, rows, tick, task=task, unit=self.unit
                         ):
                             journal.append(record)
                             bar.update()
@@ -171,3 +163,48 @@ class Course:
                 f"{free / 1e9:.3g} GB are free",
                 str(self.unfinished.parent),
             )
+
+
+def finished_rows(
+    client: Any,
+    halos: HaloCatalog | None,
+    plan: Any,
+    design: npt.NDArray[Any],
+    rows: Sequence[int],
+    tick: Tick,
+    *,
+    task: Callable[..., bytes] = work,
+    unit: str = "row",
+) -> Iterator[bytes]:
+    """Records of `rows` in the order in which workers finish them.
+
+    A row is ``task(halos, plan, row, design[row])``, in a worker.
+
+    Raises
+    ------
+    ConnectionError
+        If the scheduler goes away.
+    MemoryError
+        At the end, if workers died of some rows.
+    RuntimeError
+        If a row fails for a reason of ours.
+    """
+    words = Words(
+        unit,
+        f"{unit}s finished before are kept: give the same command again to resume",
+        "All others are kept; give the same command again with fewer workers, or on more memory",
+    )
+
+    def failed(row: int, error: BaseException) -> BaseException:
+        if isinstance(error, (JuliaUnavailable, MemoryError)):
+            return error
+        return RuntimeError(
+            f"{unit} {row} failed: {type(error).__name__}: {error}; finished {unit}s are kept"
+        )
+
+    found = finished(
+        client, task, [Shared(halos)], lambda row: (plan, row, design[row]), rows, tick,
+        words=words, failed=failed,
+    )  # fmt: skip
+    for _, record in found:
+        yield record

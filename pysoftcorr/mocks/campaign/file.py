@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.files import FileFormat, unwritten
+from pysoftcorr.core.notebook import html_text
 from pysoftcorr.core.sealed import seal_hdf5
 from pysoftcorr.core.streams import hdf5_file
 from pysoftcorr.mocks.alignment import order_parameter
@@ -170,6 +171,10 @@ class Campaign:
             + (" (a row may have more than one reason)" if len(counts) > 1 else ""),
         ]
         return "\n".join(lines + [f"    {text:<20} {number}" for text, number in counts.items()])
+
+    def _repr_html_(self) -> str:
+        """The summary, for notebooks."""
+        return html_text(self.summary())
 
 
 def read_campaign_settings(path: Path) -> dict[str, Any]:

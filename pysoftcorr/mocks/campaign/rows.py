@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.farm.tasks import use_threads_of_worker
 from pysoftcorr.mocks.expected import alignment_sums
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.hod import PARAMETERS, HODModel
@@ -161,9 +161,5 @@ def _reason(reasons: list[tuple[int, str]], realizations: int) -> bytes:
 
 def work(halos: HaloCatalog, plan: Plan, row: int, point: FloatArray) -> bytes:
     """`measure_row` in a worker; the record as bytes."""
-    if not os.environ.get("PYSOFTCORR_THREADS", "").strip():
-        from distributed import get_worker
-
-        # Julia starts once in a worker, and uses what the worker was given.
-        os.environ["PYSOFTCORR_THREADS"] = str(get_worker().state.nthreads)
+    use_threads_of_worker()
     return measure_row(halos, plan, row, point).tobytes()

@@ -22,7 +22,7 @@ from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
 from pysoftcorr.mocks.tabulated.sites import Sites
 from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 
-__all__ = ["BoxTables", "Grid", "Subvolumes"]
+__all__ = ["BoxTables", "Grid", "Subvolumes", "Tabulation"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -252,6 +252,27 @@ class Grid:
             progress=progress,
         )  # fmt: skip
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class Tabulation:
+    """Tables to be made of one box, by a call with the title of a progress bar, or None.
+
+    Attributes
+    ----------
+    grid : Grid
+    halos : HaloCatalog
+    places : EllipsoidPlaces or SubhaloPlaces, optional
+        As in `Grid.tabulate`.
+    """
+
+    grid: Grid
+    halos: Any
+    places: EllipsoidPlaces | SubhaloPlaces | None = None
+
+    def __call__(self, title: str | None) -> BoxTables:
+        """`Grid.tabulate`."""
+        return self.grid.tabulate(self.halos, title, self.places)
 
 
 def concentration_rank(below: IntArray, halos: Any, groups: int) -> IntArray:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from pysoftcorr.core.farm.blocks import farm_of
+from pysoftcorr.core.farm.connection import check_workers
 from pysoftcorr.core.options import choice, flag, integer
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.hod import check_halos
 from pysoftcorr.mocks.satellites import SATELLITES, check_places
 from pysoftcorr.mocks.tabulated.assembly import check_assembly
-from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
-from pysoftcorr.mocks.tabulated.cosmic import cut_box
+from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Tabulation
+from pysoftcorr.mocks.tabulated.cosmic import CutBox, subvolumes_of
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.nodes import choose_nodes
 from pysoftcorr.mocks.tabulated.projected import Projection
-from pysoftcorr.mocks.tabulated.sites import place_sites
+from pysoftcorr.mocks.tabulated.sites import Sites, place_sites
 from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 from pysoftcorr.sky.binning import Bins
 
@@ -69,11 +73,14 @@ def tabulated_boxes(
     sites: int,
     subvolumes: int,
     progress: bool,
+    scheduler: str | None,
+    workers: int | None,
 ) -> TabulatedBoxes:
     """Boxes by the options of `HaloTables.tabulate`, which says what is raised."""
     choice("satellites", satellites, SATELLITES)
     flag("progress", progress)
     integer("sites", sites, least=0)
+    workers = check_workers(scheduler, workers)
     if integer("subvolumes", subvolumes, least=0, most=10) == 1:
         raise ValueError("subvolumes = 1: must be 0, or 2 and more along a side")
     catalogs = [halos] if hasattr(halos, "position") else _listed(halos)
@@ -109,27 +116,92 @@ def tabulated_boxes(
         None if satellites == "nfw" else _PLACES[satellites].of(one, places, k)
         for k, one in enumerate(catalogs)
     ]
-    boxes = [grid.tabulate(one, title, w) for one, w in zip(catalogs, where, strict=True)]
     span = (float(chosen.logm[0]), float(chosen.logm[-1]))
+    jobs = _Jobs()
     for k, one in enumerate(catalogs):
+        jobs.add("whole", k, partial(Tabulation, grid, one, where[k]))
         # Of subhalos the ranks taken depend on one another: no sum over independent galaxies.
         if sites and satellites != "subhalos":
-            drawn = place_sites(
-                one, span, edges, grid.steps, grid.kernels,
-                max(sites // len(catalogs), 100), k, satellites,
-            )  # fmt: skip
-            boxes[k] = replace(boxes[k], sites=drawn)
+            each = max(sites // len(catalogs), 100)
+            jobs.add("sites", k, partial(_SiteJob, one, span, grid, each, k, satellites))
         if subvolumes:
             # Differences between parts are those of ellipsoids, for satellites on subhalos too.
             cut = where[k]
             if isinstance(cut, SubhaloPlaces):
                 check_places(one, "triaxial")
                 cut = EllipsoidPlaces.of(one, places, k)
-            extremes = (min(radii), max(radii))
-            parts = cut_box(one, subvolumes, span, edges, extremes, title, cut)
-            boxes[k] = replace(boxes[k], subvolumes=parts)
+            parts = CutBox(one, subvolumes, span, edges, (min(radii), max(radii)), cut)
+            for number in range(len(parts)):
+                jobs.add("part", k, partial(parts.without, number))
+    with farm_of("HaloTables.tabulate", scheduler, workers) as farm:
+        if farm is None:
+            found = [job(title) for job in jobs]
+        else:
+            # A catalog goes with the work on it alone: that on other boxes does without.
+            found = farm.map(_untitled, (), jobs, title=title, large=True)
+    there: dict[tuple[str, int], list[Any]] = {}
+    for of, made in zip(jobs.of, found, strict=True):
+        there.setdefault(of, []).append(made)
+    boxes = []
+    for k in range(len(catalogs)):
+        (box,) = there["whole", k]
+        for drawn in there.get(("sites", k), []):
+            box = replace(box, sites=drawn)
+        left = there.get(("part", k))
+        if left:
+            box = replace(box, subvolumes=subvolumes_of(subvolumes, span, left))
+        boxes.append(box)
     record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
     return TabulatedBoxes(chosen.logm, edges, boxes, projection, record)
+
+
+@dataclass(frozen=True)
+class _SiteJob:
+    """The sites of one box."""
+
+    halos: Any
+    span: tuple[float, float]
+    grid: Grid
+    number: int
+    seed: int
+    satellites: str
+
+    def __call__(self, title: str | None) -> Sites:
+        grid = self.grid
+        return place_sites(
+            self.halos, self.span, grid.edges, grid.steps, grid.kernels, self.number, self.seed,
+            self.satellites,
+        )  # fmt: skip
+
+
+class _Jobs(Sequence[Any]):
+    """What is to be made, each job brought forth when its turn comes, with its part of the halos.
+
+    Attributes
+    ----------
+    of : list of (str, int)
+        What a job makes, and of which box.
+    """
+
+    def __init__(self) -> None:
+        self.of: list[tuple[str, int]] = []
+        self._makers: list[Callable[[], Callable[[str | None], Any]]] = []
+
+    def add(self, what: str, box: int, maker: Callable[[], Callable[[str | None], Any]]) -> None:
+        """One more; the maker gives a function of the title of a progress bar."""
+        self.of.append((what, box))
+        self._makers.append(maker)
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def __getitem__(self, k: Any) -> Any:
+        return self._makers[k]()
+
+
+def _untitled(job: Callable[[str | None], Any]) -> Any:
+    """A job in a worker."""
+    return job(None)
 
 
 def _listed(halos: Any) -> list[Any]:

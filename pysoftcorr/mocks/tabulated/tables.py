@@ -16,7 +16,8 @@ import torch
 
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
-from pysoftcorr.core.options import choice, positive
+from pysoftcorr.core.notebook import html_facts
+from pysoftcorr.core.options import choice, positive, several
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges
@@ -186,6 +187,8 @@ class HaloTables:
         sites: int = 800,
         subvolumes: int = 0,
         progress: bool = True,
+        scheduler: str | None = None,
+        workers: int | None = None,
     ) -> HaloTables:
         """Tabulate halos: one pass over their pairs.
 
@@ -230,6 +233,14 @@ class HaloTables:
             make a better one, without.
         progress : bool
             Show a progress bar, with the memory needed, where standard error is a terminal.
+        scheduler : str, optional
+            Address of a running dask scheduler, whose workers have pysoftcorr and share boxes,
+            sub-volumes and sites; by default all is done in this process. The tables are the same
+            to rounding, and have the same bits for any workers.
+        workers : int, optional
+            Share them among so many processes of this machine, started for the call, each of which
+            takes the memory of a pass. A script must be guarded by
+            ``if __name__ == "__main__":``.
 
         Returns
         -------
@@ -244,12 +255,14 @@ class HaloTables:
             the halos has NaN or values that its unit does not allow.
         TypeError
             If `halos` are none.
+        ConnectionError
+            If the scheduler does not answer or goes away.
         """
         made = tabulated_boxes(
             halos, bins=bins, rp_bins=rp_bins, pi_max=pi_max, line_of_sight=line_of_sight,
             satellites=satellites, nodes=nodes, concentration_groups=concentration_groups,
             places=places, assembly_split=assembly_split, sites=sites, subvolumes=subvolumes,
-            progress=progress,
+            progress=progress, scheduler=scheduler, workers=workers,
         )  # fmt: skip
         return cls(
             made.nodes, made.edges, made.boxes, satellites=satellites, record=made.record,
@@ -269,11 +282,13 @@ class HaloTables:
         Raises
         ------
         ValueError
-            If they differ in these or in cosmology, or have a box in common.
+            If there are none, they differ in these or in cosmology, or have a box in common.
+        TypeError
+            If `tables` is no list of tables.
         """
-        parts = list(tables)
-        if not parts or not all(isinstance(one, HaloTables) for one in parts):
-            raise TypeError("tables: must be HaloTables, in a list")
+        parts = several("tables", tables, HaloTables)
+        if not parts:
+            raise ValueError("tables is empty: must be HaloTables, one at least")
         first = parts[0]
         for one in parts[1:]:
             for name, option in (("nodes", "nodes"), ("edges", "bins")):
@@ -735,6 +750,24 @@ class HaloTables:
         if on_outside == "error":
             raise ValueError(text)
         caution(text)
+
+    def _repr_html_(self) -> str:
+        """Boxes, nodes and bins, as a table for notebooks."""
+        sizes = " and ".join(sorted({checks.box_text(box.boxsize) for box in self.boxes}))
+        return html_facts(
+            f"Tables of halos, satellites: {self.satellites}",
+            (
+                ("boxes", len(self.boxes)),
+                ("sides [Mpc/h]", sizes),
+                ("halos", sum(box.halos for box in self.boxes)),
+                ("log10 mass [Msun/h]", f"{self.nodes[0]:.4g} to {self.nodes[-1]:.4g}"),
+                ("nodes", len(self.nodes)),
+                ("bins", len(self.edges) - 1),
+                ("r [Mpc/h]", f"{self.edges[0]:g} to {self.edges[-1]:g}"),
+                ("projection", self._of_projection().lstrip(", ") or None),
+                ("parameters", ", ".join(self.names)),
+            ),
+        )
 
 
 def _double(table: Any) -> torch.Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.files import FileFormat
+from pysoftcorr.core.notebook import html_text
 from pysoftcorr.mocks.hod import WITH_COSMOLOGY
 
 __all__ = ["Universes", "read_universes_settings", "write_universes"]
@@ -108,6 +109,10 @@ class Universes:
             f"{int(self.halos.sum()):,} halos in all\n  {spans}\n  covariance given the halos in "
             f"{known} of them"
         )
+
+    def _repr_html_(self) -> str:
+        """The summary, for notebooks."""
+        return html_text(self.summary())
 
 
 def read_universes_settings(path: Path) -> dict[str, Any]:

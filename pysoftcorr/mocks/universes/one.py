@@ -12,6 +12,7 @@ from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.simulate import simulated
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
 from pysoftcorr.mocks.tabulated.sites import place_sites
 from pysoftcorr.mocks.tabulated.tables import HaloTables
@@ -46,12 +47,14 @@ def thinned_halos(
 
 
 def thinned_tables(
-    halos: HaloCatalog, thinned: tuple[float, float], edges: FloatArray, *, sites: int = 0
-) -> HaloTables:
+    halos: HaloCatalog, thinned: tuple[float, float], edges: FloatArray, *,
+    satellites: str = "nfw", places: int = 4, sites: int = 0,
+) -> HaloTables:  # fmt: skip
     """Tables of halos of which the light ones are a sample: they count for 1/part.
 
     Sums over pairs of halos i, j count for w_i w_j. A halo and itself is no pair, so that the
-    expectation over samples is the sum over all halos.
+    expectation over samples is the sum over all halos. `satellites` and `places` are as of
+    `HaloTables.tabulate`.
     """
     light, part = np.log10(thinned[0]), thinned[1]
     logm = np.log10(halos.mass)
@@ -59,16 +62,20 @@ def thinned_tables(
     low = np.linspace(logm.min(), light - _GAP, _LIGHT_NODES)
     nodes = MassNodes(np.concatenate([low, heavy]))
     grid = Grid(nodes, edges, float(halos.radius.min()), float(halos.radius.max()))
-    box = grid.tabulate(halos, None)
+    where = EllipsoidPlaces.of(halos, places) if satellites == "triaxial" else None
+    box = grid.tabulate(halos, None, where)
     weight = np.where(nodes.logm < light, 1 / part, 1.0)
     box = _weighted(box, nodes, weight)
     if sites:
         counts = np.where(logm < light, 1 / part, 1.0)
         span = (float(nodes.logm[0]), float(nodes.logm[-1]))
-        drawn = place_sites(halos, span, edges, grid.steps, grid.kernels, sites, counts=counts)
+        drawn = place_sites(
+            halos, span, edges, grid.steps, grid.kernels, sites, satellites=satellites,
+            counts=counts,
+        )  # fmt: skip
         box = replace(box, sites=drawn)
     record = {"cosmology": halos.cosmology, "meta": halos.meta}
-    return HaloTables(nodes.logm, edges, [box], record=record)
+    return HaloTables(nodes.logm, edges, [box], satellites=satellites, record=record)
 
 
 def _weighted(box: BoxTables, nodes: MassNodes, weight: FloatArray) -> BoxTables:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.farm.tasks import use_threads_of_worker
 from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.design import training_design
 from pysoftcorr.mocks.tabulated.tables import HaloTables
@@ -47,7 +47,8 @@ class UniversePlan:
     thinned : (float, float)
         Below this mass (Msun/h), only this part of the halos is made, and counts for all.
     logMmin : (float, float)
-    sites : int
+    satellites : {"triaxial", "nfw"}
+    places, sites : int
         As of `HaloTables.tabulate`.
     """
 
@@ -60,6 +61,8 @@ class UniversePlan:
     mmin: float
     thinned: tuple[float, float]
     logMmin: tuple[float, float]
+    satellites: str
+    places: int
     sites: int
 
 
@@ -99,7 +102,10 @@ def measure_universe(plan: UniversePlan, row: int, world: FloatArray) -> npt.NDA
         universe_cosmology(world[0], world[1]), float(world[2]), boxsize=plan.boxsize,
         mesh=plan.mesh, mmin=plan.mmin, thinned=plan.thinned, seed=seed,
     )  # fmt: skip
-    tables = thinned_tables(halos, plan.thinned, plan.edges, sites=plan.sites)
+    tables = thinned_tables(
+        halos, plan.thinned, plan.edges, satellites=plan.satellites, places=plan.places,
+        sites=plan.sites,
+    )  # fmt: skip
     return expected_row(plan, row, tables)
 
 
@@ -143,10 +149,8 @@ def expected_row(plan: UniversePlan, row: int, tables: HaloTables) -> npt.NDArra
 
 def work(shared: Any, plan: UniversePlan, row: int, world: FloatArray) -> bytes:
     """`measure_universe` in a worker; the record as bytes."""
-    if not os.environ.get("PYSOFTCORR_THREADS", "").strip():
-        from distributed import get_worker
-
-        # Julia starts once in a worker, and uses what the worker was given.
-        os.environ["PYSOFTCORR_THREADS"] = str(get_worker().state.nthreads)
+    use_threads_of_worker()
     torch.set_num_threads(1)
+    # What dask has sent lies anywhere in its message, and Julia takes whole words alone.
+    plan = replace(plan, edges=np.require(plan.edges, requirements="A"))
     return measure_universe(plan, row, world).tobytes()

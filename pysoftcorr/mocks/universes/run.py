@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.files import HDF5, check_output
-from pysoftcorr.core.options import count, integer, number, positive
+from pysoftcorr.core.options import choice, count, integer, number, positive
 from pysoftcorr.core.random import Seed
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks.box import radial_edges
@@ -25,19 +25,22 @@ __all__ = ["run_universes"]
 
 #: Boxes smaller than this do not hold the pairs of clusters out to the usual last edge.
 _SMALLEST = 50.0
+_SATELLITES = ("triaxial", "nfw")
 
 
 def run_universes(
-    universes: int = 64,
+    universes: int = 128,
     *,
     out: str | PathLike[str],
     points: int = 512,
     seed: Seed = None,
     boxsize: float = 250.0,
     mesh: int = 160,
-    mmin: float = 3e10,
-    thinned: tuple[float, float] = (1e12, 0.12),
-    logMmin: tuple[float, float] = (11.2, 13.5),
+    mmin: float = 1e10,
+    thinned: tuple[float, float] = (1e12, 0.05),
+    logMmin: tuple[float, float] = (11.0, 14.0),
+    satellites: str = "triaxial",
+    places: int = 2,
     chance_points: int = 96,
     sites: int = 160,
     bins: Bins | None = None,
@@ -49,7 +52,7 @@ def run_universes(
 
     Finished universes go one by one into a journal beside `out` (``OUT.part``): whatever ends the
     campaign, the same call resumes it, and the file is the same in the end, bit for bit. Halos are
-    not kept. Satellites are isotropic (NFW).
+    not kept.
 
     Parameters
     ----------
@@ -73,6 +76,11 @@ def run_universes(
         all: of light halos there are more than the means need. A part of 1 makes all.
     logMmin : (float, float)
         Range of the HODs, as in `training_design`.
+    satellites : {"triaxial", "nfw"}
+        Where satellites live, as of `HODModel`: in the ellipsoids of halos, or in spheres. On
+        subhalos they have no covariance given the halos, which a model learns its errors from.
+    places : int
+        As of `HaloTables.tabulate`, for satellites in ellipsoids.
     chance_points : int
         HODs of each universe where the covariance given the halos is found.
     sites : int
@@ -111,9 +119,9 @@ def run_universes(
     Examples
     --------
     >>> from pysoftcorr.mocks import run_universes
-    >>> universes = run_universes(64, out="universes.h5", seed=1)  # doctest: +SKIP
+    >>> universes = run_universes(128, out="universes.h5", seed=1)  # doctest: +SKIP
     >>> universes.xi.shape  # doctest: +SKIP
-    (64, 512, 20)
+    (128, 512, 20)
     """
     course = Course(
         "run_universes", check_output(out, suffixes=HDF5, overwrite=True), read_universes_settings,
@@ -121,7 +129,10 @@ def run_universes(
     )  # fmt: skip
     root = course.seed(seed)
     design = universe_design(universes, seed=root)
-    plan = _plan(root, points, chance_points, bins, boxsize, mesh, mmin, thinned, logMmin, sites)
+    plan = _plan(
+        root, points, chance_points, bins, boxsize, mesh, mmin, thinned, logMmin, satellites,
+        places, sites,
+    )  # fmt: skip
     settings = _settings(plan, len(design))
     if not course.is_finished(settings):
 
@@ -136,7 +147,7 @@ def run_universes(
 
 def _plan(
     seed: int, points: Any, chance_points: Any, bins: Any, boxsize: Any, mesh: Any, mmin: Any,
-    thinned: Any, logMmin: Any, sites: Any,
+    thinned: Any, logMmin: Any, satellites: Any, places: Any, sites: Any,
 ) -> UniversePlan:  # fmt: skip
     """Checked settings."""
     n = count("points", points, most=100_000)
@@ -153,7 +164,9 @@ def _plan(
     known = integer("chance_points", chance_points, least=1, most=n)
     return UniversePlan(
         seed, n, known, edges, side, integer("mesh", mesh, least=MESH_MIN, most=MESH_MAX),
-        lightest, (light, part), log_mmin_range(logMmin), integer("sites", sites, least=16),
+        lightest, (light, part), log_mmin_range(logMmin),
+        choice("satellites", satellites, _SATELLITES),
+        integer("places", places, least=2, most=1000), integer("sites", sites, least=16),
     )  # fmt: skip
 
 
@@ -171,9 +184,10 @@ def _settings(plan: UniversePlan, universes: int) -> dict[str, Any]:
             "meta": {"source": "HaloCatalog.simulate", "mesh": plan.mesh, "mmin": plan.mmin,
                      "thinned": list(plan.thinned), "mdef": "vir"},
         },
+        "places": plan.places,
         "sites": plan.sites,
         "logMmin": list(plan.logMmin),
         "edges": np.asarray(plan.edges).tolist(),
-        "satellites": "nfw",
+        "satellites": plan.satellites,
         "version": __version__,
     }  # fmt: skip
