@@ -47,7 +47,7 @@ def main() -> None:
         )
 
 
-def fit(n: int = 100_000, c: int = 100, tol: float = 1e-3, sweeps: int = 5) -> None:
+def fit(n: int = 100_000, c: int = 100, tol: float = 1e-2, sweeps: int = 5) -> None:
     """A whole fit, to a Frobenius norm of the change of U below `tol`."""
     heading(f"fuzzy c-means, a whole fit of {n} x {c} to {tol:g}: scikit-fuzzy / pysoftcorr")
     rng = np.random.default_rng(1)

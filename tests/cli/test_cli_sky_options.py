@@ -99,9 +99,9 @@ WRONG = {
     "reference": "moon", "coincident": "perhaps", "fuzziness": "1", "geometry": "torus",
     "metric": "torus", "device": "mps", "neighbors": "0",
     "max_iter": "0", "split": "0", "columns": "g9=g1", "hdu": "NOWHERE", "key": "nowhere",
-    "ra_unit": "parsec", "dec_unit": "s", "select": "mag <", "flag": "nowhere", "on_bad": "keep",
-    "patches": "mag",
-    "catalog2": "nowhere.fits", "threads": "0", "out": "result.doc", "format": "word",
+    "ra_unit": "parsec", "dec_unit": "s", "select": "mag <", "flag": "nowhere",
+    "on_bad": "keep", "patches": "mag", "catalog2": "nowhere.fits",
+    "threads": "0", "out": "result.doc", "format": "word",
     "plot": "figure.doc", "plot_format": "bmp", "plot_style": "modern",
 }  # fmt: skip
 

@@ -40,7 +40,8 @@ CASES = {
     ),
     "arcmin": (lambda: plane(3, 250), {"use_weights": True}, BINS, 2e-5, "xim"),
     "degrees": (
-        lambda: plane(5, 200, unit="deg", side=1.0), {"neighbors": "all"}, BINS, 4e-7, "xip"
+        lambda: plane(5, 200, unit="deg", side=1.0), {"neighbors": "all", "fuzziness": 2},
+        BINS, 4e-7, "xip",
     ),
     "pixel": (
         lambda: plane(4, 200, unit="pixel", side=60.0), {"neighbors": "all"},
