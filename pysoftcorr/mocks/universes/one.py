@@ -48,8 +48,8 @@ def thinned_halos(
     return simulated(
         HaloCatalog, boxsize, mesh, cosmology=cosmology, redshift=redshift, mmin=mmin, mmax=None,
         mdef=_mass_definition(cosmology, redshift), mass_function="tinker08", bias="tinker10",
-        concentration="diemer19", concentration_scatter=0.16, axis_alignment=0.5, exclusion=True, subhalos=subhalos,
-        subhalo_mmin=None, seed=seed, thinned=thinned,
+        concentration="diemer19", concentration_scatter=0.16, axis_alignment=0.5, exclusion=True,
+        subhalos=subhalos, subhalo_mmin=None, seed=seed, thinned=thinned,
     )  # fmt: skip
 
 

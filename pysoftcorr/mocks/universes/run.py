@@ -29,7 +29,7 @@ _SATELLITES = ("triaxial", "nfw")
 
 
 def run_universes(
-    universes: int = 128,
+    universes: int = 64,
     *,
     out: str | PathLike[str],
     points: int = 512,
@@ -119,9 +119,9 @@ def run_universes(
     Examples
     --------
     >>> from pysoftcorr.mocks import run_universes
-    >>> universes = run_universes(128, out="universes.h5", seed=1)  # doctest: +SKIP
+    >>> universes = run_universes(64, out="universes.h5", seed=1)  # doctest: +SKIP
     >>> universes.xi.shape  # doctest: +SKIP
-    (128, 512, 20)
+    (64, 512, 20)
     """
     course = Course(
         "run_universes", check_output(out, suffixes=HDF5, overwrite=True), read_universes_settings,
