@@ -29,7 +29,7 @@ from pysoftcorr.mocks.universes.rows import (
 EDGES = radial_edges("log:0.3:8:6")
 PLAN = UniversePlan(
     seed=3, points=6, chance_points=2, edges=EDGES, boxsize=60.0, mesh=32, mmin=5e11,
-    thinned=(5e12, 0.5), logMmin=(12.0, 12.5), satellites="triaxial", places=2, sites=32,
+    thinned=(5e12, 0.5), logMmin=(12.0, 12.5), satellites="triaxial", places=3, sites=32,
 )  # fmt: skip
 OPTIONS = {
     "points": 6, "chance_points": 2, "bins": EDGES, "boxsize": 60.0, "mesh": 32, "mmin": 5e11,
@@ -234,7 +234,7 @@ def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, at_home) -> None:
         ({"logMmin": (13.0, 12.0)}, "logMmin"),
         ({"mesh": 4}, "mesh"),
         ({"satellites": "subhalos"}, "satellites = 'subhalos': must be 'triaxial' or 'nfw'"),
-        ({"places": 1}, "places = 1"),
+        ({"places": 2}, "places = 2"),
     ],
 )
 def test_settings_that_make_no_campaign_are_refused(tmp_path, options, words) -> None:

@@ -40,7 +40,7 @@ def run_universes(
     thinned: tuple[float, float] = (1e12, 0.05),
     logMmin: tuple[float, float] = (11.0, 14.0),
     satellites: str = "triaxial",
-    places: int = 2,
+    places: int = 4,
     chance_points: int = 96,
     sites: int = 160,
     bins: Bins | None = None,
@@ -166,7 +166,7 @@ def _plan(
         seed, n, known, edges, side, integer("mesh", mesh, least=MESH_MIN, most=MESH_MAX),
         lightest, (light, part), log_mmin_range(logMmin),
         choice("satellites", satellites, _SATELLITES),
-        integer("places", places, least=2, most=1000), integer("sites", sites, least=16),
+        integer("places", places, least=3, most=1000), integer("sites", sites, least=16),
     )  # fmt: skip
 
 
