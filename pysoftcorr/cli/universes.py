@@ -26,7 +26,7 @@ _DESIGN = derive(
                    "is found."},
     satellites={"choices": ("triaxial", "nfw"), "help": "Where satellites live: in the ellipsoids "
                 "of halos, or in spheres."},
-    places={"least": 2, "help": "Places of satellites in a halo on average, in ellipsoids."},
+    places={"least": 3, "help": "Places of satellites in a halo on average, in ellipsoids."},
     sites={"help": "Halos that stand for the others in that covariance."},
     bins=BINS_MPC,
     workers={"least": 1, "help": "Processes on this machine; one a core by default."},

@@ -19,6 +19,7 @@ from pysoftcorr.mocks.cosmology import Cosmology
 from pysoftcorr.mocks.galaxies import GalaxyCatalog
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.subhalos import Subhalos
+from pysoftcorr.mocks.tabulated.ellipsoid_table import PairGrid
 from pysoftcorr.mocks.tabulated.tables import HaloTables
 from pysoftcorr.sky.binning import Binning
 from pysoftcorr.sky.leakage import Leakage
@@ -257,6 +258,12 @@ def _reads_minimization(path: Path) -> Any:
     return Minimization.read(path)
 
 
+def _pair_grid() -> PairGrid:
+    rng = np.random.default_rng(5)
+    axes = [np.linspace(0, 1, n) for n in (4, 3, 2, 5)]
+    return PairGrid(*axes, rng.random((4, 3, 2, 5, 5)).astype(np.float32))
+
+
 def _set() -> CorrelationSet:
     return CorrelationSet([correlation("rho1"), correlation("rho2")], name="rho")
 
@@ -289,6 +296,7 @@ KINDS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any], tuple[str, 
     "subhalos.h5": (_tabulated("subhalos"), HaloTables.read, ("torch",)),
     "campaign.h5": (
         lambda p: emulator_campaign.write(p, emulator_campaign.campaign(20, 2)), Campaign.read, ()),
+    "ellipsoids.h5": (lambda p: _pair_grid().write(p), PairGrid.read, ()),
     "universes.h5": (_universes, _reads_data, ("torch",)),
     "split.h5": (_split, _reads_data, ("torch",)),
     "model.h5": (lambda p: _network().write(p, overwrite=True), _reads_model, ("torch",)),

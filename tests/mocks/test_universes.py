@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ from pysoftcorr.mocks.universes.rows import (
 EDGES = radial_edges("log:0.3:8:6")
 PLAN = UniversePlan(
     seed=3, points=6, chance_points=2, edges=EDGES, boxsize=60.0, mesh=32, mmin=5e11,
-    thinned=(5e12, 0.5), logMmin=(12.0, 12.5), satellites="triaxial", places=2, sites=32,
+    thinned=(5e12, 0.5), logMmin=(12.0, 12.5), satellites="triaxial", places=3, sites=32,
 )  # fmt: skip
 OPTIONS = {
     "points": 6, "chance_points": 2, "bins": EDGES, "boxsize": 60.0, "mesh": 32, "mmin": 5e11,
@@ -55,6 +55,18 @@ def test_a_power_of_two_is_a_latin_hypercube(number) -> None:
     last = design[list(held_out(number))]
     for column, (low, high) in zip(last.T, RANGES.values(), strict=True):
         assert len(np.unique(((column - low) / (high - low) * 4).astype(int))) == 4
+
+
+@pytest.mark.parametrize("corner", list(product((0, 1), repeat=3)))
+def test_there_are_halos_at_every_corner_of_the_design(corner) -> None:
+    Omega_m, sigma_8, z = (span[k] for span, k in zip(RANGES.values(), corner, strict=True))
+    halos = thinned_halos(
+        universe_cosmology(Omega_m, sigma_8), z, boxsize=50.0, mesh=16, mmin=3e12,
+        thinned=(5e12, 0.5), seed=1,
+    )  # fmt: skip
+    assert len(halos) > 10
+    # Where most matter is, a virial halo is less dense than the mass function goes down to.
+    assert halos.meta["mdef"] == ("200m" if corner[0] and corner[2] else "vir")
 
 
 @pytest.mark.parametrize("number", [0, 1001, -4, 2.5, "many"])
@@ -222,7 +234,7 @@ def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, at_home) -> None:
         ({"logMmin": (13.0, 12.0)}, "logMmin"),
         ({"mesh": 4}, "mesh"),
         ({"satellites": "subhalos"}, "satellites = 'subhalos': must be 'triaxial' or 'nfw'"),
-        ({"places": 1}, "places = 1"),
+        ({"places": 2}, "places = 2"),
     ],
 )
 def test_settings_that_make_no_campaign_are_refused(tmp_path, options, words) -> None:

@@ -84,7 +84,8 @@ def tabulated_boxes(
     if integer("subvolumes", subvolumes, least=0, most=10) == 1:
         raise ValueError("subvolumes = 1: must be 0, or 2 and more along a side")
     catalogs = [halos] if hasattr(halos, "position") else _listed(halos)
-    integer("places", places, least=2, most=1000)
+    # Each halo has two: of no more, none would be left for the heavy ones.
+    integer("places", places, least=3, most=1000)
     for one in catalogs:
         check_halos(one)
         check_places(one, satellites)

@@ -29,7 +29,7 @@ _SATELLITES = ("triaxial", "nfw")
 
 
 def run_universes(
-    universes: int = 128,
+    universes: int = 64,
     *,
     out: str | PathLike[str],
     points: int = 512,
@@ -40,7 +40,7 @@ def run_universes(
     thinned: tuple[float, float] = (1e12, 0.05),
     logMmin: tuple[float, float] = (11.0, 14.0),
     satellites: str = "triaxial",
-    places: int = 2,
+    places: int = 4,
     chance_points: int = 96,
     sites: int = 160,
     bins: Bins | None = None,
@@ -119,9 +119,9 @@ def run_universes(
     Examples
     --------
     >>> from pysoftcorr.mocks import run_universes
-    >>> universes = run_universes(128, out="universes.h5", seed=1)  # doctest: +SKIP
+    >>> universes = run_universes(64, out="universes.h5", seed=1)  # doctest: +SKIP
     >>> universes.xi.shape  # doctest: +SKIP
-    (128, 512, 20)
+    (64, 512, 20)
     """
     course = Course(
         "run_universes", check_output(out, suffixes=HDF5, overwrite=True), read_universes_settings,
@@ -166,7 +166,7 @@ def _plan(
         seed, n, known, edges, side, integer("mesh", mesh, least=MESH_MIN, most=MESH_MAX),
         lightest, (light, part), log_mmin_range(logMmin),
         choice("satellites", satellites, _SATELLITES),
-        integer("places", places, least=2, most=1000), integer("sites", sites, least=16),
+        integer("places", places, least=3, most=1000), integer("sites", sites, least=16),
     )  # fmt: skip
 
 
