@@ -60,13 +60,11 @@ class PairGrid:
     @classmethod
     def make(cls, c: tuple[float, float], c_to_a: tuple[float, float], least: float) -> PairGrid:
         """Integrals for these ranges, for distances from `least` on: a CPU second a shape."""
-        log_c, log_ratio = (
-            _spanned(*np.log(span), step) for span, step in zip((c, c_to_a), _STEPS, strict=False)
-        )
+        log_c, log_ratio = _spanned(*c, _STEPS[0]), _spanned(*c_to_a, _STEPS[1])
         between = np.linspace(0, 1, _BETWEEN)
         ratio, part = (a.ravel() for a in np.meshgrid(log_ratio, between, indexing="ij"))
         most = 2.0002 * float(axis_lengths(np.exp(ratio * part), np.exp(ratio)).max())
-        log_x = _spanned(np.log(least), np.log(most), _STEPS[2])
+        log_x = _spanned(least, most, _STEPS[2])
         # Of spheres, whatever b/a stands for.
         first = np.flatnonzero((ratio < -1e-9) | (part == 0))
         values = ellipsoid_cumulatives(
@@ -125,17 +123,21 @@ class EllipsoidTable:
 
         The shipped grid is taken where it covers them; integrals of others take a minute.
         """
-        spans = [(float(x.min()), float(x.max())) for x in (c, c_to_a)]
+        of_c, of_ratio = ((float(x.min()), float(x.max())) for x in (c, c_to_a))
         least = 0.5 * edge / float(radius.max())
         (low, high), ratio, nearest = _COVERED
-        if low <= spans[0][0] and spans[0][1] <= high and ratio <= spans[1][0] and nearest <= least:
+        if low <= of_c[0] and of_c[1] <= high and ratio <= of_ratio[0] and nearest <= least:
             grid = PairGrid.shipped()
         else:
-            grid = PairGrid.make(*spans, min(least, 2 * nearest))
+            grid = PairGrid.make(of_c, of_ratio, min(least, 2 * nearest))
         values = grid.values
         fine = []
         for axis, (points, span) in enumerate(
-            zip((grid.log_c, grid.log_ratio, grid.between), (*spans, (1.0, np.e)), strict=True)
+            zip(
+                (grid.log_c, grid.log_ratio, grid.between),
+                (of_c, of_ratio, (1.0, np.e)),
+                strict=True,
+            )
         ):
             first, last = np.searchsorted(points, np.log(span))
             kept = slice(max(first - _MARGIN, 0), last + _MARGIN)
@@ -146,7 +148,8 @@ class EllipsoidTable:
             part = np.moveaxis(values, axis, 0)[kept]
             values = np.moveaxis(np.tensordot(matrix, part, (1, 0)), 0, axis)
             fine.append(finer)
-        return cls(*fine, grid.log_x, np.ascontiguousarray(values))
+        log_c, log_ratio, between = fine
+        return cls(log_c, log_ratio, between, grid.log_x, np.ascontiguousarray(values))
 
     def within(
         self, c: FloatArray, b_to_a: FloatArray, c_to_a: FloatArray, distance: FloatArray, *,
@@ -216,7 +219,8 @@ class EllipsoidTable:
 
 
 def _spanned(low: float, high: float, step: float) -> FloatArray:
-    """Even points from one number to another; splines need four."""
+    """Logarithms from that of one number to that of another, evenly; splines need four."""
+    low, high = float(np.log(low)), float(np.log(high))
     number = max(int(np.ceil((high - low) / step)) + 1, 4)
     return np.linspace(low, max(high, low + 1e-6), number)
 
