@@ -61,7 +61,8 @@ class PairGrid:
     def make(cls, c: tuple[float, float], c_to_a: tuple[float, float], least: float) -> PairGrid:
         """Integrals for these ranges, for distances from `least` on: a CPU second a shape."""
         log_c, log_ratio = (
-            _spanned(*np.log(span), step) for span, step in zip((c, c_to_a), _STEPS, strict=False)
+            _spanned(float(np.log(low)), float(np.log(high)), step)
+            for (low, high), step in zip((c, c_to_a), _STEPS, strict=False)
         )
         between = np.linspace(0, 1, _BETWEEN)
         ratio, part = (a.ravel() for a in np.meshgrid(log_ratio, between, indexing="ij"))
@@ -125,17 +126,21 @@ class EllipsoidTable:
 
         The shipped grid is taken where it covers them; integrals of others take a minute.
         """
-        spans = [(float(x.min()), float(x.max())) for x in (c, c_to_a)]
+        of_c, of_shape = ((float(x.min()), float(x.max())) for x in (c, c_to_a))
         least = 0.5 * edge / float(radius.max())
         (low, high), ratio, nearest = _COVERED
-        if low <= spans[0][0] and spans[0][1] <= high and ratio <= spans[1][0] and nearest <= least:
+        if low <= of_c[0] and of_c[1] <= high and ratio <= of_shape[0] and nearest <= least:
             grid = PairGrid.shipped()
         else:
-            grid = PairGrid.make(*spans, min(least, 2 * nearest))
+            grid = PairGrid.make(of_c, of_shape, min(least, 2 * nearest))
         values = grid.values
         fine = []
         for axis, (points, span) in enumerate(
-            zip((grid.log_c, grid.log_ratio, grid.between), (*spans, (1.0, np.e)), strict=True)
+            zip(
+                (grid.log_c, grid.log_ratio, grid.between),
+                (of_c, of_shape, (1.0, np.e)),
+                strict=True,
+            )
         ):
             first, last = np.searchsorted(points, np.log(span))
             kept = slice(max(first - _MARGIN, 0), last + _MARGIN)
@@ -146,7 +151,7 @@ class EllipsoidTable:
             part = np.moveaxis(values, axis, 0)[kept]
             values = np.moveaxis(np.tensordot(matrix, part, (1, 0)), 0, axis)
             fine.append(finer)
-        return cls(*fine, grid.log_x, np.ascontiguousarray(values))
+        return cls(fine[0], fine[1], fine[2], grid.log_x, np.ascontiguousarray(values))
 
     def within(
         self, c: FloatArray, b_to_a: FloatArray, c_to_a: FloatArray, distance: FloatArray, *,
