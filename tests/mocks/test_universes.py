@@ -233,7 +233,7 @@ def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, at_home) -> None:
         ({"boxsize": 20.0}, "boxsize"),
         ({"logMmin": (13.0, 12.0)}, "logMmin"),
         ({"mesh": 4}, "mesh"),
-        ({"satellites": "subhalos"}, "satellites = 'subhalos': must be 'triaxial' or 'nfw'"),
+        ({"satellites": "subhalos"}, "satellites = 'subhalos': must be one of triaxial, nfw"),
         ({"places": 2}, "places = 2"),
     ],
 )
