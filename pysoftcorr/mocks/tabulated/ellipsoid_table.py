@@ -135,13 +135,8 @@ class EllipsoidTable:
             grid = PairGrid.make(of_c, of_shape, min(least, 2 * nearest))
         values = grid.values
         fine = []
-        for axis, (points, span) in enumerate(
-            zip(
-                (grid.log_c, grid.log_ratio, grid.between),
-                (of_c, of_shape, (1.0, np.e)),
-                strict=True,
-            )
-        ):
+        known = (grid.log_c, of_c), (grid.log_ratio, of_shape), (grid.between, (1.0, np.e))
+        for axis, (points, span) in enumerate(known):
             first, last = np.searchsorted(points, np.log(span))
             kept = slice(max(first - _MARGIN, 0), last + _MARGIN)
             some = points[kept]
