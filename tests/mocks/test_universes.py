@@ -14,9 +14,9 @@ pytest.importorskip("colossus")
 
 from pysoftcorr.mocks import HaloCatalog, HaloTables, Universes, run_universes, universe_design
 from pysoftcorr.mocks.box import radial_edges
+from pysoftcorr.mocks.campaign import course as running
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
-from pysoftcorr.mocks.universes import run as running
 from pysoftcorr.mocks.universes.design import RANGES, held_out
 from pysoftcorr.mocks.universes.one import thinned_halos, thinned_tables, universe_cosmology
 from pysoftcorr.mocks.universes.rows import (
