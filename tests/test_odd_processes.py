@@ -160,6 +160,9 @@ for mesh in (16, 64):
     power = field.power(params)[1]
     sums.update(power.detach().numpy().tobytes())
     sums.update(torch.autograd.grad(power.sum(), params)[0].numpy().tobytes())
+(box,) = mocks.HaloTables.tabulate(halos, bins="log:1:20:5", sites=0, progress=False).boxes
+for part in (box.forms, box.one_halo):
+    sums.update(np.asarray(part).tobytes())
 ra, dec, w = rng.random((3, 20_000))
 g1, g2 = 0.1 * rng.standard_normal((2, 20_000))
 sums.update(xi_pm(Catalog(ra=ra, dec=dec, g1=g1, g2=g2, w=w), "linear:0:2:2")["xip"].varshot.tobytes())

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from pysoftcorr.core.farm.blocks import farm_of
 from pysoftcorr.core.farm.connection import check_workers
@@ -30,6 +31,9 @@ from pysoftcorr.sky.binning import Bins
 __all__ = ["TabulatedBoxes", "tabulated_boxes"]
 
 FloatArray = npt.NDArray[np.float64]
+
+#: Products of matrices would have other last bits for another number of threads.
+_steady = threadpool_limits.wrap(limits=1, user_api="blas")
 
 _PLACES: dict[str, type[EllipsoidPlaces] | type[SubhaloPlaces]] = {
     "triaxial": EllipsoidPlaces, "subhalos": SubhaloPlaces
@@ -58,6 +62,7 @@ class TabulatedBoxes(NamedTuple):
     record: dict[str, Any]
 
 
+@_steady
 def tabulated_boxes(
     halos: Any,
     *,
@@ -200,6 +205,7 @@ class _Jobs(Sequence[Any]):
         return self._makers[k]()
 
 
+@_steady
 def _untitled(job: Callable[[str | None], Any]) -> Any:
     """A job in a worker."""
     return job(None)
