@@ -272,7 +272,9 @@ def _clusters(given: Any, seed: Seed) -> SoftClustering | Clustering:
 
 def _labels(given: npt.ArrayLike, approach: str) -> IntArray:
     if approach != "hard":
-        raise ValueError(f"labels are of approach='hard', not of {approach!r}; leave them out")
+        raise ValueError(
+            f"labels: are those of a hard assignment; leave them out where it is {approach}"
+        )
     return np.asarray(array("labels", given, (None,), np.int64))
 
 

@@ -91,7 +91,7 @@ ESTIMATING = {
     "device": (["--device", "cpu"], {"device": "cpu"}),
 }  # fmt: skip
 #: Tested below, each by itself.
-OTHERS = {"unit", "naive", "patches", "catalog2", "threads", "out", "format", "overwrite", "plot",
+OTHERS = {"unit", "naive", "patches", "scheduler", "workers", "catalog2", "threads", "out", "format", "overwrite", "plot",
           "plot_format", "plot_style"}  # fmt: skip
 WRONG = {
     "bins": "45", "unit": "parsec", "clusters": "many", "assignment": "random",
@@ -576,7 +576,7 @@ def test_a_wrong_value_is_one_line(fails, folder, tmp_path, command, option, nam
     else:
         value = WRONG.get(name, "nonsense")
         more = ["--out", tmp_path / "r.fits"] if name == "format" else []
-        if option.name in ("fuzziness", "neighbors"):
+        if option.name in ("fuzziness", "neighbors", "scheduler"):
             more = ["--clusters", 3]
         if name == "key":
             words = [w if w != places[-1] else folder / "two.h5" for w in words]

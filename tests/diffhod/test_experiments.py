@@ -258,7 +258,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
     with pytest.raises(ValueError, match="halos = "):
         run_strength_experiment(halos[1:], tmp_path, settings=settings)
 
-    # The command resumes with the same folder. Satellites of the shipped emulator are elsewhere.
+    # The command resumes with the same folder. It adds the emulator.
     halos.write(tmp_path / "halos.h5")
     options = [
         text for name, value in asdict(settings).items() if name != "hod"
@@ -272,7 +272,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
                          "--out", tmp_path, "--json")  # fmt: skip
     assert code == 0, err
     models = json.loads(out)["models"]
-    assert list(models) == ["DiffHOD", "exact expectation"]
+    assert list(models) == ["DiffHOD", "exact expectation", "emulator"]
     assert models["DiffHOD"]["mu_cen"] == rows["DiffHOD"]["mu_cen"]
     assert (tmp_path / "strengths.png").stat().st_size > 10_000
 

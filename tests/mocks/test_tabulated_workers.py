@@ -24,7 +24,7 @@ def boxes() -> list[HaloCatalog]:
     ("options", "number", "blocks"),
     [
         ({"satellites": "nfw", "subvolumes": 2}, 1, 10),
-        ({"satellites": "subhalos", "places": 2}, 1, 1),
+        ({"satellites": "subhalos", "places": 3}, 1, 1),
         ({"assembly_split": 0.5}, 2, 2),
     ],
     ids=["nfw", "subhalos", "assembly"],

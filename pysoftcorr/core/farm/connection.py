@@ -160,7 +160,7 @@ def _no_answer(scheduler: str | None, error: Exception) -> ConnectionError:
     where = f"at {scheduler}" if scheduler else "at the empty address" if scheduler == "" else ""
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return ConnectionError(
-        f"no dask scheduler answers {where}".rstrip()
+        f"scheduler: no dask scheduler answers {where}".rstrip()
         + f": is it running, and is the address right, as tcp://host:8786? ({reason})"
     )
 
