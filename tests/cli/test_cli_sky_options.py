@@ -91,8 +91,8 @@ ESTIMATING = {
     "device": (["--device", "cpu"], {"device": "cpu"}),
 }  # fmt: skip
 #: Tested below, each by itself.
-OTHERS = {"unit", "naive", "patches", "scheduler", "workers", "catalog2", "threads", "out", "format", "overwrite", "plot",
-          "plot_format", "plot_style"}  # fmt: skip
+OTHERS = {"unit", "naive", "patches", "scheduler", "workers", "catalog2", "threads", "out",
+          "format", "overwrite", "plot", "plot_format", "plot_style"}  # fmt: skip
 WRONG = {
     "bins": "45", "unit": "parsec", "clusters": "many", "assignment": "random",
     "assignments": "1.5", "resampling": "boots", "seed": "-1", "method": "trees",

@@ -181,7 +181,7 @@ def test_pinned_clusters():
         ({"clusters": 2.5}, TypeError, "clusters = 2.5: must be an integer"),
         ({"clusters": SoftClustering(n_clusters=3, metric="radec")}, ValueError, "the chord"),
         ({"approach": "gumbel"}, ValueError, "approach = 'gumbel': must be one of hard, soft"),
-        ({"labels": [0, 1], "approach": "soft"}, ValueError, "labels: are those of a hard assignment"),
+        ({"labels": [0, 1], "approach": "soft"}, ValueError, "labels: are those of a hard"),
         ({"labels": [0.5, 1]}, (TypeError, ValueError), "labels"),
         ({"labels": [0, 1]}, ValueError, "labels: 2 do not belong to a catalog of 60"),
         ({"labels": [0] * 59 + [9]}, ValueError, "labels: run from 0 to 9: must be 0 to 8"),
