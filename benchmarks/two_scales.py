@@ -217,7 +217,7 @@ def draw(found: Table, path: str) -> None:
             y = [of("two scales", "xip", c)[column][b] for c in numbers]
             axes[2].loglog(numbers, y, "o" + style, ms=3, color=color, label=f"{column}, {label}")
     axes[2].set(xlabel="clusters", ylabel=r"$\sigma$ of $\xi_+$")
-    axes[2].legend(fontsize=7, frameon=False)
+    axes[2].legend(fontsize=7, frameon=False, handlelength=3.5)
     figure.savefig(path, dpi=130)
 
 
