@@ -62,7 +62,7 @@ def main():
     print(rho_statistics(stars, bins).rho1.summary(), end="\n\n")
     tau = tau_statistics(galaxies, stars, bins, resampling="jackknife:40", seed=1)
     print(tau.tau0.summary(), end="\n\n")
-    found = fit_leakage(tau, terms=TRUTH)
+    found = fit_leakage(tau, terms=list(TRUTH))
     print(found.summary(), end="\n\n")
     for name, value in found.value.items():
         print(f"{name}: {value:+.3f} +- {found.error[name]:.3f}, put in {TRUTH[name]}")

@@ -185,7 +185,11 @@ def test_slice_of_a_box_of_three_sides(axis):
 
 @pytest.mark.parametrize(
     ("options", "says"),
-    [({"axis": 3}, "axis = 3"), ({"start": 95, "depth": 10}, "box of 100"), ({"depth": 0}, "box")],
+    [
+        ({"axis": 3}, "axis = 3"),
+        ({"start": 95, "depth": 10}, "box of 100"),
+        ({"depth": 0}, "depth = 0"),
+    ],
 )
 def test_slice_outside_the_box_is_refused(few, options, says):
     with pytest.raises(ValueError, match=says):
