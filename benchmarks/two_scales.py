@@ -110,7 +110,7 @@ def rows(method: str, n: int, c: int, xi, spent: tuple[float, float]) -> Table:
 
 
 def treecorr_rows(method: str, n: int, done, spent: tuple[float, float]) -> Table:
-    """As `rows`."""
+    """A row for each statistic and bin of TreeCorr, with the columns of `rows`."""
     parts = []
     for name in ("xip", "xim"):
         table = Table({"theta": done.meanr, "value": getattr(done, name)})
@@ -222,7 +222,7 @@ def draw(found: Table, path: str) -> None:
 
 
 def main(words: list[str]) -> None:
-    """As the head of this file says."""
+    """Measure, time the gradient, or draw the figure, by the first word."""
     if words[0] == "measure":
         n, path, *numbers = words[1:]
         measure(int(n), [int(c) for c in numbers]).write(path, overwrite=True)

@@ -238,7 +238,7 @@ def test_workers_that_start_are_left_at_once(fresh, tmp_path):
 
 @pytest.mark.slow
 def test_workers_that_nobody_needs_are_not_waited_for(fresh, tmp_path):
-    """As where Ctrl-C comes before the block is entered."""
+    """The process ends although the block was never entered: Ctrl-C may come before it."""
     pytest.importorskip("torch")
     script = textwrap.dedent(SCRIPT).split('if __name__ == "__main__":')[0]
     script += 'if __name__ == "__main__":\n    Workers(Large(), 2)\n    print("end")\n'

@@ -95,7 +95,7 @@ def test_every_option_is_documented_once(name):
 
 @pytest.mark.parametrize("name", ALL)
 def test_empty_texts_are_refused_by_name(name):
-    """Of --out '' the suffix of the current folder was missed."""
+    """Before, --out '' was refused for the missing suffix of the current folder."""
     for option in ALL[name].options:
         if option.kind in (str, list):
             for text in ("", " "):

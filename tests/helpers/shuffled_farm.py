@@ -55,7 +55,7 @@ def shuffled(
 
 
 def _sent(given: Any) -> Any:
-    """As another process has it: its arrays begin at odd bytes and are read only."""
+    """A copy as another process has it, with arrays that begin at odd bytes and are read only."""
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(given, protocol=5, buffer_callback=buffers.append)
     moved = []

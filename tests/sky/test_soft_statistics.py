@@ -138,7 +138,7 @@ def test_jacobian_has_the_gradient_of_each_value(kind, options):
 
 @pytest.mark.parametrize("kind", [SoftRhoStatistics, SoftGammaT, SoftLandySzalay])
 def test_the_tree_gives_what_pairs_by_themselves_give(kind):
-    """Of so many objects pairs go through the tree, in bins too sharp for its table they do not."""
+    """Many objects go through the tree; pairs in bins too sharp for its table are by themselves."""
     catalogs = made(kind, columns(kind, 1100, 1100))
     soft = kind("linear:5:45:4", sharpness=3.0)
     expected = twin_of(kind, soft, catalogs)

@@ -102,7 +102,7 @@ def sky_shells(
 
 
 def sky_parts(distance: FloatArray, edges: FloatArray, pi_max: float) -> list[FloatArray]:
-    """Of pairs a distance apart, in any direction, those in bins of rp with |pi| <= pi_max.
+    """Parts of the pairs a distance apart, in any direction, in bins of rp with |pi| <= pi_max.
 
     Parameters
     ----------
