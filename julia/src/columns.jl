@@ -234,14 +234,14 @@ struct BinTable
     edges2::Vector{Float64}
     shift::Int
     base::Int
-    start::Vector{Int}
+    start::Vector{Int32}
 end
 
 leading(t::Float64, shift) = reinterpret(Int64, t) >> shift
 
-function BinTable(edges)
+function BinTable(edges; bits = 7)
     edges2 = edges .^ 2
-    shift = 52 - 7
+    shift = 52 - bits
     base = leading(edges2[2], shift) - 1
     start = map(base:leading(edges2[end], shift)) do key
         bin = searchsortedfirst(edges2, reinterpret(Float64, key << shift)) - 1
@@ -254,7 +254,7 @@ end
 @inline function find_bin(table::BinTable, t::Float64)
     @inbounds begin
         key = leading(t, table.shift) - table.base
-        bin = table.start[ifelse(key > 0, key, 0) + 1]
+        bin = Int(table.start[ifelse(key > 0, key, 0) + 1])
         while t > table.edges2[bin + 1]
             bin += 1
         end

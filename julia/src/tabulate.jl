@@ -100,37 +100,11 @@ end
 end
 
 "A table of bins for steps of a percent: with more leading bits few entries hold an edge."
-struct FineTable
-    edges2::Vector{Float64}
-    shift::Int
-    base::Int
-    start::Vector{Int32}
-end
-
-function FineTable(edges; bits = 9)
-    edges2, shift = edges .^ 2, 52 - bits
-    base = leading(edges2[2], shift) - 1
-    start = map(base:leading(edges2[end], shift)) do key
-        clamp(searchsortedfirst(edges2, reinterpret(Float64, key << shift)) - 1, 1, length(edges) - 1)
-    end
-    return FineTable(edges2, shift, base, start)
-end
-
-"Bin of `t`, which is in one of them."
-@inline function find_bin(table::FineTable, t::Float64)
-    @inbounds begin
-        key = leading(t, table.shift) - table.base
-        bin = Int(table.start[ifelse(key > 0, key, 0) + 1])
-        while t > table.edges2[bin + 1]
-            bin += 1
-        end
-    end
-    return bin
-end
+fine_table(edges) = BinTable(edges; bits = 9)
 
 "Steps of the distance in a sphere: what `hat_walk` needs to know of the pairs to sum."
 struct HatSphere{S}
-    table::FineTable
+    table::BinTable
     sides::S            # eight times each, as `Sides`
 end
 
@@ -289,5 +263,5 @@ function hat_sums(objects::HatObjects{Float64}, nodes, edges, boxsize)
     sides = map(Float64, box_sides(boxsize))
     set = HatColumns(objects, nodes, layout(objects, objects, edges[end], sides, true))
     image = is_cube(sides) ? splat8(sides[1]) : map(splat8, sides)
-    return hat_walk(HatSphere(FineTable(edges), image), set, nodes, sides)
+    return hat_walk(HatSphere(fine_table(edges), image), set, nodes, sides)
 end

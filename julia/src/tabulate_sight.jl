@@ -64,8 +64,8 @@ end
 "Pairs about a line of sight, for `hat_walk`."
 struct HatSight
     steps::SightSteps{Float64}
-    table::FineTable
-    wide::FineTable
+    table::BinTable
+    wide::BinTable
     sides::NTuple{3,Vec}
     side::Float64           # along the line of sight
     depth::Float64
@@ -75,7 +75,7 @@ function HatSight(steps::SightSteps{Float64}, sides)
     steps.coarse[1] == steps.edges[1] && steps.coarse[end] == steps.edges[end] ||
         throw(ArgumentError("coarse steps must begin and end where the others do"))
     depth = min(steps.pi_max + steps.offsets[end], prevfloat(sides[3] / 2))
-    return HatSight(steps, FineTable(steps.edges), FineTable(steps.coarse), map(splat8, sides), sides[3],
+    return HatSight(steps, fine_table(steps.edges), fine_table(steps.coarse), map(splat8, sides), sides[3],
                     depth)
 end
 

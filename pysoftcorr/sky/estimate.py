@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.checks import Origin
-from pysoftcorr.core.farm.blocks import Farm, farm_of
+from pysoftcorr.core.farm.blocks import Farm, farm_of, one_farm
 from pysoftcorr.core.farm.connection import check_workers
 from pysoftcorr.core.options import choice, count, positive, shown
 from pysoftcorr.core.random import Seed, root_seed, stream
@@ -284,11 +284,10 @@ def run(
     objects = replace(options, clusters=None, assignment="greedy", assignments=0, split=None)
     clusters = replace(options, clusters=fits, split=None)
     record = options.record() | {"split": cut.edge, "cluster_radius": cut.radius(catalogs, fits)}
-    return cut.joined(
-        _run(name, sources, measure, cut.near, objects, settings, fixed),
-        _run(name, sources, measure, cut.far, clusters, settings, fixed),
-        record,
-    )
+    with one_farm(name, options.scheduler, options.workers):
+        near = _run(name, sources, measure, cut.near, objects, settings, fixed)
+        far = _run(name, sources, measure, cut.far, clusters, settings, fixed)
+    return cut.joined(near, far, record)
 
 
 def _run(

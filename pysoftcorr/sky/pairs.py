@@ -192,7 +192,10 @@ class Source:
     def drawn(self, n: int, seed: int) -> Objects:
         """Clusters of n sampled assignments."""
         assert self.clustering is not None
-        cuts = batches([float(len(self.catalog))] * n)
+        # Draws at once share the memberships, of which sparse clusterings make those beyond the
+        # nearest centers anew: as many as fit, where nobody else takes a part.
+        costs = [float(len(self.catalog))] * n
+        cuts = batches(costs, blocks=1) if self.farm is None else batches(costs)
         uniforms = self.clustering.uniforms([cut.stop - cut.start for cut in cuts], seed)
         if self.farm is None:
             found = [_drawn(self, uniform) for uniform in uniforms]
@@ -205,7 +208,7 @@ class Source:
 
     @cached_property
     def _bare(self) -> Source:
-        """As it goes to workers."""
+        """This source without its workers, which cannot be sent to one."""
         return replace(self, farm=None)
 
     def resampled(self, multiplicity: FloatArray) -> Objects:

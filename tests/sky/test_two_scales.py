@@ -160,7 +160,7 @@ def test_draws_some_at_a_time(neighbors, monkeypatch):
     fit = fitted(cat, 30, neighbors=neighbors)
     options = {"clusters": fit, "split": SPLIT, "assignments": 7, "seed": 1}
     whole = xi_pm(cat, BINS, **options)
-    monkeypatch.setattr(blocks, "_LEAST_COST", 3.0 * len(cat))
+    monkeypatch.setattr(blocks, "_MOST_COST", 3.0 * len(cat))
     assert xi_pm(cat, BINS, **options) == whole
     parts = [fit.drawn_by(uniform) for uniform in fit.uniforms([3, 3, 1], seed=4)]
     np.testing.assert_array_equal(np.vstack(parts), fit.assign("sampled", n=7, seed=4))
