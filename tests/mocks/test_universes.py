@@ -17,6 +17,7 @@ from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.campaign import course as running
 from pysoftcorr.mocks.strengths import order_parameter
 from pysoftcorr.mocks.tabulated.nfw import TERMS
+from pysoftcorr.mocks.universes.chance import ChanceTables, whole_side
 from pysoftcorr.mocks.universes.design import RANGES, held_out
 from pysoftcorr.mocks.universes.one import thinned_halos, thinned_tables, universe_cosmology
 from pysoftcorr.mocks.universes.rows import (
@@ -139,19 +140,50 @@ def test_the_sample_is_of_light_halos_alone() -> None:
 
 
 def test_the_covariance_is_that_of_all_halos(halos) -> None:
-    whole = thinned_tables(halos, (5e12, 1.0), EDGES, sites=800)
-    light = halos.mass < 5e12
-    kept = ~light | (np.random.default_rng(2).random(len(halos)) < 0.5)
-    part = thinned_tables(halos[kept], (5e12, 0.5), EDGES, sites=800)
-    sigma = [np.sqrt(np.diag(t.covariance(POINTS[0], "hod"))) for t in (whole, part)]
-    # Few halos, few sites of the heaviest: errors of errors of some percent.
-    assert np.abs(np.log(sigma[1] / sigma[0])).mean() < 0.15
+    """Where galaxies live in light halos, of which the box has a tenth."""
+    thinned = (5e12, 0.1)
+    kept = (halos.mass >= 5e12) | (np.random.default_rng(2).random(len(halos)) < thinned[1])
+    whole = thinned_tables(halos, (5e12, 1.0), EDGES)
+    true = ChanceTables(whole, halos, None, (5e12, 1.0), 400)
+    found = ChanceTables(whole, halos[kept], halos, thinned, 400)
+    alone = ChanceTables(whole, halos[kept], None, thinned, 400)
+    assert 0.4 < found.light_share(POINTS[0]) < 0.6
+    sigma = [np.sqrt(np.diag(t(POINTS[0], 60.0**3))) for t in (true, found, alone)]
+    np.testing.assert_allclose(sigma[1], sigma[0], rtol=1e-9)
+    # Neighbors that count for ten, squared.
+    assert np.log(sigma[2] / sigma[0])[9:12].mean() > 0.1
+
+
+def test_heavy_halos_are_those_of_the_large_box(halos) -> None:
+    """Galaxies of heavy halos alone: sites of the smaller box play no role."""
+    tables = thinned_tables(halos, (1e12, 1.0), EDGES)
+    other = HaloCatalog.simulate(60.0, 32, mmin=5e11, seed=5)
+    one, two = (ChanceTables(tables, halos, w, (1e12, 0.999999), 64) for w in (None, other))
+    heavy, light = np.array(POINTS[0]), np.array(POINTS[0])
+    heavy[2], light[2] = 13.0, 12.0
+    assert two.light_share(heavy) < 0.01 < two.light_share(light)
+    np.testing.assert_array_equal(one(heavy, 1e6), two(heavy, 1e6))
+    assert not np.array_equal(one(light, 1e6), two(light, 1e6))
+    # Errors go with the root of the volume, whatever the box of the sites.
+    np.testing.assert_allclose(two(light, 1e6), 2 * two(light, 2e6), rtol=1e-9, atol=1e-15)
+    larger = HaloCatalog.simulate(120.0, 64, mmin=5e11, seed=6)
+    three = ChanceTables(tables, halos, larger, (1e12, 0.999999), 400)
+    ratio = np.sqrt(np.diag(three(light, 1e6)) / np.diag(one(light, 1e6)))
+    # Two universes, few sites; the volumes differ by log 8 / 2 = 1.04.
+    assert np.log(ratio).mean() == pytest.approx(0, abs=0.5)
+
+
+def test_the_box_of_all_halos_is_large_enough() -> None:
+    assert whole_side(250.0, np.array([0.1, 16.0])) == 125
+    assert whole_side(60.0, EDGES) == 60
+    assert whole_side(500.0, np.array([0.1, 40.0])) == 200
 
 
 # ---------------------------------------------------------------------- rows
 def test_responses_give_omega_and_eta_at_any_strengths(halos) -> None:
-    tables = thinned_tables(halos, (5e12, 1.0), EDGES, sites=32)
-    row = expected_row(PLAN, 5, tables)
+    tables = thinned_tables(halos, (5e12, 1.0), EDGES)
+    chance = ChanceTables(tables, halos, None, (5e12, 1.0), 32)
+    row = expected_row(PLAN, 5, tables, chance)
     points = row["parameters"]
     said = tables.predict(points, on_outside="ignore")
     cen, sat = (np.asarray(order_parameter(_tensor(points[:, k])))[:, None] for k in (0, 1))
@@ -160,7 +192,7 @@ def test_responses_give_omega_and_eta_at_any_strengths(halos) -> None:
     np.testing.assert_allclose(said.omega.mean, cen * a + sat * b, atol=1e-12)
     eta = cen * cen * c + cen * sat * d + sat * sat * e
     np.testing.assert_allclose(said.eta.mean, eta, atol=1e-12)
-    every = tables.covariance(points[1], "hod")
+    every = chance(points[1], PLAN.boxsize**3)
     np.testing.assert_allclose(row["chance"][1, 1], every[6:12, 6:12], rtol=1e-5)
     xi = said.xi.mean[1]
     np.testing.assert_allclose(row["chance"][1, 0], every[:6, :6] / np.outer(xi, xi), rtol=1e-5)

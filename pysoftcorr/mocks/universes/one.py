@@ -14,7 +14,6 @@ from pysoftcorr.mocks.simulate import simulated
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.nodes import MassNodes, choose_nodes
-from pysoftcorr.mocks.tabulated.sites import place_sites
 from pysoftcorr.mocks.tabulated.tables import HaloTables
 
 __all__ = ["thinned_halos", "thinned_tables", "universe_cosmology"]
@@ -62,7 +61,7 @@ def _mass_definition(cosmology: Any, redshift: float) -> str:
 
 def thinned_tables(
     halos: HaloCatalog, thinned: tuple[float, float], edges: FloatArray, *,
-    satellites: str = "nfw", places: int = 4, sites: int = 0,
+    satellites: str = "nfw", places: int = 4,
 ) -> HaloTables:  # fmt: skip
     """Tables of halos of which the light ones are a sample: they count for 1/part.
 
@@ -80,14 +79,6 @@ def thinned_tables(
     box = grid.tabulate(halos, None, where)
     weight = np.where(nodes.logm < light, 1 / part, 1.0)
     box = _weighted(box, nodes, weight)
-    if sites:
-        counts = np.where(logm < light, 1 / part, 1.0)
-        span = (float(nodes.logm[0]), float(nodes.logm[-1]))
-        drawn = place_sites(
-            halos, span, edges, grid.steps, grid.kernels, sites, satellites=satellites,
-            counts=counts,
-        )  # fmt: skip
-        box = replace(box, sites=drawn)
     record = {"cosmology": halos.cosmology, "meta": halos.meta}
     return HaloTables(nodes.logm, edges, [box], satellites=satellites, record=record)
 

@@ -12,7 +12,9 @@ import torch
 from pysoftcorr.core.farm.tasks import use_threads_of_worker
 from pysoftcorr.mocks.box import shell_fraction
 from pysoftcorr.mocks.design import training_design
+from pysoftcorr.mocks.simulate import MESH_MIN
 from pysoftcorr.mocks.tabulated.tables import HaloTables
+from pysoftcorr.mocks.universes.chance import ChanceTables, whole_side
 from pysoftcorr.mocks.universes.one import thinned_halos, thinned_tables, universe_cosmology
 
 __all__ = ["UniversePlan", "expected_row", "measure_universe", "universe_dtype", "work"]
@@ -24,6 +26,8 @@ _STRENGTHS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
 _RESPONSES = 5
 #: Universes of a campaign are fewer: seeds of two of them differ.
 _APART = 1000
+#: Seeds of the smaller boxes are others.
+_OTHER = 10**9
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class UniversePlan:
     logMmin : (float, float)
     satellites : {"triaxial", "nfw"}
     places, sites : int
-        As of `HaloTables.tabulate`.
+        As of `HaloTables.tabulate`; without sites there is no covariance given the halos.
     """
 
     seed: int
@@ -98,24 +102,37 @@ def measure_universe(plan: UniversePlan, row: int, world: FloatArray) -> npt.NDA
         Omega_m, sigma_8, z.
     """
     seed = universe_seed(plan, row)
+    cosmology, redshift = universe_cosmology(world[0], world[1]), float(world[2])
     halos = thinned_halos(
-        universe_cosmology(world[0], world[1]), float(world[2]), boxsize=plan.boxsize,
-        mesh=plan.mesh, mmin=plan.mmin, thinned=plan.thinned, seed=seed,
+        cosmology, redshift, boxsize=plan.boxsize, mesh=plan.mesh, mmin=plan.mmin,
+        thinned=plan.thinned, seed=seed,
     )  # fmt: skip
     tables = thinned_tables(
-        halos, plan.thinned, plan.edges, satellites=plan.satellites, places=plan.places,
-        sites=plan.sites,
-    )  # fmt: skip
-    return expected_row(plan, row, tables)
+        halos, plan.thinned, plan.edges, satellites=plan.satellites, places=plan.places
+    )
+    chance = None
+    if plan.sites:
+        light, part = plan.thinned
+        whole = None
+        if part < 1:
+            side = whole_side(plan.boxsize, plan.edges)
+            whole = thinned_halos(
+                cosmology, redshift, boxsize=side, mmin=plan.mmin, thinned=(light, 1.0),
+                mesh=max(MESH_MIN, round(plan.mesh * side / plan.boxsize)), seed=_OTHER + seed,
+            )  # fmt: skip
+        chance = ChanceTables(tables, halos, whole, plan.thinned, plan.sites)
+    return expected_row(plan, row, tables, chance)
 
 
-def expected_row(plan: UniversePlan, row: int, tables: HaloTables) -> npt.NDArray[Any]:
+def expected_row(
+    plan: UniversePlan, row: int, tables: HaloTables, chance: ChanceTables | None = None
+) -> npt.NDArray[Any]:
     """Record of a universe from its tables.
 
     Returns
     -------
     ndarray of `universe_dtype`, shape ()
-        NaN where there is no pair, and `chance` of tables without sites. `chance` is the covariance
+        NaN where there is no pair, and `chance` where none is given. That is the covariance
         between bins of log xi, omega and eta in one box, given its halos.
     """
     record = np.zeros((), dtype=universe_dtype(plan))
@@ -136,15 +153,22 @@ def expected_row(plan: UniversePlan, row: int, tables: HaloTables) -> npt.NDArra
     parts = (cen.omega.mean, sat.omega.mean, cen.eta.mean, mixed, sat.eta.mean)
     record["response"] = np.stack(parts, axis=1)
     record["chance"] = np.nan
-    if tables.knows("hod"):
-        bins = len(plan.edges) - 1
-        for k in range(plan.chance_points):
-            every = tables.covariance(points[k], "hod", volume=plan.boxsize**3)
-            blocks = np.stack([every[i : i + bins, i : i + bins] for i in range(0, 3 * bins, bins)])
-            xi = record["xi"][k]
-            blocks[0] /= xi[:, None] * xi
-            record["chance"][k] = blocks
+    if chance is not None:
+        record["chance"] = chance_rows(plan, chance, points, record["xi"])
     return record
+
+
+def chance_rows(
+    plan: UniversePlan, chance: ChanceTables, points: FloatArray, xi: FloatArray
+) -> FloatArray:
+    """Covariance of log xi, omega and eta at the first points, shape (c, 3, b, b)."""
+    bins = len(plan.edges) - 1
+    out = np.empty((plan.chance_points, 3, bins, bins))
+    for k in range(plan.chance_points):
+        every = chance(points[k], plan.boxsize**3)
+        out[k] = [every[i : i + bins, i : i + bins] for i in range(0, 3 * bins, bins)]
+        out[k, 0] /= xi[k, :, None] * xi[k]
+    return out
 
 
 def work(shared: Any, plan: UniversePlan, row: int, world: FloatArray) -> bytes:

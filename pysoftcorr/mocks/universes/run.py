@@ -42,7 +42,7 @@ def run_universes(
     satellites: str = "triaxial",
     places: int = 4,
     chance_points: int = 96,
-    sites: int = 160,
+    sites: int = 400,
     bins: Bins | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -84,7 +84,8 @@ def run_universes(
     chance_points : int
         HODs of each universe where the covariance given the halos is found.
     sites : int
-        As of `HaloTables.tabulate`, for that covariance.
+        As of `HaloTables.tabulate`, for that covariance. Where light halos are thinned, HODs that
+        live in them have sites in a box of 125 Mpc/h with all of its halos.
     bins : Binning, str or array_like, optional
         Mpc/h; by default "log:0.1:16:20".
     scheduler : str, optional
