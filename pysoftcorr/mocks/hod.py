@@ -171,7 +171,7 @@ class HODModel:
         object.__setattr__(self, "assembly_split", split)
 
     @classmethod
-    def preset(cls, name: str) -> HODModel:
+    def preset(cls, name: str, *, satellites: str = "nfw") -> HODModel:
         """A fixed HOD: galaxies above a stellar mass, with the strengths fitted to them.
 
         Parameters
@@ -179,11 +179,13 @@ class HODModel:
         name : str
             "mstar10.5", "mstar10.0", "mstar9.5" or "mstar9.0" (log10 of the least stellar mass;
             the last has no fitted strengths: they are 0). `with_parameters` changes it.
+        satellites : {"nfw", "triaxial", "subhalos"}
+            Where satellites live, of which the fits say nothing.
 
         Raises
         ------
         ValueError
-            If there is none of this name.
+            If there is none of this name, or no such place.
 
         Examples
         --------
@@ -193,7 +195,7 @@ class HODModel:
         """
         values = _PRESETS[options.choice("name", name, _PRESETS)]
         found: dict[str, Any] = dict(zip(PARAMETERS, values, strict=True))
-        return cls(**found)
+        return cls(**found, satellites=satellites)
 
     def to_dict(self) -> dict[str, Any]:
         """The parameters by name; ``HODModel(**d)`` is the same model."""
