@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from pysoftcorr import __version__
@@ -10,6 +11,15 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 # Bars of progress are for people who wait.
 os.environ["TQDM_DISABLE"] = "1"
+# Warnings in notebooks say what they warn of, not where files lie on the machine that builds the site.
+_ipython = tempfile.TemporaryDirectory(prefix="ipython-")
+_startup = Path(_ipython.name) / "profile_default" / "startup"
+_startup.mkdir(parents=True)
+(_startup / "warnings.py").write_text(
+    "import warnings\n\n"
+    "warnings.formatwarning = lambda message, kind, *_, **__: f'{kind.__name__}: {message}\\n'\n"
+)
+os.environ["IPYTHONDIR"] = _ipython.name
 
 project = "pysoftcorr"
 author = "the authors of pysoftcorr"

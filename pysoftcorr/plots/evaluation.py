@@ -24,6 +24,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _SYMBOLS = {"xi": r"\xi", "omega": r"\omega", "eta": r"\eta"}
 _BAND = (16, 50, 84)  # percentiles
+_FEW = 500
 
 
 @styled
@@ -226,7 +227,10 @@ def _against(ax: Axes, one: StatisticEvaluation) -> None:
     else:
         ax.set_xscale("symlog", linthresh=0.01)
         ax.set_yscale("symlog", linthresh=0.01)
-    kwargs: dict[str, Any] = {"s": 3, "lw": 0, "alpha": 0.35, "rasterized": True}
+    # Few points must be seen, many must not hide one another.
+    few = x.size < _FEW
+    kwargs: dict[str, Any] = {"s": 14 if few else 3, "lw": 0, "rasterized": True}
+    kwargs["alpha"] = 0.8 if few else 0.35
     noise = good & ~one.counts
     if noise.any():
         ax.scatter(x[noise], y[noise], color="0.75", label="does not count", **kwargs)
@@ -235,7 +239,7 @@ def _against(ax: Axes, one: StatisticEvaluation) -> None:
     if good.any():
         ends = min(x[good].min(), y[good].min()), max(x[good].max(), y[good].max())
         ax.plot(ends, ends, color="black", lw=0.8, ls="--", label="equal")
-    ax.legend(markerscale=4, loc="upper left")
+    ax.legend(markerscale=1.5 if few else 4, loc="upper left")
 
 
 def _density(ax: Axes, x: FloatArray, y: FloatArray) -> None:
