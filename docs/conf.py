@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 # Bars of progress are for people who wait.
 os.environ["TQDM_DISABLE"] = "1"
-# Warnings in notebooks say what they warn of, not where files lie on the machine that builds the site.
+# Warnings in notebooks say what they warn of, not where files lie on the machine of the build.
 _ipython = tempfile.TemporaryDirectory(prefix="ipython-")
 _startup = Path(_ipython.name) / "profile_default" / "startup"
 _startup.mkdir(parents=True)
