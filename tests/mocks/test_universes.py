@@ -294,14 +294,15 @@ def test_a_worker_takes_a_plan_from_anywhere_in_memory(monkeypatch) -> None:
     edges = memory[1:].view(np.float64)
     edges[:] = EDGES
     assert not edges.flags.aligned
-    plan, world = replace(PLAN, points=2, chance_points=1), np.array([0.3, 0.8, 0.4])
+    plan = replace(PLAN, points=2, chance_points=1, satellites="nfw")
+    world = np.array([0.3, 0.8, 0.4])
     told = work(None, replace(plan, edges=edges), 1, world)
     assert told == measure_universe(plan, 1, world).tobytes()
 
 
 def test_universes_differ_and_follow_from_their_number() -> None:
     world = np.array([0.3, 0.8, 0.4])
-    plan = replace(PLAN, points=2, chance_points=1)
+    plan = replace(PLAN, points=2, chance_points=1, satellites="nfw")
     one, other = (measure_universe(plan, row, world) for row in (0, 1))
     again = measure_universe(plan, 1, world)
     assert again.tobytes() == other.tobytes()
