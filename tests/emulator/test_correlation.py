@@ -166,7 +166,7 @@ def test_the_shipped_model_knows_its_box_and_bins(shipped) -> None:
     emulator, _ = shipped
     assert emulator.box["boxsize"] == 250
     assert not {"redshift", "cosmology"} & set(emulator.box)  # they are parameters
-    assert (emulator.box["mdef"], emulator.box["satellites"]) == ("vir", "nfw")
+    assert (emulator.box["mdef"], emulator.box["satellites"]) == ("vir", "triaxial")
     assert set(emulator.correlation.matrices) == {"xi", "omega", "eta"}
 
 
