@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pysoftcorr.cli import mocks, output
+from pysoftcorr.cli import emulator, mocks, output
 from pysoftcorr.cli.common import out
 from pysoftcorr.cli.options import Command, Option, derive, needed
 
@@ -65,6 +65,8 @@ _DATA = (
     Option("alpha", float, None, "Of the mock data [default: 1.06; omega: 1]."),
     Option("mu_cen", float, None, "Of the mock data; omega alone [default: 0.78]."),
     Option("mu_sat", float, None, "Of the mock data; omega alone [default: 0.33]."),
+    Option("model", str, None, "Recover strengths by this emulator, or these tables, of satellites "
+           "in spheres as well; omega alone.", metavar="FILE"),
 )  # fmt: skip
 _OWN = (
     *_DATA,
@@ -76,6 +78,7 @@ _OWN = (
 _TAKEN = {option.name for option in _OWN}
 _POWER = tuple(o.name for o in _SETTINGS if o.name != "seed")
 _OMEGA = ("mu_cen", "mu_sat", "tau", "realizations", "covariance", "chains", "warmup", "draws")
+_MODEL = "model"
 # Of P(k) alone, though they have a default for both.
 _POWER_RUN = {"preset", "emcee", "noise_sets", "workers"}
 
@@ -91,6 +94,7 @@ def diffhod(
     if omega:
         foreign += sorted(_POWER_RUN & explicit)
     else:
+        foreign += [_MODEL] if settings[_MODEL] is not None else []
         relaxed = settings["galaxies"] == "relaxed"
         other = "density" if relaxed else "tau"
         if settings[other] is not None:
@@ -158,6 +162,7 @@ def _strengths(halos: Any, settings: Mapping[str, Any], as_json: bool) -> tuple[
     made = run_strength_experiment(
         halos, settings["out"],
         settings=StrengthSettings(hod=tuple(hod), seed=settings["seed"], **changes),
+        model=None if settings[_MODEL] is None else emulator.load(settings[_MODEL]),
         overwrite=settings["overwrite"], tell=_tell,
     )  # fmt: skip
     if not as_json:

@@ -27,9 +27,10 @@ from pysoftcorr.diffhod.experiments.strengths import (  # noqa: E402
     run_strength_experiment,
 )
 from pysoftcorr.diffhod.experiments.targets import PRIORS, Crowd  # noqa: E402
+from pysoftcorr.emulator import Emulator  # noqa: E402
 from pysoftcorr.inference import Posterior  # noqa: E402
 from pysoftcorr.inference.workers import Workers  # noqa: E402
-from pysoftcorr.mocks import HaloCatalog, HODModel  # noqa: E402
+from pysoftcorr.mocks import HaloCatalog, HaloTables, HODModel  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -237,7 +238,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
         hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=30, draws=60,
         chains=2, seed=5,
     )  # fmt: skip
-    made = run_strength_experiment(halos, tmp_path, settings=settings, emulator=False)
+    made = run_strength_experiment(halos, tmp_path, settings=settings)
     assert list(made.posteriors) == ["DiffHOD", "exact expectation"]
     rows = made.rows()
     for row in rows.values():
@@ -250,7 +251,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
         # Each averages three catalogs of its own: by chance apart by sqrt(2/3) sigma.
         assert abs(a["median"] - b["median"]) < 4 * math.sqrt(2 / 3) * max(a["sd"], b["sd"])
     assert json.loads((tmp_path / "strengths.json").read_text())["settings"]["mu_cen"] == 0.78
-    again = run_strength_experiment(halos, tmp_path, settings=settings, emulator=False)
+    again = run_strength_experiment(halos, tmp_path, settings=settings)
     for label, posterior in made.posteriors.items():
         np.testing.assert_array_equal(posterior.draws, again.posteriors[label].draws)
     with pytest.raises(ValueError, match=r"tau = 0.1 there, 0.3 here.*another folder"):
@@ -258,8 +259,9 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
     with pytest.raises(ValueError, match="halos = "):
         run_strength_experiment(halos[1:], tmp_path, settings=settings)
 
-    # The command resumes with the same folder. It adds the emulator.
+    # The command resumes with the same folder. It adds tables of the same halos.
     halos.write(tmp_path / "halos.h5")
+    tables = HaloTables.tabulate(halos, sites=0, progress=False).write(tmp_path / "tables.h5")
     options = [
         text for name, value in asdict(settings).items() if name != "hod"
         for text in (f"--{name.replace('_', '-')}", value)
@@ -269,12 +271,26 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
         for text in (f"--{name.replace('_', '-')}", value)
     ]  # fmt: skip
     code, out, err = run("diffhod", tmp_path / "halos.h5", "--statistic", "omega", *options,
-                         "--out", tmp_path, "--json")  # fmt: skip
+                         "--model", tables, "--out", tmp_path, "--json")  # fmt: skip
     assert code == 0, err
     models = json.loads(out)["models"]
-    assert list(models) == ["DiffHOD", "exact expectation", "emulator"]
+    assert list(models) == ["DiffHOD", "exact expectation", "tables"]
     assert models["DiffHOD"]["mu_cen"] == rows["DiffHOD"]["mu_cen"]
+    for name in STRENGTHS.names:
+        # Means of one realization of the galaxies' places, and over all of these.
+        a, b = (models[label][name] for label in ("exact expectation", "tables"))
+        assert abs(a["median"] - b["median"]) < 4 * max(a["sd"], b["sd"])
     assert (tmp_path / "strengths.png").stat().st_size > 10_000
+
+
+def test_models_of_other_satellites_or_bins_are_refused(halos, tmp_path) -> None:
+    other = HaloTables.tabulate(halos, bins="log:1:16:3", nodes=4, sites=0, progress=False)
+    with pytest.raises(
+        ValueError, match=r"model: bins = 3 of 1 to 16 Mpc/h: must be the 20 of 0\.1"
+    ):
+        run_strength_experiment(halos, tmp_path, model=other)
+    with pytest.raises(ValueError, match="model: satellites = 'triaxial': must be 'nfw'"):
+        run_strength_experiment(halos, tmp_path, model=Emulator.read())
 
 
 # ---------------------------------------------------------------------- the command

@@ -412,9 +412,10 @@ def test_the_shipped_model_is_good():
     found = evaluate(emulator, data)
     assert found.universes == 16
     assert found["xi"].accuracy.fractional <= 0.10
+    assert found["omega"].accuracy.fractional <= 0.07
     # No mean over universes could do better by more than this.
-    assert found["xi"].accuracy.fractional <= 1.3 * found["xi"].accuracy.noise
-    assert found["omega"].accuracy.fractional <= 0.06
+    for name in ("xi", "omega", "eta"):
+        assert found[name].accuracy.fractional <= 1.3 * found[name].accuracy.noise, name
     for name, spearman in (("xi", 0.99), ("omega", 0.98), ("eta", 0.55)):
         one = found[name]
         assert one.accuracy.spearman >= spearman, name

@@ -129,8 +129,9 @@ def test_what_is_said(tables):
     )
     emulator = Emulator.read(None)
     unaligned = Observation.unaligned(emulator.edges)
+    preset = HODModel.preset("mstar10.5", satellites="triaxial")
     with pytest.raises(ValueError, match="noise = 'model': Emulator has standard deviations"):
-        LogPosterior(emulator, unaligned, fixed=HODModel.preset("mstar10.5"), noise="model")
+        LogPosterior(emulator, unaligned, fixed=preset, noise="model")
 
 
 def test_simulated_means_with_the_covariance_of_tables(tables):

@@ -1,4 +1,4 @@
-"""Recovery of alignment strengths from omega(r): through the catalog, exactly, by emulator."""
+"""Recovery of alignment strengths from omega(r): through the catalog, exactly, by a model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pysoftcorr.inference.posterior import Posterior
 from pysoftcorr.inference.priors import Priors, Uniform
 from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target, laplace
 from pysoftcorr.inference.workers import Workers, one_thread
-from pysoftcorr.mocks.box import box_correlations
+from pysoftcorr.mocks.box import box_correlations, radial_edges
 from pysoftcorr.mocks.expected import AlignmentSums, alignment_sums
 from pysoftcorr.mocks.halos import HaloCatalog
 from pysoftcorr.mocks.hod import HODModel
@@ -143,17 +143,17 @@ class _Exact:
         return _Expected.apply(torch.as_tensor(mu), self.sums, self.used).numpy()
 
 
-class _Emulated:
-    """omega of the emulator that comes with the package."""
+class _Modeled:
+    """omega of an emulator or of tables of halos."""
 
-    def __init__(self, settings: StrengthSettings, used: Any, emulator: Any):
-        self.used, self.emulator = torch.as_tensor(used), emulator
+    def __init__(self, settings: StrengthSettings, used: Any, model: Any):
+        self.used, self.model = torch.as_tensor(used), model
         self.hod = torch.tensor(settings.hod, dtype=torch.float64)
 
     def __call__(self, mu: Any) -> Any:
         if isinstance(mu, torch.Tensor):
             params = torch.cat([mu, self.hod])
-            return self.emulator.mean_and_std(params)["omega"][0][self.used]
+            return self.model.mean_and_std(params)["omega"][0][self.used]
         with torch.no_grad():
             return self(torch.as_tensor(mu)).numpy()
 
@@ -168,7 +168,7 @@ class StrengthExperiment:
     r, omega, error : ndarray, shape (nbins,)
         Mock data.
     posteriors : dict of Posterior
-        By model: "DiffHOD", "exact expectation" and, where one is given, "emulator".
+        By model: "DiffHOD", "exact expectation" and, where one is given, "emulator" or "tables".
     setup_seconds : dict of float
         Time that each model took to be made ready.
     files : list of Path
@@ -238,7 +238,7 @@ def run_strength_experiment(
     folder: str | PathLike[str],
     *,
     settings: StrengthSettings | None = None,
-    emulator: Any = None,
+    model: Any = None,
     overwrite: bool = False,
     tell: Callable[[str], None] | None = None,
 ) -> StrengthExperiment:
@@ -246,7 +246,8 @@ def run_strength_experiment(
 
     NUTS through the catalog itself (`DiffHOD`, its axes drawn with fixed random numbers and
     differentiable in the strengths), through the exact expectations over all draws of the axes,
-    and through the emulator. Data, covariance, priors and chains are the same.
+    and through an emulator or tables, where these are given. Data, covariance, priors and chains
+    are the same.
 
     Parameters
     ----------
@@ -256,9 +257,8 @@ def run_strength_experiment(
         Will hold ``strengths.json``, ``strengths.txt``, the posteriors (.nc), and the chains: the
         same call resumes one that was ended.
     settings : StrengthSettings, optional
-    emulator : Emulator, optional
-        Of satellites in spheres, as those of DiffHOD. By default that which comes with the package,
-        if its satellites are there. False: none.
+    model : Emulator or HaloTables, optional
+        Of satellites in spheres, as those of DiffHOD, in the bins of `box_correlations`.
     overwrite : bool
         Restart, whatever the folder holds of an earlier run.
     tell : callable, optional
@@ -272,9 +272,12 @@ def run_strength_experiment(
     ------
     ValueError
         If a setting is out of range, the folder holds a run of other settings or halos, the box
-        is too small, or no bin has pairs in all realizations.
+        is too small, no bin has pairs in all realizations, or the model is of satellites or bins
+        elsewhere.
     """
     s = StrengthSettings() if settings is None else settings
+    if model is not None:
+        _check(model, halos.boxsize)
     say = tell or (lambda text: None)
     place = Path(folder).expanduser()
     place.mkdir(parents=True, exist_ok=True)
@@ -298,9 +301,9 @@ def run_strength_experiment(
         "DiffHOD": lambda: _Catalog(halos, s, used, s.root("relaxed")),
         "exact expectation": lambda: _Exact(halos, s, used, s.root("exact")),
     }
-    trained = _shipped() if emulator is None else (emulator or None)
-    if trained is not None:
-        makers["emulator"] = lambda: _Emulated(s, used, trained)
+    if model is not None:
+        label = "tables" if model.kind == "tables" else "emulator"
+        makers[label] = lambda: _Modeled(s, used, model)
     posteriors, setup = {}, {}
     for label, make in makers.items():
         say(f"NUTS by {label}")
@@ -350,12 +353,13 @@ def _mocks(halos: HaloCatalog, s: StrengthSettings) -> Arrays:
     }  # fmt: skip
 
 
-def _shipped() -> Any:
-    """Emulator that comes with the package, if its satellites are in spheres as those here."""
-    try:
-        from pysoftcorr.emulator import Emulator
-
-        found = Emulator.read()
-    except (FileNotFoundError, ImportError):
-        return None
-    return found if found.box.get("satellites") == "nfw" else None
+def _check(model: Any, boxsize: Any) -> None:
+    there = model.box.get("satellites")
+    if there not in (None, "nfw"):
+        raise ValueError(f"model: satellites = {there!r}: must be 'nfw', as those of DiffHOD")
+    bins = radial_edges(None, boxsize)
+    if model.edges.shape != bins.shape or not np.allclose(model.edges, bins, rtol=1e-5):
+        raise ValueError(
+            f"model: bins = {len(model.edges) - 1} of {model.edges[0]:g} to {model.edges[-1]:g} "
+            f"Mpc/h: must be the {len(bins) - 1} of {bins[0]:g} to {bins[-1]:g} Mpc/h"
+        )
