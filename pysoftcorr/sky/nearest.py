@@ -20,6 +20,8 @@ __all__ = ["NearestMemberships"]
 FloatArray = npt.NDArray[np.float64]
 #: Objects whose neighbors are looked up at a time.
 _BATCH = 100_000
+#: Sums of memberships in another order differ by less.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,12 +155,54 @@ class NearestMemberships(Frozen):
         return self._sums[1]
 
     def sampled(self, uniform: FloatArray) -> npt.NDArray[np.int64]:
-        """Clusters drawn from the memberships by uniform numbers (n, N), in all centers."""
-        n, c = self.shape
+        """Clusters drawn from the memberships by uniform numbers (n, N), in all centers.
+
+        A number u is in the cluster where the memberships, added up in the order of the centers,
+        pass u. Those that are not kept add between none and `rest` to the sum before a center: for
+        most numbers that decides nothing, and all centers are asked for the others alone.
+        """
+        labels = np.empty(uniform.shape, dtype=np.int64)
+        for start in range(0, len(self), _BATCH):
+            rows = slice(start, min(start + _BATCH, len(self)))
+            u = uniform[:, rows]
+            labels[:, rows], certain = self._drawn_of_kept(rows, u)
+            open_rows = np.flatnonzero(~certain.all(axis=0))
+            if open_rows.size:
+                labels[:, start + open_rows] = self._drawn_of_all(
+                    self.places[rows][open_rows], u[:, open_rows]
+                )
+        return labels
+
+    def _drawn_of_kept(
+        self, rows: slice, uniform: FloatArray
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """Clusters among the kept ones, and whether these are certain."""
+        order = np.argsort(self.indices[rows], axis=1)
+        centers = np.take_along_axis(self.indices[rows], order, axis=1)
+        end = np.cumsum(np.take_along_axis(self.values[rows], order, axis=1), axis=1)
+        start = np.concatenate([np.zeros((len(end), 1)), end], axis=1)
+        latest = start + (np.maximum(1 - end[:, -1], 0.0) + _ROUNDING)[:, None]
+        every, last = np.arange(len(end)), end.shape[1] - 1
+        labels = np.empty(uniform.shape, dtype=np.int64)
+        certain = np.empty(uniform.shape, dtype=np.bool_)
+        for k, u in enumerate(uniform):
+            found = (u[:, None] >= end).sum(axis=1)
+            at = np.minimum(found, last)
+            labels[k] = centers[every, at]
+            certain[k] = (
+                (found <= last) & (u >= latest[every, at]) & (u < end[every, at] - _ROUNDING)
+            )
+            # Before the first of all centers there is nothing.
+            certain[k] |= (u < end[:, 0] - _ROUNDING) & (centers[:, 0] == 0)
+        return labels, certain
+
+    def _drawn_of_all(self, places: FloatArray, uniform: FloatArray) -> npt.NDArray[np.int64]:
+        places, uniform = np.ascontiguousarray(places), np.ascontiguousarray(uniform)
+        (n, dims), c = places.shape, len(self.centers)
         labels = np.empty(uniform.shape, dtype=np.int64)
         v = np.ascontiguousarray(self.centers.T)
-        call("assign_places", self.places, self.places.shape[1], n, c, float(self.fuzziness), v,
-             len(uniform), uniform, labels)  # fmt: skip
+        call("assign_places", places, dims, n, c, float(self.fuzziness), v, len(uniform), uniform,
+             labels)  # fmt: skip
         return labels - 1
 
     def __repr__(self) -> str:

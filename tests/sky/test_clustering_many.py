@@ -134,6 +134,35 @@ def test_what_is_asked_of_it():
     assert repr(u) == "<NearestMemberships: 900 objects in 40 clusters, 6 kept each>"
 
 
+@pytest.mark.filterwarnings("ignore:fuzzy c-means")
+@pytest.mark.parametrize(
+    ("m", "k", "least", "most"), [(1.2, 12, 0, 0.02), (1.5, 12, 0, 0.6), (2.0, 5, 0.5, 1)]
+)
+def test_draws_of_the_kept_are_those_of_all(monkeypatch, m, k, least, most):
+    """The same numbers draw the same clusters; few objects ask all centers where m is small."""
+    cat = plane(11, 4000)
+    fit = SoftClustering(
+        n_clusters=90, fuzziness=m, neighbors=k, tol=1e-3, max_iter=40, seed=2
+    ).fit(cat)
+    u = fit.memberships
+    uniform = np.random.default_rng(3).random((7, 4000))
+    # Numbers where a kept membership begins or ends, and the ends of the line.
+    edge = np.cumsum(np.sort(u.values[0])[::-1])
+    uniform[:5, 0], uniform[5:, 0] = [0, edge[0], np.nextafter(edge[0], 0), edge[1], 1], [0.5, 0]
+    asked = []
+    whole = type(u)._drawn_of_all
+    monkeypatch.setattr(
+        type(u), "_drawn_of_all", lambda s, p, v: (asked.append(len(p)), whole(s, p, v))[1]
+    )
+    found = u.sampled(uniform)
+    running = np.cumsum(u.toarray(), axis=1)
+    running /= running[:, -1:]
+    wanted = np.minimum((uniform[:, :, None] >= running).sum(axis=2), 89)
+    np.testing.assert_array_equal(found[:, 1:], wanted[:, 1:])
+    np.testing.assert_array_equal(found[:, 0], whole(u, u.places[:1], uniform[:, :1])[:, 0])
+    assert least <= sum(asked) / 4000 <= most
+
+
 def test_the_correlation_function_takes_it():
     from pysoftcorr import xi_pm
 
