@@ -21,6 +21,9 @@ demo: image
 
 test: test-mocks test-rest test-julia test-sky test-compared
 
+# Parts run side by side: libraries that take every core would wait for one another.
+test-mocks test-rest test-sky: export OMP_NUM_THREADS = 1
+
 test-julia: julia
 	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
 

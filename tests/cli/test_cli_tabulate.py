@@ -27,14 +27,16 @@ def halos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tables(halos, tmp_path_factory):
     path = tmp_path_factory.mktemp("tables") / "tables.h5"
-    made = HaloTables.tabulate(HaloCatalog.read(halos), bins=BINS, nodes=8, progress=False)
+    made = HaloTables.tabulate(
+        HaloCatalog.read(halos), bins=BINS, nodes=8, sites=40, progress=False
+    )
     made.write(path)
     return path
 
 
 def test_tabulate_writes_what_the_api_makes(run, halos, tables, tmp_path):
     out = tmp_path / "made.h5"
-    line = ["tabulate", halos, "--bins", BINS, "--nodes", 8, "--out", out]
+    line = ["tabulate", halos, "--bins", BINS, "--nodes", 8, "--sites", 40, "--out", out]
     code, said, err = run(*line, "--json")
     assert code == 0, err
     made = HaloTables.read(out)
@@ -164,8 +166,8 @@ def rich(halos, tmp_path_factory):
 
 def test_tabulate_projected_with_assembly_bias(run, halos, rich, tmp_path):
     out = tmp_path / "made.h5"
-    line = ["tabulate", halos, "--bins", BINS, "--nodes", 8, "--rp-bins", "log:0.2:9:5",
-            "--pi-max", 15, "--line-of-sight", "x", "--assembly-split", 0.5,
+    line = ["tabulate", halos, "--bins", BINS, "--nodes", 8, "--sites", 40,
+            "--rp-bins", "log:0.2:9:5", "--pi-max", 15, "--line-of-sight", "x", "--assembly-split", 0.5,
             "--out", out]  # fmt: skip
     code, said, err = run(*line)
     assert code == 0, err
@@ -256,7 +258,8 @@ def test_from_a_halo_catalog_to_a_posterior_in_three_commands(run, halos, tmp_pa
     layout(path, there, sub)
     galaxies, tables, out = (tmp_path / name for name in ("galaxies.h5", "tables.h5", "p.nc"))
     lines = [
-        ["tabulate", path, "--subvolumes", 2, "--bins", BINS, "--nodes", 8, "--out", tables],
+        ["tabulate", path, "--subvolumes", 2, "--bins", BINS, "--nodes", 8, "--sites", 40,
+         "--out", tables],
         ["mock", path, "--preset", "mstar10.5", "--out", galaxies],
         ["posterior", "--model", tables, "--data", galaxies, "--hod", "mstar10.5", "--chains", 2,
          "--warmup", 100, "--draws", 100, "--on-bad", "drop", "--out", out, "--json"],

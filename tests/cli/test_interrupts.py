@@ -41,9 +41,15 @@ def folder(tmp_path_factory):
     return place
 
 
+# Each command at one moment, and all moments of the campaign; the others are for long runs.
+CASES = [
+    pytest.param(name, after, marks=() if name == "campaign" or k == n % 3 else pytest.mark.long)
+    for n, name in enumerate(COMMANDS) for k, after in enumerate(MOMENTS)
+]  # fmt: skip
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("after", MOMENTS)
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(("name", "after"), CASES)
 def test_a_command_ends_in_one_line(name, after, folder):
     pytest.importorskip("torch")
     pytest.importorskip("pyro")

@@ -50,7 +50,7 @@ def _kill(client: Any, number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [(1,), (3, 9)])
+@pytest.mark.parametrize("at", [(1,), pytest.param((3, 9), marks=pytest.mark.long)])
 def test_a_row_that_dies_with_its_worker_is_made_again(
     halos: HaloCatalog,
     whole: list[bytes],
@@ -244,7 +244,7 @@ from pysoftcorr.inference.workers import Workers
 @pytest.mark.parametrize(
     ("call", "script"),
     [
-        (CALL, "def main():\n    {call}\n\n\nmain()\n"),
+        pytest.param(CALL, "def main():\n    {call}\n\n\nmain()\n", marks=pytest.mark.long),
         (CALL, "import other\n"),
         (SAMPLE, "import sys\nif len(sys.argv) < 5:\n    for _ in [1]:\n        {call}\n"),
     ],

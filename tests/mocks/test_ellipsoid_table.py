@@ -75,8 +75,9 @@ def test_one_point_a_halo_gives_the_mean_of_all(table, many) -> None:
 
 
 @pytest.mark.parametrize(("c", "ratio", "edge"), [
-    ((0.6, 0.7), (0.5, 0.55), 0.1), ((8.0, 9.0), (0.07, 0.08), 0.1),
-    ((8.0, 9.0), (0.5, 0.55), 5e-4),
+    ((0.6, 0.7), (0.5, 0.55), 0.1),
+    pytest.param((8.0, 9.0), (0.07, 0.08), 0.1, marks=pytest.mark.long),
+    pytest.param((8.0, 9.0), (0.5, 0.55), 5e-4, marks=pytest.mark.long),
 ])  # fmt: skip
 def test_halos_beyond_the_shipped_grid_have_one_of_their_own(monkeypatch, c, ratio, edge) -> None:
     monkeypatch.setattr(PairGrid, "shipped", lambda: pytest.fail("does not cover these halos"))

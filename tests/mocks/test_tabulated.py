@@ -48,7 +48,7 @@ def halos() -> HaloCatalog:
 
 @pytest.fixture(scope="module")
 def tables(halos) -> HaloTables:
-    return HaloTables.tabulate(halos, bins=BINS, nodes=20, progress=False)
+    return HaloTables.tabulate(halos, bins=BINS, nodes=20, sites=0, progress=False)
 
 
 # ---------------------------------------------------------------------- against draws
@@ -90,7 +90,7 @@ def test_means_of_drawn_galaxies(halos, tables, row):
 def test_mean_of_drawn_galaxies_in_linear_bins(halos):
     edges = np.linspace(0, 8, 5)
     row = POINTS[1]
-    said = HaloTables.tabulate(halos, bins=edges, nodes=20, progress=False).predict(row)
+    said = HaloTables.tabulate(halos, bins=edges, nodes=20, sites=0, progress=False).predict(row)
     found = draws(halos, row, edges, 60)
     for name in STATISTICS:
         error = found[name].std(axis=0, ddof=1) / np.sqrt(60)
@@ -101,7 +101,7 @@ def test_mean_of_drawn_galaxies_in_linear_bins(halos):
 def test_centrals_of_every_halo_are_the_halos(halos):
     # With every halo occupied and no satellites nothing is left to chance but the axes.
     few = halos[np.argsort(halos.mass)[-30:]]
-    tables = HaloTables.tabulate(few, bins="log:1:12:5", progress=False)
+    tables = HaloTables.tabulate(few, bins="log:1:12:5", sites=0, progress=False)
     assert len(tables.nodes) == 30
     exact = box_correlations(few.position, few.axis, boxsize=50.0, bins=tables.edges)
     for mu in (1.0, 0.6, -0.3):
@@ -119,7 +119,7 @@ def one_halo_catalog(c: float = 6.0) -> HaloCatalog:
 
 
 def test_terms_of_one_halo_that_vanish():
-    tables = HaloTables.tabulate(one_halo_catalog(), bins="log:0.1:8:10", progress=False)
+    tables = HaloTables.tabulate(one_halo_catalog(), bins="log:0.1:8:10", sites=0, progress=False)
     inside = tables.edges[:-1] < 2 * 0.97
     # Satellites that point anywhere, centrals along their halo: nothing, exactly.
     said = tables.predict([0.9, 0.0, 12.0, 0.2, 12.0, 13.0, 1.0])
@@ -139,7 +139,7 @@ def test_terms_of_one_halo_that_vanish():
 @pytest.mark.parametrize("c", [2.0, 6.0, 25.0])
 def test_pairs_within_a_halo(c):
     edges = np.geomspace(0.05, 3, 11)
-    box = HaloTables.tabulate(one_halo_catalog(c), bins=edges, progress=False).boxes[0]
+    box = HaloTables.tabulate(one_halo_catalog(c), bins=edges, sites=0, progress=False).boxes[0]
     central, of_axis, with_axis, pairs, along, axes = box.one_halo.sum(axis=1)
     assert (of_axis == 0).all()
     assert (with_axis == 0).all()
@@ -180,7 +180,7 @@ def test_pairs_of_two_halos(s):
         [20.0 + s * z, [20.0, 20.0, 20.0]], [1e14, 1e13], radius, c, [a, b], boxsize=40.0
     )
     edges = np.geomspace(0.3, 7, 9)
-    box = HaloTables.tabulate(halos, bins=edges, progress=False).boxes[0]
+    box = HaloTables.tabulate(halos, bins=edges, sites=0, progress=False).boxes[0]
     said = {name: form[1, 0] for name, form in zip(TERMS, box.forms, strict=True)}  # heavy, light
     turned = {name: form[0, 1] for name, form in zip(TERMS, box.forms, strict=True)}
     rng = np.random.default_rng(2)
@@ -316,7 +316,7 @@ def test_few_halos_are_nodes_each(mass):
         rng.uniform(0, 30, (n, 3)), mass, 0.45 * np.cbrt(np.array(mass) / 1e13), np.full(n, 6.0),
         rng.normal(size=(n, 3)), boxsize=30.0,
     )  # fmt: skip
-    tables = HaloTables.tabulate(halos, bins="log:0.1:8:5", progress=False)
+    tables = HaloTables.tabulate(halos, bins="log:0.1:8:5", sites=0, progress=False)
     assert set(np.log10(mass)) <= set(tables.nodes.tolist())
     row = [0.5, 0.5, 11.5, 0.2, 11.0, 12.5, 1.0]
     said = tables.predict(row, on_outside="ignore")
@@ -327,7 +327,7 @@ def test_few_halos_are_nodes_each(mass):
 
 
 def test_more_nodes_change_little(halos, tables):
-    fine = HaloTables.tabulate(halos, bins=BINS, nodes=40, progress=False)
+    fine = HaloTables.tabulate(halos, bins=BINS, nodes=40, sites=0, progress=False)
     for row in POINTS:
         a, b = (t.predict(row, on_outside="ignore") for t in (tables, fine))
         np.testing.assert_allclose(a.xi.mean + 1, b.xi.mean + 1, rtol=0.01)
@@ -345,7 +345,7 @@ def test_groups_of_concentration(halos, tables):
         boxsize=50.0,
     )  # fmt: skip
     row = [0.5, 0.5, 12.0, 0.3, 11.7, 12.4, 0.9]  # satellites everywhere
-    options = {"bins": "log:0.5:4:8", "nodes": 12, "progress": False}
+    options = {"bins": "log:0.5:4:8", "nodes": 12, "sites": 0, "progress": False}
     one, two, many = (
         HaloTables.tabulate(biased, concentration_groups=k, **options).predict(
             row, on_outside="ignore"
@@ -357,7 +357,7 @@ def test_groups_of_concentration(halos, tables):
     assert left.max() < 0.5 * away.max()
     # Of what does not depend on it, nothing is changed.
     apart = HaloTables.tabulate(
-        halos, bins=BINS, nodes=tables.nodes, concentration_groups=2, progress=False
+        halos, bins=BINS, nodes=tables.nodes, concentration_groups=2, sites=0, progress=False
     )
     cc = [TERMS.index(name) for name in ("n_cc", "a_cc", "h_cc")]
     a, b = tables.boxes[0], apart.boxes[0]
@@ -367,7 +367,7 @@ def test_groups_of_concentration(halos, tables):
 
 # ---------------------------------------------------------------------- boxes and files
 def test_place_and_direction_of_the_axes_play_no_role(halos, tables):
-    other = HaloTables.tabulate(shuffled(halos), bins=BINS, nodes=20, progress=False)
+    other = HaloTables.tabulate(shuffled(halos), bins=BINS, nodes=20, sites=0, progress=False)
     np.testing.assert_array_equal(other.nodes, tables.nodes)
     for a, b in zip(tables.boxes, other.boxes, strict=True):
         np.testing.assert_allclose(a.forms, b.forms, atol=1e-9 * np.abs(a.forms).max())
@@ -388,7 +388,9 @@ def tiled(halos: HaloCatalog, times: tuple[int, int, int]) -> HaloCatalog:
 
 @pytest.mark.parametrize("times", [(1, 1, 2), (3, 1, 1), (1, 2, 2)])
 def test_boxes_of_three_sides(halos, tables, times, tmp_path):
-    made = HaloTables.tabulate(tiled(halos, times), bins=BINS, nodes=tables.nodes, progress=False)
+    made = HaloTables.tabulate(
+        tiled(halos, times), bins=BINS, nodes=tables.nodes, sites=0, progress=False
+    )
     n = int(np.prod(times))
     one, whole = tables.boxes[0], made.boxes[0]
     np.testing.assert_allclose(whole.forms, n * one.forms, atol=1e-9 * np.abs(one.forms).max())
@@ -403,11 +405,14 @@ def test_boxes_of_three_sides(halos, tables, times, tmp_path):
 
 def test_several_boxes(halos, tables):
     both = [halos, shuffled(halos)]
-    joint = HaloTables.tabulate(both, bins=BINS, nodes=20, progress=False)
+    joint = HaloTables.tabulate(both, bins=BINS, nodes=20, sites=0, progress=False)
     assert len(joint.boxes) == 2
     assert joint.volume == 2 * 50.0**3
     merged = HaloTables.merge([
-        tables, HaloTables.tabulate(both[1], bins=tables.edges, nodes=tables.nodes, progress=False),
+        tables,
+        HaloTables.tabulate(
+            both[1], bins=tables.edges, nodes=tables.nodes, sites=0, progress=False
+        ),
     ])  # fmt: skip
     for row in POINTS:
         one, two, three = (t.predict(row, on_outside="ignore") for t in (tables, joint, merged))
@@ -424,9 +429,10 @@ def test_boxes_of_different_size_weigh_by_pairs(halos, tables):
     # Half of the volume twice is not the volume once: sums are over pairs and volumes, not means.
     small = halos[(halos.mass > 0)]
     other = HaloCatalog.simulate(60.0, 32, mmin=5e11, axis_alignment=0.8, seed=9)
-    joint = HaloTables.tabulate([small, other], bins=BINS, nodes=25, progress=False)
+    joint = HaloTables.tabulate([small, other], bins=BINS, nodes=25, sites=0, progress=False)
     parts = [
-        HaloTables.tabulate(h, bins=BINS, nodes=joint.nodes, progress=False) for h in (small, other)
+        HaloTables.tabulate(h, bins=BINS, nodes=joint.nodes, sites=0, progress=False)
+        for h in (small, other)
     ]
     row = POINTS[0]
     said = joint.predict(row, on_outside="ignore")
@@ -513,7 +519,9 @@ def test_what_cannot_be_tabulated(halos, tables):
     with pytest.raises(ValueError, match=r"differ in edges: tabulate with bins=first\.edges"):
         HaloTables.merge([
             tables,
-            HaloTables.tabulate(halos, bins="log:1:9:3", nodes=tables.nodes, progress=False),
+            HaloTables.tabulate(
+                halos, bins="log:1:9:3", nodes=tables.nodes, sites=0, progress=False
+            ),
         ])  # fmt: skip
     with pytest.raises(TypeError, match="must be HaloTables"):
         HaloTables.merge([tables, 3])
