@@ -167,8 +167,8 @@ def rich(halos, tmp_path_factory):
 def test_tabulate_projected_with_assembly_bias(run, halos, rich, tmp_path):
     out = tmp_path / "made.h5"
     line = ["tabulate", halos, "--bins", BINS, "--nodes", 8, "--sites", 40,
-            "--rp-bins", "log:0.2:9:5", "--pi-max", 15, "--line-of-sight", "x", "--assembly-split", 0.5,
-            "--out", out]  # fmt: skip
+            "--rp-bins", "log:0.2:9:5", "--pi-max", 15, "--line-of-sight", "x",
+            "--assembly-split", 0.5, "--out", out]  # fmt: skip
     code, said, err = run(*line)
     assert code == 0, err
     assert "bins of rp  5, 0.2 to 9 Mpc/h within |pi| of 15 along x" in said
