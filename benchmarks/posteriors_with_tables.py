@@ -1,10 +1,10 @@
 """Posteriors by tables of halos and by the shipped emulator, of mocks whose truth is known.
 
 python benchmarks/posteriors_with_tables.py [FOLDER [SIDE [MESH [DRAWS [WARMUP [HODS]]]]]]: 250
-Mpc/h, 256 cells, four chains of 500 + 1000 draws, three times as many of seven parameters. One universe is
-simulated and tabulated, another one holds the mocks; both stay in FOLDER, and so do the figures.
-Three HODs: the two strengths from omega, with either model; all seven parameters from xi and
-omega together, by the tables and their covariance.
+Mpc/h, 256 cells, four chains of 500 + 1000 draws, three times as many of seven parameters. One
+universe is simulated and tabulated, another one holds the mocks; both stay in FOLDER, and so do the
+figures. Three HODs: the two strengths from omega, with either model; all seven parameters from xi
+and omega together, by the tables and their covariance.
 """
 
 from __future__ import annotations
