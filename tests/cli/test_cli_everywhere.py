@@ -166,10 +166,13 @@ def shell(tmp_path_factory):
     command.chmod(0o755)
     env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "HOME": str(folder),
            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}  # fmt: skip
+    shown = subprocess.run(["bash", "-c", "softcorr --show-completion"], env=env, check=True,
+                           capture_output=True, text=True, timeout=120)  # fmt: skip
+    (folder / "completion.sh").write_text(shown.stdout)
 
     def complete(line):
         script = f"""
-            source <(softcorr --show-completion)
+            source completion.sh
             COMP_WORDS=({line}"")
             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
             _softcorr_completion softcorr
