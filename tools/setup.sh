@@ -29,7 +29,8 @@ fail_of_pip() {
 }
 
 pip_install() {
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" \
+    # What is never imported need not be compiled.
+    "$venv/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check "$@" \
         >"$venv/pip.log" 2>&1
 }
 
