@@ -28,7 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 #: Draws at which the correlation functions are kept.
 _CURVES = 500
 _TRIES = 100
-#: Draws of the prior of which the best begins a descent; step of its gradients' differences; least
+#: Draws of the prior, of which one begins a chain or the best a descent; step of its gradients' differences; least
 #: curvature, near that of a logistic density; potential where there is none.
 _TRIED, _STEP, _FLAT, _HIGH = 64, 1e-4, 0.1, 1e10
 #: Descents at least.
@@ -70,7 +70,7 @@ def sample_posterior(
     free, fixed, priors, noise, likelihood, epistemic, jitter, on_outside
         As of `LogPosterior`, which has its own if it is the target.
     chains : int
-        They start from the prior, independently.
+        They start at draws of the prior, taken by the likelihood.
     warmup, draws : int
         Numbers of draws of each chain; in the warm-up the step size and the mass matrix are
         adapted.
@@ -268,18 +268,22 @@ def _run(
 
 
 def _starts(density: LogPosterior, chains: int, root: int) -> FloatArray:
-    """A start of finite density for each chain, drawn from the prior; unbounded variables."""
+    """Starts of the chains: draws of the prior, taken by the density there; unbounded variables.
+
+    A chain that begins anywhere may stay in a corner of the prior for ever, where the scatter that
+    a model predicts falls faster than the data recede.
+    """
     rng = stream(root, "starts")
-    found: list[FloatArray] = []
     for _ in range(_TRIES):
-        params = density.priors.draw(chains, rng)
-        good = np.isfinite(density(params))
-        found.extend(params[good])
-        if len(found) >= chains:
-            return density.priors.unbounded(np.array(found[:chains]))
+        params = density.priors.draw(chains * _TRIED, rng)
+        value = np.nan_to_num(density.log_likelihood(params), nan=-np.inf, posinf=-np.inf)
+        if np.isfinite(value).any():
+            weight = np.exp(value - value.max())
+            chosen = rng.choice(len(params), chains, p=weight / weight.sum())
+            return density.priors.unbounded(params[chosen])
     raise ValueError(
-        f"the posterior density is 0 or NaN at {_TRIES * chains} draws of the prior: the priors, "
-        "the emulator and the data do not go together"
+        f"the posterior density is 0 or NaN at {_TRIES * chains * _TRIED} draws of the prior: the "
+        "priors, the emulator and the data do not go together"
     )
 
 
