@@ -52,6 +52,7 @@ test-quick: julia
 # Thousands of drawn catalogs: an hour.
 test-long: julia
 	$(BIN)/python -m pytest -m long tests
+	SOFTCORR_LONG=1 $(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
 
 test-peers: peers
 	@$(PEERS)/bin/softcorr julia install --no-image

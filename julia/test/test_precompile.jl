@@ -3,7 +3,8 @@
 
 using Test
 
-@testset "the warm-up while a package is precompiled" begin
+# Two minutes.
+haskey(ENV, "SOFTCORR_LONG") && @testset "the warm-up while a package is precompiled" begin
     mktempdir() do folder
         package = joinpath(folder, "Around")
         mkpath(joinpath(package, "src"))
