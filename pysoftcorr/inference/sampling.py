@@ -276,7 +276,8 @@ def _starts(density: LogPosterior, chains: int, root: int) -> FloatArray:
     rng = stream(root, "starts")
     for _ in range(_TRIES):
         params = density.priors.draw(chains * _TRIED, rng)
-        value = np.nan_to_num(density.log_likelihood(params), nan=-np.inf, posinf=-np.inf)
+        value = density(params) - density.priors.log_density(params)
+        value[~np.isfinite(value)] = -np.inf
         if np.isfinite(value).any():
             weight = np.exp(value - value.max())
             chosen = rng.choice(len(params), chains, p=weight / weight.sum())
