@@ -18,8 +18,8 @@ from pysoftcorr.emulator.correlation import (  # noqa: E402
     universe_moments,
 )
 from pysoftcorr.emulator.data import shipped_test_split  # noqa: E402
-from pysoftcorr.inference import LogPosterior, Observation  # noqa: E402
-from pysoftcorr.mocks import training_design  # noqa: E402
+from pysoftcorr.inference import LogPosterior, Observation, sample_posterior  # noqa: E402
+from pysoftcorr.mocks import HODModel, training_design  # noqa: E402
 
 BINS = 4
 EDGES = np.geomspace(0.5, 8, BINS + 1)
@@ -207,6 +207,21 @@ def test_posteriors_hold_what_they_say(shipped) -> None:
     # Bins taken as independent.
     z, _ = np.moveaxis(found["apart"], 1, 0).reshape(2, -1)
     assert (z**2).mean() > 1 + 3.5 * square
+
+
+@pytest.mark.slow
+def test_no_chain_stays_in_a_corner_of_the_prior(shipped) -> None:
+    """At the corners the predicted scatter is larger: a second, far lower peak of the density."""
+    pytest.importorskip("pyro")
+    emulator = shipped[0]
+    data = Observation.unaligned(emulator.edges, statistics=("omega",), boxsize=250.0)
+    hod = HODModel.preset("mstar10.0", satellites="triaxial")
+    made = sample_posterior(
+        emulator, data, fixed=hod, chains=6, warmup=150, draws=60, seed=1, progress=False
+    )
+    # Standard deviations of .21 and .023; along the diagonal a few tens of independent draws.
+    assert (np.abs(made.draws[..., 1].mean(axis=1)) < 0.023).all()
+    assert (np.abs(made.draws[..., 0].mean(axis=1)) < 0.2).all()
 
 
 def _against_the_truth(model, rows, row, n=24):
