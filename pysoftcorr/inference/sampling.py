@@ -28,8 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 #: Draws at which the correlation functions are kept.
 _CURVES = 500
 _TRIES = 100
-#: Draws of the prior, of which one begins a chain or the best a descent; step of its gradients' differences; least
-#: curvature, near that of a logistic density; potential where there is none.
+#: Draws of the prior, of which one begins a chain or the best a descent; step of its gradients'
+#: differences; least curvature, near that of a logistic density; potential where there is none.
 _TRIED, _STEP, _FLAT, _HIGH = 64, 1e-4, 0.1, 1e10
 #: Descents at least.
 _DESCENTS = 4
