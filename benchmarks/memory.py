@@ -34,8 +34,13 @@ COMMANDS: dict[str, tuple[str, tuple[int, int], str]] = {
         "--logmmin 12.2:12.6 --bins log:0.5:10:5 --seed 1 --out c.h5"),
     "minimize": ("steps", (100, 1_000), "minimize --hod mstar10.0 --max-iter {n}"),
     "diffhod": (
-        "halos", (20_000, 80_000), "diffhod {halos} --out d --mesh 32 --k-max 0.5 --workers 1 "
-        "--covariance 20 --draws 10 --warmup 10 --walker-draws 20 --walker-warmup 10"),
+        "halos", (5_000, 20_000), "diffhod {halos} --out d --mesh 32 --k-max 0.5 --workers 1 "
+        "--covariance 20 --realizations 1 --calibration 0 --no-emcee --chains 2 --draws 10 "
+        "--warmup 10"),
+    "train": (
+        "realizations", (2_000, 16_000), "train {campaign} --out e.h5 --epochs 2 --members 2"),
+    "train --kind published": (
+        "realizations", (2_000, 16_000), "train {campaign} --kind published --out e.h5 --epochs 2"),
     "predict": (
         "passes", (50, 1_000), "predict --hod mstar10.0 --mu-cen 0.5 --mu-sat 0.3 --passes {n}"),
     "evaluate": ("passes", (20, 50), "evaluate --passes {n}"),
@@ -84,6 +89,14 @@ def galaxies(n: int, path: Path) -> None:
     ).write(path)  # fmt: skip
 
 
+def campaign(n: int, path: Path) -> None:
+    """A campaign of the tests, known exactly, with ten realizations a point."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    from tests.helpers import emulator_campaign
+
+    emulator_campaign.write(path, emulator_campaign.campaign(points=n // 10))
+
+
 def peak(arguments: list[str], folder: Path) -> float:
     """MB that a command took at most."""
     package = str(Path(__file__).resolve().parents[1])
@@ -102,7 +115,7 @@ def peak(arguments: list[str], folder: Path) -> float:
 
 def main(names: list[str]) -> None:
     """Measure, and print the table."""
-    makers = {"stars": stars, "halos": halos, "galaxies": galaxies}
+    makers = {"stars": stars, "halos": halos, "galaxies": galaxies, "campaign": campaign}
     print(
         "| command | N | MB at N | MB at N | bytes for one more |\n| --- | --- | --- | --- | --- |"
     )
