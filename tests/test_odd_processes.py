@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pysoftcorr._julia import found, install, settings
-from pysoftcorr.cli.output import finite
+from pysoftcorr.core.documents import finite, json_text
 
 YAML = {
     "deep": "bins: " + "[" * 3000,
@@ -59,7 +59,7 @@ def test_json_has_null_and_why():
         "b": [1.0, math.inf, (np.float64("nan"),)],
         "n": 3,
     }
-    made = json.loads(json.dumps(finite(document), allow_nan=False))
+    made = json.loads(json_text(document))
     assert made["a"]["mu_cen"] == {"r_hat": None, "sd": 1.0}
     assert made["b"] == [1.0, None, [None]]
     assert made["null_because"]["b.1"] == "infinite"

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
-from json import dumps
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +23,8 @@ from pysoftcorr.cli.messages import (
     silence,
 )
 from pysoftcorr.cli.options import Command, Option, resolve, summary
-from pysoftcorr.cli.output import finite, only_json
+from pysoftcorr.cli.output import only_json
+from pysoftcorr.core.documents import json_text
 from pysoftcorr.core.version import __version__
 
 #: Module of each command; those of the modules are in their ``COMMANDS``.
@@ -197,7 +197,7 @@ def _add(app: typer.Typer, name: str, command: Command, line: list[str]) -> None
             with only_json(json):
                 document = command.work(*places, settings=settings, explicit=explicit, as_json=json)
             if json:
-                print(dumps(finite(document), allow_nan=False))
+                print(json_text(document))
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [

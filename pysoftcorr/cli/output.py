@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import secrets
 import sys
@@ -13,13 +12,6 @@ from typing import Any
 
 from pysoftcorr.cli.messages import tell
 
-_DRAWS = "needs at least 4 draws of each chain, which differ"
-#: Why a number is NaN, by the name that it has.
-_WHY_NAN = {
-    **dict.fromkeys(("r_hat", "mcse", "ess_bulk", "ess_tail", "ess_per_draw", "ess_per_second",
-                     "ess_per_evaluation", "ess_per_second_with_warmup"), _DRAWS),
-    "sd": "needs at least 2 draws",
-}  # fmt: skip
 #: What makes each figure, by its name.
 Figures = Mapping[str, Callable[[], Any]]
 #: Formats of figures, the default first.
@@ -196,29 +188,3 @@ def only_json(as_json: bool) -> Iterator[None]:
         return
     with contextlib.redirect_stdout(sys.stderr):
         yield
-
-
-def finite(document: Mapping[str, Any] | None) -> Any:
-    """A JSON document with null for NaN and infinities, which JSON has none of, and why.
-
-    Where there was one, ``"null_because"`` says of each place what stood there.
-    """
-    reasons: dict[str, str] = {}
-    made = _finite(document, (), reasons)
-    if reasons and isinstance(made, dict):
-        made["null_because"] = reasons
-    return made
-
-
-def _finite(value: Any, place: tuple[str, ...], reasons: dict[str, str]) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _finite(part, (*place, str(key)), reasons) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(part, (*place, str(k)), reasons) for k, part in enumerate(value)]
-    if isinstance(value, float) and not math.isfinite(value):
-        name = next((part for part in reversed(place) if not part.isdecimal()), "")
-        reasons[".".join(place)] = (
-            "infinite" if math.isinf(value) else _WHY_NAN.get(name, "not defined for these data")
-        )
-        return None
-    return value

@@ -382,7 +382,10 @@ def patches(catalog: Catalog, n: int, *, seed: Seed = None) -> IntArray:
 
     n = _at_least_two("patches: n", n)
     if n > len(catalog):
-        raise ValueError(f"n = {n} patches: more than the {len(catalog)} objects")
+        raise ValueError(
+            f"n = {n} patches: more than the {len(catalog)} objects; the most is resampling = "
+            f"'jackknife:{len(catalog)}'"
+        )
     start = np.empty((3, n))
     draws = stream(root_seed(seed), "patches").random(n)
     call("seed_centers", catalog.xyz, 3, len(catalog), np.ones(len(catalog)), n, draws, start)

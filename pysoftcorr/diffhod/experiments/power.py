@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pysoftcorr.core.cores import usable_cores
+from pysoftcorr.core.documents import json_text
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.files import whole_file
 from pysoftcorr.core.random import stream
@@ -191,7 +191,7 @@ def run_power_experiment(
         others.append(_one(halos, own, changed, number, False, say)[0])
     result = PowerExperiment(chosen, prepared, nuts, walkers, others, [])
     posteriors = {"nuts.nc": nuts, **({} if walkers is None else {"emcee.nc": walkers})}
-    texts = {"summary.json": json.dumps(result.to_dict(), indent=1), "table.txt": result.summary()}
+    texts = {"summary.json": json_text(result.to_dict(), indent=1), "table.txt": result.summary()}
     result.files.extend(write_results(place, posteriors, texts))
     return result
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pysoftcorr.core.documents import json_text
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.text import aligned_rows
 from pysoftcorr.core.torch import once
@@ -328,7 +328,7 @@ def run_strength_experiment(
     )
     named = {f"{label.replace(' ', '-')}.nc": found for label, found in posteriors.items()}
     texts = {
-        "strengths.json": json.dumps(result.to_dict(), indent=1),
+        "strengths.json": json_text(result.to_dict(), indent=1),
         "strengths.txt": result.summary(),
     }
     result.files.extend(write_results(place, named, texts))
