@@ -14,7 +14,7 @@ from multiprocessing.spawn import get_preparation_data
 from types import FrameType
 from typing import Any
 
-__all__ = ["deaf_children", "refuse_unguarded_script"]
+__all__ = ["deaf_children", "refuse_unguarded_script", "stay_deaf"]
 
 _ADVICE = (
     "each process that is started runs the script again; put the call, or all that the script "
@@ -34,6 +34,15 @@ def deaf_children() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def stay_deaf() -> None:
+    """Ignore Ctrl-C in a process that was started so, for good; called in its main thread.
+
+    Held back alone it would wait for whoever asks for it: Julia does, as it starts.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def refuse_unguarded_script(call: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import copy
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -15,7 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from pysoftcorr.core.options import MOST_WORKERS, count
-from pysoftcorr.core.processes import deaf_children, refuse_unguarded_script
+from pysoftcorr.core.processes import deaf_children, refuse_unguarded_script, stay_deaf
 
 __all__ = ["Problem", "Workers", "one_thread"]
 
@@ -33,7 +32,7 @@ _TARGET: Any = None
 
 def _start(problems: Any) -> None:
     global _TARGET
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as deaf_children has it, for what they start
+    stay_deaf()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _TARGET = problems.get().target()

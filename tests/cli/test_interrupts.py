@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from helpers.interrupts import interrupted
-from pysoftcorr.core.processes import deaf_children
+from pysoftcorr.core.processes import deaf_children, stay_deaf
 
 COMMANDS = {
     "gradient": ["gradient", "--galaxies", "3000", "--clusters", "800"],
@@ -174,6 +174,27 @@ def test_started_processes_do_not_hear_it():
         assert ours.recv() is guarded
         process.join()
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def _waiting(pipe, deaf):
+    if deaf:
+        stay_deaf()
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.kill(os.getpid(), signal.SIGINT)
+    # What Julia would find as it starts.
+    pipe.send(signal.sigtimedwait({signal.SIGINT}, 0) is not None)
+
+
+def test_nothing_waits_for_what_starts_in_a_started_process():
+    context = multiprocessing.get_context("spawn")
+    for deaf in (True, False):
+        ours, theirs = context.Pipe()
+        with deaf_children():
+            process = context.Process(target=_waiting, args=(theirs, deaf))
+            process.start()
+        assert ours.recv() is not deaf
+        process.join()
 
 
 def test_it_waits_for_the_end_of_a_block():

@@ -16,7 +16,7 @@ from typing import Any
 from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.cores import usable_cores
 from pysoftcorr.core.options import MOST_WORKERS, count
-from pysoftcorr.core.processes import deaf_children
+from pysoftcorr.core.processes import deaf_children, stay_deaf
 
 __all__ = ["CLOSE_SECONDS", "check_workers", "connected"]
 
@@ -30,7 +30,7 @@ def dask_setup(worker: Any) -> None:
 
     The process that started the workers ends them.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    stay_deaf()
 
 
 def check_workers(scheduler: str | None, workers: int | None) -> int | None:
