@@ -136,8 +136,10 @@ def test_records_that_say_something_else(tmp_path: Path, name: str) -> None:
         gather("/", file)
         file.visititems(gather)
     assert records
-    for place, attribute in records:
-        for text in ("", "{", "[]", "null", "3", '"x"', '{"a": 1}', "NaN", 3.0):
+    texts = ("", "{", "[]", "null", "3", '"x"', '{"a": 1}', "NaN", 3.0)
+    for k, (place, attribute) in enumerate(records):
+        # Of a posterior, with its hundred records, a third for each.
+        for text in texts[k % 3 :: 3] if len(records) > 30 else texts:
             path.write_bytes(data)
             with changed(path) as file:
                 if attribute is None:

@@ -66,7 +66,14 @@ def outcome(fresh, order: tuple[str, ...], env: dict[str, str]) -> list[str]:
     return [line for line in out.stdout.splitlines() if not line.startswith("juliacall ends")]
 
 
-@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+# Whoever comes first, and both orders of the others once; the rest in long runs.
+SOME = [
+    order if k in (0, 3, 4) else pytest.param(order, marks=pytest.mark.long)
+    for k, order in enumerate(ORDERS)
+]
+
+
+@pytest.mark.parametrize("order", SOME, ids="-".join)
 def test_juliacall_has_a_julia(fresh, environment: dict[str, str], order: tuple[str, ...]) -> None:
     host, live = outcome(fresh, order, environment)
     if order.index("juliacall") < order.index("pysoftcorr"):
