@@ -68,7 +68,7 @@ def test_loo_and_ppc_run_on_a_file(tmp_path, count, cuts) -> None:
     loo = az.loo(file, pointwise=True)
     assert loo.n_data_points == n
     good = loo.pareto_k.values < 0.6
-    assert good.sum() >= n - 1
+    assert good.sum() >= 0.7 * n  # of 300 draws
     # Exactly, on a grid: the posterior without a value is that with it over the value's density.
     axis = np.linspace(-0.99, 0.99, 100)
     grid = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
