@@ -22,6 +22,8 @@ def listen() -> None:
     if usual and main and hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _look)
         signal.signal(signal.SIGINT, _press)
+        usual_hook = sys.unraisablehook
+        sys.unraisablehook = lambda lost: None if _is_press(lost) else usual_hook(lost)
 
 
 def pressed() -> bool:
@@ -41,6 +43,11 @@ def _press(number: int, frame: FrameType | None) -> None:
     _pressed = True
     signal.setitimer(signal.ITIMER_REAL, _AGAIN, _AGAIN)
     raise KeyboardInterrupt
+
+
+def _is_press(lost: Any) -> bool:
+    """Whether Ctrl-C came where Python cannot raise it, as in a finalizer: `_look` does later."""
+    return _pressed and issubclass(lost.exc_type, KeyboardInterrupt)
 
 
 def _look(number: int, frame: FrameType | None) -> None:

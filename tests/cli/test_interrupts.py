@@ -176,6 +176,30 @@ def test_started_processes_do_not_hear_it():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
+def test_what_a_finalizer_cannot_raise_is_heard_later(fresh):
+    done = fresh(
+        """
+        import os, signal, time
+        from pysoftcorr.cli import interrupts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupts.listen()
+
+        class Closing:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.05)
+
+        Closing()
+        try:
+            time.sleep(5)
+        except KeyboardInterrupt:
+            print("heard")
+        interrupts.forget()
+        """
+    )
+    assert (done.stdout, done.stderr) == ("heard\n", "")
+
+
 def _waiting(pipe, deaf):
     if deaf:
         stay_deaf()
