@@ -20,8 +20,8 @@ __all__ = ["NearestMemberships"]
 FloatArray = npt.NDArray[np.float64]
 #: Objects whose neighbors are looked up at a time.
 _BATCH = 100_000
-#: Memberships among thousands of centers, whose sums come from expansions, are kept to 1e-9: a number
-#: so close to the end of one is left to all centers.
+#: Memberships among thousands of centers, whose sums come from expansions, are kept to 1e-9: a
+#: number so close to the end of one is left to all centers.
 _ROUNDING = 1e-8
 
 
