@@ -7,35 +7,44 @@ BENCH_INSTALLED = $(VENV)/.installed-bench
 DOCS_INSTALLED = $(VENV)/.installed-docs
 # Parts of the tests, which `make -j2 test` takes two at once, the longest first; the examples in
 # docstrings among them.
-SKY = tests/sky tests/plots tests/test_examples.py pysoftcorr README.md docs/coming-from.md
-MOCKS = tests/mocks tests/inference tests/emulator tests/diffhod
+MOCKS = tests/mocks
+SKY = tests/sky
+MODELS = tests/inference tests/emulator tests/diffhod
+SHOWN = tests/plots tests/test_examples.py pysoftcorr README.md docs/coming-from.md
 # halotools and the NumPy that it builds on
 PEERS = .venv-peers
 export VENV PYTHON
 
-.PHONY: demo docs docs-setup docs-links dist test test-julia test-sky test-mocks test-rest test-compared test-quick test-long test-peers peers bench bench-record lint setup julia image clean
+.PHONY: demo docs docs-setup docs-links dist test test-julia test-mocks test-sky test-rest test-models test-shown test-compared test-quick test-long test-peers peers bench bench-record lint setup julia image clean
 .DELETE_ON_ERROR:
 
 demo: image
 	$(BIN)/softcorr demo --out demo-output
 
-test: test-mocks test-rest test-julia test-sky test-compared
+test: test-mocks test-sky test-rest test-models test-shown test-julia test-compared
 
 # Parts run side by side: libraries that take every core would wait for one another.
-test-mocks test-rest test-sky: export OMP_NUM_THREADS = 1
+test-mocks test-sky test-rest test-models test-shown: export OMP_NUM_THREADS = 1
 
+# Most of the time goes into compiling what is called once.
 test-julia: julia
-	$(BIN)/softcorr julia exec --color=no julia/test/runtests.jl
+	$(BIN)/softcorr julia exec -O1 --color=no julia/test/runtests.jl
 
 # The parts in Python start dozens of processes with a Julia of their own: compiling once is less.
-test-sky: image
-	$(BIN)/python -m pytest $(SKY)
-
 test-mocks: image
 	$(BIN)/python -m pytest $(MOCKS)
 
+test-sky: image
+	$(BIN)/python -m pytest $(SKY)
+
+test-models: image
+	$(BIN)/python -m pytest $(MODELS)
+
+test-shown: image
+	$(BIN)/python -m pytest $(SHOWN)
+
 test-rest: image
-	$(BIN)/python -m pytest tests $(SKY:%=--ignore=%) $(MOCKS:%=--ignore=%)
+	$(BIN)/python -m pytest tests $(foreach part,$(MOCKS) $(SKY) $(MODELS) $(SHOWN),--ignore=$(part))
 
 # Where halotools must be there, it is built once, beside what else there is to do.
 ifeq ($(PYSOFTCORR_PEERS),require)

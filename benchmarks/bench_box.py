@@ -11,7 +11,7 @@ import os
 import sys
 
 import numpy as np
-from timing import Timed, heading, in_turn, peak_memory, ratio
+from timing import Timed, heading, in_turn, load, peak_memory, ratio
 
 from pysoftcorr.mocks import (
     GalaxyCatalog,
@@ -45,11 +45,6 @@ def installed(name: str) -> bool:
     if not there:
         print(f"  {name} is not installed: left out")
     return there
-
-
-def load() -> str:
-    """What else the machine is doing."""
-    return f"load {os.getloadavg()[0]:.1f} on {CORES} cores"
 
 
 def against_halotools(galaxies: GalaxyCatalog, runs: int) -> None:

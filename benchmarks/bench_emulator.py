@@ -6,26 +6,19 @@ they take the same time. Numbers of draws of NUTS, and of points, may be given: 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 import arviz
 import numpy as np
 import torch
-from timing import heading, in_turn, once, ratio
+from timing import heading, in_turn, load, once, ratio
 
 from pysoftcorr.emulator import Emulator
 from pysoftcorr.inference import Observation, sample_posterior
 from pysoftcorr.mocks import HaloCatalog, HODModel, box_correlations, training_design
 
 EDGES = np.geomspace(0.1, 16.0, 21)
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def load() -> str:
-    """What else the machine is doing."""
-    return f"load {os.getloadavg()[0]:.1f} on {CORES} cores"
 
 
 def emulators() -> dict[str, Emulator]:
@@ -88,7 +81,7 @@ def obvious(emulator: Emulator, draws: int, seed: int) -> tuple[float, np.ndarra
     import pyro.distributions as dist
 
     hod = HODModel.preset("mstar10.0").to_dict()
-    rest = torch.tensor([hod[name] for name in emulator.names[2:]])
+    rest = torch.tensor([hod[name] for name in emulator.names[2:] if name in hod])
     bins = len(emulator.edges) - 1
     zeros, eye = torch.zeros(bins), torch.eye(bins)
 

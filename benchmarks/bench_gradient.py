@@ -9,14 +9,13 @@ has before the work begins. Run it on an idle machine:
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
-from timing import heading, in_turn, once, ratio
+from timing import heading, in_turn, load, once, ratio
 
 from pysoftcorr import GravitySimulation, SoftCorrelation
 
@@ -209,9 +208,7 @@ def growth() -> None:
 def main() -> None:
     """Everything, in one run."""
     begun = time.perf_counter()
-    load = os.getloadavg()[0]
-    doubt = " (timings mean little)" if load > 1 else ""
-    print(f"load of the machine before: {load:.1f}{doubt}")
+    print(load())
     catalog = sky(500)
     heading("gradient of 3 bins by 1000 coordinates / value alone, 500 galaxies, 100 clusters")
     against_value(catalog)

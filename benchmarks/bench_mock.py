@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import numpy as np
-from timing import heading, in_turn, once
+from timing import heading, in_turn, load, once
 
 from pysoftcorr.mocks import (
     HaloCatalog,
@@ -21,7 +20,6 @@ def main() -> None:
     """Boxes of 100 Mpc/h, as of a training set, and one of a million galaxies."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
     heading("a realization by stage, 20 bins from 0.1 to 16 Mpc/h")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     made: dict[str, HaloCatalog] = {}
 
     def simulate() -> None:
@@ -49,7 +47,7 @@ def main() -> None:
             f"  {preset:>9}, {len(galaxies):>6,} galaxies: populate {_ms(done['populate'])}, "
             f"correlate {_ms(done['correlate'])}: {_ms(whole)} a realization; axes anew "
             f"{_ms(done['realign'])}, expectation {_ms(done['expected'])}, and at other "
-            f"strengths {_ms(done['at'])} (load {os.getloadavg()[0]:.1f} on {cores} cores)"
+            f"strengths {_ms(done['at'])} ({load()})"
         )
     heading("a million galaxies")
     rng = np.random.default_rng(1)

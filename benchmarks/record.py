@@ -2,9 +2,9 @@
 
     python benchmarks/record.py bench_pairs.py bench_rho.py --out docs/benchmarks/laptop.json
 
-Each script runs in a process of its own. The load of the machine before each is stored beside it,
-and the page says where it was too busy for its times to count. A run of some scripts replaces these
-in the file and leaves the others.
+Each script runs in a process of its own. How many cores were busy with other work before each is
+stored beside it, and the page says where these were too many for its times to count. A run of some
+scripts replaces these in the file and leaves the others.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from timing import busy_cores
 
 HERE = Path(__file__).resolve().parent
 #: What decides times beside this package.
@@ -77,13 +79,13 @@ def title(script: Path) -> str:
 
 def run(script: Path) -> dict[str, Any]:
     """Run one script; gives what it printed and how busy the machine was before."""
-    load = os.getloadavg()[0]
+    busy = busy_cores(2.0)
     begun = time.perf_counter()
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)
     return {
         "title": title(script),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "load_before": round(load, 2),
+        "busy_before": round(busy, 2),
         "seconds": round(time.perf_counter() - begun, 1),
         "status": done.returncode,
         "machine": machine(),

@@ -49,6 +49,31 @@ def ratio(peer: Timed, ours: Timed) -> str:
     return f"{statistics.median(ratios):.1f}x ({min(ratios):.1f} to {max(ratios):.1f})"
 
 
+def busy_cores(seconds: float = 0.5) -> float:
+    """Cores at work while this process waits (Linux; elsewhere the mean of the last minute).
+
+    A load average would still hold what this process itself did before.
+    """
+
+    def idle_and_all() -> tuple[int, int]:
+        with open("/proc/stat") as file:
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)  # idle, and waiting for a disk
+
+    try:
+        before = idle_and_all()
+        time.sleep(seconds)
+        idle, ticks = (b - a for a, b in zip(before, idle_and_all(), strict=True))
+    except OSError:
+        return os.getloadavg()[0]
+    return (os.cpu_count() or 1) * (1 - idle / max(ticks, 1))
+
+
+def load() -> str:
+    """What else the machine is doing, for the end of a line."""
+    return f"{busy_cores():.1f} of {os.cpu_count()} cores busy with other work"
+
+
 def peak_memory(code: str) -> float:
     """Peak resident memory in MB of a new process that runs `code` (Linux).
 

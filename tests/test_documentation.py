@@ -85,7 +85,7 @@ def test_a_run_of_benchmarks_is_a_page(tmp_path):
     made = extension("benchmark_pages")
     assert "No run is stored" in made.page(tmp_path)
     machine = {"processor": "P", "cores": 2, "memory_GiB": 8.0, "gpu": None, "system": "Linux"}
-    run = {"title": "Ours against theirs.", "date": "2026-01-02", "load_before": 0.1, "seconds": 3,
+    run = {"title": "Ours against theirs.", "date": "2026-01-02", "busy_before": 0.1, "seconds": 3,
            "status": 0, "machine": machine, "versions": {"numpy": "2.0"}, "lines": ["a  2.0x"],
            "error": []}  # fmt: skip
     (tmp_path / "one.json").write_text(json.dumps({"bench_b": run}))
@@ -93,14 +93,15 @@ def test_a_run_of_benchmarks_is_a_page(tmp_path):
     for text in ("### Ours against theirs\n", "2026-01-02", "P, 2 cores", "numpy 2.0", "a  2.0x"):
         assert text in page
     assert "busy" not in page
-    run |= {"load_before": 1.5, "status": 1, "error": ["ValueError: no"]}
+    run |= {"busy_before": 1.5, "status": 1, "error": ["ValueError: no"]}
     (tmp_path / "two.json").write_text(json.dumps({"bench_a": run}))
     page = made.page(tmp_path)
-    assert "busy (load 1.5)" in page
+    assert "busy (1.5 cores at other work)" in page
     assert "`ValueError: no`" in page
 
 
 def test_a_benchmark_is_recorded(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
     spec = importlib.util.spec_from_file_location("record", ROOT / "benchmarks" / "record.py")
     record = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(record)

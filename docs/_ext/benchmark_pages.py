@@ -24,7 +24,7 @@ What the scripts printed, with the machine and the day. `make bench-record` runs
 them.
 """
 NOTHING = "\nNo run is stored.\n"
-#: Load of a core above which times do not count.
+#: Part of the cores at other work above which times do not count.
 BUSY = 0.5
 
 
@@ -40,10 +40,10 @@ def run_text(one: dict[str, Any]) -> str:
         + ", ".join(f"{name} {version}" for name, version in one["versions"].items())
         + ".\n",
     ]
-    if one["load_before"] > BUSY * machine["cores"]:
+    if one["busy_before"] > BUSY * machine["cores"]:
         parts.append(
-            f":::{{warning}}\nThe machine was busy (load {one['load_before']}): times in seconds "
-            "do not count here, and ratios less than usual.\n:::\n"
+            f":::{{warning}}\nThe machine was busy ({one['busy_before']} cores at other work): "
+            "times in seconds do not count here, and ratios less than usual.\n:::\n"
         )
     if one["status"]:
         parts.append(f"It ended early: `{' '.join(one['error']) or one['status']}`\n")

@@ -48,8 +48,17 @@ def measured(*, count=None, statistics=("omega", "eta"), truth=(0.4, -0.3), seed
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Estimated shape parameter")
-@pytest.mark.parametrize("count", [None, 40])
-@pytest.mark.parametrize("cuts", [{}, {"r_min": 0.5, "r_max": 10}, {"bins": "edges"}])
+@pytest.mark.parametrize(
+    ("count", "cuts"),
+    [
+        (None, {}),
+        (40, {"r_min": 0.5, "r_max": 10}),
+        (40, {"bins": "edges"}),
+        pytest.param(40, {}, marks=pytest.mark.long),
+        pytest.param(None, {"r_min": 0.5, "r_max": 10}, marks=pytest.mark.long),
+        pytest.param(None, {"bins": "edges"}, marks=pytest.mark.long),
+    ],
+)
 def test_loo_and_ppc_run_on_a_file(tmp_path, count, cuts) -> None:
     emulator, data = measured(count=count)
     if "bins" in cuts:

@@ -362,7 +362,7 @@ def by_blocks(draws):
 
 
 def by_ensemble(draws):
-    plan = EnsemblePlan(walkers=8, warmup=draws, draws=draws, block=500, seed=1)
+    plan = EnsemblePlan(walkers=16, warmup=min(draws, 500), draws=draws, block=500, seed=1)
     return lambda: mcmc(Linear(), plan)
 
 
@@ -371,7 +371,7 @@ def by_ensemble(draws):
     [
         (by_emulator, "NUTS on AnalyticEmulator", 600),
         (by_blocks, "NUTS", 300),
-        (by_ensemble, "emcee", 8000),
+        (by_ensemble, "emcee", 5000),
     ],
 )
 def test_every_sampler_warns_alike(sampler, title, enough):

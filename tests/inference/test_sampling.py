@@ -118,14 +118,14 @@ def test_nuts_against_emcee(emulator):
     data = Observation(emulator.edges, **values, covariance=shape * np.outer(sigma, sigma))
     fixed = {**{k: v for k, v in HOD.items() if k not in free}, "mu_sat": 0.3}
     density = LogPosterior(emulator, data, free=free, fixed=fixed, priors=priors)
-    found = sample_posterior(density, chains=2, warmup=300, draws=1000, seed=1, mass="diagonal")
+    found = sample_posterior(density, chains=2, warmup=200, draws=500, seed=1, mass="diagonal")
 
-    walkers = 24
+    walkers = 96
     start = density.priors.draw(walkers, rng)
     sampler = emcee.EnsembleSampler(walkers, 3, density, vectorize=True)
     sampler._random.seed(4)
-    sampler.run_mcmc(start, 2000)
-    chain = sampler.get_chain(discard=400)
+    sampler.run_mcmc(start, 700)
+    chain = sampler.get_chain(discard=200)
     ess = chain.shape[0] * walkers / sampler.get_autocorr_time(tol=0).max()
     theirs = chain.reshape(-1, 3)
     rows = found.diagnostics()
@@ -146,12 +146,12 @@ def test_nuts_against_pyros_own(unaligned):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         mcmc = pyro.infer.MCMC(
-            kernel, num_samples=400, warmup_steps=200, disable_progbar=True,
+            kernel, num_samples=250, warmup_steps=100, disable_progbar=True,
             initial_params={"u": torch.zeros(2, dtype=torch.float64)},
         )  # fmt: skip
         mcmc.run()
     theirs = unaligned.priors.physical(mcmc.get_samples()["u"].numpy())
-    ours = sample_posterior(unaligned, chains=1, warmup=200, draws=400, seed=2)
+    ours = sample_posterior(unaligned, chains=1, warmup=100, draws=250, seed=2)
     for k, row in enumerate(ours.diagnostics().values()):
         x = theirs[:, k][None]
         error = np.hypot(float(arviz.mcse(x)), row["mcse"])

@@ -242,21 +242,21 @@ def test_a_cluster_an_object_is_the_object(weight):
 def test_match_is_right_for_pure_noise():
     """Mohammad & Percival (2022): the variance of noise is twofold with "simple", right with match.
 
-    Ten skies by four bins of 40 patches, an object each for half of them: the ratio scatters by
-    sqrt(2/40) of itself a sky and bin, by 3.5 % in the mean.
+    Ten skies by four bins of 60 patches, an object each: the ratio scatters by some sqrt(2/30) of
+    itself a sky and bin, by 4 % in the mean.
     """
     ratios = {"simple": [], "match": []}
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        g = rng.normal(0, 0.1, (2, 80))
-        cat = Catalog(ra=rng.uniform(0, 1, 80), dec=rng.uniform(0, 1, 80), g1=g[0], g2=g[1])
+        g = rng.normal(0, 0.1, (2, 60))
+        cat = Catalog(ra=rng.uniform(0, 1, 60), dec=rng.uniform(0, 1, 60), g1=g[0], g2=g[1])
         for weight, found in ratios.items():
-            way = Jackknife(patches=np.arange(80), cross_patch_weight=weight)
+            way = Jackknife(patches=np.arange(60), cross_patch_weight=weight)
             xip = xi_pm(cat, LINEAR, resampling=way).xip
             found.append(np.mean((xip.sigma_aleatoric / xip.sigma_shot) ** 2))
     scatter = {k: np.std(v) / np.sqrt(10) for k, v in ratios.items()}
-    assert abs(np.mean(ratios["simple"]) - 2) < 5 * max(scatter["simple"], 0.07)
-    assert abs(np.mean(ratios["match"]) - 1) < 5 * max(scatter["match"], 0.035)
+    assert abs(np.mean(ratios["simple"]) - 2) < 5 * max(scatter["simple"], 0.08)
+    assert abs(np.mean(ratios["match"]) - 1) < 5 * max(scatter["match"], 0.04)
 
 
 def test_match_halves_the_variance_of_a_strong_signal():

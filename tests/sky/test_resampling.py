@@ -35,10 +35,10 @@ def gaussian(seed, n, mean=0.0, sigma=0.1) -> Catalog:
 def test_errors_of_a_gaussian_field_with_a_mean(clusters):
     """xi+ of c + noise is c^2 + 2 c (mean noise) up to second order: sigma = 2 c s / sqrt(N).
 
-    Scatter of the ratio: 1/sqrt(2 B) = 5 % of the resampling, 1/sqrt(2 N) = 4.5 % of the estimated
-    s; of the mean of four skies 3.4 %.
+    Scatter of the ratio: 1/sqrt(2 B) = 5 % of the resampling, 1/sqrt(2 N) = 5.8 % of the estimated
+    s; of the mean of four skies 3.8 %.
     """
-    n, c, s = 250, 0.2, 0.05
+    n, c, s = 150, 0.2, 0.05
     ways = [Bootstrap(200), LeaveOut(0.3, 200), Jackknife(patches=np.arange(n))]
     ratios = {str(way): [] for way in ways}
     for seed in range(4):
@@ -48,7 +48,7 @@ def test_errors_of_a_gaussian_field_with_a_mean(clusters):
             sigma = xi_pm(cat, "edges:0,100", resampling=way, **options).xip.sigma_aleatoric[0]
             ratios[str(way)].append(sigma / (2 * c * s / np.sqrt(n)))
     for found in ratios.values():
-        assert abs(np.mean(found) - 1) < 5 * 0.034
+        assert abs(np.mean(found) - 1) < 5 * 0.038
 
 
 @pytest.mark.slow
@@ -58,9 +58,9 @@ def test_errors_of_pure_noise():
     xi+ is then a sum over pairs with nothing of first order in the objects. A pair drawn m_i m_j
     times has the variance (1 + 1)^2 - 1 = 3 under the bootstrap; the jackknife is high by 2
     (Efron & Stein 1981), leaving out a fraction f by (2 - f)/(1 - f). Four bins by five
-    skies: each ratio scatters by about 16 % from its sky, 7 % in the mean.
+    skies: each ratio scatters by about 20 % from its sky, 9 % in the mean.
     """
-    n, f = 200, 0.3
+    n, f = 120, 0.3
     skies = [(seed, gaussian(seed, n)) for seed in range(5)]
     for way, ratio in (
         (Bootstrap(100), 3), (Jackknife(patches=np.arange(n)), 2),

@@ -212,7 +212,7 @@ from pysoftcorr import Catalog, SoftClustering, TwoScaleCorrelation, xi_pm
 rng = np.random.default_rng(1)
 ra, dec, g1, g2 = *rng.random((2, 2500)), *rng.normal(0, 0.1, (2, 2500))
 cat = Catalog(ra=ra, dec=dec, g1=g1, g2=g2)
-fit = SoftClustering(n_clusters=1100, fuzziness=1.3, neighbors=8, seed=1, tol=1e-5).fit(cat)
+fit = SoftClustering(n_clusters=1100, fuzziness=1.3, neighbors=8, seed=1, tol=1e-3).fit(cat)
 xi = xi_pm(cat, "log:1:60:6", clusters=fit, split=5, assignments=3, resampling="jackknife:4",
            seed=1)
 soft = TwoScaleCorrelation("log:1:60:6", split=5, clusters=fit, approach="soft")
