@@ -26,7 +26,10 @@ from timing import busy_cores
 
 HERE = Path(__file__).resolve().parent
 #: What decides times beside this package.
-PACKAGES = ("pysoftcorr", "numpy", "scipy", "torch", "treecorr", "halotools", "Corrfunc", "emcee")
+PACKAGES = (
+    "pysoftcorr", "numpy", "scipy", "torch", "treecorr", "halotools", "Corrfunc", "scikit-fuzzy",
+    "pyro-ppl", "emcee",
+)  # fmt: skip
 
 
 def processor() -> str:

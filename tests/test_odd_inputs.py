@@ -16,17 +16,19 @@ CASES, SEED = 1000, 21
 BAD = {"foreign", "foreign text", "hang", "changed", "numpy warning"}
 
 
-def test_good_arguments_are_taken():
-    """Where one of them is refused, so is whatever is odd about another: nothing is tried."""
+@pytest.fixture(scope="module")
+def targets() -> odd_inputs.Targets:
     pytest.importorskip("torch")
-    targets = odd_inputs.Targets()
+    return odd_inputs.Targets()
+
+
+def test_good_arguments_are_taken(targets):
+    """Where one of them is refused, so is whatever is odd about another: nothing is tried."""
     for name in targets.table:
         targets.good(name)
 
 
-def test_a_thousand_odd_arguments_are_taken_or_refused():
-    pytest.importorskip("torch")
-    targets = odd_inputs.Targets()
+def test_a_thousand_odd_arguments_are_taken_or_refused(targets):
     every = list(targets.cases())
     rng = np.random.default_rng(SEED)
     chosen = rng.choice(len(every), CASES, replace=False)
