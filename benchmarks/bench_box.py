@@ -1,5 +1,4 @@
-"""xi, omega and eta in a periodic box against halotools' three calls, and Corrfunc's xi alone; the
-projected ones, wp, w_g+ and w_++, against three others of halotools.
+"""xi, omega and eta in a box against halotools and Corrfunc; wp, w_g+ and w_++ against halotools.
 
 A peer that is not installed is left out, and said so.
 """

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.slow
 THETA = (12.5, 0.4, 12.0, 13.6, 1.0)
 SMALL = {
     "fiducial": THETA, "mesh": 16, "k_max": 0.6, "covariance": 20, "calibration": 12,
-    "chains": 2, "warmup": 12, "draws": 6, "walkers": 10, "walker_warmup": 4, "walker_draws": 6,
+    "chains": 2, "warmup": 10, "draws": 4, "walkers": 10, "walker_warmup": 2, "walker_draws": 6,
 }  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def made(halos, tmp_path_factory):
 
 def test_experiment_keeps_all_that_it_found(made):
     result, folder = made
-    assert result.nuts.draws.shape == (2, 6, 5)
+    assert result.nuts.draws.shape == (2, 4, 5)
     assert result.emcee.draws.shape == (10, 6, 5)
     assert result.emcee.efficiency()["evaluations"] == 60
     document = json.loads((folder / "summary.json").read_text())
@@ -188,7 +188,7 @@ def test_other_settings_do_not_mix(made, halos):
         run_power_experiment(halos, folder, settings=PowerSettings(**{**SMALL, "density": 8.0}))
     # A temperature is of relaxed trials alone.
     again = run_power_experiment(halos, folder, settings=PowerSettings(**{**SMALL, "tau": 0.2}))
-    assert again.nuts.draws.shape == (2, 6, 5)
+    assert again.nuts.draws.shape == (2, 4, 5)
     with pytest.raises(ValueError, match="halos = "):
         run_power_experiment(halos[1:], folder, settings=PowerSettings(**SMALL))
     with pytest.raises(ValueError, match="calibration = 5: must be 0 or at least 12"):
@@ -235,7 +235,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
     """Both models recover the strengths that the data were made with, and agree."""
     halos = HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=3)
     settings = StrengthSettings(
-        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=30, draws=60,
+        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=25, draws=60,
         chains=2, seed=5,
     )  # fmt: skip
     made = run_strength_experiment(halos, tmp_path, settings=settings)
