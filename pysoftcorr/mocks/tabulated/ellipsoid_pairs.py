@@ -64,14 +64,22 @@ class _Apart:
         measure = widest * np.cos(np.pi / 2 * x[:, None]) * of_x[:, None]
         measure = measure * (most - w) * y * of_y
         r1, r2 = (total + apart) / 2, (total - apart) / 2
-        self.shape = w.shape[0], -1
+        self.points = w.size, _RADII * _RADII
         scale = 1 / c[:, None, None, None]
         weight = measure / ((scale + r1) * (scale + r2)) ** 2
-        self.weight = weight.reshape(c.size, *self.shape)
+        self.weight = weight.reshape(c.size, *self.points)
         self.weight /= self.weight.sum(axis=2, keepdims=True)
         along = (w * w + r1 * r1 - r2 * r2) / (2 * w)
         beside = np.sqrt(np.maximum(r1 * r1 - along**2, 0))
-        self.along, self.beside = (a.reshape(self.shape) for a in (along, beside))
+        # Products of the points x and y = x - w d are of second order in lengths along d and across
+        # it: their parts by the squares of both and the mixed one.
+        beyond = along - w
+        self.forms = np.stack([
+            [along * along, beyond * beyond, along * beyond],
+            [2 * along * beside, 2 * beyond * beside, (along + beyond) * beside],
+            [beside * beside] * 3,
+        ]).reshape(3, -1)  # fmt: skip
+        self.lines = np.stack([along, beside]).reshape(2, -1)
         self.direction = direction
         least = np.eye(3)[np.abs(direction).argmin(axis=1)]
         e = np.cross(direction, least)
@@ -100,19 +108,17 @@ class _Apart:
         out = np.empty((2, self.weight.shape[0], self.w.size, len(self.direction)))
         about = self.turn if lengths.max() > _LONG * lengths.min() else self.turn[::2]
         for k, h in enumerate(self.direction):
-            D = h * lengths
-            size = np.linalg.norm(D)
-            q = np.zeros((2, *self.along.shape))
-            for turn in about[:, k]:
-                x = [self.along * h[i] + self.beside * turn[i] for i in range(3)]
-                y = [x[i] - self.w[:, None] * h[i] for i in range(3)]
-                x, y = ([v[i] * lengths[i] for i in range(3)] for v in (x, y))
-                xx, yy = (np.maximum(sum(a * a for a in v), 1e-30) for v in (x, y))
-                xD = sum(a * b for a, b in zip(x, D, strict=True)) / size
-                xy = sum(a * b for a, b in zip(x, y, strict=True))
-                q[0] += xD**2 / xx
-                q[1] += xy**2 / (xx * yy)
-            q = q / len(about) - 1 / 3
+            D, across = h * lengths, about[:, k] * lengths
+            square = np.full(len(across), D @ D)
+            mixed, other = across @ D, (across * across).sum(axis=1)
+            products = np.stack([square, mixed, other], axis=1) @ self.forms
+            products = products.reshape(len(across), 3, -1)
+            np.maximum(products[:, :2], 1e-30, out=products[:, :2])
+            xx, yy, xy = np.moveaxis(products, 1, 0)
+            xD = np.stack([square, mixed], axis=1) @ self.lines
+            of_axis = (xD * xD / xx).mean(axis=0) / (D @ D)
+            of_both = (xy * xy / (xx * yy)).mean(axis=0)
+            q = np.stack([of_axis, of_both]).reshape(2, *self.points) - 1 / 3
             out[..., k] = np.einsum("cwn,qwn->qcw", self.weight, q)
         return out
 
