@@ -235,7 +235,7 @@ def test_strengths_through_the_catalog_and_exactly(run, tmp_path):
     """Both models recover the strengths that the data were made with, and agree."""
     halos = HaloCatalog.simulate(60.0, 32, mmin=1e12, seed=3)
     settings = StrengthSettings(
-        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=25, draws=60,
+        hod=(12.2, 0.3, 12.0, 13.2, 1.0), covariance=30, realizations=3, warmup=30, draws=60,
         chains=2, seed=5,
     )  # fmt: skip
     made = run_strength_experiment(halos, tmp_path, settings=settings)
