@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = ["CutBox"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 #: Nodes of mass of what is left of a box: differences between such tables need no more.
 _NODES = 16
@@ -147,23 +148,24 @@ class CutBox:
         grid, halos, number = self.grid, self.halos, len(self.grid.nodes)
         below, part = grid.nodes.place(np.log10(halos.mass))
 
-        def of_halos(rows: IntArray, group: IntArray, groups: int) -> FloatArray:
+        def of_halos(rows: IntArray, kind: IntArray, kinds: int, _: BoolArray) -> FloatArray:
             return halo_moments(
-                halos.position[rows], halos.axis[rows], below[rows] + number * group, part[rows],
-                number * groups, self.sides, grid.steps, progress,
+                halos.position[rows], halos.axis[rows], kind, part[rows], kinds, self.sides,
+                grid.steps, progress,
             )  # fmt: skip
 
-        reach = float(grid.steps[-1])
-        size = number, grid.steps.size - 1
-        pairs = self._sums(of_halos, halos.position, self.cell, reach, size)
+        pairs = self._sums(
+            of_halos, halos.position, self.cell, below, (number, grid.steps.size - 1),
+            float(grid.steps[-1]),
+        )  # fmt: skip
         apart = None
         if self.places is not None:
             away = max(float(np.abs(x).max()) for x in (self.places.ellipsoid, self.places.sphere))
-            size = 2 * number, grid.edges.size - 1
             found, sphere = (
                 self._sums(
                     partial(self._place_moments, places, progress), places.position,
-                    self.cell[places.host], float(grid.edges[-1]) + away, size,
+                    self.cell[places.host], places.kind, (2 * number, grid.edges.size - 1),
+                    float(grid.edges[-1]) + away,
                 )
                 for places in self.places.both(halos, below, part, number)
             )  # fmt: skip
@@ -183,63 +185,69 @@ class CutBox:
         return without
 
     def _place_moments(
-        self, places: Places, progress: str | None, rows: IntArray, group: IntArray, groups: int
-    ) -> FloatArray:
-        number = 2 * len(self.grid.nodes)
+        self, places: Places, progress: str | None, rows: IntArray, kind: IntArray, kinds: int,
+        aside: BoolArray,
+    ) -> FloatArray:  # fmt: skip
         some = places.of_rows(rows)
         # Two that are in no part at work are no pair, as if they were of one halo.
-        host = np.where(group < groups - 1, some.host, len(self.label))
-        some = replace(some, host=host, kind=some.kind + number * group)
-        return some.moments(number * groups, self.sides, self.grid.edges, progress)
+        host = np.where(aside, len(self.label), some.host)
+        some = replace(some, host=host, kind=kind)
+        return some.moments(kinds, self.sides, self.grid.edges, progress)
 
     def _sums(
-        self, moments: Callable[[IntArray, IntArray, int], FloatArray], position: FloatArray,
-        cell: IntArray, reach: float, size: tuple[int, int],
+        self, moments: Callable[[IntArray, IntArray, int, BoolArray], FloatArray],
+        position: FloatArray, cell: IntArray, kind: IntArray, size: tuple[int, int], reach: float,
     ) -> _Sums:  # fmt: skip
-        """Moments of all ordered pairs, and of those that touch each part.
+        """Moments of all ordered pairs, and of those that touch each part, (K, K, b, 3).
 
         Parameters
         ----------
         moments : callable
-            Moments (G K, G K, b, 3) of pairs of some rows, by their groups, of which there are G:
-            a part each, and all others.
+            Moments (k, k, b, 3) of pairs of some rows, of the kinds below them, of which there are
+            k, and of which rows are in no part at work, whose pairs are not asked for.
         position : ndarray, shape (N, 3)
         cell : ndarray, shape (N, 3)
             Part of each row along each side.
-        reach : float
-            Pairs that are further apart along a side are none.
+        kind : ndarray, shape (N,)
+            Kind below each row.
         size : tuple of int
             K and b.
+        reach : float
+            Pairs that are further apart along a side are none.
         """
         kinds, bins = size
-        shape = self._block(reach)
-        parts = int(np.prod(shape))
         whole = np.zeros((kinds, kinds, bins, 3))
-        touching = np.zeros((len(self), *whole.shape))
+        touching = np.zeros((self.number,) * 3 + whole.shape)
+        shape = self._block(reach)
+        width, parts = shape * self.sides / self.number, int(shape.prod())
         for corner in product(*(range(0, self.number, step) for step in shape.tolist())):
-            start = np.array(corner)
-            inside = ((cell >= start) & (cell < start + shape)).all(axis=1)
+            place = cell - corner
+            inside = ((place >= 0) & (place < shape)).all(axis=1)
             if not inside.any():
                 continue
-            away = (position - start * self.sides / self.number) % self.sides
-            width = shape * self.sides / self.number
+            away = (position - np.array(corner) * self.sides / self.number) % self.sides
             near = ((away <= width + reach) | (away >= self.sides - reach)).all(axis=1)
+            # A part each is a group of its own, and all others are the last one.
+            group = np.where(inside, (place[:, 0] * shape[1] + place[:, 1]) * shape[2], parts)
+            group[inside] += place[inside, 2]
             rows = np.flatnonzero(inside | near)
-            place = np.where(inside[rows, None], cell[rows] - start, 0)
-            group = np.where(
-                inside[rows], np.ravel_multi_index(tuple(place.T), tuple(shape)), parts
-            )
-            found = moments(rows, group, parts + 1)
-            found = found.reshape(parts + 1, kinds, parts + 1, kinds, bins, 3)
-            for t, of_block in enumerate(np.ndindex(*shape)):
-                at = start + of_block
-                if (at >= self.number).any():
+            below = kind[rows] + kinds * group[rows]
+            used = np.union1d(below, below + 1)
+            found = moments(rows, np.searchsorted(used, below), used.size, group[rows] == parts)
+            first = np.searchsorted(used, kinds * np.arange(parts + 2))
+            groups = [slice(a, b) for a, b in pairwise(first.tolist())]
+            of = used % kinds
+            for mine, at in zip(groups[:-1], np.ndindex(*shape.tolist()), strict=True):
+                if mine.start == mine.stop:
                     continue
-                first = found[t].sum(axis=1)
-                whole += first
-                k = (at[0] * self.number + at[1]) * self.number + at[2]
-                touching[k] = first + found[:, :, t].sum(axis=0) - found[t, :, t]
-        return _Sums(whole, touching)
+                touch = touching[tuple(np.add(corner, at))]
+                for other in groups:
+                    pair = np.ix_(of[mine], of[other])
+                    whole[pair] += found[mine, other]
+                    touch[pair] += found[mine, other]
+                    if other != mine:
+                        touch[np.ix_(of[other], of[mine])] += found[other, mine]
+        return _Sums(whole, touching.reshape(len(self), *whole.shape))
 
     def _block(self, reach: float) -> IntArray:
         """Parts along each side that are taken at once: such that the fewest halos are near."""

@@ -25,6 +25,8 @@ TERMS = ("n_cc", "n_cs", "n_ss", "a_cc", "ac_cs", "as_cs", "a_ss", "h_cc", "h_cs
 
 #: Grids of concentration and of ln Rvir, and shells of the profile.
 _CONCENTRATIONS, _LOG_RADIUS, _SHELLS = 28, 0.015, 120
+#: Pairs of nodes at once.
+_PAIRS = 512
 #: Radii of the grid at once: halos of like radius are of few kinds.
 _RADII = 8
 #: Halos at once.
@@ -218,7 +220,7 @@ def two_halo(
         ("as_cs", count, kernels.along_d),
         ("h_cs", axis, kernels.d_z),
     ):
-        smooth = np.tensordot(profile, kernel, (1, 1))  # K, steps, b
+        smooth = np.matmul(profile, kernel).transpose(1, 0, 2)  # K, steps, b
         term[name][:] = np.matmul(sums.transpose(1, 0, 2), smooth).transpose(1, 0, 2)
     flat = count.reshape(nodes**2, -1)
     for kernel, terms in (
@@ -226,15 +228,16 @@ def two_halo(
         (kernels.along_d, (("a_ss", kernels.two_along),)),
     ):
         apart = [
-            np.matmul(profile, np.tensordot(profile, two, (1, 0))).reshape(nodes**2, -1)
+            np.matmul(profile, np.tensordot(profile, two, (1, 0))).reshape(nodes**2, 1, -1)
             for _, two in terms
-        ]  # of satellites of two nodes, if the centers were one: K, K, Q
-        for b in range(edges.size - 1):
-            some = kernel[:, :, b]
-            used = np.flatnonzero(np.abs(some).max(axis=1) > 0)
-            values = flat[:, used] @ some[used]
+        ]  # of satellites of two nodes, if the centers were one: K K, 1, Q
+        for k in range(0, nodes**2, _PAIRS):
+            some = slice(k, k + _PAIRS)
+            values = flat[some] @ kernel.reshape(len(kernel), -1)
+            values = values.reshape(-1, *kernel.shape[1:])  # pairs of nodes, Q, b
             for (name, _), between in zip(terms, apart, strict=True):
-                term[name][..., b] = np.einsum("mq,mq->m", values, between).reshape(nodes, -1)
+                sums = np.matmul(between[some], values)[:, 0]
+                term[name].reshape(nodes**2, -1)[some] = sums
     return out
 
 

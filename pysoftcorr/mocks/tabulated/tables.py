@@ -236,8 +236,8 @@ class HaloTables:
             Show a progress bar, with the memory needed, where standard error is a terminal.
         scheduler : str, optional
             Address of a running dask scheduler, whose workers have pysoftcorr and share boxes,
-            their sub-volumes and sites; by default all is done in this process. The tables are the same
-            to rounding, and have the same bits for any workers.
+            their sub-volumes and sites; by default all is done in this process. The tables are
+            the same to rounding, and have the same bits for any workers.
         workers : int, optional
             Share them among so many processes of this machine, started for the call, each of which
             takes the memory of a pass. A script must be guarded by
