@@ -23,7 +23,7 @@ def boxes() -> list[HaloCatalog]:
 @pytest.mark.parametrize(
     ("options", "number", "blocks"),
     [
-        ({"satellites": "nfw", "subvolumes": 2}, 1, 10),
+        ({"satellites": "nfw", "subvolumes": 2}, 1, 3),
         ({"satellites": "subhalos", "places": 3}, 1, 1),
         ({"assembly_split": 0.5}, 2, 2),
     ],

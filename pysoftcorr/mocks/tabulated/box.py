@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pysoftcorr._julia import call
 from pysoftcorr.core.files import fingerprint
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.assembly import concentrated
 from pysoftcorr.mocks.checks import BoxSize
-from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
-from pysoftcorr.mocks.tabulated.nfw import one_halo, two_halo
+from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces, of_sample
+from pysoftcorr.mocks.tabulated.nfw import one_halo, profiles, two_halo
 from pysoftcorr.mocks.tabulated.nodes import Cells, MassNodes
+from pysoftcorr.mocks.tabulated.pair_sums import halo_moments
 from pysoftcorr.mocks.tabulated.projected import ProjectedBox, Projection, SkyGrid
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps
 from pysoftcorr.mocks.tabulated.sites import Sites
 from pysoftcorr.mocks.tabulated.subhalo_sums import SubhaloPlaces
 
-__all__ = ["BoxTables", "Grid", "Subvolumes", "Tabulation"]
+__all__ = ["LARGEST", "BoxTables", "Grid", "Subvolumes", "Tabulation"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 #: Most GB that the moments of halo pairs may take, of nodes x nodes x steps.
-_LARGEST = 8.0
+LARGEST = 8.0
 #: Of the lesser of the first edge and the smallest radius: shells of satellites begin here.
 _CENTER = 0.02
 
@@ -136,15 +137,32 @@ class Grid:
         first = float(edges[edges > 0][0])
         center = _CENTER * min(first, least)
         self.kernels = HaloPairKernels.of(edges, self.steps, center, self.reach)
-        self.sky = None
+        self.sky: SkyGrid | None = None
         if projection is not None:
             self.sky = SkyGrid(projection, self.groups * len(nodes), least, most)
+
+    def of_nodes(self, nodes: MassNodes) -> Grid:
+        """The same bins and steps, with other nodes, and without groups or projection."""
+        other = copy(self)
+        other.nodes, other.groups, other.sky, other.assembly_split = nodes, 1, None, None
+        return other
 
     @property
     def gigabytes(self) -> float:
         """GB that the moments of pairs take: twice the table, and the chunks of a pass."""
         plain = 2 * 24e-9 * (self.groups * len(self.nodes)) ** 2 * self.steps.size + 0.6
         return plain if self.sky is None else max(plain, self.sky.gigabytes)
+
+    def check_reach(self, boxsize: BoxSize) -> None:
+        """Raise ValueError where the box is too small for its halos and bins."""
+        needed = float(self.edges[-1] + self.reach)
+        shortest = float(checks.box_sides(boxsize).min())
+        if needed > shortest / 2:
+            raise ValueError(
+                f"bins: pairs of halos are needed to {needed:.4g} Mpc/h, the last edge and twice "
+                f"the largest halo radius, which must be at most half of the shortest side of the "
+                f"box, {shortest / 2:g} Mpc/h; lower the last edge, or take a larger box"
+            )
 
     def tabulate(
         self,
@@ -167,19 +185,12 @@ class Grid:
         ValueError
             If the box is too small for its halos and bins, or memory for the nodes.
         """
-        needed = float(self.edges[-1] + self.reach)
-        shortest = float(checks.box_sides(halos.boxsize).min())
-        if needed > shortest / 2:
-            raise ValueError(
-                f"bins: pairs of halos are needed to {needed:.4g} Mpc/h, the last edge and twice "
-                f"the largest halo radius, which must be at most half of the shortest side of the "
-                f"box, {shortest / 2:g} Mpc/h; lower the last edge, or take a larger box"
-            )
-        if self.gigabytes > _LARGEST:
+        self.check_reach(halos.boxsize)
+        if self.gigabytes > LARGEST:
             raise ValueError(
                 f"nodes: {len(self.nodes)} nodes, {self.groups} concentration_groups and "
                 f"{self.steps.size} steps of separation take {self.gigabytes:.3g} GB, more than "
-                f"{_LARGEST:g}; take fewer"
+                f"{LARGEST:g}; take fewer"
             )
         logm = np.log10(halos.mass)
         cells = self.nodes.cell(logm)
@@ -196,13 +207,19 @@ class Grid:
             group, number = upper.astype(np.int64), 2 * self.nodes.cells
             cells = self.nodes.cell(logm, group, 2)
         kind = below + len(self.nodes) * group
-        moments = self._moments(halos, kind, part, progress)
-        forms = two_halo(halos, kind, part, moments, self.edges, self.steps, self.kernels)
+        kinds = self.groups * len(self.nodes)
+        moments = halo_moments(
+            halos.position, halos.axis, kind, part, kinds, checks.box_sides(halos.boxsize),
+            self.steps, progress,
+        )  # fmt: skip
+        profile = profiles(halos, kind, part, kinds, self.kernels.shells)
+        forms = two_halo(profile, moments, self.edges, self.steps, self.kernels)
         forms = self._of_all_groups(forms)
         if places is None:
             one = one_halo(halos, cells.of_halo, number, self.edges)
         else:
-            one = places.one_halo(halos, cells.of_halo, number, self.edges)
+            (sums,), (some,) = places.pairs_within(halos, cells.of_halo, number, self.edges)
+            one = of_sample(sums, some, cells.number)
             forms += places.two_halo(halos, below, part, len(self.nodes), self.edges, progress)
         projected = None
         if self.sky is not None:
@@ -220,10 +237,10 @@ class Grid:
         kinds = places.kinds(below, len(self.nodes))
         bins = self.edges.size - 1
         size = 2 * 24e-9 * kinds.number**2 * bins + 0.6
-        if size > _LARGEST:
+        if size > LARGEST:
             raise ValueError(
                 f"nodes: {len(self.nodes)} nodes and {kinds.number} kinds of places on subhalos "
-                f"take {size:.3g} GB, more than {_LARGEST:g}; take fewer"
+                f"take {size:.3g} GB, more than {LARGEST:g}; take fewer"
             )
         forms = places.two_halo(halos, below, part, kinds, self.edges, progress)
         slots = places.one_halo(halos, cells.of_halo, self.nodes.cells, self.edges)
@@ -238,20 +255,6 @@ class Grid:
             return forms
         shape = (len(forms), self.groups, len(self.nodes), self.groups, len(self.nodes), -1)
         return np.asarray(forms.reshape(shape).sum(axis=(1, 3)))
-
-    def _moments(
-        self, halos: Any, kind: IntArray, part: FloatArray, progress: str | None
-    ) -> FloatArray:
-        """Moments of pairs of halos, shape (K, K, steps, 3)."""
-        number = self.groups * len(self.nodes)
-        out = np.zeros((number, number, self.steps.size - 1, 3))
-        call(
-            "hat_pair_sums", np.ascontiguousarray(halos.position),
-            np.ascontiguousarray(halos.axis), kind + 1, np.ascontiguousarray(part), len(kind),
-            checks.box_sides(halos.boxsize), self.steps, self.steps.size - 1, number, out,
-            progress=progress,
-        )  # fmt: skip
-        return out
 
 
 @dataclass(frozen=True, eq=False)

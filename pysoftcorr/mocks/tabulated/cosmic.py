@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +11,15 @@ import torch
 
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import shell_fraction
-from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Subvolumes, Tabulation
-from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
+from pysoftcorr.mocks.tabulated.box import BoxTables, Subvolumes
 from pysoftcorr.mocks.tabulated.means import Assembly, CellTables, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
 from pysoftcorr.mocks.tabulated.ranked_means import RankedMeanTables
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
 
-__all__ = ["CutBox", "between_boxes", "between_parts", "mean_tables", "parts_left", "subvolumes_of"]
+__all__ = ["between_boxes", "between_parts", "mean_tables", "parts_left"]
 
 FloatArray = npt.NDArray[np.float64]
-
-#: Nodes of mass of what is left of a box: differences between such tables need no more.
-_NODES = 16
 
 
 def parts_left(parts: Subvolumes, edges: FloatArray) -> list[CellTables]:
@@ -138,71 +132,3 @@ def _sums(
     forms = sum(one.padded(box.forms, kinds) for (one, _), box in zip(ranked, boxes, strict=True))
     slots = slots.of_cells(some).raised(kinds.top(nodes.below_cells[some]))
     return np.asarray(forms), boxes[0].one_halo, (kinds, slots)
-
-
-class CutBox:
-    """A box from which one of number**3 sub-volumes is left out.
-
-    Parameters
-    ----------
-    halos : HaloCatalog
-    number : int
-        Along a side.
-    span : tuple of float
-        Lowest and highest log10 mass of the nodes.
-    edges : ndarray
-        Mpc/h.
-    radii : tuple of float
-        Of the smallest and the largest halo, Mpc/h.
-    places : EllipsoidPlaces, optional
-        Places of satellites in the halos.
-
-    Raises
-    ------
-    ValueError
-        If a sub-volume is smaller than the bins, or holds all halos.
-    """
-
-    def __init__(
-        self, halos: Any, number: int, span: tuple[float, float], edges: FloatArray,
-        radii: tuple[float, float], places: EllipsoidPlaces | None = None,
-    ) -> None:  # fmt: skip
-        sides = checks.box_sides(halos.boxsize) / number
-        if sides.min() < edges[-1]:
-            raise ValueError(
-                f"subvolumes = {number}: parts of {sides.min():.4g} Mpc/h along a side are smaller "
-                f"than the last edge, {edges[-1]:g}; take fewer, a larger box, or lower the last "
-                "edge"
-            )
-        cell = np.minimum((halos.position / sides).astype(np.int64), number - 1)
-        self.halos, self.number, self.places = halos, number, places
-        self.label = (cell[:, 0] * number + cell[:, 1]) * number + cell[:, 2]
-        if (self.label == self.label[0]).all():
-            raise ValueError(f"subvolumes = {number}: all halos are in one of them")
-        self.grid = Grid(_nodes(span), edges, *radii)
-
-    def __len__(self) -> int:
-        return self.number**3
-
-    def without(self, k: int) -> Tabulation:
-        """What is left without sub-volume k, to be tabulated."""
-        outside = np.flatnonzero(self.label != k)
-        chosen = SimpleNamespace(
-            boxsize=self.halos.boxsize,
-            **{
-                name: np.asarray(getattr(self.halos, name))[outside]
-                for name in ("position", "axis", "mass", "radius", "concentration")
-            },
-        )
-        # The same places in all parts: else their noise would be a difference between them.
-        some = None if self.places is None else self.places.of_rows(outside, len(self.label))
-        return Tabulation(self.grid, chosen, some)
-
-
-def subvolumes_of(number: int, span: tuple[float, float], left: Sequence[BoxTables]) -> Subvolumes:
-    """What a `CutBox` is tabulated to, without each of its sub-volumes."""
-    return Subvolumes(number, _nodes(span).logm, tuple(left))
-
-
-def _nodes(span: tuple[float, float]) -> MassNodes:
-    return MassNodes(np.linspace(span[0], max(span[1], span[0] + 0.01), _NODES))

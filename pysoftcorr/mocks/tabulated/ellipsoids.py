@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,15 @@ import numpy.typing as npt
 from scipy.stats import qmc
 
 from pysoftcorr.core.random import stream
+from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.satellites import directions, nfw_radius
 from pysoftcorr.mocks.shapes import Shapes, shapes_of
 from pysoftcorr.mocks.tabulated.ellipsoid_table import EllipsoidTable
 from pysoftcorr.mocks.tabulated.nfw import TERMS, OneHalo
-from pysoftcorr.mocks.tabulated.pair_sums import place_sums
+from pysoftcorr.mocks.tabulated.pair_sums import Places
 from pysoftcorr.mocks.tabulated.places import place_numbers
 
-__all__ = ["EllipsoidPlaces"]
+__all__ = ["EllipsoidPlaces", "ellipsoid_forms", "of_sample"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -106,34 +108,45 @@ class EllipsoidPlaces:
     def __len__(self) -> int:
         return len(self.host)
 
-    def of_rows(self, rows: IntArray, halos: int) -> EllipsoidPlaces:
-        """Places in these of the halos, numbered anew."""
-        number = np.full(halos, -1)
-        number[rows] = np.arange(len(rows))
-        host, shape = number[self.host], number[self.shape_host]
-        a, b = host >= 0, shape >= 0
-        return EllipsoidPlaces(
-            host[a], self.weight[a], self.sphere[a], self.ellipsoid[a], shape[b],
-            self.shape_weight[b], self.b_to_a[b], self.c_to_a[b],
-        )  # fmt: skip
+    def pairs_within(
+        self, halos: Any, cell: IntArray, cells: int, edges: FloatArray,
+        label: IntArray | None = None, labels: int = 1,
+    ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
+        """Sums over pairs within halos of each part and cell of mass, and how many halos these are.
 
-    def one_halo(self, halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> OneHalo:
-        """Pairs within the halos of each cell of mass."""
+        Of the many halos of a cell they are some, see `of_sample`.
+
+        Parameters
+        ----------
+        halos : HaloCatalog
+        cell : ndarray, shape (N,)
+        cells : int
+            Number of cells.
+        edges : ndarray, shape (b + 1,)
+            Mpc/h.
+        label : ndarray, shape (N,), optional
+            Part of the halos that each belongs to, of `labels` that are summed apart.
+
+        Returns
+        -------
+        sums : ndarray, shape (labels, cells, 5, b)
+            As `ellipsoid_cumulatives`.
+        halos : ndarray, shape (labels, cells)
+        """
         # Of many halos of a cell some are enough.
         order = np.lexsort((self.shape_host * _GOLDEN % 1, cell[self.shape_host]))
         of_cell = cell[self.shape_host[order]]
         start = np.searchsorted(of_cell, of_cell)
         kept = np.sort(order[np.arange(order.size) - start < _ENOUGH])
         host, weight = self.shape_host[kept], self.shape_weight[kept]
-        there = np.bincount(cell[host], weights=weight, minlength=cells)
-        every = np.bincount(cell, minlength=cells)
-        weight = weight * (every / np.maximum(there, 1e-300))[cell[host]]
+        key = cell if label is None else label * cells + cell
+        there = np.bincount(key[host], weights=weight, minlength=labels * cells)
         shape = self.b_to_a[kept], self.c_to_a[kept]
         table = EllipsoidTable.of(
             halos.concentration[host], halos.radius[host], *shape, float(edges[edges > 0][0])
         )
         bins = edges.size - 1
-        sums = np.zeros((5, cells, bins))
+        sums = np.zeros((labels * cells, 5, bins))
         many = np.bincount(cell[host], minlength=cells)[cell[host]] >= _ROUNDED
         for rounded in (False, True):
             rows_of = np.flatnonzero(many == rounded)
@@ -147,13 +160,25 @@ class EllipsoidPlaces:
                     edges / halos.radius[rows, None], first=k if rounded else None,
                 )  # fmt: skip
                 found = np.diff(found, axis=1) * weight[some, None, None]
+                place, of = np.unique(key[rows], return_inverse=True)
                 for term in range(5):
                     for b in range(bins):
-                        sums[term, :, b] += np.bincount(
-                            cell[rows], weights=found[:, b, term], minlength=cells
-                        )
-        central, axis, pairs, along, axes = sums
-        return OneHalo(central, axis, axis.copy(), pairs, along, axes)
+                        sums[place, term, b] += np.bincount(of, weights=found[:, b, term])
+        return sums.reshape(labels, cells, 5, bins), there.reshape(labels, cells)
+
+    def both(self, halos: Any, below: IntArray, part: FloatArray, nodes: int) -> Iterator[Places]:
+        """Centers and satellites, of 2 `nodes` kinds: in ellipsoids, and in spheres.
+
+        Parameters
+        ----------
+        below, part : ndarray, shape (N,)
+            Node below each halo, and the part of the node above.
+        """
+        for offset in (self.ellipsoid, self.sphere):
+            yield Places.of(
+                halos, below, part, self.host, below[self.host] + nodes, part[self.host],
+                self.weight, offset,
+            )  # fmt: skip
 
     def two_halo(
         self, halos: Any, below: IntArray, part: FloatArray, nodes: int, edges: FloatArray,
@@ -163,20 +188,30 @@ class EllipsoidPlaces:
 
         The same places are taken in both, so that hardly any of their noise is left.
         """
-        found = [
-            place_sums(
-                halos, below, part, nodes, self.host, below[self.host] + nodes, part[self.host],
-                self.weight, offset, 2 * nodes, edges, progress,
-            )
-            for offset in (self.ellipsoid, self.sphere)
-        ]  # fmt: skip
-        d = found[0] - found[1]
-        c, s = slice(0, nodes), slice(nodes, None)
-        term = {name: np.zeros((nodes, nodes, edges.size - 1)) for name in TERMS}
-        term["n_cs"], term["ac_cs"], term["h_cs"] = np.moveaxis(d[c, s], 3, 0)
-        term["as_cs"] = d[s, c, :, 1].transpose(1, 0, 2)
-        term["n_ss"], term["a_ss"], term["h_ss"] = np.moveaxis(d[s, s], 3, 0)
-        return np.stack([term[name] for name in TERMS])
+        sides = checks.box_sides(halos.boxsize)
+        ellipsoid, sphere = (
+            places.moments(2 * nodes, sides, edges, progress)
+            for places in self.both(halos, below, part, nodes)
+        )
+        return ellipsoid_forms(ellipsoid - sphere)
+
+
+def ellipsoid_forms(d: FloatArray) -> FloatArray:
+    """Forms `TERMS` of centers and satellites, (10, K, K, b), by their moments (2 K, 2 K, b, 3)."""
+    nodes, bins = len(d) // 2, d.shape[2]
+    c, s = slice(0, nodes), slice(nodes, None)
+    term = {name: np.zeros((nodes, nodes, bins)) for name in TERMS}
+    term["n_cs"], term["ac_cs"], term["h_cs"] = np.moveaxis(d[c, s], 3, 0)
+    term["as_cs"] = d[s, c, :, 1].transpose(1, 0, 2)
+    term["n_ss"], term["a_ss"], term["h_ss"] = np.moveaxis(d[s, s], 3, 0)
+    return np.stack([term[name] for name in TERMS])
+
+
+def of_sample(sums: FloatArray, there: FloatArray, number: FloatArray) -> OneHalo:
+    """Pairs within the `number` of halos of each cell, by sums (cells, 5, b) over some of them."""
+    scaled = sums * (number / np.maximum(there, 1e-300))[:, None, None]
+    central, axis, pairs, along, axes = (scaled[:, term].copy() for term in range(5))
+    return OneHalo(central, axis, axis.copy(), pairs, along, axes)
 
 
 def _is_drawn(halos: Any) -> bool:

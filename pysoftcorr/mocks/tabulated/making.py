@@ -20,7 +20,7 @@ from pysoftcorr.mocks.hod import check_halos
 from pysoftcorr.mocks.satellites import SATELLITES, check_places
 from pysoftcorr.mocks.tabulated.assembly import check_assembly
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Tabulation
-from pysoftcorr.mocks.tabulated.cosmic import CutBox, subvolumes_of
+from pysoftcorr.mocks.tabulated.cut_box import CutBox
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
 from pysoftcorr.mocks.tabulated.nodes import choose_nodes
 from pysoftcorr.mocks.tabulated.projected import Projection
@@ -117,7 +117,7 @@ def tabulated_boxes(
         sites = 0
         check_assembly(assembly_split, groups, subvolumes)
     grid = Grid(chosen, edges, min(radii), max(radii), groups, projection, assembly_split)
-    title = f"halo pairs ({grid.gigabytes:.1f} GB)" if progress else None
+    needed = grid.gigabytes
     where = [
         None if satellites == "nfw" else _PLACES[satellites].of(one, places, k)
         for k, one in enumerate(catalogs)
@@ -136,9 +136,10 @@ def tabulated_boxes(
             if isinstance(cut, SubhaloPlaces):
                 check_places(one, "triaxial")
                 cut = EllipsoidPlaces.of(one, places, k)
-            parts = CutBox(one, subvolumes, span, edges, (min(radii), max(radii)), cut)
-            for number in range(len(parts)):
-                jobs.add("part", k, partial(parts.without, number))
+            parts = CutBox(one, subvolumes, grid, cut)
+            needed = max(needed, parts.gigabytes)
+            jobs.add("subvolumes", k, partial(_given, parts.tabulate))
+    title = f"halo pairs ({needed:.1f} GB)" if progress else None
     with farm_of("HaloTables.tabulate", scheduler, workers) as farm:
         if farm is None:
             found = [job(title) for job in jobs]
@@ -153,9 +154,8 @@ def tabulated_boxes(
         (box,) = there["whole", k]
         for drawn in there.get(("sites", k), []):
             box = replace(box, sites=drawn)
-        left = there.get(("part", k))
-        if left:
-            box = replace(box, subvolumes=subvolumes_of(subvolumes, span, left))
+        for left in there.get(("subvolumes", k), []):
+            box = replace(box, subvolumes=left)
         boxes.append(box)
     record = {"cosmology": _cosmology(catalogs[0]), "meta": getattr(catalogs[0], "meta", {})}
     return TabulatedBoxes(chosen.logm, edges, boxes, projection, record)
@@ -203,6 +203,10 @@ class _Jobs(Sequence[Any]):
 
     def __getitem__(self, k: Any) -> Any:
         return self._makers[k]()
+
+
+def _given(job: Callable[[str | None], Any]) -> Callable[[str | None], Any]:
+    return job
 
 
 @_steady

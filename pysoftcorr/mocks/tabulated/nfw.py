@@ -11,7 +11,8 @@ from scipy.interpolate import CubicSpline
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, enclosed, shell_moments
 
 __all__ = [
-    "TERMS", "OneHalo", "ProfileGrid", "one_halo", "profiles", "sphere_pairs", "two_halo",
+    "TERMS", "OneHalo", "ProfileGrid", "one_halo", "profile_sums", "profiles", "sphere_pairs",
+    "two_halo",
 ]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
@@ -24,6 +25,10 @@ TERMS = ("n_cc", "n_cs", "n_ss", "a_cc", "ac_cs", "as_cs", "a_ss", "h_cc", "h_cs
 
 #: Grids of concentration and of ln Rvir, and shells of the profile.
 _CONCENTRATIONS, _LOG_RADIUS, _SHELLS = 28, 0.015, 120
+#: Pairs of nodes at once.
+_PAIRS = 512
+#: Radii of the grid at once: halos of like radius are of few kinds.
+_RADII = 8
 #: Halos at once.
 _CHUNK = 100_000
 
@@ -69,8 +74,8 @@ def one_halo(halos: Any, cell: IntArray, cells: int, edges: FloatArray) -> OneHa
         for b in range(bins):
             central[:, b] += np.bincount(cell[rows], weights=inside[:, b], minlength=cells)
     grid = ProfileGrid.of(halos)
-    share = grid.share(cell, cells)
-    sums = share @ _satellite_pairs(grid.c, grid.radius, edges).reshape(-1, 3 * bins)
+    pairs = _satellite_pairs(grid.c, grid.radius, edges)
+    sums = grid.sums(cell, cells, pairs.reshape(*pairs.shape[:2], 3 * bins))
     none = np.zeros_like(central)
     return OneHalo(central, none, none, *(sums[:, k * bins : (k + 1) * bins] for k in range(3)))
 
@@ -128,15 +133,39 @@ class ProfileGrid(NamedTuple):
         first_r, part_r = _cubic(log_r, grid_r)
         return cls(np.exp(grid_c), np.exp(grid_r), (first_c, first_r), (part_c, part_r))
 
-    def share(self, kind: IntArray, kinds: int, weight: FloatArray | None = None) -> FloatArray:
-        """Halos of each kind by their places on the grid, shape (kinds, points)."""
-        out = np.zeros(kinds * self.c.size * self.radius.size)
-        for i, part_c in enumerate(self.parts[0]):
-            scaled = part_c if weight is None else part_c * weight
-            row = (kind * self.c.size + self.first[0] + i) * self.radius.size + self.first[1]
-            for j, part_r in enumerate(self.parts[1]):
-                out += np.bincount(row + j, weights=scaled * part_r, minlength=out.size)
-        return out.reshape(kinds, -1)
+    def sums(
+        self, kind: IntArray, kinds: int, values: FloatArray, weight: FloatArray | None = None
+    ) -> FloatArray:
+        """Sums over the halos of each kind, shape (kinds, n).
+
+        Parameters
+        ----------
+        kind : ndarray, shape (N,)
+        kinds : int
+        values : ndarray, shape (concentrations, radii, n)
+            On the grid; a halo has those interpolated to its place.
+        weight : ndarray, shape (N,), optional
+        """
+        number, columns = self.c.size, values.shape[2]
+        out = np.zeros((kinds, columns))
+        (first_c, first_r), (parts_c, parts_r) = self.first, self.parts
+        group = first_r // _RADII
+        order = np.argsort(group, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+            low = int(first_r[rows].min())
+            width = int(first_r[rows].max()) - low + 4
+            some, of = np.unique(kind[rows], return_inverse=True)
+            share = np.zeros(some.size * number * width)
+            for i, part_c in enumerate(parts_c):
+                scaled = part_c[rows] if weight is None else part_c[rows] * weight[rows]
+                at = (of * number + first_c[rows] + i) * width + first_r[rows] - low
+                for j, part_r in enumerate(parts_r):
+                    share += np.bincount(
+                        at + j, weights=scaled * part_r[rows], minlength=share.size
+                    )
+            near = values[:, low : low + width].reshape(-1, columns)
+            out[some] += share.reshape(some.size, -1) @ near
+        return out
 
 
 def _even(values: FloatArray, *, number: int = 0, step: float = 0.0) -> FloatArray:
@@ -164,26 +193,20 @@ def _cubic(values: FloatArray, grid: FloatArray) -> tuple[IntArray, list[FloatAr
 
 
 def two_halo(
-    halos: Any,
-    below: IntArray,
-    part: FloatArray,
-    moments: FloatArray,
-    edges: FloatArray,
-    steps: FloatArray,
+    profile: FloatArray, moments: FloatArray, edges: FloatArray, steps: FloatArray,
     kernels: HaloPairKernels,
-) -> FloatArray:
+) -> FloatArray:  # fmt: skip
     """Forms `TERMS` of pairs of galaxies of different halos, shape (10, K, K, b).
 
     Parameters
     ----------
-    below, part : ndarray, shape (N,)
-        Node below each halo, and the part of the node above.
+    profile : ndarray, shape (K, Q)
+        As `profiles`.
     moments : ndarray, shape (K, K, steps, 3)
         Of pairs of halos: number, and of the axis of the first (the first index) and of both.
     """
     count, axis, both = (np.ascontiguousarray(moments[..., k]) for k in range(3))
     nodes = len(moments)
-    profile = profiles(halos, below, part, nodes, kernels.shells)
     out = np.empty((len(TERMS), nodes, nodes, edges.size - 1))
     term = dict(zip(TERMS, out, strict=True))
     first = np.searchsorted(steps, edges)
@@ -197,30 +220,49 @@ def two_halo(
         ("as_cs", count, kernels.along_d),
         ("h_cs", axis, kernels.d_z),
     ):
-        smooth = np.tensordot(profile, kernel, (1, 1))  # K, steps, b
+        smooth = np.matmul(profile, kernel).transpose(1, 0, 2)  # K, steps, b
         term[name][:] = np.matmul(sums.transpose(1, 0, 2), smooth).transpose(1, 0, 2)
     flat = count.reshape(nodes**2, -1)
-    for name, kernel, two in (
-        ("n_ss", kernels.number, kernels.two_number),
-        ("a_ss", kernels.along_d, kernels.two_along),
-        ("h_ss", kernels.number, kernels.two_axes),
+    for kernel, terms in (
+        (kernels.number, (("n_ss", kernels.two_number), ("h_ss", kernels.two_axes))),
+        (kernels.along_d, (("a_ss", kernels.two_along),)),
     ):
-        between = np.matmul(profile, np.tensordot(profile, two, (1, 0)))  # K, K, Q
-        between = between.reshape(nodes**2, -1)
-        for b in range(edges.size - 1):
-            some = kernel[:, :, b]
-            used = np.flatnonzero(np.abs(some).max(axis=1) > 0)
-            values = flat[:, used] @ some[used]
-            term[name][..., b] = np.einsum("mq,mq->m", values, between).reshape(nodes, -1)
+        apart = [
+            np.matmul(profile, np.tensordot(profile, two, (1, 0))).reshape(nodes**2, 1, -1)
+            for _, two in terms
+        ]  # of satellites of two nodes, if the centers were one: K K, 1, Q
+        for k in range(0, nodes**2, _PAIRS):
+            some = slice(k, k + _PAIRS)
+            values = flat[some] @ kernel.reshape(len(kernel), -1)
+            values = values.reshape(-1, *kernel.shape[1:])  # pairs of nodes, Q, b
+            for (name, _), between in zip(terms, apart, strict=True):
+                sums = np.matmul(between[some], values)[:, 0]
+                term[name].reshape(nodes**2, -1)[some] = sums
     return out
 
 
 def profiles(
     halos: Any, below: IntArray, part: FloatArray, nodes: int, shells: FloatArray
 ) -> FloatArray:
-    """Mean profile at each node: part of the satellites in each shell, shape (K, Q)."""
+    """Mean profile at each node: part of the satellites in each shell, shape (K, Q).
+
+    Parameters
+    ----------
+    below, part : ndarray, shape (N,)
+        Node below each halo, and the part of the node above.
+    """
+    sums, total = profile_sums(halos, below, part, nodes, shells)
+    return sums / np.where(total > 1e-12, total, 1.0)[:, None]
+
+
+def profile_sums(
+    halos: Any, below: IntArray, part: FloatArray, nodes: int, shells: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Sums over halos of their profiles, (K, Q), and the number of halos at each node, (K,)."""
     grid = ProfileGrid.of(halos)
-    share = grid.share(below, nodes, 1 - part) + grid.share(below + 1, nodes, part)
     inside = np.diff(enclosed(shells / grid.radius[:, None], grid.c[:, None, None]), axis=-1)
-    total = share.sum(axis=1)[:, None]
-    return (share @ inside.reshape(share.shape[1], -1)) / np.where(total > 1e-12, total, 1.0)
+    sums, total = np.zeros((nodes, inside.shape[2])), np.zeros(nodes)
+    for node, weight in ((below, 1 - part), (below + 1, part)):
+        sums += grid.sums(node, nodes, inside, weight)
+        total += np.bincount(node, weights=weight, minlength=nodes)
+    return sums, total

@@ -280,10 +280,10 @@ def sky_one_halo(
     Tabulated in concentration and radius; a halo takes its part of four by four neighbors.
     """
     grid = ProfileGrid.of(halos)
-    share = grid.share(cell, cells).reshape(cells, grid.c.size, grid.radius.size)
     x, center, pairs = _pairs_by_distance(grid.c)
     even, wide, steep = pairs.plus_plus
-    out = np.zeros((5, cells, edges.size - 1))
+    bins = edges.size - 1
+    values = np.empty((grid.c.size, grid.radius.size, 5, bins))
     for k, radius in enumerate(grid.radius.tolist()):
         part, square, fourth = sky_parts(x * radius, edges, pi_max)
         # In a halo the direction of the pair on the sky is its own: cos2 is 1.
@@ -294,9 +294,9 @@ def sky_one_halo(
             pairs.along @ square,
             even @ part + wide @ square + steep @ fourth,
         )
-        for total, values in zip(out, of_grid, strict=True):
-            total += share[:, :, k] @ values
-    return out
+        values[:, k] = np.stack(of_grid, axis=1)
+    sums = grid.sums(cell, cells, values.reshape(*values.shape[:2], 5 * bins))
+    return np.ascontiguousarray(np.moveaxis(sums.reshape(cells, 5, bins), 1, 0))
 
 
 def _pairs_by_distance(c: FloatArray) -> tuple[FloatArray, FloatArray, Pairs]:

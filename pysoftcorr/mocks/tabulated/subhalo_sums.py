@@ -114,8 +114,8 @@ class SubhaloPlaces:
         weight = np.concatenate([np.ones(self.host.size), share * (1 - up), (share * up)[between]])
         offset = np.concatenate([self.offset, self.borrowed, self.borrowed[between]])
         sums = place_sums(
-            halos, below, part, kinds.nodes, host, kind, part[host], weight, offset, kinds.number,
-            edges, progress,
+            halos, below, part, host, kind, part[host], weight, offset, kinds.number, edges,
+            progress,
         )  # fmt: skip
         return np.ascontiguousarray(np.moveaxis(sums, 3, 0))
 

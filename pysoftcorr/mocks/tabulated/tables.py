@@ -228,15 +228,16 @@ class HaloTables:
             Halos in all that stand for the others in the covariance of galaxies given the halos;
             0 for none, and no covariance. They make it right to about 3 % of an error.
         subvolumes : int
-            Along a side of each box: without each of these parts in turn the tables are made
-            once more, for the cosmic covariance of one box; 3 will do, 0 for none. Several boxes
-            make a better one, without.
+            Along a side of each box: parts that are left out in turn, for the cosmic covariance
+            of one box; 3 will do, 0 for none. All together they take one to three passes over the
+            pairs, more where parts are hardly larger than the last edge. Several boxes make a
+            better covariance, without.
         progress : bool
             Show a progress bar, with the memory needed, where standard error is a terminal.
         scheduler : str, optional
             Address of a running dask scheduler, whose workers have pysoftcorr and share boxes,
-            sub-volumes and sites; by default all is done in this process. The tables are the same
-            to rounding, and have the same bits for any workers.
+            their sub-volumes and sites; by default all is done in this process. The tables are
+            the same to rounding, and have the same bits for any workers.
         workers : int, optional
             Share them among so many processes of this machine, started for the call, each of which
             takes the memory of a pass. A script must be guarded by
