@@ -202,11 +202,6 @@ def in_double(emulator: Any) -> Any:
 def refuse_no_noise(model: Any, noise: str) -> None:
     """ValueError where the noise shall be that of tables that do not know it."""
     if noise in ("model", "both") and not getattr(model, "has_noise", True):
-        if getattr(model, "satellites", None) == "subhalos":
-            raise ValueError(
-                f"noise = {noise!r}: tables do not know how galaxies on subhalos scatter; give "
-                "data with a covariance, and noise = 'data'"
-            )
         raise ValueError(
             f"noise = {noise!r}: these tables of halos do not tell how universes differ; tabulate "
             "several boxes, or one with subvolumes = 3; or give data with a covariance, and "

@@ -14,9 +14,10 @@ from pysoftcorr.mocks.hod import PARAMETERS  # noqa: E402
 from pysoftcorr.mocks.satellites import directions, nfw_radius  # noqa: E402
 from pysoftcorr.mocks.strengths import fourth_moment  # noqa: E402
 from pysoftcorr.mocks.tabulated.cosmic import _sample, parts_left  # noqa: E402
-from pysoftcorr.mocks.tabulated.covariance import _Orientation  # noqa: E402
+from pysoftcorr.mocks.tabulated.pair_variance import Orientation  # noqa: E402
 from pysoftcorr.mocks.tabulated.shells import HaloPairKernels, separation_steps  # noqa: E402
-from pysoftcorr.mocks.tabulated.sites import _components, _frames, place_sites  # noqa: E402
+from pysoftcorr.mocks.tabulated.site_neighbors import components, frames  # noqa: E402
+from pysoftcorr.mocks.tabulated.sites import place_sites  # noqa: E402
 
 BINS = "log:0.15:10:8"
 POINTS = np.array([
@@ -92,7 +93,7 @@ def test_halos_that_all_hold_a_central_scatter_by_axes_alone(halos):
     assert np.abs(said[:4]).max() < 1e-12
     axes = []
     rng = np.random.default_rng(3)
-    full = _frames(np.asarray(heavy.axis))
+    full = frames(np.asarray(heavy.axis))
     for _ in range(400):
         cos, sin = watson_quantile(rng.random(60), 0.5)
         phi = rng.uniform(0, 2 * np.pi, 60)
@@ -151,7 +152,7 @@ def moments_of(site, frame, place, axis, edges, weight):
     turn = np.broadcast_to(frame, (len(d), 3, 3))
     values = np.concatenate([
         np.ones((1, len(d))), (np.einsum("ni,ni->n", axis, z) ** 2 - 1 / 3)[None],
-        _components(turn, z), _components(turn, axis),
+        components(turn, z), components(turn, axis),
     ])  # fmt: skip
     b = np.searchsorted(edges, r) - 1
     sums = np.zeros((12, edges.size - 1))
@@ -185,7 +186,7 @@ def test_neighbors_by_brute_force():
         own = int(np.abs(logm - sites.logm[s]).argmin())
         others = np.arange(n) != own
         axis = np.asarray(halos.axis)
-        frame = _frames(axis[own][None])[0]
+        frame = frames(axis[own][None])[0]
         here = position[own]
         wanted = moments_of(here, frame, position[others], axis[others], edges, 1.0)
         np.testing.assert_allclose(sites.of_centrals[:, s].sum(axis=0), wanted, atol=2e-6)
@@ -234,14 +235,14 @@ def test_variance_of_quadratic_forms():
     # e' M e of a drawn axis, in the frame of its reference.
     rng = np.random.default_rng(5)
     for mu in (-0.8, 0.0, 0.4, 0.9):
-        kind = _Orientation.of(torch.tensor(mu, dtype=torch.float64))
+        kind = Orientation.of(torch.tensor(mu, dtype=torch.float64))
         cos, sin = watson_quantile(rng.random(400_000), mu)
         phi = rng.uniform(0, 2 * np.pi, cos.size)
         e = np.stack([cos, sin * np.cos(phi), sin * np.sin(phi)])
         for a in directions(*rng.random((2, 3))):
             matrix = np.outer(a, a) - np.eye(3) / 3
             values = np.einsum("in,ij,jn->n", e, matrix, e)
-            parts = _components(np.eye(3)[None], a[None])[:, 0]
+            parts = components(np.eye(3)[None], a[None])[:, 0]
             variances = kind.variances.numpy()[[0, 1, 1, 2, 2]]
             said = float(variances @ parts**2)
             assert values.var() == pytest.approx(said, rel=0.02)

@@ -327,23 +327,32 @@ def test_one_halo_with_subhalos_in_full():
 
 # ---------------------------------------------------------------------- against draws
 def against_draws(tables, halos, row, satellites, number):
-    """Z of the means of draws and, of xi, the relative differences and errors."""
-    found = {name: [] for name in STATISTICS}
+    """Z of the means of draws and, of xi, the relative differences and errors.
+
+    Those of omega and eta are sums over the pairs of all draws, which is what tables define: the
+    mean of ratios is another by 1.4 errors of 2,000 draws, where few heavy halos have the pairs.
+    """
+    found = {name: [] for name in (*STATISTICS, "pairs")}
     for seed in range(number):
         said = box_correlations(
             model(row, satellites)._populate(halos, 50 + seed), bins=tables.edges
         )
-        for name in STATISTICS:
-            found[name].append(getattr(said, name))
+        found["xi"].append(said.xi)
+        found["pairs"].append(said.weight)
+        for name in STATISTICS[1:]:
+            found[name].append(np.nan_to_num(getattr(said, name)) * said.weight)
     said = tables.predict(row, on_outside="ignore")
-    out = {}
-    for name in STATISTICS:
-        values = np.array(found[name])
-        error = np.nanstd(values, axis=0, ddof=1) / np.sqrt(np.isfinite(values).sum(axis=0))
-        out[name] = (np.nanmean(values, axis=0) - getattr(said, name).mean) / error
-        if name == "xi":
-            scale = 1 + values.mean(axis=0)
-            away = np.abs(out[name] * error / scale), error / scale
+    xi, pairs = np.array(found["xi"]), np.array(found["pairs"])
+    error = xi.std(axis=0, ddof=1) / np.sqrt(number)
+    out = {"xi": (xi.mean(axis=0) - said.xi.mean) / error}
+    scale = 1 + xi.mean(axis=0)
+    away = np.abs(out["xi"] * error / scale), error / scale
+    for name in STATISTICS[1:]:
+        sums = np.array(found[name])
+        ratio = sums.mean(axis=0) / pairs.mean(axis=0)
+        rest = (sums - ratio * pairs) / pairs.mean(axis=0)
+        error = rest.std(axis=0, ddof=1) / np.sqrt(number)
+        out[name] = (ratio - getattr(said, name).mean) / error
     return out, *away
 
 
@@ -365,15 +374,13 @@ def large() -> HaloCatalog:
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize(("satellites", "row"), [
-    pytest.param(kind, row, marks=[pytest.mark.xfail(
-        reason="omega of one heavy, long halo is off by 0.3 %: z of 3.5", strict=True,
-    )] if (kind, k) == ("triaxial", 1) else [])
-    for kind in ("nfw", *KINDS) for k, row in enumerate(POINTS)
-])  # fmt: skip
+@pytest.mark.parametrize("satellites", ["nfw", *KINDS])
+@pytest.mark.parametrize("row", POINTS)
 def test_means_of_many_drawn_galaxies(large, satellites, row):
-    # More places than by default: eta of pairs of clusters is a sum over few halos.
-    tables = tabulated(large, satellites, nodes=40, places=16)
+    # More places than by default: pairs of clusters are a sum over few halos, the heaviest of which
+    # has b/a = 0.19. With 4 or 16 places omega differs by 0.3 % between seeds, with 64 by 0.1 %.
+    places = 64 if satellites == "triaxial" else 16
+    tables = tabulated(large, satellites, nodes=40, places=places)
     z, away, error = against_draws(tables, large, row, satellites, 2000)
     print(satellites, {name: round(float(np.sqrt((v**2).mean())), 2) for name, v in z.items()},
           100 * np.sqrt((away**2).mean()), 100 * np.sqrt((error**2).mean()))  # fmt: skip
@@ -479,9 +486,8 @@ def test_covariance_of_triaxial_satellites(large):
     assert np.abs(ratio).max() < 0.1, ratio
 
 
-def test_what_tables_of_subhalos_do_not_know(halos, tables):
-    assert not tables["subhalos"].knows("hod")
-    with pytest.raises(ValueError, match="galaxies on subhalos scatter is not known"):
+def test_what_tables_of_subhalos_refuse(halos, tables):
+    with pytest.raises(ValueError, match="tabulate the halos with sites = 800"):
         tables["subhalos"].covariance(POINTS[0], "hod")
     bare = changed(halos, subhalos=None)
     with pytest.raises(ValueError, match="the halo catalog has no subhalos"):

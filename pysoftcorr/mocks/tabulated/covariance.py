@@ -11,50 +11,90 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pysoftcorr.mocks.strengths import fourth_moment, order_parameter
-from pysoftcorr.mocks.tabulated.means import MeanTables, mean_numbers, products
+from pysoftcorr.mocks.tabulated.means import CellTables, MeanTables, mean_numbers, products
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.pair_variance import Orientation, Pairs
 from pysoftcorr.mocks.tabulated.sites import Sites
 
-__all__ = ["ChanceCovariance"]
-
-#: Means of q^2, q = (a . D)^2/D^2 - 1/3, of axes without preference, and its slope in <q> where
-#: their distribution is 1 + c P2.
-_SQUARE, _SLOPE = 4 / 45, 4 / 21
+__all__ = ["ChanceCovariance", "Expected", "Moments", "SiteCovariance", "flat", "tensor"]
 
 
-class _Orientation(NamedTuple):
-    """Moments of axes of one kind, each of shape ().
+class SiteCovariance:
+    """Covariance of one box of galaxies about its mean, given the halos, from a sample of sites.
 
-    Of e' M e, with M traceless, the part about the reference is `order`; the variance is the sum
-    over the components of M (see `sites._components`) squared, times `variances`.
+    Parameters
+    ----------
+    means : CellTables
+        Of this box alone.
+    sites : Sites
     """
 
-    order: torch.Tensor
-    variances: torch.Tensor  # (3,): of the first component, of the next two, of the last two
-
-    @classmethod
-    def of(cls, mu: torch.Tensor) -> _Orientation:
-        order, fourth = order_parameter(mu), fourth_moment(mu)
-        square = (2 * order + 1) / 3
-        first = (9 * fourth - 6 * square + 1) / 4 - order * order
-        second = 2 * (square - fourth)
-        third = (1 - 2 * square + fourth) / 2
-        return cls(order, torch.stack([first, second, third]).clamp(min=0))
-
-    def variance_of_q(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Variance of q of a drawn axis as a polynomial in the q of its reference."""
-        first, second, third = self.variances
-        # Components of D D - 1/3: q; q/3 + 2/9 - q^2 of the next two; (2/3 - q)^2/4 of the last.
-        return (
-            second * 2 / 9 + third / 9,
-            second / 3 - third / 3,
-            first - second + third / 4,
+    def __init__(self, means: CellTables, sites: Sites) -> None:
+        self.means, self.bins = means, means.bins
+        self.central = tensor(sites.central)
+        self.logm, self.weight = tensor(sites.logm), tensor(sites.weight)
+        count, logm = means.count.numpy(), means.logm.numpy()
+        projection = MassNodes(sites.nodes).projection(
+            count, np.clip(logm, sites.nodes[0], sites.nodes[-1])
         )
+        self.projection = tensor(projection.T)
+        self.of_others = flat(sites.of_centrals), flat(sites.of_satellites)
+        self.own = tensor(sites.own)
+
+    def __call__(self, params: torch.Tensor) -> torch.Tensor:
+        """Covariance (3 b, 3 b) of xi, omega and eta at parameters (7,) in float64."""
+        kinds = Orientation.of(params[0]), Orientation.of(params[1])
+        pairs = self._pairs(params)
+        dd = pairs.number(pairs.mean, pairs.mean)
+        some = dd > 0
+        dd = torch.where(some, dd, torch.ones_like(dd))
+        xi = self.means(params).xi
+        p, lam = self.means.occupation(params)
+        now = Expected(
+            kinds, (p + lam) @ self.means.count, dd, xi, pairs.omega(kinds) / dd,
+            pairs.eta(kinds) / dd,
+        )  # fmt: skip
+        total = self._first(params, now)
+        more = torch.cat([
+            2 * (1 + xi) ** 2 * pairs.free_number() / dd**2,
+            pairs.omega_variance(kinds, now.omega) / dd**2,
+            pairs.eta_variance(kinds) / dd**2,
+        ])  # fmt: skip
+        total = total + torch.diag(more)
+        empty = torch.where(some, 1.0, torch.nan).repeat(3)
+        return total * empty * empty[:, None]
+
+    def _pairs(self, params: torch.Tensor) -> Pairs:
+        """Sums over pairs at parameters (7,)."""
+        raise NotImplementedError
+
+    def _first(self, params: torch.Tensor, now: Expected) -> torch.Tensor:
+        """Part of single galaxies, or of single halos."""
+        raise NotImplementedError
+
+    def _around(
+        self, params: torch.Tensor, of: tuple[torch.Tensor, torch.Tensor], shape: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Moments of centrals and of satellites of other halos, from those at the nodes."""
+        cells = torch.stack(self.means.occupation(params)) @ self.projection
+        found = ((each.float() @ part).view(shape) for each, part in zip(cells, of, strict=True))
+        by_cen, by_sat = (part.double() for part in found)
+        return by_cen, by_sat
+
+    def _turned(self, every: Moments, held: torch.Tensor, now: Expected) -> torch.Tensor:
+        """Covariance by the axes of the galaxies at sites, of which `held` (S,) are expected."""
+        cen, sat = (kind.variances for kind in now.kinds)
+        parts = torch.where(self.central[:, None], cen, sat)[:, [0, 1, 1, 2, 2]]
+        along, axes = every.number[:, 2:7] / now.dd, 2 * every.pointing[:, 7:] / now.dd
+        turned = torch.cat([along, axes], dim=2)  # S, 5, 2b
+        weighted = (held[:, None] * parts)[..., None] * turned
+        turned, weighted = (x.flatten(0, 1) for x in (turned, weighted))
+        lower = turned.T @ weighted
+        return torch.nn.functional.pad(lower, (self.bins, 0, self.bins, 0))
 
 
-class ChanceCovariance:
-    """Covariance of one box of galaxies about its mean, given the halos.
+class ChanceCovariance(SiteCovariance):
+    """Covariance of one box of galaxies, each at a place of its own, given the halos.
 
     Parameters
     ----------
@@ -70,23 +110,10 @@ class ChanceCovariance:
     whose variance is added to the diagonal.
     """
 
-    def __init__(self, means: MeanTables, sites: Sites) -> None:
-        def tensor(values: np.ndarray) -> torch.Tensor:
-            return torch.as_tensor(np.ascontiguousarray(values))
+    means: MeanTables
 
-        self.means, self.bins = means, means.bins
-        self.central = tensor(sites.central)
-        self.logm, self.weight = tensor(sites.logm), tensor(sites.weight)
-        count, logm = means.count.numpy(), means.logm.numpy()
-        projection = MassNodes(sites.nodes).projection(
-            count, np.clip(logm, sites.nodes[0], sites.nodes[-1])
-        )
-        self.projection = tensor(projection.T)
-        size = (len(sites.nodes), -1)
-        self.of_centrals = tensor(sites.of_centrals.reshape(size))
-        self.of_satellites = tensor(sites.of_satellites.reshape(size))
-        self.own = tensor(sites.own)
-        self.shape = sites.own.shape[1:]
+    def __init__(self, means: MeanTables, sites: Sites) -> None:
+        super().__init__(means, sites)
         central, own_along, own_axes, pairs, along, axes = means.one_halo
 
         # Of the first with the second: axes are those of the first.
@@ -103,66 +130,88 @@ class ChanceCovariance:
             matrix(("n_ss", "a_ss", "h_ss"), pairs, along, axes),
         )
 
-    def __call__(self, params: torch.Tensor) -> torch.Tensor:
-        """Covariance (3 b, 3 b) of xi, omega and eta at parameters (7,) in float64."""
-        kinds = _Orientation.of(params[0]), _Orientation.of(params[1])
-        pairs = _Pairs(self.means, self.matrices, params)
-        dd = pairs.number(pairs.mean, pairs.mean)
-        some = dd > 0
-        dd = torch.where(some, dd, torch.ones_like(dd))
-        xi = self.means(params).xi
-        omega, eta = pairs.omega(kinds) / dd, pairs.eta(kinds) / dd
-        total = self._first(params, kinds, dd, xi, omega, eta)
-        more = torch.cat([
-            2 * (1 + xi) ** 2 * pairs.number(pairs.variance, pairs.variance) / dd**2,
-            pairs.omega_variance(kinds, omega) / dd**2,
-            pairs.eta_variance(kinds) / dd**2,
-        ])  # fmt: skip
-        total = total + torch.diag(more)
-        empty = torch.where(some, 1.0, torch.nan).repeat(3)
-        return total * empty * empty[:, None]
+    def _pairs(self, params: torch.Tensor) -> Pairs:
+        return _ProfilePairs(self.means, self.matrices, params)
 
-    def _first(
-        self, params: torch.Tensor, kinds: tuple[_Orientation, _Orientation], dd: torch.Tensor,
-        xi: torch.Tensor, omega: torch.Tensor, eta: torch.Tensor,
-    ) -> torch.Tensor:  # fmt: skip
-        """Part of single galaxies."""
-        cen, sat = kinds
-        p, lam = self.means.occupation(params)
-        number = (p + lam) @ self.means.count
-        cells = torch.stack([p, lam]) @ self.projection
-        by_cen = (cells[0].float() @ self.of_centrals).view(self.shape).double()
-        by_sat = (cells[1].float() @ self.of_satellites).view(self.shape).double()
+    def _first(self, params: torch.Tensor, now: Expected) -> torch.Tensor:
+        by_cen, by_sat = self._around(params, self.of_others, self.own.shape[1:])
         p, lam = mean_numbers(params, self.logm)
         by_cen = by_cen + p[:, None, None] * self.own[0]
         by_sat = by_sat + lam[:, None, None] * self.own[1]
-        every = by_cen + by_sat  # S, 12, b
-        pointing = cen.order * by_cen + sat.order * by_sat
-
-        d = every[:, 0]
-        of_xi = (1 + xi) * (2 * d / dd - 2 / number)
-        order = torch.where(self.central, cen.order, sat.order)[:, None]
-        along, axes = every[:, 2:7] / dd, 2 * pointing[:, 7:] / dd
-        of_omega = pointing[:, 1] / dd - 2 * omega * d / dd + order * along[:, 0]
-        of_eta = -2 * eta * d / dd + order * axes[:, 0]
+        every = Moments.of(by_cen, by_sat, now)
+        there = every.there(self.central, now)
         # Of a Bernoulli draw p (1 - p), of a Poisson process the mean.
         held = torch.where(self.central, p, lam) * self.weight
         spread = torch.where(self.central, p * (1 - p), lam) * self.weight
-        there = torch.cat([of_xi, of_omega, of_eta], dim=1)
-        total = there.T @ (spread[:, None] * there)
-        parts = torch.where(self.central[:, None], cen.variances, sat.variances)[:, [0, 1, 1, 2, 2]]
-        turned = torch.cat([along, axes], dim=2)  # S, 5, 2b
-        weighted = (held[:, None] * parts)[..., None] * turned
-        turned, weighted = (x.flatten(0, 1) for x in (turned, weighted))
-        lower = turned.T @ weighted
-        return total + torch.nn.functional.pad(lower, (self.bins, 0, self.bins, 0))
+        return there.T @ (spread[:, None] * there) + self._turned(every, held, now)
 
 
-class _Pairs:
-    """Sums over ordered pairs of products of numbers of the first and of the second.
+class Expected(NamedTuple):
+    """What is expected at parameters.
 
-    Numbers are (centrals, satellites) of cells.
+    Attributes
+    ----------
+    kinds : tuple of Orientation
+        Of centrals, and of satellites.
+    number : Tensor, shape ()
+        Galaxies.
+    dd, xi, omega, eta : Tensor, shape (b,)
+        Ordered pairs, and the means.
     """
+
+    kinds: tuple[Orientation, Orientation]
+    number: torch.Tensor
+    dd: torch.Tensor
+    xi: torch.Tensor
+    omega: torch.Tensor
+    eta: torch.Tensor
+
+    def changes(
+        self, pairs: torch.Tensor, along: torch.Tensor, axes: torch.Tensor,
+        galaxies: torch.Tensor | float = 0.0,
+    ) -> torch.Tensor:  # fmt: skip
+        """What more pairs do to the means, to first order, (..., 3 b).
+
+        Parameters
+        ----------
+        pairs, along, axes : Tensor, shape (..., b)
+            Ordered pairs more, and what they add to the numerators of omega and eta.
+        galaxies : Tensor, shape (..., 1), or float
+            Galaxies more.
+        """
+        part = pairs / self.dd
+        return torch.cat([
+            (1 + self.xi) * (part - 2 * galaxies / self.number),
+            along / self.dd - self.omega * part,
+            axes / self.dd - self.eta * part,
+        ], dim=-1)  # fmt: skip
+
+
+class Moments(NamedTuple):
+    """Moments of neighbors of sites, (S, 12, b): of them, and times the orders of their axes."""
+
+    number: torch.Tensor
+    pointing: torch.Tensor
+
+    @classmethod
+    def of(cls, by_cen: torch.Tensor, by_sat: torch.Tensor, now: Expected) -> Moments:
+        cen, sat = now.kinds
+        return cls(by_cen + by_sat, cen.order * by_cen + sat.order * by_sat)
+
+    def there(self, central: torch.Tensor, now: Expected, first: int = 7) -> torch.Tensor:
+        """What a galaxy at each site does to the means, (S, 3 b).
+
+        `first` is the place of the first component of the neighbors' axes.
+        """
+        cen, sat = now.kinds
+        order = torch.where(central, cen.order, sat.order)[:, None]
+        along = self.pointing[:, 1] + order * self.number[:, 2]
+        axes = 2 * order * self.pointing[:, first]
+        return now.changes(2 * self.number[:, 0], along, axes, 1.0)
+
+
+class _ProfilePairs(Pairs):
+    """Pairs of galaxies whose satellites have a profile."""
 
     def __init__(
         self, means: MeanTables, matrices: Sequence[torch.Tensor], params: torch.Tensor
@@ -178,7 +227,6 @@ class _Pairs:
     def _terms(
         self, x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]
     ) -> list[tuple[torch.Tensor, ...]]:
-        """Terms of centrals, of both in either order (last one's central first), of satellites."""
         (xc, xs), (yc, ys) = self._nodes(x), self._nodes(y)
         of_centrals, mixed, of_satellites = self.matrices
         return [
@@ -192,67 +240,17 @@ class _Pairs:
         """Terms of pairs of two halos, and of those within one."""
         return (torch.cat(features) @ matrix).split(self.means.bins)
 
-    def number(
+    def _own(
         self, x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
-        """Pairs."""
-        cc, cs, sc, ss = self._terms(x, y)
-        return cc[0] + cs[0] + sc[0] + ss[0]
-
-    def along(
-        self, x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Sums of 1 and of q of the reference, of first ones that are centrals and satellites.
-
-        The last is the number of satellites with their own central, where q is 2/3.
-        """
-        cc, cs, sc, ss = self._terms(x, y)
-        own = (x[1] * y[0]) @ self.matrices[1][-len(x[0]) :, : self.means.bins]
-        return cc[0] + cs[0], cc[1] + cs[1], sc[0] + ss[0], sc[2] + ss[1], own
-
-    def axes(
-        self,
-        x: tuple[torch.Tensor, torch.Tensor],
-        y: tuple[torch.Tensor, torch.Tensor],
-    ) -> torch.Tensor:
-        """(a . b)^2 - 1/3 of the references."""
-        cc, cs, sc, ss = self._terms(x, y)
-        return cc[2] + cs[3] + sc[3] + ss[2]
-
-    def omega(self, kinds: tuple[_Orientation, _Orientation]) -> torch.Tensor:
-        """Numerator of omega."""
-        _, q_cen, _, q_sat, _ = self.along(self.mean, self.mean)
-        return kinds[0].order * q_cen + kinds[1].order * q_sat
-
-    def eta(self, kinds: tuple[_Orientation, _Orientation]) -> torch.Tensor:
-        """Numerator of eta."""
-        x = (kinds[0].order * self.mean[0], kinds[1].order * self.mean[1])
-        return self.axes(x, x)
-
-    def omega_variance(
-        self, kinds: tuple[_Orientation, _Orientation], omega: torch.Tensor
-    ) -> torch.Tensor:
-        """Variance of the numerator of omega that single galaxies do not make."""
-        n_cen, q_cen, n_sat, q_sat, own = self.along(self.mean, self.variance)
-        found = torch.zeros_like(omega)
-        for kind, n, q, near in ((kinds[0], n_cen, q_cen, 0 * own), (kinds[1], n_sat, q_sat, own)):
-            constant, slope, square = kind.variance_of_q()
-            found = found + constant * n + slope * q + square * _squares(n, q, near)
-        n_cen, q_cen, n_sat, q_sat, own = self.along(self.variance, self.variance)
-        cen, sat = kinds[0].order, kinds[1].order
-        found = found + cen**2 * _squares(n_cen, q_cen, 0 * own)
-        found = found + sat**2 * _squares(n_sat, q_sat, own)
-        return found - 4 * omega * (cen * q_cen + sat * q_sat) + 2 * omega**2 * (n_cen + n_sat)
-
-    def eta_variance(self, kinds: tuple[_Orientation, _Orientation]) -> torch.Tensor:
-        """Variance of the numerator of eta that single galaxies do not make."""
-        square = [kind.order**2 for kind in kinds]
-        z = [(1 - s) * n + s * v for s, n, v in zip(square, self.mean, self.variance, strict=True)]
-        certain = tuple(s * v for s, v in zip(square, self.variance, strict=True))
-        x, y = (z[0], z[1]), (certain[0], certain[1])
-        return 2 * (_SQUARE * self.number(x, x) + _SLOPE * self.axes(y, y))
+        return (x[1] * y[0]) @ self.matrices[1][-len(x[0]) :, : self.means.bins]
 
 
-def _squares(n: torch.Tensor, q: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
-    """Sum of q^2, where that of `near` is 4/9 and the rest is nearly isotropic."""
-    return _SQUARE * n + _SLOPE * q + (4 / 9 - _SQUARE - 2 / 3 * _SLOPE) * near
+def tensor(values: np.ndarray) -> torch.Tensor:
+    """The values in the precision that they have."""
+    return torch.as_tensor(np.ascontiguousarray(values))
+
+
+def flat(values: np.ndarray) -> torch.Tensor:
+    """Moments by node, (K, ...)."""
+    return tensor(values.reshape(len(values), -1))

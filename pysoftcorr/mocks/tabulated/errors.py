@@ -16,9 +16,11 @@ from pysoftcorr.mocks.tabulated.cosmic import (
     mean_tables,
     parts_left,
 )
-from pysoftcorr.mocks.tabulated.covariance import ChanceCovariance
+from pysoftcorr.mocks.tabulated.covariance import ChanceCovariance, SiteCovariance
 from pysoftcorr.mocks.tabulated.means import CellTables, MeanTables
 from pysoftcorr.mocks.tabulated.nodes import MassNodes
+from pysoftcorr.mocks.tabulated.ranked_covariance import RankedCovariance
+from pysoftcorr.mocks.tabulated.ranked_means import RankedMeanTables
 
 __all__ = ["KINDS", "TableErrors"]
 
@@ -48,11 +50,6 @@ class TableErrors:
                 "tables with assembly_split have no covariance; tabulate the halos without it for "
                 "one"
             )
-        if kind != "cosmic" and any(box.kinds is not None for box in self.boxes):
-            return (
-                "how galaxies on subhalos scatter is not known to tables; take kind = 'cosmic' "
-                "and give the data a covariance, or tabulate satellites = 'triaxial'"
-            )
         if kind != "cosmic" and any(box.sites is None for box in self.boxes):
             return (
                 "these tables were made without sites of galaxies; tabulate the halos with "
@@ -74,12 +71,14 @@ class TableErrors:
         return [mean_tables([box], self.nodes, self.edges) for box in self.boxes]
 
     @cached_property
-    def _chance(self) -> list[ChanceCovariance]:
-        return [
-            ChanceCovariance(means, box.sites)
-            for means, box in zip(self._means, self.boxes, strict=True)
-            if box.sites is not None and isinstance(means, MeanTables)
-        ]
+    def _chance(self) -> list[SiteCovariance]:
+        found: list[SiteCovariance] = []
+        for means, box in zip(self._means, self.boxes, strict=True):
+            if box.sites is not None and isinstance(means, RankedMeanTables):
+                found.append(RankedCovariance(means, box.sites))
+            elif box.sites is not None and isinstance(means, MeanTables):
+                found.append(ChanceCovariance(means, box.sites))
+        return found
 
     @cached_property
     def _left(self) -> list[list[CellTables]]:

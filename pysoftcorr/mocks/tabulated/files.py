@@ -13,7 +13,7 @@ from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.tabulated.box import BoxTables, Subvolumes
 from pysoftcorr.mocks.tabulated.projected import ProjectedBox
 from pysoftcorr.mocks.tabulated.ranks import RankKinds, RankSlots
-from pysoftcorr.mocks.tabulated.sites import Sites
+from pysoftcorr.mocks.tabulated.sites import SiteLists, Sites
 
 __all__ = ["read_box", "same_box", "write_box"]
 
@@ -21,7 +21,8 @@ _ARRAYS = ("count", "logm", "one_halo", "forms")
 _KINDS = tuple(field.name for field in fields(RankKinds))
 _SLOTS = tuple(field.name for field in fields(RankSlots))
 _PROJECTED = ("one_halo", "forms")
-_SITES = tuple(field.name for field in fields(Sites))
+_SITES = tuple(field.name for field in fields(Sites) if field.name != "lists")
+_LISTS = tuple(field.name for field in fields(SiteLists))
 
 
 def write_box(group: h5py.Group, box: BoxTables) -> None:
@@ -47,6 +48,9 @@ def write_box(group: h5py.Group, box: BoxTables) -> None:
         inner = group.create_group("sites")
         for name in _SITES:
             _compressed(inner, name, getattr(box.sites, name))
+        if box.sites.lists is not None:
+            for name in _LISTS:
+                _compressed(inner.require_group("lists"), name, getattr(box.sites.lists, name))
     if box.subvolumes is not None:
         inner = group.create_group("subvolumes")
         inner.attrs["number"] = box.subvolumes.number
@@ -82,9 +86,14 @@ def read_box(group: h5py.Group) -> BoxTables:
         _finite(group["projected"].name, arrays)
         projected = ProjectedBox(**arrays)
     if "sites" in group:
-        arrays = {name: np.asarray(group["sites"][name]) for name in _SITES}
-        _finite(group["sites"].name, arrays)
-        sites = Sites(**arrays)
+        inner, lists = group["sites"], None
+        arrays = {name: np.asarray(inner[name]) for name in _SITES}
+        _finite(inner.name, arrays)
+        if "lists" in inner:
+            of_lists = {name: np.asarray(inner["lists"][name]) for name in _LISTS}
+            _finite(inner["lists"].name, of_lists)
+            lists = SiteLists(**of_lists)
+        sites = Sites(**arrays, lists=lists)
     if "subvolumes" in group:
         inner = group["subvolumes"]
         arrays = {name: np.asarray(inner[name], dtype=np.float64) for name in _ARRAYS}
@@ -113,6 +122,9 @@ def same_box(a: BoxTables, b: BoxTables) -> bool:
     if (a.boxsize, a.fingerprint) != (b.boxsize, b.fingerprint):
         return False
     if not _equal(a, b, _ARRAYS) or not _equal(a.sites, b.sites, _SITES):
+        return False
+    lists = [None if box.sites is None else box.sites.lists for box in (a, b)]
+    if not _equal(*lists, _LISTS):
         return False
     if not _equal(a.kinds, b.kinds, _KINDS) or not _equal(a.slots, b.slots, _SLOTS):
         return False

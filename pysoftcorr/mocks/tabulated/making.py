@@ -22,6 +22,7 @@ from pysoftcorr.mocks.tabulated.assembly import check_assembly
 from pysoftcorr.mocks.tabulated.box import BoxTables, Grid, Tabulation
 from pysoftcorr.mocks.tabulated.cut_box import CutBox
 from pysoftcorr.mocks.tabulated.ellipsoids import EllipsoidPlaces
+from pysoftcorr.mocks.tabulated.listed_sites import place_listed_sites
 from pysoftcorr.mocks.tabulated.nodes import choose_nodes
 from pysoftcorr.mocks.tabulated.projected import Projection
 from pysoftcorr.mocks.tabulated.sites import Sites, place_sites
@@ -126,8 +127,7 @@ def tabulated_boxes(
     jobs = _Jobs()
     for k, one in enumerate(catalogs):
         jobs.add("whole", k, partial(Tabulation, grid, one, where[k]))
-        # Of subhalos the ranks taken depend on one another: no sum over independent galaxies.
-        if sites and satellites != "subhalos":
+        if sites:
             each = max(sites // len(catalogs), 100)
             jobs.add("sites", k, partial(_SiteJob, one, span, grid, each, k, satellites))
         if subvolumes:
@@ -174,6 +174,10 @@ class _SiteJob:
 
     def __call__(self, title: str | None) -> Sites:
         grid = self.grid
+        if self.satellites == "subhalos":
+            return place_listed_sites(
+                self.halos, self.span, grid.edges, grid.steps, grid.kernels, self.number, self.seed
+            )
         return place_sites(
             self.halos, self.span, grid.edges, grid.steps, grid.kernels, self.number, self.seed,
             self.satellites,

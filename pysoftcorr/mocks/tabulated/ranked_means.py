@@ -58,7 +58,7 @@ class RankedMeanTables(CellTables):
         moved = stacked.transpose(2, 0, 3, 1)
         return _tensor(moved.reshape(moved.shape[0], -1))
 
-    def _applied(self, matrix: torch.Tensor, second: torch.Tensor, first: int) -> torch.Tensor:
+    def applied(self, matrix: torch.Tensor, second: torch.Tensor, first: int) -> torch.Tensor:
         """(..., terms, b, kinds of the first)."""
         return (second @ matrix).reshape(*second.shape[:-1], -1, self.bins, first)
 
@@ -69,10 +69,10 @@ class RankedMeanTables(CellTables):
         variance = p * (1 - p)
         cen, spread = (part @ self.projection for part in (p, variance))
         kinds, slots, kinds_slope, slots_slope = self.ranks(lam)
-        cc = self._applied(self.of_centrals, cen, self.nodes)
-        cs = self._applied(self.mixed, kinds, self.nodes)
-        ss = self._applied(self.of_satellites, kinds, kinds.shape[-1])
-        cs_slope = self._applied(self.mixed, kinds_slope, self.nodes)
+        cc = self.applied(self.of_centrals, cen, self.nodes)
+        cs = self.applied(self.mixed, kinds, self.nodes)
+        ss = self.applied(self.of_satellites, kinds, kinds.shape[-1])
+        cs_slope = self.applied(self.mixed, kinds_slope, self.nodes)
         cen, sat, slope, spread = (
             part[..., None, :, None] for part in (cen, kinds, kinds_slope, spread)
         )

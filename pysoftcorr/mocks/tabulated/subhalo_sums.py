@@ -78,6 +78,27 @@ class SubhaloPlaces:
             np.stack([places for _, places in one]),
         )  # fmt: skip
 
+    @classmethod
+    def within(
+        cls, halos: Any, rows: IntArray, draws: int, rng: np.random.Generator
+    ) -> SubhaloPlaces:
+        """Subhalos of these of the halos, rising and numbered anew, for pairs within each halo.
+
+        With `draws` borrowed places, an even number, in each, and none for pairs of two halos.
+        """
+        sub, every = halos.subhalos, offsets(halos)
+        number, copies = np.full((2, halos.mass.size), -1)
+        number[rows] = np.arange(len(rows))
+        copies[:], copies[rows] = 0, draws
+        host = number[sub.host]
+        kept = (host >= 0) & (sub.rank <= LARGEST_RANK)
+        one = [_drawn(halos, every, copies, rng, even) for even in (True, False)]
+        return cls(
+            np.bincount(host[kept], minlength=len(rows)), host[kept], sub.rank[kept], every[kept],
+            np.zeros(0, dtype=np.int64), np.zeros((0, 3)), number[one[0][0]],
+            np.stack([places for _, places in one]),
+        )  # fmt: skip
+
     def of_rows(self, rows: IntArray, halos: int) -> SubhaloPlaces:
         """Places in these of the halos, numbered anew."""
         number = np.full(halos, -1)

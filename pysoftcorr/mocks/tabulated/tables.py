@@ -611,8 +611,9 @@ class HaloTables:
         Notes
         -----
         "hod" is analytic: to first order in what one galaxy adds to the pairs (the Hajek
-        projection), from a sample of sites with their neighbors, and the variance of independent
-        pairs. It goes with 1/volume, and needs more than some pairs in a bin.
+        projection), of satellites on subhalos in what all galaxies of a halo do, since one number
+        says which are there; from a sample of sites with their neighbors, and the variance of
+        independent pairs. It goes with 1/volume, and needs more than some pairs in a bin.
 
         "cosmic" is C (1/volume + 1/V), with V the volume of all boxes: the means of the tables
         have such an error themselves. C is the scatter between the boxes, or, where every box has
