@@ -388,7 +388,7 @@ class LogPosterior:
         self._mean, self._sd = torch.tensor(p.mean, **double), torch.tensor(p.scale, **double)
         region(self, on_outside=on_outside)
         self._check_model(torch)
-        self._closed = None
+        self._closed: Any = None
         self.reference: dict[str, float] | None = None
         with one_thread():
             self._prepare()

@@ -19,9 +19,9 @@ def test_odd_options_are_taken_or_refused_by_name(name, monkeypatch):
     monkeypatch.setenv("PYSOFTCORR_THREADS", "2")
     with odd_options.in_a_folder():
         command = [name.partition(" ")[0], *odd_options.COMMANDS[name].split()]
-        assert odd_options.fault(command, "") == ("", "taken")
+        assert odd_options.fault(command, "", "") == ("", "taken")
         every = list(odd_options.cases(name))
         random.Random(SEED).shuffle(every)
-        found = [(words[-1], *odd_options.fault(words, flag)) for words, flag, _ in every[:CASES]]
+        found = [(case[0][-1], *odd_options.fault(*case)) for case in every[:CASES]]
     assert [(words, bad) for words, bad, _ in found if bad] == []
     assert sum(word == "refused" for _, _, word in found) > CASES / 3  # else the cases are none

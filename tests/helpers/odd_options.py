@@ -27,6 +27,7 @@ TEXTS = (
     "folder", "s.fits", "s.fits/x", "/dev/null", "/dev/zero", "/proc/x.h5", "a,b", "1,2,3", "1:2",
     "nan:1", "2:1", "1e308:1e309", "log:0:9:3", "linear:0:45:1e9", "edges:1,nan", "-", "--", "'",
 )  # fmt: skip
+FILES = ("--model", "--config", "--log", "--out", "--plot")
 COMMANDS = {
     "predict": "--model tables.h5 --hod mstar10.5 --mu-cen 0.5 --mu-sat 0.3",
     "predict by the emulator": "--hod mstar10.5 --mu-cen 0.5 --mu-sat 0.3 --passes 2",
@@ -41,11 +42,12 @@ def files(folder: Path) -> None:
     """What the commands read, and what stands for something else."""
     from astropy.table import Table
 
-    from helpers import own_files
-    from pysoftcorr import demo_stars_path
+    from pysoftcorr import demo_stars_path, mocks
 
     Table.read(demo_stars_path())[:60].write(folder / "s.fits")
-    own_files.written("tables.h5", folder)
+    halos = mocks.HaloCatalog.simulate(40.0, 32, mmin=1e12, seed=1)
+    tables = mocks.HaloTables.tabulate(halos, bins=[0.5, 2, 9], nodes=4, sites=8, progress=False)
+    tables.write(folder / "tables.h5")
     (folder / "folder").mkdir()
 
 
@@ -83,7 +85,7 @@ def answer(words: list[str]) -> tuple[object, str, str]:
     return code, out.getvalue(), err.getvalue()
 
 
-def fault(words: list[str], flag: str) -> tuple[str, str]:
+def fault(words: list[str], flag: str, text: str) -> tuple[str, str]:
     """What is wrong about an answer, empty if nothing, and whether it was "refused" or "taken"."""
     code, out, err = answer([*words, "--json"])
     if code == 0:
@@ -97,7 +99,9 @@ def fault(words: list[str], flag: str) -> tuple[str, str]:
         return f"status {code}: {err}", "refused"
     if len(lines) != 1 or not lines[0].startswith("error: ") or out:
         return f"{len(lines)} lines: {err}", "refused"
-    if not re.search(rf"(?<![\w-]){flag}(?![\w-])", lines[0]):
+    # Files are named by what they are called.
+    named = flag in FILES and text.strip() and text in lines[0]
+    if not (named or re.search(rf"(?<![\w-]){flag}(?![\w-])", lines[0])):
         return f"unnamed: {lines[0]}", "refused"
     return "", "refused"
 
@@ -124,7 +128,7 @@ def main(seed: str, number: str, *names: str) -> None:
             every = list(cases(name))
             random.Random(int(seed)).shuffle(every)
             for words, flag, text in every if number == "all" else every[: int(number)]:
-                bad, word = fault(words, flag)
+                bad, word = fault(words, flag, text)
                 count[word] += 1
                 if bad:
                     count["bad"] += 1
