@@ -27,7 +27,8 @@ TEXTS = (
     "folder", "s.fits", "s.fits/x", "/dev/null", "/dev/zero", "/proc/x.h5", "a,b", "1,2,3", "1:2",
     "nan:1", "2:1", "1e308:1e309", "log:0:9:3", "linear:0:45:1e9", "edges:1,nan", "-", "--", "'",
 )  # fmt: skip
-FILES = ("--model", "--config", "--log", "--out", "--plot")
+#: Of these the message may quote the text alone: it is about a file, an extension, or rows.
+BY_TEXT = ("--model", "--config", "--log", "--out", "--plot", "--hdu", "--flag", "--key")
 COMMANDS = {
     "predict": "--model tables.h5 --hod mstar10.5 --mu-cen 0.5 --mu-sat 0.3",
     "predict by the emulator": "--hod mstar10.5 --mu-cen 0.5 --mu-sat 0.3 --passes 2",
@@ -99,8 +100,7 @@ def fault(words: list[str], flag: str, text: str) -> tuple[str, str]:
         return f"status {code}: {err}", "refused"
     if len(lines) != 1 or not lines[0].startswith("error: ") or out:
         return f"{len(lines)} lines: {err}", "refused"
-    # Files are named by what they are called.
-    named = flag in FILES and text.strip() and text in lines[0]
+    named = flag in BY_TEXT and text.strip() and text in lines[0]
     if not (named or re.search(rf"(?<![\w-]){flag}(?![\w-])", lines[0])):
         return f"unnamed: {lines[0]}", "refused"
     return "", "refused"
