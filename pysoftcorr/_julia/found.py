@@ -108,11 +108,28 @@ def _memory_path() -> Path:
     return settings.cache_dir() / "runtimes.json"
 
 
+def _remembered() -> dict[str, Any]:
+    """What is remembered of all runtimes; nothing where the file is damaged or none."""
+    try:
+        path = _memory_path()
+        if path.is_file():  # a pipe would be waited for
+            known = json.loads(path.read_text(encoding="utf-8"))
+            return known if isinstance(known, dict) else {}
+    except (OSError, ValueError, RecursionError):
+        pass
+    return {}
+
+
 def _recall(executable: str) -> dict[str, Any]:
     try:
-        memory = json.loads(_memory_path().read_text(encoding="utf-8"))[executable]
-        if memory["stamp"] == _stamp(executable) and os.path.exists(memory["found"]["libjulia"]):
-            Found(**memory["found"])
+        memory = _remembered()[executable]
+        runtime, verdict = Found(**memory["found"]), memory["tested"]
+        texts = {name: part for name, part in asdict(runtime).items() if part is not None}
+        libdir = texts.pop("libdir", "")
+        whole = len(texts) == 5 and all(isinstance(p, str) for p in (*texts.values(), libdir))
+        if not whole or runtime.executable != executable or not os.path.exists(runtime.libjulia):
+            return {}
+        if memory["stamp"] == _stamp(executable) and isinstance(verdict, (str, type(None))):
             return dict(memory)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass
@@ -124,17 +141,15 @@ def _remember(executable: str, memory: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         path = _memory_path()
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            everything = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            everything = {}
-        if not isinstance(everything, dict):
-            everything = {}
-        everything[executable] = memory
+        everything = {**_remembered(), executable: memory}
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".runtimes-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(everything, file, indent=1)
-        os.replace(name, path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(everything, file, indent=1)
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
 
 
 def inspect(place: str) -> Found:
@@ -261,12 +276,12 @@ def prefix_problem(prefix: Path) -> str:
         sizes: dict[str, int] = dict(
             json.loads((prefix / MANIFEST).read_text(encoding="utf-8"))["files"]
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "its list of files cannot be read"
     for name, size in sizes.items():
         try:
             found = (prefix / name).stat().st_size
-        except OSError:
+        except (OSError, ValueError):  # of a name that no file has
             return f"{name} is missing"
         if found != size:
             return f"{name} has {found} bytes instead of {size}"
@@ -340,8 +355,11 @@ def choose() -> Found:
             tried.append(error.reason)
         except FileNotFoundError as error:
             tried.append(str(error))
-    private = settings.default_prefix()
-    if private.is_dir():
-        check_prefix(private)
-        return tested(str(private))
+    try:
+        private = settings.default_prefix()
+        if private.is_dir():
+            check_prefix(private)
+            return tested(str(private))
+    except OSError as error:
+        tried.append(str(error))
     raise JuliaUnavailable("; ".join(["no Julia runtime is installed for pysoftcorr", *tried]))

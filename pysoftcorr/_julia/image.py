@@ -117,7 +117,7 @@ def problem(path: Path) -> str:
     try:
         if json.loads(_record(path).read_text(encoding="utf-8")) != _facts(path):
             return "it has changed since it was built"
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return "it is not whole"
     return ""
 

@@ -71,10 +71,37 @@ def threads() -> int:
 
 
 def cache_dir() -> Path:
-    """Per-user folder for the private Julia runtime (``XDG_CACHE_HOME`` is honored)."""
+    """Per-user folder for the private Julia runtime (``XDG_CACHE_HOME`` is honored).
+
+    Raises
+    ------
+    FileNotFoundError
+        This user has no home folder.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    root = Path(base) if os.path.isabs(base) else _home() / ".cache"
     return root / "pysoftcorr"
+
+
+def _home() -> Path:
+    """The home folder: ``HOME``, or that of the system's list of users if it is no whole path."""
+    named = os.environ.get("HOME", "")
+    if os.path.isabs(named):
+        return Path(named)
+    try:
+        import pwd  # not on every system
+
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except ImportError:
+        home = Path.home()
+    except KeyError:
+        home = Path(named)
+    if not home.is_absolute():
+        raise FileNotFoundError(
+            f"HOME={named!r}: no absolute path, and this user has no home folder; set HOME or "
+            "XDG_CACHE_HOME to a folder that can be written"
+        )
+    return home
 
 
 def default_prefix() -> Path:

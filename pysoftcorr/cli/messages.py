@@ -173,6 +173,8 @@ def logged(path: str, arguments: Iterable[str]) -> Iterator[None]:
         If the file cannot be written.
     """
     global _log
+    if not path.strip():
+        raise ValueError(f"--log {path!r}: must not be empty")
     try:
         _log = open(Path(path).expanduser(), "a", encoding="utf-8")  # noqa: SIM115
     except OSError as error:

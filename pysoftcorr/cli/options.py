@@ -529,6 +529,8 @@ def read_yaml(path: str) -> dict[Any, Any]:
                 raise ValueError(f"{path}: the name of a setting must be text, not a list")
             return super().construct_mapping(node, deep)
 
+    if not path.strip():
+        raise ValueError(f"--config {path!r}: must not be empty")
     source = Path(path).expanduser()
     if not source.is_file():
         raise FileNotFoundError(f"no such settings file: {source}")

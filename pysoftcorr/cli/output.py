@@ -155,12 +155,14 @@ def save(figures: Figures, folder: str | os.PathLike[str], form: str | None = No
 
 
 def _plots() -> Any:
-    import matplotlib
+    from pysoftcorr.core import lazy
+    from pysoftcorr.core.extras import hushed
 
-    matplotlib.use("Agg")  # no display is needed
-    from pysoftcorr import plots
+    with hushed():
+        import matplotlib
 
-    return plots
+        matplotlib.use("Agg")  # no display is needed
+        return lazy.plots()
 
 
 def _figure(drawn: Any) -> Any:

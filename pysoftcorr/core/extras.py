@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import tempfile
 import warnings
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["MissingExtra", "need"]
+__all__ = ["MissingExtra", "hushed", "need"]
 
 
 class MissingExtra(ImportError):
@@ -45,9 +46,7 @@ pip install 'pysoftcorr[torch]'
     """
     package = module.partition(".")[0]
     try:
-        with warnings.catch_warnings():
-            # Announcements of coming versions, at every import.
-            warnings.simplefilter("ignore")
+        with hushed():
             try:
                 found = importlib.import_module(module)
             except OSError:
@@ -65,6 +64,24 @@ pip install 'pysoftcorr[torch]'
         raise MissingExtra(
             f"{what} needs {package}; install it with: pip install 'pysoftcorr[{extra}]'"
         ) from None
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """No announcements of coming versions, nor where matplotlib keeps its cache.
+
+    Where HOME cannot be written that is a temporary folder, of which it has three lines to say.
+    ArviZ imports it, too.
+    """
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -54,5 +54,8 @@ def plots() -> ModuleType:
 
     The figures stand above all that they draw, and matplotlib takes a second to import.
     """
+    from pysoftcorr.core.extras import hushed
+
     root, *_ = __name__.split(".")
-    return importlib.import_module(f"{root}.plots")
+    with hushed():
+        return importlib.import_module(f"{root}.plots")

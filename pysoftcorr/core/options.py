@@ -202,7 +202,7 @@ def finite_numbers(name: str, values: Any) -> npt.NDArray[np.float64]:
     found = numbers(name, values)
     if not np.isfinite(found).all():
         bad = found[~np.isfinite(found)].flat[0]
-        raise ValueError(f"{name} holds {bad}: must be finite")
+        raise ValueError(f"{name} {'holds' if found.ndim else '='} {bad}: must be finite")
     return found
 
 

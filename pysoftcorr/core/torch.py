@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
 _AT_ONCE = 4096
 
 __all__ = [
-    "as_tensor", "check_device", "check_dtype", "differentiated", "once", "one_thread_in_forks",
-    "ordered_sum",
+    "as_tensor", "check_device", "check_dtype", "differentiated", "once", "one_thread",
+    "one_thread_in_forks", "ordered_sum", "spread", "steady",
 ]  # fmt: skip
 
 
@@ -34,6 +36,131 @@ def one_thread_in_forks() -> None:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
+
+_lock = threading.Lock()
+#: Calls of `one_thread` that have set the number of threads, and what it was before the first.
+_held, _before = 0, 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute in one thread within the block.
+
+    A product of small matrices is split among threads along what it sums over, so that its last
+    bits would be others for another number of them. Blocks may lie within each other, and overlap
+    in several threads of Python.
+    """
+    import torch
+
+    global _held, _before
+    if torch.get_num_threads() == 1:
+        yield
+        return
+    with _lock:
+        if not _held:
+            _before = torch.get_num_threads()
+        _held += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _held -= 1
+            torch.set_num_threads(_before)
+
+
+def steady(
+    function: Callable[..., Sequence[torch.Tensor]], *inputs: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Tensors that a function makes, and later their derivatives, each within `one_thread`.
+
+    Transforms of `torch.func` see no node of autograd: within them derivatives are plain ones.
+
+    Parameters
+    ----------
+    function : callable
+        Of `inputs` alone; what else it knows gets no gradients.
+    *inputs : Tensor
+
+    Examples
+    --------
+    >>> import torch
+    >>> from pysoftcorr.core.torch import steady
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> (y,) = steady(lambda x: [x @ x], x)
+    >>> y.backward()
+    >>> x.grad.tolist()
+    [2.0, 4.0]
+    """
+    import torch
+
+    differentiable = torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
+    transformed = torch._C._are_functorch_transforms_active()
+    if differentiable and not transformed and torch.get_num_threads() > 1:
+        made: tuple[torch.Tensor, ...] = _steady().apply(function, *inputs)
+        return made
+    with one_thread():
+        return tuple(function(*inputs))
+
+
+@cache
+def _steady() -> Any:
+    import torch
+
+    class Steady(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, function: Any, *inputs: Any) -> Any:
+            ctx.function = function
+            ctx.set_materialize_grads(False)
+            ctx.save_for_backward(*inputs)
+            with one_thread(), torch.enable_grad():
+                # Apart from the graph around this node: a graph of its own, kept for `backward`.
+                ctx.inner = [t.detach().requires_grad_(t.requires_grad) for t in inputs]
+                ctx.made = tuple(function(*ctx.inner))
+            return tuple(t.detach() for t in ctx.made)
+
+        @staticmethod
+        def backward(ctx: Any, *cotangents: Any) -> Any:
+            again = torch.is_grad_enabled()  # shall be differentiated itself
+            inputs = ctx.saved_tensors if again else ctx.inner
+            with one_thread(), torch.enable_grad():
+                made = ctx.function(*inputs) if again else ctx.made
+                every = zip(made, cotangents, strict=True)
+                # What nothing follows from is not asked: 0 times an infinite slope is NaN.
+                pairs = [(m, c) for m, c in every if c is not None and m.requires_grad]
+                wanted = [t for t in inputs if t.requires_grad]
+                found = iter(
+                    torch.autograd.grad(
+                        [m for m, _ in pairs], wanted, [c for _, c in pairs],
+                        create_graph=again, retain_graph=True, allow_unused=True,
+                    )
+                )  # fmt: skip
+            return None, *(next(found) if t.requires_grad else None for t in inputs)
+
+    return Steady
+
+
+def spread(value: torch.Tensor, number: int) -> torch.Tensor:
+    """One value many times, (number,), whose gradient is an `ordered_sum`."""
+    made: torch.Tensor = _spread().apply(value, number)
+    return made
+
+
+@cache
+def _spread() -> Any:
+    import torch
+
+    class Spread(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, value: Any, number: int) -> Any:
+            return value.expand(number)
+
+        @staticmethod
+        def backward(ctx: Any, cotangent: Any) -> Any:
+            return ordered_sum(cotangent), None
+
+    return Spread
 
 
 def ordered_sum(values: torch.Tensor, dim: int | None = None) -> torch.Tensor:

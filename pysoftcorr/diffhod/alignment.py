@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pysoftcorr.core.torch import as_tensor, once
+from pysoftcorr.core.torch import as_tensor, once, ordered_sum
 from pysoftcorr.mocks import alignment
 
 __all__ = ["watson_axes", "watson_cosine"]
@@ -58,7 +58,8 @@ class _Cosine(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, by_cos: torch.Tensor, by_sin: torch.Tensor) -> tuple[None, torch.Tensor]:
         cos_slope, sin_slope, mu = ctx.saved_tensors
-        gradient = (by_cos * cos_slope + by_sin * sin_slope).sum_to_size(ctx.mu_shape)
+        gradient = by_cos * cos_slope + by_sin * sin_slope
+        gradient = gradient.sum_to_size(ctx.mu_shape) if ctx.mu_shape else ordered_sum(gradient)
         return None, once("watson_cosine", gradient.to(mu), mu, by_cos, by_sin)
 
 

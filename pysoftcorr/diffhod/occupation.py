@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pysoftcorr.core.torch import as_tensor
+from pysoftcorr.core.torch import as_tensor, spread
 from pysoftcorr.mocks.hod import HOD_PARAMETERS, PARAMETERS, HODModel
 
 __all__ = [
@@ -69,6 +69,11 @@ def check_parameters(params: Any, like: torch.Tensor, *, alignment: bool = False
     return tensor
 
 
+def _spread(params: torch.Tensor, log_mass: torch.Tensor) -> list[torch.Tensor]:
+    """Each of the parameters for all halos; gradients of a million are added in one order."""
+    return [spread(p, log_mass.numel()).view(log_mass.shape) for p in params]
+
+
 def log_odds_central(log_mass: torch.Tensor, params: torch.Tensor) -> torch.Tensor:
     """log(p/(1 - p)) of a central galaxy, p = erfc((logMmin - log M)/sigma)/2: never rounded to 0.
 
@@ -86,7 +91,8 @@ def log_odds_central(log_mass: torch.Tensor, params: torch.Tensor) -> torch.Tens
     >>> [round(x, 2) for x in log_odds_central(torch.tensor([10.0, 12.0]), params).tolist()]
     [-103.57, 0.0]
     """
-    x = (log_mass - params[0]) / params[1] * math.sqrt(2.0)
+    log_min, sigma = _spread(params[:2], log_mass)
+    x = (log_mass - log_min) / sigma * math.sqrt(2.0)
     return torch.special.log_ndtr(x) - torch.special.log_ndtr(-x)
 
 
@@ -104,12 +110,13 @@ def log_mean_nsat(
         Whether <Nsat> is multiplied by <Ncen>.
     """
     # 1 - M0/M by expm1 keeps its digits near the cut-off.
-    depth = _LN10 * (params[2] - log_mass)
+    log_min, sigma, log_0, log_1, alpha = _spread(params, log_mass)
+    depth = _LN10 * (log_0 - log_mass)
     above = depth < 0
     excess = torch.log(-torch.expm1(torch.where(above, depth, -1.0)))
-    value = params[4] * (_LN10 * (log_mass - params[3]) + excess)
+    value = alpha * (_LN10 * (log_mass - log_1) + excess)
     if modulate:
-        value = value + torch.special.log_ndtr((log_mass - params[0]) / params[1] * math.sqrt(2.0))
+        value = value + torch.special.log_ndtr((log_mass - log_min) / sigma * math.sqrt(2.0))
     return torch.where(above, value, -torch.inf)
 
 

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from pysoftcorr.core.checks import Origin
 from pysoftcorr.core.options import integer
-from pysoftcorr.core.torch import as_tensor, check_device, check_dtype
+from pysoftcorr.core.torch import as_tensor, check_device, check_dtype, ordered_sum, steady
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges, shell_fraction
 from pysoftcorr.mocks.checks import BoxSize
@@ -74,9 +74,12 @@ class OrientationTensors:
         e = as_tensor("axis", axis, self.form).to(self.form)
         if e.shape != (self._points, 3):
             raise ValueError(f"axis must have shape ({self._points}, 3), not {tuple(e.shape)}")
-        x, y, z = e.unbind(1)
-        value = self.form @ torch.cat([x * x, y * y, z * z, x * y, x * z, y * z])
-        return torch.where(self.empty, torch.nan, value - 1 / 3)
+
+        def form(e: torch.Tensor) -> list[torch.Tensor]:
+            x, y, z = e.unbind(1)
+            return [self.form @ torch.cat([x * x, y * y, z * z, x * y, x * z, y * z])]
+
+        return torch.where(self.empty, torch.nan, steady(form, e)[0] - 1 / 3)
 
 
 FloatArray = npt.NDArray[np.float64]
@@ -317,7 +320,7 @@ class WeightedPairs:
         sums = _PairSums.apply(w, e, self)
         pairs = sums[:, 0]
         some = pairs.detach() > 0
-        total = w.double().sum()
+        total = ordered_sum(w.double())
         xi = 2 * pairs / (total**2 * self._shell) - 1
         if e is None:
             empty = torch.full_like(xi, torch.nan)

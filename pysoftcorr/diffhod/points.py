@@ -19,7 +19,7 @@ from scipy import special
 
 from pysoftcorr.core.options import integer, number, numbers
 from pysoftcorr.core.random import stream, uniforms
-from pysoftcorr.core.torch import as_tensor
+from pysoftcorr.core.torch import as_tensor, spread
 from pysoftcorr.diffhod.alignment import watson_axes
 from pysoftcorr.diffhod.occupation import check_parameters
 from pysoftcorr.diffhod.relaxed import HIGHEST
@@ -111,7 +111,8 @@ class WeightedGalaxies:
         for mu, rows in ((mu_cen, slice(0, n)), (mu_sat, slice(n, len(self)))):
             strength = as_tensor("mu", mu, self.weight).to(self.weight)
             if gamma != 0 and rows.start == n:
-                strength = (strength * self.scaled_radius[rows] ** gamma).clamp(-1, 1)
+                radius = self.scaled_radius[rows]
+                strength = (spread(strength, radius.numel()) * radius**gamma).clamp(-1, 1)
             parts.append(
                 watson_axes(self.reference[rows], strength, self.angle[rows], self.turn[rows])
             )

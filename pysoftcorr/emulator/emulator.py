@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from pysoftcorr.core.options import integer
 from pysoftcorr.core.random import Seed, root_seed
+from pysoftcorr.core.torch import steady
 from pysoftcorr.core.version import __version__
 from pysoftcorr.emulator.correlation import BinCorrelation
 from pysoftcorr.emulator.data import STATISTICS, bin_centers
@@ -32,6 +34,8 @@ __all__ = ["Emulator"]
 FloatArray = npt.NDArray[np.float64]
 
 _MOST_PASSES = 1_000_000
+#: Of more rows products are split among threads by rows, which changes no bits.
+_FEW = 1024
 
 
 class Emulator:
@@ -304,10 +308,13 @@ class Emulator:
         table, single, is_tensor = table_of(params, self.names)
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            x = self._input(table)
-            mean, _ = _passes.ensemble(self.network, x)
-            over = _passes.over_passes(self.network, x, passes, root)
-            parts = (mean, _passes.root(over.variance), _passes.root(over.spread))
+
+            def said(x: torch.Tensor) -> list[torch.Tensor]:
+                mean, _ = _passes.ensemble(self.network, x)
+                over = _passes.over_passes(self.network, x, passes, root)
+                return [mean, _passes.root(over.variance), _passes.root(over.spread)]
+
+            parts = self._steady(said, self._input(table))
             made = [self._output(part[0] if single else part, table) for part in parts]
         xi, omega, eta = (Predicted(*(part[..., k, :] for part in made)) for k in range(3))
         kept = table if is_tensor else values
@@ -332,8 +339,12 @@ class Emulator:
         lead = params.shape[:-1]
         full = with_cosmology(params, self.names)
         x = self._input(full.reshape(-1, len(self.names)))
-        mean, variance = _passes.ensemble(self.network, x)
-        std = _passes.root(variance)
+
+        def said(x: torch.Tensor) -> list[torch.Tensor]:
+            mean, variance = _passes.ensemble(self.network, x)
+            return [mean, _passes.root(variance)]
+
+        mean, std = self._steady(said, x)
         mean, std = (
             t.reshape(*lead, len(STATISTICS), self.network.bins).to(params.device, params.dtype)
             for t in (mean, std)
@@ -361,13 +372,13 @@ class Emulator:
         """
         table, single, is_tensor = table_of(params, self.names)
         self._checked(table, on_outside)
-        parts = []
+        size = max(1, self.network.rows_at_once // self.network.members // len(self.names))
+
+        def slopes(x: torch.Tensor) -> list[torch.Tensor]:
+            return [torch.cat([self._jacobian(chunk) for chunk in x.split(size)])]
+
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            x = self._input(table)
-            size = max(1, self.network.rows_at_once // self.network.members // len(self.names))
-            for chunk in x.split(size):
-                parts.append(self._jacobian(chunk))
-            made = self._output(torch.cat(parts), table)
+            made = self._output(self._steady(slopes, self._input(table))[0], table)
         made = made[0] if single else made
         return {name: made[..., k, :, :] for k, name in enumerate(STATISTICS)}
 
@@ -389,7 +400,11 @@ class Emulator:
         table, single, is_tensor = table_of(params, self.names)
         self._checked(table, "ignore")
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            made = _passes.pass_means(self.network, self._input(table), passes, root)
+
+            def means(x: torch.Tensor) -> list[torch.Tensor]:
+                return [_passes.pass_means(self.network, x, passes, root)]
+
+            (made,) = self._steady(means, self._input(table))
             made = self._output(made[:, 0] if single else made, table)
         return {name: made[..., k, :] for k, name in enumerate(STATISTICS)}
 
@@ -438,6 +453,13 @@ class Emulator:
         if isinstance(like, torch.Tensor):
             return made.to(like.device, like.dtype)
         return made.cpu().numpy().astype(np.float64)
+
+    def _steady(
+        self, function: Callable[[torch.Tensor], Sequence[torch.Tensor]], x: torch.Tensor
+    ) -> Sequence[torch.Tensor]:
+        """Tensors that a function makes of rows, the same bits with any number of threads."""
+        few = len(x) <= _FEW and x.device.type == "cpu"
+        return steady(function, x) if few else function(x)
 
     def _jacobian(self, x: torch.Tensor) -> torch.Tensor:
         """By forward mode: rows do not touch each other, so one tangent serves them all."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import choice, finite_numbers, flag, mapping, number, numbers, texts
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.core.torch import one_thread
 from pysoftcorr.inference.boxes import box_record, check_boxes, data_volume, same_box, world_of
 from pysoftcorr.inference.noise import Noise, likelihood_kind, noise_kind
 from pysoftcorr.inference.observation import Observation
@@ -382,20 +383,10 @@ class LogPosterior:
         self._mean, self._sd = torch.tensor(p.mean, **double), torch.tensor(p.scale, **double)
         region(self, on_outside=on_outside)
         self._check_model(torch)
-        self._closed = None
-        if all(name in ALIGNMENT for name in self.names):
-            from pysoftcorr.inference.simulated import alignment_response
-
-            self._closed = alignment_response(
-                self._model, self.parameters, self._base, observation.statistics
-            )
+        self._closed: Any = None
         self.reference: dict[str, float] | None = None
-        if self.noise != "data" and hasattr(emulator, "covariance"):
-            self._settle()
-        else:
-            self._noise = self._made_noise()
-        if self.epistemic:
-            self._noise.add(self._epistemic_covariance())
+        with one_thread():
+            self._prepare()
 
     @property
     def constant_covariance(self) -> FloatArray:
@@ -408,6 +399,21 @@ class LogPosterior:
         return self._closed is not None
 
     # ------------------------------------------------------------------ set up
+    def _prepare(self) -> None:
+        """Response functions and noise, as far as they do not depend on free parameters."""
+        if all(name in ALIGNMENT for name in self.names):
+            from pysoftcorr.inference.simulated import alignment_response
+
+            self._closed = alignment_response(
+                self._model, self.parameters, self._base, self.observation.statistics
+            )
+        if self.noise != "data" and hasattr(self.emulator, "covariance"):
+            self._settle()
+        else:
+            self._noise = self._made_noise()
+        if self.epistemic:
+            self._noise.add(self._epistemic_covariance())
+
     def _jitter(self) -> float:
         """Small beside the noise of a box of the size of the data."""
         size = (getattr(self.emulator, "box", None) or {}).get("boxsize")
@@ -572,7 +578,7 @@ class LogPosterior:
     def _check_model(self, torch: Any) -> None:
         """Evaluate the model once, so that what is amiss is said before the work."""
         middle = np.array([m.quantile(0.5) for m in self.priors.members])
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             found = self._found(torch.tensor(self._full(middle)))
         bins = self.observation.edges.size - 1
         for name in self.observation.statistics:
@@ -689,7 +695,7 @@ class LogPosterior:
         torch = need("torch", "a posterior")
         values = self._checked(params)
         flat = values.reshape(-1, values.shape[-1])
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             parts = [
                 self.torch_log_likelihood(torch.tensor(flat[k : k + 4096])).numpy()
                 for k in range(0, len(flat), 4096)
@@ -713,7 +719,7 @@ class LogPosterior:
         """Mean and aleatoric standard deviation of every statistic at parameters (..., p)."""
         torch = need("torch", "a posterior")
         values = self._checked(params)
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             found = self._model.mean_and_std(torch.tensor(self._full(values)))
         return {
             name: (mean.double().numpy(), std.double().numpy())
@@ -723,7 +729,7 @@ class LogPosterior:
     def means(self, params: npt.ArrayLike) -> dict[str, FloatArray]:
         """Mean of every statistic at parameters (..., p)."""
         torch = need("torch", "a posterior")
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             found = self._found(torch.tensor(self._full(self._checked(params))))
         return {name: values[0].double().numpy() for name, values in found.items()}
 
@@ -758,7 +764,7 @@ class LogPosterior:
         values = self._checked(params)
         flat = values.reshape(-1, values.shape[-1])
         parts = []
-        with torch.no_grad():
+        with one_thread(), torch.no_grad():
             for k in range(0, len(flat), 1024):
                 full = torch.tensor(self._full(flat[k : k + 1024]))
                 parts.append(function(*self._mean_and_std(full), full).numpy())

@@ -17,6 +17,7 @@ from pysoftcorr.core.files import FileFormat, check_output, write_table
 from pysoftcorr.core.notebook import html_rows
 from pysoftcorr.core.options import at_least_one, choice, flag, mapping, number, positive
 from pysoftcorr.core.progress import watched
+from pysoftcorr.core.torch import steady
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import LogPosterior
 from pysoftcorr.inference.observation import said_of
@@ -361,7 +362,11 @@ def _function(
             name: prior.support if math.isfinite(prior.support[0]) else None
             for name, prior in zip(density.names, density.priors.members, strict=True)
         }
-        return lambda params: density.torch_loss(params, objective), limits
+
+        def of_density(params: Any) -> Any:
+            return steady(lambda p: [density.torch_loss(p, objective)], params)[0]
+
+        return of_density, limits
     if not callable(loss):
         raise TypeError(f"loss must be a function or a LogPosterior, not {type(loss).__name__}")
     if not bounds:

@@ -193,10 +193,11 @@ class Posterior:
         """What speaks against these draws, in words; empty if nothing does."""
         out = []
         rows = self.diagnostics()
-        if any(math.isnan(row["r_hat"]) for row in rows.values()):
+        known = ("r_hat", "ess_bulk", "ess_tail")
+        if any(math.isnan(row[name]) for row in rows.values() for name in known):
             out.append(
-                f"r-hat cannot be told from {self.draws.shape[1]} draws of each chain that are too "
-                "few, or all the same; draw more, at least 4 and better 1000"
+                f"r-hat and effective draws are not defined: the {self.draws.shape[1]} draws of "
+                "each chain are too few, or all the same; draw more, at least 4 and better 1000"
             )
         r_hat = {n: row["r_hat"] for n, row in rows.items() if row["r_hat"] > 1.01}
         if r_hat:
@@ -206,7 +207,7 @@ class Posterior:
         if self.sampler == "emcee":
             least, of = _LEAST_OF_AN_ENSEMBLE, f"{_LEAST_OF_AN_ENSEMBLE}"
         sizes = {name: min(row["ess_bulk"], row["ess_tail"]) for name, row in rows.items()}
-        small = [f"{name} {size:.0f}" for name, size in sizes.items() if not size >= least]
+        small = [f"{name} {size:.0f}" for name, size in sizes.items() if size < least]
         if small:
             out.append(f"effective draws below {of}: {', '.join(small)}; draw more")
         if self.divergences:

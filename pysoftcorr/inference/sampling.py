@@ -13,6 +13,7 @@ from pysoftcorr.core.extras import need
 from pysoftcorr.core.options import MOST_CHAINS, MOST_DRAWS, choice, count, flag, integer, number
 from pysoftcorr.core.progress import watched
 from pysoftcorr.core.random import Seed, root_seed, stream
+from pysoftcorr.core.torch import one_thread
 from pysoftcorr.core.version import __version__
 from pysoftcorr.inference.density import ALIGNMENT, CorrelationModel, LogPosterior
 from pysoftcorr.inference.observation import Observation
@@ -144,18 +145,19 @@ def sample_posterior(
     warmup = count("warmup", warmup, least=0, most=MOST_DRAWS)
     # Coordinates, density and five numbers on the way to it of every draw.
     draws = count("draws", draws, most=MOST_DRAWS, each=8.0 * (len(density.names) + 6) * chains)
-    posterior = _run(
-        density,
-        chains=chains,
-        warmup=warmup,
-        draws=draws,
-        mass=choice("mass", mass, ("dense", "diagonal")),
-        target_accept=number("target_accept", target_accept, above=0, below=1),
-        max_tree_depth=integer("max_tree_depth", max_tree_depth, least=1, most=20),
-        root=root_seed(seed),
-        compiled=flag("compiled", compiled),
-        progress=watched() if progress is None else flag("progress", progress),
-    )
+    with one_thread():  # the tensors are small, too: threads would wait for one another
+        posterior = _run(
+            density,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            mass=choice("mass", mass, ("dense", "diagonal")),
+            target_accept=number("target_accept", target_accept, above=0, below=1),
+            max_tree_depth=integer("max_tree_depth", max_tree_depth, least=1, most=20),
+            root=root_seed(seed),
+            compiled=flag("compiled", compiled),
+            progress=watched() if progress is None else flag("progress", progress),
+        )
     warn_of_problems(posterior, f"NUTS on {type(density.emulator).__name__}")
     return posterior
 
@@ -174,7 +176,6 @@ def _run(
     progress: bool,
 ) -> Posterior:
     need("pyro.infer", "a posterior")
-    torch = need("torch", "a posterior")
     from tqdm import tqdm
 
     from pysoftcorr.inference.compiled import ValueAndGradient
@@ -182,36 +183,30 @@ def _run(
 
     p = len(density.names)
     began = time.perf_counter()
-    threads = torch.get_num_threads()
-    try:
-        # The tensors are small: threads would wait for one another.
-        torch.set_num_threads(1)
-        starts = _starts(density, chains, root)
-        potential = ValueAndGradient(
-            density.potential, p, batch=chains, probes=starts, compiled=compiled
+    starts = _starts(density, chains, root)
+    potential = ValueAndGradient(
+        density.potential, p, batch=chains, probes=starts, compiled=compiled
+    )
+    covariances: list[FloatArray | None] = [None] * chains
+    if any(name not in ALIGNMENT for name in density.names):
+        starts, covariances = _feet(density, potential, chains, root)
+    ready = time.perf_counter()
+    kernels = [
+        LockstepNUTS(
+            potential,
+            starts[k],
+            stream(root, f"chain {k}"),
+            warmup=warmup,
+            dense=mass == "dense",
+            target_accept=target_accept,
+            max_tree_depth=max_tree_depth,
+            covariance=covariances[k],
         )
-        covariances: list[FloatArray | None] = [None] * chains
-        if any(name not in ALIGNMENT for name in density.names):
-            starts, covariances = _feet(density, potential, chains, root)
-        ready = time.perf_counter()
-        kernels = [
-            LockstepNUTS(
-                potential,
-                starts[k],
-                stream(root, f"chain {k}"),
-                warmup=warmup,
-                dense=mass == "dense",
-                target_accept=target_accept,
-                max_tree_depth=max_tree_depth,
-                covariance=covariances[k],
-            )
-            for k in range(chains)
-        ]
-        total = chains * (warmup + draws)
-        with tqdm(total=total, unit="draw", disable=not progress) as bar:
-            made = run_lockstep(kernels, potential, draws=warmup + draws, done=bar.update)
-    finally:
-        torch.set_num_threads(threads)
+        for k in range(chains)
+    ]
+    total = chains * (warmup + draws)
+    with tqdm(total=total, unit="draw", disable=not progress) as bar:
+        made = run_lockstep(kernels, potential, draws=warmup + draws, done=bar.update)
     ended = time.perf_counter()
     kept = [chain[warmup:] for chain in made]
     samples = density.priors.physical(np.array([[d.point for d in chain] for chain in kept]))

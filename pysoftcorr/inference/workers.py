@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any, Protocol
 
@@ -15,8 +14,9 @@ import torch
 
 from pysoftcorr.core.options import MOST_WORKERS, count
 from pysoftcorr.core.processes import deaf_children, refuse_unguarded_script, stay_deaf
+from pysoftcorr.core.torch import one_thread
 
-__all__ = ["Problem", "Workers", "one_thread"]
+__all__ = ["Problem", "Workers"]
 
 
 class Problem(Protocol):
@@ -52,17 +52,6 @@ def _with_target(function: Callable[..., Any], arguments: tuple[Any, ...], part:
 
 def _part(target: Any, part: str | None) -> Any:
     return target if part is None else getattr(target, part)()
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread: sums are in one order, the same bits in any process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Workers:

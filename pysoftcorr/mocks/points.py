@@ -128,7 +128,8 @@ def check_values(table: FloatArray, names: tuple[str, ...] = PARAMETERS) -> None
     for j in np.flatnonzero(bad.any(axis=0)).tolist():
         rows = np.flatnonzero(bad[:, j])
         value = table[rows[0], j]
-        raise ValueError(f"params: {names[j]} is {value}{in_rows(rows, len(table))}")
+        where = in_rows(rows, len(table))
+        raise ValueError(f"params: {names[j]} = {value}{where}: must be finite")
     for j, name in enumerate(names):
         least, most, why = _SENSE[name]
         x = table[:, j]

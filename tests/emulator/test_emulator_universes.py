@@ -133,7 +133,7 @@ def test_a_cosmology_that_is_not_given_is_plancks(emulator: Emulator) -> None:
         ([*POINT, 0.3], r"shape \(8,\); must be \(10,\)"),
         ([*POINT, 0.3, 0.8, -0.2], "z = -0.2: it is a redshift"),
         ([*POINT, 31.0, 0.8, 0.0], "Omega_m = 31"),
-        ([*POINT, 0.3, np.nan, 0.0], "sigma_8 is nan"),
+        ([*POINT, 0.3, np.nan, 0.0], "sigma_8 = nan: must be finite"),
         ({**HOD, "mu_cen": 0, "mu_sat": 0, "sigma8": 0.8}, "unknown sigma8"),
     ],
 )

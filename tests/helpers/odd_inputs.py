@@ -10,9 +10,11 @@ import contextlib
 import inspect
 import signal
 import sys
+import tempfile
 import types
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -135,6 +137,23 @@ class Outcome:
     result: object = None
 
 
+def _universes(
+    universes, *, seed, points, chance_points, boxsize, mesh, mmin, thinned, logMmin, satellites,
+    places, sites, bins, out=None, scheduler=None, workers=None, overwrite=False,
+):  # fmt: skip
+    """`run_universes` in this process, into a new folder unless `out` is given."""
+    from pysoftcorr.mocks import run_universes
+    from tests.helpers.at_home import at_home
+
+    with at_home(), tempfile.TemporaryDirectory() as folder:
+        return run_universes(
+            universes, out=Path(folder) / "u.h5" if out is None else out, seed=seed, points=points,
+            chance_points=chance_points, boxsize=boxsize, mesh=mesh, mmin=mmin, thinned=thinned,
+            logMmin=logMmin, satellites=satellites, places=places, sites=sites, bins=bins,
+            scheduler=scheduler, workers=workers, overwrite=overwrite,
+        )  # fmt: skip
+
+
 # ---------------------------------------------------------------------- targets
 class Targets:
     """Callables by name, each with good arguments; made once, of a few objects."""
@@ -250,6 +269,12 @@ class Targets:
         }  # fmt: skip
         self.hod, self.halo_catalog, self.galaxies = model, halos, galaxies
         self._of_boxes(points)
+        self.table["run_universes"] = (
+            _universes,
+            {"universes": 1, "seed": 1, "points": 2, "chance_points": 1, "boxsize": 50.0,
+             "mesh": 32, "mmin": 1e12, "thinned": (5e12, 0.5), "logMmin": (12.2, 12.5),
+             "satellites": "nfw", "places": 3, "sites": 16, "bins": np.array([1.0, 5.0, 20.0])},
+        )  # fmt: skip
         with contextlib.suppress(MissingExtra):
             self._with_torch(hod)
 

@@ -192,6 +192,9 @@ def test_problems_are_said(emulator, unaligned):
     single = sample_posterior(unaligned, chains=1, warmup=5, draws=2, seed=1)
     assert np.isnan(single.diagnostics()["mu_cen"]["r_hat"])
     assert single.to_dict()["parameters"]["mu_cen"]["r_hat"] is None
+    said = single.problems()
+    assert any("not defined: the 2 draws of each chain are too few" in text for text in said)
+    assert not any("nan" in text for text in said)
     shallow = sample_posterior(unaligned, chains=1, warmup=5, draws=20, max_tree_depth=1, seed=1)
     assert shallow.stats["n_steps"].max() == 1
     assert any("greatest tree depth" in text for text in shallow.problems())

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,6 +211,174 @@ def test_what_a_runtime_says_is_remembered_until_it_changes(tmp_path: Path) -> N
     assert found.inspect(str(path)).libdir is None
 
 
+def asked(tmp_path: Path) -> tuple[Path, Path]:
+    """An executable that counts how often it is asked, and its count."""
+    library, count = tmp_path / "libjulia.so.1", tmp_path / "count"
+    library.write_bytes(b"")
+    path = script(
+        tmp_path / "tool/bin/julia",
+        f"#!/bin/sh\necho asked >>{count}\necho version=1.8.0\n"
+        f"echo bindir=/x\necho image=/y\necho libjulia={library}\n",
+    )
+    return path, count
+
+
+def changed(**parts: object) -> Callable[[dict], object]:
+    """Other values in what is remembered of the runtime."""
+
+    def inner(known: dict) -> object:
+        for memory in known.values():
+            for name, value in parts.items():
+                (memory if name in memory else memory["found"])[name] = value
+        return known
+
+    return inner
+
+
+DAMAGED_MEMORIES = {
+    "list": lambda known: [],
+    "nothing": lambda known: {},
+    "null": lambda known: None,
+    "number": lambda known: 3,
+    "text": lambda known: "x",
+    "a number of each": lambda known: dict.fromkeys(known, 3),
+    "a list of each": lambda known: {name: [memory] for name, memory in known.items()},
+    "no stamp": changed(stamp=None),
+    "a stamp of text": changed(stamp="x"),
+    "found null": changed(found=None),
+    "found text": changed(found="julia"),
+    "more than known": changed(found={"executable": "x", "color": "red"}),
+    "version a number": changed(version=1.8),
+    "bindir a list": changed(bindir=[]),
+    "library a number": changed(libjulia=1),
+    "library nowhere": changed(libjulia="/nowhere"),
+    "library with a zero": changed(libjulia="/a\0b"),
+    "library folder a number": changed(libdir=0),
+    "another executable": changed(executable="/bin/sh"),
+    "verdict a list": changed(tested=["x"]),
+    "verdict a number": changed(tested=0),
+}
+UNREADABLE_MEMORIES = {
+    "empty": b"", "cut": b'{"/x": {"stamp": [1, 2', "zeros": b"\0" * 100, "deep": b"[" * 100_000,
+    "not UTF-8": b'{"\xff": 1}', "twice": b'{"x": 1, "x": 2}', "constants": b'{"x": NaN}',
+    "marked": b"\xef\xbb\xbf{}", "long number": b'{"x": ' + b"9" * 5000 + b"}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*DAMAGED_MEMORIES, *UNREADABLE_MEMORIES])
+def test_damaged_memory_of_runtimes_is_forgotten(name: str, tmp_path: Path) -> None:
+    (path, count), memory = asked(tmp_path), settings.cache_dir() / "runtimes.json"
+    whole = found.inspect(str(path))
+    if name in DAMAGED_MEMORIES:
+        known = DAMAGED_MEMORIES[name](json.loads(memory.read_text()))
+        memory.write_text(json.dumps(known))
+    else:
+        memory.write_bytes(UNREADABLE_MEMORIES[name])
+    for _ in range(2):
+        assert found.inspect(str(path)) == whole
+    assert count.read_text() == "asked\n" * 2
+    assert json.loads(memory.read_text())[str(path)]["tested"] is None
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop", "file above"])
+def test_memory_of_runtimes_that_is_no_file_is_left_alone(kind: str, tmp_path: Path) -> None:
+    (path, _), memory = asked(tmp_path), settings.cache_dir() / "runtimes.json"
+    if kind == "file above":
+        memory.parent.parent.mkdir()
+        memory.parent.write_text("x")
+    else:
+        memory.parent.mkdir(parents=True)
+    if kind == "folder":
+        (memory / "within").mkdir(parents=True)
+    elif kind == "pipe":
+        os.mkfifo(memory)
+    elif kind == "loop":
+        memory.symlink_to(memory)
+    for _ in range(2):
+        assert found.inspect(str(path)).version == "1.8.0"
+    if memory.parent.is_dir():
+        assert [p.name for p in memory.parent.iterdir()] == ["runtimes.json"]
+
+
+ELSEWHERE = """
+import sys
+from pysoftcorr._julia import found
+for _ in range(2):
+    one = found.inspect(sys.argv[1])
+    print(one.version, one.libjulia == one.executable + ".so", ascii(one.bindir))
+"""
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+@pytest.mark.parametrize("utf8", ["0", "1"])
+def test_paths_with_letters_and_blanks_in_any_locale(
+    tmp_path: Path, locale: str, utf8: str
+) -> None:
+    place = tmp_path / "Größe  von 星 'a'"
+    path = script(
+        place / "bin/julia",
+        f'#!/bin/sh\necho asked >>"{place}/count"\necho version=1.8.0\necho "bindir={place}"\n'
+        f'echo image=/y\necho "libjulia={place}/bin/julia.so"\n',
+    )
+    (place / "bin/julia.so").write_bytes(b"")
+    package = str(Path(found.__file__).resolve().parents[2])
+    env = {
+        **os.environ, "XDG_CACHE_HOME": str(place / "cache"), "PYTHONPATH": package,
+        "LC_ALL": locale, "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": utf8,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(path)], env=env, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    first, second = done.stdout.decode().splitlines()
+    assert first == second
+    assert first.startswith("1.8.0 ")
+    assert " True " in first
+    assert (place / "count").read_text() == "asked\n"
+    known = (place / "cache/pysoftcorr/runtimes.json").read_bytes()
+    assert json.loads(known)
+
+
+# ---- home folders ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("home", [None, "", " ", "here", "./here", "~"])
+@pytest.mark.parametrize("cache", [None, "", "there"])
+def test_cache_of_a_home_that_is_no_whole_path(
+    home: str | None, cache: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pwd
+
+    for name, value in (("HOME", home), ("XDG_CACHE_HOME", cache)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    own = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert settings.cache_dir() == own / ".cache" / "pysoftcorr"
+
+
+def test_a_user_without_a_home_is_told_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pwd
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.setenv("HOME", "here")
+    assert settings.cache_dir() == tmp_path / "cache" / "pysoftcorr"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    with pytest.raises(JuliaUnavailable, match=r"HOME='here': .*set HOME or XDG_CACHE_HOME"):
+        found.choose()
+    path, count = asked(tmp_path)
+    assert [found.inspect(str(path)).version for _ in range(2)] == ["1.8.0"] * 2
+    assert count.read_text() == "asked\n" * 2
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert settings.cache_dir() == tmp_path / ".cache" / "pysoftcorr"
+
+
 def test_unpacked_debian_prefix_gets_its_library_folder(tmp_path: Path) -> None:
     script(tmp_path / "usr/bin/julia", "#!/bin/sh\necho $LD_LIBRARY_PATH >&2\nexit 1\n")
     lib = tmp_path / "usr/lib/some-machine"
@@ -341,6 +512,60 @@ def test_second_install_waits_for_the_first(fake_apt: FakeApt) -> None:
         assert fake_apt.downloads == 0
     other.join(20)
     assert fake_apt.downloads == 1
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_two_installs_at_once_download_once(fake_apt: FakeApt, force: bool) -> None:
+    """Whether or not one is to be replaced: what the first has just installed is new."""
+    if force:
+        install.install(log=lambda line: None)
+    before, plain = fake_apt.downloads, fake_apt.download
+
+    def slow(*arguments: Any) -> list[Path]:
+        time.sleep(0.2)
+        return plain(*arguments)
+
+    apt.download = slow  # put back by the fixture
+    done: list[dict[str, Any]] = []
+    threads = [
+        threading.Thread(
+            target=lambda: done.append(install.install(force=force, log=lambda line: None))
+        )
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(one["method"] for one in done) == ["debian", "present", "present", "present"]
+    assert fake_apt.downloads == before + 1
+    assert found.prefix_problem(settings.default_prefix()) == ""
+
+
+def test_the_second_of_two_installs_goes_on_where_the_first_failed(fake_apt: FakeApt) -> None:
+    plain, began = fake_apt.download, threading.Event()
+
+    def once(*arguments: Any) -> list[Path]:
+        apt.download = plain
+        began.set()
+        time.sleep(0.2)
+        raise apt.AptError("apt-get: E: Failed to fetch")
+
+    apt.download = once
+    said: list[str] = []
+
+    def first() -> None:
+        try:
+            install.install(log=lambda line: None)
+        except JuliaUnavailable as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    began.wait(10)
+    assert install.install(log=lambda line: None)["method"] == "debian"
+    thread.join(20)
+    assert "Failed to fetch" in said[0]
 
 
 def test_unreachable_mirror_gives_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

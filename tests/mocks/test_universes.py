@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise, product
 
@@ -12,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("colossus")
 
+from helpers.at_home import at_home, rows_here
 from pysoftcorr.mocks import HaloCatalog, HaloTables, Universes, run_universes, universe_design
 from pysoftcorr.mocks.box import radial_edges
 from pysoftcorr.mocks.campaign import course as running
@@ -209,41 +209,28 @@ def _tensor(values):
 
 
 # ---------------------------------------------------------------------- campaign
-@contextmanager
-def _nobody(scheduler, workers):
-    yield None
-
-
-def _here(client, halos, plan, design, rows, tick, *, task, unit):
-    """Rows in this process, in another order than that of the design."""
-    for row in reversed(list(rows)):
-        yield measure_universe(plan, row, design[row]).tobytes()
-
-
 @pytest.fixture
-def at_home(monkeypatch):
-    monkeypatch.setattr(running, "connected", _nobody)
-    monkeypatch.setattr(running, "finished_rows", _here)
-    monkeypatch.setattr(running, "refuse_unguarded_script", lambda name: None)
-    return monkeypatch
+def without_workers(monkeypatch):
+    with at_home():
+        yield monkeypatch
 
 
-def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, at_home) -> None:
+def test_a_campaign_that_was_broken_off_is_resumed(tmp_path, without_workers) -> None:
     whole = run_universes(3, out=tmp_path / "whole.h5", seed=3, **OPTIONS)
     assert whole.xi.shape == (3, 6, 6)
     assert np.isfinite(whole.chance).all()
     np.testing.assert_array_equal(whole.worlds, universe_design(3, seed=3))
 
     def broken(*args, **options):
-        rows = _here(*args, **options)
+        rows = rows_here(*args, **options)
         yield next(rows)
         raise KeyboardInterrupt
 
-    at_home.setattr(running, "finished_rows", broken)
+    without_workers.setattr(running, "finished_rows", broken)
     out = tmp_path / "again.h5"
     with pytest.raises(KeyboardInterrupt, match="1 of 3 universes are kept"):
         run_universes(3, out=out, seed=3, **OPTIONS)
-    at_home.setattr(running, "finished_rows", _here)
+    without_workers.setattr(running, "finished_rows", rows_here)
     with pytest.raises(ValueError, match=r"has other settings: halos: meta: mmin"):
         run_universes(3, out=out, seed=3, **{**OPTIONS, "mmin": 6e11})
     with pytest.raises(ValueError, match=r"has other settings: satellites = \"triaxial\" here"):

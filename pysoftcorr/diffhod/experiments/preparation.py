@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from pysoftcorr.core.random import stream
+from pysoftcorr.core.torch import one_thread
 from pysoftcorr.diffhod.experiments.exact import ExactPower, mock_covariance
 from pysoftcorr.diffhod.experiments.smooth import SmoothPower
 from pysoftcorr.diffhod.experiments.targets import (
@@ -24,7 +25,7 @@ from pysoftcorr.diffhod.experiments.targets import (
 )
 from pysoftcorr.inference.checkpoint import Arrays, read_checkpoint, write_checkpoint
 from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target, laplace
-from pysoftcorr.inference.workers import Workers, one_thread
+from pysoftcorr.inference.workers import Workers
 from pysoftcorr.mocks.halos import HaloCatalog
 
 __all__ = ["Bench", "Prepared", "prepare"]

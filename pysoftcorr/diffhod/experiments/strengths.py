@@ -16,7 +16,7 @@ import torch
 from pysoftcorr.core.documents import json_text
 from pysoftcorr.core.random import stream
 from pysoftcorr.core.text import aligned_rows
-from pysoftcorr.core.torch import once
+from pysoftcorr.core.torch import once, one_thread
 from pysoftcorr.core.version import __version__
 from pysoftcorr.diffhod.experiments.exact import HOD_NAMES
 from pysoftcorr.diffhod.experiments.power import interval, write_results
@@ -27,7 +27,7 @@ from pysoftcorr.inference.nuts import NutsPlan, nuts_posterior, run_nuts
 from pysoftcorr.inference.posterior import Posterior
 from pysoftcorr.inference.priors import Priors, Uniform
 from pysoftcorr.inference.target import Coordinates, GaussianLikelihood, Target, laplace
-from pysoftcorr.inference.workers import Workers, one_thread
+from pysoftcorr.inference.workers import Workers
 from pysoftcorr.mocks.box import box_correlations, radial_edges
 from pysoftcorr.mocks.expected import AlignmentSums, alignment_sums
 from pysoftcorr.mocks.halos import HaloCatalog

@@ -18,6 +18,7 @@ from pysoftcorr.core.cautions import caution
 from pysoftcorr.core.files import HDF5, FileFormat, check_output
 from pysoftcorr.core.notebook import html_facts
 from pysoftcorr.core.options import choice, positive, several
+from pysoftcorr.core.torch import steady
 from pysoftcorr.core.version import __version__
 from pysoftcorr.mocks import checks
 from pysoftcorr.mocks.box import radial_edges
@@ -523,9 +524,10 @@ class HaloTables:
         values = self._checked(table, on_outside)
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
             x = with_assembly(_double(table), self.assembly_split, assembly_cen, assembly_sat)
-            parts = map(self._means, x.split(len(x) if is_tensor else _ROWS))
-            found = Means(*map(torch.cat, zip(*parts, strict=True)))
-            sky = self._on_sky(x)
+            rows = len(x) if is_tensor else _ROWS
+            every = steady(lambda x: self._evaluated(x, rows), x)
+            found = Means(*every[: len(Means._fields)])
+            sky = dict(zip(PROJECTED, every[len(Means._fields) :], strict=False))
             boxes, number = len(self.boxes), found.centrals + found.satellites
             self._say_unresolved(values, number.detach().numpy(), on_outside)
             made = [*found[:3], number / self.volume, found.satellites / number,
@@ -541,23 +543,26 @@ class HaloTables:
             **seen, projection=self.projection,
         )  # fmt: skip
 
-    def _on_sky(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Means in bins of rp by name; empty if they were not tabulated."""
-        if self._projected_means is None:
-            return {}
-        parts = map(self._projected_means, x.split(_ROWS))
-        return dict(zip(PROJECTED, map(torch.cat, zip(*parts, strict=True)), strict=True))
+    def _evaluated(self, x: torch.Tensor, rows: int) -> list[torch.Tensor]:
+        """`Means` and, if these were tabulated, means in bins of rp, of so many rows at a time."""
+        made = list(map(torch.cat, zip(*map(self._means, x.split(rows)), strict=True)))
+        if self._projected_means is not None:
+            parts = map(self._projected_means, x.split(_ROWS))
+            made += map(torch.cat, zip(*parts, strict=True))
+        return made
 
     def means(self, params: torch.Tensor) -> dict[str, torch.Tensor]:
         """Means for use within torch, each of shape (..., b), at parameters (..., 7).
 
         Differentiable, of the dtype of `params`, whose values are not checked.
         """
-        x = params.double()
-        found = dict(zip(STATISTICS, self._means(x)[:3], strict=True))
-        if self._projected_means is not None:
-            found |= self._projected_means(x)._asdict()
-        return {name: mean.to(params.dtype) for name, mean in found.items()}
+
+        def found(x: torch.Tensor) -> list[torch.Tensor]:
+            on_sky = () if self._projected_means is None else self._projected_means(x)
+            return [*self._means(x)[:3], *on_sky]
+
+        made = steady(found, params.double())
+        return {n: mean.to(params.dtype) for n, mean in zip(self.statistics, made, strict=True)}
 
     def mean_and_std(self, params: torch.Tensor) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         """Means for use within torch, and the standard deviations of one box about them.
@@ -578,8 +583,11 @@ class HaloTables:
         std = torch.full((*params.shape[:-1], 3 * self._means.bins), torch.nan, dtype=params.dtype)
         if self._errors.lacks("total") is None:
             flat = params.double().reshape(-1, len(PARAMETERS))
-            every = [self._errors(row, "total").diagonal().sqrt() for row in flat]
-            std = torch.stack(every).reshape(std.shape).to(params.dtype)
+
+            def found(x: torch.Tensor) -> list[torch.Tensor]:
+                return [torch.stack([self._errors(r, "total").diagonal().sqrt() for r in x])]
+
+            std = steady(found, flat)[0].reshape(std.shape).to(params.dtype)
         parts = std.split(self._means.bins, dim=-1)
         known = dict(zip(STATISTICS, parts, strict=True))
         return {n: (m, known.get(n, torch.full_like(m, torch.nan))) for n, m in means.items()}
@@ -631,7 +639,11 @@ class HaloTables:
         table, single, is_tensor = table_of(params)
         self._checked(table, "ignore")
         with torch.set_grad_enabled(is_tensor and torch.is_grad_enabled()):
-            made = torch.stack([self._errors(row, kind, volume) for row in _double(table)])
+
+            def found(x: torch.Tensor) -> list[torch.Tensor]:
+                return [torch.stack([self._errors(row, kind, volume) for row in x])]
+
+            (made,) = steady(found, _double(table))
             return _like(made[0] if single else made, table)
 
     def jacobian(
@@ -665,15 +677,17 @@ class HaloTables:
             central, satellite = self._means.occupation(x.detach())
             number = (central + satellite) @ self._means.count
             self._say_unresolved(values, number.numpy(), on_outside)
-            parts = x.split(_ROWS // 8)
-            made = list(torch.cat([self._means.slopes(rows) for rows in parts]).unbind(1))
-            if self._projected_means is not None:
-                on_sky = [self._projected_means.slopes(rows) for rows in parts]
-                made += torch.cat(on_sky).unbind(1)
+            made = [part for every in steady(self._slopes, x) for part in every.unbind(1)]
             out = [_like(part[0] if single else part, table) for part in made]
         return dict(zip(self.statistics, out, strict=True))
 
     # ------------------------------------------------------------------ parts
+    def _slopes(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Derivatives (n, 3, b, 7) of xi, omega and eta; of means in bins of rp, if tabulated."""
+        tables = [t for t in (self._means, self._projected_means) if t is not None]
+        parts = x.split(_ROWS // 8)
+        return [torch.cat([table.slopes(rows) for rows in parts]) for table in tables]
+
     @cached_property
     def _cells(self) -> tuple[FloatArray, FloatArray]:
         """Number of halos and mean log mass of the cells that have any, over all boxes."""
