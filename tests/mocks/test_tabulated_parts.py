@@ -146,17 +146,19 @@ def test_halos_of_few_parts():
 
 
 def test_a_sample_of_a_cell_stands_for_what_is_left_of_it(monkeypatch):
-    halos = catalog(number=900)
-    halos = halos[halos.mass == halos.mass.min()]
+    plain = catalog(number=150)
+    halos = HaloCatalog(
+        plain.position, np.full(150, 10**13.6), np.full(150, 0.7), plain.concentration, plain.axis,
+        boxsize=40.0, minor_axis=plain.minor_axis, b_to_a=plain.b_to_a, c_to_a=plain.c_to_a,
+    )  # fmt: skip
     places = EllipsoidPlaces.of(halos, 4)
-    assert len(halos) > 120
     exact = CutBox(halos, 2, grid_of(halos), places).tabulate(None).left
     monkeypatch.setattr(ellipsoids, "_ENOUGH", 60)
     some = CutBox(halos, 2, grid_of(halos), places).tabulate(None).left
     for a, b in zip(exact, some, strict=True):
         # 60 concentrations of 7 +- 3, and shapes.
-        np.testing.assert_allclose(b.one_halo[0].sum(), a.one_halo[0].sum(), rtol=0.03)
-        np.testing.assert_allclose(b.one_halo[3].sum(), a.one_halo[3].sum(), rtol=0.03)
+        np.testing.assert_allclose(b.one_halo[0].sum(), a.one_halo[0].sum(), rtol=0.05)
+        np.testing.assert_allclose(b.one_halo[3].sum(), a.one_halo[3].sum(), rtol=0.05)
     # Where they are all of one part, what is left is like them.
     one = replace(places, **{
         name: getattr(places, name)[label_of(halos, 2)[places.shape_host] == 3]

@@ -111,7 +111,7 @@ class CutBox:
             mean = np.clip(mean, nodes.logm[0], nodes.logm[-1])
             return BoxTables(some, mean, np.stack(one(k, some)), forms(k), boxsize, "")
 
-        there = number.any(axis=1)
+        there = number.sum(axis=1) > 0
         # Without a part that has no halos the whole is left.
         whole = None if there.all() else without(int(np.argmin(there)))
         left = [without(k) if there[k] or whole is None else whole for k in range(len(self))]

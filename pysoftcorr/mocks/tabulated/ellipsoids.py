@@ -164,7 +164,7 @@ class EllipsoidPlaces:
                 for term in range(5):
                     for b in range(bins):
                         sums[place, term, b] += np.bincount(of, weights=found[:, b, term])
-        return sums.reshape(labels, cells, 5, bins), there.reshape(labels, cells)
+        return sums.reshape(labels, cells, 5, bins), np.array(there, float).reshape(labels, cells)
 
     def both(self, halos: Any, below: IntArray, part: FloatArray, nodes: int) -> Iterator[Places]:
         """Centers and satellites, of 2 `nodes` kinds: in ellipsoids, and in spheres.
