@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ pytest.importorskip("pyro")
 
 from pysoftcorr.emulator import Emulator  # noqa: E402
 from pysoftcorr.inference import LogPosterior, Observation, SimulatedModel  # noqa: E402
-from pysoftcorr.mocks import HaloTables, HODModel  # noqa: E402
+from pysoftcorr.mocks import HaloCatalog, HaloTables, HODModel  # noqa: E402
 from tests.helpers.calibration import calibrate, universe  # noqa: E402
 
 BINS = "log:0.15:10:8"
@@ -52,6 +54,26 @@ def test_covariance_at_the_mode_for_the_volume_of_the_data(tables):
     drawn = found.draw_data([[0.6, 0.3]] * 4, seed=1)
     assert drawn["omega"].shape == (4, 8)
     assert np.isfinite(found.log_likelihood_pointwise([[0.6, 0.3]])).all()
+
+
+def test_satellites_on_subhalos(monkeypatch):
+    monkeypatch.setattr("pysoftcorr.mocks.tabulated.subhalo_sums._IN_ALL", 100_000)
+    boxes = [
+        HaloCatalog.simulate(30.0, 16, mmin=1e12, subhalos=True, subhalo_mmin=2e11, seed=k)
+        for k in (1, 2)
+    ]
+    tables = HaloTables.tabulate(
+        boxes, bins="log:0.3:6:5", nodes=6, sites=200, satellites="subhalos", progress=False
+    )
+    hod = replace(HOD, satellites="subhalos")
+    said = tables.predict(POINT, on_outside="ignore")
+    data = Observation(tables.edges, omega=said.omega.mean, boxsize=30.0,
+                       box={"satellites": "subhalos"})  # fmt: skip
+    found = LogPosterior(tables, data, fixed=hod, on_outside="ignore")
+    assert found.noise == "model"
+    wanted = tables.covariance(list(found.reference.values()), volume=30.0**3)[5:10, 5:10]
+    np.testing.assert_allclose(found.constant_covariance, wanted, rtol=1e-12)
+    assert found.log_likelihood([0.6, 0.3]) > found.log_likelihood([-0.6, 0.0])
 
 
 def test_bins_and_statistics_that_are_used(tables):

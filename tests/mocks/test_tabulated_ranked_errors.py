@@ -36,7 +36,10 @@ def universe(seed: int, least: float, side: float = 45.0) -> HaloCatalog:
 
 def tabulated(halos, **options) -> HaloTables:
     options = {"bins": BINS, "nodes": 14, "progress": False, **options}
-    return HaloTables.tabulate(halos, satellites="subhalos", **options)
+    # Fewer borrowed places in means, which play no role here.
+    with pytest.MonkeyPatch.context() as few:
+        few.setattr("pysoftcorr.mocks.tabulated.subhalo_sums._IN_ALL", 200_000)
+        return HaloTables.tabulate(halos, satellites="subhalos", **options)
 
 
 # Lists that hold nearly all satellites, and lists beyond which many are.
@@ -85,13 +88,18 @@ def alone(number: int, listed: int, seed: int = 3) -> tuple[HaloCatalog, np.ndar
     return halos, away
 
 
+@pytest.fixture(scope="module")
+def lone() -> tuple[HaloCatalog, np.ndarray, HaloTables]:
+    halos, away = alone(30, 16)
+    return halos, away, tabulated(halos, bins=[0.1, 0.3, 0.6, 1.2, 2.5], nodes=30, sites=16 * 40)
+
+
 @pytest.mark.parametrize("logm_min", [13.98, 16.0])  # with centrals and without
-def test_numbers_of_galaxies_in_full(logm_min):
-    n, listed = 30, 16
-    halos, away = alone(n, listed)
-    edges = np.array([0.1, 0.3, 0.6, 1.2, 2.5])
+def test_numbers_of_galaxies_in_full(lone, logm_min):
+    halos, away, tables = lone
+    n, listed = away.shape[:2]
+    edges = tables.edges
     row = np.array([0.6, 0.8, logm_min, 0.2, 12.0, 13.5, 1.0])
-    tables = tabulated(halos, bins=edges, nodes=n, sites=16 * 40)
     assert len(tables.boxes[0].sites.lists.top) == n
     hod = model(row)
     p, lam = hod.mean_ncen(halos.mass), hod.mean_nsat(halos.mass)
@@ -164,15 +172,6 @@ def test_covariance_of_drawn_galaxies(halos, tables, row):
     upper = np.triu_indices(bins, 1)
     differ = (correlations(said) - np.corrcoef(found.T))[:bins, :bins][upper]
     assert np.sqrt((differ**2).mean()) < np.hypot(0.05, 1 / np.sqrt(number)) * 1.2
-
-
-def test_fixed_places_scatter_less_than_random_ones(halos, tables):
-    # With satellites in ellipsoids instead, as subhalos are, xi of a halo's own pairs varies more.
-    other = HaloTables.tabulate(
-        halos, bins=BINS, nodes=14, satellites="triaxial", progress=False
-    )  # fmt: skip
-    ratio = errors(tables.covariance(POINTS[1], "hod")) / errors(other.covariance(POINTS[1], "hod"))
-    assert (ratio[:3] < 0.97).all(), ratio
 
 
 def test_covariances_are_positive_and_differentiable(tables):
