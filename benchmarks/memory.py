@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, tuple[int, int], str]] = {
     "tabulate": ("halos", (20_000, 80_000), "tabulate {halos} --out t.h5"),
     "campaign": (
         "halos", (20_000, 80_000), "campaign {halos} --points 8 --realizations 2 --workers 1 "
-        "--logmmin 12.2:12.6 --bins log:0.5:10:5 --seed 1 --out c.h5"),
+        "--logMmin 12.2:12.6 --bins log:0.5:10:5 --seed 1 --out c.h5"),
     "minimize": ("steps", (100, 1_000), "minimize --hod mstar10.0 --max-iter {n}"),
     "diffhod": (
         "halos", (5_000, 20_000), "diffhod {halos} --out d --mesh 32 --k-max 0.5 --workers 1 "

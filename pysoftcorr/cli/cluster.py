@@ -144,6 +144,7 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
     import numpy as np
     from astropy.table import Table
 
+    from pysoftcorr.core.options import count
     from pysoftcorr.core.version import __version__
     from pysoftcorr.sky.catalog import Catalog
     from pysoftcorr.sky.geometry import AXES
@@ -151,6 +152,7 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
 
     if settings["clusters"] < 1:
         raise ValueError("--clusters 0: at least one cluster is needed")
+    number = count("assignments", settings["assignments"], least=0)
     soft = soft_clustering(settings)
     catalog, _ = reading.read(source, settings, Catalog)
     fit = soft.fit(catalog)
@@ -164,8 +166,9 @@ def _clustered(source: str | list[str], settings: Mapping[str, Any]) -> Membersh
         objects["memberships"] = fit.memberships.values
     else:
         objects["memberships"] = fit.memberships
-    if settings["assignments"]:
-        sampled = fit.assign("sampled", n=settings["assignments"], seed=settings["seed"])
+    if number:
+        count("assignments", number, each=24.0 * len(catalog))
+        sampled = fit.assign("sampled", n=number, seed=settings["seed"])
         objects["sampled"] = np.ascontiguousarray(sampled.T)
     clusters = Table({a: getattr(fit, a) for a in axes})
     clusters["members"] = np.bincount(labels, minlength=fit.n_clusters)

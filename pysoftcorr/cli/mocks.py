@@ -129,7 +129,7 @@ _DESIGN = derive(
     seed={"least": 0, "help": "Seed of everything random; by default a new one, or that of the "
           "unfinished campaign."},
     sampling={"choices": ("sobol", "random"), "help": "How the points fill the space."},
-    logMmin={"name": "logmmin", "default": "11:15", "metavar": "LO:HI",
+    logMmin={"default": "11:15", "metavar": "LO:HI",
              "help": "Range of log Mmin in the design."},
     bins=BINS_MPC,
     modulate={"help": "Multiply the mean number of satellites by that of central galaxies."},
@@ -312,10 +312,10 @@ def campaign(
     output.check_out({**settings, **no_figures, "overwrite": True}, suffixes=HDF5)
     from pysoftcorr.mocks import run_campaign
 
-    names = [o.name for o in _DESIGN if o.name != "logmmin"]
+    names = [o.name for o in _DESIGN if o.name != "logMmin"]
     made = run_campaign(
         read_halos(halos, settings, explicit),
-        logMmin=_range(settings["logmmin"]),
+        logMmin=_range(settings["logMmin"]),
         **{name: settings[name] for name in (*names, "out", "overwrite", "cosmology")},
     )
     if not as_json:
@@ -391,7 +391,7 @@ def _range(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(":"))
     except ValueError:
-        raise ValueError(f"--logmmin {text}: must be LO:HI, as 11:15") from None
+        raise ValueError(f"--logMmin {text}: must be LO:HI, as 11:15") from None
     return low, high
 
 

@@ -45,7 +45,7 @@ def universes(*, settings: Mapping[str, Any], explicit: set[str], as_json: bool)
     from pysoftcorr.mocks import run_universes
 
     made = run_universes(
-        logMmin=_pair("logmmin", settings["logmmin"]),
+        logMmin=_pair("logMmin", settings["logMmin"]),
         thinned=_pair("thinned", settings["thinned"]),
         **{name: settings[name] for name in (*(o.name for o in _DESIGN), "out", "overwrite")},
     )
@@ -59,7 +59,7 @@ def _pair(name: str, text: str) -> tuple[float, float]:
     try:
         first, second = (float(part) for part in text.split(":"))
     except ValueError:
-        shape = "LO:HI, as 11:14" if name == "logmmin" else "MASS:PART, as 1e12:0.05"
+        shape = "LO:HI, as 11:14" if name == "logMmin" else "MASS:PART, as 1e12:0.05"
         raise ValueError(f"{name} = {text}: must be {shape}") from None
     return first, second
 
@@ -69,7 +69,7 @@ COMMANDS = {
         universes,
         options=(
             *_DESIGN,
-            Option("logmmin", str, "11:14", "Range of log Mmin in the HODs.",
+            Option("logMmin", str, "11:14", "Range of log Mmin in the HODs.",
                    metavar="LO:HI"),
             Option("thinned", str, "1e12:0.05", "Below this mass (Msun/h) only this part of the "
                    "halos is made, and counts for all.", metavar="MASS:PART"),

@@ -34,7 +34,7 @@ COMMANDS = {
     "predict by the emulator": "--hod mstar10.5 --mu-cen 0.5 --mu-sat 0.3 --passes 2",
     "cluster": "s.fits --clusters 8 --max-iter 20",
     "universes": "--universes 1 --points 2 --chance-points 1 --boxsize 50 --mesh 32 --mmin 1e12 "
-    "--thinned 5e12:0.5 --logmmin 12.2:12.5 --satellites nfw --sites 16 --bins log:1:20:3 "
+    "--thinned 5e12:0.5 --logMmin 12.2:12.5 --satellites nfw --sites 16 --bins log:1:20:3 "
     "--seed 1 --out u.h5 --overwrite",
 }
 
