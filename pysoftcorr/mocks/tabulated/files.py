@@ -123,8 +123,8 @@ def same_box(a: BoxTables, b: BoxTables) -> bool:
         return False
     if not _equal(a, b, _ARRAYS) or not _equal(a.sites, b.sites, _SITES):
         return False
-    lists = [None if box.sites is None else box.sites.lists for box in (a, b)]
-    if not _equal(*lists, _LISTS):
+    lists, others = (None if box.sites is None else box.sites.lists for box in (a, b))
+    if not _equal(lists, others, _LISTS):
         return False
     if not _equal(a.kinds, b.kinds, _KINDS) or not _equal(a.slots, b.slots, _SLOTS):
         return False

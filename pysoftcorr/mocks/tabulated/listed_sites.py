@@ -98,9 +98,11 @@ def place_listed_sites(
     slots = places.one_halo(
         SimpleNamespace(axis=np.asarray(halos.axis)[rows]), np.arange(rows.size), rows.size, edges
     )
+    of_centrals, of_satellites = (
+        np.concatenate(two, axis=1) for two in zip(fixed, free, strict=True)
+    )
     lists = SiteLists(
-        host, borrowed, *(np.concatenate(two, axis=1) for two in zip(fixed, free, strict=True)),
-        top, slots.central, slots.pairs,
+        host, borrowed, of_centrals, of_satellites, top, slots.central, slots.pairs
     )  # fmt: skip
     return Sites(
         central, np.log10(halos.mass[rows[host]]), weight, nodes.logm, *others, of_own, lists
@@ -125,12 +127,17 @@ def _set(halos: Any, row: IntArray, away: FloatArray) -> tuple[FloatArray, Float
 def _means(
     halos: Any, around: Neighbors, rows: IntArray, host: IntArray, away: FloatArray
 ) -> tuple[SingleArray, SingleArray]:
-    """Moments of the neighbors, of centers and of satellites, on average in each halo."""
+    """Moments of the neighbors, of centers and of satellites, on average in each halo.
+
+    `host` rises; halos without any have 0.
+    """
     place, frame = _set(halos, rows[host], away)
-    number = np.maximum(np.bincount(host, minlength=rows.size), 1)[:, None, None]
+    having, first, number = np.unique(host, return_index=True, return_counts=True)
     out = []
     for found in around(rows[host], place, frame, parts=1):
         mean = np.zeros((found.shape[0], rows.size, *found.shape[2:]), dtype=np.float32)
-        np.add.at(mean, (slice(None), host), found)
-        out.append(mean / number.astype(np.float32))
+        if having.size:
+            sums = np.add.reduceat(found, first, axis=1)
+            mean[:, having] = sums / number[:, None, None]
+        out.append(mean)
     return out[0], out[1]
