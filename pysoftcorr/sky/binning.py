@@ -153,10 +153,11 @@ class Binning(Frozen):
                 raise ValueError(
                     f"bins {text!r}: the number of bins must be at most {_MOST_BINS:,}"
                 )
-            if form == "log" and lo <= 0:
-                raise ValueError(f"bins {text!r}: LO of logarithmic bins must be above 0")
             maker = cls.linear if form == "linear" else cls.log
-            return maker(lo, hi, int(n), unit)
+            try:
+                return maker(lo, hi, int(n), unit)
+            except ValueError as error:
+                raise ValueError(f"bins {text!r}: {error}") from None
         raise ValueError(f"bins {text!r}: must read {_FORMS}")
 
     # ------------------------------------------------------------------ what it holds
