@@ -20,6 +20,7 @@ import numpy.typing as npt
 from astropy.table import Table
 
 from pysoftcorr.core.extras import MissingExtra
+from pysoftcorr.core.options import shown
 from pysoftcorr.core.sealed import (
     Damaged,
     check_hdf5,
@@ -65,6 +66,8 @@ def check_output(
 
     Raises
     ------
+    TypeError
+        If it is no path.
     ValueError
         If the suffix is none of `suffixes`.
     FileNotFoundError
@@ -82,6 +85,9 @@ def check_output(
         ...
     ValueError: halos.txt: unknown suffix; use .h5 or .hdf5
     """
+    if not isinstance(path, (str, os.PathLike)):
+        kind = type(path).__name__
+        raise TypeError(f"out = {shown(path)}: must be the path of a file, not {kind}")
     target = Path(path).expanduser()
     if suffixes:
         suffix_of(target, suffixes)

@@ -154,7 +154,10 @@ class Binning(Frozen):
                     f"bins {text!r}: the number of bins must be at most {_MOST_BINS:,}"
                 )
             maker = cls.linear if form == "linear" else cls.log
-            return maker(lo, hi, int(n), unit)
+            try:
+                return maker(lo, hi, int(n), unit)
+            except ValueError as error:
+                raise ValueError(f"bins {text!r}: {error}") from None
         raise ValueError(f"bins {text!r}: must read {_FORMS}")
 
     # ------------------------------------------------------------------ what it holds

@@ -365,7 +365,7 @@ ROLLED = [12.0, 0.26, 12.0, 13.0, 1.0, 0.7, 0.2]
         ([POINT, POINT[:6]], TypeError, "must be numbers"),
         (torch.ones(7, dtype=torch.int64), TypeError, "tensor of torch.int64"),
         ([np.nan, *POINT[1:]], ValueError, "params: mu_cen = nan: must be finite"),
-        ([POINT, [*POINT[:5], np.inf, 1.0]], ValueError, "logM1 is inf in row 1"),
+        ([POINT, [*POINT[:5], np.inf, 1.0]], ValueError, "logM1 = inf in row 1"),
         (torch.tensor([*POINT[:6], np.nan]), ValueError, "alpha = nan"),
         ([1.01, *POINT[1:]], ValueError, r"mu_cen = 1.01: an alignment strength lies in \[-1, 1\]"),
         ([*POINT[:3], 0.0, *POINT[4:]], ValueError, "sigma_logM = 0: a width is above 0"),
