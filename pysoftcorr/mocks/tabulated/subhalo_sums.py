@@ -99,17 +99,6 @@ class SubhaloPlaces:
             np.stack([places for _, places in one]),
         )  # fmt: skip
 
-    def of_rows(self, rows: IntArray, halos: int) -> SubhaloPlaces:
-        """Places in these of the halos, numbered anew."""
-        number = np.full(halos, -1)
-        number[rows] = np.arange(len(rows))
-        host, borrower, one = (number[of] for of in (self.host, self.borrower, self.borrower_one))
-        a, b, c = host >= 0, borrower >= 0, one >= 0
-        return SubhaloPlaces(
-            self.number[rows], host[a], self.rank[a], self.offset[a], borrower[b],
-            self.borrowed[b], one[c], self.borrowed_one[:, c],
-        )  # fmt: skip
-
     # ------------------------------------------------------------------ two halos
     def kinds(self, below: IntArray, nodes: int) -> RankKinds:
         """Kinds of places in halos between these nodes."""
