@@ -101,7 +101,8 @@ def test_spheres_by_a_pass_of_what_is_left(sides, number, parts, at_once, monkey
 
 
 @pytest.mark.parametrize(
-    ("sides", "number", "parts", "at_once"), [(LONG, 2, (0, 6), 9), (CUBE, 3, (14,), 4)]
+    ("sides", "number", "parts", "at_once"),
+    [(LONG, 2, (6,), 9), pytest.param(CUBE, 3, (14,), 4, marks=pytest.mark.long)],
 )
 def test_ellipsoids_by_a_pass_of_what_is_left(sides, number, parts, at_once, monkeypatch):
     monkeypatch.setattr(cut_box, "_AT_ONCE", at_once)
