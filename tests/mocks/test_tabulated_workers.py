@@ -24,7 +24,7 @@ def boxes() -> list[HaloCatalog]:
     ("options", "number", "blocks"),
     [
         ({"satellites": "nfw", "subvolumes": 2}, 1, 3),
-        ({"satellites": "subhalos", "places": 3}, 1, 1),
+        ({"satellites": "subhalos", "places": 3, "sites": 100}, 1, 2),
         ({"assembly_split": 0.5}, 2, 2),
     ],
     ids=["nfw", "subhalos", "assembly"],
@@ -36,6 +36,7 @@ def test_tables_are_those_of_one_process(
     blocks: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("pysoftcorr.mocks.tabulated.subhalo_sums._IN_ALL", 20_000)
     options = {"bins": BINS, "nodes": 4, "progress": False, **options}
     plain = HaloTables.tabulate(boxes[:number], **options)
     done = shuffled(monkeypatch)
