@@ -21,7 +21,7 @@ export VENV PYTHON
 demo: image
 	$(BIN)/softcorr demo --out demo-output
 
-test: test-mocks test-sky test-rest test-models test-julia test-shown test-compared
+test: test-rest test-mocks test-models test-sky test-julia test-shown test-compared
 
 # Parts run side by side: libraries that take every core would wait for one another.
 test-mocks test-sky test-rest test-models test-shown: export OMP_NUM_THREADS = 1
