@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,7 @@ def test_a_benchmark_is_recorded(tmp_path, monkeypatch, capsys):
     for name, code in (("bench_x", "print('two', 2)"), ("bench_y", "raise ValueError('no')")):
         (tmp_path / f"{name}.py").write_text(f'"""Work of {name}.\n\nMore."""\n\n{code}\n')
     monkeypatch.setattr(record, "HERE", tmp_path)
+    monkeypatch.setattr(record, "busy_cores", lambda seconds: 0.25)
     out = tmp_path / "runs" / "here.json"
     monkeypatch.setattr("sys.argv", ["record.py", "bench_x.py", "bench_y.py", "--out", str(out)])
     assert record.main() == 1
@@ -116,6 +119,7 @@ def test_a_benchmark_is_recorded(tmp_path, monkeypatch, capsys):
     assert (stored["bench_x"]["lines"], stored["bench_x"]["status"]) == (["two 2"], 0)
     assert stored["bench_y"]["error"] == ["ValueError: no"]
     assert stored["bench_x"]["machine"]["cores"] >= 1
+    assert stored["bench_x"]["busy_before"] == 0.25
     monkeypatch.setattr("sys.argv", ["record.py", "bench_x.py", "--out", str(out)])
     assert record.main() == 0
     assert set(json.loads(out.read_text())) == {"bench_x", "bench_y"}
@@ -172,3 +176,14 @@ def test_the_recipe_for_conda_asks_for_what_the_package_does():
     extras = {line for part in project["optional-dependencies"].values() for line in part}
     for line in recipe["requirements"]["run_constrained"]:
         assert line.replace("pytorch", "torch").replace(" ", "") in extras
+
+
+def test_cores_at_other_work_are_counted(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    spec = importlib.util.spec_from_file_location("timing", ROOT / "benchmarks" / "timing.py")
+    timing = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "timing", timing)
+    spec.loader.exec_module(timing)
+    busy = timing.busy_cores(0.05)
+    assert 0 <= busy <= os.cpu_count()
+    assert timing.load().endswith("cores busy with other work")
