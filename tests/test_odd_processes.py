@@ -130,7 +130,7 @@ def test_an_emulator_predicts_in_a_forked_process(fresh):
 
 
 def test_last_bits_do_not_depend_on_threads(fresh):
-    """Of products that torch and OpenBLAS split among threads along what is summed."""
+    """Bits of products that torch and OpenBLAS split among threads along what is summed."""
     pytest.importorskip("pyro")
     code = "from tests.helpers import bits; bits.main()"
     one, three = (

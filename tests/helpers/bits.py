@@ -28,7 +28,7 @@ KINDS = {
 
 
 def digest(*values) -> str:
-    """Of the bits of arrays and tensors, in dictionaries or not."""
+    """Hash of the bits of arrays and tensors, in dictionaries or not."""
     total = hashlib.sha256()
     for value in values:
         if isinstance(value, dict):
@@ -144,7 +144,7 @@ def networks(every):
 
 
 def trainings(every):
-    """Of the published network threads share the products of gradients, as `train` says."""
+    """Hashes of trained networks but the published one, whose gradients threads share (`train`)."""
     correlation._STEPS = 10
     split = emulator.split_campaign(campaign(120), seed=4)
     made = emulator.train(split, epochs=2, seed=3)

@@ -142,7 +142,7 @@ class Grid:
             self.sky = SkyGrid(projection, self.groups * len(nodes), least, most)
 
     def of_nodes(self, nodes: MassNodes) -> Grid:
-        """The same bins and steps, with other nodes, and without groups or projection."""
+        """Grid with other nodes for these bins and steps, without groups or projection."""
         other = copy(self)
         other.nodes, other.groups, other.sky, other.assembly_split = nodes, 1, None, None
         return other

@@ -269,7 +269,7 @@ class _Sums(NamedTuple):
 
     @classmethod
     def of(cls, parts: FloatArray) -> _Sums:
-        """Those of objects, of which each is in one part."""
+        """Sums over objects, each of which is in one part."""
         return cls(parts.sum(axis=0), parts)
 
     def without(self, k: int) -> FloatArray:

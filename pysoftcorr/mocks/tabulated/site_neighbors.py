@@ -76,7 +76,7 @@ class Neighbors:
     def __call__(
         self, host: IntArray, place: FloatArray, frame: FloatArray, parts: int = 5
     ) -> tuple[SingleArray, SingleArray]:
-        """Of the centers of other halos, and of their satellites, each (K, S, 2 + 2 `parts`, b).
+        """Moments of the centers of other halos, and of their satellites, (K, S, 2 + 2 `parts`, b).
 
         Parameters
         ----------
@@ -107,7 +107,7 @@ class Neighbors:
     def _sums(
         self, host: IntArray, sites: FloatArray, frame: FloatArray, parts: int
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Of the directions of neighbors by steps and by bins, and of their axes by bins."""
+        """Sums over directions of neighbors by steps and by bins, and over their axes by bins."""
         edges, steps, halos = self.edges, self.steps, self.halos
         bins, number = edges.size - 1, self.number
         found = self.tree.query_ball_point(sites, self.reach)
